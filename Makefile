@@ -1,0 +1,63 @@
+# Everything a developer does here. Needs Python >= 3.11 and make; fetches the rest from the package registry.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+export UV_PYTHON_DOWNLOADS := never
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo test lint types schema migration format lock clean
+
+help: ## List what can be made
+	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+up: .venv ## Run the product on embedded servers; pass options with ARGS="--port 9000"
+	@exec $(BIN)/python -m devserver $(ARGS)
+
+demo: .venv ## Let the product tell its own story and check every claim
+	@$(BIN)/python -m devserver demo $(ARGS)
+
+test: .venv ## Run every test; narrow with ARGS="tests/unit -k cancel"
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: .venv types ## Check style, types and the import order
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: .venv ## Check types only
+	$(BIN)/mypy
+
+schema: .venv ## Write the GraphQL schema to schema/schema.graphql
+	$(BIN)/python -m server schema > schema/schema.graphql.new
+	mv schema/schema.graphql.new schema/schema.graphql
+
+migration: .venv ## Draft a migration from the models; name it with NAME="add webhooks"
+	$(BIN)/python -m devserver migration "$(NAME)"
+
+format: .venv ## Format the code and fix what can be fixed by machine
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lock: $(UV) ## Choose the newest versions that fit and lock them
+	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--group dev --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+clean: ## Remove what was built; the data in .tenantry stays
+	rm -rf $(VENV) .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made afresh whenever the lock changes, and exactly as locked. A failed attempt leaves nothing that looks finished.
+.venv: requirements.lock | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock || { rm -rf $(VENV); exit 1; }
+	@touch $(VENV)
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Tenantry needs Python 3.11 or newer; name one with make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
