@@ -6,6 +6,8 @@ import pwd
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -39,6 +41,18 @@ def settle(data: Path) -> Places:
         raise Refused(
             f"{error.filename or data} cannot be used ({error.strerror}); choose another --data-dir."
         ) from error
+
+
+@contextmanager
+def temporary(prefix: str = "tenantry-") -> Iterator[Path]:
+    """A data directory that is gone after the block."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        # As root, Postgres runs as nobody, who has to pass through.
+        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _as_user(data: Path) -> Places:

@@ -130,9 +130,10 @@ class Register:
         self._path = path
 
     def add(self, child: Child) -> None:
-        """Remember a child."""
-        created = psutil.Process(child.process.pid).create_time()
-        self._write([*self._read(), Record(child.name, child.process.pid, created, int(child.farewell))])
+        """Remember a child, unless it has ended already."""
+        with suppress(psutil.NoSuchProcess):
+            created = psutil.Process(child.process.pid).create_time()
+            self._write([*self._read(), Record(child.name, child.process.pid, created, int(child.farewell))])
 
     def clear(self) -> None:
         """Forget all: nothing is left running."""

@@ -1,8 +1,6 @@
 """A Postgres and a Valkey for one test process: embedded ones, or those that TENANTRY_TEST_*_URL name."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,8 +28,7 @@ def servers(worker: str) -> Iterator[Servers]:
     with ExitStack() as stack:
         database_url = os.environ.get("TENANTRY_TEST_DATABASE_URL")
         redis_url = os.environ.get("TENANTRY_TEST_REDIS_URL")
-        folder = Path(tempfile.mkdtemp(prefix="tenantry-test-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(places.temporary("tenantry-test-"))
         yield Servers(
             stack.enter_context(_named(database_url, worker) if database_url else _embedded(folder)),
             _numbered(redis_url, worker) if redis_url else stack.enter_context(_valkey(folder)),
@@ -40,7 +37,6 @@ def servers(worker: str) -> Iterator[Servers]:
 
 @contextmanager
 def _embedded(folder: Path) -> Iterator[str]:
-    _open(folder)
     server = Postgres(places.settle(folder), FAST)
     child = server.start()
     try:
@@ -58,12 +54,6 @@ def _valkey(folder: Path) -> Iterator[str]:
         yield server.url
     finally:
         child.stop()
-
-
-def _open(folder: Path) -> None:
-    """As root, Postgres runs as nobody, who has to pass through."""
-    if os.geteuid() == 0:
-        folder.chmod(0o711)
 
 
 @contextmanager

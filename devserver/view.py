@@ -1,0 +1,108 @@
+"""What a person sees of the story: a live picture on a terminal, plain lines anywhere else."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from devserver.client import Facts
+
+MARKS = {
+    "WAITING": ("·", "dim"),
+    "DONE": ("✔", "green"),
+    "FAILED": ("✘", "red"),
+    "INTERRUPTED": ("■", "yellow"),
+    "COMPENSATED": ("↩", "cyan"),
+    "COMPENSATION_FAILED": ("✘", "red"),
+    "ABANDONED": ("!", "red"),
+}
+STATE_STYLES = {"ACTIVE": "bold green", "PENDING": "bold cyan", "FAILED": "bold red"}
+
+
+class View:
+    """Shows chapters, lines and pictures of the tenant, in the order in which they are told."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self._live = Live(console=self.console, refresh_per_second=12, auto_refresh=self.console.is_terminal)
+        self._said = Text()
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def chapter(self, title: str) -> None:
+        """Begin something new."""
+        self.console.print(f"\n[bold]{title}[/bold]")
+
+    def line(self, text: str) -> None:
+        """Say one thing."""
+        self.console.print(Text(f"  {text}"))
+
+    def picture(self, tenant: Facts) -> None:
+        """Show the tenant, its newest run and what it holds; only a terminal can."""
+        if self.console.is_terminal:
+            self._live.update(_picture(tenant))
+
+    def put_away(self) -> None:
+        """Take the picture off the screen."""
+        if self.console.is_terminal:
+            self._live.update(Text())
+
+
+def _picture(tenant: Facts) -> RenderableType:
+    run = newest_run(tenant)
+    state = Text(tenant["state"], STATE_STYLES.get(tenant["state"], "bold yellow"))
+    title = Text.assemble("  ", tenant["slug"], "  ", state, f"   run {run['number']}: {run['status']}")
+    return Group(
+        Text(),
+        title,
+        Columns([Panel(_timeline(run), title="Provisioning timeline"), Panel(_ledger(tenant), title="Held resources")]),
+    )
+
+
+def newest_run(tenant: Facts) -> Facts:
+    """The run that the story is about."""
+    run: Facts = tenant["runs"]["edges"][0]["node"]
+    return run
+
+
+def _timeline(run: Facts) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    for step in run["steps"]:
+        table.add_row(_mark(step["status"]), step["title"], Text(_remark(step), "dim"))
+    return table
+
+
+def _mark(status: str) -> RenderableType:
+    if status in MARKS:
+        sign, style = MARKS[status]
+        return Text(sign, style)
+    return Spinner("dots", style="cyan" if status == "COMPENSATING" else "green")
+
+
+def _remark(step: Facts) -> str:
+    if step["status"] == "RUNNING":
+        return f"{step['percent']} %" if step["percent"] is not None else ""
+    return "" if step["status"] in {"WAITING", "DONE"} else str(step["status"]).lower().replace("_", " ")
+
+
+def _ledger(tenant: Facts) -> RenderableType:
+    if not tenant["heldResources"]:
+        return Text("nothing", "dim")
+    table = Table.grid(padding=(0, 1))
+    for resource in tenant["heldResources"]:
+        table.add_row(Text(resource["kind"], "bold"), resource["name"], Text(resource["status"].lower(), "dim"))
+    return table
