@@ -1,0 +1,129 @@
+"""Wraps any world and lets chosen calls be late, fail before or after their effect, or hang. For tests and demos."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from provisioning.ports import Deployer, Identity, Mailer, Patience, Storage, Traffic, World
+
+LOOK_EVERY = 0.05
+POSITION_OF_PATIENCE = 1
+"""Of the ports' methods, those that can be interrupted take (what it is about, patience)."""
+
+
+class Fault(Exception):
+    """The failure that was asked for."""
+
+    def __init__(self, call: str, *, after: bool) -> None:
+        super().__init__(f"{call} failed {'after' if after else 'before'} its effect, as it was told to.")
+
+
+@dataclass
+class Trouble:
+    """What happens to the next ``times`` calls of one method."""
+
+    before: Callable[[Patience | None], None]
+    after: Callable[[Patience | None], None]
+    times: int
+
+
+class Faults:
+    """Names a call by its port and method: ``faults.fail("deployer.deploy", times=2, after=True)``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._troubles: dict[str, list[Trouble]] = {}
+        self._let_go = threading.Event()
+        self.calls: list[str] = []
+
+    def wrap(self, world: World) -> World:
+        """Give the same world, with these faults in front of it."""
+        return World(
+            storage=cast("Storage", Port("storage", world.storage, self)),
+            identity=cast("Identity", Port("identity", world.identity, self)),
+            traffic=cast("Traffic", Port("traffic", world.traffic, self)),
+            deployer=cast("Deployer", Port("deployer", world.deployer, self)),
+            mailer=cast("Mailer", Port("mailer", world.mailer, self)),
+        )
+
+    def fail(self, call: str, *, times: int = 1, after: bool = False, error: Exception | None = None) -> None:
+        """Let it fail, without its effect or, ``after``, with it: then the caller cannot know."""
+
+        def strike(_: Patience | None) -> None:
+            raise error or Fault(call, after=after)
+
+        self._add(call, Trouble(_nothing, strike, times) if after else Trouble(strike, _nothing, times))
+
+    def delay(self, call: str, seconds: float, *, times: int = 1, after: bool = False) -> None:
+        """Let it take longer, before or after its effect. It stops early where the port is interruptible."""
+
+        def tarry(patience: Patience | None) -> None:
+            patience.sleep(seconds) if patience else self._let_go.wait(seconds)
+
+        self._add(call, Trouble(_nothing, tarry, times) if after else Trouble(tarry, _nothing, times))
+
+    def hang(self, call: str, *, times: int = 1, after: bool = False) -> None:
+        """Let it not return until its patience is told to stop, or until ``let_go``."""
+
+        def hold(patience: Patience | None) -> None:
+            while not self._let_go.wait(LOOK_EVERY):
+                if patience:
+                    patience.checkpoint()
+
+        self._add(call, Trouble(_nothing, hold, times) if after else Trouble(hold, _nothing, times))
+
+    def let_go(self) -> None:
+        """End every hanging call and every delay that nothing else can end; none hangs from now on."""
+        self._let_go.set()
+
+    def heal(self) -> None:
+        """Forget every fault that has not struck yet."""
+        with self._lock:
+            self._troubles.clear()
+
+    def perform(self, call: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:
+        """Call it, in whatever trouble it is in."""
+        trouble = self._next(call)
+        patience = cast("Patience", args[POSITION_OF_PATIENCE]) if _interruptible(args) else None
+        trouble.before(patience)
+        result = method(*args)
+        trouble.after(patience)
+        return result
+
+    def _add(self, call: str, trouble: Trouble) -> None:
+        with self._lock:
+            self._troubles.setdefault(call, []).append(trouble)
+
+    def _next(self, call: str) -> Trouble:
+        with self._lock:
+            self.calls.append(call)
+            waiting = [trouble for trouble in self._troubles.get(call, []) if trouble.times > 0]
+            if not waiting:
+                return UNTROUBLED
+            waiting[0].times -= 1
+            return waiting[0]
+
+
+class Port:
+    """Stands before one port and passes every method on."""
+
+    def __init__(self, name: str, port: object, faults: Faults) -> None:
+        self._name = name
+        self._port = port
+        self._faults = faults
+
+    def __getattr__(self, method: str) -> Callable[..., object]:
+        genuine: Callable[..., object] = getattr(self._port, method)
+        return lambda *args: self._faults.perform(f"{self._name}.{method}", genuine, args)
+
+
+def _nothing(_: Patience | None) -> None:
+    """Leave the call alone."""
+
+
+def _interruptible(args: tuple[Any, ...]) -> bool:
+    return len(args) > POSITION_OF_PATIENCE and hasattr(args[POSITION_OF_PATIENCE], "checkpoint")
+
+
+UNTROUBLED = Trouble(_nothing, _nothing, 0)

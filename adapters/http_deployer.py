@@ -1,0 +1,183 @@
+"""The deployer behind an HTTP address. ``docs/deployer.md`` is its contract."""
+
+import json
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from pydantic import SecretStr
+
+from adapters.interruption import TookTooLong, interruptibly
+from provisioning.footprint import Footprint
+from provisioning.ports import Health, Patience, Refused, WorkloadOrder
+
+ANSWER_WITHIN = 10.0
+"""Seconds for one call from beginning to end."""
+
+LONGEST_WORDS = 300
+LONGEST_ANSWER = 16
+"""Blocks of 4 KiB that are read of an answer: a deployer that talks without end is cut off."""
+
+WORTH_ANOTHER_TRY = {408, 409, 425, 429}
+GONE = {404, 410}
+
+
+class DeployerUnwell(Exception):
+    """The deployer did not answer, or not sensibly. Trying again may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: bytes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises DeployerUnwell."""
+        try:
+            document = json.loads(self.body)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise DeployerUnwell(f"The deployer answered {self.status} with something that is not a JSON object.")
+        return document
+
+    @property
+    def words(self) -> str:
+        """What it says, short enough to be shown."""
+        try:
+            said = str(self.document.get("message", ""))
+        except DeployerUnwell:
+            said = self.body.decode(errors="replace")
+        return _brief(said) or "no explanation"
+
+
+class HttpDeployer:
+    """Calls run on a thread of their own, so that a cancel never waits for the deployer."""
+
+    def __init__(self, address: str, token: SecretStr, *, answer_within: float = ANSWER_WITHIN) -> None:
+        self._answer_within = answer_within
+        self._client = httpx.Client(
+            base_url=address,
+            timeout=httpx.Timeout(answer_within, connect=min(3.0, answer_within)),
+            # What may be read is bounded, so nothing may come compressed.
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"} | _authorization(token),
+        )
+
+    def deploy(self, order: WorkloadOrder, patience: Patience) -> None:
+        """Ask for the workload. Raises Refused when the deployer says no for good, DeployerUnwell otherwise."""
+        _accept(self._ask(patience, self._request("POST", "workloads", order)))
+
+    def health(self, footprint: Footprint, patience: Patience) -> Health:
+        """Ask how far it is. A deployer may take a while until it knows the workload that it accepted."""
+        answer = self._ask(patience, self._request("GET", _path(footprint)))
+        if answer.status == 404:
+            return Health(ready=False, percent=0, summary="The deployer does not know the workload yet.")
+        return _health(_accept(answer).document)
+
+    def tear_down(self, footprint: Footprint, patience: Patience) -> bool:
+        """Ask to take it away, then ask whether it is gone: only a 404 or 410 is believed."""
+        answer = self._ask(patience, self._request("DELETE", _path(footprint)))
+        if answer.status not in GONE:
+            _accept(answer)
+        return not _is_there(self._ask(patience, self._request("GET", _path(footprint))))
+
+    def present(self, footprint: Footprint) -> list[str]:
+        """Give the workload, if the deployer knows it."""
+        there = _is_there(self._send(self._request("GET", _path(footprint))))
+        return [footprint.workload] if there else []
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def _request(self, method: str, path: str, order: WorkloadOrder | None = None) -> httpx.Request:
+        if order is None:
+            return self._client.build_request(method, path)
+        headers = {"Idempotency-Key": order.footprint.workload}
+        return self._client.build_request(method, path, json=_document(order), headers=headers)
+
+    def _ask(self, patience: Patience, request: httpx.Request) -> Answer:
+        try:
+            return interruptibly(lambda: self._send(request), patience, within=self._answer_within)
+        except TookTooLong as error:
+            raise DeployerUnwell(f"The deployer does not answer: {error}") from error
+
+    def _send(self, request: httpx.Request) -> Answer:
+        try:
+            response = self._client.send(request, stream=True)
+            try:
+                return Answer(response.status_code, b"".join(islice(response.iter_raw(4096), LONGEST_ANSWER)))
+            finally:
+                response.close()
+        except httpx.HTTPError as error:
+            raise DeployerUnwell(
+                f"The deployer does not answer: {_brief(str(error)) or type(error).__name__}"
+            ) from error
+
+
+def _authorization(token: SecretStr) -> dict[str, str]:
+    secret = token.get_secret_value()
+    return {"Authorization": f"Bearer {secret}"} if secret else {}
+
+
+def _path(footprint: Footprint) -> str:
+    return f"workloads/{quote(footprint.workload, safe='')}"
+
+
+def _document(order: WorkloadOrder) -> dict[str, str]:
+    return {
+        "name": order.footprint.workload,
+        "tenant_id": str(order.footprint.tenant_id),
+        "tenant": order.tenant_slug,
+        "organisation": order.organisation_slug,
+        "region": order.region,
+        "plan": order.plan,
+        "host_name": order.host_name,
+        "storage_schema": order.footprint.schema,
+        "signing_key": order.footprint.signing_key,
+    }
+
+
+def _accept(answer: Answer) -> Answer:
+    if 200 <= answer.status < 300:
+        return answer
+    if 400 <= answer.status < 500 and answer.status not in WORTH_ANOTHER_TRY:
+        raise Refused(f"The deployer refuses ({answer.status}): {answer.words}")
+    raise DeployerUnwell(f"The deployer answered {answer.status}: {answer.words}")
+
+
+def _is_there(answer: Answer) -> bool:
+    if answer.status in GONE:
+        return False
+    _accept(answer)
+    return True
+
+
+def _health(document: dict[str, Any]) -> Health:
+    summary = _brief(str(document.get("message") or ""))
+    match document.get("status"):
+        case "ready":
+            return Health(ready=True, percent=100, summary=summary or "The workload is ready.")
+        case "starting":
+            return Health(ready=False, percent=_percent(document), summary=summary or "The workload is starting.")
+        case "failed":
+            raise Refused(f"The deployer says that the workload failed: {summary or 'no explanation'}")
+        case other:
+            raise DeployerUnwell(
+                f"The deployer reports a status that the contract does not know: {_brief(repr(other))}"
+            )
+
+
+def _percent(document: dict[str, Any]) -> int:
+    """Take it as it comes, but never as done: only the status says that."""
+    percent = document.get("percent")
+    return min(99, max(0, int(percent))) if isinstance(percent, int | float) else 0
+
+
+def _brief(said: str) -> str:
+    return " ".join(said.split())[:LONGEST_WORDS]

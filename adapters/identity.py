@@ -1,0 +1,111 @@
+"""A tenant's identity: an ES256 signing key, private part sealed, and the first administrator's pending account."""
+
+import base64
+import hashlib
+import json
+from typing import Any, cast
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
+from sqlalchemy import func
+from sqlmodel import Session
+
+from adapters.absence import confirm_absent
+from adapters.inventory import Inventory
+from adapters.sealing import Seal
+from models import SigningKey, TenantAccount
+from provisioning.footprint import Footprint
+from runtime.database import Database
+
+COORDINATE_BYTES = 32
+
+KEYS = Inventory(SigningKey, gone="destroyed_at", forgotten=("kid", "public_jwk", "sealed_private_key"))
+ACCOUNTS = Inventory(TenantAccount, gone="destroyed_at", forgotten=("email",))
+
+
+class NoSigningKey(LookupError):
+    """The run has no signing key, or not any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no signing key called {name}.")
+
+
+class PostgresIdentity:
+    """Keeps both in the product's own database. Key first, then account, in every transaction."""
+
+    def __init__(self, database: Database, seal: Seal) -> None:
+        self._database = database
+        self._seal = seal
+
+    def create(self, footprint: Footprint, first_admin_email: str) -> None:
+        """Make the key and the account unless they are there. Raises Refused once they were destroyed."""
+        key = self._new_key(footprint.signing_key)
+        self._database.transact(_hold, footprint, key, first_admin_email)
+
+    def destroy(self, footprint: Footprint) -> None:
+        """Forget the key and the account, and refuse their names from now on."""
+        self._database.transact(_bury, footprint)
+        confirm_absent(self.present(footprint))
+
+    def present(self, footprint: Footprint) -> list[str]:
+        """Which of the two are there."""
+        with self._database.transaction() as session:
+            held = {
+                footprint.signing_key: KEYS.holds(session, name=footprint.signing_key),
+                footprint.account: ACCOUNTS.holds(session, name=footprint.account),
+            }
+        return [name for name, there in held.items() if there]
+
+    def private_key(self, footprint: Footprint) -> ec.EllipticCurvePrivateKey:
+        """Unseal the private key. Raises NoSigningKey and SealBroken."""
+        with self._database.transaction() as session:
+            row = session.get(SigningKey, footprint.signing_key)
+        if row is None or row.sealed_private_key is None:
+            raise NoSigningKey(footprint.signing_key)
+        key = load_der_private_key(self._seal.open(row.name, row.sealed_private_key), password=None)
+        return cast("ec.EllipticCurvePrivateKey", key)
+
+    def sign(self, footprint: Footprint, claims: dict[str, Any]) -> str:
+        """A JWT of these claims that the tenant's published key verifies. Raises NoSigningKey and SealBroken."""
+        key = self.private_key(footprint)
+        return jwt.encode(claims, key, algorithm="ES256", headers={"kid": public_jwk(key)["kid"]})
+
+    def _new_key(self, name: str) -> dict[str, Any]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        public = public_jwk(key)
+        private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        return {"kid": public["kid"], "public_jwk": public, "sealed_private_key": self._seal.close(name, private)}
+
+
+def public_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
+    """The public part as a JWK. Its ``kid`` is the RFC 7638 thumbprint."""
+    numbers = key.public_key().public_numbers()
+    required = {"crv": "P-256", "kty": "EC", "x": _coordinate(numbers.x), "y": _coordinate(numbers.y)}
+    thumbprint = hashlib.sha256(json.dumps(required, sort_keys=True, separators=(",", ":")).encode()).digest()
+    return required | {"kid": _base64url(thumbprint), "use": "sig", "alg": "ES256"}
+
+
+def _hold(session: Session, footprint: Footprint, key: dict[str, Any], email: str) -> None:
+    now = func.clock_timestamp()
+    KEYS.hold(session, name=footprint.signing_key, tenant_id=footprint.tenant_id, created_at=now, **key)
+    ACCOUNTS.hold(session, name=footprint.account, tenant_id=footprint.tenant_id, created_at=now, email=email)
+
+
+def _bury(session: Session, footprint: Footprint) -> None:
+    now = func.clock_timestamp()
+    KEYS.bury(session, name=footprint.signing_key, tenant_id=footprint.tenant_id, created_at=now)
+    ACCOUNTS.bury(session, name=footprint.account, tenant_id=footprint.tenant_id, created_at=now)
+
+
+def _coordinate(number: int) -> str:
+    return _base64url(number.to_bytes(COORDINATE_BYTES, "big"))
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,49 @@
+"""Calls that cannot be interrupted, made so that nobody has to wait for them."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+from provisioning.ports import Patience
+
+T = TypeVar("T")
+
+LOOK_EVERY = 0.05
+
+
+class TookTooLong(Exception):
+    """The call did not return in time. It may still have its effect."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"No answer within {seconds:g} s.")
+
+
+def interruptibly(call: Callable[[], T], patience: Patience, *, within: float) -> T:
+    """Give what ``call`` returns, or raise as soon as ``patience`` is told to stop, or TookTooLong (seconds).
+
+    An abandoned call goes on by itself: use this only where a late effect is refused or undone.
+    """
+    patience.checkpoint()
+    outcome = _start(call)
+    deadline = time.monotonic() + within
+    while not wait([outcome], LOOK_EVERY).done:
+        patience.checkpoint()
+        if time.monotonic() > deadline:
+            raise TookTooLong(within)
+    return outcome.result()
+
+
+def _start(call: Callable[[], T]) -> Future[T]:
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001  # handed over whole to the thread that asked
+            outcome.set_exception(error)
+
+    # A daemon: a hanging call must not keep the process from ending.
+    threading.Thread(target=run, name="interruptible-call", daemon=True).start()
+    return outcome

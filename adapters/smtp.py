@@ -1,0 +1,108 @@
+"""Mail by SMTP, or none at all."""
+
+import logging
+import smtplib
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, make_msgid, parseaddr
+from typing import Self
+
+from pydantic import SecretStr
+
+from provisioning.ports import Mail, Refused
+from runtime.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+ANSWER_WITHIN = 10.0
+"""Seconds for each answer of the relay."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpMailer:
+    """A new connection per mail: there are few, and relays close idle ones."""
+
+    host: str
+    port: int
+    sender: str
+    username: str
+    password: SecretStr
+    starttls: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The mailer that the settings ask for."""
+        return cls(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            sender=settings.mail_from,
+            username=settings.smtp_username,
+            password=settings.smtp_password,
+            starttls=settings.smtp_starttls,
+        )
+
+    def send(self, mail: Mail) -> None:
+        """Hand one mail to the relay. Raises Refused when it will never take it; anything else may pass."""
+        message = compose(mail, self.sender)
+        try:
+            with smtplib.SMTP(self.host, self.port, timeout=ANSWER_WITHIN) as relay:
+                self._introduce(relay)
+                relay.send_message(message)
+        except smtplib.SMTPRecipientsRefused as error:
+            raise _judged(error, mail.to) from error
+
+    def _introduce(self, relay: smtplib.SMTP) -> None:
+        if self.starttls:
+            # Raises when the relay offers none: nothing may go out in the clear that was meant to be secret.
+            relay.starttls(context=ssl.create_default_context())
+        if self.username:
+            relay.login(self.username, self.password.get_secret_value())
+
+
+class NoMail:
+    """Stands in where no relay is set, and says so."""
+
+    def send(self, mail: Mail) -> None:
+        """Write down that nothing was sent."""
+        logger.info("mail not sent, no relay is set: %s", mail.subject, extra={"to": mail.to})
+
+
+def compose(mail: Mail, sender: str) -> EmailMessage:
+    """Write the message. Raises Refused when the recipient is no address."""
+    message = EmailMessage(policy=SMTP)
+    message["From"] = _sender(sender)
+    message["To"] = _recipient(mail.to)
+    message["Subject"] = _one_line(mail.subject)
+    message["Date"] = format_datetime(datetime.now(UTC))
+    message["Message-ID"] = make_msgid(domain=_sender(sender).domain)
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(mail.text)
+    return message
+
+
+def _sender(sender: str) -> Address:
+    name, address = parseaddr(sender)
+    return Address(display_name=name, addr_spec=address)
+
+
+def _recipient(address: str) -> Address:
+    try:
+        return Address(addr_spec=address)
+    except (ValueError, MessageError) as error:
+        raise Refused(f"{_one_line(address)} is not an address that mail can be sent to.") from error
+
+
+def _one_line(text: str) -> str:
+    """A tenant's name is free text and gets into subjects: a line feed would begin a header of its own."""
+    return " ".join(text.split())
+
+
+def _judged(error: smtplib.SMTPRecipientsRefused, recipient: str) -> Exception:
+    code, reason = next(iter(error.recipients.values()))
+    words = reason.decode(errors="replace")
+    return Refused(f"The mail relay refuses {recipient} ({code}): {words}") if code >= 500 else error

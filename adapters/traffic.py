@@ -1,0 +1,55 @@
+"""A tenant's host name: reserved by one run at a time, told apart by the run's stem."""
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from adapters.absence import confirm_absent
+from adapters.inventory import Inventory
+from models import HostName
+from provisioning.footprint import Footprint
+from provisioning.ports import Refused
+from runtime.database import Database
+
+CLAIMS = Inventory(HostName, gone="released_at")
+
+
+class HostNames:
+    """Keeps the claims in the product's own database, where one index allows one holder per name."""
+
+    def __init__(self, database: Database, domain: str) -> None:
+        self._database = database
+        self._domain = domain
+
+    def reserve(self, footprint: Footprint) -> None:
+        """Claim the host name. Raises Refused when another run holds it, or when this one gave it back."""
+        self._database.transact(_reserve, self._name(footprint), footprint)
+
+    def release(self, footprint: Footprint) -> None:
+        """Give the claim back, and refuse it from now on."""
+        self._database.transact(_release, self._name(footprint), footprint)
+        confirm_absent(self.present(footprint))
+
+    def present(self, footprint: Footprint) -> list[str]:
+        """Give the host name, if this run holds it."""
+        name = self._name(footprint)
+        with self._database.transaction() as session:
+            return [name] if CLAIMS.holds(session, name=name, claimant=footprint.stem) else []
+
+    def _name(self, footprint: Footprint) -> str:
+        return f"{footprint.address}.{self._domain}"
+
+
+def _reserve(session: Session, name: str, footprint: Footprint) -> None:
+    now = func.clock_timestamp()
+    if not CLAIMS.hold(session, name=name, claimant=footprint.stem, tenant_id=footprint.tenant_id, reserved_at=now):
+        raise Refused(f"The host name {name} is held by {_holder(session, name)}; release that one first.")
+
+
+def _release(session: Session, name: str, footprint: Footprint) -> None:
+    now = func.clock_timestamp()
+    CLAIMS.bury(session, name=name, claimant=footprint.stem, tenant_id=footprint.tenant_id, reserved_at=now)
+
+
+def _holder(session: Session, name: str) -> str:
+    held = select(HostName.claimant).where(HostName.name == name, col(HostName.released_at).is_(None))
+    return session.exec(held).first() or "a run that is just giving it back"

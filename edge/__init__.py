@@ -1,0 +1,6 @@
+"""The built-in tenant runtime: what answers on a tenant's host name."""
+
+from edge.app import edge_app
+from edge.hosts import is_tenant_host
+
+__all__ = ["edge_app", "is_tenant_host"]
