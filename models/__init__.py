@@ -1,0 +1,44 @@
+"""The nouns of the product, one table a file; import this package to have the whole metadata."""
+
+from models.account import TenantAccount
+from models.columns import metadata
+from models.event import ActorKind, Event
+from models.host_name import HostName
+from models.idempotency import IdempotencyKey
+from models.member import Member, Role
+from models.organisation import Organisation
+from models.plan import Plan
+from models.resource import Resource, ResourceStatus
+from models.run import LIVE_STATUSES, Run, RunKind, RunStatus, RunStep, StepRole, StepStatus
+from models.service_account import ServiceAccount
+from models.signing_key import SigningKey
+from models.tenant import QUOTA_STATES, Tenant, TenantState
+from models.workload import Workload
+
+__all__ = [
+    "LIVE_STATUSES",
+    "QUOTA_STATES",
+    "ActorKind",
+    "Event",
+    "HostName",
+    "IdempotencyKey",
+    "Member",
+    "Organisation",
+    "Plan",
+    "Resource",
+    "ResourceStatus",
+    "Role",
+    "Run",
+    "RunKind",
+    "RunStatus",
+    "RunStep",
+    "ServiceAccount",
+    "SigningKey",
+    "StepRole",
+    "StepStatus",
+    "Tenant",
+    "TenantAccount",
+    "TenantState",
+    "Workload",
+    "metadata",
+]

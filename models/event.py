@@ -1,0 +1,58 @@
+"""The audit feed: one append-only row for everything that happened, in the transaction in which it happened."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Column, Identity, Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import BIG, DOCUMENT, choice, identity, instant
+
+
+class ActorKind(StrEnum):
+    """Kind of caller."""
+
+    USER = "USER"
+    INTEGRATION = "INTEGRATION"
+    SUPPORT = "SUPPORT"
+    SYSTEM = "SYSTEM"
+
+
+class Event(SQLModel, table=True):
+    """Something that happened.
+
+    ``sequence`` orders one tenant's history without gaps; (``transaction_id``, ``position``) orders a whole
+    organisation's, read behind ``pg_snapshot_xmin`` so that a row which commits late is never skipped.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "sequence", name="events_are_numbered_per_tenant"),
+        Index("feed_of_an_organisation", "organisation_id", "transaction_id", "position"),
+        Index("feed_of_a_tenant", "tenant_id", "transaction_id", "position"),
+        Index("feed_of_a_run", "run_id", "sequence"),
+        Index("feed_of_an_actor", "organisation_id", "actor_id", "transaction_id", "position"),
+        Index("feed_by_type", "organisation_id", text("type text_pattern_ops"), "transaction_id", "position"),
+        CheckConstraint("(tenant_id IS NULL) = (sequence IS NULL)", name="events_of_a_tenant_are_numbered"),
+    )
+
+    id: UUID = identity()
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    tenant_id: UUID | None = Field(default=None, foreign_key="tenants.id")
+    run_id: UUID | None = Field(default=None, foreign_key="runs.id")
+    sequence: int | None = Field(default=None, sa_type=BIG)
+    transaction_id: int = Field(
+        default=None,
+        sa_column=Column(BIG, nullable=False, server_default=text("(pg_current_xact_id()::text)::bigint")),
+    )
+    position: int = Field(default=None, sa_column=Column(BIG, Identity(always=True), nullable=False))
+    type: str = Field(max_length=80)
+    actor_kind: ActorKind = Field(sa_type=choice(ActorKind, sentence="event_actor_kind_is_known"))
+    actor_id: UUID
+    actor_name: str = Field(max_length=254)
+    actor_email: str | None = Field(default=None, max_length=254)
+    data: dict[str, Any] = Field(sa_type=DOCUMENT)
+    request_id: str | None = Field(default=None, max_length=64)
+    created_at: datetime = instant()

@@ -1,0 +1,23 @@
+"""Idempotency keys: what a mutation answered, kept for a day so that a repeat of the call changes nothing."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlmodel import Field, SQLModel
+
+from models.columns import DOCUMENT, INSTANT, instant
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """Written in the transaction of the effect: there is no effect without its key and no key without its effect."""
+
+    __tablename__ = "idempotency_keys"
+
+    caller_id: UUID = Field(primary_key=True)
+    field: str = Field(primary_key=True, max_length=64)
+    key: str = Field(primary_key=True, max_length=255)
+    input_sha256: str = Field(max_length=64)
+    outcome: dict[str, Any] = Field(sa_type=DOCUMENT)
+    created_at: datetime = instant()
+    expires_at: datetime = Field(sa_type=INSTANT, nullable=False, index=True)

@@ -1,0 +1,35 @@
+"""A member: a person who works for an organisation, with one role."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import choice, identity, instant
+
+
+class Role(StrEnum):
+    """What a person may do."""
+
+    OWNER = "OWNER"
+    ADMIN = "ADMIN"
+    VIEWER = "VIEWER"
+
+
+class Member(SQLModel, table=True):
+    """One person in one organisation."""
+
+    __tablename__ = "members"
+    __table_args__ = (
+        Index("one_owner_per_organisation", "organisation_id", unique=True, postgresql_where=text("role = 'OWNER'")),
+        Index("one_member_per_address", "organisation_id", text("lower(email)"), unique=True),
+    )
+
+    id: UUID = identity()
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    email: str = Field(max_length=254)
+    name: str = Field(max_length=80)
+    role: Role = Field(sa_type=choice(Role, sentence="member_role_is_known"))
+    created_at: datetime = instant()

@@ -1,0 +1,19 @@
+"""A plan: what an organisation may have at once, and for how long its feed is kept."""
+
+from datetime import timedelta
+
+from sqlmodel import Field, SQLModel
+
+from models.columns import LENGTH_OF_TIME
+
+
+class Plan(SQLModel, table=True):
+    """A tier. The rows are part of the schema: a migration writes them."""
+
+    __tablename__ = "plans"
+
+    code: str = Field(primary_key=True, max_length=32)
+    title: str = Field(max_length=80)
+    tenants_allowed: int | None = None
+    feed_retention_days: int
+    provisioning_deadline: timedelta | None = Field(default=None, sa_type=LENGTH_OF_TIME)

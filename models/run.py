@@ -1,0 +1,193 @@
+"""A run: one numbered execution of the saga for one tenant, with its steps. The row is its own outbox."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import LENGTH_OF_TIME, choice, identity, instant
+from models.event import ActorKind
+
+
+class RunKind(StrEnum):
+    """What a run is for."""
+
+    PROVISION = "PROVISION"
+    DECOMMISSION = "DECOMMISSION"
+
+
+class RunStatus(StrEnum):
+    """How a run goes. Forward work is claimed in QUEUED and RUNNING only, so a cancel stops it by its commit."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    CANCELLING = "CANCELLING"
+    COMPENSATING = "COMPENSATING"
+    STUCK = "STUCK"
+    SUCCEEDED = "SUCCEEDED"
+    CANCELLED = "CANCELLED"
+    FAILED = "FAILED"
+    DECOMMISSIONED = "DECOMMISSIONED"
+
+
+LIVE_STATUSES = (
+    RunStatus.QUEUED,
+    RunStatus.RUNNING,
+    RunStatus.CANCELLING,
+    RunStatus.COMPENSATING,
+    RunStatus.STUCK,
+)
+"""A run in one of these has not settled; a tenant has at most one."""
+
+
+class StepRole(StrEnum):
+    """Where a step stands towards the pivot."""
+
+    STEP = "STEP"
+    PIVOT = "PIVOT"
+    AFTERWARDS = "AFTERWARDS"
+
+
+class StepStatus(StrEnum):
+    """Where a step of a run stands."""
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    INTERRUPTED = "INTERRUPTED"
+    COMPENSATING = "COMPENSATING"
+    COMPENSATED = "COMPENSATED"
+    COMPENSATION_FAILED = "COMPENSATION_FAILED"
+    ABANDONED = "ABANDONED"
+
+
+class Run(SQLModel, table=True):
+    """The handle that cancelling acts on.
+
+    ``due_at`` is when somebody should look again: now, after a back-off, or when the lease of whoever is at
+    work lapses. So one index finds everything the sweeper has to ask about. ``nudged_at`` is when a worker was
+    last woken for it.
+    """
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "number", name="runs_are_numbered_per_tenant"),
+        Index("one_live_run_per_tenant", "tenant_id", unique=True, postgresql_where=text("finished_at IS NULL")),
+        Index("runs_that_are_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("runs_with_a_deadline", "deadline_at", postgresql_where=text("finished_at IS NULL")),
+        Index("runs_that_are_stuck", "id", postgresql_where=text("status = 'STUCK'")),
+        CheckConstraint("number >= 1", name="run_number_is_positive"),
+        CheckConstraint(
+            "(finished_at IS NOT NULL) = (status IN ('SUCCEEDED','CANCELLED','FAILED','DECOMMISSIONED'))",
+            name="a_run_is_finished_exactly_when_its_status_says_so",
+        ),
+        CheckConstraint(
+            "finished_at IS NOT NULL OR due_at IS NOT NULL OR status = 'STUCK'",
+            name="a_run_that_has_not_settled_has_a_next_wake",
+        ),
+        CheckConstraint("(lease_token IS NULL) = (lease_until IS NULL)", name="a_lease_has_a_token_and_an_end"),
+        CheckConstraint(
+            "(cancel_requested_at IS NULL) = (cancel_actor_id IS NULL)", name="a_cancel_request_names_who_asked"
+        ),
+        CheckConstraint(
+            "status NOT IN ('CANCELLING','CANCELLED') OR cancel_requested_at IS NOT NULL",
+            name="nothing_is_cancelled_unasked",
+        ),
+        CheckConstraint(
+            "(kind = 'DECOMMISSION') = (releases_run_id IS NOT NULL)", name="a_decommission_names_the_run_it_releases"
+        ),
+    )
+
+    id: UUID = identity()
+    organisation_id: UUID = Field(foreign_key="organisations.id")
+    tenant_id: UUID = Field(foreign_key="tenants.id")
+    number: int
+    kind: RunKind = Field(sa_type=choice(RunKind, sentence="run_kind_is_known"))
+    status: RunStatus = Field(sa_type=choice(RunStatus, sentence="run_status_is_known"))
+    releases_run_id: UUID | None = Field(default=None, foreign_key="runs.id")
+
+    started_by_kind: ActorKind = Field(sa_type=choice(ActorKind, sentence="run_starter_kind_is_known"))
+    started_by_id: UUID
+    started_by_name: str = Field(max_length=254)
+
+    cancel_requested_at: datetime | None = instant(optional=True)
+    cancel_actor_kind: ActorKind | None = Field(
+        default=None, sa_type=choice(ActorKind, sentence="cancel_actor_kind_is_known"), nullable=True
+    )
+    cancel_actor_id: UUID | None = None
+    cancel_actor_name: str | None = Field(default=None, max_length=254)
+    cancel_reason: str | None = Field(default=None, max_length=500)
+    cancel_step_in_flight: str | None = Field(default=None, max_length=64)
+
+    due_at: datetime | None = instant(optional=True)
+    nudged_at: datetime | None = instant(optional=True)
+    lease_until: datetime | None = instant(optional=True)
+    lease_token: UUID | None = None
+    lease_owner: str | None = Field(default=None, max_length=120)
+
+    failed_step: str | None = Field(default=None, max_length=64)
+    error: str | None = Field(default=None, max_length=2000)
+    deadline_at: datetime | None = instant(optional=True)
+    created_at: datetime = instant()
+    started_at: datetime | None = instant(optional=True)
+    finished_at: datetime | None = instant(optional=True)
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked this run to stop."""
+        return self.cancel_requested_at is not None
+
+    @property
+    def cancellable(self) -> bool:
+        """Whether cancelProvisioning would be accepted for the first time."""
+        return self.kind is RunKind.PROVISION and self.finished_at is None and not self.cancel_requested
+
+
+class RunStep(SQLModel, table=True):
+    """One step of one run, as the saga was when the run began.
+
+    An attempt is under way while ``attempt_started_at`` is set; it is being performed unless
+    ``next_attempt_at`` says when it is looked at again.
+    """
+
+    __tablename__ = "run_steps"
+    __table_args__ = (
+        UniqueConstraint("run_id", "name", name="a_step_is_in_a_run_once"),
+        CheckConstraint("percent BETWEEN 0 AND 100", name="percent_is_a_percentage"),
+        CheckConstraint("attempts >= 0 AND compensation_attempts >= 0", name="attempts_are_counted_up"),
+    )
+
+    run_id: UUID = Field(foreign_key="runs.id", primary_key=True)
+    position: int = Field(primary_key=True)
+    name: str = Field(max_length=64)
+    title: str = Field(max_length=120)
+    role: StepRole = Field(sa_type=choice(StepRole, sentence="step_role_is_known"))
+    status: StepStatus = Field(sa_type=choice(StepStatus, sentence="step_status_is_known"))
+    interruptible: bool
+    timeout: timedelta = Field(sa_type=LENGTH_OF_TIME)
+    max_attempts: int
+    attempts: int = 0
+    compensation_attempts: int = 0
+
+    percent: int | None = None
+    message: str | None = Field(default=None, max_length=300)
+    error: str | None = Field(default=None, max_length=2000)
+    heartbeat_at: datetime | None = instant(optional=True)
+    attempt_started_at: datetime | None = instant(optional=True)
+    next_attempt_at: datetime | None = instant(optional=True)
+    started_at: datetime | None = instant(optional=True)
+    finished_at: datetime | None = instant(optional=True)
+    compensation_started_at: datetime | None = instant(optional=True)
+    compensated_at: datetime | None = instant(optional=True)
+
+    @property
+    def to_be_undone(self) -> bool:
+        """Whether a run that goes backward still has to compensate it: it began, or may have begun."""
+        return self.role is not StepRole.AFTERWARDS and self.status not in {
+            StepStatus.WAITING,
+            StepStatus.COMPENSATED,
+            StepStatus.ABANDONED,
+        }

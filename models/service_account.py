@@ -1,0 +1,25 @@
+"""A service account: the machine identity of a partner's integration."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import Field, SQLModel
+
+from models.columns import IDS, WORDS, identity, instant
+
+
+class ServiceAccount(SQLModel, table=True):
+    """Its secret is stored as a SHA-256 only, so the table gives nobody access."""
+
+    __tablename__ = "service_accounts"
+
+    id: UUID = identity()
+    organisation_id: UUID = Field(foreign_key="organisations.id", index=True)
+    name: str = Field(max_length=80)
+    token_sha256: str | None = Field(default=None, unique=True, max_length=64)
+    scopes: list[str] = Field(sa_type=WORDS)
+    tenant_ids: list[UUID] | None = Field(default=None, sa_type=IDS, nullable=True)
+    created_at: datetime = instant()
+    expires_at: datetime | None = instant(optional=True)
+    last_used_at: datetime | None = instant(optional=True)
+    revoked_at: datetime | None = instant(optional=True)

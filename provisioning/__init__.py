@@ -1,0 +1,1 @@
+"""The rules of provisioning: no HTTP, no GraphQL, no broker."""

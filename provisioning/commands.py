@@ -1,0 +1,260 @@
+"""What people and partners may ask for. Each function takes a session, checks, writes and tells; the caller commits.
+
+All raise NotFound for a tenant that does not exist for the actor, and VersionConflict when ``expected_version`` is not
+the tenant's; what else they refuse stands with each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session
+
+from models import Organisation, RunKind, Tenant, TenantState
+from provisioning import lifecycle, rules
+from provisioning.actors import Actor
+from provisioning.errors import IllegalMove, Malformed, NotConfirmed, Taken
+from provisioning.events import EventType, emit
+from provisioning.lookup import Change, locked_tenant
+from provisioning.planning import start_decommissioning, start_provisioning
+from provisioning.steps import saga
+from runtime.database import clock
+
+CONFIRMED_STATES = (TenantState.ACTIVE, TenantState.SUSPENDED)
+"""States in which decommissioning destroys something, so the slug has to be typed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTenant:
+    """What createTenant is asked for. ``name`` defaults to the slug, ``region`` to the first on offer."""
+
+    slug: str
+    plan: str
+    first_admin_email: str
+    name: str | None = None
+    region: str | None = None
+    provisioning_deadline: timedelta | None = None
+    start: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """What updateTenant is asked for; None leaves a value as it is."""
+
+    slug: str | None = None
+    name: str | None = None
+    plan: str | None = None
+    region: str | None = None
+    first_admin_email: str | None = None
+    provisioning_deadline: timedelta | None = None
+
+    @property
+    def given(self) -> set[str]:
+        """Names of the values that were given."""
+        return {one.name for one in fields(self) if getattr(self, one.name) is not None}
+
+
+def create_tenant(
+    session: Session, wanted: NewTenant, *, organisation_id: UUID, by: Actor, regions: Sequence[str]
+) -> Change:
+    """Record a tenant and, unless told otherwise, start provisioning it. Raises Malformed, Taken, QuotaExceeded."""
+    organisation = session.get_one(Organisation, organisation_id)
+    now = clock(session)
+    tenant = Tenant(
+        organisation_id=organisation_id,
+        slug=rules.check_slug(wanted.slug),
+        name=rules.check_name(wanted.name or wanted.slug),
+        region=rules.check_region(wanted.region or regions[0], regions),
+        plan_code=rules.check_plan(session, wanted.plan),
+        first_admin_email=rules.check_email(wanted.first_admin_email),
+        address=rules.address_of(wanted.slug, organisation),
+        provisioning_deadline=_deadline(wanted.provisioning_deadline),
+        state=TenantState.PENDING,
+        created_at=now,
+        updated_at=now,
+    )
+    _insert(session, tenant)
+    emit(session, tenant, EventType.TENANT_CREATED, _facts(tenant), by=by, at=now)
+    return _start(session, tenant, by) if wanted.start else Change(tenant)
+
+
+def update_tenant(
+    session: Session,
+    tenant_id: UUID,
+    wanted: Corrections,
+    *,
+    by: Actor,
+    regions: Sequence[str],
+    expected_version: int | None = None,
+) -> Change:
+    """Correct a tenant. Everything but the name needs PENDING or FAILED. Raises IllegalMove, Malformed, Taken."""
+    tenant = locked_tenant(session, tenant_id, by, expected_version)
+    _check_correctable(tenant, wanted.given)
+    before = _facts(tenant)
+    _apply(session, tenant, wanted, regions)
+    if (after := _facts(tenant)) == before:
+        return Change(tenant)
+    tenant.version += 1
+    tenant.updated_at = clock(session)
+    _flush_unless_taken(session, tenant)
+    changes = {key: [before[key], after[key]] for key in after if before[key] != after[key]}
+    emit(session, tenant, EventType.TENANT_UPDATED, {"changes": changes}, by=by)
+    return Change(tenant)
+
+
+def retry_provisioning(session: Session, tenant_id: UUID, *, by: Actor, expected_version: int | None = None) -> Change:
+    """Start the next run of a PENDING or FAILED tenant. Raises IllegalMove, QuotaExceeded."""
+    tenant = locked_tenant(session, tenant_id, by, expected_version)
+    return _start(session, tenant, by)
+
+
+def suspend_tenant(
+    session: Session, tenant_id: UUID, *, by: Actor, reason: str | None = None, expected_version: int | None = None
+) -> Change:
+    """Pause traffic; everything is kept. Raises IllegalMove, Malformed."""
+    reason = rules.check_reason(reason)
+    tenant = locked_tenant(session, tenant_id, by, expected_version)
+    _move(session, tenant, TenantState.SUSPENDED)
+    emit(session, tenant, EventType.SUSPENDED, {"reason": reason}, by=by)
+    return Change(tenant)
+
+
+def resume_tenant(session: Session, tenant_id: UUID, *, by: Actor, expected_version: int | None = None) -> Change:
+    """Serve a SUSPENDED tenant again. Raises IllegalMove."""
+    tenant = locked_tenant(session, tenant_id, by, expected_version)
+    if tenant.state is not TenantState.SUSPENDED:
+        raise IllegalMove(tenant.state, [TenantState.SUSPENDED])
+    _move(session, tenant, TenantState.ACTIVE)
+    emit(session, tenant, EventType.RESUMED, {}, by=by)
+    return Change(tenant)
+
+
+def decommission_tenant(
+    session: Session,
+    tenant_id: UUID,
+    *,
+    by: Actor,
+    confirm_slug: str | None = None,
+    expected_version: int | None = None,
+) -> Change:
+    """Release everything for good: at once when nothing is held, otherwise by a run that goes backward.
+
+    Raises IllegalMove, NotConfirmed.
+    """
+    tenant = locked_tenant(session, tenant_id, by, expected_version)
+    if tenant.state in lifecycle.HOLDS_NOTHING:
+        _move(session, tenant, TenantState.DECOMMISSIONED)
+        emit(session, tenant, EventType.DEPROVISIONING_COMPLETED, {"released": []}, by=by)
+        return Change(tenant)
+    if tenant.state not in CONFIRMED_STATES:
+        raise IllegalMove(tenant.state, [*CONFIRMED_STATES, *sorted(lifecycle.HOLDS_NOTHING)])
+    if confirm_slug != tenant.slug:
+        raise NotConfirmed
+    _move(session, tenant, TenantState.DECOMMISSIONING)
+    return Change(tenant, start_decommissioning(session, tenant, by, clock(session)))
+
+
+def recreate_tenant(
+    session: Session, tenant_id: UUID, *, by: Actor, regions: Sequence[str], expected_version: int | None = None
+) -> Change:
+    """A fresh tenant under the slug of a DECOMMISSIONED one. Raises IllegalMove, Taken, Malformed, QuotaExceeded."""
+    old = locked_tenant(session, tenant_id, by, expected_version)
+    if old.state is not TenantState.DECOMMISSIONED:
+        raise IllegalMove(old.state, [TenantState.DECOMMISSIONED])
+    wanted = NewTenant(
+        slug=old.slug,
+        plan=old.plan_code,
+        first_admin_email=old.first_admin_email,
+        name=old.name,
+        region=old.region,
+        provisioning_deadline=old.provisioning_deadline,
+        start=False,
+    )
+    fresh = create_tenant(session, wanted, organisation_id=old.organisation_id, by=by, regions=regions).tenant
+    fresh.recreated_from_id = old.id
+    emit(session, fresh, EventType.RECREATED, {"recreated_from": str(old.id)}, by=by)
+    return _start(session, fresh, by)
+
+
+def _start(session: Session, tenant: Tenant, by: Actor) -> Change:
+    """PENDING or FAILED to PROVISIONING, with a run that nobody has begun."""
+    _check_move(tenant, TenantState.PROVISIONING)
+    rules.demand_room(session, tenant.organisation_id)
+    _move(session, tenant, TenantState.PROVISIONING)
+    run = start_provisioning(session, saga, tenant, by, tenant.updated_at)
+    assert run.kind is RunKind.PROVISION
+    return Change(tenant, run)
+
+
+def _check_move(tenant: Tenant, to: TenantState) -> None:
+    if to not in lifecycle.LEGAL[tenant.state]:
+        raise IllegalMove(tenant.state, lifecycle.allowed_from(to))
+
+
+def _move(session: Session, tenant: Tenant, to: TenantState) -> None:
+    lifecycle.transition(tenant, to)
+    tenant.updated_at = clock(session)
+    session.flush()
+
+
+def _check_correctable(tenant: Tenant, given: set[str]) -> None:
+    if tenant.state in lifecycle.HOLDS_NOTHING:
+        return
+    gone = {TenantState.DECOMMISSIONING, TenantState.DECOMMISSIONED}
+    if given - {"name"} or tenant.state in gone:
+        raise IllegalMove(tenant.state, sorted(lifecycle.HOLDS_NOTHING))
+
+
+def _apply(session: Session, tenant: Tenant, wanted: Corrections, regions: Sequence[str]) -> None:
+    if wanted.slug is not None:
+        tenant.slug = rules.check_slug(wanted.slug)
+        tenant.address = rules.address_of(tenant.slug, session.get_one(Organisation, tenant.organisation_id))
+    if wanted.name is not None:
+        tenant.name = rules.check_name(wanted.name)
+    if wanted.plan is not None:
+        tenant.plan_code = rules.check_plan(session, wanted.plan)
+    if wanted.region is not None:
+        tenant.region = rules.check_region(wanted.region, regions)
+    if wanted.first_admin_email is not None:
+        tenant.first_admin_email = rules.check_email(wanted.first_admin_email)
+    if wanted.provisioning_deadline is not None:
+        tenant.provisioning_deadline = _deadline(wanted.provisioning_deadline)
+
+
+def _insert(session: Session, tenant: Tenant) -> None:
+    session.add(tenant)
+    _flush_unless_taken(session, tenant)
+
+
+def _flush_unless_taken(session: Session, tenant: Tenant) -> None:
+    """Let the unique indexes decide who has a slug: a look before would race."""
+    try:
+        session.flush()
+    except IntegrityError as error:
+        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+        if constraint == "one_holder_per_slug":
+            raise Taken("slug", tenant.slug) from None
+        if constraint == "one_holder_per_address":
+            raise Taken("slug", tenant.address) from None
+        raise
+
+
+def _deadline(wanted: timedelta | None) -> timedelta | None:
+    if wanted is not None and not timedelta(seconds=1) <= wanted <= timedelta(days=30):
+        raise Malformed("provisioning_deadline", "A deadline lies between one second and 30 days.")
+    return wanted
+
+
+def _facts(tenant: Tenant) -> dict[str, Any]:
+    deadline = tenant.provisioning_deadline
+    return {
+        "slug": tenant.slug,
+        "name": tenant.name,
+        "region": tenant.region,
+        "plan": tenant.plan_code,
+        "first_admin_email": tenant.first_admin_email,
+        "provisioning_deadline_s": deadline.total_seconds() if deadline else None,
+    }

@@ -1,0 +1,48 @@
+"""What happens next in a run: pure, no clock, no database."""
+
+from collections.abc import Sequence
+
+from models import Run, RunKind, RunStatus, RunStep, StepRole, StepStatus
+from provisioning.moves import Backward, Forward, Move, Rest, Settle
+
+BACKWARD = frozenset({RunStatus.CANCELLING, RunStatus.COMPENSATING})
+FORWARD = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
+OVER = frozenset({StepStatus.DONE, StepStatus.FAILED})
+
+
+def next_move(run: Run, steps: Sequence[RunStep]) -> Move:
+    """The one move this run is ready for. ``steps`` in running order."""
+    if run.status in BACKWARD:
+        return _backward(run, steps)
+    if run.status in FORWARD:
+        return _forward(steps)
+    if run.status is RunStatus.SUCCEEDED:
+        return _follow_up(steps)
+    return Rest()
+
+
+def outcome_of(run: Run) -> RunStatus:
+    """How a run that went all the way back ends. A cancel wins over the failure it met."""
+    if run.kind is RunKind.DECOMMISSION:
+        return RunStatus.DECOMMISSIONED
+    return RunStatus.CANCELLED if run.cancel_requested else RunStatus.FAILED
+
+
+def way_back(run: Run) -> RunStatus:
+    """The status of a run on its way back."""
+    return RunStatus.CANCELLING if run.cancel_requested else RunStatus.COMPENSATING
+
+
+def _backward(run: Run, steps: Sequence[RunStep]) -> Move:
+    behind = [step for step in steps if step.to_be_undone]
+    return Backward(behind[-1].name) if behind else Settle(outcome_of(run))
+
+
+def _forward(steps: Sequence[RunStep]) -> Move:
+    ahead = [step for step in steps if step.role is not StepRole.AFTERWARDS and step.status is not StepStatus.DONE]
+    return Forward(ahead[0].name) if ahead else Settle(RunStatus.SUCCEEDED)
+
+
+def _follow_up(steps: Sequence[RunStep]) -> Move:
+    after = [step for step in steps if step.role is StepRole.AFTERWARDS and step.status not in OVER]
+    return Forward(after[0].name) if after else Rest()

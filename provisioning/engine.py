@@ -1,0 +1,359 @@
+"""Claim, perform, record: the only mover of runs.
+
+Every function takes the session of a short transaction, never commits and does no I/O besides. Locks are taken in
+one order, run before tenant. Leases, due times and back-offs go by the database's clock.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from models import Organisation, Run, RunStatus, RunStep, StepRole, StepStatus, Tenant, TenantState
+from provisioning import ledger, settlement
+from provisioning.claims import Claim, time_left
+from provisioning.decisions import next_move
+from provisioning.events import EventType
+from provisioning.footprint import Footprint
+from provisioning.moves import Backward, Forward
+from provisioning.ports import Refused
+from provisioning.reports import describe
+from provisioning.saga import Done, NotYet, Outcome, StepStopped, StopReason, TenantFacts
+from provisioning.settlement import Position
+from runtime.database import clock
+from runtime.settings import Settings
+
+COMPENSATION_ATTEMPTS = 8
+"""Tries of one compensation before the run is STUCK and needs a person."""
+
+FIRST_BACK_OFF = timedelta(seconds=1)
+LONGEST_BACK_OFF = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a heartbeat learns about a run it still owns."""
+
+    run_id: UUID
+    cancelled: bool
+
+
+def claim(session: Session, run_id: UUID, move: Forward | Backward, *, settings: Settings, owner: str) -> Claim | None:
+    """Take the lease for this move, or None when the run is not ready for it: not due, owned, or further on.
+
+    The attempt is counted before it is made: a step that kills its process runs out of attempts too.
+    """
+    run = _due_run(session, run_id)
+    if run is None:
+        return None
+    position = settlement.position_of(session, run)
+    if next_move(run, position.steps) != move:
+        return None
+    step = position.step(move.step)
+    ready = (
+        _begin_compensation(session, position, step) if isinstance(move, Backward) else _begin(session, position, step)
+    )
+    if not ready:
+        return None
+    return _leased(session, position, step, move, settings, owner)
+
+
+def record(session: Session, held: Claim, outcome: Outcome) -> None:
+    """Put a move's outcome on record and turn to the next. Does nothing when the claim was lost."""
+    position = _position_under(session, held)
+    if position is None:
+        return
+    step = position.step(held.move.step)
+    match outcome, held.move:
+        case NotYet(after), _:
+            _look_again(session, position, step, after)
+        case Done(), Backward():
+            _undone(session, position, step)
+        case Done(), Forward():
+            _done(session, position, step)
+    settlement.advance(session, position)
+
+
+def record_failure(session: Session, held: Claim, error: BaseException) -> None:
+    """Put on record that a move did not succeed: try again later, turn back, or wait for a person."""
+    position = _position_under(session, held)
+    if position is None:
+        return
+    step = position.step(held.move.step)
+    if position.run.status is RunStatus.CANCELLING and not held.backward:
+        settlement.interrupt(session, position, step, None if isinstance(error, StepStopped) else describe(error))
+    elif isinstance(error, StepStopped) and error.reason is StopReason.SHUTTING_DOWN:
+        _give_back(position, step, held)
+    elif held.backward:
+        _compensation_failed(session, position, step, error)
+    else:
+        _failed(session, position, step, describe(error), final=isinstance(error, Refused))
+    settlement.advance(session, position)
+
+
+def intend(session: Session, held: Claim, kind: str, name: str) -> None:
+    """Write a resource into the ledger under the claim. Raises StepStopped when it was lost, or a cancel came."""
+    run = _run_under(session, held)
+    if run is None:
+        raise StepStopped(StopReason.LEASE_LOST)
+    if run.status is RunStatus.CANCELLING and held.interruptible:
+        raise StepStopped(StopReason.CANCELLED)
+    ledger.intend(session, run, held.move.step, kind, name, clock(session))
+
+
+def renew(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> list[Renewal]:
+    """Extend the leases that are still owned, all in one statement; whichever is missing was lost."""
+    until = func.clock_timestamp() + lease
+    alive = session.execute(
+        update(Run)
+        .where(col(Run.id).in_(tokens), col(Run.lease_token).in_(tokens.values()))
+        .values(lease_until=until, due_at=until)
+        .returning(col(Run.id), col(Run.status))
+        .execution_options(synchronize_session=False)
+    ).all()
+    session.execute(
+        update(RunStep)
+        .where(
+            col(RunStep.run_id).in_([row.id for row in alive]),
+            col(RunStep.status).in_([StepStatus.RUNNING, StepStatus.COMPENSATING]),
+        )
+        .values(heartbeat_at=func.clock_timestamp())
+        .execution_options(synchronize_session=False)
+    )
+    return [Renewal(row.id, row.status is RunStatus.CANCELLING) for row in alive]
+
+
+def _due_run(session: Session, run_id: UUID) -> Run | None:
+    """The run under lock, unless somebody owns it: ``due_at`` of an owned run is the end of its lease."""
+    return session.exec(
+        select(Run).where(Run.id == run_id, col(Run.due_at) <= func.clock_timestamp()).with_for_update(skip_locked=True)
+    ).one_or_none()
+
+
+def _run_under(session: Session, held: Claim) -> Run | None:
+    """The run under lock, if the claim's token is still the one in its row."""
+    return session.exec(
+        select(Run).where(Run.id == held.run_id, Run.lease_token == held.token).with_for_update()
+    ).one_or_none()
+
+
+def _position_under(session: Session, held: Claim) -> Position | None:
+    run = _run_under(session, held)
+    if run is None:
+        return None
+    position = settlement.position_of(session, run)
+    settlement.release_lease(run, due=position.now)
+    return position
+
+
+def _begin(session: Session, position: Position, step: RunStep) -> bool:
+    """Make a forward move the step's current attempt; False when it may not be made any more."""
+    if step.role is StepRole.AFTERWARDS and position.tenant.state is not TenantState.ACTIVE:
+        position.run.due_at = None
+        return False
+    if step.attempt_started_at is not None and step.next_attempt_at is not None:
+        return _look(session, position, step)
+    if step.attempts >= step.max_attempts:
+        lost = f"{step.title}: the worker was lost in each of {step.attempts} attempts."
+        _failed(session, position, step, lost, final=True)
+        settlement.advance(session, position)
+        return False
+    _begin_attempt(session, position, step)
+    return True
+
+
+def _begin_attempt(session: Session, position: Position, step: RunStep) -> None:
+    step.attempts += 1
+    step.status = StepStatus.RUNNING
+    step.attempt_started_at = position.now
+    step.started_at = step.started_at or position.now
+    step.percent = None
+    step.message = None
+    if position.run.status is RunStatus.QUEUED:
+        position.run.status = RunStatus.RUNNING
+        position.run.started_at = position.now
+    if step.role is not StepRole.AFTERWARDS:
+        position.tell(session, EventType.STEP_STARTED, {"step": step.name, "attempt": step.attempts})
+
+
+def _look(session: Session, position: Position, step: RunStep) -> bool:
+    """Go on with an attempt that said "not yet", unless its time is up."""
+    assert step.attempt_started_at is not None, "the caller looked"
+    if position.now - step.attempt_started_at < step.timeout:
+        return True
+    overdue = f"{step.title}: not done after {step.timeout.total_seconds():.0f} s."
+    _failed(session, position, step, overdue, final=False)
+    settlement.advance(session, position)
+    return False
+
+
+def _begin_compensation(session: Session, position: Position, step: RunStep) -> bool:
+    """Make a compensation the step's current move; False when it used up its attempts."""
+    if step.status is StepStatus.RUNNING:
+        settlement.interrupt(session, position, step, "Its worker was lost.")
+    if step.status is StepStatus.COMPENSATING and step.next_attempt_at is not None and step.attempt_started_at:
+        return True
+    if step.compensation_attempts >= COMPENSATION_ATTEMPTS:
+        lost = f"{step.title}: the worker was lost while undoing it, in attempt {step.compensation_attempts}."
+        _stuck(session, position, step, lost)
+        return False
+    step.compensation_attempts += 1
+    step.attempt_started_at = position.now
+    if step.status is not StepStatus.COMPENSATING:
+        step.status = StepStatus.COMPENSATING
+        step.compensation_started_at = step.compensation_started_at or position.now
+        position.tell(session, EventType.COMPENSATION_STARTED, {"step": step.name})
+    return True
+
+
+def _leased(
+    session: Session,
+    position: Position,
+    step: RunStep,
+    move: Forward | Backward,
+    settings: Settings,
+    owner: str,
+) -> Claim:
+    run = position.run
+    run.lease_token = uuid4()
+    run.lease_owner = owner
+    run.lease_until = run.due_at = position.now + settings.lease
+    step.next_attempt_at = None
+    step.heartbeat_at = position.now
+    backward = isinstance(move, Backward)
+    began = step.attempt_started_at or position.now
+    return Claim(
+        run_id=run.id,
+        token=run.lease_token,
+        move=move,
+        attempt=step.compensation_attempts if backward else step.attempts,
+        time_left=time_left(step, position.now - began),
+        interruptible=step.interruptible and not backward,
+        footprint=Footprint(run.tenant_id, position.tenant.address, _number_outside(session, run)),
+        tenant=_facts(session, position.tenant, settings),
+    )
+
+
+def _done(session: Session, position: Position, step: RunStep) -> None:
+    if step.role is StepRole.PIVOT and position.run.status is not RunStatus.RUNNING:
+        settlement.interrupt(session, position, step, None)
+        return
+    step.status = StepStatus.DONE
+    step.finished_at = position.now
+    step.percent = 100
+    step.error = None
+    settlement.rest(step)
+    taken = ledger.hold(session, position.run, step.name, position.now)
+    if step.role is StepRole.AFTERWARDS:
+        position.tell(session, EventType.WELCOME_EMAIL_SENT, {"attempt": step.attempts})
+    else:
+        facts = {"step": step.name, "duration_ms": settlement.milliseconds(step.started_at, position.now)}
+        position.tell(session, EventType.STEP_COMPLETED, {**facts, "resources": taken})
+
+
+def _look_again(session: Session, position: Position, step: RunStep, after: timedelta) -> None:
+    if step.status is StepStatus.RUNNING and position.run.status is RunStatus.CANCELLING:
+        settlement.interrupt(session, position, step, None)
+        return
+    step.next_attempt_at = position.run.due_at = position.now + after
+    step.heartbeat_at = position.now
+
+
+def _failed(session: Session, position: Position, step: RunStep, error: str, *, final: bool) -> None:
+    """One attempt failed: again later while attempts are left, otherwise turn back."""
+    again = not final and step.attempts < step.max_attempts
+    step.error = error
+    step.attempt_started_at = None
+    if step.role is StepRole.AFTERWARDS:
+        position.tell(session, EventType.WELCOME_EMAIL_FAILED, {"attempt": step.attempts, "error": error})
+    else:
+        facts = {"step": step.name, "attempt": step.attempts, "error": error, "will_retry": again}
+        position.tell(session, EventType.STEP_FAILED, facts)
+    if again:
+        step.next_attempt_at = position.run.due_at = position.now + _back_off(step.attempts)
+        return
+    step.status = StepStatus.FAILED
+    step.finished_at = position.now
+    settlement.rest(step)
+    if step.role is not StepRole.AFTERWARDS:
+        settlement.turn_back(position, step, error)
+
+
+def _undone(session: Session, position: Position, step: RunStep) -> None:
+    step.status = StepStatus.COMPENSATED
+    step.compensated_at = position.now
+    step.error = None
+    settlement.rest(step)
+    freed = ledger.release(session, position.run, step.name, position.now)
+    facts = {
+        "step": step.name,
+        "duration_ms": settlement.milliseconds(step.compensation_started_at, position.now),
+        "released": freed,
+    }
+    position.tell(session, settlement.undone_type(position.run), facts)
+
+
+def _compensation_failed(session: Session, position: Position, step: RunStep, error: BaseException) -> None:
+    final = isinstance(error, Refused) or step.compensation_attempts >= COMPENSATION_ATTEMPTS
+    step.error = describe(error)
+    step.attempt_started_at = None
+    facts = {"step": step.name, "attempt": step.compensation_attempts, "error": step.error, "will_retry": not final}
+    position.tell(session, EventType.COMPENSATION_FAILED, facts)
+    if final:
+        _stuck(session, position, step, step.error)
+        return
+    step.next_attempt_at = position.run.due_at = position.now + _back_off(step.compensation_attempts)
+
+
+def _stuck(session: Session, position: Position, step: RunStep, error: str) -> None:
+    """Named, alerting, resumable: nobody tries again until a person says so."""
+    step.status = StepStatus.COMPENSATION_FAILED
+    step.error = error
+    settlement.rest(step)
+    position.run.status = RunStatus.STUCK
+    position.run.error = error
+    position.run.due_at = None
+    held = ledger.still_held(session, position.run)
+    position.tell(session, EventType.STUCK, {"step": step.name, "error": error, "held": held})
+
+
+def _give_back(position: Position, step: RunStep, held: Claim) -> None:
+    """A worker that shuts down hands its move to the next one, at once: that was not an attempt."""
+    if held.backward:
+        step.compensation_attempts -= 1
+    else:
+        step.attempts -= 1
+    step.attempt_started_at = None
+    step.next_attempt_at = position.now
+
+
+def _number_outside(session: Session, run: Run) -> int:
+    """The run number under which the resources exist outside."""
+    if run.releases_run_id is None:
+        return run.number
+    return session.exec(select(Run.number).where(Run.id == run.releases_run_id)).one()
+
+
+def _facts(session: Session, tenant: Tenant, settings: Settings) -> TenantFacts:
+    organisation = session.exec(select(Organisation.slug).where(Organisation.id == tenant.organisation_id)).one()
+    return TenantFacts(
+        slug=tenant.slug,
+        name=tenant.name,
+        organisation_slug=organisation,
+        region=tenant.region,
+        plan=tenant.plan_code,
+        first_admin_email=tenant.first_admin_email,
+        host_name=settings.hostname(tenant.address),
+        url=settings.tenant_url(tenant.address),
+        console_url=settings.console_url,
+    )
+
+
+def _back_off(attempts: int) -> timedelta:
+    """Doubling from one second to a minute, spread by a fifth so that failures do not march in step."""
+    whole: timedelta = min(FIRST_BACK_OFF * 2 ** (attempts - 1), LONGEST_BACK_OFF)
+    return whole * random.uniform(0.8, 1.2)  # noqa: S311  # spreads load, guards nothing

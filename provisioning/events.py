@@ -1,0 +1,121 @@
+"""The audit feed: its closed list of types, and the one way to write it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from models import Event, Run, Tenant
+from provisioning.actors import PLATFORM, Actor
+from runtime.database import clock
+
+FEED_CHANNEL = "tenantry_feed"
+"""Payload ``<organisation id> <tenant id> event|progress``: a hint to read again, never data."""
+
+CANCEL_CHANNEL = "tenantry_cancel"
+"""Payload: the id of a run whose step in flight should stop."""
+
+
+class EventType(StrEnum):
+    """Past tense, never renamed. The fields of ``data`` are documented in docs/audit-feed.md."""
+
+    TENANT_CREATED = "tenant.created"
+    TENANT_UPDATED = "tenant.updated"
+    STARTED = "tenant.provisioning.started"
+    STEP_STARTED = "tenant.provisioning.step_started"
+    STEP_COMPLETED = "tenant.provisioning.step_completed"
+    STEP_FAILED = "tenant.provisioning.step_failed"
+    STEP_INTERRUPTED = "tenant.provisioning.step_interrupted"
+    CANCEL_REQUESTED = "tenant.provisioning.cancel_requested"
+    COMPENSATION_STARTED = "tenant.provisioning.compensation_started"
+    STEP_COMPENSATED = "tenant.provisioning.step_compensated"
+    COMPENSATION_FAILED = "tenant.provisioning.compensation_failed"
+    COMPENSATION_RESUMED = "tenant.provisioning.compensation_resumed"
+    STUCK = "tenant.provisioning.stuck"
+    COMPLETED = "tenant.provisioning.completed"
+    FAILED = "tenant.provisioning.failed"
+    CANCELLED = "tenant.provisioning.cancelled"
+    WELCOME_EMAIL_SENT = "tenant.welcome_email_sent"
+    WELCOME_EMAIL_FAILED = "tenant.welcome_email_failed"
+    SUSPENDED = "tenant.suspended"
+    RESUMED = "tenant.resumed"
+    DEPROVISIONING_STARTED = "tenant.deprovisioning.started"
+    DEPROVISIONING_STEP_COMPLETED = "tenant.deprovisioning.step_completed"
+    DEPROVISIONING_COMPLETED = "tenant.deprovisioning.completed"
+    RECREATED = "tenant.recreated"
+    ACCESS_DENIED = "access.denied"
+
+
+def emit(
+    session: Session,
+    tenant: Tenant,
+    event_type: EventType,
+    data: dict[str, Any],
+    *,
+    run: Run | None = None,
+    by: Actor = PLATFORM,
+    at: datetime | None = None,
+) -> Event:
+    """Append to a tenant's history. Takes the tenant's lock, so that number order is commit order."""
+    event = Event(
+        organisation_id=tenant.organisation_id,
+        tenant_id=tenant.id,
+        run_id=run.id if run else None,
+        sequence=_next_number(session, tenant),
+        type=event_type.value,
+        actor_kind=by.kind,
+        actor_id=by.id,
+        actor_name=by.name,
+        actor_email=by.email,
+        data=data,
+        request_id=session.info.get("request_id"),
+        created_at=at or clock(session),
+    )
+    session.add(event)
+    notify_feed(session, tenant.organisation_id, tenant.id)
+    return event
+
+
+def emit_for_organisation(
+    session: Session, organisation_id: UUID, event_type: EventType, data: dict[str, Any], *, by: Actor
+) -> Event:
+    """Append something that concerns no tenant."""
+    event = Event(
+        organisation_id=organisation_id,
+        type=event_type.value,
+        actor_kind=by.kind,
+        actor_id=by.id,
+        actor_name=by.name,
+        actor_email=by.email,
+        data=data,
+        request_id=session.info.get("request_id"),
+        created_at=clock(session),
+    )
+    session.add(event)
+    notify_feed(session, organisation_id, None)
+    return event
+
+
+def notify_feed(session: Session, organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> None:
+    """Wake whoever watches, once this transaction commits."""
+    session.exec(select(func.pg_notify(FEED_CHANNEL, f"{organisation_id} {tenant_id or '-'} {kind}")))
+
+
+def notify_cancel(session: Session, run_id: UUID) -> None:
+    """Tell the worker that is performing a step of this run, once this transaction commits."""
+    session.exec(select(func.pg_notify(CANCEL_CHANNEL, str(run_id))))
+
+
+def _next_number(session: Session, tenant: Tenant) -> int:
+    number = session.scalar(
+        update(Tenant)
+        .where(col(Tenant.id) == tenant.id)
+        .values(last_sequence=col(Tenant.last_sequence) + 1)
+        .returning(col(Tenant.last_sequence))
+        .execution_options(synchronize_session=False)
+    )
+    assert number is not None, "the tenant exists: its row is referenced by what is told"
+    return number

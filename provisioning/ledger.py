@@ -1,0 +1,91 @@
+"""The resource ledger: intended before it is created, held once the step is done, released once seen to be gone."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col, select
+
+from models import Resource, ResourceStatus, Run
+from models.columns import new_id
+from provisioning.actors import Actor
+
+MAY_BE_HELD = (ResourceStatus.INTENDED, ResourceStatus.HELD)
+
+
+def run_that_took(run: Run) -> UUID:
+    """The run whose resources this run works on: its own, or the one that a decommission releases."""
+    return run.releases_run_id or run.id
+
+
+def intend(session: Session, run: Run, step: str, kind: str, name: str, at: datetime) -> None:
+    """Write down what is about to be created. A later attempt finds its row already there."""
+    session.exec(
+        insert(Resource)
+        .values(
+            id=new_id(),
+            run_id=run.id,
+            tenant_id=run.tenant_id,
+            step=step,
+            kind=kind,
+            name=name,
+            status=ResourceStatus.INTENDED,
+            intended_at=at,
+        )
+        .on_conflict_do_nothing(constraint="a_run_takes_a_resource_once")
+    )
+
+
+def hold(session: Session, run: Run, step: str, at: datetime) -> list[dict[str, str]]:
+    """Mark what a step intended as held; returns it, for the feed."""
+    return _mark(session, run, step, [ResourceStatus.INTENDED], status=ResourceStatus.HELD, held_at=at)
+
+
+def release(session: Session, run: Run, step: str, at: datetime) -> list[dict[str, str]]:
+    """Mark what a step took, or may have taken, as confirmed absent; returns it, for the feed."""
+    return _mark(session, run, step, MAY_BE_HELD, status=ResourceStatus.RELEASED, released_at=at)
+
+
+def abandon(session: Session, run: Run, step: str, by: Actor, reason: str) -> list[dict[str, str]]:
+    """Mark what a step took as left behind knowingly; returns it, for the feed."""
+    return _mark(
+        session,
+        run,
+        step,
+        MAY_BE_HELD,
+        status=ResourceStatus.ABANDONED,
+        abandoned_by=by.email or by.name,
+        abandoned_reason=reason,
+    )
+
+
+def still_held(session: Session, run: Run) -> list[dict[str, str]]:
+    """What the run still holds, or may hold."""
+    return _resources(session, run, MAY_BE_HELD)
+
+
+def released(session: Session, run: Run) -> list[dict[str, str]]:
+    """What was released of what the run took."""
+    return _resources(session, run, [ResourceStatus.RELEASED])
+
+
+def _resources(session: Session, run: Run, statuses: Sequence[ResourceStatus]) -> list[dict[str, str]]:
+    rows = session.exec(
+        select(Resource.kind, Resource.name)
+        .where(Resource.run_id == run_that_took(run), col(Resource.status).in_(statuses))
+        .order_by(col(Resource.id))
+    )
+    return [{"kind": kind, "name": name} for kind, name in rows]
+
+
+def _mark(session: Session, run: Run, step: str, from_: Sequence[ResourceStatus], **to: object) -> list[dict[str, str]]:
+    rows = session.execute(
+        update(Resource)
+        .where(col(Resource.run_id) == run_that_took(run), col(Resource.step) == step, col(Resource.status).in_(from_))
+        .values(**to)
+        .returning(col(Resource.kind), col(Resource.name))
+        .execution_options(synchronize_session=False)
+    )
+    return [{"kind": kind, "name": name} for kind, name in rows]

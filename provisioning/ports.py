@@ -1,0 +1,140 @@
+"""The outside world as provisioning sees it. Adapters make these real.
+
+Three rules hold for every port, and the saga's proofs stand on them:
+
+* **Twice is once.** Creating what exists, and destroying what does not, succeeds.
+* **Destroying is final.** Once a name was destroyed, creating it again raises ``Refused``, also when the creation
+  had set out before. So a worker that was paused for minutes cannot leave anything behind.
+* **Gone means seen to be gone.** Destroying returns only after the resource was confirmed absent; an outside that
+  cannot be reached raises, because unreachable is not gone.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from provisioning.footprint import Footprint
+
+
+class Refused(Exception):
+    """The outside, or a rule, says no for good: trying again would not help. The message is for an operator."""
+
+
+class Patience(Protocol):
+    """Lets an adapter wait without outstaying a cancel."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, or raise StepStopped as soon as the step is told to stop."""
+
+    def checkpoint(self) -> None:
+        """Raise StepStopped when the step was told to stop: a safe point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How far a workload has come."""
+
+    ready: bool
+    percent: int
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadOrder:
+    """What a deployer needs to know to run a tenant."""
+
+    footprint: Footprint
+    tenant_slug: str
+    organisation_slug: str
+    region: str
+    plan: str
+    host_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One message to one person."""
+
+    to: str
+    subject: str
+    text: str
+
+
+class Storage(Protocol):
+    """A schema and a login role in the tenants' Postgres."""
+
+    def create(self, footprint: Footprint) -> None:
+        """Make both."""
+
+    def migrate(self, footprint: Footprint) -> None:
+        """Bring the tenant's own tables, inside its schema, to their newest version."""
+
+    def destroy(self, footprint: Footprint) -> None:
+        """Make both absent, and see that they are."""
+
+    def present(self, footprint: Footprint) -> list[str]:
+        """Names of what exists of this run, asked outside and not remembered."""
+
+
+class Identity(Protocol):
+    """An ES256 signing key, its private part encrypted at rest, and the first administrator's pending account."""
+
+    def create(self, footprint: Footprint, first_admin_email: str) -> None:
+        """Make both."""
+
+    def destroy(self, footprint: Footprint) -> None:
+        """Make both absent, and see that they are."""
+
+    def present(self, footprint: Footprint) -> list[str]:
+        """Names of what exists of this run, asked outside and not remembered."""
+
+
+class Traffic(Protocol):
+    """The tenant's host name. Reserved is not served: the edge answers by the tenant's state."""
+
+    def reserve(self, footprint: Footprint) -> None:
+        """Raises Refused when another tenant holds the name."""
+
+    def release(self, footprint: Footprint) -> None:
+        """Give the name back, and see that it is free."""
+
+    def present(self, footprint: Footprint) -> list[str]:
+        """Names of what exists of this run, asked outside and not remembered."""
+
+
+class Deployer(Protocol):
+    """Whoever runs the tenant's workload."""
+
+    def deploy(self, order: WorkloadOrder, patience: Patience) -> None:
+        """Start it; it may become ready later."""
+
+    def health(self, footprint: Footprint, patience: Patience) -> Health:
+        """How far it is by now."""
+
+    def tear_down(self, footprint: Footprint, patience: Patience) -> bool:
+        """Whether it is confirmed absent by now; False means ask again later."""
+
+    def present(self, footprint: Footprint) -> list[str]:
+        """Names of what exists of this run, asked outside and not remembered."""
+
+
+class Mailer(Protocol):
+    """Sends mail."""
+
+    def send(self, mail: Mail) -> None:
+        """Hand it over; returns once the relay has taken responsibility."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside that the steps act on."""
+
+    storage: Storage
+    identity: Identity
+    traffic: Traffic
+    deployer: Deployer
+    mailer: Mailer
+
+    def present(self, footprint: Footprint) -> list[str]:
+        """Every name that any adapter still finds for this run."""
+        ports = (self.storage, self.identity, self.traffic, self.deployer)
+        return [name for port in ports for name in port.present(footprint)]

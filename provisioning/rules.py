@@ -1,0 +1,139 @@
+"""What a tenant's values must be like, and what an organisation's plan allows."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from models import QUOTA_STATES, Organisation, Plan, Tenant
+from provisioning.errors import Malformed, QuotaExceeded
+
+SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+RESERVED_SLUGS = frozenset(
+    {"admin", "api", "app", "auth", "console", "dashboard", "docs", "edge", "graphql", "health", "login", "mail"}
+    | {"manage", "root", "static", "status", "support", "system", "tenantry", "www"}
+)
+LONGEST_ADDRESS = 63
+"""One DNS label (RFC 1035, section 2.3.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Tenants that count now, and how many may; ``allowed`` None means no limit."""
+
+    used: int
+    allowed: int | None
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether more count than may."""
+        return self.allowed is not None and self.used > self.allowed
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would be too many."""
+        return self.allowed is not None and self.used >= self.allowed
+
+
+def check_slug(slug: str) -> str:
+    """A slug fit for a host name, or Malformed."""
+    if not 2 <= len(slug) <= 40:
+        raise Malformed("slug", "A slug has 2 to 40 characters.")
+    if not SLUG.fullmatch(slug):
+        raise Malformed("slug", "A slug has lower-case letters, digits and single hyphens, and begins with a letter.")
+    if slug in RESERVED_SLUGS:
+        raise Malformed("slug", f"{slug!r} is reserved for the platform.")
+    return slug
+
+
+def check_name(name: str) -> str:
+    """A name to show, trimmed, or Malformed."""
+    name = name.strip()
+    if not 1 <= len(name) <= 80 or not name.isprintable():
+        raise Malformed("name", "A name has 1 to 80 printable characters.")
+    return name
+
+
+def check_email(address: str) -> str:
+    """A mail address in its normal form, or Malformed. Nothing is looked up on the network."""
+    try:
+        return validate_email(address, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError as error:
+        raise Malformed("first_admin_email", f"This is not a mail address: {str(error)[:200]}") from None
+
+
+def check_region(region: str, regions: Sequence[str]) -> str:
+    """A region that is on offer, or Malformed."""
+    if region not in regions:
+        raise Malformed("region", f"There is no region called {region[:40]!r}; there is {', '.join(regions)}.")
+    return region
+
+
+def check_plan(session: Session, code: str) -> str:
+    """A plan that exists, or Malformed."""
+    codes = session.exec(select(Plan.code).order_by(Plan.code)).all()
+    if code not in codes:
+        raise Malformed("plan", f"There is no plan called {code[:40]!r}; there is {', '.join(codes)}.")
+    return code
+
+
+def check_reason(reason: str | None) -> str | None:
+    """A reason of at most 500 characters, or Malformed."""
+    reason = (reason or "").strip() or None
+    if reason and len(reason) > 500:
+        raise Malformed("reason", "A reason has at most 500 characters.")
+    return reason
+
+
+def address_of(slug: str, organisation: Organisation) -> str:
+    """The tenant's DNS label, or Malformed when slug and organisation do not fit into one."""
+    address = f"{slug}-{organisation.slug}"
+    if len(address) > LONGEST_ADDRESS:
+        raise Malformed("slug", f"{address!r} is longer than a DNS label, {LONGEST_ADDRESS} characters: shorten it.")
+    return address
+
+
+def quota_of(session: Session, organisation_id: UUID) -> Quota:
+    """How much of its plan an organisation uses."""
+    allowed = session.exec(
+        select(Plan.tenants_allowed)
+        .join(Organisation, col(Organisation.plan_code) == col(Plan.code))
+        .where(Organisation.id == organisation_id)
+    ).one()
+    used = session.exec(
+        select(func.count()).where(Tenant.organisation_id == organisation_id, col(Tenant.state).in_(QUOTA_STATES))
+    ).one()
+    return Quota(used, allowed)
+
+
+def demand_room(session: Session, organisation_id: UUID) -> None:
+    """Raise QuotaExceeded unless one more tenant fits. The lock keeps two from taking the last place."""
+    session.exec(
+        select(Organisation.id).where(Organisation.id == organisation_id).with_for_update(key_share=True)
+    ).one()
+    quota = quota_of(session, organisation_id)
+    if quota.full:
+        assert quota.allowed is not None, "full against a limit"
+        raise QuotaExceeded(quota.used, quota.allowed)
+
+
+def objections(session: Session, tenant: Tenant, regions: Sequence[str]) -> list[str]:
+    """Why a tenant's values, or its organisation's plan, no longer allow it to be provisioned: a sentence each."""
+    quota = quota_of(session, tenant.organisation_id)
+    found = [f"The plan allows {quota.allowed} tenants at once and {quota.used} count."] if quota.exceeded else []
+    checks: list[Callable[[], str]] = [
+        lambda: check_slug(tenant.slug),
+        lambda: check_plan(session, tenant.plan_code),
+        lambda: check_region(tenant.region, regions),
+        lambda: check_email(tenant.first_admin_email),
+    ]
+    for check in checks:
+        try:
+            check()
+        except Malformed as refusal:
+            found.append(str(refusal))
+    return found

@@ -1,0 +1,230 @@
+"""What a saga is made of: steps, their compensations, a pivot, and the context in which a step runs."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from models import StepRole, Tenant
+from provisioning.footprint import Footprint
+from provisioning.ports import World
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The step reached its goal; for a compensation: everything is confirmed absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """Nothing is wrong, look again later. No thread waits meanwhile."""
+
+    after: timedelta
+
+
+Outcome = Done | NotYet
+
+
+class StopReason(StrEnum):
+    """Why a step that is being performed has to stop."""
+
+    CANCELLED = "a cancel is on record"
+    LEASE_LOST = "another worker owns this move now"
+    SHUTTING_DOWN = "the worker is shutting down"
+    TIMED_OUT = "the attempt took longer than the step may"
+
+
+class StepStopped(Exception):
+    """Raised inside a step at its next safe point after it was told to stop."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Trip:
+    """How a step is told to stop, from any thread. The first reason stays."""
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+        self._lock = threading.Lock()
+        self._reason: StopReason | None = None
+
+    def pull(self, reason: StopReason) -> None:
+        """Tell the step to stop at its next safe point."""
+        with self._lock:
+            self._reason = self._reason or reason
+        self._told.set()
+
+    @property
+    def reason(self) -> StopReason | None:
+        """Why the step has to stop; None while it may go on."""
+        return self._reason
+
+    def check(self) -> None:
+        """Raise StepStopped when the step was told to stop."""
+        if self._reason is not None:
+            raise StepStopped(self._reason)
+
+    def wait(self, seconds: float) -> None:
+        """Wait so many seconds, or raise StepStopped as soon as the step is told to stop."""
+        self._told.wait(seconds)
+        self.check()
+
+
+class Journal(Protocol):
+    """What a step may put on record while it runs, each in a short transaction fenced by the claim's token."""
+
+    def intend(self, kind: str, name: str) -> None:
+        """Write a resource into the ledger before it is created. Raises StepStopped when the claim is lost."""
+
+    def progress(self, percent: int | None, message: str) -> None:
+        """Show how far the step is."""
+
+    def objections(self) -> list[str]:
+        """Why the tenant's request cannot be fulfilled as it stands: one sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFacts:
+    """What a step may know about its tenant."""
+
+    slug: str
+    name: str
+    organisation_slug: str
+    region: str
+    plan: str
+    first_admin_email: str
+    host_name: str
+    url: str
+    console_url: str
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """Everything a step gets."""
+
+    world: World
+    footprint: Footprint
+    tenant: TenantFacts
+    attempt: int
+    journal: Journal
+    trip: Trip = field(default_factory=Trip)
+
+    def intend(self, kind: str, name: str) -> None:
+        """Say what is about to be created. Nothing may be created outside before this returned."""
+        self.checkpoint()
+        self.journal.intend(kind, name)
+
+    def progress(self, percent: int | None, message: str) -> None:
+        """Tell watchers how far the step is. Also a safe point."""
+        self.checkpoint()
+        self.journal.progress(percent, message)
+
+    def checkpoint(self) -> None:
+        """A safe point: raises StepStopped when the step was told to stop."""
+        self.trip.check()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until the step is told to stop."""
+        self.trip.wait(seconds)
+
+    def linger(self, pace: timedelta) -> None:
+        """Spend ``pace`` visibly, so that a person can watch this step and cancel it."""
+        began, whole = time.monotonic(), pace.total_seconds()
+        while (spent := time.monotonic() - began) < whole:
+            self.progress(int(100 * spent / whole), "Taking its time (--pace)")
+            self.sleep(min(0.25, whole - spent))
+
+
+Action = Callable[[StepContext], Outcome | None]
+
+
+def nothing_held(_: StepContext) -> None:
+    """The compensation of a step that takes nothing of its own."""
+
+
+@dataclass(eq=False)
+class Step:
+    """One named unit of a saga and what undoes it."""
+
+    name: str
+    title: str
+    role: StepRole
+    action: Action
+    timeout: timedelta
+    attempts: int
+    interruptible: bool = True
+    undo: Action = nothing_held
+
+    def compensation(self, undo: Action) -> Action:
+        """Declare what undoes this step: idempotent, safe if it never ran, done only when absence is confirmed."""
+        self.undo = undo
+        return undo
+
+
+class UnknownStep(LookupError):
+    """A run was planned with a step that this release does not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"This release has no step called {name!r}: deploy one that has.")
+        self.name = name
+
+
+class Saga:
+    """Ordered steps, a pivot, and what follows it."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, Step] = {}
+        self._go_live: Callable[[Tenant], None] | None = None
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self._steps.values())
+
+    def __getitem__(self, name: str) -> Step:
+        """The step of this name. Raises UnknownStep."""
+        try:
+            return self._steps[name]
+        except KeyError:
+            raise UnknownStep(name) from None
+
+    def step(
+        self, title: str, *, timeout: timedelta, attempts: int, interruptible: bool = True
+    ) -> Callable[[Action], Step]:
+        """Declare the next step. ``timeout`` bounds one attempt; ``attempts`` are counted before they start."""
+        return self._declare(title, StepRole.STEP, timeout, attempts, interruptible=interruptible)
+
+    def pivot(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Callable[[Tenant], None]], Step]:
+        """Declare the point of no return: it acts on the tenant's row, in the transaction that ends the run."""
+
+        def declare(go_live: Callable[[Tenant], None]) -> Step:
+            self._go_live = go_live
+            step = Step(go_live.__name__, title, StepRole.PIVOT, nothing_held, timeout, attempts, interruptible=False)
+            return self._add(step)
+
+        return declare
+
+    def afterwards(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
+        """Declare what follows the pivot: best effort, it never blocks or fails the tenant."""
+        return self._declare(title, StepRole.AFTERWARDS, timeout, attempts, interruptible=False)
+
+    def go_live(self, tenant: Tenant) -> None:
+        """Take the tenant over the pivot."""
+        assert self._go_live is not None, "a saga has a pivot"
+        self._go_live(tenant)
+
+    def _declare(
+        self, title: str, role: StepRole, timeout: timedelta, attempts: int, *, interruptible: bool
+    ) -> Callable[[Action], Step]:
+        def declare(action: Action) -> Step:
+            return self._add(Step(action.__name__, title, role, action, timeout, attempts, interruptible))
+
+        return declare
+
+    def _add(self, step: Step) -> Step:
+        assert step.name not in self._steps, f"{step.name} is declared twice"
+        self._steps[step.name] = step
+        return step

@@ -1,0 +1,153 @@
+"""Where a run stands, how it turns back, and how it ends."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, assert_never
+
+from sqlmodel import Session, col, select
+
+from models import Run, RunKind, RunStatus, RunStep, StepStatus, Tenant, TenantState
+from provisioning import ledger, lifecycle
+from provisioning.actors import PLATFORM, Actor
+from provisioning.decisions import next_move, way_back
+from provisioning.errors import LedgerNotEmpty
+from provisioning.events import EventType, emit
+from provisioning.moves import Backward, Forward, Rest, Settle
+from provisioning.steps import saga
+from provisioning.wakeups import wake
+from runtime.database import clock
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A run whose row is locked, with its steps in running order, its tenant, and the time of the lock."""
+
+    run: Run
+    steps: list[RunStep]
+    tenant: Tenant
+    now: datetime
+
+    def step(self, name: str) -> RunStep:
+        """The step of this name."""
+        return next(step for step in self.steps if step.name == name)
+
+    def tell(self, session: Session, event_type: EventType, data: dict[str, Any], by: Actor = PLATFORM) -> None:
+        """Append to the tenant's history."""
+        emit(session, self.tenant, event_type, data, run=self.run, by=by, at=self.now)
+
+
+def position_of(session: Session, run: Run) -> Position:
+    """Read where a run stands. The caller has locked it."""
+    steps = session.exec(select(RunStep).where(RunStep.run_id == run.id).order_by(col(RunStep.position)))
+    tenant = session.exec(select(Tenant).where(Tenant.id == run.tenant_id)).one()
+    return Position(run, list(steps), tenant, clock(session))
+
+
+def release_lease(run: Run, due: datetime) -> None:
+    """Nobody owns the run any more; it is looked at again at ``due``."""
+    run.lease_token = None
+    run.lease_until = None
+    run.lease_owner = None
+    run.due_at = due
+
+
+def interrupt(session: Session, position: Position, step: RunStep, error: str | None) -> None:
+    """A step that began will not go on: what it may have done is undone first."""
+    step.status = StepStatus.INTERRUPTED
+    step.finished_at = position.now
+    step.error = error
+    rest(step)
+    position.tell(session, EventType.STEP_INTERRUPTED, {"step": step.name, "error": error})
+
+
+def rest(step: RunStep) -> None:
+    """Nobody is at this step, and nobody will be without a new move."""
+    step.attempt_started_at = None
+    step.next_attempt_at = None
+    step.heartbeat_at = None
+
+
+def turn_back(position: Position, failed: RunStep, error: str) -> None:
+    """From here on the run only undoes."""
+    position.run.status = way_back(position.run)
+    position.run.failed_step = failed.name
+    position.run.error = error
+
+
+def advance(session: Session, position: Position) -> None:
+    """Turn to the next move: end the run, or wake a worker unless the run waits for something."""
+    move = next_move(position.run, position.steps)
+    match move:
+        case Settle(status):
+            settle(session, position, status)
+        case Forward() | Backward():
+            if position.run.due_at is not None and position.run.due_at <= position.now:
+                wake(session, position.run, move, position.now)
+        case Rest():
+            position.run.due_at = None
+        case _:
+            assert_never(move)
+
+
+def settle(session: Session, position: Position, status: RunStatus) -> None:
+    """End the run: tenant, run and feed in one commit. Raises LedgerNotEmpty while something is held."""
+    run, now = position.run, position.now
+    session.refresh(position.tenant, with_for_update=True)
+    run.status = status
+    run.finished_at = now
+    run.due_at = None
+    match status:
+        case RunStatus.SUCCEEDED:
+            _go_live(session, position)
+        case RunStatus.CANCELLED:
+            _end_undone(session, position, TenantState.PENDING, EventType.CANCELLED, _cancelled_facts(position))
+        case RunStatus.FAILED:
+            facts: dict[str, Any] = {"failed_step": run.failed_step, "error": run.error}
+            _end_undone(session, position, TenantState.FAILED, EventType.FAILED, facts)
+        case RunStatus.DECOMMISSIONED:
+            facts = {"run_number": run.number}
+            _end_undone(session, position, TenantState.DECOMMISSIONED, EventType.DEPROVISIONING_COMPLETED, facts)
+        case _:
+            raise ValueError(f"{status} is not an end")
+    position.tenant.updated_at = now
+
+
+def milliseconds(since: datetime | None, until: datetime) -> int:
+    """Time spent, in whole milliseconds; nothing when it never began."""
+    return round((until - since).total_seconds() * 1000) if since else 0
+
+
+def undone_type(run: Run) -> EventType:
+    """What a confirmed compensation is called in the feed."""
+    if run.kind is RunKind.DECOMMISSION:
+        return EventType.DEPROVISIONING_STEP_COMPLETED
+    return EventType.STEP_COMPENSATED
+
+
+def _go_live(session: Session, position: Position) -> None:
+    saga.go_live(position.tenant)
+    facts = {"resources": ledger.still_held(session, position.run), **_duration(position)}
+    position.tell(session, EventType.COMPLETED, facts)
+    follow_up = next_move(position.run, position.steps)
+    if isinstance(follow_up, Forward):
+        position.run.due_at = position.now
+        wake(session, position.run, follow_up, position.now)
+
+
+def _end_undone(
+    session: Session, position: Position, state: TenantState, event_type: EventType, facts: dict[str, Any]
+) -> None:
+    if held := ledger.still_held(session, position.run):
+        raise LedgerNotEmpty(f"run {position.run.id} still holds {held}")
+    lifecycle.transition(position.tenant, state)
+    released = ledger.released(session, position.run)
+    position.tell(session, event_type, {**facts, "released": released, **_duration(position)})
+
+
+def _cancelled_facts(position: Position) -> dict[str, Any]:
+    run = position.run
+    return {"run_number": run.number, "reason": run.cancel_reason, "cancelled_by": run.cancel_actor_name}
+
+
+def _duration(position: Position) -> dict[str, int]:
+    return {"total_duration_ms": milliseconds(position.run.created_at, position.now)}

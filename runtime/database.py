@@ -1,0 +1,126 @@
+"""The database of this process: pooled connections, and transactions that send their wake-ups after the commit."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from sqlalchemy import Engine, create_engine, func
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session, select
+
+from runtime.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+REPEATABLE = {"40001", "40P01"}
+"""SQLSTATEs of a transaction that Postgres gave up so that another could go on: serialization failure, deadlock."""
+
+TRIES = 5
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Deliver = Callable[[Sequence[Any]], None]
+
+
+class Database:
+    """One engine. ``deliver`` gets, after each commit, what the transaction left in its outbox."""
+
+    def __init__(self, settings: Settings, deliver: Deliver | None = None, *, name: str = "tenantry") -> None:
+        self.url = settings.database_url
+        self.engine = engine_for(settings, name)
+        self._deliver = deliver
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One transaction: committed at the end of the block, rolled back by an exception; then the outbox goes out."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            self._send(outbox_of(session))
+
+    def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``work`` in a transaction of its own, again when Postgres gave it up for another's sake.
+
+        Raises what ``work`` raises. ``work`` must be safe to repeat: it sees nothing of the attempt that was undone.
+        """
+        for attempt in range(1, TRIES):
+            try:
+                with self.transaction() as session:
+                    return work(session, *args, **kwargs)
+            except OperationalError as error:
+                if sqlstate(error) not in REPEATABLE:
+                    raise
+                logger.info("transaction given up by postgres, trying again", extra={"attempt": attempt})
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # spreads load, guards nothing
+        with self.transaction() as session:
+            return work(session, *args, **kwargs)
+
+    def listen(self) -> psycopg.Connection[Any]:
+        """A connection of its own for LISTEN, in autocommit. The caller closes it."""
+        return psycopg.connect(self.url, autocommit=True, connect_timeout=5)
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+    def _send(self, outbox: Sequence[Any]) -> None:
+        if not (outbox and self._deliver):
+            return
+        try:
+            self._deliver(outbox)
+        except Exception:
+            # The rows say what is due; the sweeper asks again. A commit must never look like a failure.
+            logger.warning("wake-ups were not delivered, the sweeper will ask again", exc_info=True)
+
+
+def engine_for(settings: Settings, name: str = "tenantry") -> Engine:
+    """An engine whose connections carry the limits of the settings."""
+    limits = (
+        f"-c statement_timeout={_milliseconds(settings.statement_timeout)} "
+        f"-c lock_timeout={_milliseconds(settings.lock_timeout)} "
+        f"-c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
+    )
+    return create_engine(
+        sqlalchemy_url(settings.database_url),
+        pool_size=settings.database_pool,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        connect_args={"options": limits, "application_name": name, "connect_timeout": 5},
+    )
+
+
+def sqlalchemy_url(url: str) -> str:
+    """A libpq address as SQLAlchemy wants it: with the driver named."""
+    return urlunsplit(urlsplit(url)._replace(scheme="postgresql+psycopg")).replace(
+        "postgresql+psycopg:/?", "postgresql+psycopg:///?"
+    )
+
+
+def outbox_of(session: Session) -> list[Any]:
+    """What goes out once this transaction has committed."""
+    outbox: list[Any] = session.info.setdefault("outbox", [])
+    return outbox
+
+
+def clock(session: Session) -> datetime:
+    """The database's clock, read now: the only one that leases, due times and deadlines go by."""
+    now: datetime = session.exec(select(func.clock_timestamp())).one()
+    return now
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Postgres's five-character code behind an error, if it is one of Postgres's."""
+    cause = getattr(error, "orig", error)
+    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
+
+
+def _milliseconds(length: timedelta) -> int:
+    return int(length.total_seconds() * 1000)

@@ -1,0 +1,170 @@
+"""Every setting of the product, read once from the environment, refused in one sentence when it makes no sense."""
+
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsRefused(Exception):
+    """The environment asks for something that makes no sense. The message is one sentence for an operator."""
+
+
+class WorldKind(StrEnum):
+    """Which outside world the steps act on."""
+
+    REAL = "real"
+    SIMULATED = "simulated"
+
+
+class DeployerKind(StrEnum):
+    """Who runs a tenant's workload."""
+
+    EDGE = "edge"
+    HTTP = "http"
+
+
+class Settings(BaseSettings):
+    """One frozen value. The variable of a field is its name in capitals behind ``TENANTRY_``."""
+
+    model_config = SettingsConfigDict(env_prefix="TENANTRY_", frozen=True, extra="ignore")
+
+    database_url: str = Field(description="The product's own Postgres, for example postgresql://app@db/tenantry.")
+    tenants_database_url: str = Field(
+        default="", description="The Postgres that holds the tenants' schemas; database_url when empty."
+    )
+    redis_url: str = Field(description="The broker: any Redis protocol server, for example redis://127.0.0.1:6379/0.")
+    secret_key: SecretStr = Field(
+        description="At least 32 characters. Signs tokens and seals private keys; changing it invalidates both."
+    )
+
+    world: WorldKind = Field(default=WorldKind.REAL, description="real, or simulated for an outside kept in memory.")
+    deployer: DeployerKind = Field(default=DeployerKind.EDGE, description="edge (built in) or http (your deployer).")
+    deployer_url: str = Field(default="", description="Base address of your deployer; needed when deployer is http.")
+    deployer_token: SecretStr = Field(default=SecretStr(""), description="Bearer token sent to your deployer.")
+
+    tenant_domain: str = Field(default="localhost", description="Domain under which tenants get their host names.")
+    tenant_scheme: str = Field(default="http", description="http or https, in tenants' addresses.")
+    tenant_port: int | None = Field(default=None, ge=1, le=65535, description="Port in tenants' addresses, if any.")
+    regions: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("eu-central", "us-east"), description="Comma separated; the first is the default."
+    )
+    console_url: str = Field(default="http://localhost:8000", description="Where people manage tenants; in mails.")
+
+    smtp_host: str = Field(default="", description="Mail relay; no mail is sent when empty.")
+    smtp_port: int = Field(default=25, ge=1, le=65535, description="Port of the mail relay.")
+    smtp_username: str = Field(default="", description="User at the mail relay, if it wants one.")
+    smtp_password: SecretStr = Field(default=SecretStr(""), description="Password at the mail relay.")
+    smtp_starttls: bool = Field(default=False, description="Whether to insist on STARTTLS.")
+    mail_from: str = Field(default="Tenantry <no-reply@tenantry.example>", description="Sender of every mail.")
+
+    lease: timedelta = Field(default=timedelta(seconds=15), description="How long a worker owns a move unrenewed.")
+    lease_renewal: timedelta = Field(default=timedelta(seconds=5), description="How often a live worker renews.")
+    sweep_interval: timedelta = Field(default=timedelta(seconds=1), description="How often due runs are looked for.")
+    forward_threads: int = Field(default=6, ge=1, le=256, description="Threads of a worker process for steps.")
+    compensation_threads: int = Field(default=4, ge=1, le=256, description="Threads reserved for compensations.")
+    drain_timeout: timedelta = Field(default=timedelta(seconds=20), description="How long a stop waits for steps.")
+    pace: timedelta = Field(default=timedelta(0), description="Slows every forward step, so that a person can watch.")
+
+    database_pool: int = Field(default=20, ge=2, le=500, description="Connections a process may hold.")
+    statement_timeout: timedelta = Field(default=timedelta(seconds=10), description="Limit of one statement.")
+    lock_timeout: timedelta = Field(default=timedelta(seconds=5), description="Limit of one wait for a lock.")
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+
+    @field_validator("database_url", "tenants_database_url")
+    @classmethod
+    def _postgres(cls, url: str) -> str:
+        if url and urlsplit(url).scheme not in {"postgresql", "postgres"}:
+            raise ValueError("must begin with postgresql://")
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, url: str) -> str:
+        if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return url
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr) -> SecretStr:
+        if len(key.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters")
+        return key
+
+    @field_validator("regions", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, level: str) -> str:
+        if level.lower() not in {"debug", "info", "warning", "error"}:
+            raise ValueError("must be debug, info, warning or error")
+        return level.lower()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if not self.regions or not all(self.regions):
+            raise ValueError("regions must name at least one region and no empty one")
+        if self.tenant_scheme not in {"http", "https"}:
+            raise ValueError("tenant_scheme must be http or https")
+        if self.deployer is DeployerKind.HTTP and urlsplit(self.deployer_url).scheme not in {"http", "https"}:
+            raise ValueError("deployer_url must be an http(s) address when deployer is http")
+        if not timedelta(0) < self.lease_renewal * 2 <= self.lease:
+            raise ValueError("lease must be at least twice lease_renewal, and both above zero")
+        if self.sweep_interval <= timedelta(0) or self.pace < timedelta(0):
+            raise ValueError("sweep_interval must be above zero and pace not below it")
+        return self
+
+    @property
+    def tenants_database(self) -> str:
+        """The Postgres that holds the tenants' schemas."""
+        return self.tenants_database_url or self.database_url
+
+    @property
+    def default_region(self) -> str:
+        """Where a tenant runs when nobody said."""
+        return self.regions[0]
+
+    def hostname(self, address: str) -> str:
+        """The full host name for a tenant's address label (``<tenant>-<organisation>``)."""
+        return f"{address}.{self.tenant_domain}"
+
+    def tenant_url(self, address: str) -> str:
+        """Where a tenant answers once it is ACTIVE."""
+        port = f":{self.tenant_port}" if self.tenant_port else ""
+        return f"{self.tenant_scheme}://{self.hostname(address)}{port}"
+
+
+def read_settings() -> Settings:
+    """Read the environment afresh. Raises SettingsRefused with one sentence naming the variable and the way out."""
+    try:
+        return Settings()
+    except ValidationError as refusal:
+        first = refusal.errors()[0]
+        if not first["loc"]:
+            raise SettingsRefused(f"The settings contradict each other: {_reason(first['msg'])}.") from None
+        variable = f"TENANTRY_{str(first['loc'][0]).upper()}"
+        if first["type"] == "missing":
+            raise SettingsRefused(f"{variable} is not set: {_description(str(first['loc'][0]))}") from None
+        raise SettingsRefused(f"{variable} makes no sense: {_reason(first['msg'])}.") from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process. Raises SettingsRefused."""
+    return read_settings()
+
+
+def _description(name: str) -> str:
+    return Settings.model_fields[name].description or ""
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ").removesuffix(".")
