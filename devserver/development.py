@@ -67,7 +67,11 @@ def up(options: Options) -> Iterator[Running]:
         if ended := register.end_leftovers():
             tell(f"Ended what an earlier start left running: {', '.join(ended)}.")
         options = replace(options, data=settled.data, port=product.port_for(options.port))
-        with mail_catcher(settled.data / "mails") as smtp_port, _supervised(register) as supervisor:
+        with (
+            places.left_clean(settled),
+            mail_catcher(settled.data / "mails") as smtp_port,
+            _supervised(register) as supervisor,
+        ):
             yield _bring_up(options, settled, supervisor, smtp_port)
 
 
@@ -107,7 +111,7 @@ def _prepare(variables: dict[str, str], options: Options) -> None:
         chosen = settings()
     except SettingsRefused as refusal:
         raise Refused(str(refusal)) from None
-    migrate()
+    migrate(chosen)
     database = Database(chosen, name="devserver")
     try:
         tokens = database.transact(seed)

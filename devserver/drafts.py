@@ -11,6 +11,7 @@ from devserver import places
 from devserver.refusal import Refused
 from devserver.servers import FAST, Postgres
 from runtime.migrations import migrate
+from runtime.settings import settings
 
 
 def draft(name: str) -> int:
@@ -23,7 +24,7 @@ def draft(name: str) -> int:
             "TENANTRY_REDIS_URL": "redis://unused",
             "TENANTRY_SECRET_KEY": "x" * 32,
         }
-        migrate()
+        migrate(settings())
         command.revision(Config("alembic.ini"), message=name, autogenerate=True)
     return 0
 

