@@ -13,16 +13,21 @@ Resource = tuple[str, str]
 class SimulatedWorld(World):
     """Equal to another one when both hold the same resources: compare with a fresh one to see that nothing is held."""
 
+    holdings: "Holdings"
+    outbox: "Outbox"
+
     def __init__(self, domain: str = "localhost", *, looks_until_ready: int = 1) -> None:
-        self.holdings = Holdings()
-        self.outbox = Outbox()
+        holdings, outbox = Holdings(), Outbox()
         super().__init__(
-            storage=SimulatedStorage(self.holdings),
-            identity=SimulatedIdentity(self.holdings),
-            traffic=SimulatedTraffic(self.holdings, domain),
-            deployer=SimulatedDeployer(self.holdings, looks_until_ready),
-            mailer=self.outbox,
+            storage=SimulatedStorage(holdings),
+            identity=SimulatedIdentity(holdings),
+            traffic=SimulatedTraffic(holdings, domain),
+            deployer=SimulatedDeployer(holdings, looks_until_ready),
+            mailer=outbox,
         )
+        # A world is frozen, and a plain assignment would trip over that.
+        object.__setattr__(self, "holdings", holdings)
+        object.__setattr__(self, "outbox", outbox)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SimulatedWorld) and self.holdings.resources() == other.holdings.resources()
