@@ -1,0 +1,91 @@
+"""What is due and nobody is doing: the questions a sweeper asks."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, or_
+from sqlmodel import Session, col, select
+
+from models import Run, RunKind, RunStatus
+from provisioning import settlement
+from provisioning.actors import PLATFORM
+from provisioning.cancellation import cancel_provisioning
+from provisioning.decisions import next_move
+from provisioning.errors import ProvisioningRefused
+from provisioning.moves import Backward, Forward, Settle
+from provisioning.settlement import Position
+from provisioning.wakeups import wake
+
+MOST_AT_ONCE = 200
+"""Runs in one sweep: a short transaction, also after an outage."""
+
+ASK_AGAIN_AFTER = timedelta(seconds=2)
+"""A wake-up that nobody answered for so long is taken for lost."""
+
+
+def nudge_due_runs(session: Session) -> int:
+    """Wake workers for every run that is due and was not announced a moment ago; how many there were.
+
+    Finds lost messages, lapsed leases, back-offs and waits that are over: the row says all of these the same way.
+    """
+    runs = session.exec(
+        select(Run)
+        .where(
+            col(Run.due_at) <= func.clock_timestamp(),
+            or_(
+                col(Run.nudged_at).is_(None),
+                col(Run.nudged_at) < col(Run.due_at),
+                col(Run.nudged_at) < func.clock_timestamp() - ASK_AGAIN_AFTER,
+            ),
+        )
+        .order_by(col(Run.due_at))
+        .limit(MOST_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for run in runs:
+        _nudge(session, settlement.position_of(session, run))
+    return len(runs)
+
+
+def cancel_overdue_runs(session: Session) -> int:
+    """Cancel, as the platform, every run that is past its deadline; how many there were."""
+    overdue = session.exec(
+        select(Run.tenant_id, Run.id)
+        .where(
+            col(Run.deadline_at) <= func.clock_timestamp(),
+            col(Run.finished_at).is_(None),
+            col(Run.cancel_requested_at).is_(None),
+            Run.kind == RunKind.PROVISION,
+        )
+        .order_by(col(Run.id))
+        .limit(MOST_AT_ONCE)
+    ).all()
+    return sum(_cancel(session, tenant_id, run_id) for tenant_id, run_id in overdue)
+
+
+def stuck_runs(session: Session) -> list[Run]:
+    """Runs that wait for a person, oldest first."""
+    return list(session.exec(select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id))))
+
+
+def next_due(session: Session) -> datetime | None:
+    """When the next run that is not due yet will be."""
+    return session.exec(select(func.min(Run.due_at)).where(col(Run.due_at) > func.clock_timestamp())).one()
+
+
+def _nudge(session: Session, position: Position) -> None:
+    match next_move(position.run, position.steps):
+        case Forward() | Backward() as move:
+            wake(session, position.run, move, position.now)
+        case Settle(status):
+            settlement.settle(session, position, status)
+        case _:
+            position.run.due_at = None
+
+
+def _cancel(session: Session, tenant_id: UUID, run_id: UUID) -> bool:
+    try:
+        cancel_provisioning(session, tenant_id, by=PLATFORM, reason="It took longer than its deadline.", run_id=run_id)
+    except ProvisioningRefused:
+        return False  # it ended, or somebody cancelled it, since we looked
+    return True

@@ -1,0 +1,1 @@
+"""Dramatiq, transport only: what wakes, claims, performs and records."""

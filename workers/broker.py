@@ -1,0 +1,40 @@
+"""The broker: Redis carries hints, so it may lose or double any of them."""
+
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import Retries, TimeLimit
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from runtime.settings import Settings
+
+FORWARD_QUEUE = "steps"
+COMPENSATION_QUEUE = "compensations"
+"""Its own queue, with threads of its own: a backlog of forward work cannot delay a cancel."""
+
+NAMESPACE = "tenantry"
+
+LAST_RESORT = 60 * 60 * 1000
+"""Milliseconds. Attempts are bounded by their steps and by leases; this frees a thread that hangs all the same."""
+
+PATIENCE_WITH_REDIS = 2.0
+"""Seconds."""
+
+
+def redis_broker(settings: Settings) -> RedisBroker:
+    """A broker without retries of its own: whether a move is tried again is decided in Postgres."""
+    return RedisBroker(  # type: ignore[no-untyped-call]  # Dramatiq leaves this constructor without annotations
+        client=redis_client(settings),
+        middleware=[TimeLimit(time_limit=LAST_RESORT), Retries(max_retries=0)],
+        namespace=NAMESPACE,
+    )
+
+
+def redis_client(settings: Settings) -> redis.Redis:
+    """A client that gives up on a silent server soon, so that nobody waits for a hint to be sent."""
+    return redis.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=PATIENCE_WITH_REDIS,
+        socket_connect_timeout=PATIENCE_WITH_REDIS,
+        retry=Retry(NoBackoff(), 1),
+    )

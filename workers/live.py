@@ -1,0 +1,80 @@
+"""The claims that this process is performing now, and how each is told to stop."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from provisioning.claims import Claim
+from provisioning.saga import StopReason, Trip
+
+REMEMBERED_CANCELS = 10_000
+
+
+@dataclass
+class Performance:
+    """One claim being performed. Times are of ``time.monotonic``, in seconds."""
+
+    claim: Claim
+    trip: Trip
+    deadline: float
+    renewed_at: float = field(default_factory=time.monotonic)
+
+
+class LiveClaims:
+    """What the heartbeat renews, the cancel listener interrupts and a shutdown stops. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._performing: dict[UUID, Performance] = {}
+        self._cancelled: OrderedDict[UUID, None] = OrderedDict()
+        self._shutting_down = False
+
+    @contextmanager
+    def performing(self, claim: Claim) -> Iterator[Trip]:
+        """Make a claim known for the length of the block."""
+        performance = Performance(claim, Trip(), time.monotonic() + claim.time_left.total_seconds())
+        with self._lock:
+            self._performing[claim.token] = performance
+            self._tell_what_came_before(performance)
+        try:
+            yield performance.trip
+        finally:
+            with self._lock:
+                del self._performing[claim.token]
+
+    def everything(self) -> list[Performance]:
+        """What is being performed now."""
+        with self._lock:
+            return list(self._performing.values())
+
+    def cancel(self, run_id: UUID) -> None:
+        """Tell the step of this run to stop, also one that is only about to begin: a cancelled run never goes on."""
+        with self._lock:
+            self._cancelled[run_id] = None
+            if len(self._cancelled) > REMEMBERED_CANCELS:
+                self._cancelled.popitem(last=False)
+            for performance in self._performing.values():
+                if performance.claim.run_id == run_id:
+                    _tell_of_cancel(performance)
+
+    def shut_down(self) -> None:
+        """Tell every move to stop at its next safe point, and every later one to stop at its first."""
+        with self._lock:
+            self._shutting_down = True
+            for performance in self._performing.values():
+                performance.trip.pull(StopReason.SHUTTING_DOWN)
+
+    def _tell_what_came_before(self, performance: Performance) -> None:
+        if performance.claim.run_id in self._cancelled:
+            _tell_of_cancel(performance)
+        if self._shutting_down:
+            performance.trip.pull(StopReason.SHUTTING_DOWN)
+
+
+def _tell_of_cancel(performance: Performance) -> None:
+    if performance.claim.interruptible:
+        performance.trip.pull(StopReason.CANCELLED)

@@ -1,0 +1,48 @@
+"""Asks Postgres what is due and nobody is doing. This, and not the broker, is why every run goes on."""
+
+import logging
+from uuid import UUID
+
+from provisioning import duty
+from runtime.database import Database, clock
+from runtime.settings import Settings
+from workers.threads import Repeating
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_REST = 0.02
+"""Seconds."""
+
+
+class Sweeper(Repeating):
+    """One in every worker process; they do not hinder each other (SKIP LOCKED)."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        super().__init__("sweeper")
+        self._database = database
+        self._interval = settings.sweep_interval.total_seconds()
+        self._reported: set[UUID] = set()
+
+    def once(self) -> float:
+        """Nudge what is due, cancel what is past its deadline, report what is stuck; rest until the next is due."""
+        nudged = self._database.transact(duty.nudge_due_runs)
+        if overdue := self._database.transact(duty.cancel_overdue_runs):
+            logger.info("cancelled runs past their deadline", extra={"runs": overdue})
+        self._report_stuck()
+        return SHORTEST_REST if nudged == duty.MOST_AT_ONCE else self._rest()
+
+    def _rest(self) -> float:
+        with self._database.transaction() as session:
+            due, now = duty.next_due(session), clock(session)
+        if due is None:
+            return self._interval
+        return min(max((due - now).total_seconds(), SHORTEST_REST), self._interval)
+
+    def _report_stuck(self) -> None:
+        with self._database.transaction() as session:
+            stuck = {run.id: run for run in duty.stuck_runs(session)}
+        for run_id in stuck.keys() - self._reported:
+            run = stuck[run_id]
+            facts = {"run": run_id, "tenant": run.tenant_id, "error": run.error}
+            logger.error("a run is STUCK and needs resumeCompensation", extra=facts)
+        self._reported = set(stuck)
