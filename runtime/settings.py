@@ -1,9 +1,11 @@
 """Every setting of the product, read once from the environment, refused in one sentence when it makes no sense."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -142,10 +144,13 @@ class Settings(BaseSettings):
         return f"{self.tenant_scheme}://{self.hostname(address)}{port}"
 
 
-def read_settings() -> Settings:
-    """Read the environment afresh. Raises SettingsRefused with one sentence naming the variable and the way out."""
+def read_settings(options: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+    """Read the environment afresh; ``options`` from a command line go first.
+
+    Raises SettingsRefused with one sentence naming the variable and the way out.
+    """
     try:
-        return Settings()
+        return Settings(**options)
     except ValidationError as refusal:
         first = refusal.errors()[0]
         if not first["loc"]:

@@ -8,6 +8,7 @@ import pytest
 from runtime.migrations import migrate
 from runtime.settings import settings
 from tests.servers import Servers, servers
+from tests.stage import Stage, stage_in
 
 SECRET_KEY = "a secret that only the tests know, 32+"
 
@@ -46,3 +47,9 @@ def database_url(embedded: Servers, environment: dict[str, str]) -> str:
 @pytest.fixture(scope="session")
 def redis_url(embedded: Servers, environment: dict[str, str]) -> str:
     return embedded.redis_url
+
+
+@pytest.fixture
+def stage(database_url: str) -> Iterator[Stage]:
+    with stage_in(settings()) as built:
+        yield built
