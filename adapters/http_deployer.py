@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from itertools import islice
+from math import isnan
 from typing import Any
 from urllib.parse import quote
 
@@ -10,13 +11,13 @@ import httpx
 from pydantic import SecretStr
 
 from adapters.interruption import TookTooLong, interruptibly
+from adapters.words import in_brief
 from provisioning.footprint import Footprint
 from provisioning.ports import Health, Patience, Refused, WorkloadOrder
 
 ANSWER_WITHIN = 10.0
 """Seconds for one call from beginning to end."""
 
-LONGEST_WORDS = 300
 LONGEST_ANSWER = 16
 """Blocks of 4 KiB that are read of an answer: a deployer that talks without end is cut off."""
 
@@ -40,7 +41,7 @@ class Answer:
         """The body as a JSON object. Raises DeployerUnwell."""
         try:
             document = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             raise DeployerUnwell(f"The deployer answered {self.status} with something that is not a JSON object.")
@@ -53,7 +54,7 @@ class Answer:
             said = str(self.document.get("message", ""))
         except DeployerUnwell:
             said = self.body.decode(errors="replace")
-        return _brief(said) or "no explanation"
+        return in_brief(said) or "no explanation"
 
 
 class HttpDeployer:
@@ -116,7 +117,7 @@ class HttpDeployer:
                 response.close()
         except httpx.HTTPError as error:
             raise DeployerUnwell(
-                f"The deployer does not answer: {_brief(str(error)) or type(error).__name__}"
+                f"The deployer does not answer: {in_brief(str(error)) or type(error).__name__}"
             ) from error
 
 
@@ -159,7 +160,7 @@ def _is_there(answer: Answer) -> bool:
 
 
 def _health(document: dict[str, Any]) -> Health:
-    summary = _brief(str(document.get("message") or ""))
+    summary = in_brief(str(document.get("message") or ""))
     match document.get("status"):
         case "ready":
             return Health(ready=True, percent=100, summary=summary or "The workload is ready.")
@@ -169,15 +170,13 @@ def _health(document: dict[str, Any]) -> Health:
             raise Refused(f"The deployer says that the workload failed: {summary or 'no explanation'}")
         case other:
             raise DeployerUnwell(
-                f"The deployer reports a status that the contract does not know: {_brief(repr(other))}"
+                f"The deployer reports a status that the contract does not know: {in_brief(repr(other))}"
             )
 
 
 def _percent(document: dict[str, Any]) -> int:
     """Take it as it comes, but never as done: only the status says that."""
     percent = document.get("percent")
-    return min(99, max(0, int(percent))) if isinstance(percent, int | float) else 0
-
-
-def _brief(said: str) -> str:
-    return " ".join(said.split())[:LONGEST_WORDS]
+    if not isinstance(percent, int | float) or isnan(percent):
+        return 0
+    return int(min(99, max(0, percent)))

@@ -2,6 +2,7 @@
 
 import logging
 import smtplib
+import socket
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import Self
 
 from pydantic import SecretStr
 
+from adapters.words import in_brief
 from provisioning.ports import Mail, Refused
 from runtime.settings import Settings
 
@@ -50,7 +52,9 @@ class SmtpMailer:
         """Hand one mail to the relay. Raises Refused when it will never take it; anything else may pass."""
         message = compose(mail, self.sender)
         try:
-            with smtplib.SMTP(self.host, self.port, timeout=ANSWER_WITHIN) as relay:
+            # Its own idea of our name would be looked up in the DNS first, which may take longer than the mail.
+            name = socket.gethostname()
+            with smtplib.SMTP(self.host, self.port, local_hostname=name, timeout=ANSWER_WITHIN) as relay:
                 self._introduce(relay)
                 relay.send_message(message)
         except smtplib.SMTPRecipientsRefused as error:
@@ -77,7 +81,8 @@ def compose(mail: Mail, sender: str) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     message["From"] = _sender(sender)
     message["To"] = _recipient(mail.to)
-    message["Subject"] = _one_line(mail.subject)
+    # A tenant's name is free text and gets into subjects: a line feed would begin a header of its own.
+    message["Subject"] = in_brief(mail.subject)
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = make_msgid(domain=_sender(sender).domain)
     message["Auto-Submitted"] = "auto-generated"
@@ -93,16 +98,11 @@ def _sender(sender: str) -> Address:
 def _recipient(address: str) -> Address:
     try:
         return Address(addr_spec=address)
-    except (ValueError, MessageError) as error:
-        raise Refused(f"{_one_line(address)} is not an address that mail can be sent to.") from error
-
-
-def _one_line(text: str) -> str:
-    """A tenant's name is free text and gets into subjects: a line feed would begin a header of its own."""
-    return " ".join(text.split())
+    except (ValueError, IndexError, MessageError) as error:  # the library's parser raises IndexError for "ada@"
+        raise Refused(f"{in_brief(address)} is not an address that mail can be sent to.") from error
 
 
 def _judged(error: smtplib.SMTPRecipientsRefused, recipient: str) -> Exception:
     code, reason = next(iter(error.recipients.values()))
-    words = reason.decode(errors="replace")
+    words = in_brief(reason.decode(errors="replace"))
     return Refused(f"The mail relay refuses {recipient} ({code}): {words}") if code >= 500 else error

@@ -31,6 +31,7 @@ class LocalDeployer:
     received: list[Received] = field(default_factory=list)
     instead: deque[Reply] = field(default_factory=deque)
     afterwards: deque[Reply] = field(default_factory=deque)
+    answered: int = 0
     looks_until_ready: int = 1
     keeps_what_it_deletes: bool = False
     hanging: bool = False
@@ -43,6 +44,7 @@ class LocalDeployer:
         if self.hanging:
             self.let_go.wait(30)
         with self.lock:
+            self.answered += 1
             if self.instead:
                 return self.instead.popleft()
             reply = self._honest(request)
@@ -54,7 +56,7 @@ class LocalDeployer:
     def _honest(self, request: Received) -> Reply:
         if request.method == "POST":
             return self._deploy(request)
-        name = request.path.removeprefix("/workloads/")
+        name = request.path.rpartition("/")[2]
         return self._delete(name) if request.method == "DELETE" else self._look(name)
 
     def _deploy(self, request: Received) -> Reply:

@@ -1,0 +1,177 @@
+"""A tenant's signing key is real, its private part is sealed, and both are forgotten for good."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jwt
+import pytest
+from jwt.utils import base64url_encode
+from pydantic import SecretStr
+from sqlmodel import Session
+
+from adapters.identity import ACCOUNTS, KEYS, NoSigningKey, PostgresIdentity
+from adapters.sealing import Seal, SealBroken
+from models import SigningKey, TenantAccount
+from models.columns import new_id
+from provisioning.footprint import Footprint
+from provisioning.ports import Refused
+from runtime.database import Database, clock
+from tests.conftest import SECRET_KEY
+from tests.outside import blocked, fresh_footprint, settings_with, wait_until
+
+EMAIL = "ada@example.com"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(settings_with(database_url))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def identity(database: Database) -> PostgresIdentity:
+    return PostgresIdentity(database, Seal(SecretStr(SECRET_KEY)))
+
+
+def key_of(database: Database, footprint: Footprint) -> SigningKey:
+    with database.transaction() as session:
+        return session.get_one(SigningKey, footprint.signing_key)
+
+
+def public_part(key: SigningKey) -> dict[str, Any]:
+    assert key.public_jwk is not None
+    return key.public_jwk
+
+
+def test_the_published_key_verifies_what_the_sealed_one_signs(identity: PostgresIdentity, database: Database) -> None:
+    footprint = fresh_footprint()
+    identity.create(footprint, EMAIL)
+
+    token = identity.sign(footprint, {"sub": "ada"})
+
+    published = public_part(key_of(database, footprint))
+    assert jwt.decode(token, jwt.PyJWK(published), algorithms=["ES256"]) == {"sub": "ada"}
+    assert jwt.get_unverified_header(token) == {"alg": "ES256", "typ": "JWT", "kid": published["kid"]}
+
+
+def test_the_key_is_named_by_its_thumbprint(identity: PostgresIdentity, database: Database) -> None:
+    footprint = fresh_footprint()
+
+    identity.create(footprint, EMAIL)
+
+    key = key_of(database, footprint)
+    required = {name: public_part(key)[name] for name in ("crv", "kty", "x", "y")}
+    digest = hashlib.sha256(json.dumps(required, separators=(",", ":")).encode()).digest()
+    assert key.kid == public_part(key)["kid"] == base64url_encode(digest).decode()
+
+
+def test_only_public_parts_are_published(identity: PostgresIdentity, database: Database) -> None:
+    footprint = fresh_footprint()
+
+    identity.create(footprint, EMAIL)
+
+    assert set(public_part(key_of(database, footprint))) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+
+
+def test_creating_again_keeps_the_key(identity: PostgresIdentity, database: Database) -> None:
+    footprint = fresh_footprint()
+    identity.create(footprint, EMAIL)
+    first = key_of(database, footprint).kid
+
+    identity.create(footprint, EMAIL)
+
+    assert key_of(database, footprint).kid == first
+
+
+def test_another_secret_key_opens_nothing(identity: PostgresIdentity, database: Database) -> None:
+    footprint = fresh_footprint()
+    identity.create(footprint, EMAIL)
+    stranger = PostgresIdentity(database, Seal(SecretStr("another secret, just as long as 32")))
+
+    with pytest.raises(SealBroken):
+        stranger.sign(footprint, {})
+
+
+def test_a_key_sealed_for_one_tenant_does_not_open_for_another(identity: PostgresIdentity, database: Database) -> None:
+    one, other = fresh_footprint(), fresh_footprint()
+    identity.create(one, EMAIL)
+    identity.create(other, EMAIL)
+
+    with database.transaction() as session:
+        stolen = session.get_one(SigningKey, one.signing_key).sealed_private_key
+        session.get_one(SigningKey, other.signing_key).sealed_private_key = stolen
+
+    with pytest.raises(SealBroken):
+        identity.sign(other, {})
+
+
+def test_destroying_forgets_the_key_and_the_address(identity: PostgresIdentity, database: Database) -> None:
+    footprint = fresh_footprint()
+    identity.create(footprint, EMAIL)
+
+    identity.destroy(footprint)
+
+    key = key_of(database, footprint)
+    with database.transaction() as session:
+        account = session.get_one(TenantAccount, footprint.account)
+    assert (key.kid, key.public_jwk, key.sealed_private_key, account.email) == (None, None, None, None)
+    with pytest.raises(NoSigningKey):
+        identity.sign(footprint, {})
+
+
+def test_destroying_again_keeps_the_first_time(identity: PostgresIdentity, database: Database) -> None:
+    footprint = fresh_footprint()
+    identity.destroy(footprint)
+    first = key_of(database, footprint).destroyed_at
+
+    identity.destroy(footprint)
+
+    assert key_of(database, footprint).destroyed_at == first
+
+
+def test_a_destruction_waits_for_a_creation_under_way_and_undoes_it(
+    identity: PostgresIdentity, database: Database, database_url: str
+) -> None:
+    footprint = fresh_footprint()
+
+    with ThreadPoolExecutor() as pool:
+        with database.transaction() as session:
+            begin_to_create(session, footprint)
+            destruction = pool.submit(identity.destroy, footprint)
+            wait_until(lambda: blocked(database_url) == 1)
+        destruction.result(10)
+
+    assert identity.present(footprint) == []
+
+
+def test_a_creation_that_waits_for_a_destruction_under_way_is_refused(
+    identity: PostgresIdentity, database: Database, database_url: str
+) -> None:
+    footprint = fresh_footprint()
+
+    with ThreadPoolExecutor() as pool:
+        with database.transaction() as session:
+            begin_to_destroy(session, footprint)
+            creation = pool.submit(identity.create, footprint, EMAIL)
+            wait_until(lambda: blocked(database_url) == 1)
+        with pytest.raises(Refused):
+            creation.result(10)
+
+    assert identity.present(footprint) == []
+
+
+def begin_to_create(session: Session, footprint: Footprint) -> None:
+    now = clock(session)
+    key = {"kid": "k", "public_jwk": {}, "sealed_private_key": b"s"}
+    KEYS.hold(session, name=footprint.signing_key, tenant_id=new_id(), created_at=now, **key)
+    ACCOUNTS.hold(session, name=footprint.account, tenant_id=new_id(), created_at=now, email=EMAIL)
+
+
+def begin_to_destroy(session: Session, footprint: Footprint) -> None:
+    now = clock(session)
+    KEYS.bury(session, name=footprint.signing_key, tenant_id=new_id(), created_at=now)
+    ACCOUNTS.bury(session, name=footprint.account, tenant_id=new_id(), created_at=now)

@@ -1,0 +1,287 @@
+"""A tenant's storage is a real schema owned by a real login role that may do nothing else."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
+
+from adapters import storage_tombstones as tombstones
+from adapters import tenant_schema
+from adapters.absence import StillThere
+from adapters.postgres_storage import PostgresStorage, StorageMissing
+from adapters.sealing import Seal
+from provisioning.footprint import Footprint
+from provisioning.ports import Refused
+from tests.conftest import SECRET_KEY
+from tests.outside import blocked, fresh_footprint, wait_until
+
+SEAL = Seal(SecretStr(SECRET_KEY))
+
+
+@pytest.fixture
+def storage(database_url: str) -> PostgresStorage:
+    return PostgresStorage(database_url, SEAL)
+
+
+@pytest.fixture
+def ordinary(database_url: str) -> Iterator[str]:
+    """The address of a database in which an ordinary user with CREATEROLE may create schemas, and no more."""
+    user, database = f"operator_{uuid4().hex[:8]}", f"tenants_{uuid4().hex[:8]}"
+    names = sql.Identifier(user), sql.Identifier(database)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(names[0]))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(names[1]))
+        connection.execute(sql.SQL("GRANT CREATE ON DATABASE {1} TO {0}").format(*names))
+    yield make_conninfo(database_url, user=user, dbname=database)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[1]))
+        connection.execute(sql.SQL("DROP ROLE {}").format(names[0]))
+
+
+def log_in(url: str, footprint: Footprint) -> psycopg.Connection[tuple[object, ...]]:
+    password = PostgresStorage(url, SEAL).password(footprint)
+    return psycopg.connect(make_conninfo(url, user=footprint.role, password=password), autocommit=True)
+
+
+def ask(url: str, query: str, *values: object) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(query.encode(), values).fetchall()
+
+
+def test_the_role_is_an_ordinary_login_with_a_limit(storage: PostgresStorage, database_url: str) -> None:
+    footprint = fresh_footprint()
+
+    storage.create(footprint)
+
+    query = """
+        SELECT rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolinherit, rolreplication, rolbypassrls,
+               rolconnlimit, rolconfig
+        FROM pg_roles WHERE rolname = %s
+    """
+    assert ask(database_url, query, footprint.role) == [
+        (True, False, False, False, False, False, False, 20, [f"search_path={footprint.schema}"])
+    ]
+
+
+def test_the_role_owns_its_schema_and_nobody_else_may_enter(storage: PostgresStorage, database_url: str) -> None:
+    footprint, stranger = fresh_footprint(), fresh_footprint()
+    storage.create(footprint)
+    storage.create(stranger)
+    storage.migrate(footprint)
+
+    owner = ask(database_url, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = %s", footprint.schema)
+    with log_in(database_url, stranger) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(sql.SQL("SELECT * FROM {}.users").format(sql.Identifier(footprint.schema)))
+
+    assert owner == [(footprint.role,)]
+
+
+def test_the_role_sees_nothing_of_the_control_plane(storage: PostgresStorage, database_url: str) -> None:
+    footprint = fresh_footprint()
+    storage.create(footprint)
+
+    with log_in(database_url, footprint) as connection:
+        for table in ("public.tenants", "public.signing_keys", "tenantry_outside.destroyed"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"SELECT * FROM {table}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE TABLE public.mine ()")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE SCHEMA mine")
+
+
+def test_the_password_is_kept_by_postgres_as_a_scram_verifier_only(storage: PostgresStorage, database_url: str) -> None:
+    footprint = fresh_footprint()
+
+    storage.create(footprint)
+
+    [(verifier,)] = ask(database_url, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", footprint.role)
+    scheme, iterations_and_salt, keys = str(verifier).split("$")
+    iterations, salt = iterations_and_salt.split(":")
+    salted = hashlib.pbkdf2_hmac(
+        "sha256", storage.password(footprint).encode(), base64.b64decode(salt), int(iterations)
+    )
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    assert (scheme, keys.split(":")[0]) == ("SCRAM-SHA-256", base64.b64encode(stored).decode())
+
+
+def test_every_tenant_has_another_password(storage: PostgresStorage) -> None:
+    assert storage.password(fresh_footprint()) != storage.password(fresh_footprint())
+
+
+def test_migrating_makes_the_tenants_own_tables(storage: PostgresStorage, database_url: str) -> None:
+    footprint = fresh_footprint()
+    storage.create(footprint)
+
+    storage.migrate(footprint)
+    storage.migrate(footprint)
+
+    tables = ask(
+        database_url, "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = %s ORDER BY 1", footprint.schema
+    )
+    assert tables == [(name, footprint.role) for name in ("audit_log", "schema_version", "sessions", "users")]
+
+
+def test_every_version_is_applied_once(storage: PostgresStorage, database_url: str) -> None:
+    footprint = fresh_footprint()
+    storage.create(footprint)
+
+    storage.migrate(footprint)
+    storage.migrate(footprint)
+
+    with log_in(database_url, footprint) as connection:
+        applied = connection.execute("SELECT number, title FROM schema_version ORDER BY number").fetchall()
+    assert applied == [(version.number, version.title) for version in tenant_schema.VERSIONS]
+
+
+def test_versions_are_numbered_from_one() -> None:
+    assert [version.number for version in tenant_schema.VERSIONS] == list(range(1, len(tenant_schema.VERSIONS) + 1))
+
+
+def test_migrating_what_is_not_there_says_so_and_may_be_tried_again(storage: PostgresStorage) -> None:
+    with pytest.raises(StorageMissing):
+        storage.migrate(fresh_footprint())
+
+
+def test_migrating_what_was_destroyed_is_refused(storage: PostgresStorage) -> None:
+    footprint = fresh_footprint()
+    storage.create(footprint)
+    storage.destroy(footprint)
+
+    with pytest.raises(Refused):
+        storage.migrate(footprint)
+
+    assert storage.present(footprint) == []
+
+
+def test_destroying_hangs_up_on_whoever_is_connected(storage: PostgresStorage, database_url: str) -> None:
+    footprint = fresh_footprint()
+    storage.create(footprint)
+    storage.migrate(footprint)
+    visitor = log_in(database_url, footprint)
+    visitor.autocommit = False
+    visitor.execute("LOCK TABLE users")
+
+    storage.destroy(footprint)
+
+    assert storage.present(footprint) == []
+    with pytest.raises(psycopg.OperationalError):
+        visitor.execute("SELECT 1")
+    visitor.close()
+
+
+def test_destroying_takes_along_what_the_tenant_made_itself(storage: PostgresStorage, database_url: str) -> None:
+    footprint = fresh_footprint()
+    storage.create(footprint)
+    with log_in(database_url, footprint) as connection:
+        connection.execute("CREATE TABLE mine (x int)")
+        connection.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        connection.execute("SELECT lo_create(0)")
+        connection.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
+
+    storage.destroy(footprint)
+
+    assert storage.present(footprint) == []
+
+
+def test_what_is_still_there_after_it_was_destroyed_is_not_called_gone(
+    storage: PostgresStorage, database_url: str
+) -> None:
+    footprint = fresh_footprint()
+    storage.create(footprint)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL(
+                "CREATE FUNCTION public.put_back() RETURNS event_trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN EXECUTE 'CREATE SCHEMA ' || {}; END $$"
+            ).format(sql.Literal(footprint.schema))
+        )
+        connection.execute(
+            "CREATE EVENT TRIGGER puts_back ON ddl_command_end WHEN TAG IN ('DROP SCHEMA')"
+            " EXECUTE FUNCTION public.put_back()"
+        )
+        try:
+            with pytest.raises(StillThere) as refusal:
+                storage.destroy(footprint)
+        finally:
+            connection.execute("DROP EVENT TRIGGER puts_back")
+            connection.execute("DROP FUNCTION public.put_back()")
+
+    assert refusal.value.names == [footprint.schema]
+    storage.destroy(footprint)
+    assert storage.present(footprint) == []
+
+
+def test_a_creation_that_waits_behind_a_destruction_is_refused(storage: PostgresStorage, database_url: str) -> None:
+    footprint = fresh_footprint()
+
+    with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
+        storage.destroy(fresh_footprint())  # the table of tombstones is there
+        tombstones.lock(connection, footprint.schema)
+        destruction = pool.submit(storage.destroy, footprint)
+        wait_until(lambda: blocked(database_url) == 1)
+        creation = pool.submit(storage.create, footprint)
+        wait_until(lambda: blocked(database_url) == 2)
+        connection.commit()
+
+        destruction.result(10)
+        with pytest.raises(Refused):
+            creation.result(10)
+
+    assert storage.present(footprint) == []
+
+
+def test_a_destruction_that_waits_behind_a_creation_undoes_it(storage: PostgresStorage, database_url: str) -> None:
+    footprint = fresh_footprint()
+
+    with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
+        storage.destroy(fresh_footprint())  # the table of tombstones is there
+        tombstones.lock(connection, footprint.schema)
+        creation = pool.submit(storage.create, footprint)
+        wait_until(lambda: blocked(database_url) == 1)
+        destruction = pool.submit(storage.destroy, footprint)
+        wait_until(lambda: blocked(database_url) == 2)
+        connection.commit()
+
+        creation.result(10)
+        destruction.result(10)
+
+    assert storage.present(footprint) == []
+
+
+def test_an_ordinary_user_with_createrole_can_do_everything(ordinary: str) -> None:
+    storage, footprint = PostgresStorage(ordinary, SEAL), fresh_footprint()
+
+    storage.create(footprint)
+    storage.create(footprint)
+    storage.migrate(footprint)
+    visitor = log_in(ordinary, footprint)
+    found = storage.present(footprint)
+    storage.destroy(footprint)
+
+    assert found == [footprint.schema, footprint.role]
+    assert storage.present(footprint) == []
+    visitor.close()
+
+
+def test_several_processes_may_be_first_at_once(ordinary: str) -> None:
+    storage = PostgresStorage(ordinary, SEAL)
+    footprints = [fresh_footprint() for _ in range(6)]
+
+    with ThreadPoolExecutor(6) as pool:
+        for finished in [pool.submit(storage.create, footprint) for footprint in footprints]:
+            finished.result(20)
+
+    assert [storage.present(footprint) for footprint in footprints] == [
+        [footprint.schema, footprint.role] for footprint in footprints
+    ]
+    for footprint in footprints:
+        storage.destroy(footprint)

@@ -1,0 +1,225 @@
+"""Mail goes out over a real SMTP connection, and nobody can smuggle a header or a recipient into it."""
+
+import logging
+import socket
+import ssl
+from asyncio import AbstractServer
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from pydantic import SecretStr
+
+from adapters.smtp import NoMail, SmtpMailer
+from provisioning.ports import Mail, Refused
+from tests.outside import settings_with
+
+MAIL = Mail("ada@example.com", "Welcome to Shop", "Hello,\n\nShop is live.\n")
+
+
+class Relay:
+    """Keeps what arrives; ``verdict`` is what it says to every recipient."""
+
+    def __init__(self) -> None:
+        self.envelopes: list[Envelope] = []
+        self.verdict = "250 OK"
+
+    async def handle_RCPT(  # noqa: N802  # aiosmtpd looks for this name
+        self, _s: Any, _session: Any, envelope: Envelope, address: str, _o: list[str]
+    ) -> str:
+        if self.verdict.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.verdict
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd looks for this name
+        self.envelopes.append(envelope)
+        return "250 OK"
+
+    def message(self) -> EmailMessage:
+        [envelope] = self.envelopes
+        assert isinstance(envelope.content, bytes)
+        message = message_from_bytes(envelope.content, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        return message
+
+
+class AnyPort(Controller):
+    """The library wants to know the port before there is one."""
+
+    def _create_server(self) -> Coroutine[Any, Any, AbstractServer]:
+        listener = socket.create_server((self.hostname, 0))
+        self.port = listener.getsockname()[1]
+        return self.loop.create_server(self._factory_invoker, sock=listener)
+
+
+@pytest.fixture
+def relay() -> Relay:
+    return Relay()
+
+
+Listen = Callable[..., SmtpMailer]
+
+
+@pytest.fixture
+def listen(relay: Relay) -> Iterator[Listen]:
+    """Starts the relay, and gives a mailer that knows it."""
+    started: list[Controller] = []
+
+    def start(mailer: dict[str, Any] | None = None, **server: Any) -> SmtpMailer:
+        controller = AnyPort(relay, hostname="127.0.0.1", **server)
+        controller.start()
+        started.append(controller)
+        sender = "Shöp <no-reply@tenantry.example>"
+        known = {"smtp_host": "localhost", "smtp_port": controller.port, "mail_from": sender}
+        return SmtpMailer.of(settings_with("postgresql://unused", **known | (mailer or {})))
+
+    yield start
+    for controller in started:
+        controller.stop()
+
+
+def test_a_mail_arrives_as_it_was_meant(relay: Relay, listen: Listen) -> None:
+    listen().send(MAIL)
+
+    [envelope] = relay.envelopes
+    message = relay.message()
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("no-reply@tenantry.example", ["ada@example.com"])
+    assert (message["From"], message["To"]) == ("Shöp <no-reply@tenantry.example>", "ada@example.com")
+    assert message["Subject"] == "Welcome to Shop"
+    assert message.get_content() == "Hello,\r\n\r\nShop is live.\r\n"
+
+
+def test_a_mail_says_when_and_which_it_is(relay: Relay, listen: Listen) -> None:
+    listen().send(MAIL)
+
+    message = relay.message()
+    assert message["Message-ID"].endswith("@tenantry.example>")
+    assert abs(message["Date"].datetime - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_a_name_with_a_line_feed_begins_no_header(relay: Relay, listen: Listen) -> None:
+    listen().send(Mail("ada@example.com", "Welcome to Shop\r\nBcc: eve@example.com\n\nBuy!", "Hello"))
+
+    [envelope] = relay.envelopes
+    assert envelope.rcpt_tos == ["ada@example.com"]
+    assert relay.message()["Bcc"] is None
+    assert relay.message()["Subject"] == "Welcome to Shop Bcc: eve@example.com Buy!"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "ada", "ada@", "ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com"]
+)
+def test_what_is_no_address_is_refused(relay: Relay, listen: Listen, address: str) -> None:
+    mailer = listen()
+
+    with pytest.raises(Refused):
+        mailer.send(Mail(address, "Welcome", "Hello"))
+
+    assert relay.envelopes == []
+
+
+def test_letters_of_the_world_arrive(relay: Relay, listen: Listen) -> None:
+    listen().send(Mail("ada@example.com", "Willkommen bei Größe 店", "Grüße 👋\n"))
+
+    assert (relay.message()["Subject"], relay.message().get_content()) == ("Willkommen bei Größe 店", "Grüße 👋\r\n")
+
+
+def test_a_recipient_refused_for_good_is_refused(relay: Relay, listen: Listen) -> None:
+    relay.verdict = "550 No such person"
+
+    with pytest.raises(Refused) as refusal:
+        listen().send(MAIL)
+
+    assert str(refusal.value) == "The mail relay refuses ada@example.com (550): No such person"
+
+
+def test_a_recipient_refused_for_now_may_be_tried_again(relay: Relay, listen: Listen) -> None:
+    relay.verdict = "450 Greylisted"
+
+    with pytest.raises(OSError, match="Greylisted"):
+        listen().send(MAIL)
+
+
+def test_nothing_goes_out_in_the_clear_when_starttls_is_asked_for(relay: Relay, listen: Listen) -> None:
+    mailer = listen({"smtp_starttls": True})
+
+    with pytest.raises(OSError, match="STARTTLS"):
+        mailer.send(MAIL)
+
+    assert relay.envelopes == []
+
+
+def test_starttls_and_login_are_used(
+    relay: Relay, listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate_for("localhost", tmp_path)))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+
+    def check(_s: object, _session: object, _e: object, _mechanism: str, given: LoginPassword) -> AuthResult:
+        seen.append((given.login, given.password))
+        return AuthResult(success=True)
+
+    account = {"smtp_starttls": True, "smtp_username": "shop", "smtp_password": SecretStr("pa ss")}
+    mailer = listen(account, tls_context=tls, require_starttls=True, authenticator=check, auth_required=True)
+    mailer.send(MAIL)
+
+    assert seen == [(b"shop", b"pa ss")]
+    assert len(relay.envelopes) == 1
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_trusted(relay: Relay, listen: Listen, tmp_path: Path) -> None:
+    certificate_for("localhost", tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    mailer = listen({"smtp_starttls": True}, tls_context=tls)
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        mailer.send(MAIL)
+
+    assert relay.envelopes == []
+
+
+def test_a_relay_that_is_away_raises_and_refuses_nothing() -> None:
+    mailer = SmtpMailer("127.0.0.1", 1, "no-reply@tenantry.example", "", SecretStr(""), starttls=False)
+
+    with pytest.raises(ConnectionRefusedError):
+        mailer.send(MAIL)
+
+
+def test_without_a_relay_it_is_written_down_that_nothing_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    NoMail().send(MAIL)
+
+    assert caplog.messages == ["mail not sent, no relay is set: Welcome to Shop"]
+
+
+def certificate_for(name: str, folder: Path) -> Path:
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path
