@@ -30,6 +30,9 @@ from runtime.settings import Settings
 COMPENSATION_ATTEMPTS = 8
 """Tries of one compensation before the run is STUCK and needs a person."""
 
+LOST_WORKERS = 3
+"""Attempts that may end with the worker's death, also of a step whose failures are final: a restart is no failure."""
+
 FIRST_BACK_OFF = timedelta(seconds=1)
 LONGEST_BACK_OFF = timedelta(seconds=60)
 
@@ -157,7 +160,7 @@ def _begin(session: Session, position: Position, step: RunStep) -> bool:
         return False
     if step.attempt_started_at is not None and step.next_attempt_at is not None:
         return _look(session, position, step)
-    if step.attempts >= step.max_attempts:
+    if step.attempts >= max(step.max_attempts, LOST_WORKERS):
         lost = f"{step.title}: the worker was lost in each of {step.attempts} attempts."
         _failed(session, position, step, lost, final=True)
         settlement.advance(session, position)
