@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from models import Organisation, Run, RunStatus, RunStep, StepRole, StepStatus, Tenant, TenantState
+from models import Run, RunStatus, RunStep, StepRole, StepStatus, TenantState
 from provisioning import ledger, settlement
 from provisioning.claims import Claim, time_left
 from provisioning.decisions import next_move
@@ -237,7 +237,7 @@ def _leased(
         time_left=time_left(step, position.now - began),
         interruptible=step.interruptible and not backward,
         footprint=Footprint(run.tenant_id, position.tenant.address, _number_outside(session, run)),
-        tenant=_facts(session, position.tenant, settings),
+        tenant=_facts(position, settings),
     )
 
 
@@ -341,12 +341,12 @@ def _number_outside(session: Session, run: Run) -> int:
     return session.exec(select(Run.number).where(Run.id == run.releases_run_id)).one()
 
 
-def _facts(session: Session, tenant: Tenant, settings: Settings) -> TenantFacts:
-    organisation = session.exec(select(Organisation.slug).where(Organisation.id == tenant.organisation_id)).one()
+def _facts(position: Position, settings: Settings) -> TenantFacts:
+    tenant = position.tenant
     return TenantFacts(
         slug=tenant.slug,
         name=tenant.name,
-        organisation_slug=organisation,
+        organisation_slug=position.organisation_slug,
         region=tenant.region,
         plan=tenant.plan_code,
         first_admin_email=tenant.first_admin_email,

@@ -75,7 +75,6 @@ def emit(
         created_at=at or clock(session),
     )
     session.add(event)
-    notify_feed(session, tenant.organisation_id, tenant.id)
     return event
 
 
@@ -101,7 +100,7 @@ def emit_for_organisation(
 
 def notify_feed(session: Session, organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> None:
     """Wake whoever watches, once this transaction commits."""
-    session.exec(select(func.pg_notify(FEED_CHANNEL, f"{organisation_id} {tenant_id or '-'} {kind}")))
+    session.exec(select(func.pg_notify(FEED_CHANNEL, _payload(organisation_id, tenant_id, kind))))
 
 
 def notify_cancel(session: Session, run_id: UUID) -> None:
@@ -110,12 +109,17 @@ def notify_cancel(session: Session, run_id: UUID) -> None:
 
 
 def _next_number(session: Session, tenant: Tenant) -> int:
-    number = session.scalar(
+    """Number the event and wake the watchers, in one round trip."""
+    row = session.execute(
         update(Tenant)
         .where(col(Tenant.id) == tenant.id)
         .values(last_sequence=col(Tenant.last_sequence) + 1)
-        .returning(col(Tenant.last_sequence))
-        .execution_options(synchronize_session=False)
-    )
-    assert number is not None, "the tenant exists: its row is referenced by what is told"
+        .returning(col(Tenant.last_sequence), func.pg_notify(FEED_CHANNEL, _payload(tenant.organisation_id, tenant.id)))
+        .execution_options(synchronize_session=False, autoflush=False)
+    ).one()
+    number: int = row[0]
     return number
+
+
+def _payload(organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> str:
+    return f"{organisation_id} {tenant_id or '-'} {kind}"

@@ -86,6 +86,6 @@ def _mark(session: Session, run: Run, step: str, from_: Sequence[ResourceStatus]
         .where(col(Resource.run_id) == run_that_took(run), col(Resource.step) == step, col(Resource.status).in_(from_))
         .values(**to)
         .returning(col(Resource.kind), col(Resource.name))
-        .execution_options(synchronize_session=False)
+        .execution_options(synchronize_session=False, autoflush=False)
     )
     return [{"kind": kind, "name": name} for kind, name in rows]

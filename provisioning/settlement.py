@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from models import Run, RunKind, RunStatus, RunStep, StepStatus, Tenant, TenantState
+from models import Organisation, Run, RunKind, RunStatus, RunStep, StepStatus, Tenant, TenantState
 from provisioning import ledger, lifecycle
 from provisioning.actors import PLATFORM, Actor
 from provisioning.decisions import next_move, way_back
@@ -15,16 +16,16 @@ from provisioning.events import EventType, emit
 from provisioning.moves import Backward, Forward, Rest, Settle
 from provisioning.steps import saga
 from provisioning.wakeups import wake
-from runtime.database import clock
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A run whose row is locked, with its steps in running order, its tenant, and the time of the lock."""
+    """A run whose row is locked, with its steps in running order, its tenant, and a time after the lock."""
 
     run: Run
     steps: list[RunStep]
     tenant: Tenant
+    organisation_slug: str
     now: datetime
 
     def step(self, name: str) -> RunStep:
@@ -39,8 +40,12 @@ class Position:
 def position_of(session: Session, run: Run) -> Position:
     """Read where a run stands. The caller has locked it."""
     steps = session.exec(select(RunStep).where(RunStep.run_id == run.id).order_by(col(RunStep.position)))
-    tenant = session.exec(select(Tenant).where(Tenant.id == run.tenant_id)).one()
-    return Position(run, list(steps), tenant, clock(session))
+    tenant, organisation_slug, now = session.exec(
+        select(Tenant, Organisation.slug, func.clock_timestamp())
+        .join(Organisation, col(Organisation.id) == col(Tenant.organisation_id))
+        .where(Tenant.id == run.tenant_id)
+    ).one()
+    return Position(run, list(steps), tenant, organisation_slug, now)
 
 
 def release_lease(run: Run, due: datetime) -> None:
