@@ -1,6 +1,5 @@
 """Mail by SMTP, or none at all."""
 
-import logging
 import smtplib
 import socket
 import ssl
@@ -18,8 +17,6 @@ from pydantic import SecretStr
 from adapters.words import in_brief
 from provisioning.ports import Mail, Refused
 from runtime.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 ANSWER_WITHIN = 10.0
 """Seconds for each answer of the relay."""
@@ -69,11 +66,11 @@ class SmtpMailer:
 
 
 class NoMail:
-    """Stands in where no relay is set, and says so."""
+    """Stands in where no relay is set. The feed must not say that a mail was sent which was not."""
 
     def send(self, mail: Mail) -> None:
-        """Write down that nothing was sent."""
-        logger.info("mail not sent, no relay is set: %s", mail.subject, extra={"to": mail.to})
+        """Raise Refused, for the timeline to show."""
+        raise Refused(f"No mail relay is set (TENANTRY_SMTP_HOST): {in_brief(mail.subject)!r} was not sent.")
 
 
 def compose(mail: Mail, sender: str) -> EmailMessage:
