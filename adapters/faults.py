@@ -92,6 +92,9 @@ class Faults:
         return result
 
     def _add(self, call: str, trouble: Trouble) -> None:
+        port, method = call.split(".")
+        # A misspelt call would never be struck, and the test that asked for it would prove nothing.
+        getattr(PORTS[port], method)
         with self._lock:
             self._troubles.setdefault(call, []).append(trouble)
 
@@ -125,5 +128,7 @@ def _nothing(_: Patience | None) -> None:
 def _interruptible(args: tuple[Any, ...]) -> bool:
     return len(args) > POSITION_OF_PATIENCE and hasattr(args[POSITION_OF_PATIENCE], "checkpoint")
 
+
+PORTS = {"storage": Storage, "identity": Identity, "traffic": Traffic, "deployer": Deployer, "mailer": Mailer}
 
 UNTROUBLED = Trouble(_nothing, _nothing, 0)

@@ -1,0 +1,285 @@
+"""Anybody can see from outside how a tenant stands: the edge answers on its host name, by its state alone."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import uuid4
+
+import jwt
+import pytest
+from sqlalchemy import event
+from starlette.testclient import TestClient
+
+from adapters.identity import PostgresIdentity
+from adapters.sealing import Seal
+from edge import edge_app
+from models import Organisation, Tenant, TenantState
+from provisioning.footprint import Footprint
+from runtime.database import Database, clock
+from runtime.settings import Settings
+from tests.outside import settings_with
+
+NOT_FOUND = {"status": 404, "message": "Nothing is here."}
+NOT_LIVE = [TenantState.PENDING, TenantState.PROVISIONING, TenantState.FAILED]
+PATHS = ["/", "/healthz", "/.well-known/openid-configuration", "/.well-known/jwks.json", "/anything"]
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return settings_with(database_url, tenant_scheme="https", tenant_domain="tenants.example")
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    database = Database(settings)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def identity(settings: Settings, database: Database) -> PostgresIdentity:
+    return PostgresIdentity(database, Seal(settings.secret_key))
+
+
+@pytest.fixture
+def client(settings: Settings, database: Database) -> Iterator[TestClient]:
+    with TestClient(edge_app(settings, database)) as client:
+        yield client
+
+
+def tenant_in(database: Database, state: TenantState, *, address: str = "", age: timedelta = timedelta(0)) -> Tenant:
+    organisation = uuid4().hex[:10]
+    with database.transaction() as session:
+        now = clock(session) - age
+        owner = Organisation(slug=f"o{organisation}", name="Acme", plan_code="pro", created_at=now)
+        session.add(owner)
+        session.flush()
+        tenant = Tenant(
+            organisation_id=owner.id,
+            slug="shop",
+            name="The Shop",
+            region="eu-central",
+            plan_code="pro",
+            first_admin_email="ada@example.com",
+            address=address or f"shop-o{organisation}",
+            state=state,
+            created_at=now,
+            updated_at=now,
+        )
+        session.add(tenant)
+    return tenant
+
+
+def live_tenant(database: Database, identity: PostgresIdentity) -> tuple[Tenant, Footprint]:
+    tenant = tenant_in(database, TenantState.ACTIVE)
+    footprint = Footprint(tenant.id, tenant.address, 1)
+    identity.create(footprint, "ada@example.com")
+    return tenant, footprint
+
+
+def at(address: str, **headers: str) -> dict[str, str]:
+    return {"Host": f"{address}.tenants.example", **headers}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("state", NOT_LIVE)
+def test_whoever_is_not_live_is_not_there(
+    client: TestClient, database: Database, state: TenantState, path: str
+) -> None:
+    tenant = tenant_in(database, state)
+
+    answer = client.get(path, headers=at(tenant.address))
+    stranger = client.get(path, headers=at("never-was"))
+
+    assert (answer.status_code, answer.json()) == (404, NOT_FOUND)
+    assert (stranger.status_code, stranger.content, dict(stranger.headers)) == (
+        404,
+        answer.content,
+        dict(answer.headers),
+    )
+
+
+def test_an_active_tenant_is_healthy(client: TestClient, database: Database, identity: PostgresIdentity) -> None:
+    tenant, _ = live_tenant(database, identity)
+
+    answer = client.get("/healthz", headers=at(tenant.address))
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_an_active_tenant_without_its_key_is_not_healthy(client: TestClient, database: Database) -> None:
+    tenant = tenant_in(database, TenantState.ACTIVE)
+
+    answer = client.get("/healthz", headers=at(tenant.address))
+
+    assert answer.status_code == 503
+
+
+def test_the_published_key_verifies_the_tenants_tokens(
+    client: TestClient, database: Database, identity: PostgresIdentity
+) -> None:
+    tenant, footprint = live_tenant(database, identity)
+    token = identity.sign(footprint, {"sub": "ada"})
+
+    published = client.get("/.well-known/jwks.json", headers=at(tenant.address))
+
+    [key] = jwt.PyJWKSet.from_dict(published.json()).keys
+    assert jwt.decode(token, key, algorithms=["ES256"]) == {"sub": "ada"}
+    assert "d" not in published.json()["keys"][0]
+
+
+def test_only_the_key_of_the_run_that_went_live_is_published(
+    client: TestClient, database: Database, identity: PostgresIdentity
+) -> None:
+    tenant = tenant_in(database, TenantState.ACTIVE)
+    abandoned, destroyed, used = [Footprint(tenant.id, tenant.address, number) for number in (1, 2, 3)]
+    for footprint in (abandoned, destroyed, used):
+        identity.create(footprint, "ada@example.com")
+    identity.destroy(destroyed)
+
+    published = client.get("/.well-known/jwks.json", headers=at(tenant.address)).json()["keys"]
+
+    kid = jwt.get_unverified_header(identity.sign(used, {}))["kid"]
+    assert [key["kid"] for key in published] == [kid]
+
+
+def test_the_description_names_the_tenants_own_address(
+    client: TestClient, database: Database, identity: PostgresIdentity
+) -> None:
+    tenant, _ = live_tenant(database, identity)
+
+    document = client.get("/.well-known/openid-configuration", headers=at(tenant.address)).json()
+
+    issuer = f"https://{tenant.address}.tenants.example"
+    assert document == {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "jwks_uri": f"{issuer}/.well-known/jwks.json",
+        "response_types_supported": ["id_token"],
+        "grant_types_supported": ["implicit"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "scopes_supported": ["openid"],
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "nonce"],
+    }
+
+
+def test_nobody_can_sign_in_where_no_application_is_registered(
+    client: TestClient, database: Database, identity: PostgresIdentity
+) -> None:
+    tenant, _ = live_tenant(database, identity)
+
+    answer = client.get("/authorize?client_id=x", headers=at(tenant.address))
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
+
+
+def test_an_active_tenant_has_nothing_on_other_paths(
+    client: TestClient, database: Database, identity: PostgresIdentity
+) -> None:
+    tenant, _ = live_tenant(database, identity)
+
+    answer = client.get("/graphql", headers=at(tenant.address))
+
+    assert (answer.status_code, answer.json()) == (404, NOT_FOUND)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_suspended_tenant_says_that_it_is_paused(client: TestClient, database: Database, path: str) -> None:
+    tenant = tenant_in(database, TenantState.SUSPENDED)
+
+    answer = client.get(path, headers=at(tenant.address))
+
+    assert (answer.status_code, answer.json()) == (503, {"status": 503, "message": "This account is paused."})
+    assert answer.headers["retry-after"] == "60"
+
+
+@pytest.mark.parametrize("state", [TenantState.DECOMMISSIONING, TenantState.DECOMMISSIONED])
+def test_a_closed_tenant_is_gone(client: TestClient, database: Database, state: TenantState) -> None:
+    tenant = tenant_in(database, state)
+
+    answer = client.get("/healthz", headers=at(tenant.address))
+
+    assert (answer.status_code, answer.json()) == (410, {"status": 410, "message": "This account was closed."})
+
+
+@pytest.mark.parametrize(("state", "status"), [(TenantState.ACTIVE, 200), (TenantState.PROVISIONING, 404)])
+def test_the_newest_tenant_of_an_address_answers_for_it(
+    client: TestClient, database: Database, identity: PostgresIdentity, state: TenantState, status: int
+) -> None:
+    closed = tenant_in(database, TenantState.DECOMMISSIONED, age=timedelta(days=1))
+    newer = tenant_in(database, state, address=closed.address)
+    identity.create(Footprint(newer.id, newer.address, 1), "ada@example.com")
+
+    answer = client.get("/healthz", headers=at(closed.address))
+
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_nothing_can_be_changed_here(client: TestClient, database: Database, method: str) -> None:
+    tenant = tenant_in(database, TenantState.ACTIVE)
+
+    answer = client.request(method, "/", headers=at(tenant.address))
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_head_is_answered_like_get(client: TestClient, database: Database, identity: PostgresIdentity) -> None:
+    tenant, _ = live_tenant(database, identity)
+
+    assert client.head("/healthz", headers=at(tenant.address)).status_code == 200
+
+
+@pytest.mark.parametrize("state", list(TenantState))
+def test_no_answer_may_be_kept_or_guessed_at(client: TestClient, database: Database, state: TenantState) -> None:
+    tenant = tenant_in(database, state)
+
+    answer = client.get("/", headers=at(tenant.address))
+
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_browser_is_told_in_text(client: TestClient, database: Database) -> None:
+    tenant = tenant_in(database, TenantState.SUSPENDED)
+
+    answer = client.get("/", headers=at(tenant.address, Accept="text/html,application/xhtml+xml,*/*;q=0.8"))
+
+    assert (answer.text, answer.headers["content-type"]) == ("This account is paused.\n", "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize("host", ["", "tenants.example", "a-b.other.example", "a-b.c.tenants.example", "[::1]:8000"])
+def test_other_hosts_have_nothing(client: TestClient, host: str) -> None:
+    assert client.get("/", headers={"Host": host}).status_code == 404
+
+
+def test_the_port_and_the_capitals_of_the_host_do_not_matter(
+    client: TestClient, database: Database, identity: PostgresIdentity
+) -> None:
+    tenant, _ = live_tenant(database, identity)
+
+    answer = client.get("/healthz", headers={"Host": f"{tenant.address.upper()}.Tenants.Example.:8443"})
+
+    assert answer.status_code == 200
+
+
+def test_an_answer_takes_one_query(client: TestClient, database: Database, identity: PostgresIdentity) -> None:
+    tenant, _ = live_tenant(database, identity)
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda _c, _cur, query, *_: asked.append(query))
+
+    client.get("/.well-known/jwks.json", headers=at(tenant.address))
+
+    assert len(asked) == 1
+
+
+def test_a_database_that_is_away_is_not_a_tenant_that_is_gone() -> None:
+    settings = settings_with("postgresql://nobody@127.0.0.1:1/nothing")
+    database = Database(settings)
+
+    with TestClient(edge_app(settings, database)) as client:
+        answer = client.get("/healthz", headers={"Host": "shop-acme.localhost"})
+    database.close()
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert "127.0.0.1" not in answer.text
