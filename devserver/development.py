@@ -88,8 +88,6 @@ def _supervised(register: Register) -> Iterator[Supervisor]:
 
 
 def _bring_up(options: Options, settled: Places, supervisor: Supervisor, smtp_port: int) -> Running:
-    logs = settled.data / "logs"
-    logs.mkdir(exist_ok=True)
     postgres, valkey = Postgres(settled, {}), Valkey(settled)
     if "TENANTRY_DATABASE_URL" not in os.environ:
         supervisor.start(postgres.start)
@@ -100,7 +98,7 @@ def _bring_up(options: Options, settled: Places, supervisor: Supervisor, smtp_po
         options, database_url=postgres.url(DATABASE), redis_url=valkey.url, smtp_port=smtp_port
     )
     _prepare(variables, options)
-    supervisor.start(product.api(options, variables, logs), *product.workers(options, variables, logs))
+    supervisor.start(*product.workers(options, variables, settled.logs), product.api(options, variables, settled.logs))
     return Running(options, supervisor, postgres.psql(DATABASE))
 
 

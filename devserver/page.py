@@ -1,6 +1,5 @@
 """The page of text that greets whoever brought the product up."""
 
-import os
 from pathlib import Path
 from textwrap import dedent
 
@@ -29,7 +28,7 @@ def welcome(options: Options, psql: str) -> str:
           Tokens    {data}/tokens.json     acme, globex: owner, admin, viewer, partner; support
           Mails     {data}/mails/
           Logs      {data}/logs/
-          Database  {psql}
+          Database  {psql.replace(f"{Path.cwd()}/", "")}
 
         Try first, in another terminal:
 
@@ -61,5 +60,4 @@ def _remarks(options: Options) -> str:
 
 def _short(path: Path) -> str:
     """Name a path from here when it lies below."""
-    here = Path(os.getcwd())  # noqa: PTH109  # Path.cwd() would resolve links that the person typed
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -32,15 +32,19 @@ class Places:
     account: Account | None
     note: str = ""
 
+    @property
+    def logs(self) -> Path:
+        """What the servers and processes write down."""
+        return self.data / "logs"
+
 
 def settle(data: Path) -> Places:
     """Make the folders. Raises Refused when one cannot be made."""
     try:
         return _as_root(data.absolute()) if os.geteuid() == 0 else _as_user(data.absolute())
     except OSError as error:
-        raise Refused(
-            f"{error.filename or data} cannot be used ({error.strerror}); choose another --data-dir."
-        ) from error
+        reason = f"{error.filename or data} cannot be used ({error.strerror})"
+        raise Refused(f"{reason}; choose another --data-dir.") from error
 
 
 @contextmanager
@@ -67,6 +71,7 @@ def left_clean(settled: Places) -> Iterator[None]:
 
 def _as_user(data: Path) -> Places:
     _make(data, 0o700)
+    _make(data / "logs", 0o700)
     return Places(data, data / "postgres", _sockets(data), _programs(_package()), None)
 
 
@@ -75,6 +80,7 @@ def _as_root(data: Path) -> Places:
     nobody = pwd.getpwnam("nobody")
     account = Account(nobody.pw_uid, nobody.pw_gid)
     _make(data, 0o711)
+    _make(data / "logs", 0o700)
     near = _reachable(data)
     base = data if near else _annex(data)
     sockets = base / "sockets"

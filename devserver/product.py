@@ -27,7 +27,7 @@ def environment(options: Options, *, database_url: str, redis_url: str, smtp_por
     }
     told = {
         "TENANTRY_TENANT_PORT": str(options.port),
-        "TENANTRY_PACE": f"{options.pace:g}",
+        "TENANTRY_PACE": f"PT{options.pace:f}S",
         "TENANTRY_WORLD": options.world,
     }
     return chosen | dict(os.environ) | told | {"PYTHONUNBUFFERED": "1"}

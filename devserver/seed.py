@@ -1,35 +1,30 @@
 """Two organisations with their people and partners, made once, and a token for each of them."""
 
-from datetime import timedelta
-from uuid import UUID, uuid5
-
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from models import Member, Organisation, Role, ServiceAccount
 from runtime.database import clock
 
 ORGANISATIONS = {"acme": "Acme", "globex": "Globex"}
 PEOPLE = {Role.OWNER: "Olive Owner", Role.ADMIN: "Adam Admin", Role.VIEWER: "Vera Viewer"}
+PLAN = "pro"
+PARTNER = "Partner integration"
 PARTNER_SCOPES = ["tenants:read", "tenants:write", "tenants:cancel", "audit:read", "audit:export"]
-SUPPORT = uuid5(UUID(int=0), "support@tenantry.example")
-TOKEN_LIFE = timedelta(days=365)
 
 
 def seed(session: Session) -> None:
     """Make what is not there yet; leave alone what somebody has changed since."""
     for slug, name in ORGANISATIONS.items():
-        if session.exec(select(Organisation).where(Organisation.slug == slug)).first() is None:
+        if session.exec(select(Organisation).where(col(Organisation.slug) == slug)).first() is None:
             _found(session, slug, name)
 
 
 def _found(session: Session, slug: str, name: str) -> None:
     now = clock(session)
-    organisation = Organisation(slug=slug, name=name, plan_code="pro", created_at=now)
+    organisation = Organisation(slug=slug, name=name, plan_code=PLAN, created_at=now)
     session.add(organisation)
     session.flush()
     for role, person in PEOPLE.items():
         email = f"{role.value.lower()}@{slug}.example"
         session.add(Member(organisation_id=organisation.id, email=email, name=person, role=role, created_at=now))
-    session.add(
-        ServiceAccount(organisation_id=organisation.id, name=f"{name}'s partner", scopes=PARTNER_SCOPES, created_at=now)
-    )
+    session.add(ServiceAccount(organisation_id=organisation.id, name=PARTNER, scopes=PARTNER_SCOPES, created_at=now))

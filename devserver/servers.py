@@ -17,7 +17,6 @@ from devserver.processes import Account, Child, spawn, tail
 from devserver.refusal import Refused
 
 SUPERUSER = "postgres"
-DURABLE: dict[str, str] = {}
 # A test's data need not survive a power cut. A kill -9 of the server loses nothing with these.
 FAST = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 
@@ -28,7 +27,7 @@ class Postgres:
     def __init__(self, places: Places, settings: dict[str, str]) -> None:
         self._places = places
         self._settings = {"max_connections": "300", "listen_addresses": "", "port": "5432", **settings}
-        self._log = places.data / "postgres.log"
+        self._log = places.logs / "postgres.log"
 
     def url(self, database: str) -> str:
         """Address of a database, as libpq reads it."""
@@ -105,7 +104,7 @@ class Valkey:
 
     def __init__(self, places: Places) -> None:
         self._socket = places.sockets / "valkey.sock"
-        self._log = places.data / "valkey.log"
+        self._log = places.logs / "valkey.log"
         self._folder = places.data
 
     @property

@@ -1,0 +1,170 @@
+"""``make up``, as a newcomer meets it: one page of text, one holder, nothing left behind, on again after a kill."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from devserver import places
+
+COMMAND = [sys.executable, "-m", "devserver", "--port", "0", "--workers", "1"]
+LAST_LINE = "Ctrl-C stops everything."
+CREATE = """
+mutation { createTenant(input: {slug: "kept", plan: "starter", firstAdminEmail: "ada@example.com"}) {
+  tenant { slug } userErrors { message } } }
+"""
+SLUGS = "{ tenants(first: 10) { edges { node { slug } } } }"
+
+
+@dataclass(frozen=True)
+class Started:
+    process: subprocess.Popen[str]
+    data: Path
+    page: str
+
+    @property
+    def base(self) -> str:
+        return str(re.findall(r"http://127\.0\.0\.1:\d+", self.page)[0])
+
+    @property
+    def tokens(self) -> dict[str, dict[str, str]]:
+        tokens: dict[str, dict[str, str]] = json.loads((self.data / "tokens.json").read_text())
+        return tokens
+
+    def ask(self, document: str) -> dict[str, object]:
+        answer = httpx.post(
+            f"{self.base}/graphql",
+            json={"query": document},
+            headers={"Authorization": f"Bearer {self.tokens['acme']['owner']}"},
+            timeout=20,
+            trust_env=False,
+        ).json()
+        assert "errors" not in answer, answer
+        data: dict[str, object] = answer["data"]
+        return data
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def bare(**added: str) -> dict[str, str]:
+    """The environment of a machine on which nobody set anything up."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TENANTRY_")} | added
+
+
+@contextmanager
+def started(data: Path) -> Iterator[Started]:
+    process = subprocess.Popen(
+        [*COMMAND, "--data-dir", str(data)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=bare(),
+    )
+    try:
+        assert process.stdout is not None
+        page = ""
+        for line in process.stdout:
+            page += line
+            if LAST_LINE in line:
+                break
+        assert LAST_LINE in page, page
+        yield Started(process, data, page)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    with places.temporary("tenantry-e2e-") as folder:
+        yield folder
+
+
+def test_it_starts_shows_one_page_and_goes_on_after_a_kill(data: Path) -> None:
+    with started(data) as first:
+        assert httpx.get(f"{first.base}/readyz", trust_env=False).status_code == 200
+        assert {name: set(tokens) for name, tokens in first.tokens.items() if name != "support"} == {
+            "acme": {"owner", "admin", "viewer", "partner"},
+            "globex": {"owner", "admin", "viewer", "partner"},
+        }
+        assert stat.S_IMODE((data / "tokens.json").stat().st_mode) == 0o600
+        first.ask(CREATE)
+        family = first.family()
+        first.process.kill()
+        first.process.wait()
+
+        with started(data) as second:
+            assert not [process for process in family if process.is_running()]
+            assert second.ask(SLUGS) == {"tenants": {"edges": [{"node": {"slug": "kept"}}]}}
+
+
+def test_ctrl_c_stops_everything_and_the_second_on_one_folder_learns_who_holds_it(data: Path) -> None:
+    with started(data) as running:
+        family = running.family()
+        second = subprocess.run(
+            [*COMMAND, "--data-dir", str(data)], capture_output=True, text=True, timeout=60, check=False, env=bare()
+        )
+        running.process.send_signal(signal.SIGINT)
+        code = running.process.wait(timeout=60)
+
+    assert second.returncode == 1
+    assert f"{data} is held by process {running.process.pid} (" in second.stderr
+    assert code == 0
+    assert not [process for process in family if process.is_running()]
+    assert not (data / "processes.json").exists()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the page's commands are for curl")
+def test_what_the_page_says_to_try_works_as_printed(data: Path) -> None:
+    with started(data) as running:
+        token, create = re.findall(r"^  (TOKEN=.*|curl -s (?:.*\\\n)*.*createTenant.*)$", running.page, re.MULTILINE)
+        tried = subprocess.run(
+            ["bash", "-c", f"{token}\n{create}"], capture_output=True, text=True, timeout=60, check=True
+        )
+
+    answer = json.loads(tried.stdout)["data"]["createTenant"]
+    assert answer["userErrors"] == []
+    assert answer["tenant"]["state"] == "PROVISIONING"
+
+
+def test_a_setting_that_makes_no_sense_stops_the_start_with_one_sentence(data: Path) -> None:
+    refused = subprocess.run(
+        [*COMMAND, "--data-dir", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=bare(TENANTRY_LEASE_RENEWAL="PT60S"),
+    )
+
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "The settings contradict each other: lease must be at least twice lease_renewal, and both above zero.\n"
+    )
+
+
+def test_the_demonstration_holds_every_claim() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "devserver", "demo", "--pace", "0.5"],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        env=bare(),
+        check=False,
+    )
+
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "FAILED" not in told.stdout
