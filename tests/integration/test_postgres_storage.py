@@ -37,10 +37,10 @@ def ordinary(database_url: str) -> Iterator[str]:
     user, database = f"operator_{uuid4().hex[:8]}", f"tenants_{uuid4().hex[:8]}"
     names = sql.Identifier(user), sql.Identifier(database)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(names[0]))
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD 'operator'").format(names[0]))
         connection.execute(sql.SQL("CREATE DATABASE {}").format(names[1]))
         connection.execute(sql.SQL("GRANT CREATE ON DATABASE {1} TO {0}").format(*names))
-    yield make_conninfo(database_url, user=user, dbname=database)
+    yield make_conninfo(database_url, user=user, password="operator", dbname=database)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(names[1]))
         connection.execute(sql.SQL("DROP ROLE {}").format(names[0]))
