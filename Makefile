@@ -9,7 +9,7 @@ export UV_PYTHON_DOWNLOADS := never
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test lint types schema migration format lock clean
+.PHONY: help up demo test bench lint types schema migration format lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -21,7 +21,10 @@ demo: .venv ## Let the product tell its own story and check every claim
 	@$(BIN)/python -m devserver demo $(ARGS)
 
 test: .venv ## Run every test; narrow with ARGS="tests/unit -k cancel"
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
+
+bench: .venv ## Measure what moves and cancels cost; narrow with ARGS="moves --rounds 100"
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: .venv types ## Check style, types and the import order
 	$(BIN)/ruff check .

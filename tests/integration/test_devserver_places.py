@@ -4,6 +4,7 @@ import os
 import smtplib
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run Pos
 
 
 @pytest.fixture(autouse=True)
-def annexes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "ANNEXES", tmp_path / "annexes")
+def annexes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with places.temporary() as folder:
+        monkeypatch.setattr(places, "ANNEXES", folder)
+        yield
 
 
 def mode(path: Path) -> int:
