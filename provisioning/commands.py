@@ -94,7 +94,8 @@ def update_tenant(
     tenant = locked_tenant(session, tenant_id, by, expected_version)
     _check_correctable(tenant, wanted.given)
     before = _facts(tenant)
-    _apply(session, tenant, wanted, regions)
+    with session.no_autoflush:  # the flush that may find a slug taken is the one below
+        _apply(session, tenant, wanted, regions)
     if (after := _facts(tenant)) == before:
         return Change(tenant)
     tenant.version += 1

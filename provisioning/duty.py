@@ -40,15 +40,15 @@ def nudge_due_runs(session: Session) -> int:
         )
         .order_by(col(Run.due_at))
         .limit(MOST_AT_ONCE)
-        .with_for_update(skip_locked=True)
+        .with_for_update(key_share=True, skip_locked=True)
     ).all()
     for run in runs:
         _nudge(session, settlement.position_of(session, run))
     return len(runs)
 
 
-def cancel_overdue_runs(session: Session) -> int:
-    """Cancel, as the platform, every run that is past its deadline; how many there were."""
+def overdue_runs(session: Session) -> list[tuple[UUID, UUID]]:
+    """Tenant and run of everything that is past its deadline and that nobody cancelled."""
     overdue = session.exec(
         select(Run.tenant_id, Run.id)
         .where(
@@ -57,10 +57,20 @@ def cancel_overdue_runs(session: Session) -> int:
             col(Run.cancel_requested_at).is_(None),
             Run.kind == RunKind.PROVISION,
         )
-        .order_by(col(Run.id))
+        .order_by(col(Run.deadline_at))
         .limit(MOST_AT_ONCE)
-    ).all()
-    return sum(_cancel(session, tenant_id, run_id) for tenant_id, run_id in overdue)
+    )
+    return [(tenant_id, run_id) for tenant_id, run_id in overdue]
+
+
+def cancel_overdue_run(session: Session, tenant_id: UUID, run_id: UUID) -> bool:
+    """Cancel it as the platform; False when it ended, or somebody cancelled it, since we looked."""
+    late = "It took longer than its deadline."
+    try:
+        change = cancel_provisioning(session, tenant_id, by=PLATFORM, reason=late, run_id=run_id)
+    except ProvisioningRefused:
+        return False
+    return not change.already_requested
 
 
 def stuck_runs(session: Session) -> list[Run]:
@@ -81,11 +91,3 @@ def _nudge(session: Session, position: Position) -> None:
             settlement.settle(session, position, status)
         case _:
             position.run.due_at = None
-
-
-def _cancel(session: Session, tenant_id: UUID, run_id: UUID) -> bool:
-    try:
-        cancel_provisioning(session, tenant_id, by=PLATFORM, reason="It took longer than its deadline.", run_id=run_id)
-    except ProvisioningRefused:
-        return False  # it ended, or somebody cancelled it, since we looked
-    return True

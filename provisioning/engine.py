@@ -5,7 +5,7 @@ one order, run before tenant. Leases, due times and back-offs go by the database
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 from models import Run, RunStatus, RunStep, StepRole, StepStatus, TenantState
 from provisioning import ledger, settlement
 from provisioning.claims import Claim, time_left
-from provisioning.decisions import next_move
+from provisioning.decisions import BACKWARD, FORWARD, next_move
 from provisioning.events import EventType
 from provisioning.footprint import Footprint
 from provisioning.moves import Backward, Forward
@@ -30,8 +30,14 @@ from runtime.settings import Settings
 COMPENSATION_ATTEMPTS = 8
 """Tries of one compensation before the run is STUCK and needs a person."""
 
+PERFORMING = FORWARD | {RunStatus.SUCCEEDED}
+"""Statuses in which steps are performed: a cancel ends them by its commit. What follows the pivot comes last."""
+
 LOST_WORKERS = 3
 """Attempts that may end with the worker's death, also of a step whose failures are final: a restart is no failure."""
+
+HANDED_ON = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST})
+"""Reasons that lie with the worker and not with the step."""
 
 FIRST_BACK_OFF = timedelta(seconds=1)
 LONGEST_BACK_OFF = timedelta(seconds=60)
@@ -50,12 +56,14 @@ def claim(session: Session, run_id: UUID, move: Forward | Backward, *, settings:
 
     The attempt is counted before it is made: a step that kills its process runs out of attempts too.
     """
-    run = _due_run(session, run_id)
+    run = _due_run(session, run_id, BACKWARD if isinstance(move, Backward) else PERFORMING)
     if run is None:
         return None
     position = settlement.position_of(session, run)
     if next_move(run, position.steps) != move:
         return None
+    # Whoever let the lease lapse is fenced from here on, also when this claim ends in a failure and not in a new token.
+    settlement.release_lease(run, due=position.now)
     step = position.step(move.step)
     ready = (
         _begin_compensation(session, position, step) if isinstance(move, Backward) else _begin(session, position, step)
@@ -89,10 +97,10 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
     step = position.step(held.move.step)
     if position.run.status is RunStatus.CANCELLING and not held.backward:
         settlement.interrupt(session, position, step, None if isinstance(error, StepStopped) else describe(error))
-    elif isinstance(error, StepStopped) and error.reason is StopReason.SHUTTING_DOWN:
-        _give_back(position, step, held)
+    elif isinstance(error, StepStopped) and error.reason in HANDED_ON:
+        _hand_on(position, step, held, error.reason)
     elif held.backward:
-        _compensation_failed(session, position, step, error)
+        _compensation_failed(session, position, step, describe(error), final=isinstance(error, Refused))
     else:
         _failed(session, position, step, describe(error), final=isinstance(error, Refused))
     settlement.advance(session, position)
@@ -130,17 +138,23 @@ def renew(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> li
     return [Renewal(row.id, row.status is RunStatus.CANCELLING) for row in alive]
 
 
-def _due_run(session: Session, run_id: UUID) -> Run | None:
-    """The run under lock, unless somebody owns it: ``due_at`` of an owned run is the end of its lease."""
+def _due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus]) -> Run | None:
+    """The run under lock, unless somebody owns it: ``due_at`` of an owned run is the end of its lease.
+
+    Waits for the lock instead of skipping: whoever has it may be a stale message that is about to give up, and then
+    the one that was right would be dropped too.
+    """
     return session.exec(
-        select(Run).where(Run.id == run_id, col(Run.due_at) <= func.clock_timestamp()).with_for_update(skip_locked=True)
+        select(Run)
+        .where(Run.id == run_id, col(Run.status).in_(statuses), col(Run.due_at) <= func.clock_timestamp())
+        .with_for_update(key_share=True)
     ).one_or_none()
 
 
 def _run_under(session: Session, held: Claim) -> Run | None:
     """The run under lock, if the claim's token is still the one in its row."""
     return session.exec(
-        select(Run).where(Run.id == held.run_id, Run.lease_token == held.token).with_for_update()
+        select(Run).where(Run.id == held.run_id, Run.lease_token == held.token).with_for_update(key_share=True)
     ).one_or_none()
 
 
@@ -198,8 +212,8 @@ def _begin_compensation(session: Session, position: Position, step: RunStep) -> 
     """Make a compensation the step's current move; False when it used up its attempts."""
     if step.status is StepStatus.RUNNING:
         settlement.interrupt(session, position, step, "Its worker was lost.")
-    if step.status is StepStatus.COMPENSATING and step.next_attempt_at is not None and step.attempt_started_at:
-        return True
+    if step.attempt_started_at is not None and step.next_attempt_at is not None:
+        return _look_at_compensation(session, position, step)
     if step.compensation_attempts >= COMPENSATION_ATTEMPTS:
         lost = f"{step.title}: the worker was lost while undoing it, in attempt {step.compensation_attempts}."
         _stuck(session, position, step, lost)
@@ -211,6 +225,17 @@ def _begin_compensation(session: Session, position: Position, step: RunStep) -> 
         step.compensation_started_at = step.compensation_started_at or position.now
         position.tell(session, EventType.COMPENSATION_STARTED, {"step": step.name})
     return True
+
+
+def _look_at_compensation(session: Session, position: Position, step: RunStep) -> bool:
+    """Go on with a compensation that said "not yet", unless its time is up: an undo that never ends must show."""
+    assert step.attempt_started_at is not None, "the caller looked"
+    if position.now - step.attempt_started_at < step.timeout:
+        return True
+    overdue = f"{step.title}: not undone after {step.timeout.total_seconds():.0f} s."
+    _compensation_failed(session, position, step, overdue, final=False)
+    settlement.advance(session, position)
+    return False
 
 
 def _leased(
@@ -300,14 +325,14 @@ def _undone(session: Session, position: Position, step: RunStep) -> None:
     position.tell(session, settlement.undone_type(position.run), facts)
 
 
-def _compensation_failed(session: Session, position: Position, step: RunStep, error: BaseException) -> None:
-    final = isinstance(error, Refused) or step.compensation_attempts >= COMPENSATION_ATTEMPTS
-    step.error = describe(error)
+def _compensation_failed(session: Session, position: Position, step: RunStep, error: str, *, final: bool) -> None:
+    final = final or step.compensation_attempts >= COMPENSATION_ATTEMPTS
+    step.error = error
     step.attempt_started_at = None
-    facts = {"step": step.name, "attempt": step.compensation_attempts, "error": step.error, "will_retry": not final}
+    facts = {"step": step.name, "attempt": step.compensation_attempts, "error": error, "will_retry": not final}
     position.tell(session, EventType.COMPENSATION_FAILED, facts)
     if final:
-        _stuck(session, position, step, step.error)
+        _stuck(session, position, step, error)
         return
     step.next_attempt_at = position.run.due_at = position.now + _back_off(step.compensation_attempts)
 
@@ -324,11 +349,11 @@ def _stuck(session: Session, position: Position, step: RunStep, error: str) -> N
     position.tell(session, EventType.STUCK, {"step": step.name, "error": error, "held": held})
 
 
-def _give_back(position: Position, step: RunStep, held: Claim) -> None:
-    """A worker that shuts down hands its move to the next one, at once: that was not an attempt."""
-    if held.backward:
+def _hand_on(position: Position, step: RunStep, held: Claim, reason: StopReason) -> None:
+    """Leave the move to the next worker, at once. One that is taken away by a restart was not an attempt."""
+    if reason is StopReason.SHUTTING_DOWN and held.backward:
         step.compensation_attempts -= 1
-    else:
+    elif reason is StopReason.SHUTTING_DOWN:
         step.attempts -= 1
     step.attempt_started_at = None
     step.next_attempt_at = position.now

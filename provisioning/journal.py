@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from sqlalchemy import exists, update
+from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from models import Run, RunStep, Tenant
@@ -44,17 +44,21 @@ class DatabaseJournal:
 
 
 def _show(session: Session, claim: Claim, percent: int | None, message: str) -> None:
-    owned = exists().where(col(Run.id) == claim.run_id, col(Run.lease_token) == claim.token)
-    shown = session.execute(
+    """Write it under the lock that whoever takes the claim away needs too: none of it lands later."""
+    organisation_id = session.exec(
+        select(Run.organisation_id)
+        .where(Run.id == claim.run_id, Run.lease_token == claim.token)
+        .with_for_update(key_share=True)
+    ).one_or_none()
+    if organisation_id is None:
+        return
+    session.execute(
         update(RunStep)
-        .where(col(RunStep.run_id) == claim.run_id, col(RunStep.name) == claim.move.step, owned)
+        .where(col(RunStep.run_id) == claim.run_id, col(RunStep.name) == claim.move.step)
         .values(percent=percent, message=message[:300])
-        .returning(col(RunStep.run_id))
         .execution_options(synchronize_session=False)
-    ).first()
-    if shown is not None:
-        organisation_id = session.exec(select(Run.organisation_id).where(Run.id == claim.run_id)).one()
-        events.notify_feed(session, organisation_id, claim.footprint.tenant_id, "progress")
+    )
+    events.notify_feed(session, organisation_id, claim.footprint.tenant_id, "progress")
 
 
 def _objections(session: Session, claim: Claim, regions: tuple[str, ...]) -> list[str]:

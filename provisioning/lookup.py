@@ -20,8 +20,13 @@ class Change:
 
 
 def locked_tenant(session: Session, tenant_id: UUID, by: Actor, expected_version: int | None = None) -> Tenant:
-    """The tenant under lock. Raises NotFound, VersionConflict."""
-    tenant = session.exec(select(Tenant).where(Tenant.id == tenant_id).with_for_update()).one_or_none()
+    """The tenant under lock, as it is now. Raises NotFound, VersionConflict."""
+    tenant = session.exec(
+        select(Tenant)
+        .where(Tenant.id == tenant_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
     if tenant is None or not by.reaches(tenant):
         raise NotFound("tenant")
     if expected_version is not None and expected_version != tenant.version:
@@ -42,5 +47,8 @@ def visible_tenant(session: Session, tenant_id: UUID, by: Actor) -> Tenant:
 def locked_live_run(session: Session, tenant_id: UUID) -> Run | None:
     """The tenant's run that has not settled, under lock: the row on which cancelling and activating meet."""
     return session.exec(
-        select(Run).where(Run.tenant_id == tenant_id, col(Run.finished_at).is_(None)).with_for_update()
+        select(Run)
+        .where(Run.tenant_id == tenant_id, col(Run.finished_at).is_(None))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
     ).one_or_none()

@@ -97,7 +97,7 @@ def advance(session: Session, position: Position) -> None:
 def settle(session: Session, position: Position, status: RunStatus) -> None:
     """End the run: tenant, run and feed in one commit. Raises LedgerNotEmpty while something is held."""
     run, now = position.run, position.now
-    session.refresh(position.tenant, with_for_update=True)
+    session.refresh(position.tenant, with_for_update={"key_share": True})
     run.status = status
     run.finished_at = now
     run.due_at = None

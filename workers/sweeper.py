@@ -26,8 +26,9 @@ class Sweeper(Repeating):
     def once(self) -> float:
         """Nudge what is due, cancel what is past its deadline, report what is stuck; rest until the next is due."""
         nudged = self._database.transact(duty.nudge_due_runs)
-        if overdue := self._database.transact(duty.cancel_overdue_runs):
-            logger.info("cancelled runs past their deadline", extra={"runs": overdue})
+        for tenant_id, run_id in self._database.transact(duty.overdue_runs):
+            if self._database.transact(duty.cancel_overdue_run, tenant_id, run_id):
+                logger.info("cancelled a run past its deadline", extra={"run": run_id})
         self._report_stuck()
         return SHORTEST_REST if nudged == duty.MOST_AT_ONCE else self._rest()
 
