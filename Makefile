@@ -5,11 +5,13 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+TOO_OLD := "Tenantry needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test bench lint types schema migration format lock clean
+# .venv is a folder, and always to be looked into.
+.PHONY: .venv help up demo test bench lint types schema migration format lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -53,14 +55,16 @@ clean: ## Remove what was built; the data in .tenantry stays
 	rm -rf $(VENV) .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Made afresh whenever the lock changes, and exactly as locked. A failed attempt leaves nothing that looks finished.
-.venv: requirements.lock | $(UV)
+.venv: .venv/.as-locked ## Install exactly what the lock names
+
+# The file says that the installation was finished, so an interrupted one is made again.
+.venv/.as-locked: requirements.lock | $(UV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo $(TOO_OLD); exit 1; }
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock || { rm -rf $(VENV); exit 1; }
-	@touch $(VENV)
+	VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
+	@touch $@
 
 .uv/bin/uv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Tenantry needs Python 3.11 or newer; name one with make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo $(TOO_OLD); exit 1; }
 	$(PYTHON) -m venv .uv
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
