@@ -35,7 +35,7 @@ class Database:
     def __init__(self, settings: Settings, deliver: Deliver | None = None, *, name: str = "tenantry") -> None:
         self.url = settings.database_url
         self.engine = engine_for(settings, name)
-        self._deliver = deliver
+        self.deliver = deliver
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -71,10 +71,10 @@ class Database:
         self.engine.dispose()
 
     def _send(self, outbox: Sequence[Any]) -> None:
-        if not (outbox and self._deliver):
+        if not (outbox and self.deliver):
             return
         try:
-            self._deliver(outbox)
+            self.deliver(outbox)
         except Exception:
             # The rows say what is due; the sweeper asks again. A commit must never look like a failure.
             logger.warning("wake-ups were not delivered, the sweeper will ask again", exc_info=True)

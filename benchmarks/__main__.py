@@ -1,0 +1,41 @@
+"""``make bench``: what the moves of a run cost, and how long a cancel takes, measured side by side in one go."""
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from benchmarks import cancel, moves
+from runtime.migrations import migrate
+from runtime.settings import Settings, read_settings
+from tests.servers import servers
+
+BENCHMARKS: dict[str, Callable[[Settings, int], None]] = {"moves": moves.run, "cancel": cancel.run}
+
+
+def main() -> None:
+    """Measure what was asked for, on servers of its own."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("which", nargs="*", choices=[*BENCHMARKS, []], help="default: all of them")
+    parser.add_argument("--rounds", type=int, default=40, help="samples of each figure (default: %(default)s)")
+    chosen = parser.parse_args()
+    with own_servers() as settings:
+        for name in chosen.which or BENCHMARKS:
+            print(f"\n{name}")
+            BENCHMARKS[name](settings, chosen.rounds)
+
+
+@contextmanager
+def own_servers() -> Iterator[Settings]:
+    """Embedded servers with an empty, migrated database."""
+    with servers("bench") as running:
+        os.environ["TENANTRY_DATABASE_URL"] = running.database_url
+        os.environ["TENANTRY_REDIS_URL"] = running.redis_url
+        os.environ["TENANTRY_SECRET_KEY"] = "benchmarks only, and at least 32 long"  # noqa: S105  # guards nothing
+        settings = read_settings()
+        migrate(settings)
+        yield settings
+
+
+if __name__ == "__main__":
+    main()
