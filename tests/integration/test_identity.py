@@ -133,10 +133,13 @@ def test_destroying_again_keeps_the_first_time(identity: PostgresIdentity, datab
     assert key_of(database, footprint).destroyed_at == first
 
 
+@pytest.mark.parametrize("exists", [False, True])
 def test_a_destruction_waits_for_a_creation_under_way_and_undoes_it(
-    identity: PostgresIdentity, database: Database, database_url: str
+    identity: PostgresIdentity, database: Database, database_url: str, *, exists: bool
 ) -> None:
     footprint = fresh_footprint()
+    if exists:
+        identity.create(footprint, EMAIL)
 
     with ThreadPoolExecutor() as pool:
         with database.transaction() as session:
@@ -148,10 +151,13 @@ def test_a_destruction_waits_for_a_creation_under_way_and_undoes_it(
     assert identity.present(footprint) == []
 
 
+@pytest.mark.parametrize("exists", [False, True])
 def test_a_creation_that_waits_for_a_destruction_under_way_is_refused(
-    identity: PostgresIdentity, database: Database, database_url: str
+    identity: PostgresIdentity, database: Database, database_url: str, *, exists: bool
 ) -> None:
     footprint = fresh_footprint()
+    if exists:
+        identity.create(footprint, EMAIL)
 
     with ThreadPoolExecutor() as pool:
         with database.transaction() as session:

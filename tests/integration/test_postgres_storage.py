@@ -178,6 +178,23 @@ def test_destroying_hangs_up_on_whoever_is_connected(storage: PostgresStorage, d
     visitor.close()
 
 
+def test_nobody_logs_in_any_more_while_it_is_being_destroyed(storage: PostgresStorage, database_url: str) -> None:
+    footprint = fresh_footprint()
+    storage.create(footprint)
+    storage.migrate(footprint)
+
+    with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
+        connection.execute(sql.SQL("LOCK TABLE {}.users").format(sql.Identifier(footprint.schema)))
+        destruction = pool.submit(storage.destroy, footprint)
+        wait_until(lambda: blocked(database_url) == 1)
+        with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
+            log_in(database_url, footprint)
+        connection.commit()
+        destruction.result(10)
+
+    assert storage.present(footprint) == []
+
+
 def test_destroying_takes_along_what_the_tenant_made_itself(storage: PostgresStorage, database_url: str) -> None:
     footprint = fresh_footprint()
     storage.create(footprint)
