@@ -18,6 +18,8 @@ def describe(error: BaseException) -> str:
         return _line(f"PostgreSQL said: {cause.diag.message_primary or 'the connection was lost'}")
     if isinstance(error, SPEAKING):
         return _line(str(error))
+    if isinstance(error, OSError) and error.strerror:
+        return _line(f"{type(error).__name__}: {error.strerror}")  # its str() has the path
     return _line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 

@@ -1,5 +1,6 @@
 """Every setting of the product, read once from the environment, refused in one sentence when it makes no sense."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 class SettingsRefused(Exception):
@@ -102,6 +105,21 @@ class Settings(BaseSettings):
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator(
+        "lease",
+        "lease_renewal",
+        "sweep_interval",
+        "drain_timeout",
+        "pace",
+        "statement_timeout",
+        "lock_timeout",
+        mode="before",
+    )
+    @classmethod
+    def _length_of_time(cls, value: object) -> object:
+        """A plain number means seconds; PT15S and 00:00:15 are read too."""
+        return float(value) if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value) else value
 
     @field_validator("log_level")
     @classmethod
