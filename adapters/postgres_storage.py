@@ -53,6 +53,7 @@ class PostgresStorage:
             tombstones.refuse_buried(connection, footprint.schema)
             if not _everything_exists(connection, footprint):
                 raise StorageMissing(footprint.schema)
+            # Safe only because nobody has logged in as the tenant yet: a trigger of its making could leave the role.
             _become(connection, footprint.role)
             connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(footprint.schema)))
             tenant_schema.bring_up_to_date(connection)
