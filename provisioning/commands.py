@@ -96,10 +96,11 @@ def update_tenant(
     before = _facts(tenant)
     with session.no_autoflush:  # the flush that may find a slug taken is the one below
         _apply(session, tenant, wanted, regions)
+        now = clock(session)
     if (after := _facts(tenant)) == before:
         return Change(tenant)
     tenant.version += 1
-    tenant.updated_at = clock(session)
+    tenant.updated_at = now
     _flush_unless_taken(session, tenant)
     changes = {key: [before[key], after[key]] for key in after if before[key] != after[key]}
     emit(session, tenant, EventType.TENANT_UPDATED, {"changes": changes}, by=by)
@@ -232,14 +233,13 @@ def _insert(session: Session, tenant: Tenant) -> None:
 
 def _flush_unless_taken(session: Session, tenant: Tenant) -> None:
     """Let the unique indexes decide who has a slug: a look before would race."""
+    slug = tenant.slug  # the row cannot be read any more once the flush has failed
     try:
         session.flush()
     except IntegrityError as error:
         constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-        if constraint == "one_holder_per_slug":
-            raise Taken("slug", tenant.slug) from None
-        if constraint == "one_holder_per_address":
-            raise Taken("slug", tenant.address) from None
+        if constraint in {"one_holder_per_slug", "one_holder_per_address"}:
+            raise Taken("slug", slug) from None
         raise
 
 

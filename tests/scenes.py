@@ -1,0 +1,114 @@
+"""Ready-made situations: a tenant in any state, a run at the brink, and a picture of everything to compare with."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import update
+from sqlmodel import SQLModel, col, select
+
+from models import Event, Resource, Run, RunStatus, RunStep, StepRole, StepStatus, Tenant, TenantState
+from provisioning import commands
+from provisioning.claims import Claim
+from provisioning.moves import Forward
+from provisioning.ports import Refused
+from provisioning.steps import saga
+from runtime.database import clock
+from tests.stage import Stage
+
+STEPS = [step.name for step in saga if step.role is StepRole.STEP]
+UP_TO_THE_PIVOT = [step.name for step in saga if step.role is not StepRole.AFTERWARDS]
+PIVOT = "mark_active"
+MAIL = "send_welcome_emails"
+
+
+def bring_to(stage: Stage, state: TenantState) -> None:
+    """Create the stage's tenant and bring it into a state, by commands and moves."""
+    SCENES[state](stage)
+    assert stage.tenant().state is state
+
+
+def to_the_brink(stage: Stage) -> Claim:
+    """Claim the pivot of a run whose steps are said to be done, though nothing was: for races by the hundred."""
+    change = stage.create(slug=f"shop-{stage.settings.lease.seconds}-{id(object()) % 10**9}")
+    assert change.run is not None
+    with stage.database.transaction() as session:
+        now = clock(session)
+        session.execute(
+            update(RunStep)
+            .where(col(RunStep.run_id) == change.run.id, col(RunStep.role) == StepRole.STEP)
+            .values(status=StepStatus.DONE, started_at=now, finished_at=now)
+        )
+        session.execute(
+            update(Run).where(col(Run.id) == change.run.id).values(status=RunStatus.RUNNING, started_at=now)
+        )
+    return stage.claim(Forward(PIVOT))
+
+
+def everything(stage: Stage) -> list[dict[str, Any]]:
+    """Every row that belongs to the stage's tenant."""
+    belongs: list[tuple[type[SQLModel], Any]] = [
+        (Tenant, col(Tenant.id) == stage.tenant_id),
+        (Run, col(Run.tenant_id) == stage.tenant_id),
+        (RunStep, col(RunStep.run_id).in_(select(Run.id).where(Run.tenant_id == stage.tenant_id))),
+        (Event, col(Event.tenant_id) == stage.tenant_id),
+        (Resource, col(Resource.tenant_id) == stage.tenant_id),
+    ]
+    with stage.database.transaction() as session:
+        rows = [row.model_dump() for model, mine in belongs for row in session.exec(select(model).where(mine))]
+    return sorted(rows, key=repr)
+
+
+def undone(stage: Stage) -> list[str]:
+    """The steps whose undo is on record, in order, of every run."""
+    done = ("provisioning.step_compensated", "deprovisioning.step_completed")
+    return [line.split()[1] for line in stage.story() if line.startswith(done)]
+
+
+def fail_for_good(stage: Stage) -> None:
+    """Let the run's next step be refused, and play it to its end."""
+    stage.fail(stage.claim(), Refused("No."))
+    stage.play()
+
+
+def _pending(stage: Stage) -> None:
+    stage.create(start=False)
+
+
+def _provisioning(stage: Stage) -> None:
+    stage.create()
+
+
+def _active(stage: Stage) -> None:
+    stage.create()
+    stage.play()
+
+
+def _suspended(stage: Stage) -> None:
+    _active(stage)
+    stage.do(commands.suspend_tenant, stage.tenant_id, by=stage.operator)
+
+
+def _failed(stage: Stage) -> None:
+    stage.create()
+    fail_for_good(stage)
+
+
+def _decommissioning(stage: Stage) -> None:
+    _active(stage)
+    stage.do(commands.decommission_tenant, stage.tenant_id, by=stage.operator, confirm_slug="shop")
+
+
+def _decommissioned(stage: Stage) -> None:
+    _pending(stage)
+    stage.do(commands.decommission_tenant, stage.tenant_id, by=stage.operator)
+
+
+SCENES: dict[TenantState, Callable[[Stage], None]] = {
+    TenantState.PENDING: _pending,
+    TenantState.PROVISIONING: _provisioning,
+    TenantState.ACTIVE: _active,
+    TenantState.SUSPENDED: _suspended,
+    TenantState.FAILED: _failed,
+    TenantState.DECOMMISSIONING: _decommissioning,
+    TenantState.DECOMMISSIONED: _decommissioned,
+}
