@@ -115,5 +115,12 @@ class IdempotencyKeyReused(ProvisioningRefused):
         super().__init__("This idempotency key was used with other input; use a new key for a new call.")
 
 
+class IdempotencyInProgress(ProvisioningRefused):
+    """A call with the same key has not answered yet."""
+
+    def __init__(self) -> None:
+        super().__init__("A call with this idempotency key is still at work; repeat yours in a moment.")
+
+
 class LedgerNotEmpty(Exception):
     """A run cannot settle while its ledger holds something: a fault, not a refusal."""

@@ -1,0 +1,244 @@
+"""Reading what happened: one tenant's timeline, and the audit feed of an organisation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, literal, or_, select
+from sqlalchemy.types import Text
+from sqlmodel import Session, col
+
+from models import Event, Run, RunStep, StepStatus, Tenant
+from provisioning.actors import Actor
+from provisioning.events import EventType
+from provisioning.paging import Key, Order, Page, Window, page_of, pages_by_parent
+from provisioning.queries import within
+
+MOST_AT_ONCE = 100
+"""Events in one look of a follower; it looks again at once when there are as many."""
+
+LARGEST = 2**63 - 1
+
+TIMELINE = frozenset(
+    {
+        EventType.STARTED,
+        EventType.STEP_STARTED,
+        EventType.STEP_COMPLETED,
+        EventType.STEP_FAILED,
+        EventType.STEP_INTERRUPTED,
+        EventType.CANCEL_REQUESTED,
+        EventType.COMPENSATION_STARTED,
+        EventType.STEP_COMPENSATED,
+        EventType.COMPENSATION_FAILED,
+        EventType.COMPENSATION_RESUMED,
+        EventType.STUCK,
+        EventType.COMPLETED,
+        EventType.FAILED,
+        EventType.CANCELLED,
+        EventType.DEPROVISIONING_STARTED,
+        EventType.DEPROVISIONING_STEP_COMPLETED,
+        EventType.DEPROVISIONING_COMPLETED,
+    }
+)
+"""What belongs into the timeline of a run, when it names one."""
+
+OLDEST_FIRST = Order((col(Event.sequence),))
+"""One tenant's history: numbered under the tenant's lock, so a reader skips nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Conditions, all of which must hold; None is no condition. ``types`` may end in ``.*`` for a family."""
+
+    tenant_id: UUID | None = None
+    run_id: UUID | None = None
+    actor_id: UUID | None = None
+    types: Sequence[str] | None = None
+    occurred_from: datetime | None = None
+    occurred_until: datetime | None = None
+
+    @property
+    def numbered(self) -> bool:
+        """Whether all that match are of one tenant, so that their numbers order them without gaps."""
+        return self.tenant_id is not None or self.run_id is not None
+
+    def order(self, *, descending: bool) -> Order:
+        """By number within one tenant; otherwise by commit, as far as transactions tell."""
+        columns = (col(Event.sequence),) if self.numbered else (col(Event.transaction_id), col(Event.position))
+        return Order(columns, descending)
+
+    def place_of(self, event: Event) -> Key:
+        """Where an event lies in this order."""
+        return (event.sequence,) if self.numbered else (event.transaction_id, event.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a step says it is."""
+
+    run_id: UUID
+    step: str
+    percent: int | None
+    message: str
+    shown_at: datetime
+
+    def same_as(self, other: "Progress | None") -> bool:
+        """Whether both say the same, whenever they said it."""
+        return other is not None and replace(self, shown_at=other.shown_at) == other
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a follower of a timeline finds: entries after its cursor; progress, when nothing else is new."""
+
+    entries: list[Event]
+    progress: Progress | None
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLook:
+    """What a follower of the feed finds. ``held_back``: more is there, and an older transaction is still open."""
+
+    entries: list[Event]
+    held_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStart:
+    """ "From now on": behind ``after``, but nothing that was already visible in ``snapshot``."""
+
+    after: Key
+    snapshot: str | None = None
+
+
+def timeline_of_runs(session: Session, runs: Sequence[UUID], window: Window) -> dict[UUID, Page[Event]]:
+    """The same page of each run's timeline, oldest first. Index: feed_of_a_run."""
+    inner = select(Event).where(col(Event.type).in_(TIMELINE))
+    return pages_by_parent(session, inner, Event, col(Event.run_id), runs, OLDEST_FIRST, window)
+
+
+def look(session: Session, tenant_id: UUID, after: int) -> Look:
+    """What is new to somebody who has seen everything up to ``after``. The caller has been shown the tenant.
+
+    Progress is read before the entries: whoever gets it has seen everything that came before it.
+    """
+    live = session.scalar(select(col(Run.id)).where(col(Run.tenant_id) == tenant_id, col(Run.finished_at).is_(None)))
+    progress = _progress(session, live) if live else None
+    entries = session.scalars(
+        select(Event)
+        .where(
+            col(Event.tenant_id) == tenant_id,
+            col(Event.sequence) > after,
+            col(Event.run_id).is_not(None),
+            col(Event.type).in_(TIMELINE),
+        )
+        .order_by(col(Event.sequence))
+        .limit(MOST_AT_ONCE)
+    ).all()
+    return Look(list(entries), progress, live=live is not None)
+
+
+def before_newest_run(session: Session, tenant_id: UUID) -> int:
+    """The number before the first event of the tenant's newest run; of its last event when it never had a run."""
+    newest = select(col(Run.id)).where(col(Run.tenant_id) == tenant_id).order_by(col(Run.number).desc()).limit(1)
+    first = session.scalar(select(func.min(Event.sequence)).where(col(Event.run_id) == newest.scalar_subquery()))
+    if first is not None:
+        return first - 1
+    return session.scalar(select(col(Tenant.last_sequence)).where(col(Tenant.id) == tenant_id)) or 0
+
+
+def events_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Event]:
+    """Those that the actor may see."""
+    found = session.scalars(select(Event).where(col(Event.id).in_(ids), visible_events(by)))
+    return {event.id: event for event in found}
+
+
+def feed(session: Session, wanted: EventFilter, window: Window, *, by: Actor) -> Page[Event]:
+    """A page of the feed, newest first. Without a tenant or run, it ends where a late commit could still come in:
+    so cursors can be followed without missing one. Index: feed_of_an_organisation, or the one of the filter.
+    """
+    statement = _matching(wanted, by)
+    if not wanted.numbered:
+        statement = statement.where(col(Event.transaction_id) < _horizon())
+    return page_of(session.scalars(wanted.order(descending=True).cut(statement, window)).all(), window)
+
+
+def feed_start(session: Session, wanted: EventFilter) -> FeedStart:
+    """Where somebody begins who wants what happens from now on."""
+    if wanted.numbered:
+        return FeedStart((_last_number(session, wanted),))
+    snapshot, horizon = session.execute(select(cast(func.pg_current_snapshot(), Text), _horizon())).one()
+    return FeedStart((horizon - 1, LARGEST), snapshot)
+
+
+def feed_since(session: Session, wanted: EventFilter, start: FeedStart, *, by: Actor) -> FeedLook:
+    """What is new in the feed, oldest first, up to where a late commit could still come in."""
+    window = Window(MOST_AT_ONCE, after=start.after)
+    statement = wanted.order(descending=False).cut(_matching(wanted, by), window)
+    if wanted.numbered:
+        return FeedLook(list(session.scalars(statement)), held_back=False)
+    if start.snapshot is not None:
+        statement = statement.where(_unseen_in(start.snapshot))
+    rows = session.execute(statement.add_columns(_horizon())).all()
+    settled = [event for event, horizon in rows if event.transaction_id < horizon]
+    return FeedLook(settled, held_back=len(settled) < len(rows))
+
+
+def visible_events(by: Actor) -> ColumnElement[bool]:
+    """The condition under which an event exists for an actor."""
+    return within(by, col(Event.organisation_id), col(Event.tenant_id))
+
+
+def _progress(session: Session, run_id: UUID) -> Progress | None:
+    found = session.execute(
+        select(col(RunStep.name), col(RunStep.percent), col(RunStep.message), func.clock_timestamp())
+        .where(
+            col(RunStep.run_id) == run_id,
+            col(RunStep.status).in_([StepStatus.RUNNING, StepStatus.COMPENSATING]),
+            col(RunStep.message).is_not(None),
+        )
+        .limit(1)
+    ).one_or_none()
+    return Progress(run_id, *found) if found else None
+
+
+def _matching(wanted: EventFilter, by: Actor) -> Select[Any]:
+    statement = select(Event).where(visible_events(by))
+    if wanted.tenant_id is not None:
+        statement = statement.where(col(Event.tenant_id) == wanted.tenant_id)
+    if wanted.run_id is not None:
+        statement = statement.where(col(Event.run_id) == wanted.run_id)
+    if wanted.actor_id is not None:
+        statement = statement.where(col(Event.actor_id) == wanted.actor_id)
+    if wanted.types is not None:
+        statement = statement.where(or_(*(_of_type(one) for one in wanted.types), literal(value=False)))
+    if wanted.occurred_from is not None:
+        statement = statement.where(col(Event.created_at) >= wanted.occurred_from)
+    if wanted.occurred_until is not None:
+        statement = statement.where(col(Event.created_at) < wanted.occurred_until)
+    return statement
+
+
+def _of_type(name: str) -> ColumnElement[bool]:
+    if name.endswith(".*"):
+        return col(Event.type).startswith(name.removesuffix("*"), autoescape=True)
+    return col(Event.type) == name
+
+
+def _horizon() -> ColumnElement[int]:
+    """The oldest transaction that may still commit: whatever is below it is complete."""
+    return cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
+
+
+def _unseen_in(snapshot: str) -> ColumnElement[bool]:
+    transaction = func.xid8(cast(col(Event.transaction_id), Text))
+    return ~func.pg_visible_in_snapshot(transaction, func.pg_snapshot(snapshot))
+
+
+def _last_number(session: Session, wanted: EventFilter) -> int:
+    of_run = select(col(Run.tenant_id)).where(col(Run.id) == wanted.run_id).scalar_subquery()
+    tenant_id = wanted.tenant_id if wanted.tenant_id is not None else of_run
+    return session.scalar(select(col(Tenant.last_sequence)).where(col(Tenant.id) == tenant_id)) or 0

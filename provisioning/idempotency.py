@@ -1,0 +1,100 @@
+"""Doing once what is asked for twice: the answer is kept with the effect, and given again for a day."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session, col
+
+from models import IdempotencyKey
+from provisioning.errors import IdempotencyInProgress, IdempotencyKeyReused, Malformed
+from runtime.database import clock, sqlstate
+
+KEPT_FOR = timedelta(hours=24)
+LONGEST_KEY = 255
+LOCK_NOT_AVAILABLE = "55P03"
+
+Outcome = dict[str, Any]
+"""What a call did, as JSON: enough to answer it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """One call, told apart from others by caller, field and key; ``input_sha256`` tells whether a repeat is one."""
+
+    caller_id: UUID
+    field: str
+    key: str
+    input_sha256: str
+
+    @property
+    def lock(self) -> int:
+        """A number for an advisory lock, the same for every repeat."""
+        named = f"{self.caller_id} {self.field} {self.key}".encode()
+        return int.from_bytes(hashlib.sha256(named).digest()[:8], signed=True)
+
+
+def once(session: Session, call: Once, work: Callable[[], Outcome]) -> Outcome:
+    """Do ``work`` unless it was done; its outcome either way. What it refuses is not kept.
+
+    Raises Malformed, IdempotencyKeyReused, and IdempotencyInProgress when the first call takes longer than a lock
+    may be waited for.
+    """
+    if not 1 <= len(call.key) <= LONGEST_KEY or "\0" in call.key:
+        raise Malformed("idempotency_key", f"An idempotency key has 1 to {LONGEST_KEY} characters.")
+    _wait_for_the_first(session, call)
+    kept = session.get(IdempotencyKey, (call.caller_id, call.field, call.key))
+    if kept is not None and kept.expires_at > clock(session):
+        return _again(kept, call)
+    outcome = work()
+    _keep(session, kept, call, outcome)
+    return outcome
+
+
+def forget_expired(session: Session, limit: int = 1000) -> int:
+    """Delete keys whose day is over; how many there were."""
+    expired = session.scalars(
+        select(IdempotencyKey)
+        .where(col(IdempotencyKey.expires_at) <= func.clock_timestamp())
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for key in expired:
+        session.delete(key)
+    return len(expired)
+
+
+def _wait_for_the_first(session: Session, call: Once) -> None:
+    """Hold the key until this transaction ends."""
+    try:
+        session.execute(select(func.pg_advisory_xact_lock(call.lock)))
+    except OperationalError as error:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            raise IdempotencyInProgress from None
+        raise
+
+
+def _again(kept: IdempotencyKey, call: Once) -> Outcome:
+    if kept.input_sha256 != call.input_sha256:
+        raise IdempotencyKeyReused
+    return kept.outcome
+
+
+def _keep(session: Session, expired: IdempotencyKey | None, call: Once, outcome: Outcome) -> None:
+    now = clock(session)
+    row = expired or IdempotencyKey(
+        caller_id=call.caller_id,
+        field=call.field,
+        key=call.key,
+        input_sha256=call.input_sha256,
+        outcome=outcome,
+        created_at=now,
+        expires_at=now + KEPT_FOR,
+    )
+    row.input_sha256, row.outcome, row.created_at, row.expires_at = call.input_sha256, outcome, now, now + KEPT_FOR
+    session.add(row)

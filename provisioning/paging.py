@@ -1,0 +1,94 @@
+"""Pages by keyset: a page begins behind the values of a row, never behind a count of rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, Uuid, column, literal, true, tuple_, values
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlmodel import Session, SQLModel
+
+T = TypeVar("T")
+Row = TypeVar("Row", bound=SQLModel)
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which page of a list: ``size`` rows from its beginning, or from its end when ``backward``."""
+
+    size: int
+    after: Key | None = None
+    before: Key | None = None
+    backward: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page, in the order of the list."""
+
+    rows: list[T]
+    has_next: bool
+    has_previous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Columns that are unique together, all in one direction. An index should have them in this order."""
+
+    columns: tuple[Any, ...]
+    descending: bool = False
+
+    def cut(self, statement: Select[Any], window: Window) -> Select[Any]:
+        """Leave what lies in the window, and one row more, which tells whether the list goes on."""
+        if window.after is not None:
+            statement = statement.where(self._beyond(window.after, upwards=not self.descending))
+        if window.before is not None:
+            statement = statement.where(self._beyond(window.before, upwards=self.descending))
+        down = self.descending != window.backward
+        ordered = [one.desc() if down else one.asc() for one in self.columns]
+        return statement.order_by(*ordered).limit(window.size + 1)
+
+    def _beyond(self, key: Key, *, upwards: bool) -> ColumnElement[bool]:
+        here = tuple_(*self.columns)
+        there = tuple_(*(literal(value, one.type) for one, value in zip(self.columns, key, strict=True)))
+        return here > there if upwards else here < there
+
+
+def page_of(found: Sequence[T], window: Window) -> Page[T]:
+    """Make a page of what a statement that was cut to the window found."""
+    more = len(found) > window.size
+    rows = list(found[: window.size])
+    if window.backward:
+        return Page(rows[::-1], has_next=window.before is not None, has_previous=more)
+    return Page(rows, has_next=more, has_previous=window.after is not None)
+
+
+def pages_by_parent(
+    session: Session,
+    inner: Select[Any],
+    model: type[Row],
+    parent: InstrumentedAttribute[Any] | Any,
+    parents: Sequence[UUID],
+    order: Order,
+    window: Window,
+) -> dict[UUID, Page[Row]]:
+    """The same page of many lists, in one statement."""
+    wanted = values(column("parent", Uuid()), name="wanted").data([(one,) for one in parents])
+    cut = order.cut(inner.where(parent == wanted.c.parent), window).lateral()
+    row = aliased(model, cut)
+    found: dict[UUID, list[Row]] = {one: [] for one in parents}
+    for owner, child in session.execute(Select(wanted.c.parent, row).join_from(wanted, cut, true())):
+        found[owner].append(child)
+    return {owner: page_of(_sorted(rows, order, window), window) for owner, rows in found.items()}
+
+
+def _sorted(rows: list[Row], order: Order, window: Window) -> list[Row]:
+    """A join promises no order."""
+    names = [one.key for one in order.columns]
+    return sorted(
+        rows,
+        key=lambda row: tuple(getattr(row, name) for name in names),
+        reverse=order.descending != window.backward,
+    )

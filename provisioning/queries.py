@@ -1,0 +1,221 @@
+"""Reading tenants and their runs: in sets, never beyond what the actor may see."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, func, select, true
+from sqlmodel import Session, SQLModel, col
+
+from models import (
+    QUOTA_STATES,
+    ActorKind,
+    Member,
+    Organisation,
+    Plan,
+    Resource,
+    Run,
+    RunStep,
+    ServiceAccount,
+    Tenant,
+    TenantState,
+)
+from provisioning import ledger
+from provisioning.actors import PLATFORM, Actor
+from provisioning.paging import Order, Page, Window, page_of, pages_by_parent
+from provisioning.rules import Quota
+
+MOST_COUNTED = 10_000
+"""Nobody waits for a longer count."""
+
+Row = TypeVar("Row", bound=SQLModel)
+
+
+class TenantSort(StrEnum):
+    """Sort keys of tenants; each has an index behind the organisation's id."""
+
+    CREATED_AT = "created_at"
+    UPDATED_AT = "updated_at"
+    SLUG = "slug"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantFilter:
+    """Conditions, all of which must hold; None is no condition."""
+
+    states: Sequence[TenantState] | None = None
+    plans: Sequence[str] | None = None
+    slug_prefix: str | None = None
+    created_from: datetime | None = None
+    created_until: datetime | None = None
+
+
+def tenant_order(sort: TenantSort, *, descending: bool) -> Order:
+    """The order of a sort key; the id breaks ties."""
+    return Order((col(getattr(Tenant, sort.value)), col(Tenant.id)), descending)
+
+
+def tenants(session: Session, wanted: TenantFilter, order: Order, window: Window, *, by: Actor) -> Page[Tenant]:
+    """A page of what the actor may see. Index: tenants_by_creation, tenants_by_change or tenants_by_slug."""
+    return page_of(session.scalars(order.cut(_matching(wanted, by), window)).all(), window)
+
+
+def count_tenants(session: Session, wanted: TenantFilter, *, by: Actor) -> int:
+    """How many match, counted up to MOST_COUNTED."""
+    some = _matching(wanted, by).with_only_columns(col(Tenant.id)).limit(MOST_COUNTED).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def tenant_ids(session: Session, wanted: TenantFilter, limit: int, *, by: Actor) -> list[UUID]:
+    """Ids of tenants that match, oldest first. Index: tenants_by_state or tenants_by_creation."""
+    matching = _matching(wanted, by).with_only_columns(col(Tenant.id))
+    return list(session.scalars(matching.order_by(col(Tenant.created_at), col(Tenant.id)).limit(limit)))
+
+
+def tenant_of_slug(session: Session, slug: str, *, by: Actor) -> Tenant | None:
+    """The tenant that holds a slug now. Index: one_holder_per_slug."""
+    held = select(Tenant).where(
+        visible_tenants(by), col(Tenant.slug) == slug, col(Tenant.state) != TenantState.DECOMMISSIONED
+    )
+    return session.scalars(held.order_by(col(Tenant.created_at).desc()).limit(1)).one_or_none()
+
+
+def tenants_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Tenant]:
+    """Those that the actor may see."""
+    found = session.scalars(select(Tenant).where(col(Tenant.id).in_(ids), visible_tenants(by)))
+    return {tenant.id: tenant for tenant in found}
+
+
+def runs_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Run]:
+    """Those that the actor may see."""
+    found = session.scalars(select(Run).where(col(Run.id).in_(ids), visible_runs(by)))
+    return {run.id: run for run in found}
+
+
+def live_runs(session: Session, tenants: Sequence[UUID], *, by: Actor) -> dict[UUID, Run]:
+    """Runs that have not settled, by tenant. Index: one_live_run_per_tenant."""
+    found = session.scalars(
+        select(Run).where(col(Run.tenant_id).in_(tenants), col(Run.finished_at).is_(None), visible_runs(by))
+    )
+    return {run.tenant_id: run for run in found}
+
+
+def runs_of_tenants(session: Session, tenants: Sequence[UUID], window: Window, *, by: Actor) -> dict[UUID, Page[Run]]:
+    """The same page of each tenant's runs, newest first. Index: runs_are_numbered_per_tenant."""
+    inner = select(Run).where(visible_runs(by))
+    newest_first = Order((col(Run.number),), descending=True)
+    return pages_by_parent(session, inner, Run, col(Run.tenant_id), tenants, newest_first, window)
+
+
+def steps_of_runs(session: Session, runs: Sequence[UUID]) -> dict[UUID, list[RunStep]]:
+    """Steps in running order. The caller has been shown the runs."""
+    found = session.scalars(
+        select(RunStep).where(col(RunStep.run_id).in_(runs)).order_by(col(RunStep.run_id), col(RunStep.position))
+    )
+    return _grouped(runs, found.all(), lambda step: step.run_id)
+
+
+def resources_of_runs(session: Session, runs: Sequence[UUID]) -> dict[UUID, list[Resource]]:
+    """Everything a run took, in the order of taking. Index: a_run_takes_a_resource_once."""
+    found = session.scalars(select(Resource).where(col(Resource.run_id).in_(runs)).order_by(col(Resource.id)))
+    return _grouped(runs, found.all(), lambda resource: resource.run_id)
+
+
+def held_resources(session: Session, tenants: Sequence[UUID]) -> dict[UUID, list[Resource]]:
+    """What each tenant holds or may hold, in the order of taking. Index: resources_held_by_a_tenant."""
+    found = session.scalars(
+        select(Resource)
+        .where(col(Resource.tenant_id).in_(tenants), col(Resource.status).in_(ledger.MAY_BE_HELD))
+        .order_by(col(Resource.id))
+    )
+    return _grouped(tenants, found.all(), lambda resource: resource.tenant_id)
+
+
+def organisations_by_id(session: Session, ids: Sequence[UUID]) -> dict[UUID, Organisation]:
+    """The caller has been shown something of theirs."""
+    return {one.id: one for one in session.scalars(select(Organisation).where(col(Organisation.id).in_(ids)))}
+
+
+def organisation_of_slug(session: Session, slug: str, *, by: Actor) -> Organisation | None:
+    """The organisation, if it is the actor's own or the actor sees all."""
+    mine = col(Organisation.id) == by.organisation_id if by.organisation_id else true()
+    return session.scalars(select(Organisation).where(col(Organisation.slug) == slug, mine)).one_or_none()
+
+
+def quotas(session: Session, ids: Sequence[UUID]) -> dict[UUID, Quota]:
+    """How much of its plan each organisation uses. Index: tenants_by_state."""
+    counted = and_(col(Tenant.organisation_id) == col(Organisation.id), col(Tenant.state).in_(QUOTA_STATES))
+    found = session.execute(
+        select(col(Organisation.id), func.count(col(Tenant.id)), col(Plan.tenants_allowed))
+        .join(Plan, col(Plan.code) == col(Organisation.plan_code))
+        .join(Tenant, counted, isouter=True)
+        .where(col(Organisation.id).in_(ids))
+        .group_by(col(Organisation.id), col(Plan.tenants_allowed))
+    )
+    return {organisation: Quota(used, allowed) for organisation, used, allowed in found}
+
+
+def actor_of_id(session: Session, actor_id: UUID, *, by: Actor) -> Actor | None:
+    """A person or a service account of the actor's organisation, the platform, or the actor itself."""
+    if known := next((one for one in (PLATFORM, by) if one.id == actor_id), None):
+        return known
+    return _member(session, actor_id, by) or _service_account(session, actor_id, by)
+
+
+def visible_tenants(by: Actor) -> ColumnElement[bool]:
+    """The condition under which a tenant exists for an actor."""
+    return within(by, col(Tenant.organisation_id), col(Tenant.id))
+
+
+def visible_runs(by: Actor) -> ColumnElement[bool]:
+    """The condition under which a run exists for an actor."""
+    return within(by, col(Run.organisation_id), col(Run.tenant_id))
+
+
+def within(by: Actor, organisation_id: Any, tenant_id: Any) -> ColumnElement[bool]:
+    """``Actor.reaches`` as a condition on columns."""
+    reach: list[ColumnElement[bool]] = [true()]
+    if by.organisation_id is not None:
+        reach.append(organisation_id == by.organisation_id)
+    if by.tenant_ids is not None:
+        reach.append(tenant_id.in_(by.tenant_ids))
+    return and_(*reach)
+
+
+def _matching(wanted: TenantFilter, by: Actor) -> Select[Any]:
+    statement = select(Tenant).where(visible_tenants(by))
+    if wanted.states is not None:
+        statement = statement.where(col(Tenant.state).in_(wanted.states))
+    if wanted.plans is not None:
+        statement = statement.where(col(Tenant.plan_code).in_(wanted.plans))
+    if wanted.slug_prefix is not None:
+        statement = statement.where(col(Tenant.slug).startswith(wanted.slug_prefix, autoescape=True))
+    if wanted.created_from is not None:
+        statement = statement.where(col(Tenant.created_at) >= wanted.created_from)
+    if wanted.created_until is not None:
+        statement = statement.where(col(Tenant.created_at) < wanted.created_until)
+    return statement
+
+
+def _member(session: Session, actor_id: UUID, by: Actor) -> Actor | None:
+    member = session.get(Member, actor_id)
+    if member is None or by.organisation_id not in {None, member.organisation_id}:
+        return None
+    return Actor(ActorKind.USER, member.id, member.name, member.email, member.organisation_id)
+
+
+def _service_account(session: Session, actor_id: UUID, by: Actor) -> Actor | None:
+    account = session.get(ServiceAccount, actor_id)
+    if account is None or by.organisation_id not in {None, account.organisation_id}:
+        return None
+    return Actor(ActorKind.INTEGRATION, account.id, account.name, None, account.organisation_id)
+
+
+def _grouped(keys: Sequence[UUID], rows: Sequence[Row], key: Callable[[Row], UUID]) -> dict[UUID, list[Row]]:
+    groups: dict[UUID, list[Row]] = {one: [] for one in keys}
+    for row in rows:
+        groups[key(row)].append(row)
+    return groups

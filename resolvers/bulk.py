@@ -1,0 +1,147 @@
+"""Cancelling many at once: one transaction, one answer per tenant."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from sqlmodel import Session
+
+from models import TenantState
+from provisioning import cancellation, queries
+from provisioning.actors import Actor
+from provisioning.cancellation import BulkAnswer
+from provisioning.errors import IllegalMove, Malformed, NotFound, NotPermitted, ProvisioningRefused
+from provisioning.idempotency import Outcome
+from provisioning.queries import TenantFilter
+from resolvers import denials
+from resolvers.carrying_out import Answer, action_of, answer_of, call_of, outcome_of, run_once
+from resolvers.permissions import Permission, demand
+from schema.arguments import WHAT_TO_DO
+from schema.connections import given
+from schema.context import Context, Info
+from schema.enums import UserErrorCode
+from schema.inputs import CancelProvisioningsInput
+from schema.node import parts_of
+from schema.payloads import CancelProvisioningPayload, CancelProvisioningsPayload
+from schema.results import GenericError, InvalidStateError, UserError, user_error_of
+
+MOST_AT_ONCE = 500
+"""Tenants in one call: each takes locks until all are done."""
+
+
+async def cancel_provisionings(
+    info: Info, input: Annotated[CancelProvisioningsInput, WHAT_TO_DO]
+) -> CancelProvisioningsPayload | None:
+    """Put every request on record, or none."""
+    context = info.context
+    context.renew()
+    actor = context.actor
+
+    def work(session: Session) -> Outcome:
+        return run_once(session, call_of(info, input), partial(_cancel_wanted, session, input, actor))
+
+    try:
+        demand(context.caller, Permission.CANCEL, action_of(info))
+        outcome = await context.transact(work)
+    except ProvisioningRefused as refusal:
+        if isinstance(refusal, NotPermitted):
+            await denials.put_on_record(info, refusal, None)
+        return CancelProvisioningsPayload(results=[], user_errors=[user_error_of(refusal)])
+    return CancelProvisioningsPayload(
+        results=[await _payload_of(context, one) for one in outcome["answers"]], user_errors=[]
+    )
+
+
+def _cancel_wanted(session: Session, input: CancelProvisioningsInput, actor: Actor) -> Outcome:
+    ids = _wanted(session, input, actor)
+    return {"answers": _cancel(session, ids, actor, given(input.reason))}
+
+
+def _wanted(session: Session, input: CancelProvisioningsInput, actor: Actor) -> Sequence[UUID | None]:
+    """The tenants that the input names; None for an id that names none."""
+    ids, conditions = given(input.tenant_ids), given(input.filter)
+    if (ids is None) == (conditions is None):
+        raise Malformed("tenant_ids", "Give tenantIds or a filter, and not both.")
+    if ids is not None:
+        return [_tenant_of(one) for one in _few_enough(ids)]
+    assert conditions is not None, "one of the two was given"
+    return _few_enough(_provisioning(session, conditions.to_domain(), actor))
+
+
+def _provisioning(session: Session, conditions: TenantFilter, actor: Actor) -> list[UUID]:
+    states = conditions.states
+    if states is not None and TenantState.PROVISIONING not in states:
+        return []
+    wanted = TenantFilter(
+        states=[TenantState.PROVISIONING],
+        plans=conditions.plans,
+        slug_prefix=conditions.slug_prefix,
+        created_from=conditions.created_from,
+        created_until=conditions.created_until,
+    )
+    return queries.tenant_ids(session, wanted, MOST_AT_ONCE + 1, by=actor)
+
+
+def _few_enough(ids: Sequence[Any]) -> Sequence[Any]:
+    if len(ids) > MOST_AT_ONCE:
+        raise Malformed("tenant_ids", f"That is more than {MOST_AT_ONCE} tenants: ask for fewer at once.")
+    return ids
+
+
+def _tenant_of(global_id: str) -> UUID | None:
+    parts = parts_of(global_id)
+    return parts[1] if parts and parts[0] == "Tenant" else None
+
+
+def _cancel(session: Session, ids: Sequence[UUID | None], actor: Actor, reason: str | None) -> list[Outcome]:
+    known = [one for one in ids if one is not None]
+    answers = iter(cancellation.cancel_provisionings(session, known, by=actor, reason=reason))
+    return [_kept(next(answers)) if one is not None else _refused(NotFound("tenant")) for one in ids]
+
+
+def _kept(answer: BulkAnswer) -> Outcome:
+    if answer.change is not None:
+        return outcome_of(answer.change)
+    assert answer.refusal is not None, "a change or a refusal"
+    return _refused(answer.refusal, answer.tenant_id)
+
+
+def _refused(refusal: ProvisioningRefused, tenant_id: UUID | None = None) -> Outcome:
+    """What is kept of a refusal, so that a repeat of the call is told the same."""
+    error = user_error_of(refusal)
+    states = {"current": refusal.state, "allowed": list(refusal.allowed)} if isinstance(refusal, IllegalMove) else None
+    visible = tenant_id is not None and not isinstance(refusal, NotFound)
+    return {
+        "tenant_id": str(tenant_id) if visible else None,
+        "refusal": {"code": error.code, "message": error.message, "states": states},
+    }
+
+
+async def _payload_of(context: Context, kept: Outcome) -> CancelProvisioningPayload:
+    if refusal := kept.get("refusal"):
+        answer = Answer(user_errors=[_user_error(refusal)])
+        if kept["tenant_id"]:
+            found = await answer_of(context, {**kept, "run_id": None, "already_requested": False})
+            answer = Answer(tenant=found.tenant, user_errors=answer.user_errors)
+    else:
+        answer = await answer_of(context, kept)
+    return CancelProvisioningPayload(
+        tenant=answer.tenant,
+        run=answer.run,
+        already_requested=answer.already_requested,
+        user_errors=answer.user_errors,
+    )
+
+
+def _user_error(kept: dict[str, Any]) -> UserError:
+    code, message, path = UserErrorCode(kept["code"]), kept["message"], ["input", "tenantIds"]
+    if kept["states"] is None:
+        return GenericError(code=code, message=message, field=path)
+    return InvalidStateError(
+        code=code,
+        message=message,
+        field=path,
+        current_state=TenantState(kept["states"]["current"]),
+        allowed_states=[TenantState(state) for state in kept["states"]["allowed"]],
+    )

@@ -1,0 +1,152 @@
+"""The one way in which a mutation is carried out: permission, one transaction, once per key, refusals as data."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Concatenate, ParamSpec, Protocol
+from uuid import UUID
+
+from sqlmodel import Session
+
+from provisioning import idempotency
+from provisioning.errors import NotFound, NotPermitted, ProvisioningRefused
+from provisioning.idempotency import Once, Outcome
+from provisioning.lookup import Change
+from resolvers import denials
+from resolvers.permissions import Permission, demand
+from schema.connections import given
+from schema.context import Context, Info
+from schema.node import parts_of, uuid_of
+from schema.results import UserError, user_error_of
+from schema.run import ProvisioningRun
+from schema.tenant import Tenant
+
+P = ParamSpec("P")
+Work = Callable[[Session], Change]
+
+
+class KeyedInput(Protocol):
+    """The input of any mutation."""
+
+    idempotency_key: str | None
+
+
+class TenantInput(KeyedInput, Protocol):
+    """The input of a mutation of one tenant."""
+
+    tenant_id: Any
+    expected_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a mutation answers with: the objects as they are after the call, or why nothing was done."""
+
+    tenant: Tenant | None = None
+    run: ProvisioningRun | None = None
+    already_requested: bool = False
+    user_errors: list[UserError] = field(default_factory=list)
+
+
+async def change_tenant(
+    info: Info,
+    permission: Permission,
+    input: TenantInput,
+    command: Callable[Concatenate[Session, UUID, P], Change],
+    *facts: P.args,
+    **more: P.kwargs,
+) -> Answer:
+    """Carry out a command on the tenant that the input names."""
+
+    def work(session: Session) -> Change:
+        tenant_id = uuid_of("Tenant", input.tenant_id, called="tenant")
+        return command(session, tenant_id, *facts, **more)
+
+    answer = await carry_out(info, permission, input, work)
+    return answer if answer.tenant else await _with_tenant(info.context, answer, input.tenant_id)
+
+
+async def carry_out(info: Info, permission: Permission, input: KeyedInput, work: Work) -> Answer:
+    """Carry out ``work``; a refusal becomes user errors, and one that concerns access goes on record."""
+    context = info.context
+    context.renew()
+    try:
+        demand(context.caller, permission, action_of(info))
+        outcome, change = await context.transact(_outcome_of, work, call_of(info, input))
+    except ProvisioningRefused as refusal:
+        if isinstance(refusal, NotFound | NotPermitted):
+            await denials.put_on_record(info, refusal, getattr(input, "tenant_id", None))
+        return Answer(user_errors=[user_error_of(refusal)])
+    if change is not None:
+        _prime(context, change)
+    return await answer_of(context, outcome)
+
+
+def action_of(info: Info) -> str:
+    """What the caller tried, as GraphQL names it."""
+    return str(info.field_name)
+
+
+def call_of(info: Info, input: KeyedInput) -> Once | None:
+    """What tells this call from others, when the caller wants it done once."""
+    key = given(input.idempotency_key)
+    if key is None:
+        return None
+    return Once(info.context.actor.id, action_of(info), key, _digest(input))
+
+
+def run_once(session: Session, call: Once | None, work: Callable[[], Outcome]) -> Outcome:
+    """Do the work, or give the answer that its key stands for."""
+    return idempotency.once(session, call, work) if call else work()
+
+
+async def answer_of(context: Context, outcome: Outcome) -> Answer:
+    """The answer to a call, from what was kept of it."""
+    tenant = await context.loaders.tenants.load(UUID(outcome["tenant_id"]))
+    run = await context.loaders.runs.load(UUID(outcome["run_id"])) if outcome["run_id"] else None
+    return Answer(Tenant.of_optional(tenant), ProvisioningRun.of_optional(run), outcome["already_requested"])
+
+
+def outcome_of(change: Change) -> Outcome:
+    """What is kept of a change."""
+    return {
+        "tenant_id": str(change.tenant.id),
+        "run_id": str(change.run.id) if change.run else None,
+        "already_requested": change.already_requested,
+    }
+
+
+def _outcome_of(session: Session, work: Work, call: Once | None) -> tuple[Outcome, Change | None]:
+    """The outcome, and the change itself unless it was made by an earlier call."""
+    changes: list[Change] = []
+
+    def do() -> Outcome:
+        changes.append(work(session))
+        return outcome_of(changes[0])
+
+    outcome = run_once(session, call, do)
+    return outcome, changes[0] if changes else None
+
+
+def _prime(context: Context, change: Change) -> None:
+    """The client is shown the rows of its own transaction, not what others made of them since."""
+    context.loaders.tenants.prime(change.tenant.id, change.tenant)
+    if change.run is not None:
+        context.loaders.runs.prime(change.run.id, change.run)
+
+
+async def _with_tenant(context: Context, refused: Answer, global_id: str) -> Answer:
+    """A refusal shows the tenant as it is, to those who may read it."""
+    parts = parts_of(global_id)
+    if parts is None or parts[0] != "Tenant" or Permission.READ_TENANTS.value not in context.caller.scopes:
+        return refused
+    return Answer(
+        tenant=Tenant.of_optional(await context.loaders.tenants.load(parts[1])), user_errors=refused.user_errors
+    )
+
+
+def _digest(input: KeyedInput) -> str:
+    facts = {name: value for name, value in asdict(input).items() if given(value) is not None}  # type: ignore[call-overload]  # every input is a dataclass
+    facts.pop("idempotency_key")
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

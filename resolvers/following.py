@@ -1,0 +1,112 @@
+"""Following a tenant's provisioning: replay from the database, then live, each entry once and in order."""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
+
+import strawberry
+from anyio import sleep
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlmodel import Session
+
+from models.columns import new_id
+from provisioning import history
+from provisioning.errors import NotFound as Unknown
+from provisioning.history import Progress
+from resolvers.permissions import Permission, demand_to_read
+from runtime.feed import POLL_EVERY, RECONNECT_AFTER
+from schema.arguments import FOLLOW, LAST_SEEN, TENANT
+from schema.connections import given
+from schema.context import Context, Info
+from schema.enums import ProvisioningEventKind
+from schema.errors import NotFound
+from schema.node import uuid_of
+from schema.timeline import CURSORS, ProvisioningEvent
+
+logger = logging.getLogger(__name__)
+
+BETWEEN_PROGRESS = 0.25
+"""Seconds: at most four entries of progress in one."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Pace:
+    """Coalesces progress: what was there before we watched is old news, and what comes is told now and then."""
+
+    def __init__(self) -> None:
+        self._told: Progress | None = None
+        self._told_at: float | None = None
+
+    def take(self, progress: Progress | None) -> Progress | None:
+        """What is to be told of this, if anything."""
+        if self._told_at is None:
+            self._told, self._told_at = progress, 0.0
+            return None
+        if progress is None or progress.same_as(self._told) or self.rest > 0:
+            return None
+        self._told, self._told_at = progress, time.monotonic()
+        return progress
+
+    @property
+    def rest(self) -> float:
+        """Seconds until progress may be told again."""
+        return max((self._told_at or 0.0) + BETWEEN_PROGRESS - time.monotonic(), 0.0)
+
+
+async def tenant_provisioning(
+    info: Info,
+    tenant_id: Annotated[strawberry.ID, TENANT],
+    after: Annotated[str | None, LAST_SEEN] = strawberry.UNSET,
+    follow: Annotated[bool, FOLLOW] = False,  # noqa: FBT002  # GraphQL names its arguments
+) -> AsyncGenerator[ProvisioningEvent, None]:
+    """Watch first, then read: what happens in between wakes the watcher."""
+    context, pace = info.context, Pace()
+    demand_to_read(context.caller, Permission.READ_TENANTS)
+    key = await _visible(context, tenant_id)
+    place = CURSORS.read(given(after))
+    seen = place[0] if place else await context.transact(history.before_newest_run, key)
+    with context.feed.watch(str(key)) as watcher:
+        while True:
+            look = await steadily(context, history.look, key, seen)
+            for row in look.entries:
+                entry, seen = ProvisioningEvent.of(row), row.sequence
+                context.renew()
+                yield entry
+                if entry.kind is ProvisioningEventKind.RUN_FINISHED and not follow:
+                    return
+            if look.entries:
+                continue
+            if not (look.live or follow):
+                return
+            if progress := pace.take(look.progress):
+                context.renew()
+                yield ProvisioningEvent.of_progress(progress, seen, new_id())
+            await watcher.wait(pace.rest or POLL_EVERY)
+
+
+async def steadily(
+    context: Context, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Read, again and again while the database is away: whoever follows goes on where it was."""
+    while True:
+        try:
+            return await context.transact(work, *args, **kwargs)
+        except (OperationalError, PoolExhausted) as error:
+            logger.warning("a follower cannot read, trying again", extra={"cause": type(error).__name__})
+            await sleep(RECONNECT_AFTER)
+
+
+async def _visible(context: Context, tenant_id: str) -> UUID:
+    """The tenant's key. Raises NotFound for what does not exist or is hidden."""
+    try:
+        key = uuid_of("Tenant", tenant_id, called="tenant")
+    except Unknown as refusal:
+        raise NotFound.like(refusal) from None
+    if await context.loaders.tenants.load(key) is None:
+        raise NotFound.like(Unknown("tenant"))
+    return key

@@ -1,0 +1,118 @@
+"""The table of contents: every question, every command, everything that can be watched."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+
+import strawberry
+from strawberry.extensions import SchemaExtension
+from strawberry.schema.config import StrawberryConfig
+
+from resolvers import access, audit, bulk, following, lifecycle, provisioning, tenants
+from schema import payloads
+from schema.audit import AuditEvent, AuditEventConnection
+from schema.node import Node
+from schema.organization import Organization
+from schema.results import GenericError, InvalidStateError
+from schema.scalars import SCALARS
+from schema.tenant import Tenant
+from schema.tenants import TenantConnection
+from schema.timeline import ProvisioningEvent
+from schema.viewer import RateLimit, Viewer
+
+
+@strawberry.type(description="Reading.")
+class Query:
+    """Questions."""
+
+    node: Node | None = strawberry.field(
+        resolver=tenants.node,
+        description="Any object by its global id, null when it does not exist or is hidden.",
+    )
+    nodes: list[Node | None] = strawberry.field(
+        resolver=tenants.nodes,
+        description="Several objects by global id, in order, null for each that is missing. At most 100.",
+    )
+    viewer: Viewer = strawberry.field(resolver=access.viewer, description="The caller.")
+    organization: Organization | None = strawberry.field(
+        resolver=access.organization, description="The caller's organisation; support may name another."
+    )
+    tenant: Tenant | None = strawberry.field(resolver=tenants.tenant, description="One tenant by its global id.")
+    tenant_by_slug: Tenant | None = strawberry.field(
+        resolver=tenants.tenant_by_slug, description="One live tenant by slug."
+    )
+    tenants: TenantConnection = strawberry.field(resolver=tenants.tenants, description="Tenants the caller may see.")
+    audit_events: AuditEventConnection = strawberry.field(
+        resolver=audit.audit_events,
+        description="The audit feed, newest first. Without a tenant or run in the filter it ends where a transaction "
+        "that is still open could add something, so that nobody who follows its cursors misses an entry.",
+    )
+    rate_limit: RateLimit = strawberry.field(
+        resolver=access.rate_limit, description="The caller's budget and what this operation took from it."
+    )
+
+
+@strawberry.type(description="Writing. A payload is null only when the server failed unexpectedly.")
+class Mutation:
+    """Commands."""
+
+    create_tenant: payloads.CreateTenantPayload | None = strawberry.mutation(
+        resolver=provisioning.create_tenant, description="Record a tenant and start provisioning it."
+    )
+    update_tenant: payloads.UpdateTenantPayload | None = strawberry.mutation(
+        resolver=provisioning.update_tenant, description="Correct a tenant."
+    )
+    cancel_provisioning: payloads.CancelProvisioningPayload | None = strawberry.mutation(
+        resolver=provisioning.cancel_provisioning,
+        description="Ask an in-flight provisioning to stop and be undone.",
+    )
+    cancel_provisionings: payloads.CancelProvisioningsPayload | None = strawberry.mutation(
+        resolver=bulk.cancel_provisionings, description="Cancel many at once; answers per tenant."
+    )
+    retry_provisioning: payloads.RetryProvisioningPayload | None = strawberry.mutation(
+        resolver=provisioning.retry_provisioning, description="Start the next run of a PENDING or FAILED tenant."
+    )
+    resume_compensation: payloads.ResumeCompensationPayload | None = strawberry.mutation(
+        resolver=provisioning.resume_compensation, description="Go on undoing a STUCK run."
+    )
+    suspend_tenant: payloads.SuspendTenantPayload | None = strawberry.mutation(
+        resolver=lifecycle.suspend_tenant, description="Pause traffic; everything is kept."
+    )
+    resume_tenant: payloads.ResumeTenantPayload | None = strawberry.mutation(
+        resolver=lifecycle.resume_tenant, description="Serve again."
+    )
+    decommission_tenant: payloads.DecommissionTenantPayload | None = strawberry.mutation(
+        resolver=lifecycle.decommission_tenant, description="Release everything for good and free the slug."
+    )
+    recreate_tenant: payloads.RecreateTenantPayload | None = strawberry.mutation(
+        resolver=lifecycle.recreate_tenant,
+        description="A fresh tenant under the slug of a decommissioned one.",
+    )
+    resend_welcome_emails: payloads.ResendWelcomeEmailsPayload | None = strawberry.mutation(
+        resolver=provisioning.resend_welcome_emails,
+        description="Send the welcome mails of an ACTIVE tenant again.",
+    )
+
+
+@strawberry.type(description="Watching.")
+class Subscription:
+    """What can be watched."""
+
+    tenant_provisioning: AsyncGenerator[ProvisioningEvent, None] = strawberry.subscription(
+        resolver=following.tenant_provisioning,
+        description="Timeline of the tenant's newest run: what happened so far, then what happens, then the end. "
+        "Resume with after: nothing is skipped, nothing comes twice.",
+    )
+    audit_event_added: AsyncGenerator[AuditEvent, None] = strawberry.subscription(
+        resolver=audit.audit_event_added, description="The audit feed as it grows. Resume with after."
+    )
+
+
+def build_schema(extensions: Iterable[Callable[[], SchemaExtension]] = ()) -> strawberry.Schema:
+    """The schema, with what the server wants to do around each operation."""
+    return strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[GenericError, InvalidStateError],
+        config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=False),
+        extensions=extensions,
+    )

@@ -1,0 +1,1 @@
+"""The ASGI process: routes, identities, protocols, health."""

@@ -1,0 +1,78 @@
+"""The ASGI application: what answers where, and what lives as long as the process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from anyio import CapacityLimiter
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from edge import edge_app, is_tenant_host
+from provisioning.events import FEED_CHANNEL
+from runtime.database import Database
+from runtime.feed import Feed
+from runtime.settings import Settings
+from schema.root import build_schema
+from server.endpoint import Endpoint, Services
+from server.faults import Faults
+from server.front import front
+from server.health import Health
+from workers.courier import Courier
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Build the application. It holds a pool of connections from here on; its lifespan gives them back."""
+    courier = Courier(settings)
+    database = Database(settings, deliver=courier, name="tenantry-api")
+    feed = Feed(settings.database_url, FEED_CHANNEL)
+    # A thread for each connection: whoever waits for a connection waits here, on the event loop, and not in a thread.
+    services = Services(settings, database, feed, CapacityLimiter(settings.database_pool))
+    endpoint = Endpoint(build_schema([Faults]), services)
+    health = Health(settings, database)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        listening = asyncio.create_task(feed.listen(), name="change feed")
+        try:
+            yield
+        finally:
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
+            database.close()
+            courier.close()
+
+    app = Starlette(
+        routes=[
+            Route("/", front),
+            Route("/graphql", endpoint),
+            WebSocketRoute("/graphql", endpoint),
+            Route("/healthz", health.alive),
+            Route("/readyz", health.ready),
+        ],
+        middleware=[Middleware(TenantsFirst, edge=edge_app(settings, database), settings=settings)],
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    return app
+
+
+class TenantsFirst:
+    """Sends requests for tenants' host names to the edge; everything else is for the product itself."""
+
+    def __init__(self, app: ASGIApp, edge: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._edge = edge
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        for_tenant = scope["type"] == "http" and is_tenant_host(_host(scope), self._settings)
+        await (self._edge if for_tenant else self._app)(scope, receive, send)
+
+
+def _host(scope: Scope) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")

@@ -1,0 +1,99 @@
+"""What a client learns of an error: a code always, the cause only when it is the client's to mend."""
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from graphql import GraphQLError, GraphQLSyntaxError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from strawberry.extensions import SchemaExtension
+from strawberry.types import ExecutionContext
+from strawberry.types.execution import ExecutionResult, PreExecutionError, StreamExecutionResult
+
+from runtime.database import sqlstate
+from schema.context import Context
+
+logger = logging.getLogger(__name__)
+
+LONGEST_MESSAGE = 300
+"""Characters of an error, some of which may be the client's own input."""
+
+INTERNAL = "INTERNAL_SERVER_ERROR"
+AWAY = "SERVICE_UNAVAILABLE"
+DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
+
+
+class Faults(SchemaExtension):
+    """Gives every error its code; replaces those that are our fault, and logs them with the request's id."""
+
+    def on_operation(self) -> Iterator[None]:
+        """Look at the result of a query or mutation."""
+        yield
+        result = self.execution_context.result
+        if result is not None and result.errors:
+            result.errors = self._presentable(result.errors, prepared=not isinstance(result, PreExecutionError))
+
+    def on_stream_result(self, result: StreamExecutionResult) -> Iterator[None]:
+        """Look at each result of a subscription."""
+        if isinstance(result, ExecutionResult) and result.errors:
+            result.errors = self._presentable(result.errors, prepared=not isinstance(result, PreExecutionError))
+        yield
+
+    def _presentable(self, errors: Sequence[GraphQLError], *, prepared: bool) -> list[GraphQLError]:
+        request_id = _request_id(self.execution_context)
+        return [presentable(error, request_id, prepared=prepared) for error in errors]
+
+
+def presentable(error: GraphQLError, request_id: str, *, prepared: bool) -> GraphQLError:
+    """The error as the client gets it. ``prepared`` tells that the document was parsed and validated."""
+    if "code" in (error.extensions or {}):
+        return error
+    code = code_of(error, prepared=prepared)
+    if code in {INTERNAL, AWAY}:
+        return _masked(error, code, request_id)
+    return _with_code(error, code)
+
+
+def code_of(error: GraphQLError, *, prepared: bool) -> str:
+    """Why, for programs."""
+    cause = error.original_error
+    if isinstance(error, GraphQLSyntaxError):
+        return "GRAPHQL_PARSE_FAILED"
+    if not prepared:
+        return "GRAPHQL_VALIDATION_FAILED"
+    if error.path is None:
+        return "BAD_USER_INPUT"  # a variable, or the choice of an operation
+    if isinstance(cause, PoolExhausted) or (isinstance(cause, OperationalError) and _away(cause)):
+        return AWAY
+    return INTERNAL
+
+
+def _away(error: OperationalError) -> bool:
+    """Whether there was no connection, rather than a statement that failed. Class 57P: shutting down, starting up."""
+    state = sqlstate(error)
+    return state is None or state.startswith(("08", "57P"))
+
+
+def _masked(error: GraphQLError, code: str, request_id: str) -> GraphQLError:
+    logger.error(
+        "a field failed",
+        extra={"request_id": request_id, "path": ".".join(map(str, error.path or ())), "code": code},
+        exc_info=error.original_error or error,
+    )
+    message = DATABASE_IS_AWAY if code == AWAY else "Something went wrong on our side; quote the request id."
+    return GraphQLError(message, nodes=error.nodes, path=error.path, extensions={"code": code, "requestId": request_id})
+
+
+def _with_code(error: GraphQLError, code: str) -> GraphQLError:
+    return GraphQLError(
+        error.message[:LONGEST_MESSAGE],
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions={**(error.extensions or {}), "code": code},
+    )
+
+
+def _request_id(context: ExecutionContext) -> str:
+    return context.context.request_id if isinstance(context.context, Context) else ""

@@ -1,0 +1,107 @@
+"""GraphQL over a websocket: who is at the other end, for how long, and a fresh context for each operation."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+from uuid import uuid4
+
+from graphql import GraphQLError
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, Message
+
+from server.auth import Pass, Unauthenticated, authenticate
+
+if TYPE_CHECKING:
+    from server.endpoint import Services
+
+INIT_WITHIN = timedelta(seconds=3)
+SEND_WITHIN = 20.0
+"""Seconds: a peer that does not read for so long is gone."""
+
+UNAUTHORIZED = 4401
+
+
+@dataclass
+class Caller:
+    """The other end of a socket; known once it has said who it is."""
+
+    services: "Services"
+    connection_params: dict[str, object] = field(default_factory=dict)
+    shown: Pass | None = None
+
+
+class BoundedSocket(ASGIWebSocketAdapter):
+    """A socket whose peer has to read."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """Send, or give the peer up."""
+        try:
+            await asyncio.wait_for(super().send_json(message), SEND_WITHIN)
+        except (TimeoutError, RuntimeError) as error:  # starlette's word for a socket that is closed already
+            raise WebSocketDisconnected from error
+
+
+class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
+    """Strawberry's handler, with identities, and with a context of its own for each operation."""
+
+    _expiry: asyncio.Task[None] | None = None
+
+    async def handle_message(self, message: object) -> None:
+        """Refuse what is no message at all; the original would break."""
+        if not isinstance(message, dict):
+            await self.handle_invalid_message("A message is a JSON object")
+            return
+        await super().handle_message(cast("Message", message))
+
+    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
+        """Learn who it is before acknowledging."""
+        payload = message.get("payload") or {}
+        try:
+            self.context.shown = authenticate(self.context.services.settings, _authorization_in(payload))
+        except Unauthenticated as refusal:
+            await self.websocket.close(UNAUTHORIZED, str(refusal))
+            return
+        self._expiry = asyncio.create_task(self._end_at_expiry(self.context.shown))
+        await super().handle_connection_init(cast("ConnectionInitMessage", {**message, "payload": payload}))
+
+    async def run_operation(self, operation: Operation[Caller, None]) -> None:
+        """Run one operation to its end, with a context that has read nothing yet."""
+        assert self.context.shown is not None, "operations come after the acknowledgement"
+        results = await self.schema.stream(
+            operation.query,
+            variable_values=operation.variables,
+            operation_name=operation.operation_name,
+            context_value=self.context.services.context(self.context.shown, uuid4().hex),
+        )
+        with suppress(WebSocketDisconnected):
+            async with aclosing(results):
+                await self._send_result_stream(operation, results)
+            await operation.send_operation_message({"id": operation.id, "type": "complete"})
+
+    async def shutdown(self) -> None:
+        """Release everything."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        await super().shutdown()
+
+    async def _end_at_expiry(self, shown: Pass) -> None:
+        await asyncio.sleep(shown.seconds_left)
+        await self.websocket.close(UNAUTHORIZED, "The token has expired")
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004  # the original's signature
+        """A document that does not parse ends its own operation, not everybody's connection."""
+        return None
+
+
+def _authorization_in(payload: object) -> str | None:
+    if not isinstance(payload, Mapping):
+        return None
+    values = (value for name, value in payload.items() if str(name).lower() == "authorization")
+    found = next(values, None)
+    return found if isinstance(found, str) else None

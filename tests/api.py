@@ -1,0 +1,206 @@
+"""A real API process in a thread, and a client for each kind of caller."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import uvicorn
+from sqlalchemy import event
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from models import ActorKind, Role
+from models.columns import new_id
+from provisioning.actors import Actor
+from resolvers.permissions import Identity
+from runtime.settings import Settings
+from schema.context import Context
+from schema.node import global_id
+from server.asgi import create_app
+from server.auth import sign_token
+from server.endpoint import Services
+from tests.waiting import wait_until
+
+Facts = dict[str, Any]
+PROTOCOL = Subprotocol("graphql-transport-ws")
+PATIENCE = 10.0
+
+
+@dataclass
+class Client:
+    """Somebody who calls the API."""
+
+    address: str
+    authorization: str | None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def post(self, document: str, **variables: object) -> httpx.Response:
+        return httpx.post(
+            f"http://{self.address}/graphql",
+            json={"query": document, "variables": variables},
+            headers=self.headers | ({"Authorization": self.authorization} if self.authorization else {}),
+            timeout=PATIENCE,
+            trust_env=False,
+        )
+
+    def answer(self, document: str, **variables: object) -> Facts:
+        body: Facts = self.post(document, **variables).json()
+        return body
+
+    def ask(self, document: str, **variables: object) -> Facts:
+        """What the document asks for; an error fails the test."""
+        answer = self.answer(document, **variables)
+        assert "errors" not in answer, answer["errors"]
+        data: Facts = answer["data"]
+        return data
+
+    def error(self, document: str, **variables: object) -> Facts:
+        """The one error."""
+        (error,) = self.answer(document, **variables)["errors"]
+        assert isinstance(error, dict)
+        return error
+
+    def mutate(self, mutation: str, fields: str = "", **input: object) -> Facts:
+        """One mutation's payload."""
+        name = mutation[0].upper() + mutation[1:]
+        document = (
+            f"mutation M($input: {name}Input!) {{ it: {mutation}(input: $input) {{ {fields} userErrors {{ "
+            "__typename code message field ... on InvalidStateError { currentState allowedStates } } } }"
+        )
+        payload: Facts = self.ask(document, input=input)["it"]
+        return payload
+
+    @contextmanager
+    def subscribed(self, document: str, **variables: object) -> Iterator["Subscription"]:
+        """Subscribe over a real websocket, for the length of the block."""
+        with self.connected() as socket:
+            subscription = Subscription(socket)
+            subscription.send(id="1", type="subscribe", payload={"query": document, "variables": variables})
+            yield subscription
+
+    @contextmanager
+    def connected(self) -> Iterator[ClientConnection]:
+        """An acknowledged socket."""
+        with connect(f"ws://{self.address}/graphql", subprotocols=[PROTOCOL], proxy=None, close_timeout=2) as socket:
+            socket.send(json.dumps({"type": "connection_init", "payload": {"Authorization": self.authorization}}))
+            assert json.loads(socket.recv(PATIENCE)) == {"type": "connection_ack"}
+            yield socket
+
+
+@dataclass
+class Subscription:
+    """What one subscription delivers."""
+
+    socket: ClientConnection
+
+    def send(self, **message: object) -> None:
+        self.socket.send(json.dumps(message))
+
+    def message(self, within: float = PATIENCE) -> Facts:
+        message: Facts = json.loads(self.socket.recv(within))
+        return message
+
+    def next(self, within: float = PATIENCE) -> Facts:
+        """The one root field of the next result."""
+        message = self.message(within)
+        assert message["type"] == "next", message
+        assert "errors" not in message["payload"], message
+        (entry,) = message["payload"]["data"].values()
+        assert isinstance(entry, dict)
+        return entry
+
+    def rest(self) -> list[Facts]:
+        """Everything up to the end."""
+        entries: list[Facts] = []
+        while (message := self.message())["type"] == "next":
+            entries.extend(message["payload"]["data"].values())
+        assert message == {"id": "1", "type": "complete"}, message
+        return entries
+
+
+@dataclass
+class Api:
+    """The running API."""
+
+    settings: Settings
+    services: Services
+    address: str
+
+    def client(self, identity: Identity, life: timedelta = timedelta(hours=1)) -> Client:
+        return Client(self.address, f"Bearer {sign_token(self.settings, identity, life)}")
+
+    def person(self, organisation_id: UUID, role: Role = Role.OWNER) -> Client:
+        return self.client(person(organisation_id, role))
+
+    def integration(self, organisation_id: UUID, *scopes: str, only: set[UUID] | None = None) -> Client:
+        return self.client(integration(organisation_id, *scopes, only=only))
+
+    def support(self) -> Client:
+        return self.client(Identity(Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")))
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return httpx.get(f"http://{self.address}{path}", headers=headers, timeout=PATIENCE, trust_env=False)
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """The statements that the API sends during the block."""
+        sent: list[str] = []
+
+        def note(_c: object, _k: object, statement: str, *_: object) -> None:
+            sent.append(statement)
+
+        engine = self.services.database.engine
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield sent
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+
+
+def person(organisation_id: UUID, role: Role = Role.OWNER) -> Identity:
+    name = f"{role.value.title()} of {organisation_id}"
+    return Identity(Actor(ActorKind.USER, new_id(), name, f"{role.value.lower()}@shop.example", organisation_id), role)
+
+
+def integration(organisation_id: UUID, *scopes: str, only: set[UUID] | None = None) -> Identity:
+    limited = frozenset(only) if only is not None else None
+    actor = Actor(ActorKind.INTEGRATION, new_id(), "Partner", None, organisation_id, limited)
+    return Identity(actor, granted=frozenset(scopes))
+
+
+def tenant_gid(tenant_id: UUID) -> str:
+    return str(global_id("Tenant", tenant_id))
+
+
+@contextmanager
+def api_in(settings: Settings) -> Iterator[Api]:
+    """The API on a free port, for the length of the block."""
+    app = create_app(settings)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            server_header=False,
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=5,
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=[[listener]], daemon=True, name="api")
+        thread.start()
+        wait_until(lambda: server.started)
+        yield Api(settings, app.state.services, f"127.0.0.1:{listener.getsockname()[1]}")
+        server.should_exit = True
+        thread.join(15)
+        assert not thread.is_alive(), "the API did not stop"
+
+
+__all__ = ["Api", "Client", "Context", "Facts", "Subscription", "api_in", "integration", "person", "tenant_gid"]
