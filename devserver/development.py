@@ -20,9 +20,10 @@ from devserver.refusal import Refused
 from devserver.seed import seed
 from devserver.servers import Postgres, Valkey
 from devserver.supervisor import Supervisor
+from devserver.tokens import tokens
 from runtime.database import Database
 from runtime.migrations import migrate
-from runtime.settings import SettingsRefused, settings
+from runtime.settings import Settings, SettingsRefused, settings
 
 DATABASE = "tenantry"
 LOOK_EVERY_SECONDS = 0.3
@@ -97,25 +98,34 @@ def _bring_up(options: Options, settled: Places, supervisor: Supervisor, smtp_po
     variables = product.environment(
         options, database_url=postgres.url(DATABASE), redis_url=valkey.url, smtp_port=smtp_port
     )
-    _prepare(variables, options)
-    supervisor.start(*product.workers(options, variables, settled.logs), product.api(options, variables, settled.logs))
+    chosen = _settle_on(variables)
+    migrate(chosen)
+    # The people are seeded while the processes are still loading their programs.
+    *_, api = supervisor.start(
+        *product.workers(options, variables, settled.logs), product.api(options, variables, settled.logs)
+    )
+    _seed(chosen, options)
+    product.await_api(api, options)
     return Running(options, supervisor, postgres.psql(DATABASE))
 
 
-def _prepare(variables: dict[str, str], options: Options) -> None:
-    """Migrate and seed, with the same settings as the processes that follow."""
+def _settle_on(variables: dict[str, str]) -> Settings:
+    """Use the same settings as the processes that follow. Raises Refused."""
     os.environ.update(variables)
     try:
-        chosen = settings()
+        return settings()
     except SettingsRefused as refusal:
         raise Refused(str(refusal)) from None
-    migrate(chosen)
+
+
+def _seed(chosen: Settings, options: Options) -> None:
     database = Database(chosen, name="devserver")
     try:
-        tokens = database.transact(seed)
+        database.transact(seed)
+        made = database.transact(tokens, chosen)
     finally:
         database.close()
-    write_private(options.data / "tokens.json", json.dumps(tokens, indent=2) + "\n")
+    write_private(options.data / "tokens.json", json.dumps(made, indent=2) + "\n")
 
 
 @contextmanager

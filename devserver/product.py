@@ -66,26 +66,28 @@ def port_for(wanted: int) -> int:
 
 def api(options: Options, variables: Mapping[str, str], logs: Path) -> Callable[[], Child]:
     """How the API is started; it answers for the tenants' host names too."""
-    return partial(_start_api, options, variables, logs)
+    argv = [sys.executable, "-m", "server", "serve", "--host", HOST, "--port", str(options.port)]
+    return partial(spawn, "API", argv, log=logs / "api.log", environment=variables, patience=20)
+
+
+def await_api(child: Child, options: Options) -> None:
+    """Return once the API answers. Raises Refused.
+
+    It asks for /healthz: a run that waited while everything was stopped makes /readyz unfit until a worker got to it.
+    """
+    child.await_ready(partial(_answers, f"http://{HOST}:{options.port}/healthz"), within=60)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=5, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
 
 
 def workers(options: Options, variables: Mapping[str, str], logs: Path) -> list[Callable[[], Child]]:
     """How each worker process is started."""
     return [partial(_start_worker, number, variables, logs) for number in range(1, options.worker_processes + 1)]
-
-
-def _start_api(options: Options, variables: Mapping[str, str], logs: Path) -> Child:
-    argv = [sys.executable, "-m", "server", "serve", "--host", HOST, "--port", str(options.port)]
-    child = spawn("API", argv, log=logs / "api.log", environment=variables)
-    child.await_ready(partial(_ready, f"http://{HOST}:{options.port}/readyz"), within=60)
-    return child
-
-
-def _ready(address: str) -> bool:
-    try:
-        return httpx.get(address, timeout=5, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
 
 
 def _start_worker(number: int, variables: Mapping[str, str], logs: Path) -> Child:

@@ -41,7 +41,7 @@ class Supervisor:
         self._tell = tell
         self._services: list[list[Service]] = []
 
-    def start(self, *starts: Callable[[], Child]) -> None:
+    def start(self, *starts: Callable[[], Child]) -> list[Child]:
         """Start services that do not depend on each other; they will be stopped together. Raises Refused."""
         together: list[Service] = []
         self._services.append(together)
@@ -49,6 +49,7 @@ class Supervisor:
             service = Service(start)
             together.append(service)
             self._begin(service)
+        return [service.child for service in together if service.child]
 
     def tend(self) -> None:
         """Revive whatever has ended since the last look. Raises Refused when something keeps ending."""
