@@ -223,6 +223,7 @@ def _begin_compensation(session: Session, position: Position, step: RunStep) -> 
     if step.status is not StepStatus.COMPENSATING:
         step.status = StepStatus.COMPENSATING
         step.compensation_started_at = step.compensation_started_at or position.now
+        step.percent = None
         position.tell(session, EventType.COMPENSATION_STARTED, {"step": step.name})
     return True
 

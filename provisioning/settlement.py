@@ -66,7 +66,8 @@ def interrupt(session: Session, position: Position, step: RunStep, error: str | 
 
 
 def rest(step: RunStep) -> None:
-    """Nobody is at this step, and nobody will be without a new move."""
+    """Nobody is at this step, and nobody will be without a new move: what it said it was doing is over."""
+    step.message = None
     step.attempt_started_at = None
     step.next_attempt_at = None
     step.heartbeat_at = None
