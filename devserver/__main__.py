@@ -63,7 +63,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     story = commands.add_parser("demo", help="create, watch, cancel in flight, retry; exit 0 only if every claim held")
     story.add_argument("--pace", type=_seconds, default=demo.PACE, metavar="SECONDS", help="default: %(default)s")
-    story.set_defaults(act=lambda chosen: demo.run(chosen.pace))
+    story.add_argument(
+        "--budget",
+        type=_seconds,
+        default=demo.BUDGET,
+        metavar="SECONDS",
+        help="what a cancel may take beyond the safe point of the step in flight (default: %(default)s)",
+    )
+    story.set_defaults(act=lambda chosen: demo.run(chosen.pace, chosen.budget))
     draft = commands.add_parser("migration", help="draft a migration from the models")
     draft.add_argument("name", help="what it does, in a few words")
     draft.set_defaults(act=lambda chosen: drafts.draft(chosen.name))

@@ -3,6 +3,7 @@
 import json
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,18 +61,26 @@ class Client:
             yield Stream(socket)
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """What came over a subscription, and when (on this process' own clock, in seconds)."""
+
+    data: Facts
+    at: float
+
+
 class Stream:
     """What a subscription delivers. Iterating ends when the server says complete."""
 
     def __init__(self, socket: ClientConnection) -> None:
-        self._arrived: queue.Queue[Facts | Refused | None] = queue.Queue()
+        self._arrived: queue.Queue[Arrival | Refused | None] = queue.Queue()
         threading.Thread(target=self._listen, args=[socket], daemon=True, name="subscription").start()
 
-    def __iter__(self) -> Iterator[Facts]:
+    def __iter__(self) -> Iterator[Arrival]:
         while (arrived := self._next()) is not None:
             yield arrived
 
-    def _next(self) -> Facts | None:
+    def _next(self) -> Arrival | None:
         try:
             arrived = self._arrived.get(timeout=PATIENCE_SECONDS)
         except queue.Empty:
@@ -89,7 +98,7 @@ class Stream:
 
     def _take(self, message: Facts) -> None:
         if message["type"] == "next":
-            self._arrived.put(message["payload"]["data"])
+            self._arrived.put(Arrival(message["payload"]["data"], time.perf_counter()))
         elif message["type"] == "complete":
             self._arrived.put(None)
         elif message["type"] == "error":

@@ -12,25 +12,26 @@ from devserver.story import Story
 from devserver.view import View
 
 PACE = 1.0
+BUDGET = 1.0
+"""Seconds that a cancel may take beyond what the step in flight needs to reach its safe point."""
 
 
-def run(pace: float) -> int:
+def run(pace: float, budget: float) -> int:
     """Answer with 0 only if every claim held. Raises Refused when the product does not come up."""
     with stoppable(), places.temporary() as folder:
         view = View()
         view.console.print("Bringing the product up in a place of its own…")
         with up(Options(data=folder, port=0, pace=pace)) as running:
-            return _tell(running, view)
+            return _tell(running, view, budget)
 
 
-def _tell(running: Running, view: View) -> int:
+def _tell(running: Running, view: View, budget: float) -> int:
     tokens = json.loads((running.options.data / "tokens.json").read_text())
     client = Client(HOST, running.options.port, tokens["acme"]["owner"])
-    story = Story(client, view, os.environ["TENANTRY_DATABASE_URL"], running.options.data / "mails")
+    story = Story(client, view, os.environ["TENANTRY_DATABASE_URL"], running.options.data / "mails", budget)
     try:
         with view:
             story.tell()
-            view.put_away()
     except Refused as refusal:
         story.claims.claim("The story could be told to its end", held=False, figures=refusal)
     view.console.print()

@@ -1,5 +1,9 @@
 """What a person sees of the story: a live picture on a terminal, plain lines anywhere else."""
 
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +26,8 @@ MARKS = {
     "COMPENSATION_FAILED": ("✘", "red"),
     "ABANDONED": ("!", "red"),
 }
+PLAIN_WIDTH = 130
+LOOK_EVERY_SECONDS = 0.2
 STATE_STYLES = {"ACTIVE": "bold green", "PENDING": "bold cyan", "FAILED": "bold red"}
 
 
@@ -29,9 +35,8 @@ class View:
     """Shows chapters, lines and pictures of the tenant, in the order in which they are told."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
         self._live = Live(console=self.console, refresh_per_second=12, auto_refresh=self.console.is_terminal)
-        self._said = Text()
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -51,15 +56,25 @@ class View:
         """Say one thing."""
         self.console.print(Text(f"  {text}"))
 
-    def picture(self, tenant: Facts) -> None:
-        """Show the tenant, its newest run and what it holds; only a terminal can."""
-        if self.console.is_terminal:
-            self._live.update(_picture(tenant))
+    @contextmanager
+    def picturing(self, tenant: Callable[[], Facts]) -> Iterator[None]:
+        """Show the tenant, its newest run and what it holds while the block runs; only a terminal can."""
+        if not self.console.is_terminal:
+            yield
+            return
+        over = threading.Event()
+        painter = threading.Thread(target=self._paint, args=[tenant, over], daemon=True)
+        painter.start()
+        try:
+            yield
+        finally:
+            over.set()
+            painter.join()
 
-    def put_away(self) -> None:
-        """Take the picture off the screen."""
-        if self.console.is_terminal:
-            self._live.update(Text())
+    def _paint(self, tenant: Callable[[], Facts], over: threading.Event) -> None:
+        while not over.wait(LOOK_EVERY_SECONDS):
+            self._live.update(_picture(tenant()))
+        self._live.update(_picture(tenant()))
 
 
 def _picture(tenant: Facts) -> RenderableType:

@@ -158,7 +158,7 @@ def test_a_setting_that_makes_no_sense_stops_the_start_with_one_sentence(data: P
 
 def test_the_demonstration_holds_every_claim() -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "devserver", "demo", "--pace", "0.5"],
+        [sys.executable, "-m", "devserver", "demo", "--pace", "0.5", "--budget", "10"],
         capture_output=True,
         text=True,
         timeout=150,
