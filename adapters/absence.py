@@ -1,8 +1,10 @@
 """Gone means seen to be gone."""
 
+from provisioning.ports import TryAgain
 
-class StillThere(Exception):
-    """Something was destroyed and is found nevertheless. Trying again may help."""
+
+class StillThere(TryAgain):
+    """Something was destroyed and is found nevertheless."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(f"Still there after it was destroyed: {', '.join(sorted(set(names)))}.")

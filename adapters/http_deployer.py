@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from adapters.interruption import TookTooLong, interruptibly
 from adapters.words import in_brief
 from provisioning.footprint import Footprint
-from provisioning.ports import Health, Patience, Refused, WorkloadOrder
+from provisioning.ports import Health, Patience, Refused, TryAgain, WorkloadOrder
 
 ANSWER_WITHIN = 10.0
 """Seconds for one call from beginning to end."""
@@ -25,8 +25,8 @@ WORTH_ANOTHER_TRY = {408, 409, 425, 429}
 GONE = {404, 410}
 
 
-class DeployerUnwell(Exception):
-    """The deployer did not answer, or not sensibly. Trying again may help."""
+class DeployerUnwell(TryAgain):
+    """The deployer did not answer, or not sensibly."""
 
 
 @dataclass(frozen=True, slots=True)

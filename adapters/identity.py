@@ -21,6 +21,7 @@ from adapters.inventory import Inventory
 from adapters.sealing import Seal
 from models import SigningKey, TenantAccount
 from provisioning.footprint import Footprint
+from provisioning.ports import TryAgain
 from runtime.database import Database
 
 COORDINATE_BYTES = 32
@@ -29,7 +30,7 @@ KEYS = Inventory(SigningKey, gone="destroyed_at", forgotten=("kid", "public_jwk"
 ACCOUNTS = Inventory(TenantAccount, gone="destroyed_at", forgotten=("email",))
 
 
-class NoSigningKey(LookupError):
+class NoSigningKey(TryAgain):
     """The run has no signing key, or not any more."""
 
     def __init__(self, name: str) -> None:

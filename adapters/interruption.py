@@ -6,14 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-from provisioning.ports import Patience
+from provisioning.ports import Patience, TryAgain
 
 T = TypeVar("T")
 
 LOOK_EVERY = 0.05
 
 
-class TookTooLong(Exception):
+class TookTooLong(TryAgain):
     """The call did not return in time. It may still have its effect."""
 
     def __init__(self, seconds: float) -> None:

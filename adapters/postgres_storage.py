@@ -13,6 +13,7 @@ from adapters import tenant_schema
 from adapters.absence import confirm_absent
 from adapters.sealing import Seal
 from provisioning.footprint import Footprint
+from provisioning.ports import TryAgain
 
 CONNECT_SECONDS = 3
 LIMITS = {"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "30s"}
@@ -21,8 +22,8 @@ LIMITS = {"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_
 CONNECTIONS_PER_TENANT = 20
 
 
-class StorageMissing(Exception):
-    """The tenant's schema or role is not there. Trying again may help."""
+class StorageMissing(TryAgain):
+    """The tenant's schema or role is not there."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no schema and role called {name} in the tenants' Postgres.")

@@ -8,12 +8,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
+from provisioning.ports import TryAgain
+
 NONCE_BYTES = 12
 SCHEME = b"\x01"
 """First byte of everything sealed, so that a later scheme can be told from this one."""
 
 
-class SealBroken(Exception):
+class SealBroken(TryAgain):
     """What was sealed does not open: another secret key, another name, or it was tampered with."""
 
     def __init__(self, name: str) -> None:

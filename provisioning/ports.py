@@ -19,6 +19,10 @@ class Refused(Exception):
     """The outside, or a rule, says no for good: trying again would not help. The message is for an operator."""
 
 
+class TryAgain(Exception):
+    """It did not work this time, and may the next. The message is for an operator."""
+
+
 class Patience(Protocol):
     """Lets an adapter wait without outstaying a cancel."""
 

@@ -3,11 +3,11 @@
 import psycopg
 
 from provisioning.errors import ProvisioningRefused
-from provisioning.ports import Refused
+from provisioning.ports import Refused, TryAgain
 from provisioning.saga import StepStopped, UnknownStep
 
 LONGEST = 300
-SPEAKING = (Refused, StepStopped, UnknownStep, ProvisioningRefused)
+SPEAKING = (Refused, TryAgain, StepStopped, UnknownStep, ProvisioningRefused)
 """Errors whose message was written for an operator."""
 
 

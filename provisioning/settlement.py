@@ -98,6 +98,7 @@ def advance(session: Session, position: Position) -> None:
 def settle(session: Session, position: Position, status: RunStatus) -> None:
     """End the run: tenant, run and feed in one commit. Raises LedgerNotEmpty while something is held."""
     run, now = position.run, position.now
+    facts: dict[str, Any]
     session.refresh(position.tenant, with_for_update={"key_share": True})
     run.status = status
     run.finished_at = now
@@ -106,9 +107,10 @@ def settle(session: Session, position: Position, status: RunStatus) -> None:
         case RunStatus.SUCCEEDED:
             _go_live(session, position)
         case RunStatus.CANCELLED:
-            _end_undone(session, position, TenantState.PENDING, EventType.CANCELLED, _cancelled_facts(position))
+            facts = {"run_number": run.number, "reason": run.cancel_reason, "cancelled_by": run.cancel_actor_name}
+            _end_undone(session, position, TenantState.PENDING, EventType.CANCELLED, facts, by=_canceller(run))
         case RunStatus.FAILED:
-            facts: dict[str, Any] = {"failed_step": run.failed_step, "error": run.error}
+            facts = {"failed_step": run.failed_step, "error": run.error}
             _end_undone(session, position, TenantState.FAILED, EventType.FAILED, facts)
         case RunStatus.DECOMMISSIONED:
             facts = {"run_number": run.number}
@@ -141,18 +143,26 @@ def _go_live(session: Session, position: Position) -> None:
 
 
 def _end_undone(
-    session: Session, position: Position, state: TenantState, event_type: EventType, facts: dict[str, Any]
+    session: Session,
+    position: Position,
+    state: TenantState,
+    event_type: EventType,
+    facts: dict[str, Any],
+    by: Actor = PLATFORM,
 ) -> None:
     if held := ledger.still_held(session, position.run):
         raise LedgerNotEmpty(f"run {position.run.id} still holds {held}")
     lifecycle.transition(position.tenant, state)
     released = ledger.released(session, position.run)
-    position.tell(session, event_type, {**facts, "released": released, **_duration(position)})
+    position.tell(session, event_type, {**facts, "released": released, **_duration(position)}, by=by)
 
 
-def _cancelled_facts(position: Position) -> dict[str, Any]:
-    run = position.run
-    return {"run_number": run.number, "reason": run.cancel_reason, "cancelled_by": run.cancel_actor_name}
+def _canceller(run: Run) -> Actor:
+    """Whoever asked first: the end of a cancelled run is their doing."""
+    assert run.cancel_actor_kind, "a run is cancelled because somebody asked"
+    assert run.cancel_actor_id, "the same"
+    assert run.cancel_actor_name, "the same"
+    return Actor(run.cancel_actor_kind, run.cancel_actor_id, run.cancel_actor_name)
 
 
 def _duration(position: Position) -> dict[str, int]:

@@ -93,6 +93,8 @@ def engine_for(settings: Settings, name: str = "tenantry") -> Engine:
         max_overflow=0,
         pool_pre_ping=True,
         pool_timeout=10,
+        # Parameters are people's addresses and sealed keys: they have no place in a log.
+        hide_parameters=True,
         connect_args={"options": limits, "application_name": name, "connect_timeout": 5},
     )
 
