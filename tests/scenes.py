@@ -7,6 +7,7 @@ from sqlalchemy import update
 from sqlmodel import SQLModel, col, select
 
 from models import Event, Resource, Run, RunStatus, RunStep, StepRole, StepStatus, Tenant, TenantState
+from models.columns import new_id
 from provisioning import commands
 from provisioning.claims import Claim
 from provisioning.moves import Forward
@@ -29,7 +30,7 @@ def bring_to(stage: Stage, state: TenantState) -> None:
 
 def to_the_brink(stage: Stage) -> Claim:
     """Claim the pivot of a run whose steps are said to be done, though nothing was: for races by the hundred."""
-    change = stage.create(slug=f"shop-{stage.settings.lease.seconds}-{id(object()) % 10**9}")
+    change = stage.create(slug=f"shop-{new_id().hex[-12:]}")
     assert change.run is not None
     with stage.database.transaction() as session:
         now = clock(session)

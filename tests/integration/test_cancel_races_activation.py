@@ -1,0 +1,253 @@
+"""Cancelling and activating meet on one row. Whoever commits first wins; nobody wins twice."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from uuid import UUID
+
+import pytest
+from sqlmodel import Session, col, select
+
+from models import Run, RunStatus, TenantState
+from provisioning import cancellation, commands, engine
+from provisioning.claims import Claim
+from provisioning.errors import NotProvisioning
+from provisioning.lookup import Change
+from provisioning.moves import Backward
+from provisioning.ports import Refused
+from provisioning.saga import Done
+from tests.scenes import PIVOT, everything, to_the_brink
+from tests.stage import Stage, operator_of
+from tests.waiting import wait_until_blocked
+
+RACES = 150
+
+
+def assert_cancelled(stage: Stage) -> None:
+    """What "accepted" promises: this run never becomes ACTIVE, and says so once."""
+    assert stage.run().status is RunStatus.CANCELLED
+    assert stage.tenant().state is TenantState.PENDING
+    assert [line for line in stage.story() if line in ENDS] == ["provisioning.cancelled"]
+    assert stage.held() == []
+
+
+def assert_active(stage: Stage) -> None:
+    """What "too late" promises: it was ACTIVE when the reply was made."""
+    assert stage.run().status is RunStatus.SUCCEEDED
+    assert not stage.run().cancel_requested
+    assert stage.tenant().state is TenantState.ACTIVE
+    assert [line for line in stage.story() if line in ENDS] == ["provisioning.completed"]
+    assert "provisioning.cancel_requested" not in stage.story()
+
+
+ENDS = ("provisioning.cancelled", "provisioning.completed", "provisioning.failed")
+
+
+def race_with_the_cancel_first(stage: Stage, database_url: str) -> None:
+    claim = to_the_brink(stage)
+
+    with ThreadPoolExecutor() as pool:
+        with stage.database.transaction() as session:
+            cancellation.cancel_provisioning(session, stage.tenant_id, by=stage.operator)
+            activation = pool.submit(stage.record, claim, Done())
+            wait_until_blocked(activation, database_url)
+        activation.result(10)
+
+    stage.play()
+    assert_cancelled(stage)
+
+
+def race_with_the_activation_first(stage: Stage, database_url: str) -> None:
+    claim = to_the_brink(stage)
+
+    with ThreadPoolExecutor() as pool:
+        with stage.database.transaction() as session:
+            engine.record(session, claim, Done())
+            cancel = pool.submit(stage.cancel)
+            wait_until_blocked(cancel, database_url)
+        refusal = cancel.exception(10)
+
+    assert isinstance(refusal, NotProvisioning)
+    assert refusal.state is TenantState.ACTIVE
+    assert_active(stage)
+
+
+def test_a_cancel_that_commits_first_turns_the_run_back(stage: Stage, database_url: str) -> None:
+    race_with_the_cancel_first(stage, database_url)
+
+
+def test_an_activation_that_commits_first_is_too_late_to_cancel(stage: Stage, database_url: str) -> None:
+    race_with_the_activation_first(stage, database_url)
+
+
+def unlocked_run_under(session: Session, held: Claim) -> Run | None:
+    """``engine._run_under`` with its lock deleted."""
+    return session.exec(select(Run).where(Run.id == held.run_id, Run.lease_token == held.token)).one_or_none()
+
+
+def unlocked_live_run(session: Session, tenant_id: UUID) -> Run | None:
+    """``lookup.locked_live_run`` with its lock deleted."""
+    return session.exec(
+        select(Run)
+        .where(Run.tenant_id == tenant_id, col(Run.finished_at).is_(None))
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+@pytest.mark.parametrize(
+    ("module", "lock", "without", "race"),
+    [
+        (engine, "_run_under", unlocked_run_under, race_with_the_cancel_first),
+        (cancellation, "locked_live_run", unlocked_live_run, race_with_the_activation_first),
+    ],
+    ids=["the engine's lock", "the cancel's lock"],
+)
+def test_the_race_is_lost_without_its_lock(
+    stage: Stage,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    module: object,
+    lock: str,
+    without: Callable[..., object],
+    race: Callable[[Stage, str], None],
+) -> None:
+    monkeypatch.setattr(module, lock, without)
+
+    with pytest.raises(AssertionError):
+        race(stage, database_url)
+
+
+def test_in_a_free_race_either_wins_and_nobody_twice(stage: Stage) -> None:
+    dice = random.Random(7)
+    seen: Counter[str] = Counter()
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(RACES):
+            claim = to_the_brink(stage)
+            start = threading.Barrier(2)
+            activation = pool.submit(after, start, dice.uniform(0, 0.006), partial(stage.record, claim, Done()))
+            cancel = pool.submit(after, start, dice.uniform(0, 0.006), stage.cancel)
+            activation.result(20)
+            seen[judge(stage, cancel.exception(20))] += 1
+
+    assert set(seen) == {"accepted", "too late"}, "a race that only one side can win proves nothing"
+
+
+def after(start: threading.Barrier, seconds: float, act: Callable[[], object]) -> object:
+    start.wait(10)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass  # a handicap: spread the starts so that either side may be first
+    return act()
+
+
+def judge(stage: Stage, refusal: BaseException | None) -> str:
+    if isinstance(refusal, NotProvisioning):
+        assert refusal.state is TenantState.ACTIVE
+        assert_active(stage)
+        return "too late"
+    assert refusal is None
+    assert stage.run().status is RunStatus.CANCELLING
+    assert stage.tenant().state is TenantState.PROVISIONING
+    assert "provisioning.completed" not in stage.story()
+    assert stage.next_move() == Backward(PIVOT)
+    return "accepted"
+
+
+def test_twenty_cancels_at_once_are_one_cancel(stage: Stage) -> None:
+    to_the_brink(stage)
+    people = [operator_of(stage.organisation, f"Person{number} P") for number in range(20)]
+    start = threading.Barrier(20)
+
+    def cancel(number: int) -> Change:
+        start.wait(10)
+        return stage.cancel(by=people[number], reason=f"reason {number}")
+
+    with ThreadPoolExecutor(20) as pool:
+        replies = list(pool.map(cancel, range(20)))
+
+    first = [number for number, reply in enumerate(replies) if not reply.already_requested]
+    assert len(first) == 1
+    winner = people[first[0]].email
+    assert {reply.run.cancel_actor_name for reply in replies if reply.run} == {winner}
+    assert {reply.run.cancel_reason for reply in replies if reply.run} == {f"reason {first[0]}"}
+    assert len({reply.run.id for reply in replies if reply.run}) == 1
+    requests = [event for event in stage.events() if event.type.endswith("cancel_requested")]
+    assert [event.actor_email for event in requests] == [winner]
+
+
+def test_a_cancel_and_a_retry_at_once_leave_one_live_run(stage: Stage, database_url: str) -> None:
+    stage.create(start=False)
+
+    with ThreadPoolExecutor() as pool:
+        with stage.database.transaction() as session:
+            commands.retry_provisioning(session, stage.tenant_id, by=stage.operator)
+            other = pool.submit(stage.retry)
+            wait_until_blocked(other, database_url)
+        refusal = other.exception(10)
+
+    assert refusal is not None
+    assert stage.run().number == 1
+    assert stage.story() == ["created", "provisioning.started"]
+
+
+def test_a_cancel_that_waits_for_a_settling_run_meets_its_end(stage: Stage, database_url: str) -> None:
+    stage.create()
+    stage.fail(stage.claim(), Refused("No."))
+    claim = stage.claim()
+
+    with ThreadPoolExecutor() as pool:
+        with stage.database.transaction() as session:
+            engine.record(session, claim, Done())
+            cancel = pool.submit(stage.cancel)
+            wait_until_blocked(cancel, database_url)
+        refusal = cancel.exception(10)
+
+    assert isinstance(refusal, NotProvisioning)
+    assert refusal.state is TenantState.FAILED
+
+
+def test_a_cancel_that_commits_before_the_last_undo_makes_it_pending(stage: Stage, database_url: str) -> None:
+    stage.create()
+    stage.fail(stage.claim(), Refused("No."))
+    claim = stage.claim()
+
+    with ThreadPoolExecutor() as pool:
+        with stage.database.transaction() as session:
+            cancellation.cancel_provisioning(session, stage.tenant_id, by=stage.operator)
+            settling = pool.submit(stage.record, claim, Done())
+            wait_until_blocked(settling, database_url)
+        settling.result(10)
+
+    assert_cancelled(stage)
+
+
+def test_decommissioning_does_not_wait_for_the_welcome_mails(stage: Stage) -> None:
+    """Lock order: a run that is released is only referred to, so whoever records something of it cannot deadlock."""
+    stage.create()
+    stage.play(until="send_welcome_emails")
+    mails = stage.claim()
+
+    with stage.database.transaction() as session:
+        assert engine._run_under(session, mails) is not None
+        by = {"by": stage.operator, "confirm_slug": "shop"}
+        stage.do(commands.decommission_tenant, stage.tenant_id, **by)
+    stage.record(mails, Done())
+    stage.play()
+
+    assert stage.tenant().state is TenantState.DECOMMISSIONED
+
+
+def test_a_refused_cancel_changes_nothing(stage: Stage) -> None:
+    claim = to_the_brink(stage)
+    stage.record(claim, Done())
+    before = everything(stage)
+
+    with pytest.raises(NotProvisioning):
+        stage.cancel()
+
+    assert everything(stage) == before
