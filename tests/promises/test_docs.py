@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
+from graphql import build_ast_schema, parse, validate
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
@@ -17,7 +18,9 @@ from models import ResourceStatus, RunStatus, StepStatus, TenantState
 from provisioning.events import EventType
 from provisioning.lifecycle import LEGAL
 from provisioning.steps import saga
+from resolvers.permissions import SCOPES
 from runtime.settings import Settings
+from schema.enums import ProvisioningEventKind, UserErrorCode
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -227,3 +230,38 @@ def test_saga_gives_each_step_its_time_and_its_attempts() -> None:
     listed = [(row[4], row[5]) for row in rows(section("docs/saga.md", "The steps"))]
 
     assert listed == [(f"{step.timeout.total_seconds():g} s", str(step.attempts)) for step in saga]
+
+
+def operations() -> list[str]:
+    """Every GraphQL document that docs/api.md sends, as it arrives."""
+    text = text_of("docs/api.md")
+    quoted = re.findall(r"^(?:ID=\$\()?ask '([^']+)'", text, re.MULTILINE)
+    expanded = re.findall(r'^ask "(.+?)"$', text, re.MULTILINE | re.DOTALL)
+    watched = re.findall(r'^WATCH = """(.+?)"""', text, re.MULTILINE | re.DOTALL)
+    return [*quoted, *(one.replace("\\", "") for one in expanded), *watched]
+
+
+@pytest.mark.parametrize("operation", operations(), ids=lambda text: " ".join(text.split())[:60])
+def test_what_the_api_document_sends_is_valid(operation: str) -> None:
+    schema = build_ast_schema(parse(text_of("schema/schema.graphql")))
+
+    assert validate(schema, parse(operation)) == []
+
+
+def test_the_api_document_sends_something() -> None:
+    assert len(operations()) == 10
+
+
+@pytest.mark.parametrize(
+    ("heading", "options"), [("Refusals and errors", UserErrorCode), ("Watching", ProvisioningEventKind)]
+)
+def test_the_api_document_explains_every_value(heading: str, options: type[StrEnum]) -> None:
+    explained = {word for row in rows(section("docs/api.md", heading)) for word in words(row[0])}
+
+    assert {option.value for option in options} <= explained
+
+
+def test_the_api_document_names_every_scope() -> None:
+    named = {word for row in rows(section("docs/api.md", "Tokens")) for word in words(row[1])}
+
+    assert named == SCOPES
