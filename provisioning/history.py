@@ -108,7 +108,7 @@ class FeedLook:
 
 @dataclass(frozen=True, slots=True)
 class FeedStart:
-    """ "From now on": behind ``after``, but nothing that was already visible in ``snapshot``."""
+    """Where "from now on" begins: behind ``after``, without what was already visible in ``snapshot``."""
 
     after: Key
     snapshot: str | None = None
@@ -157,8 +157,9 @@ def events_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UU
 
 
 def feed(session: Session, wanted: EventFilter, window: Window, *, by: Actor) -> Page[Event]:
-    """A page of the feed, newest first. Without a tenant or run, it ends where a late commit could still come in:
-    so cursors can be followed without missing one. Index: feed_of_an_organisation, or the one of the filter.
+    """A page of the feed, newest first. Index: feed_of_an_organisation, or the one of the filter.
+
+    Without a tenant or run it ends where a late commit could still come in, so that no follower of cursors misses one.
     """
     statement = _matching(wanted, by)
     if not wanted.numbered:

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Uuid, column, literal, true, tuple_, values
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import Session, SQLModel
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def pages_by_parent(
     session: Session,
     inner: Select[Any],
     model: type[Row],
-    parent: InstrumentedAttribute[Any] | Any,
+    parent: Mapped[UUID] | Mapped[UUID | None],
     parents: Sequence[UUID],
     order: Order,
     window: Window,

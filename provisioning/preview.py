@@ -27,4 +27,4 @@ def preview_of(run: Run | None, steps: Sequence[RunStep], resources: Sequence[Re
     in_flight = next((step for step in steps if step.status is StepStatus.RUNNING), None)
     position = {step.name: step.position for step in steps}
     held = [one for one in resources if one.status in ledger.MAY_BE_HELD]
-    return Preview(in_flight, sorted(reversed(held), key=lambda one: -position[one.step]))
+    return Preview(in_flight, sorted(held, key=lambda one: (position[one.step], one.id), reverse=True))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, true
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, SQLModel, col
 
 from models import (
@@ -175,7 +176,9 @@ def visible_runs(by: Actor) -> ColumnElement[bool]:
     return within(by, col(Run.organisation_id), col(Run.tenant_id))
 
 
-def within(by: Actor, organisation_id: Any, tenant_id: Any) -> ColumnElement[bool]:
+def within(
+    by: Actor, organisation_id: Mapped[UUID], tenant_id: Mapped[UUID] | Mapped[UUID | None]
+) -> ColumnElement[bool]:
     """``Actor.reaches`` as a condition on columns."""
     reach: list[ColumnElement[bool]] = [true()]
     if by.organisation_id is not None:

@@ -40,7 +40,7 @@ class Watcher:
 
 
 class Feed:
-    """Hears NOTIFY on one channel. A payload is words; it concerns a watcher that has named some of them and no other."""
+    """Hears NOTIFY on one channel. A payload is words; it concerns whoever has named no other words than these."""
 
     def __init__(self, url: str, channel: str) -> None:
         self._url = url

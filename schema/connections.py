@@ -116,8 +116,14 @@ def given(value: T | None) -> T | None:
     return None if value is strawberry.UNSET else value
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
+def _plain(value: object) -> object:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case _:
+            return value
 
 
 def _decoded(cursor: str) -> list[Any]:

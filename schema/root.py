@@ -6,7 +6,7 @@ import strawberry
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
-from resolvers import access, audit, bulk, following, lifecycle, provisioning, tenants
+from resolvers import access, audit, bulk, following, lifecycle, nodes, provisioning, tenants
 from schema import payloads
 from schema.audit import AuditEvent, AuditEventConnection
 from schema.node import Node
@@ -24,11 +24,11 @@ class Query:
     """Questions."""
 
     node: Node | None = strawberry.field(
-        resolver=tenants.node,
+        resolver=nodes.node,
         description="Any object by its global id, null when it does not exist or is hidden.",
     )
     nodes: list[Node | None] = strawberry.field(
-        resolver=tenants.nodes,
+        resolver=nodes.nodes,
         description="Several objects by global id, in order, null for each that is missing. At most 100.",
     )
     viewer: Viewer = strawberry.field(resolver=access.viewer, description="The caller.")

@@ -26,7 +26,7 @@ from schema.node import global_id
 from server.asgi import create_app
 from server.auth import sign_token
 from server.endpoint import Services
-from tests.waiting import wait_until
+from tests.outside import wait_until
 
 Facts = dict[str, Any]
 PROTOCOL = Subprotocol("graphql-transport-ws")

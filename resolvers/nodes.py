@@ -1,0 +1,99 @@
+"""Anything by its global id."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from provisioning import queries
+from provisioning.events import EventType
+from provisioning.history import TIMELINE
+from resolvers.permissions import Permission
+from schema.actor import Actor
+from schema.arguments import GLOBAL_ID, GLOBAL_IDS
+from schema.audit import AuditEvent
+from schema.context import Context, Info
+from schema.errors import BadUserInput
+from schema.node import Node, parts_of
+from schema.organization import Organization
+from schema.run import ProvisioningRun
+from schema.tenant import Tenant
+from schema.timeline import ProvisioningEvent
+
+MOST_NODES = 100
+
+
+async def node(info: Info, id: Annotated[strawberry.ID, GLOBAL_ID]) -> Node | None:
+    """Null when it does not exist or is hidden."""
+    parts = parts_of(id)
+    kind = KINDS.get(parts[0]) if parts else None
+    if parts is None or kind is None or not kind.shown_to(info.context):
+        return None
+    return await kind.load(info.context, parts[1])
+
+
+async def nodes(info: Info, ids: Annotated[list[strawberry.ID], GLOBAL_IDS]) -> list[Node | None]:
+    """In the order of the ids, null for each that is missing."""
+    if len(ids) > MOST_NODES:
+        raise BadUserInput(f"At most {MOST_NODES} ids in one call.")
+    return await asyncio.gather(*(node(info, one) for one in ids))
+
+
+async def _tenant(context: Context, key: UUID) -> Node | None:
+    return Tenant.of_optional(await context.loaders.tenants.load(key))
+
+
+async def _run(context: Context, key: UUID) -> Node | None:
+    return ProvisioningRun.of_optional(await context.loaders.runs.load(key))
+
+
+async def _timeline_entry(context: Context, key: UUID) -> Node | None:
+    event = await context.loaders.events.load(key)
+    if event is None or event.run_id is None or EventType(event.type) not in TIMELINE:
+        return None
+    return ProvisioningEvent.of(event)
+
+
+async def _audit_entry(context: Context, key: UUID) -> Node | None:
+    event = await context.loaders.events.load(key)
+    return AuditEvent.of(event) if event else None
+
+
+async def _organization(context: Context, key: UUID) -> Node | None:
+    if context.actor.organisation_id not in {None, key}:
+        return None
+    row = await context.loaders.organisations.load(key)
+    return Organization.of(row) if row else None
+
+
+async def _actor(context: Context, key: UUID) -> Node | None:
+    actor = await context.transact(queries.actor_of_id, key, by=context.actor)
+    return Actor.of_actor(actor) if actor else None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a type of object is loaded, and the right that it needs."""
+
+    load: Callable[[Context, UUID], Awaitable[Node | None]]
+    needs: Permission | None = None
+
+    def shown_to(self, context: Context) -> bool:
+        """Whether the caller may see any of these."""
+        return self.needs is None or self.needs.value in context.caller.scopes
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "Tenant": Kind(_tenant, Permission.READ_TENANTS),
+        "ProvisioningRun": Kind(_run, Permission.READ_TENANTS),
+        "ProvisioningEvent": Kind(_timeline_entry, Permission.READ_TENANTS),
+        "AuditEvent": Kind(_audit_entry, Permission.READ_FEED),
+        "Organization": Kind(_organization),
+        "Actor": Kind(_actor),
+    }
+)

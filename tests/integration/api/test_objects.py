@@ -1,0 +1,216 @@
+"""Objects by their ids, and how often the database is asked for many of them."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from models import TenantState
+from schema.node import global_id
+from tests.api import Api, Client, tenant_gid
+from tests.scenes import STEPS, bring_to
+from tests.stage import Stage
+
+NODE = "query Node($id: ID!) { node(id: $id) { __typename id } }"
+
+
+def test_everything_that_has_an_id_is_found_by_it(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.ACTIVE)
+    document = """
+    query Ids($id: ID!) {
+      tenant(id: $id) { id organization { id } runs(first: 1) { edges { node {
+        id startedBy { id } timeline(first: 1) { edges { node { id } } } } } } }
+      auditEvents(first: 1) { edges { node { id actor { id } } } }
+      viewer { actor { id } }
+    }
+    """
+    found = owner.ask(document, id=tenant_gid(stage.tenant_id))
+    run = found["tenant"]["runs"]["edges"][0]["node"]
+    entry = found["auditEvents"]["edges"][0]["node"]
+    ids = [
+        found["tenant"]["id"],
+        found["tenant"]["organization"]["id"],
+        run["id"],
+        run["timeline"]["edges"][0]["node"]["id"],
+        entry["id"],
+        entry["actor"]["id"],
+        found["viewer"]["actor"]["id"],
+    ]
+
+    nodes = owner.ask("query Nodes($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }", ids=ids)["nodes"]
+
+    assert [node["id"] for node in nodes] == ids
+    assert [node["__typename"] for node in nodes] == [
+        "Tenant",
+        "Organization",
+        "ProvisioningRun",
+        "ProvisioningEvent",
+        "AuditEvent",
+        "Actor",
+        "Actor",
+    ]
+
+
+@pytest.mark.parametrize("id", ["", "x", "VGVuYW50", "Ñ", "VGVuYW50OjE", global_id("Query", UUID(int=1)), "A" * 5000])
+def test_an_id_that_is_none_of_ours_names_nothing(owner: Client, id: str) -> None:
+    assert owner.ask(NODE, id=id) == {"node": None}
+    assert owner.ask("query T($id: ID!) { tenant(id: $id) { id } }", id=id) == {"tenant": None}
+
+
+def test_an_id_of_another_type_names_nothing(stage: Stage, owner: Client) -> None:
+    stage.create()
+
+    assert owner.ask(
+        "query T($id: ID!) { tenant(id: $id) { id } }", id=global_id("ProvisioningRun", stage.tenant_id)
+    ) == {"tenant": None}
+    assert owner.ask(NODE, id=global_id("ProvisioningRun", stage.tenant_id)) == {"node": None}
+
+
+def test_more_nodes_than_a_hundred_are_refused(owner: Client) -> None:
+    ids = [tenant_gid(uuid4()) for _ in range(101)]
+
+    error = owner.error("query Nodes($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids)
+
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(stage: Stage, owner: Client) -> None:
+    stage.create("shop", name="The Shop", plan="pro", region="us-east")
+    stage.play(until="allocate_traffic")
+    claim = stage.claim()
+    document = """
+    query Tenant($id: ID!) {
+      tenant(id: $id) {
+        databaseId slug name region plan state url version firstAdminEmail provisioningDeadline availableActions
+        organization { slug tenantsUsed tenantsAllowed }
+        heldResources { kind step status heldAt releasedAt }
+        cancellationPreview { stepInFlight { name } interruptible releases { kind step } }
+        currentRun {
+          number kind status cancellable cancelRequest { reason } elapsed startedBy { kind displayName }
+          steps { name position status attempts maxAttempts interruptible duration finishedAt }
+          resources { kind }
+          tenant { slug }
+        }
+        recreatedFrom { id }
+      }
+    }
+    """
+
+    tenant = owner.ask(document, id=tenant_gid(stage.tenant_id))["tenant"]
+
+    assert claim.move.step == "allocate_traffic"
+    run = tenant.pop("currentRun")
+    assert tenant.pop("heldResources") == [
+        {"kind": kind, "step": step, "status": "HELD", "heldAt": at, "releasedAt": None}
+        for kind, step, at in [
+            (kind, step, instant)
+            for (kind, step), instant in zip(
+                [
+                    ("postgres_role", "allocate_storage"),
+                    ("postgres_schema", "allocate_storage"),
+                    ("signing_key", "allocate_identity"),
+                    ("admin_account", "allocate_identity"),
+                ],
+                [
+                    one["heldAt"]
+                    for one in owner.ask(document, id=tenant_gid(stage.tenant_id))["tenant"]["heldResources"]
+                ],
+                strict=True,
+            )
+        ]
+    ]
+    assert tenant.pop("cancellationPreview") == {
+        "stepInFlight": {"name": "allocate_traffic"},
+        "interruptible": True,
+        "releases": [
+            {"kind": "admin_account", "step": "allocate_identity"},
+            {"kind": "signing_key", "step": "allocate_identity"},
+            {"kind": "postgres_schema", "step": "allocate_storage"},
+            {"kind": "postgres_role", "step": "allocate_storage"},
+        ],
+    }
+    assert tenant == {
+        "databaseId": str(stage.tenant_id),
+        "slug": "shop",
+        "name": "The Shop",
+        "region": "us-east",
+        "plan": "pro",
+        "state": "PROVISIONING",
+        "url": f"http://shop-{stage.organisation.slug}.localhost",
+        "version": 2,
+        "firstAdminEmail": "first@shop.example",
+        "provisioningDeadline": None,
+        "availableActions": ["CANCEL_PROVISIONING"],
+        "organization": {"slug": stage.organisation.slug, "tenantsUsed": 1, "tenantsAllowed": None},
+        "recreatedFrom": None,
+    }
+    steps = run.pop("steps")
+    assert [step["name"] for step in steps][: len(STEPS)] == STEPS
+    assert [step["status"] for step in steps] == ["DONE"] * 3 + ["RUNNING"] + ["WAITING"] * (len(steps) - 4)
+    assert steps[0]["duration"].startswith("PT")
+    assert run.pop("elapsed").startswith("PT")
+    assert run == {
+        "number": 1,
+        "kind": "PROVISION",
+        "status": "RUNNING",
+        "cancellable": True,
+        "cancelRequest": None,
+        "startedBy": {"kind": "USER", "displayName": stage.operator.email},
+        "resources": [{"kind": one} for one in ("postgres_role", "postgres_schema", "signing_key", "admin_account")],
+        "tenant": {"slug": "shop"},
+    }
+
+
+EVERYTHING = """
+query Everything($first: Int!) {
+  tenants(first: $first) {
+    totalCount
+    nodes {
+      slug availableActions organization { slug tenantsUsed tenantsAllowed }
+      heldResources { kind } cancellationPreview { releases { kind } }
+      currentRun {
+        steps { name } resources { kind } tenant { slug } timeline(first: 5) { edges { node { run { number } } } } }
+      runs(first: 2) { edges { node { number steps { name } } } }
+    }
+  }
+}
+"""
+
+
+def test_twenty_tenants_cost_as_many_statements_as_one(api: Api, stage: Stage, owner: Client) -> None:
+    for number in range(20):
+        stage.create(f"shop-{number}")
+    stage.play(until="allocate_traffic")
+
+    with api.statements() as for_one:
+        owner.ask(EVERYTHING, first=1)
+    with api.statements() as for_twenty:
+        answer = owner.ask(EVERYTHING, first=20)
+
+    assert len(answer["tenants"]["nodes"]) == 20
+    assert all(len(node["currentRun"]["steps"]) > 8 for node in answer["tenants"]["nodes"])
+    assert len(for_twenty) == len(for_one) <= 12
+
+
+def test_a_hundred_entries_of_the_feed_cost_as_many_statements_as_one(api: Api, stage: Stage, owner: Client) -> None:
+    for number in range(3):
+        stage.create(f"shop-{number}")
+        stage.play(until="apply_schema")
+    document = """
+    query Feed($first: Int!) { auditEvents(first: $first) { edges { node {
+      type data actor { displayName } tenant { slug organization { slug } } run { number steps { name } } } } } }
+    """
+
+    with api.statements() as for_one:
+        owner.ask(document, first=1)
+    with api.statements() as for_all:
+        answer = owner.ask(document, first=100)
+
+    assert len(answer["auditEvents"]["edges"]) > 20
+    assert len(for_all) == len(for_one) == 5
+
+
+def test_no_statement_pages_by_counting_rows(api: Api, stage: Stage, owner: Client) -> None:
+    with api.statements() as sent:
+        owner.ask(EVERYTHING, first=5)
+
+    assert [statement for statement in sent if "OFFSET" in statement.upper()] == []

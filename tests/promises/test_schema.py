@@ -1,0 +1,103 @@
+"""The committed schema is the served one, keeps the contract, and describes everything."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    build_schema,
+    find_breaking_changes,
+    is_introspection_type,
+    is_specified_scalar_type,
+)
+
+import schema
+from schema.root import build_schema as served_schema
+
+COMMITTED = Path(schema.__file__).parent / "schema.graphql"
+CONTRACT = Path(__file__).parent / "contract.graphql"
+
+
+@pytest.fixture(scope="module")
+def ours() -> GraphQLSchema:
+    return build_schema(COMMITTED.read_text())
+
+
+@pytest.fixture(scope="module")
+def contract() -> GraphQLSchema:
+    return build_schema(CONTRACT.read_text())
+
+
+def test_the_committed_schema_is_the_one_that_is_served() -> None:
+    assert COMMITTED.read_text() == served_schema().as_str() + "\n", "run make schema"
+
+
+def test_nothing_of_the_contract_is_missing_renamed_or_of_another_shape(
+    ours: GraphQLSchema, contract: GraphQLSchema
+) -> None:
+    breaking = find_breaking_changes(contract, ours)
+
+    assert [change.description for change in breaking] == []
+
+
+def test_every_signature_of_the_contract_is_ours_to_the_letter(ours: GraphQLSchema, contract: GraphQLSchema) -> None:
+    assert sorted(set(signatures(contract)) - set(signatures(ours))) == []
+
+
+def test_what_we_added_to_the_contract_is_known(ours: GraphQLSchema, contract: GraphQLSchema) -> None:
+    assert sorted(set(signatures(ours)) - set(signatures(contract))) == [
+        "AuditEvent.cursor: String!",
+        "ProvisioningEventKind.COMPENSATION_RESUMED",
+        "ProvisioningEventKind.STEP_INTERRUPTED",
+    ]
+
+
+def test_everything_is_described(ours: GraphQLSchema) -> None:
+    assert [name for name, description in descriptions(ours) if not (description or "").strip()] == []
+
+
+def types_of(some: GraphQLSchema) -> list[GraphQLNamedType]:
+    return [
+        one for one in some.type_map.values() if not is_introspection_type(one) and not is_specified_scalar_type(one)
+    ]
+
+
+def signatures(some: GraphQLSchema) -> Iterator[str]:
+    """Every type, field, argument, default and value, a line each."""
+    for one in types_of(some):
+        yield f"{type(one).__name__} {one.name}"
+        if isinstance(one, GraphQLObjectType | GraphQLInterfaceType):
+            yield from (f"{one.name} implements {interface.name}" for interface in one.interfaces)
+            for name, field in one.fields.items():
+                yield f"{one.name}.{name}: {field.type}"
+                for argument, details in field.args.items():
+                    yield f"{one.name}.{name}({argument}: {details.type}{default_of(details)})"
+        if isinstance(one, GraphQLInputObjectType):
+            yield from (f"{one.name}.{name}: {field.type}{default_of(field)}" for name, field in one.fields.items())
+        if isinstance(one, GraphQLEnumType):
+            yield from (f"{one.name}.{value}" for value in one.values)
+
+
+def default_of(details: object) -> str:
+    node = getattr(details, "ast_node", None)
+    value = getattr(node, "default_value", None)
+    return f" = {getattr(value, 'value', value)}" if value else ""
+
+
+def descriptions(some: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
+    for one in types_of(some):
+        yield one.name, one.description
+        if isinstance(one, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
+            for name, field in one.fields.items():
+                yield f"{one.name}.{name}", field.description
+                for argument, details in getattr(field, "args", {}).items():
+                    yield f"{one.name}.{name}({argument})", details.description
+        if isinstance(one, GraphQLEnumType):
+            for value, detail in one.values.items():
+                yield f"{one.name}.{value}", detail.description
