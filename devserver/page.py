@@ -28,7 +28,7 @@ def welcome(options: Options, psql: str) -> str:
           Tokens    {data}/tokens.json     acme, globex: owner, admin, viewer, partner; support
           Mails     {data}/mails/
           Logs      {data}/logs/
-          Database  {psql.replace(f"{Path.cwd()}/", "")}
+          Database  {psql.removeprefix(f"{Path.cwd()}/")}
 
         Try first, in another terminal:
 
