@@ -90,15 +90,15 @@ def _supervised(register: Register) -> Iterator[Supervisor]:
 
 def _bring_up(options: Options, settled: Places, supervisor: Supervisor, smtp_port: int) -> Running:
     postgres, valkey = Postgres(settled, {}), Valkey(settled)
-    if "TENANTRY_DATABASE_URL" not in os.environ:
-        supervisor.start(postgres.start)
-        postgres.create_database(DATABASE)
-    if "TENANTRY_REDIS_URL" not in os.environ:
-        supervisor.start(valkey.start)
     variables = product.environment(
         options, database_url=postgres.url(DATABASE), redis_url=valkey.url, smtp_port=smtp_port
     )
     chosen = _settle_on(variables)
+    if chosen.database_url == postgres.url(DATABASE):
+        supervisor.start(postgres.start)
+        postgres.create_database(DATABASE)
+    if chosen.redis_url == valkey.url:
+        supervisor.start(valkey.start)
     migrate(chosen)
     # The people are seeded while the processes are still loading their programs.
     *_, api = supervisor.start(

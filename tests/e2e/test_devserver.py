@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -39,8 +40,8 @@ class Started:
         return str(re.findall(r"http://127\.0\.0\.1:\d+", self.page)[0])
 
     @property
-    def tokens(self) -> dict[str, dict[str, str]]:
-        tokens: dict[str, dict[str, str]] = json.loads((self.data / "tokens.json").read_text())
+    def tokens(self) -> dict[str, Any]:
+        tokens: dict[str, Any] = json.loads((self.data / "tokens.json").read_text())
         return tokens
 
     def ask(self, document: str) -> dict[str, object]:
@@ -93,51 +94,72 @@ def data() -> Iterator[Path]:
         yield folder
 
 
-def test_it_starts_shows_one_page_and_goes_on_after_a_kill(data: Path) -> None:
-    with started(data) as first:
-        assert httpx.get(f"{first.base}/readyz", trust_env=False).status_code == 200
-        assert {name: set(tokens) for name, tokens in first.tokens.items() if name != "support"} == {
-            "acme": {"owner", "admin", "viewer", "partner"},
-            "globex": {"owner", "admin", "viewer", "partner"},
-        }
-        assert stat.S_IMODE((data / "tokens.json").stat().st_mode) == 0o600
-        first.ask(CREATE)
-        family = first.family()
-        first.process.kill()
-        first.process.wait()
-
-        with started(data) as second:
-            assert not [process for process in family if process.is_running()]
-            assert second.ask(SLUGS) == {"tenants": {"edges": [{"node": {"slug": "kept"}}]}}
+@pytest.fixture(scope="module")
+def running() -> Iterator[Started]:
+    with places.temporary("tenantry-e2e-") as folder, started(folder) as product:
+        yield product
 
 
-def test_ctrl_c_stops_everything_and_the_second_on_one_folder_learns_who_holds_it(data: Path) -> None:
-    with started(data) as running:
-        family = running.family()
-        second = subprocess.run(
-            [*COMMAND, "--data-dir", str(data)], capture_output=True, text=True, timeout=60, check=False, env=bare()
-        )
-        running.process.send_signal(signal.SIGINT)
-        code = running.process.wait(timeout=60)
+def test_everyone_gets_a_token_that_only_the_owner_of_the_folder_may_read(running: Started) -> None:
+    everyone = {"owner", "admin", "viewer", "partner"}
+    tokens = running.data / "tokens.json"
+
+    assert {name: set(held) for name, held in running.tokens.items() if name != "support"} == {
+        "acme": everyone,
+        "globex": everyone,
+    }
+    assert isinstance(running.tokens["support"], str)
+    assert stat.S_IMODE(tokens.stat().st_mode) == 0o600
+
+
+def test_it_is_ready_for_work(running: Started) -> None:
+    readiness = httpx.get(f"{running.base}/readyz", trust_env=False)
+
+    assert readiness.json()["status"] == "ok"
+
+
+def test_the_second_on_one_folder_learns_who_holds_it(running: Started) -> None:
+    second = subprocess.run(
+        [*COMMAND, "--data-dir", str(running.data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=bare(),
+        check=False,
+    )
 
     assert second.returncode == 1
-    assert f"{data} is held by process {running.process.pid} (" in second.stderr
-    assert code == 0
-    assert not [process for process in family if process.is_running()]
-    assert not (data / "processes.json").exists()
+    assert f"{running.data} is held by process {running.process.pid} (" in second.stderr
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page's commands are for curl")
-def test_what_the_page_says_to_try_works_as_printed(data: Path) -> None:
-    with started(data) as running:
-        token, create = re.findall(r"^  (TOKEN=.*|curl -s (?:.*\\\n)*.*createTenant.*)$", running.page, re.MULTILINE)
-        tried = subprocess.run(
-            ["bash", "-c", f"{token}\n{create}"], capture_output=True, text=True, timeout=60, check=True
-        )
+def test_what_the_page_says_to_try_works_as_printed(running: Started) -> None:
+    token, create = re.findall(r"^  (TOKEN=.*|curl -s (?:.*\\\n)*.*createTenant.*)$", running.page, re.MULTILINE)
+
+    tried = subprocess.run(["bash", "-c", f"{token}\n{create}"], capture_output=True, text=True, timeout=60, check=True)
 
     answer = json.loads(tried.stdout)["data"]["createTenant"]
     assert answer["userErrors"] == []
     assert answer["tenant"]["state"] == "PROVISIONING"
+
+
+def test_it_goes_on_after_a_kill_and_a_ctrl_c_leaves_nothing(data: Path) -> None:
+    with started(data) as first:
+        first.ask(CREATE)
+        left = first.family()
+        first.process.kill()
+        first.process.wait()
+
+        with started(data) as second:
+            assert not [process for process in left if process.is_running()]
+            assert second.ask(SLUGS) == {"tenants": {"edges": [{"node": {"slug": "kept"}}]}}
+            family = second.family()
+            second.process.send_signal(signal.SIGINT)
+            code = second.process.wait(timeout=60)
+
+    assert code == 0
+    assert not [process for process in family if process.is_running()]
+    assert not (data / "processes.json").exists()
 
 
 def test_a_setting_that_makes_no_sense_stops_the_start_with_one_sentence(data: Path) -> None:
