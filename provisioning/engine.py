@@ -118,7 +118,7 @@ def intend(session: Session, held: Claim, kind: str, name: str) -> None:
 
 def renew(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> list[Renewal]:
     """Extend the leases that are still owned, all in one statement; whichever is missing was lost."""
-    until = func.clock_timestamp() + lease
+    until = func.statement_timestamp() + lease  # the same in both columns
     alive = session.execute(
         update(Run)
         .where(col(Run.id).in_(tokens), col(Run.lease_token).in_(tokens.values()))

@@ -1,0 +1,406 @@
+"""Nothing lands that was written by an owner who lost its claim, and the wrong state cannot be written at all."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import event
+
+from models import TenantState
+from models.columns import new_id
+from provisioning import engine
+from provisioning.claims import Claim
+from provisioning.journal import DatabaseJournal
+from provisioning.moves import Backward, Forward
+from provisioning.ports import Refused
+from provisioning.saga import Done, NotYet, StepStopped, StopReason
+from runtime.settings import settings
+from tests.scenes import PIVOT, STEPS, everything
+from tests.stage import Stage, stage_in
+from tests.waiting import wait_until_blocked
+
+LEASE = timedelta(seconds=15)
+
+
+def taken_over(stage: Stage) -> Claim:
+    stage.create()
+    stage.play(until="allocate_storage")
+    lost = stage.claim()
+    stage.lapse()
+    stage.claim()
+    return lost
+
+
+def cancelled_after_it_lapsed(stage: Stage) -> Claim:
+    stage.create()
+    stage.play(until="allocate_storage")
+    lost = stage.claim()
+    stage.lapse()
+    stage.cancel()
+    return lost
+
+
+def out_of_attempts(stage: Stage) -> Claim:
+    stage.create()
+    lost = stage.claim()
+    for _ in range(engine.LOST_WORKERS - 1):
+        stage.lapse()
+        lost = stage.claim()
+    stage.lapse()
+    assert stage.try_claim() is None
+    return lost
+
+
+def recorded_before(stage: Stage) -> Claim:
+    stage.create()
+    claim = stage.claim()
+    stage.record(claim, Done())
+    return claim
+
+
+def undo_taken_over(stage: Stage) -> Claim:
+    stage.create()
+    stage.play(until="allocate_identity")
+    stage.cancel()
+    lost = stage.claim()
+    stage.lapse()
+    stage.claim()
+    return lost
+
+
+LOSSES = [taken_over, cancelled_after_it_lapsed, out_of_attempts, recorded_before, undo_taken_over]
+
+
+def intend(stage: Stage, lost: Claim) -> None:
+    with pytest.raises(StepStopped, match="another worker"):
+        stage.do(engine.intend, lost, "disk", "late")
+
+
+WRITES: dict[str, Callable[[Stage, Claim], object]] = {
+    "done": lambda stage, lost: stage.record(lost, Done()),
+    "not yet": lambda stage, lost: stage.record(lost, NotYet(after=timedelta(seconds=1))),
+    "failed": lambda stage, lost: stage.fail(lost, RuntimeError("late")),
+    "refused": lambda stage, lost: stage.fail(lost, Refused("late")),
+    "stopped": lambda stage, lost: stage.fail(lost, StepStopped(StopReason.SHUTTING_DOWN)),
+    "intended": intend,
+    "progress": lambda stage, lost: DatabaseJournal(stage.database, stage.settings, lost).progress(99, "late"),
+    "renewed": lambda stage, lost: stage.do(engine.renew, {lost.run_id: lost.token}, LEASE),
+}
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+@pytest.mark.parametrize("write", WRITES)
+def test_nothing_lands_of_an_owner_that_lost_its_claim(
+    stage: Stage, write: str, lose: Callable[[Stage], Claim]
+) -> None:
+    lost = lose(stage)
+    before = everything(stage)
+    stage.wake_ups.clear()
+
+    WRITES[write](stage, lost)
+
+    assert everything(stage) == before
+    assert stage.wake_ups == []
+
+
+def test_a_renewal_tells_the_lost_from_the_living(stage: Stage) -> None:
+    lost = taken_over(stage)
+    with stage_in(stage.settings) as other:
+        other.create()
+        living = other.claim()
+
+        renewals = stage.do(engine.renew, {lost.run_id: lost.token, living.run_id: living.token}, timedelta(minutes=5))
+
+        assert renewals == [engine.Renewal(living.run_id, cancelled=False)]
+        assert other.run().lease_until == other.run().due_at
+        assert other.run().due_at is not None
+        assert stage.run().lease_until != other.run().lease_until
+
+
+def test_a_renewal_tells_that_a_cancel_is_on_record(stage: Stage) -> None:
+    stage.create()
+    claim = stage.claim()
+    stage.cancel()
+
+    renewals = stage.do(engine.renew, {claim.run_id: claim.token}, LEASE)
+
+    assert renewals == [engine.Renewal(claim.run_id, cancelled=True)]
+
+
+def test_nothing_is_intended_once_a_cancel_is_on_record(stage: Stage) -> None:
+    stage.create()
+    stage.play(until="allocate_storage")
+    claim = stage.claim()
+    stage.cancel()
+
+    with pytest.raises(StepStopped, match="a cancel is on record"):
+        stage.perform(claim)
+
+    assert stage.ledger() == stage.outside() == []
+
+
+def test_progress_that_meets_a_take_over_does_not_land_after_it(stage: Stage, database_url: str) -> None:
+    stage.create()
+    stage.play(until="allocate_storage")
+    late = stage.claim()
+    stage.lapse()
+
+    with ThreadPoolExecutor() as pool:
+        with stage.database.transaction() as session:
+            move = Forward("allocate_storage")
+            assert engine.claim(session, late.run_id, move, settings=stage.settings, owner="second")
+            session.flush()
+            progress = pool.submit(DatabaseJournal(stage.database, stage.settings, late).progress, 99, "late")
+            wait_until_blocked(progress, database_url)
+        progress.result(10)
+
+    assert stage.step("allocate_storage").message is None
+
+
+def test_twenty_workers_claim_a_move_and_one_gets_it(stage: Stage) -> None:
+    stage.create()
+    start = threading.Barrier(20)
+
+    def claim(_: int) -> Claim | None:
+        start.wait(10)
+        return stage.try_claim(Forward("validate_request"))
+
+    with ThreadPoolExecutor(20) as pool:
+        claims = [won for won in pool.map(claim, range(20)) if won]
+
+    assert len(claims) == 1
+    assert stage.run().lease_token == claims[0].token
+    assert stage.story() == ["created", "provisioning.started", "provisioning.step_started validate_request"]
+
+
+def test_a_move_that_is_owned_cannot_be_claimed_before_its_lease_lapsed(stage: Stage) -> None:
+    stage.create()
+    stage.claim()
+
+    assert stage.try_claim() is None
+
+    stage.lapse()
+    assert stage.try_claim() is not None
+
+
+def test_stale_doubled_and_foreign_messages_are_dropped(stage: Stage) -> None:
+    stage.create()
+    stage.play(until="allocate_traffic")
+    before = everything(stage)
+
+    for step in [*STEPS, PIVOT, "boil_the_ocean"]:
+        stage.mover.make_move(stage.run().id, Backward(step))
+        if step != "allocate_traffic":
+            stage.mover.make_move(stage.run().id, Forward(step))
+    stage.mover.make_move(new_id(), Forward("allocate_traffic"))
+
+    assert everything(stage) == before
+
+
+def test_messages_for_a_run_that_is_over_are_dropped(stage: Stage) -> None:
+    stage.create()
+    stage.cancel()
+    before = everything(stage)
+
+    for step in [*STEPS, PIVOT]:
+        stage.mover.make_move(stage.run().id, Forward(step))
+        stage.mover.make_move(stage.run().id, Backward(step))
+
+    assert everything(stage) == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_messages_that_come_several_times_in_any_order_to_several_workers_have_one_effect(
+    stage: Stage, seed: int
+) -> None:
+    dice = random.Random(seed)
+    stage.create()
+    with ThreadPoolExecutor(4) as pool:
+        while stage.run().due_at is not None:
+            stage.pass_time()
+            messages = stage.wake_ups[-3:] * dice.randint(1, 3)
+            dice.shuffle(messages)
+            list(pool.map(lambda it: stage.mover.make_move(it.run_id, it.move), messages))
+
+    assert stage.tenant().state is TenantState.ACTIVE
+    creations = Counter(call for call in stage.faults.calls if not call.endswith(("present", "health", "send")))
+    assert set(creations.values()) == {1}
+    assert stage.story().count("provisioning.completed") == 1
+
+
+def test_a_claim_and_its_record_take_few_statements(stage: Stage) -> None:
+    stage.create()
+    stage.play(until="allocate_identity")
+    stage.pass_time()
+    move = Forward("allocate_identity")
+    run_id = stage.run().id
+
+    with counted(stage) as claiming:
+        claim = stage.do(engine.claim, run_id, move, settings=stage.settings, owner="stage")
+    assert claim is not None
+    outcome = stage.perform(claim)
+    with counted(stage) as recording:
+        stage.record(claim, outcome)
+
+    assert len(claiming) <= 7, claiming
+    assert len(recording) <= 8, recording
+
+
+@contextmanager
+def counted(stage: Stage) -> Iterator[list[str]]:
+    """The statements that go to the database within the block."""
+    statements: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        statements.append(statement.splitlines()[0])
+
+    event.listen(stage.database.engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(stage.database.engine, "before_cursor_execute", note)
+
+
+REFUSED_BY = {
+    "one_live_run_per_tenant": """
+        INSERT INTO runs (id, organisation_id, tenant_id, number, kind, status, started_by_kind, started_by_id,
+                          started_by_name, due_at, created_at)
+        SELECT gen_random_uuid(), organisation_id, tenant_id, number + 1, kind, 'QUEUED', started_by_kind,
+               started_by_id, started_by_name, now(), now() FROM runs WHERE id = %(run)s
+    """,
+    "runs_are_numbered_per_tenant": """
+        INSERT INTO runs (id, organisation_id, tenant_id, number, kind, status, started_by_kind, started_by_id,
+                          started_by_name, finished_at, created_at)
+        SELECT gen_random_uuid(), organisation_id, tenant_id, number, kind, 'FAILED', started_by_kind,
+               started_by_id, started_by_name, now(), now() FROM runs WHERE id = %(run)s
+    """,
+    "run_number_is_positive": "UPDATE runs SET number = 0 WHERE id = %(run)s",
+    "run_status_is_known": "UPDATE runs SET status = 'PAUSED' WHERE id = %(run)s",
+    "run_kind_is_known": "UPDATE runs SET kind = 'REPAIR' WHERE id = %(run)s",
+    "run_starter_kind_is_known": "UPDATE runs SET started_by_kind = 'ROBOT' WHERE id = %(run)s",
+    "cancel_actor_kind_is_known": "UPDATE runs SET cancel_actor_kind = 'ROBOT' WHERE id = %(run)s",
+    "a_run_is_finished_exactly_when_its_status_says_so": "UPDATE runs SET status = 'FAILED' WHERE id = %(run)s",
+    "a_run_that_has_not_settled_has_a_next_wake": "UPDATE runs SET due_at = NULL WHERE id = %(run)s",
+    "a_lease_has_a_token_and_an_end": "UPDATE runs SET lease_until = now() WHERE id = %(run)s",
+    "a_cancel_request_names_who_asked": "UPDATE runs SET cancel_requested_at = now() WHERE id = %(run)s",
+    "nothing_is_cancelled_unasked": "UPDATE runs SET status = 'CANCELLING' WHERE id = %(run)s",
+    "a_decommission_names_the_run_it_releases": "UPDATE runs SET kind = 'DECOMMISSION' WHERE id = %(run)s",
+    "a_step_is_in_a_run_once": "UPDATE run_steps SET name = 'same' WHERE run_id = %(run)s",
+    "step_status_is_known": "UPDATE run_steps SET status = 'PAUSED' WHERE run_id = %(run)s",
+    "step_role_is_known": "UPDATE run_steps SET role = 'GUEST' WHERE run_id = %(run)s",
+    "percent_is_a_percentage": "UPDATE run_steps SET percent = 101 WHERE run_id = %(run)s",
+    "attempts_are_counted_up": "UPDATE run_steps SET attempts = -1 WHERE run_id = %(run)s",
+    "one_holder_per_slug": """
+        INSERT INTO tenants (id, organisation_id, slug, name, region, plan_code, first_admin_email, address, state,
+                             version, last_sequence, created_at, updated_at)
+        SELECT gen_random_uuid(), organisation_id, slug, name, region, plan_code, first_admin_email, 'elsewhere',
+               'PENDING', 1, 0, now(), now() FROM tenants WHERE id = %(tenant)s
+    """,
+    "one_holder_per_address": """
+        INSERT INTO tenants (id, organisation_id, slug, name, region, plan_code, first_admin_email, address, state,
+                             version, last_sequence, created_at, updated_at)
+        SELECT gen_random_uuid(), organisation_id, 'another', name, region, plan_code, first_admin_email, address,
+               'PENDING', 1, 0, now(), now() FROM tenants WHERE id = %(tenant)s
+    """,
+    "tenant_state_is_known": "UPDATE tenants SET state = 'ASLEEP' WHERE id = %(tenant)s",
+    "tenant_slug_is_well_formed": "UPDATE tenants SET slug = 'Shop' WHERE id = %(tenant)s",
+    "tenant_name_is_well_formed": "UPDATE tenants SET name = '' WHERE id = %(tenant)s",
+    "tenant_counters_are_positive": "UPDATE tenants SET version = 0 WHERE id = %(tenant)s",
+    "events_are_numbered_per_tenant": """
+        INSERT INTO events (id, organisation_id, tenant_id, sequence, type, actor_kind, actor_id, actor_name, data,
+                            created_at)
+        SELECT gen_random_uuid(), organisation_id, tenant_id, sequence, type, actor_kind, actor_id, actor_name, data,
+               now() FROM events WHERE tenant_id = %(tenant)s LIMIT 1
+    """,
+    "events_of_a_tenant_are_numbered": """
+        INSERT INTO events (id, organisation_id, tenant_id, type, actor_kind, actor_id, actor_name, data, created_at)
+        SELECT gen_random_uuid(), organisation_id, tenant_id, type, actor_kind, actor_id, actor_name, data, now()
+        FROM events WHERE tenant_id = %(tenant)s LIMIT 1
+    """,
+    "event_actor_kind_is_known": """
+        INSERT INTO events (id, organisation_id, type, actor_kind, actor_id, actor_name, data, created_at)
+        SELECT gen_random_uuid(), organisation_id, type, 'ROBOT', actor_id, actor_name, data, now()
+        FROM events WHERE tenant_id = %(tenant)s LIMIT 1
+    """,
+    "a_run_takes_a_resource_once": """
+        INSERT INTO resources (id, run_id, tenant_id, step, kind, name, status, intended_at)
+        SELECT gen_random_uuid(), run_id, tenant_id, step, kind, name, 'INTENDED', now()
+        FROM resources WHERE run_id = %(run)s LIMIT 1
+    """,
+    "resource_status_is_known": "UPDATE resources SET status = 'LOST' WHERE run_id = %(run)s",
+    "released_says_when": "UPDATE resources SET status = 'RELEASED' WHERE run_id = %(run)s",
+    "held_says_since_when": "UPDATE resources SET held_at = NULL WHERE run_id = %(run)s",
+    "abandoned_says_why": "UPDATE resources SET status = 'ABANDONED' WHERE run_id = %(run)s",
+}
+"""What the database itself refuses, by the constraint that does."""
+
+
+@pytest.fixture(scope="module")
+def half_done(database_url: str) -> Iterator[Stage]:
+    with stage_in(settings()) as stage:
+        stage.create()
+        stage.play(until="allocate_identity")
+        yield stage
+
+
+@pytest.mark.parametrize("constraint", REFUSED_BY)
+def test_the_wrong_state_cannot_be_written(half_done: Stage, database_url: str, constraint: str) -> None:
+    before = everything(half_done)
+    ids = {"run": half_done.run().id, "tenant": half_done.tenant_id}
+
+    with psycopg.connect(database_url) as connection, pytest.raises(psycopg.errors.IntegrityError) as refusal:
+        connection.execute(REFUSED_BY[constraint].encode(), ids)
+
+    assert refusal.value.diag.constraint_name == constraint
+    assert everything(half_done) == before
+
+
+CHANGES_OF_THE_FEED = [
+    "UPDATE events SET data = '{}' WHERE tenant_id = %(tenant)s",
+    "UPDATE events SET created_at = now() WHERE tenant_id = %(tenant)s",
+    "DELETE FROM events WHERE tenant_id = %(tenant)s",
+    "TRUNCATE events",
+    "TRUNCATE events CASCADE",
+]
+
+
+@pytest.mark.parametrize("statement", CHANGES_OF_THE_FEED)
+def test_the_feed_cannot_be_changed(half_done: Stage, database_url: str, statement: str) -> None:
+    before = everything(half_done)
+
+    with psycopg.connect(database_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege) as refusal:
+        connection.execute(statement.encode(), {"tenant": half_done.tenant_id} if "%" in statement else None)
+
+    assert refusal.value.diag.message_primary == "the audit feed is append-only"
+    assert everything(half_done) == before
+
+
+@pytest.mark.parametrize("statement", [one for one in CHANGES_OF_THE_FEED if not one.startswith("DELETE")])
+def test_retention_may_delete_and_nothing_else(half_done: Stage, database_url: str, statement: str) -> None:
+    values = {"tenant": half_done.tenant_id} if "%" in statement else None
+
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SET LOCAL tenantry.retention = 'on'")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement.encode(), values)
+
+
+def test_retention_says_so_for_one_transaction_only(stage: Stage, database_url: str) -> None:
+    stage.create(start=False)
+    old = {"tenant": stage.tenant_id}
+
+    with psycopg.connect(database_url) as connection:
+        with connection.transaction():
+            connection.execute("SET LOCAL tenantry.retention = 'on'")
+            gone = connection.execute("DELETE FROM events WHERE tenant_id = %(tenant)s", old).rowcount
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+            connection.execute("DELETE FROM events")
+
+    assert gone == 1
