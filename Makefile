@@ -4,6 +4,8 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# Tried with the certificates that uv brings along, then with the machine's own: behind a proxy only those are right.
+INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 TOO_OLD := "Tenantry needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"
 export UV_PYTHON_DOWNLOADS := never
@@ -61,7 +63,7 @@ clean: ## Remove what was built; the data in .tenantry stays
 .venv/.as-locked: requirements.lock | $(UV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo $(TOO_OLD); exit 1; }
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
+	$(INSTALL) || UV_SYSTEM_CERTS=true $(INSTALL)
 	@touch $@
 
 .uv/bin/uv:
