@@ -34,7 +34,14 @@ class Event(SQLModel, table=True):
         Index("feed_of_a_tenant", "tenant_id", "transaction_id", "position"),
         Index("feed_of_a_run", "run_id", "sequence"),
         Index("feed_of_an_actor", "organisation_id", "actor_id", "transaction_id", "position"),
-        Index("feed_by_type", "organisation_id", text("type text_pattern_ops"), "transaction_id", "position"),
+        Index(
+            "feed_by_type",
+            "organisation_id",
+            "type",
+            "transaction_id",
+            "position",
+            postgresql_ops={"type": "text_pattern_ops"},
+        ),
         CheckConstraint("(tenant_id IS NULL) = (sequence IS NULL)", name="events_of_a_tenant_are_numbered"),
     )
 

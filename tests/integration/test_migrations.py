@@ -1,0 +1,234 @@
+"""The migrated database and the models say the same, both ways lead there, and no migration waits or works for long."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from models.columns import metadata
+from runtime import migrations
+from runtime.database import engine_for
+from runtime.migrations import ADVISORY_LOCK, ROOT, at_head, current, exclusively, migrate
+from runtime.settings import Settings
+from tests.outside import settings_with
+from tests.scratch import scratch_database
+from tests.waiting import wait_until_blocked
+
+Catalogue = dict[str, set[tuple[object, ...]]]
+
+QUESTIONS = {
+    "columns": """
+        SELECT table_name, column_name, data_type, udt_name, character_maximum_length, is_nullable, column_default,
+               is_identity, identity_generation
+        FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+    """,
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid)
+        FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace AND conrelid <> coalesce(to_regclass('alembic_version'), 0)
+    """,
+    "indexes": """
+        SELECT tablename, indexname, indexdef FROM pg_indexes
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    """,
+}
+OTHER_THINGS = """
+    SELECT relname::text FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'alembic_version%'
+    UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT typname::text FROM pg_type
+    WHERE typnamespace = 'public'::regnamespace AND typname NOT LIKE '%alembic_version'
+"""
+
+
+def catalogue(url: str) -> Catalogue:
+    with psycopg.connect(url) as connection:
+        return {what: set(connection.execute(query.encode())) for what, query in QUESTIONS.items()}
+
+
+def everything_named(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        return {name for (name,) in connection.execute(OTHER_THINGS.encode())}
+
+
+@pytest.fixture
+def empty(database_url: str) -> Iterator[Settings]:
+    with scratch_database(database_url) as url:
+        yield settings_with(url)
+
+
+@pytest.fixture(scope="module")
+def both(database_url: str) -> Iterator[tuple[Settings, Settings]]:
+    """One database made by the models, and one made by the migrations."""
+    with ExitStack() as stack:
+        by_models, by_migrations = (
+            settings_with(stack.enter_context(scratch_database(database_url))) for _ in range(2)
+        )
+        engine = engine_for(by_models)
+        metadata.create_all(engine)
+        engine.dispose()
+        migrate(by_migrations)
+        yield by_models, by_migrations
+
+
+@pytest.mark.parametrize("what", QUESTIONS)
+def test_the_migrated_database_is_the_one_that_the_models_describe(both: tuple[Settings, Settings], what: str) -> None:
+    by_models, by_migrations = (catalogue(settings.database_url)[what] for settings in both)
+
+    assert by_models - by_migrations == set(), "in the models and not in the migrations"
+    assert by_migrations - by_models == set(), "in the migrations and not in the models"
+    assert len(by_models) > 20
+
+
+def test_alembic_finds_nothing_to_do(both: tuple[Settings, Settings]) -> None:
+    engine = engine_for(both[1])
+    options = {"compare_type": True, "compare_server_default": True}
+
+    with engine.connect() as connection:
+        difference = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+    engine.dispose()
+
+    assert difference == []
+
+
+def test_every_rule_of_the_models_has_a_sentence_for_a_name(both: tuple[Settings, Settings]) -> None:
+    checks = [name for _, name, kind, _ in catalogue(both[1].database_url)["constraints"] if kind == "c"]
+
+    assert len(checks) > 20
+    assert [name for name in checks if "_check" in str(name) or "_" not in str(name)] == []
+
+
+def test_up_and_down_lead_there_and_back(empty: Settings) -> None:
+    migrate(empty)
+    up = catalogue(empty.database_url)
+
+    migrate(empty, "base")
+    down = everything_named(empty.database_url)
+    migrate(empty)
+
+    assert down == set()
+    assert catalogue(empty.database_url) == up
+
+
+def test_migrating_twice_is_migrating_once(empty: Settings) -> None:
+    migrate(empty)
+    once = catalogue(empty.database_url)
+
+    migrate(empty)
+
+    assert catalogue(empty.database_url) == once
+
+
+def test_a_database_knows_whether_it_is_at_head(empty: Settings) -> None:
+    engine = engine_for(empty)
+    with engine.connect() as connection:
+        before = at_head(connection)
+    migrate(empty)
+    with engine.connect() as connection:
+        after = at_head(connection)
+    engine.dispose()
+
+    assert (before, after) == (False, True)
+
+
+def test_two_migrators_at_once_migrate_once(empty: Settings) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for finished in [pool.submit(migrate, empty) for _ in range(2)]:
+            finished.result(60)
+
+    engine = engine_for(empty)
+    with engine.connect() as connection:
+        assert at_head(connection)
+    engine.dispose()
+
+
+def test_a_migrator_waits_for_another_one(empty: Settings) -> None:
+    with ThreadPoolExecutor() as pool:
+        with psycopg.connect(empty.database_url) as other:
+            other.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
+            migrating = pool.submit(migrate, empty)
+            wait_until_blocked(migrating, empty.database_url)
+        migrating.result(60)
+
+    assert catalogue(empty.database_url)["columns"]
+
+
+def test_a_migration_gives_up_rather_than_queue_behind_a_reader(
+    empty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "100ms")
+    migrate(empty)
+    before = catalogue(empty.database_url)
+
+    with psycopg.connect(empty.database_url) as reader:
+        reader.execute("SELECT count(*) FROM events")
+        with pytest.raises(Exception, match="lock timeout"):
+            migrate(empty, "base")
+
+    assert catalogue(empty.database_url) == before
+    migrate(empty, "base")
+    assert everything_named(empty.database_url) == set()
+
+
+def test_a_migration_runs_under_both_limits_and_leaves_none_behind(empty: Settings) -> None:
+    engine = engine_for(empty)
+
+    with engine.connect() as connection:
+        with exclusively(connection):
+            limits = connection.execute(
+                text("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
+            ).one()
+            locks = connection.execute(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")).scalar_one()
+        held = connection.execute(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")).scalar_one()
+    engine.dispose()
+
+    assert tuple(limits) == ("5s", "1min")
+    assert locks - held == 1
+
+
+def test_a_migration_that_fails_changes_nothing_and_frees_the_way(empty: Settings) -> None:
+    with psycopg.connect(empty.database_url) as connection:
+        connection.execute("CREATE TABLE run_steps (in_the_way int)")
+
+    with pytest.raises(Exception, match="already exists"):
+        migrate(empty)
+
+    assert everything_named(empty.database_url) == {"run_steps", "_run_steps"}
+    with psycopg.connect(empty.database_url) as connection:
+        connection.execute("DROP TABLE run_steps")
+    migrate(empty)
+
+
+def scripts() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "alembic"))
+    return ScriptDirectory.from_config(config)
+
+
+def test_history_is_one_line() -> None:
+    assert len(scripts().get_heads()) == 1
+    assert len(scripts().get_bases()) == 1
+
+
+@pytest.mark.parametrize("revision", [script.revision for script in scripts().walk_revisions()])
+def test_a_migration_says_which_release_may_run_beside_it(revision: str) -> None:
+    script = scripts().get_revision(revision)
+
+    assert script is not None
+    assert "May run beside:" in (script.module.__doc__ or "")
+
+
+def test_an_empty_database_is_at_no_revision(empty: Settings) -> None:
+    engine = engine_for(empty)
+    with engine.connect() as connection:
+        found = current(connection)
+    engine.dispose()
+
+    assert found is None
