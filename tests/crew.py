@@ -1,0 +1,79 @@
+"""Real workers on a real broker, in this process, around an outside that can be troubled."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+import adapters
+from models import RunStatus, TenantState
+from models.run import LIVE_STATUSES
+from provisioning.ports import World
+from runtime.database import Database
+from runtime.settings import Settings
+from tests.outside import wait_until
+from tests.stage import Stage, stage_in
+from workers.courier import Courier
+from workers.process import WorkerProcess
+
+
+@dataclass
+class Crew:
+    """A stage whose wake-ups go to the broker, and the worker processes that answer them."""
+
+    stage: Stage
+    settings: Settings
+    workers: list[WorkerProcess] = field(default_factory=list)
+
+    def hire(self, settings: Settings | None = None) -> WorkerProcess:
+        worker = WorkerProcess(settings or self.settings)
+        self.workers.append(worker)
+        worker.start()
+        return worker
+
+    def dismiss(self, worker: WorkerProcess) -> None:
+        self.workers.remove(worker)
+        worker.stop()
+
+    def await_call(self, call: str, *, times: int = 1) -> None:
+        """Wait until a step has begun this call outside."""
+        wait_until(lambda: self.stage.faults.calls.count(call) >= times, within=20)
+
+    def await_status(self, status: RunStatus, *, within: float = 20) -> None:
+        wait_until(lambda: self.stage.run().status is status, within=within)
+
+    def await_state(self, state: TenantState, *, within: float = 20) -> None:
+        wait_until(lambda: self.stage.tenant().state is state, within=within)
+
+    def await_the_end(self, *, within: float = 40) -> None:
+        """Wait until no run of the organisation is live and nothing is left to follow up."""
+        wait_until(lambda: not self._at_work(), within=within)
+
+    def _at_work(self) -> bool:
+        with self.stage.database.engine.connect() as connection:
+            query = "SELECT count(*) FROM runs WHERE organisation_id = %s AND (status = ANY(%s) OR due_at IS NOT NULL)"
+            live = [status.value for status in LIVE_STATUSES]
+            found = connection.exec_driver_sql(query, (self.stage.organisation.id, live)).scalar_one()
+        return bool(found)
+
+
+@contextmanager
+def crew_for(settings: Settings, patch: pytest.MonkeyPatch) -> Iterator[Crew]:
+    """A crew without anybody yet. Everybody hired acts on the stage's world."""
+    with stage_in(settings) as stage:
+        crew = Crew(stage, settings)
+        courier = Courier(settings)
+        stage.database.deliver = courier
+
+        def world(_: Settings, __: Database) -> World:
+            return crew.stage.world
+
+        patch.setattr(adapters, "world", world)
+        try:
+            yield crew
+        finally:
+            stage.faults.let_go()
+            for worker in crew.workers:
+                worker.stop()
+            courier.close()
