@@ -87,6 +87,13 @@ def test_every_relative_link_leads_somewhere(document: Path, target: str) -> Non
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_is_named_exists(document: Path) -> None:
+    named = re.findall(r"`(\w+(?:/\w+)*/(?:\w+\.\w+)?)`", document.read_text())
+
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_no_document_names_a_place_on_somebodys_machine(document: Path) -> None:
     assert ABSOLUTE.findall(document.read_text()) == []
 
