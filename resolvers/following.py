@@ -36,17 +36,14 @@ T = TypeVar("T")
 
 
 class Pace:
-    """Coalesces progress: what was there before we watched is old news, and what comes is told now and then."""
+    """Coalesces progress: what was there before somebody watched is old news, and what comes is told now and then."""
 
-    def __init__(self) -> None:
-        self._told: Progress | None = None
-        self._told_at: float | None = None
+    def __init__(self, before: Progress | None) -> None:
+        self._told = before
+        self._told_at = -BETWEEN_PROGRESS
 
     def take(self, progress: Progress | None) -> Progress | None:
         """What is to be told of this, if anything."""
-        if self._told_at is None:
-            self._told, self._told_at = progress, 0.0
-            return None
         if progress is None or progress.same_as(self._told) or self.rest > 0:
             return None
         self._told, self._told_at = progress, time.monotonic()
@@ -55,7 +52,7 @@ class Pace:
     @property
     def rest(self) -> float:
         """Seconds until progress may be told again."""
-        return max((self._told_at or 0.0) + BETWEEN_PROGRESS - time.monotonic(), 0.0)
+        return max(self._told_at + BETWEEN_PROGRESS - time.monotonic(), 0.0)
 
 
 async def tenant_provisioning(
@@ -65,7 +62,7 @@ async def tenant_provisioning(
     follow: Annotated[bool, FOLLOW] = False,  # noqa: FBT002  # GraphQL names its arguments
 ) -> AsyncGenerator[ProvisioningEvent, None]:
     """Watch first, then read: what happens in between wakes the watcher."""
-    context, pace = info.context, Pace()
+    context, pace = info.context, None
     demand_to_read(context.caller, Permission.READ_TENANTS)
     key = await _visible(context, tenant_id)
     place = CURSORS.read(given(after))
@@ -73,6 +70,7 @@ async def tenant_provisioning(
     with context.feed.watch(str(key)) as watcher:
         while True:
             look = await steadily(context, history.look, key, seen)
+            pace = pace or Pace(before=look.progress)
             for row in look.entries:
                 entry, seen = ProvisioningEvent.of(row), row.sequence
                 context.renew()

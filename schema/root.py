@@ -3,8 +3,10 @@
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 import strawberry
+from graphql import GraphQLError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
 
 from resolvers import access, audit, bulk, following, lifecycle, nodes, provisioning, tenants
 from schema import payloads
@@ -106,9 +108,16 @@ class Subscription:
     )
 
 
-def build_schema(extensions: Iterable[Callable[[], SchemaExtension]] = ()) -> strawberry.Schema:
+class Schema(strawberry.Schema):
+    """Ours logs no error of a client; whoever masks an error of ours logs it."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Leave them to the extensions."""
+
+
+def build_schema(extensions: Iterable[Callable[[], SchemaExtension]] = ()) -> Schema:
     """The schema, with what the server wants to do around each operation."""
-    return strawberry.Schema(
+    return Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,

@@ -14,10 +14,8 @@ from runtime.migrations import migrate
 from runtime.settings import SettingsRefused, settings
 from schema.root import build_schema
 from server.asgi import create_app
+from server.serving import configuration
 from server.tokens import TokenRefused, Wanted, token_for
-
-LARGEST_MESSAGE = 256 * 1024
-GRACE_SECONDS = 10
 
 DESCRIPTION = "Tenantry's API process and its tools. Settings come from TENANTRY_* variables; see docs/operating.md."
 
@@ -35,18 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(chosen: argparse.Namespace) -> None:
     configure_logging(settings())
-    uvicorn.run(
-        create_app(settings()),
-        host=chosen.host,
-        port=chosen.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="websockets-sansio",
-        ws_max_size=LARGEST_MESSAGE,
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    uvicorn.Server(configuration(create_app(settings()), chosen.host, chosen.port)).run()
 
 
 def _migrate(chosen: argparse.Namespace) -> None:

@@ -26,6 +26,7 @@ from schema.node import global_id
 from server.asgi import create_app
 from server.auth import sign_token
 from server.endpoint import Services
+from server.serving import configuration
 from tests.outside import wait_until
 
 Facts = dict[str, Any]
@@ -116,6 +117,14 @@ class Subscription:
         assert isinstance(entry, dict)
         return entry
 
+    def entries(self, count: int) -> list[Facts]:
+        """So many numbered entries of a timeline, without the progress between them."""
+        found: list[Facts] = []
+        while len(found) < count:
+            entry = self.next()
+            found += [entry] if entry["sequence"] is not None else []
+        return found
+
     def rest(self) -> list[Facts]:
         """Everything up to the end."""
         entries: list[Facts] = []
@@ -185,15 +194,7 @@ def api_in(settings: Settings) -> Iterator[Api]:
     app = create_app(settings)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            server_header=False,
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=5,
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configuration(app))
         thread = threading.Thread(target=server.run, args=[[listener]], daemon=True, name="api")
         thread.start()
         wait_until(lambda: server.started)

@@ -1,0 +1,25 @@
+"""How uvicorn serves the application: no more than the protocols need, and limits where a peer could ask for more."""
+
+import uvicorn
+from starlette.types import ASGIApp
+
+LARGEST_MESSAGE = 256 * 1024
+"""Bytes of one websocket message; the same as of a body."""
+
+GRACE_SECONDS = 10
+
+
+def configuration(app: ASGIApp, host: str = "127.0.0.1", port: int = 8000) -> uvicorn.Config:
+    """Uvicorn's configuration. Our own logging is set up already; compression would cost 40 KiB a socket."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )

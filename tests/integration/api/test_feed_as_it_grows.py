@@ -1,0 +1,177 @@
+"""Whoever follows the audit feed misses no entry, also none that committed late, and gets none twice."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+from sqlmodel import Session, select
+
+from models import Event, Tenant
+from provisioning.events import EventType, emit, emit_for_organisation
+from tests.api import Api, Client, Facts, Subscription, tenant_gid
+from tests.outside import wait_until
+from tests.stage import Stage
+
+ADDED = """
+subscription Added($after: String, $filter: AuditEventFilter) {
+  auditEventAdded(after: $after, filter: $filter) { cursor type data tenant { slug } actor { displayName } }
+}
+"""
+FEED = "{ auditEvents(first: 100) { edges { cursor node { type data } } } }"
+
+
+@contextmanager
+def added(api: Api, client: Client, **variables: object) -> Iterator[Subscription]:
+    """A subscription that has begun to watch."""
+    before = api.services.feed.watchers
+    with client.subscribed(ADDED, **variables) as subscription:
+        wait_until(lambda: api.services.feed.watchers == before + 1)
+        yield subscription
+
+
+def tell(session: Session, stage: Stage, number: int) -> None:
+    """Something that happened in the stage's organisation."""
+    emit_for_organisation(
+        session,
+        stage.organisation.id,
+        EventType.ACCESS_DENIED,
+        {"action": str(number), "reason": ""},
+        by=stage.operator,
+    )
+    session.flush()
+
+
+def actions(entries: list[Facts]) -> list[str]:
+    return [entry["data"]["action"] for entry in entries]
+
+
+def test_only_what_happens_from_now_on_comes_without_a_cursor(
+    api: Api, stage: Stage, other: Stage, owner: Client
+) -> None:
+    stage.create("before", start=False)
+    with added(api, owner) as subscription:
+        other.create("elsewhere")
+        stage.create("after")
+
+        entries = [subscription.next() for _ in range(2)]
+
+    assert [(entry["type"], entry["tenant"]["slug"]) for entry in entries] == [
+        ("tenant.created", "after"),
+        ("tenant.provisioning.started", "after"),
+    ]
+
+
+def test_what_was_there_before_stays_old_while_an_older_transaction_is_open(
+    api: Api, stage: Stage, owner: Client
+) -> None:
+    with stage.database.transaction() as oldest:
+        tell(oldest, stage, 1)
+        stage.do(tell, stage, 2)
+        with added(api, owner) as subscription:
+            stage.do(tell, stage, 3)
+            oldest.commit()
+            entries = [subscription.next() for _ in range(2)]
+
+    assert actions(entries) == ["1", "3"]
+
+
+def test_an_entry_that_commits_late_is_waited_for(api: Api, stage: Stage, owner: Client) -> None:
+    with added(api, owner) as subscription:
+        with stage.database.transaction() as late:
+            tell(late, stage, 1)
+            stage.do(tell, stage, 2)
+            early = owner.ask(FEED)["auditEvents"]["edges"]
+        entries = [subscription.next() for _ in range(2)]
+
+    assert actions(entries) == ["1", "2"]
+    assert early == []
+
+
+def test_one_tenants_history_is_not_held_back(api: Api, stage: Stage, owner: Client) -> None:
+    stage.create(start=False)
+    only = {"filter": {"tenantId": tenant_gid(stage.tenant_id)}}
+    with stage.database.transaction() as late:
+        tell(late, stage, 1)
+        with added(api, owner, **only) as subscription:
+            owner.mutate("updateTenant", tenantId=tenant_gid(stage.tenant_id), name="Other")
+            entry = subscription.next()
+            listed = owner.ask(
+                "query F($filter: AuditEventFilter) { auditEvents(filter: $filter) { edges { node { type } } } }",
+                **only,
+            )
+
+    assert entry["type"] == "tenant.updated"
+    assert [edge["node"]["type"] for edge in listed["auditEvents"]["edges"]] == ["tenant.updated", "tenant.created"]
+
+
+def test_filters_apply_to_what_is_added(api: Api, stage: Stage, owner: Client) -> None:
+    with added(api, owner, filter={"typeIn": ["access.*"]}) as subscription:
+        stage.create()
+        stage.do(tell, stage, 1)
+        entry = subscription.next()
+
+    assert entry["type"] == "access.denied"
+
+
+def test_the_list_hands_over_to_the_subscription_without_gap_or_repeat(api: Api, stage: Stage, owner: Client) -> None:
+    for number in range(3):
+        stage.do(tell, stage, number)
+    newest = owner.ask(FEED)["auditEvents"]["edges"][0]
+    for number in range(3, 6):
+        stage.do(tell, stage, number)
+
+    with added(api, owner, after=newest["cursor"]) as subscription:
+        stage.do(tell, stage, 6)
+        entries = [subscription.next() for _ in range(4)]
+
+    assert actions(entries) == ["3", "4", "5", "6"]
+
+
+def test_a_cursor_of_an_organisations_entry_means_nothing_to_a_tenants_history(
+    api: Api, stage: Stage, owner: Client
+) -> None:
+    stage.create(start=False)
+    stage.do(tell, stage, 1)
+    cursor = owner.ask(FEED)["auditEvents"]["edges"][0]["cursor"]
+
+    with owner.subscribed(ADDED, after=cursor, filter={"tenantId": tenant_gid(stage.tenant_id)}) as subscription:
+        message = subscription.message()
+
+    errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
+    assert errors[0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_many_writers_that_commit_out_of_order_and_a_reader_that_drops_lose_nothing(
+    api: Api, stage: Stage, owner: Client
+) -> None:
+    tenants = [stage.create(f"shop-{number}", start=False).tenant.id for number in range(4)]
+    start = owner.ask(FEED)["auditEvents"]["edges"][0]["cursor"]
+    seen: list[Facts] = []
+
+    with ThreadPoolExecutor(8) as pool:
+        writers = [pool.submit(_write, stage, tenants, seed) for seed in range(8)]
+        while len(seen) < 8 * 12:
+            with owner.subscribed(ADDED, after=seen[-1]["cursor"] if seen else start) as subscription:
+                seen += [subscription.next() for _ in range(min(7, 8 * 12 - len(seen)))]
+        for writer in writers:
+            writer.result()
+
+    mine = select(Event).where(Event.organisation_id == stage.organisation.id, Event.type == "tenant.updated")
+    written = stage.read(lambda session: session.exec(mine).all())
+    assert sorted(str(entry["data"]["number"]) for entry in seen) == sorted(str(row.data["number"]) for row in written)
+    assert len({entry["cursor"] for entry in seen}) == len(seen) == 96
+
+
+def _write(stage: Stage, tenants: list[Any], seed: int) -> None:
+    """Twelve events in transactions that take a while before and after, so that they overlap in any order."""
+    chance = Random(seed)
+    for number in range(12):
+        with stage.database.transaction() as session:
+            session.connection().exec_driver_sql("SELECT pg_current_xact_id()")
+            session.connection().exec_driver_sql(f"SELECT pg_sleep({chance.random() / 50})")
+            tenant = session.get_one(Tenant, chance.choice(tenants))
+            emit(session, tenant, EventType.TENANT_UPDATED, {"number": f"{seed}-{number}"}, by=stage.operator)
+            session.flush()
+            session.connection().exec_driver_sql(f"SELECT pg_sleep({chance.random() / 50})")

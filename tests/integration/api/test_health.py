@@ -1,0 +1,93 @@
+"""Readiness names what is missing; what only needs the database goes on without the broker."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy import create_engine, text, update
+from sqlalchemy.engine import make_url
+from sqlmodel import col
+
+from models import Run
+from runtime.database import clock, sqlalchemy_url
+from tests.api import Api, api_in
+from tests.stage import Stage
+
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+def ready(api: Api) -> httpx.Response:
+    return api.get("/readyz")
+
+
+@pytest.fixture
+def without_broker(stage: Stage) -> Iterator[Api]:
+    with api_in(stage.settings.model_copy(update={"redis_url": NOWHERE})) as running:
+        yield running
+
+
+def test_everything_is_there(api: Api) -> None:
+    response = ready(api)
+
+    assert response.status_code == 200
+    assert response.json()["status"] == "ok"
+    assert {name: check["ok"] for name, check in response.json()["checks"].items()} == {
+        "database": True,
+        "migrations": True,
+        "broker": True,
+        "oldest_due_run": True,
+    }
+
+
+def test_a_broker_that_is_away_is_named_and_mutations_commit_all_the_same(without_broker: Api, stage: Stage) -> None:
+    owner = without_broker.person(stage.organisation.id)
+
+    response = ready(without_broker)
+    payload = owner.mutate("createTenant", "run { status }", slug="shop", plan="free", firstAdminEmail="a@b.example")
+
+    assert response.status_code == 503
+    assert response.json()["checks"]["broker"] == {"ok": False, "reason": "it cannot be reached"}
+    assert response.json()["checks"]["database"] == {"ok": True}
+    assert payload == {"run": {"status": "QUEUED"}, "userErrors": []}
+
+
+def test_a_database_that_is_away_is_named(stage: Stage) -> None:
+    nowhere = stage.settings.model_copy(update={"database_url": "postgresql://postgres@127.0.0.1:1/none"})
+    with api_in(nowhere) as api:
+        response = ready(api)
+        alive = api.get("/healthz")
+
+    checks = response.json()["checks"]
+    assert response.status_code == 503
+    assert [name for name, check in checks.items() if check["ok"]] == ["broker"]
+    assert alive.json() == {"status": "ok"}
+
+
+def test_a_database_at_another_revision_is_named(stage: Stage) -> None:
+    empty = f"empty_{stage.organisation.slug.replace('-', '_')}"
+    engine = create_engine(sqlalchemy_url(stage.settings.database_url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {empty}"))
+    url = make_url(stage.settings.database_url).set(database=empty).render_as_string(hide_password=False)
+    with api_in(stage.settings.model_copy(update={"database_url": url})) as api:
+        response = ready(api)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {empty} WITH (FORCE)"))
+    engine.dispose()
+
+    assert response.status_code == 503
+    assert "python -m server migrate" in response.json()["checks"]["migrations"]["reason"]
+
+
+def test_a_run_that_nobody_moves_is_told(api: Api, stage: Stage) -> None:
+    stage.create()
+    with stage.database.transaction() as session:
+        long_ago = clock(session) - timedelta(minutes=5)
+        session.execute(update(Run).where(col(Run.tenant_id) == stage.tenant_id).values(due_at=long_ago))
+
+    late = ready(api)
+    stage.play()
+
+    assert late.status_code == 503
+    assert "no worker is at work" in late.json()["checks"]["oldest_due_run"]["reason"]

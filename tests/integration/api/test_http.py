@@ -1,0 +1,245 @@
+"""GraphQL over HTTP: what is read, what is refused, and what an error tells."""
+
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from provisioning import commands, queries
+from tests.api import PATIENCE, Api, Client, tenant_gid
+from tests.stage import Stage
+
+QUERY = "{ viewer { actor { kind } } }"
+ANSWER = {"data": {"viewer": {"actor": {"kind": "USER"}}}}
+
+
+def send(client: Client, content: bytes | str, method: str = "POST", **headers: str) -> httpx.Response:
+    assert client.authorization is not None
+    return httpx.request(
+        method,
+        f"http://{client.address}/graphql",
+        content=content,
+        headers={"Content-Type": "application/json", "Authorization": client.authorization} | headers,
+        timeout=PATIENCE,
+        trust_env=False,
+    )
+
+
+def get(client: Client, **parameters: str) -> httpx.Response:
+    assert client.authorization is not None
+    return httpx.get(
+        f"http://{client.address}/graphql",
+        params=parameters,
+        headers={"Authorization": client.authorization},
+        timeout=PATIENCE,
+        trust_env=False,
+    )
+
+
+def code_of(response: httpx.Response) -> str:
+    (error,) = response.json()["errors"]
+    code: str = error["extensions"]["code"]
+    return code
+
+
+def test_a_query_is_answered_over_post_and_get(owner: Client) -> None:
+    posted, got = owner.post(QUERY), get(owner, query=QUERY)
+
+    assert posted.status_code == got.status_code == 200
+    assert posted.json() == got.json() == ANSWER
+    assert posted.headers["content-type"] == "application/json"
+    assert posted.headers["cache-control"] == "no-store"
+    assert "server" not in posted.headers
+
+
+def test_variables_come_in_the_address_as_json(stage: Stage, owner: Client) -> None:
+    document = "query T($slug: String!) { tenantBySlug(slug: $slug) { id } }"
+
+    assert get(owner, query=document, variables='{"slug": "x"}').json() == {"data": {"tenantBySlug": None}}
+    assert get(owner, query=document, variables="{").status_code == 400
+
+
+def test_a_mutation_by_get_is_refused_and_changes_nothing(stage: Stage, owner: Client) -> None:
+    stage.create()
+    document = (
+        f'mutation {{ cancelProvisioning(input: {{tenantId: "{tenant_gid(stage.tenant_id)}"}}) {{ run {{ id }} }} }}'
+    )
+
+    response = get(owner, query=document)
+
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "POST"
+    assert stage.run().cancel_requested is False
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_only_json_is_read(owner: Client, media_type: str) -> None:
+    response = send(owner, '{"query": "{ viewer { scopes } }"}', **{"Content-Type": media_type})
+
+    assert response.status_code == 415
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b'"text"',
+        b"1",
+        b"{",
+        b"\xff\xfe",
+        b"{}",
+        b'{"query": null}',
+        b'{"query": 7}',
+        b'{"query": " "}',
+        b'[{"query": "{ viewer { scopes } }"}]',
+        b'{"query": "{ viewer { scopes } }", "variables": []}',
+        b'{"query": "{ viewer { scopes } }", "operationName": 1}',
+        b'{"query": "{ viewer { scopes } }", "extensions": "x"}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(owner: Client, body: bytes) -> None:
+    response = send(owner, body)
+
+    assert response.status_code == 400
+    assert code_of(response) == "BAD_REQUEST"
+    assert "data" not in response.json()
+
+
+def test_a_body_above_the_limit_is_refused(owner: Client) -> None:
+    assert send(owner, b'{"query": "' + b" " * 256 * 1024 + b'"}').status_code == 413
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+def test_other_methods_are_refused(owner: Client, method: str) -> None:
+    response = send(owner, b"{}", method)
+
+    assert response.status_code == 405
+    assert "POST" in response.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ("{ viewer {", "GRAPHQL_PARSE_FAILED"),
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("query Q($id: ID!) { tenant(id: $id) { slug } }", "BAD_USER_INPUT"),
+        ("{ tenants(first: 1000) { totalCount } }", "BAD_USER_INPUT"),
+        ('{ tenants(filter: {createdFrom: "yesterday"}) { totalCount } }', "GRAPHQL_VALIDATION_FAILED"),
+    ],
+)
+def test_every_error_of_a_document_has_its_code(owner: Client, document: str, code: str) -> None:
+    assert owner.error(document)["extensions"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("type_name", "value"),
+    [
+        ("DateTime", "2026-11-22"),
+        ("DateTime", "2026-11-22T09:30:00"),
+        ("DateTime", 7),
+        ("DateTime", "9999-99-99T00:00:00Z"),
+    ],
+)
+def test_a_variable_that_is_no_instant_is_refused(owner: Client, type_name: str, value: object) -> None:
+    document = f"query Q($at: {type_name}) {{ tenants(filter: {{createdFrom: $at}}) {{ totalCount }} }}"
+
+    assert owner.error(document, at=value)["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_no_error_echoes_more_than_three_hundred_characters(owner: Client) -> None:
+    assert len(owner.error("{ " + "x" * 5000 + " }")["message"]) <= 300
+
+
+def test_several_operations_need_a_name(owner: Client) -> None:
+    both = "query A { viewer { scopes } } query B { viewer { actor { kind } } }"
+
+    named = send(owner, f'{{"query": "{both}", "operationName": "B"}}')
+    wrong = send(owner, f'{{"query": "{both}", "operationName": "C"}}')
+
+    assert named.json() == ANSWER
+    assert wrong.status_code == 400
+
+
+def test_a_subscription_needs_a_socket(owner: Client) -> None:
+    response = owner.post("subscription { auditEventAdded { type } }")
+
+    assert response.status_code == 400
+
+
+def test_a_fault_of_ours_is_masked_and_names_the_request(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the password is hunter2")
+
+    monkeypatch.setattr(queries, "organisation_of_slug", broken)
+    owner.headers["X-Request-ID"] = "case-17"
+
+    response = owner.post('{ viewer { actor { kind } } organization(slug: "x") { id } }')
+
+    body = response.json()
+    assert "hunter2" not in response.text
+    assert body["data"] == {"viewer": {"actor": {"kind": "USER"}}, "organization": None}
+    assert body["errors"][0]["extensions"] == {"code": "INTERNAL_SERVER_ERROR", "requestId": "case-17"}
+    assert body["errors"][0]["path"] == ["organization"]
+
+
+def test_a_fault_in_one_mutation_leaves_its_siblings_alone(
+    stage: Stage, owner: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError
+
+    stage.create()
+    monkeypatch.setattr(commands, "suspend_tenant", broken)
+    document = """mutation Both($id: ID!) {
+      suspend: suspendTenant(input: {tenantId: $id}) { userErrors { code } }
+      cancel: cancelProvisioning(input: {tenantId: $id}) { userErrors { code } }
+    }"""
+
+    body = owner.answer(document, id=tenant_gid(stage.tenant_id))
+
+    assert body["data"] == {"suspend": None, "cancel": {"userErrors": []}}
+    assert body["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+
+
+def test_a_database_that_is_away_is_said_to_be_away(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise OperationalError("SELECT", {}, Exception("connection refused"))
+
+    monkeypatch.setattr(queries, "organisation_of_slug", away)
+
+    error = owner.error('{ organization(slug: "x") { id } }')
+
+    assert error["extensions"]["code"] == "SERVICE_UNAVAILABLE"
+    assert error["message"] == "The database cannot be reached; try again in a moment."
+
+
+@pytest.mark.parametrize(("given", "kept"), [("case-17", True), ("x" * 65, False), ("a b", False), ("", False)])
+def test_a_sane_request_id_is_kept_and_any_other_replaced(owner: Client, given: str, kept: bool) -> None:  # noqa: FBT001  # parametrised
+    owner.headers["X-Request-ID"] = given
+
+    answered = owner.post(QUERY).headers["X-Request-ID"]
+
+    assert (answered == given) is kept
+    assert answered
+
+
+def test_browsers_get_a_page_and_programs_get_json(api: Api) -> None:
+    page = api.get("/graphql", Accept="text/html")
+    people, programs = api.get("/", Accept="text/html"), api.get("/")
+
+    assert page.status_code == people.status_code == programs.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "/graphql" in people.text
+    assert "/readyz" in programs.json()["places"]
+
+
+def test_tenants_host_names_go_to_the_edge(api: Api, stage: Stage) -> None:
+    stage.create()
+    host = f"shop-{stage.organisation.slug}.localhost"
+
+    for path in ("/graphql", "/healthz", "/readyz", "/"):
+        assert api.get(path, Host=host).json() == {"status": 404, "message": "Nothing is here."}
+    assert api.get("/healthz", Host="localhost").json() == {"status": "ok"}

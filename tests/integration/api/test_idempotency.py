@@ -1,0 +1,167 @@
+"""A key makes a repeat safe: one effect, one answer, for a day."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from models import IdempotencyKey, Tenant
+from provisioning import idempotency
+from provisioning.idempotency import Once
+from runtime.database import clock
+from tests.api import Api, Client, Facts, tenant_gid
+from tests.scenes import everything
+from tests.stage import Stage
+from tests.waiting import wait_until_blocked
+
+GOOD = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
+FIELDS = "tenant { id } run { id }"
+
+
+def create(client: Client, **more: object) -> Facts:
+    return client.mutate("createTenant", FIELDS, **(GOOD | more))
+
+
+def codes_of(payload: Facts) -> list[str]:
+    return [error["code"] for error in payload["userErrors"]]
+
+
+def keys_of(stage: Stage, key: str) -> list[IdempotencyKey]:
+    kept = select(IdempotencyKey).where(IdempotencyKey.key == key)
+    return stage.read(lambda session: list(session.exec(kept)))
+
+
+@pytest.fixture
+def key(stage: Stage) -> str:
+    return f"order-{stage.organisation.slug}"
+
+
+def test_a_repeat_gets_the_answer_of_the_first(stage: Stage, owner: Client, key: str) -> None:
+    first = create(owner, idempotencyKey=key)
+    stage.tenant_id = stage.read(
+        lambda session: session.exec(select(Tenant.id).where(Tenant.organisation_id == stage.organisation.id)).one()
+    )
+    before = everything(stage)
+
+    second = create(owner, idempotencyKey=key)
+
+    assert second == first
+    assert first["userErrors"] == []
+    assert everything(stage) == before
+
+
+def test_the_same_key_with_other_input_is_refused(stage: Stage, owner: Client, key: str) -> None:
+    create(owner, idempotencyKey=key)
+
+    second = create(owner, idempotencyKey=key, slug="store")
+
+    assert codes_of(second) == ["IDEMPOTENCY_KEY_REUSED"]
+    assert second["userErrors"][0]["field"] == ["input", "idempotencyKey"]
+    assert second["tenant"] is None
+    assert owner.ask("{ tenants { nodes { slug } } }")["tenants"]["nodes"] == [{"slug": "shop"}]
+
+
+def test_a_key_belongs_to_one_caller_and_one_mutation(
+    api: Api, stage: Stage, other: Stage, owner: Client, key: str
+) -> None:
+    mine = create(owner, idempotencyKey=key)
+    theirs = create(api.person(other.organisation.id), idempotencyKey=key)
+    cancelled = owner.mutate(
+        "cancelProvisioning", "alreadyRequested", tenantId=mine["tenant"]["id"], idempotencyKey=key
+    )
+
+    assert codes_of(theirs) == codes_of(cancelled) == []
+    assert theirs["tenant"]["id"] != mine["tenant"]["id"]
+
+
+def test_what_was_refused_is_not_kept(stage: Stage, owner: Client, key: str) -> None:
+    refused = create(owner, idempotencyKey=key, slug="Wrong Slug")
+    kept = keys_of(stage, key)
+    mended = create(owner, idempotencyKey=key)
+
+    assert codes_of(refused) == ["INVALID"]
+    assert kept == []
+    assert codes_of(mended) == []
+
+
+def test_a_repeated_cancel_tells_what_the_first_one_told(stage: Stage, owner: Client, key: str) -> None:
+    stage.create()
+    stage.play(until="allocate_traffic")
+    stage.claim()
+    facts = {"tenantId": tenant_gid(stage.tenant_id), "idempotencyKey": key}
+
+    first = owner.mutate("cancelProvisioning", "alreadyRequested run { number }", **facts)
+    again = owner.mutate("cancelProvisioning", "alreadyRequested run { number }", **facts)
+    without = owner.mutate("cancelProvisioning", "alreadyRequested run { number }", tenantId=facts["tenantId"])
+
+    assert first == again == {"alreadyRequested": False, "run": {"number": 1}, "userErrors": []}
+    assert without["alreadyRequested"] is True
+
+
+def test_a_repeated_bulk_cancel_tells_what_the_first_one_told(stage: Stage, owner: Client, key: str) -> None:
+    cancelled, pending = stage.create("one").tenant.id, stage.create("two", start=False).tenant.id
+    ids = [tenant_gid(cancelled), tenant_gid(pending), "nonsense"]
+    fields = "results { tenant { slug } run { number } alreadyRequested userErrors { __typename code message field } }"
+
+    first = owner.mutate("cancelProvisionings", fields, tenantIds=ids, idempotencyKey=key)
+    again = owner.mutate("cancelProvisionings", fields, tenantIds=ids, idempotencyKey=key)
+
+    assert first == again
+    assert [codes_of(result) for result in first["results"]] == [[], ["INVALID_STATE"], ["NOT_FOUND"]]
+
+
+def test_a_day_later_the_key_is_free(stage: Stage, owner: Client, key: str) -> None:
+    create(owner, idempotencyKey=key)
+    with stage.database.transaction() as session:
+        session.execute(update(IdempotencyKey).where(col(IdempotencyKey.key) == key).values(expires_at=clock(session)))
+
+    later = create(owner, idempotencyKey=key, slug="store")
+
+    assert codes_of(later) == []
+    (kept,) = keys_of(stage, key)
+    assert kept.expires_at - kept.created_at == timedelta(hours=24)
+
+
+def test_expired_keys_are_forgotten(stage: Stage, owner: Client, key: str) -> None:
+    create(owner, idempotencyKey=key)
+    create(owner, idempotencyKey=f"{key}-live", slug="store")
+    with stage.database.transaction() as session:
+        session.execute(update(IdempotencyKey).where(col(IdempotencyKey.key) == key).values(expires_at=clock(session)))
+
+    assert stage.do(idempotency.forget_expired) == 1
+    assert keys_of(stage, key) == []
+    assert len(keys_of(stage, f"{key}-live")) == 1
+
+
+def test_of_twenty_at_once_one_is_carried_out(stage: Stage, owner: Client, key: str) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: create(owner, idempotencyKey=key), range(20)))
+
+    assert all(answer == answers[0] for answer in answers)
+    assert codes_of(answers[0]) == []
+    assert owner.ask("{ tenants { totalCount } }") == {"tenants": {"totalCount": 1}}
+
+
+def test_a_second_call_waits_for_the_first(stage: Stage, owner: Client, key: str) -> None:
+    viewer = owner.ask("{ viewer { actor { id } } }")
+    assert viewer
+    with ThreadPoolExecutor() as pool, stage.database.transaction() as session:
+        _hold(session, stage, key)
+        second = pool.submit(stage.do, _call, stage, key)
+        wait_until_blocked(second, stage.settings.database_url)
+
+    assert second.result() == {"answer": 1}
+
+
+def _hold(session: Session, stage: Stage, key: str) -> None:
+    assert idempotency.once(session, _once(stage, key), lambda: {"answer": 1}) == {"answer": 1}
+
+
+def _call(session: Session, stage: Stage, key: str) -> dict[str, int]:
+    return idempotency.once(session, _once(stage, key), lambda: {"answer": 2})
+
+
+def _once(stage: Stage, key: str) -> Once:
+    return Once(stage.operator.id, "createTenant", key, "0" * 64)

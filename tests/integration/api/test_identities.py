@@ -1,0 +1,319 @@
+"""Who may do what: by role, by scope, by organisation; and nobody without a good token."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+from sqlmodel import col, select
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from models import ActorKind, Event, Role, TenantState
+from models.columns import new_id
+from provisioning.actors import Actor
+from provisioning.commands import NewTenant, create_tenant
+from resolvers.permissions import Identity
+from server import auth
+from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, integration, person, tenant_gid
+from tests.scenes import bring_to, everything
+from tests.stage import Stage
+
+READ = "query Read($id: ID!) { tenant(id: $id) { slug firstAdminEmail availableActions } }"
+FEED = "{ auditEvents(first: 100) { edges { node { type data tenant { slug } } } } }"
+CHANGES: dict[str, dict[str, Any]] = {
+    "updateTenant": {"name": "Other"},
+    "cancelProvisioning": {},
+    "retryProvisioning": {},
+    "resumeCompensation": {},
+    "suspendTenant": {},
+    "resumeTenant": {},
+    "decommissionTenant": {},
+    "recreateTenant": {},
+    "resendWelcomeEmails": {},
+}
+
+
+SHORT_KEY = pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+"""Our key is right for HS256; an attacker signs with another algorithm all the same."""
+
+
+def code_of(payload: Facts) -> str | None:
+    return payload["userErrors"][0]["code"] if payload["userErrors"] else None
+
+
+def denials_in(stage: Stage) -> list[Event]:
+    mine = select(Event).where(Event.organisation_id == stage.organisation.id, Event.type == "access.denied")
+    return stage.read(lambda session: list(session.exec(mine.order_by(col(Event.position)))))
+
+
+@pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
+def test_owners_and_admins_may_everything(api: Api, stage: Stage, role: Role) -> None:
+    client = api.person(stage.organisation.id, role)
+    bring_to(stage, TenantState.ACTIVE)
+
+    assert client.ask(READ, id=tenant_gid(stage.tenant_id))["tenant"] == {
+        "slug": "shop",
+        "firstAdminEmail": "first@shop.example",
+        "availableActions": ["SUSPEND", "DECOMMISSION", "RESEND_WELCOME_EMAILS"],
+    }
+    assert code_of(client.mutate("suspendTenant", tenantId=tenant_gid(stage.tenant_id))) is None
+
+
+def test_a_viewer_reads_and_changes_nothing(api: Api, stage: Stage) -> None:
+    viewer = api.person(stage.organisation.id, Role.VIEWER)
+    stage.create()
+    before = everything(stage)
+
+    tenant = viewer.ask(READ, id=tenant_gid(stage.tenant_id))["tenant"]
+    for mutation, facts in CHANGES.items():
+        payload = viewer.mutate(mutation, "tenant { slug }", tenantId=tenant_gid(stage.tenant_id), **facts)
+        assert code_of(payload) == "FORBIDDEN", mutation
+        assert payload["tenant"] == {"slug": "shop"}
+    created = viewer.mutate("createTenant", "tenant { id }", slug="x1", plan="free", firstAdminEmail="a@b.example")
+    many = viewer.mutate("cancelProvisionings", "results { alreadyRequested }", filter={})
+
+    assert tenant == {"slug": "shop", "firstAdminEmail": "first@shop.example", "availableActions": []}
+    assert (code_of(created), created["tenant"]) == ("FORBIDDEN", None)
+    assert (code_of(many), many["results"]) == ("FORBIDDEN", [])
+    assert everything(stage) == before
+    told = denials_in(stage)
+    assert [event.data["action"] for event in told] == [*CHANGES, "createTenant", "cancelProvisionings"]
+    assert told[1].data["reason"] == "You are not allowed to cancelProvisioning."
+    assert (told[1].actor_kind, told[1].tenant_id) == (ActorKind.USER, None)
+
+
+def test_scopes_are_what_an_integration_may(api: Api, stage: Stage) -> None:
+    bring_to(stage, TenantState.ACTIVE)
+    tenant_id = tenant_gid(stage.tenant_id)
+    reader = api.integration(stage.organisation.id, "tenants:read")
+    writer = api.integration(stage.organisation.id, "tenants:write")
+    canceller = api.integration(stage.organisation.id, "tenants:cancel")
+    auditor = api.integration(stage.organisation.id, "audit:read")
+    nobody = api.integration(stage.organisation.id)
+
+    assert reader.ask(READ, id=tenant_id)["tenant"] == {
+        "slug": "shop",
+        "firstAdminEmail": None,
+        "availableActions": [],
+    }
+    for client in (writer, canceller, auditor, nobody):
+        assert client.error(READ, id=tenant_id)["extensions"]["code"] == "FORBIDDEN"
+        assert client.error("{ tenants { totalCount } }")["extensions"]["code"] == "FORBIDDEN"
+    for client in (reader, writer, canceller, nobody):
+        assert client.error(FEED)["extensions"]["code"] == "FORBIDDEN"
+    assert auditor.ask(FEED)["auditEvents"]["edges"]
+    assert code_of(writer.mutate("suspendTenant", tenantId=tenant_id)) is None
+    assert code_of(writer.mutate("cancelProvisioning", tenantId=tenant_id)) == "FORBIDDEN"
+    assert code_of(canceller.mutate("cancelProvisioning", tenantId=tenant_id)) == "INVALID_STATE"
+    assert code_of(canceller.mutate("resumeTenant", tenantId=tenant_id)) == "FORBIDDEN"
+    assert code_of(nobody.mutate("resumeTenant", tenantId=tenant_id)) == "FORBIDDEN"
+    assert canceller.ask("{ viewer { scopes } }")["viewer"]["scopes"] == ["tenants:cancel"]
+
+
+def test_personal_data_is_left_out_of_the_feed_too(api: Api, stage: Stage) -> None:
+    stage.create(start=False)
+    auditor = api.integration(stage.organisation.id, "audit:read")
+    owner = api.person(stage.organisation.id)
+    owner.mutate("updateTenant", tenantId=tenant_gid(stage.tenant_id), firstAdminEmail="grace@shop.example", name="S")
+
+    told = [edge["node"]["data"] for edge in auditor.ask(FEED)["auditEvents"]["edges"]]
+    full = [edge["node"]["data"] for edge in owner.ask(FEED)["auditEvents"]["edges"]]
+
+    assert told[0] == {"changes": {"name": ["shop", "S"]}}
+    assert "@shop.example" not in json.dumps(told)
+    assert full[0]["changes"]["first_admin_email"] == ["first@shop.example", "grace@shop.example"]
+
+
+def test_an_integration_limited_to_some_tenants_sees_no_other(api: Api, stage: Stage) -> None:
+    mine, hidden = stage.create("mine").tenant.id, stage.create("hidden").tenant.id
+    scopes = ("tenants:read", "tenants:write", "tenants:cancel", "audit:read")
+    limited = api.integration(stage.organisation.id, *scopes, only={mine})
+
+    assert limited.ask("{ tenants { totalCount nodes { slug } } }")["tenants"] == {
+        "totalCount": 1,
+        "nodes": [{"slug": "mine"}],
+    }
+    assert limited.ask(READ, id=tenant_gid(hidden)) == {"tenant": None}
+    assert limited.ask('{ tenantBySlug(slug: "hidden") { id } }') == {"tenantBySlug": None}
+    assert {edge["node"]["tenant"]["slug"] for edge in limited.ask(FEED)["auditEvents"]["edges"]} == {"mine"}
+    assert code_of(limited.mutate("cancelProvisioning", tenantId=tenant_gid(hidden))) == "NOT_FOUND"
+    created = limited.mutate("createTenant", slug="new", plan="free", firstAdminEmail="a@b.example")
+    assert code_of(created) == "FORBIDDEN"
+    assert code_of(limited.mutate("cancelProvisioning", tenantId=tenant_gid(mine))) is None
+
+
+def test_support_reads_everywhere_and_changes_nothing(api: Api, stage: Stage, other: Stage) -> None:
+    stage.create("here")
+    other.create("there")
+    support = api.support()
+
+    for one in (stage, other):
+        tenant = support.ask(READ, id=tenant_gid(one.tenant_id))["tenant"]
+        assert (tenant["firstAdminEmail"], tenant["availableActions"]) == (None, [])
+        found = support.ask("query O($slug: String) { organization(slug: $slug) { slug } }", slug=one.organisation.slug)
+        assert found["organization"] == {"slug": one.organisation.slug}
+        payload = support.mutate("cancelProvisioning", tenantId=tenant_gid(one.tenant_id))
+        assert code_of(payload) == "FORBIDDEN"
+        (told,) = denials_in(one)
+        assert (told.actor_kind, told.actor_email) == (ActorKind.SUPPORT, "sam@tenantry.example")
+    assert support.ask("{ organization { slug } }") == {"organization": None}
+    created = support.mutate("createTenant", slug="new", plan="free", firstAdminEmail="a@b.example")
+    assert code_of(created) == "FORBIDDEN"
+
+
+def test_another_organisation_is_not_there(api: Api, stage: Stage, other: Stage) -> None:
+    stage.create("mine")
+    other.create("theirs")
+    owner = api.person(stage.organisation.id)
+    theirs = api.person(other.organisation.id)
+    run = theirs.ask(
+        "query R($id: ID!) { tenant(id: $id) { organization { id } currentRun { id startedBy { id } } } }",
+        id=tenant_gid(other.tenant_id),
+    )["tenant"]
+    event = theirs.ask("{ auditEvents(first: 1) { edges { node { id } } } }")["auditEvents"]["edges"][0]["node"]["id"]
+    ids = [tenant_gid(other.tenant_id), run["currentRun"]["id"], run["organization"]["id"], event]
+
+    assert owner.ask("query N($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids) == {"nodes": [None] * 4}
+    assert owner.ask('{ tenantBySlug(slug: "theirs") { id } }') == {"tenantBySlug": None}
+    slug = other.organisation.slug
+    assert owner.ask("query O($slug: String) { organization(slug: $slug) { id } }", slug=slug) == {"organization": None}
+    assert owner.ask("{ tenants { nodes { slug } } }")["tenants"]["nodes"] == [{"slug": "mine"}]
+    feed = "query F($id: ID!) { auditEvents(filter: {tenantId: $id}) { edges { cursor } } }"
+    assert owner.ask(feed, id=tenant_gid(other.tenant_id))["auditEvents"]["edges"] == []
+    feed = "query F($id: ID!) { auditEvents(filter: {runId: $id}) { edges { cursor } } }"
+    assert owner.ask(feed, id=run["currentRun"]["id"])["auditEvents"]["edges"] == []
+
+
+def test_reaching_for_another_organisation_goes_on_record_at_home_only(api: Api, stage: Stage, other: Stage) -> None:
+    other.create("theirs")
+    owner = api.person(stage.organisation.id)
+
+    owner.mutate("cancelProvisioning", tenantId=tenant_gid(other.tenant_id))
+
+    (told,) = denials_in(stage)
+    assert told.data == {"action": "cancelProvisioning", "reason": "There is no such tenant."}
+    assert denials_in(other) == []
+
+
+def claims(**more: Any) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return {
+        "iss": auth.ISSUER,
+        "aud": auth.AUDIENCE,
+        "iat": now,
+        "exp": now + timedelta(hours=1),
+        "sub": str(new_id()),
+        "kind": "USER",
+        "name": "Mallory",
+        "role": "OWNER",
+        "org": str(new_id()),
+    } | more
+
+
+def bad_authorizations(api: Api) -> dict[str, str | None]:
+    key = auth._signing_key(api.settings)
+
+    def signed(with_key: Any = key, algorithm: str = "HS256", **more: Any) -> str:
+        said = {name: value for name, value in claims(**more).items() if value is not None}
+        return f"Bearer {jwt.encode(said, with_key, algorithm=algorithm)}"
+
+    return {
+        "none": None,
+        "empty": "",
+        "no scheme": signed().removeprefix("Bearer "),
+        "another scheme": "Basic b2xpdmU6b2xpdmU=",
+        "no token": "Bearer ",
+        "not a token": "Bearer abc",
+        "unsigned": signed(with_key=None, algorithm="none"),
+        "another key": signed(with_key=b"x" * 32),
+        "the raw secret": signed(with_key=api.settings.secret_key.get_secret_value().encode()),
+        "another algorithm": signed(algorithm="HS384"),
+        "expired": signed(exp=datetime.now(UTC) - timedelta(seconds=1)),
+        "never expires": signed(exp=None),
+        "another audience": signed(aud="somebody-else"),
+        "another issuer": signed(iss="mallory"),
+        "nobody": signed(sub=None),
+        "everywhere": signed(org=None),
+        "the platform": signed(kind="SYSTEM"),
+        "unknown kind": signed(kind="ROOT"),
+        "unknown role": signed(role="KING"),
+        "support with a home": signed(kind="SUPPORT"),
+    }
+
+
+@SHORT_KEY
+def test_nobody_gets_in_without_a_good_token(api: Api) -> None:
+    for name, authorization in bad_authorizations(api).items():
+        response = Client(api.address, authorization).post("{ viewer { scopes } }")
+
+        assert response.status_code == 401, name
+        assert response.headers["WWW-Authenticate"].startswith("Bearer"), name
+        (error,) = response.json()["errors"]
+        assert error["extensions"]["code"] == "UNAUTHENTICATED", name
+        assert "data" not in response.json(), name
+
+
+@SHORT_KEY
+def test_nobody_subscribes_without_a_good_token(api: Api) -> None:
+    for name, authorization in bad_authorizations(api).items():
+        with connect(f"ws://{api.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket:
+            socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": authorization}}))
+            with pytest.raises(ConnectionClosed) as closed:
+                socket.recv(PATIENCE)
+        assert closed.value.rcvd is not None, name
+        assert closed.value.rcvd.code == 4401, name
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"authorization": 7}, {"token": "x"}])
+def test_a_socket_without_an_identity_is_closed(api: Api, payload: object) -> None:
+    with connect(f"ws://{api.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket:
+        socket.send(json.dumps({"type": "connection_init", "payload": payload}))
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(PATIENCE)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+
+
+def test_an_expired_token_ends_the_socket_and_its_subscriptions(api: Api, stage: Stage) -> None:
+    stage.create()
+    before = api.services.feed.watchers
+    client = api.client(person(stage.organisation.id), life=timedelta(seconds=2))
+    document = "subscription S($id: ID!) { tenantProvisioning(tenantId: $id) { kind } }"
+
+    with client.subscribed(document, id=tenant_gid(stage.tenant_id)) as subscription:
+        assert subscription.next() == {"kind": "RUN_STARTED"}
+        with pytest.raises(ConnectionClosed) as closed:
+            subscription.message()
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+    assert api.services.feed.watchers == before
+
+
+def test_every_kind_of_identity_survives_its_token(api: Api, stage: Stage) -> None:
+    everybody = [
+        person(stage.organisation.id, Role.VIEWER),
+        integration(stage.organisation.id, "tenants:read", "audit:read", only={new_id(), new_id()}),
+        integration(stage.organisation.id, only=set()),
+        Identity(Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")),
+    ]
+
+    for identity in everybody:
+        token = auth.sign_token(api.settings, identity, timedelta(minutes=1))
+        assert auth.authenticate(api.settings, f"bearer  {token} ").identity == identity
+
+
+def test_an_integration_limited_to_nothing_sees_nothing(api: Api, stage: Stage) -> None:
+    stage.do(
+        create_tenant,
+        NewTenant(slug="shop", plan="free", first_admin_email="a@b.example"),
+        organisation_id=stage.organisation.id,
+        by=stage.operator,
+        regions=stage.settings.regions,
+    )
+    limited = api.integration(stage.organisation.id, "tenants:read", only=set())
+
+    assert limited.ask("{ tenants { totalCount } }") == {"tenants": {"totalCount": 0}}

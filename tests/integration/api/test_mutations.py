@@ -1,0 +1,505 @@
+"""Mutations do what the domain does, and a refusal is data that changes nothing."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlmodel import col, select
+
+from models import Event, Role, RunStatus, StepStatus, Tenant, TenantState
+from provisioning.moves import Backward
+from provisioning.ports import Refused
+from schema.node import global_id
+from tests.api import Api, Client, Facts, tenant_gid
+from tests.scenes import MAIL, bring_to, everything
+from tests.stage import Stage, stage_in
+
+GOOD = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
+
+
+def code_of(payload: Facts) -> str:
+    (error,) = payload["userErrors"]
+    code: str = error["code"]
+    return code
+
+
+def tenants_of(stage: Stage) -> list[Tenant]:
+    mine = select(Tenant).where(Tenant.organisation_id == stage.organisation.id)
+    return stage.read(lambda session: list(session.exec(mine)))
+
+
+def test_creating_a_tenant_starts_its_first_run(stage: Stage, owner: Client) -> None:
+    payload = owner.mutate(
+        "createTenant",
+        "tenant { slug name region state version firstAdminEmail provisioningDeadline } "
+        "tenantEdge { cursor node { slug } } run { number status kind }",
+        **GOOD,
+        provisioningDeadline="PT10M",
+    )
+
+    assert payload.pop("tenantEdge")["node"] == {"slug": "shop"}
+    assert payload == {
+        "tenant": {
+            "slug": "shop",
+            "name": "shop",
+            "region": "eu-central",
+            "state": "PROVISIONING",
+            "version": 2,
+            "firstAdminEmail": "ada@shop.example",
+            "provisioningDeadline": "PT10M",
+        },
+        "run": {"number": 1, "status": "QUEUED", "kind": "PROVISION"},
+        "userErrors": [],
+    }
+
+
+def test_a_created_tenants_edge_continues_the_list(stage: Stage, owner: Client) -> None:
+    stage.create("older", start=False)
+    payload = owner.mutate("createTenant", "tenantEdge { cursor }", **GOOD, start=False)
+
+    page = owner.ask(
+        "query Rest($after: String!) { tenants(after: $after) { nodes { slug } } }",
+        after=payload["tenantEdge"]["cursor"],
+    )
+
+    assert page["tenants"]["nodes"] == [{"slug": "older"}]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "field"),
+    [
+        ({"slug": "Shop"}, "INVALID", "slug"),
+        ({"slug": "a"}, "INVALID", "slug"),
+        ({"slug": "x" * 41}, "INVALID", "slug"),
+        ({"slug": "admin"}, "INVALID", "slug"),
+        ({"slug": "shop\0"}, "INVALID", "slug"),
+        ({"name": " "}, "INVALID", "name"),
+        ({"name": "a\0b"}, "INVALID", "name"),
+        ({"plan": "gold"}, "INVALID", "plan"),
+        ({"plan": "p\0"}, "INVALID", "plan"),
+        ({"region": "mars"}, "INVALID", "region"),
+        ({"firstAdminEmail": "ada"}, "INVALID", "firstAdminEmail"),
+        ({"provisioningDeadline": "PT0.5S"}, "INVALID", "provisioningDeadline"),
+        ({"provisioningDeadline": "P31D"}, "INVALID", "provisioningDeadline"),
+        ({"idempotencyKey": ""}, "INVALID", "idempotencyKey"),
+        ({"idempotencyKey": "k" * 256}, "INVALID", "idempotencyKey"),
+        ({"slug": "taken"}, "TAKEN", "slug"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_and_nothing_is_created(
+    stage: Stage, owner: Client, wrong: dict[str, str], code: str, field: str
+) -> None:
+    stage.create("taken", start=False)
+
+    payload = owner.mutate("createTenant", "tenant { id } tenantEdge { cursor } run { id }", **(GOOD | wrong))
+
+    (error,) = payload.pop("userErrors")
+    assert (error["code"], error["field"]) == (code, ["input", field])
+    assert payload == {"tenant": None, "tenantEdge": None, "run": None}
+    assert [tenant.slug for tenant in tenants_of(stage)] == ["taken"]
+
+
+def test_a_full_quota_is_refused_with_its_numbers(api: Api, stage: Stage) -> None:
+    with stage_in(stage.settings, plan="free") as small:
+        owner = api.person(small.organisation.id)
+        for number in range(3):
+            assert owner.mutate("createTenant", **(GOOD | {"slug": f"shop-{number}"}))["userErrors"] == []
+
+        payload = owner.mutate("createTenant", "tenant { id }", **GOOD)
+
+        assert code_of(payload) == "QUOTA_EXCEEDED"
+        assert "3 tenants" in payload["userErrors"][0]["message"]
+        assert len(tenants_of(small)) == 3
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "updateTenant": {"name": "Other"},
+    "cancelProvisioning": {},
+    "retryProvisioning": {},
+    "resumeCompensation": {},
+    "suspendTenant": {},
+    "resumeTenant": {},
+    "decommissionTenant": {"confirmSlug": "shop"},
+    "recreateTenant": {},
+    "resendWelcomeEmails": {},
+}
+
+ALLOWED = {
+    "cancelProvisioning": {TenantState.PROVISIONING},
+    "retryProvisioning": {TenantState.PENDING, TenantState.FAILED},
+    "resumeCompensation": set[TenantState](),
+    "suspendTenant": {TenantState.ACTIVE},
+    "resumeTenant": {TenantState.SUSPENDED},
+    "recreateTenant": {TenantState.DECOMMISSIONED},
+    "resendWelcomeEmails": {TenantState.ACTIVE},
+}
+
+
+@pytest.mark.parametrize("state", TenantState)
+def test_a_state_that_does_not_allow_it_is_named_and_nothing_changes(
+    stage: Stage, owner: Client, state: TenantState
+) -> None:
+    bring_to(stage, state)
+    before = everything(stage)
+
+    for mutation in [mutation for mutation, allowed in ALLOWED.items() if state not in allowed]:
+        payload = owner.mutate(mutation, "tenant { state }", tenantId=tenant_gid(stage.tenant_id), **CHANGES[mutation])
+
+        (error,) = payload["userErrors"]
+        assert error["__typename"] == "InvalidStateError", mutation
+        assert error["code"] == "INVALID_STATE", mutation
+        assert error["currentState"] == state, mutation
+        assert error["allowedStates"], mutation
+        assert payload["tenant"] == {"state": state}, mutation
+    assert everything(stage) == before
+
+
+@pytest.mark.parametrize("which", ["unknown", "foreign", "another type", "garbled"])
+def test_what_is_not_there_and_what_is_not_yours_look_the_same(
+    stage: Stage, other: Stage, owner: Client, which: str
+) -> None:
+    stage.create()
+    other.create()
+    before = everything(stage), everything(other)
+    ids = {
+        "unknown": tenant_gid(uuid4()),
+        "foreign": tenant_gid(other.tenant_id),
+        "another type": global_id("ProvisioningRun", stage.tenant_id),
+        "garbled": "nonsense",
+    }
+
+    for mutation, facts in CHANGES.items():
+        payload = owner.mutate(mutation, "tenant { id }", tenantId=ids[which], **facts)
+
+        assert payload == {
+            "tenant": None,
+            "userErrors": [
+                {
+                    "__typename": "GenericError",
+                    "code": "NOT_FOUND",
+                    "message": "There is no such tenant.",
+                    "field": ["input", "tenantId"],
+                }
+            ],
+        }, mutation
+    assert (everything(stage), everything(other)) == before
+
+
+@pytest.mark.parametrize("mutation", CHANGES)
+def test_another_version_than_expected_is_refused(stage: Stage, owner: Client, mutation: str) -> None:
+    state = next(iter(ALLOWED.get(mutation, set())), TenantState.PENDING)
+    if mutation == "resumeCompensation":
+        _stick(stage)
+    else:
+        bring_to(stage, state)
+    before = everything(stage)
+    payload = owner.mutate(
+        mutation, "tenant { version }", tenantId=tenant_gid(stage.tenant_id), expectedVersion=99, **CHANGES[mutation]
+    )
+
+    assert code_of(payload) == "VERSION_CONFLICT"
+    assert payload["tenant"] == {"version": stage.tenant().version}
+    assert everything(stage) == before
+
+
+def test_the_expected_version_lets_it_pass(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.ACTIVE)
+    version = stage.tenant().version
+
+    payload = owner.mutate(
+        "suspendTenant", "tenant { state version }", tenantId=tenant_gid(stage.tenant_id), expectedVersion=version
+    )
+
+    assert payload["tenant"] == {"state": "SUSPENDED", "version": version + 1}
+
+
+def test_correcting_a_pending_tenant(stage: Stage, owner: Client) -> None:
+    stage.create(start=False)
+
+    payload = owner.mutate(
+        "updateTenant",
+        "tenant { slug name plan region firstAdminEmail provisioningDeadline version }",
+        tenantId=tenant_gid(stage.tenant_id),
+        slug="store",
+        name="Store",
+        plan="pro",
+        region="us-east",
+        firstAdminEmail="grace@shop.example",
+        provisioningDeadline="PT90S",
+    )
+
+    assert payload == {
+        "tenant": {
+            "slug": "store",
+            "name": "Store",
+            "plan": "pro",
+            "region": "us-east",
+            "firstAdminEmail": "grace@shop.example",
+            "provisioningDeadline": "PT1M30S",
+            "version": 2,
+        },
+        "userErrors": [],
+    }
+
+
+def test_a_cancel_answers_with_the_run_it_stopped_and_a_second_one_with_the_first(
+    api: Api, stage: Stage, owner: Client
+) -> None:
+    stage.create()
+    stage.play(until="deploy_workloads")
+    stage.claim()
+    fields = "alreadyRequested tenant { state } run { status cancelRequest { reason stepInFlight requestedBy { id } } }"
+    admin = api.person(stage.organisation.id, Role.ADMIN)
+
+    first = owner.mutate("cancelProvisioning", fields, tenantId=tenant_gid(stage.tenant_id), reason="wrong plan")
+    second = admin.mutate("cancelProvisioning", fields, tenantId=tenant_gid(stage.tenant_id), reason="mine")
+
+    assert first["alreadyRequested"] is False
+    assert second["alreadyRequested"] is True
+    assert first["run"] == second["run"]
+    assert first["run"]["status"] == "CANCELLING"
+    assert first["run"]["cancelRequest"]["reason"] == "wrong plan"
+    assert first["run"]["cancelRequest"]["stepInFlight"] == "deploy_workloads"
+    assert first["run"]["cancelRequest"]["requestedBy"] == owner.ask("{ viewer { actor { id } } }")["viewer"]["actor"]
+    assert first["tenant"] == {"state": "PROVISIONING"}
+
+
+def test_a_cancel_meant_for_an_earlier_run_is_stale(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.FAILED)
+    earlier = global_id("ProvisioningRun", stage.run().id)
+    stage.retry()
+    before = everything(stage)
+
+    payload = owner.mutate("cancelProvisioning", "run { id }", tenantId=tenant_gid(stage.tenant_id), runId=earlier)
+
+    assert code_of(payload) == "STALE_RUN"
+    assert payload["userErrors"][0]["field"] == ["input", "runId"]
+    assert payload["run"] is None
+    assert everything(stage) == before
+
+
+def test_an_id_of_another_type_is_no_run(stage: Stage, owner: Client) -> None:
+    stage.create()
+    before = everything(stage)
+    wrong = tenant_gid(stage.run().id)
+
+    payload = owner.mutate("cancelProvisioning", tenantId=tenant_gid(stage.tenant_id), runId=wrong)
+
+    assert [(one["code"], one["field"]) for one in payload["userErrors"]] == [("NOT_FOUND", ["input", "runId"])]
+    assert everything(stage) == before
+
+
+def test_a_reason_has_at_most_five_hundred_characters(stage: Stage, owner: Client) -> None:
+    stage.create()
+
+    payload = owner.mutate("cancelProvisioning", tenantId=tenant_gid(stage.tenant_id), reason="x" * 501)
+
+    assert [(one["code"], one["field"]) for one in payload["userErrors"]] == [("INVALID", ["input", "reason"])]
+    assert stage.run().status is RunStatus.QUEUED
+
+
+def test_decommissioning_wants_the_slug(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.ACTIVE)
+    before = everything(stage)
+
+    payload = owner.mutate(
+        "decommissionTenant", "tenant { state }", tenantId=tenant_gid(stage.tenant_id), confirmSlug="store"
+    )
+
+    assert code_of(payload) == "NOT_CONFIRMED"
+    assert payload["tenant"] == {"state": "ACTIVE"}
+    assert everything(stage) == before
+
+
+def test_decommissioning_and_recreating(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.ACTIVE)
+    tenant_id = tenant_gid(stage.tenant_id)
+
+    gone = owner.mutate(
+        "decommissionTenant",
+        "tenant { state } run { kind resources { status } }",
+        tenantId=tenant_id,
+        confirmSlug="shop",
+    )
+    stage.play()
+    fresh = owner.mutate(
+        "recreateTenant", "tenant { id slug state recreatedFrom { id } } run { number }", tenantId=tenant_id
+    )
+
+    assert gone["tenant"] == {"state": "DECOMMISSIONING"}
+    assert gone["run"]["kind"] == "DECOMMISSION"
+    assert {resource["status"] for resource in gone["run"]["resources"]} == {"HELD"}
+    assert stage.tenant().state is TenantState.DECOMMISSIONED
+    assert fresh["run"] == {"number": 1}
+    assert fresh["tenant"]["id"] != tenant_id
+    assert fresh["tenant"]["recreatedFrom"] == {"id": tenant_id}
+    assert (fresh["tenant"]["slug"], fresh["tenant"]["state"]) == ("shop", "PROVISIONING")
+
+
+def test_a_stuck_run_goes_on_when_told_what_to_give_up(stage: Stage, owner: Client) -> None:
+    _stick(stage)
+    tenant_id = tenant_gid(stage.tenant_id)
+    offered = owner.ask("query A($id: ID!) { tenant(id: $id) { availableActions } }", id=tenant_id)
+
+    silent = owner.mutate("resumeCompensation", tenantId=tenant_id, skipSteps=["allocate_storage"])
+    wrong = owner.mutate("resumeCompensation", tenantId=tenant_id, skipSteps=["no_step"], reason="it is gone")
+    payload = owner.mutate(
+        "resumeCompensation",
+        "tenant { state } run { status steps { name status } }",
+        tenantId=tenant_id,
+        skipSteps=["allocate_storage"],
+        reason="it is gone",
+    )
+    stage.play()
+
+    assert offered["tenant"]["availableActions"] == ["RESUME_COMPENSATION"]
+    assert silent["userErrors"][0]["field"] == ["input", "reason"]
+    assert wrong["userErrors"][0]["field"] == ["input", "skipSteps"]
+    assert payload["userErrors"] == []
+    assert {step["name"]: step["status"] for step in payload["run"]["steps"]}["allocate_storage"] == "ABANDONED"
+    assert stage.tenant().state is TenantState.PENDING
+
+
+def test_welcome_mails_are_sent_again_when_asked(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.ACTIVE)
+
+    payload = owner.mutate("resendWelcomeEmails", "tenant { state }", tenantId=tenant_gid(stage.tenant_id))
+
+    assert payload == {"tenant": {"state": "ACTIVE"}, "userErrors": []}
+    assert stage.step(MAIL).status is StepStatus.WAITING
+    stage.play()
+    assert stage.step(MAIL).status is StepStatus.DONE
+    assert [line for line in stage.story() if line == "welcome_email_sent"] == ["welcome_email_sent"] * 2
+
+
+def test_mails_on_their_way_are_not_sent_twice(stage: Stage, owner: Client) -> None:
+    stage.create()
+    stage.play(until=MAIL)
+    before = everything(stage)
+
+    payload = owner.mutate("resendWelcomeEmails", tenantId=tenant_gid(stage.tenant_id))
+
+    assert payload["userErrors"] == []
+    assert everything(stage) == before
+
+
+def test_many_are_cancelled_at_once_each_with_its_answer(stage: Stage, other: Stage, owner: Client) -> None:
+    first = tenant_gid(stage.create("one").tenant.id)
+    pending = tenant_gid(stage.create("two", start=False).tenant.id)
+    last = tenant_gid(stage.create("three").tenant.id)
+    foreign = tenant_gid(other.create().tenant.id)
+    fields = """results { tenant { slug } run { status } alreadyRequested userErrors {
+        __typename code ... on InvalidStateError { currentState allowedStates } } }"""
+
+    payload = owner.mutate(
+        "cancelProvisionings", fields, tenantIds=[last, foreign, pending, "nonsense", first], reason="storm"
+    )
+
+    assert payload["userErrors"] == []
+    not_found = {
+        "tenant": None,
+        "run": None,
+        "alreadyRequested": False,
+        "userErrors": [{"__typename": "GenericError", "code": "NOT_FOUND"}],
+    }
+    cancelled = {"run": {"status": "CANCELLED"}, "alreadyRequested": False, "userErrors": []}
+    assert payload["results"] == [
+        {"tenant": {"slug": "three"}, **cancelled},
+        not_found,
+        {
+            "tenant": {"slug": "two"},
+            "run": None,
+            "alreadyRequested": False,
+            "userErrors": [
+                {
+                    "__typename": "InvalidStateError",
+                    "code": "INVALID_STATE",
+                    "currentState": "PENDING",
+                    "allowedStates": ["PROVISIONING"],
+                }
+            ],
+        },
+        not_found,
+        {"tenant": {"slug": "one"}, **cancelled},
+    ]
+    assert other.run().status is RunStatus.QUEUED
+
+
+def test_a_filter_cancels_what_is_provisioning_and_nothing_else(stage: Stage, other: Stage, owner: Client) -> None:
+    for slug, plan in [("one", "pro"), ("two", "pro"), ("three", "free")]:
+        stage.create(slug, plan=plan)
+    stage.create("four", plan="pro", start=False)
+    other.create("five", plan="pro")
+
+    payload = owner.mutate("cancelProvisionings", "results { tenant { slug } }", filter={"planIn": ["pro"]})
+    none = owner.mutate("cancelProvisionings", "results { tenant { slug } }", filter={"stateIn": ["ACTIVE"]})
+
+    assert sorted(result["tenant"]["slug"] for result in payload["results"]) == ["one", "two"]
+    assert none["results"] == []
+    assert other.run().status is RunStatus.QUEUED
+
+
+@pytest.mark.parametrize(
+    "input",
+    [{}, {"tenantIds": ["x"], "filter": {}}, {"tenantIds": ["x"] * 501}, {"tenantIds": [], "reason": "x" * 501}],
+)
+def test_a_bulk_cancel_that_makes_no_sense_is_refused_as_a_whole(owner: Client, input: dict[str, Any]) -> None:
+    payload = owner.mutate("cancelProvisionings", "results { tenant { id } }", **input)
+
+    if input.get("tenantIds") == []:
+        assert payload == {"results": [], "userErrors": []}
+    else:
+        assert code_of(payload) == "INVALID"
+        assert payload["results"] == []
+
+
+def test_what_a_client_wrote_is_recorded_with_its_request(stage: Stage, owner: Client) -> None:
+    owner.headers["X-Request-ID"] = "support-case-17"
+
+    owner.mutate("createTenant", **GOOD)
+
+    mine = select(Event).where(Event.organisation_id == stage.organisation.id).order_by(col(Event.position))
+    assert {event.request_id for event in stage.read(lambda session: session.exec(mine).all())} == {"support-case-17"}
+
+
+def test_actions_follow_state(stage: Stage, owner: Client) -> None:
+    document = "query A($id: ID!) { tenant(id: $id) { availableActions } }"
+
+    def offered() -> list[str]:
+        actions: list[str] = owner.ask(document, id=tenant_gid(stage.tenant_id))["tenant"]["availableActions"]
+        return actions
+
+    bring_to(stage, TenantState.PENDING)
+    assert offered() == ["RETRY_PROVISIONING", "UPDATE", "DECOMMISSION"]
+    stage.retry()
+    assert offered() == ["CANCEL_PROVISIONING"]
+    stage.cancel()
+    assert offered() == ([] if stage.tenant().state is TenantState.PROVISIONING else offered())
+    stage.play()
+    stage.retry()
+    stage.play()
+    assert offered() == ["SUSPEND", "DECOMMISSION", "RESEND_WELCOME_EMAILS"]
+
+
+def test_two_mutations_in_one_request_each_show_what_they_left(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.ACTIVE)
+    document = """
+    mutation Both($id: ID!) {
+      suspend: suspendTenant(input: {tenantId: $id}) { tenant { state availableActions } }
+      resume: resumeTenant(input: {tenantId: $id}) { tenant { state availableActions } }
+    }
+    """
+
+    both = owner.ask(document, id=tenant_gid(stage.tenant_id))
+
+    assert both["suspend"]["tenant"] == {"state": "SUSPENDED", "availableActions": ["RESUME", "DECOMMISSION"]}
+    assert both["resume"]["tenant"]["state"] == "ACTIVE"
+
+
+def _stick(stage: Stage) -> None:
+    """Cancel, and let the undo of the storage be refused for good."""
+    stage.create()
+    stage.play(until="allocate_identity")
+    stage.cancel()
+    stage.fail(stage.claim(Backward("allocate_storage")), Refused("The disk is on fire."))
+    assert stage.run().status is RunStatus.STUCK

@@ -1,0 +1,360 @@
+"""Whoever watches a provisioning sees each entry once and in order: from the beginning, from a cursor, and live."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import psycopg
+import pytest
+from psycopg import sql
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+from models import TenantState
+from models.columns import new_id
+from provisioning import history
+from provisioning.events import FEED_CHANNEL
+from provisioning.journal import _show
+from schema.node import global_id
+from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, Subscription, tenant_gid
+from tests.outside import wait_until
+from tests.scenes import bring_to
+from tests.stage import Stage
+
+WATCH = """
+subscription Watch($id: ID!, $after: String, $follow: Boolean! = false) {
+  tenantProvisioning(tenantId: $id, after: $after, follow: $follow) {
+    id cursor sequence kind step message occurredAt run { number status tenant { state } }
+  }
+}
+"""
+
+
+@contextmanager
+def watching(client: Client, stage: Stage, **more: object) -> Iterator[Subscription]:
+    with client.subscribed(WATCH, id=tenant_gid(stage.tenant_id), **more) as subscription:
+        yield subscription
+
+
+def told(stage: Stage, after: int = 0) -> list[int | None]:
+    """Numbers of the stage's timeline entries, from the rows themselves."""
+    return [
+        event.sequence
+        for event in stage.events()
+        if event.run_id is not None and event.type in history.TIMELINE and (event.sequence or 0) > after
+    ]
+
+
+def numbers(entries: list[Facts]) -> list[int]:
+    return [entry["sequence"] for entry in entries if entry["kind"] != "STEP_PROGRESS"]
+
+
+def lines(entries: list[Facts]) -> list[str]:
+    return [f"{entry['kind']} {entry['step'] or ''}".strip() for entry in entries if entry["kind"] != "STEP_PROGRESS"]
+
+
+def test_a_settled_run_is_replayed_to_its_end(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.ACTIVE)
+
+    with watching(owner, stage) as subscription:
+        entries = subscription.rest()
+
+    assert numbers(entries) == told(stage)
+    assert lines(entries)[:3] == ["RUN_STARTED", "STEP_STARTED validate_request", "STEP_SUCCEEDED validate_request"]
+    assert lines(entries)[-1] == "RUN_FINISHED"
+    assert entries[-1]["run"] == {"number": 1, "status": "SUCCEEDED", "tenant": {"state": "ACTIVE"}}
+
+
+def test_a_cancel_in_flight_is_seen_live_the_interrupted_step_undone_first(stage: Stage, owner: Client) -> None:
+    stage.create()
+    with watching(owner, stage) as subscription:
+        assert subscription.next()["kind"] == "RUN_STARTED"
+        stage.play(until="allocate_traffic")
+        claim = stage.claim()
+        owner.mutate("cancelProvisioning", tenantId=tenant_gid(stage.tenant_id), reason="wrong plan")
+        stage.fail(claim, InterruptedError())
+        stage.play()
+        entries = subscription.rest()
+
+    assert numbers(entries) == told(stage)[1:]
+    assert lines(entries)[-12:] == [
+        "STEP_STARTED allocate_traffic",
+        "CANCEL_REQUESTED",
+        "STEP_INTERRUPTED allocate_traffic",
+        "COMPENSATION_STARTED allocate_traffic",
+        "STEP_COMPENSATED allocate_traffic",
+        "COMPENSATION_STARTED allocate_identity",
+        "STEP_COMPENSATED allocate_identity",
+        "COMPENSATION_STARTED allocate_storage",
+        "STEP_COMPENSATED allocate_storage",
+        "COMPENSATION_STARTED validate_request",
+        "STEP_COMPENSATED validate_request",
+        "RUN_FINISHED",
+    ]
+    assert entries[-1]["run"] == {"number": 1, "status": "CANCELLED", "tenant": {"state": "PENDING"}}
+    assert entries[-1]["message"] == "The run was cancelled. 4 resources were released and nothing is held."
+
+
+def test_every_event_shows_its_run_as_it_is_then_and_not_as_it_was_first_read(stage: Stage, owner: Client) -> None:
+    stage.create()
+    with watching(owner, stage) as subscription:
+        first = subscription.next()
+        stage.play(until="allocate_storage")
+        second = subscription.next()
+
+    assert first["run"]["status"] == "QUEUED"
+    assert second["run"]["status"] == "RUNNING"
+
+
+def test_a_cut_stream_goes_on_where_it_was_without_gap_or_repeat(stage: Stage, owner: Client) -> None:
+    stage.create()
+    seen: list[Facts] = []
+    for step in ("allocate_storage", "allocate_traffic", "deploy_workloads", None):
+        with watching(owner, stage, after=seen[-1]["cursor"] if seen else None) as subscription:
+            stage.play(until=step)
+            wanted = len(told(stage)) - len(seen)
+            seen += subscription.entries(wanted)
+
+    assert numbers(seen) == told(stage)
+    assert len({entry["id"] for entry in seen}) == len(seen)
+
+
+def test_resuming_behind_the_end_completes_at_once(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.ACTIVE)
+    with watching(owner, stage) as subscription:
+        last = subscription.rest()[-1]
+
+    with watching(owner, stage, after=last["cursor"]) as subscription:
+        assert subscription.rest() == []
+
+
+def test_a_tenant_that_never_had_a_run_completes_at_once(stage: Stage, owner: Client) -> None:
+    stage.create(start=False)
+
+    with watching(owner, stage) as subscription:
+        assert subscription.rest() == []
+
+
+def test_without_a_cursor_the_newest_run_is_shown_and_no_other(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.FAILED)
+    stage.retry()
+    stage.play()
+
+    with watching(owner, stage) as subscription:
+        entries = subscription.rest()
+
+    assert {entry["run"]["number"] for entry in entries} == {2}
+    assert (
+        numbers(entries)
+        == [event.sequence for event in stage.events() if event.run_id == stage.run(2).id][: len(entries)]
+    )
+
+
+def test_who_follows_stays_for_the_next_run(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.FAILED)
+    with watching(owner, stage, follow=True) as subscription:
+        first = subscription.entries(len(told(stage)))
+        stage.retry()
+        stage.play()
+        second = subscription.entries(len(told(stage)) - len(first))
+        subscription.send(id="1", type="complete")
+
+    assert numbers(first + second) == told(stage)
+    assert lines(first)[-1] == lines(second)[-1] == "RUN_FINISHED"
+
+
+def test_a_decommissioning_is_watched_like_any_run(stage: Stage, owner: Client) -> None:
+    bring_to(stage, TenantState.DECOMMISSIONING)
+    with watching(owner, stage) as subscription:
+        stage.play()
+        entries = subscription.rest()
+
+    assert lines(entries)[0] == "RUN_STARTED"
+    assert lines(entries)[1:3] == ["COMPENSATION_STARTED await_readiness", "STEP_COMPENSATED await_readiness"]
+    assert entries[-1]["run"] == {"number": 2, "status": "DECOMMISSIONED", "tenant": {"state": "DECOMMISSIONED"}}
+
+
+def test_progress_comes_live_is_not_numbered_and_is_never_replayed(stage: Stage, owner: Client) -> None:
+    stage.create()
+    stage.play(until="apply_schema")
+    claim = stage.claim()
+    with watching(owner, stage) as early:
+        replayed = [early.next() for _ in told(stage)]
+        stage.do(_show, claim, 40, "Table 2 of 5")
+        entry = early.next()
+        with watching(owner, stage) as late:
+            assert [late.next()["kind"] for _ in told(stage)] == [entry["kind"] for entry in replayed]
+            stage.record(claim, stage.perform(claim))
+            assert late.next()["kind"] == "STEP_SUCCEEDED"
+
+    assert (entry["kind"], entry["step"], entry["sequence"]) == ("STEP_PROGRESS", "apply_schema", None)
+    assert entry["message"] == "Apply schema: Table 2 of 5"
+    assert entry["cursor"] == replayed[-1]["cursor"]
+
+
+def test_progress_is_told_at_most_four_times_a_second_and_ends_with_the_newest(stage: Stage, owner: Client) -> None:
+    stage.create()
+    stage.play(until="apply_schema")
+    claim = stage.claim()
+    with watching(owner, stage) as subscription:
+        assert [subscription.next() for _ in told(stage)]
+        for percent in range(1, 100):
+            stage.do(_show, claim, percent, f"{percent} of 99")
+        entries = [subscription.next()]
+        while entries[-1]["message"] != "Apply schema: 99 of 99":
+            entries.append(subscription.next())
+
+    moments = [entry["occurredAt"] for entry in entries]
+    assert len(entries) < 50
+    assert moments == sorted(moments)
+
+
+def test_what_is_written_while_nobody_listens_comes_by_the_poll(
+    api: Api, stage: Stage, owner: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.create()
+    with watching(owner, stage) as subscription:
+        assert subscription.next()["kind"] == "RUN_STARTED"
+        monkeypatch.setattr(api.services.feed, "tell", lambda _: None)
+        stage.play(until="allocate_storage")
+        assert [subscription.next()["kind"] for _ in range(2)] == ["STEP_STARTED", "STEP_SUCCEEDED"]
+
+
+def test_the_feed_listens_again_after_its_connection_was_cut(api: Api, stage: Stage, owner: Client) -> None:
+    stage.create()
+    with watching(owner, stage) as subscription:
+        assert subscription.next()["kind"] == "RUN_STARTED"
+        with psycopg.connect(stage.settings.database_url, autocommit=True) as connection:
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tenantry-feed'"
+            assert connection.execute(cut).fetchall()
+            stage.play(until="allocate_storage")
+            assert [subscription.next()["kind"] for _ in range(2)] == ["STEP_STARTED", "STEP_SUCCEEDED"]
+            listening = sql.SQL("SELECT count(*) FROM pg_stat_activity WHERE query = {}").format(
+                sql.Literal(f'LISTEN "{FEED_CHANNEL}"')
+            )
+            wait_until(lambda: connection.execute(listening).fetchone() == (1,))
+
+
+def test_fifty_watchers_of_one_tenant_all_see_everything_and_leave_nothing(
+    api: Api, stage: Stage, owner: Client
+) -> None:
+    stage.create()
+    before = api.services.feed.watchers
+    with ExitStack() as stack:
+        subscriptions = [stack.enter_context(watching(owner, stage)) for _ in range(50)]
+        wait_until(lambda: api.services.feed.watchers == before + 50)
+        with ThreadPoolExecutor(50) as pool:
+            seen = [pool.submit(subscription.rest) for subscription in subscriptions]
+            stage.play()
+        assert all(numbers(entries.result()) == told(stage) for entries in seen)
+
+    wait_until(lambda: api.services.feed.watchers == before, within=2)
+
+
+@pytest.mark.parametrize("farewell", ["complete", "close", "cut"])
+def test_whoever_leaves_is_forgotten_within_two_seconds(api: Api, stage: Stage, owner: Client, farewell: str) -> None:
+    stage.create()
+    before = api.services.feed.watchers
+    with watching(owner, stage) as subscription:
+        subscription.next()
+        assert api.services.feed.watchers == before + 1
+        match farewell:
+            case "complete":
+                subscription.send(id="1", type="complete")
+            case "close":
+                subscription.socket.close()
+            case _:
+                subscription.socket.socket.close()
+        wait_until(lambda: api.services.feed.watchers == before, within=2)
+
+
+def test_what_cannot_be_watched_is_an_error_of_its_own(api: Api, stage: Stage, other: Stage, owner: Client) -> None:
+    other.create()
+    auditor = api.integration(stage.organisation.id, "audit:read")
+    stage.create()
+    refusals: list[tuple[Client, Facts, str]] = [
+        (owner, {"id": tenant_gid(other.tenant_id)}, "NOT_FOUND"),
+        (owner, {"id": tenant_gid(new_id())}, "NOT_FOUND"),
+        (owner, {"id": global_id("ProvisioningRun", stage.tenant_id)}, "NOT_FOUND"),
+        (owner, {"id": tenant_gid(stage.tenant_id), "after": "nonsense"}, "BAD_USER_INPUT"),
+        (auditor, {"id": tenant_gid(stage.tenant_id)}, "FORBIDDEN"),
+    ]
+
+    for client, variables, code in refusals:
+        with client.subscribed(WATCH, **variables) as subscription:
+            message = subscription.message()
+        errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
+        assert errors[0]["extensions"]["code"] == code, message
+
+
+def test_a_document_that_does_not_parse_ends_its_operation_and_not_the_connection(owner: Client) -> None:
+    with owner.connected() as socket:
+        subscription = Subscription(socket)
+        subscription.send(id="a", type="subscribe", payload={"query": "subscription {"})
+        assert subscription.message()["payload"][0]["extensions"]["code"] == "GRAPHQL_PARSE_FAILED"
+        subscription.send(id="b", type="subscribe", payload={"query": "{ nothing }"})
+        assert subscription.message()["payload"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        subscription.send(id="c", type="subscribe", payload={"query": "{ viewer { actor { kind } } }"})
+        assert subscription.message()["payload"] == {"data": {"viewer": {"actor": {"kind": "USER"}}}}
+        assert subscription.message() == {"id": "c", "type": "complete"}
+
+
+def test_queries_over_one_socket_read_afresh_each_time(stage: Stage, owner: Client) -> None:
+    stage.create()
+    document = "query State($id: ID!) { tenant(id: $id) { state } }"
+    states = []
+    with owner.connected() as socket:
+        subscription = Subscription(socket)
+        for name in ("before", "after"):
+            variables = {"id": tenant_gid(stage.tenant_id)}
+            subscription.send(id=name, type="subscribe", payload={"query": document, "variables": variables})
+            states.append(subscription.next()["state"])
+            assert subscription.message()["type"] == "complete"
+            stage.play()
+
+    assert states == ["PROVISIONING", "ACTIVE"]
+
+
+@pytest.mark.parametrize("frame", ["[]", "null", '"x"', "{", "{}", '{"type": "sing"}', '{"type": "subscribe"}'])
+def test_a_frame_that_is_no_message_closes_cleanly(owner: Client, frame: str) -> None:
+    with owner.connected() as socket:
+        socket.send(frame)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(PATIENCE)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4400
+
+
+def test_the_old_protocol_is_not_spoken(api: Api) -> None:
+    with (
+        connect(f"ws://{api.address}/graphql", subprotocols=[Subprotocol("graphql-ws")], proxy=None) as socket,
+        pytest.raises(ConnectionClosed) as closed,
+    ):
+        socket.recv(PATIENCE)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4406
+
+
+def test_who_does_not_introduce_itself_is_closed_soon(api: Api) -> None:
+    with (
+        connect(f"ws://{api.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket,
+        pytest.raises(ConnectionClosed) as closed,
+    ):
+        socket.recv(PATIENCE)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4408
+
+
+def test_a_message_above_the_limit_closes_the_socket(owner: Client) -> None:
+    with owner.connected() as socket:
+        socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "#" * 300_000}}))
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(PATIENCE)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
