@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 
+from alembic.util import CommandError
+from sqlalchemy.exc import OperationalError
+
 from devserver import page, places, product
 from devserver.holding import held
 from devserver.mailbox import mail_catcher
@@ -99,14 +102,15 @@ def _bring_up(options: Options, settled: Places, supervisor: Supervisor, smtp_po
         postgres.create_database(DATABASE)
     if chosen.redis_url == valkey.url:
         supervisor.start(valkey.start)
-    migrate(chosen)
+    _migrate(chosen)
     # The people are seeded while the processes are still loading their programs.
     *_, api = supervisor.start(
         *product.workers(options, variables, settled.logs), product.api(options, variables, settled.logs)
     )
     _seed(chosen, options)
     product.await_api(api, options)
-    return Running(options, supervisor, postgres.psql(DATABASE))
+    embedded = chosen.database_url == postgres.url(DATABASE)
+    return Running(options, supervisor, postgres.psql(DATABASE) if embedded else 'psql "$TENANTRY_DATABASE_URL"')
 
 
 def _settle_on(variables: dict[str, str]) -> Settings:
@@ -116,6 +120,14 @@ def _settle_on(variables: dict[str, str]) -> Settings:
         return settings()
     except SettingsRefused as refusal:
         raise Refused(str(refusal)) from None
+
+
+def _migrate(chosen: Settings) -> None:
+    try:
+        migrate(chosen)
+    except (OperationalError, CommandError) as error:
+        reason = str(getattr(error, "orig", error)).strip()
+        raise Refused(f"The database cannot be brought to the schema of this release: {reason}") from error
 
 
 def _seed(chosen: Settings, options: Options) -> None:

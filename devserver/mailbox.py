@@ -36,7 +36,7 @@ def _label(recipients: list[str]) -> str:
 @contextmanager
 def mail_catcher(folder: Path) -> Iterator[int]:
     """Catch mails while the block runs; gives the port it listens on."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(loop.create_server(lambda: SMTP(Catcher(folder), loop=loop), HOST, 0))
     thread = threading.Thread(target=loop.run_forever, name="mail catcher", daemon=True)
