@@ -38,15 +38,15 @@ class Crew:
 
     def await_call(self, call: str, *, times: int = 1) -> None:
         """Wait until a step has begun this call outside."""
-        wait_until(lambda: self.stage.faults.calls.count(call) >= times, within=20)
+        wait_until(lambda: self.stage.faults.calls.count(call) >= times, within=40)
 
-    def await_status(self, status: RunStatus, *, within: float = 20) -> None:
+    def await_status(self, status: RunStatus, *, within: float = 40) -> None:
         wait_until(lambda: self.stage.run().status is status, within=within)
 
-    def await_state(self, state: TenantState, *, within: float = 20) -> None:
+    def await_state(self, state: TenantState, *, within: float = 40) -> None:
         wait_until(lambda: self.stage.tenant().state is state, within=within)
 
-    def await_the_end(self, *, within: float = 40) -> None:
+    def await_the_end(self, *, within: float = 60) -> None:
         """Wait until no run of the organisation is live and nothing is left to follow up."""
         wait_until(lambda: not self._at_work(), within=within)
 

@@ -32,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _work(options: dict[str, int | None]) -> int:
     # Imported here, because Dramatiq reads its environment when it is imported.
-    from runtime.logging import configure_logging  # noqa: PLC0415
-    from runtime.settings import SettingsRefused, read_settings  # noqa: PLC0415
-    from workers.process import WorkerProcess  # noqa: PLC0415
+    from runtime.logging import configure_logging  # noqa: PLC0415  # see above
+    from runtime.settings import SettingsRefused, read_settings  # noqa: PLC0415  # see above
+    from workers.process import WorkerProcess  # noqa: PLC0415  # see above
 
     try:
         settings = read_settings({name: value for name, value in options.items() if value is not None})

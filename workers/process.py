@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 import dramatiq
 
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 IDLE_POLL = 100
 """Milliseconds a consumer rests when its queue is empty: pick-up in 39 ms instead of 385 ms (median, measured)."""
+
+
+Declare = Callable[[dramatiq.Broker, Mover], object]
 
 
 class WorkerProcess:
@@ -64,10 +68,10 @@ class WorkerProcess:
         logger.info("stopped")
 
 
-def _worker(settings: Settings, declare: object, mover: Mover, threads: int) -> dramatiq.Worker:
+def _worker(settings: Settings, declare: Declare, mover: Mover, threads: int) -> dramatiq.Worker:
     """A Dramatiq worker with a broker of its own, so that its threads serve one queue only."""
     broker = redis_broker(settings)
-    declare(broker, mover)  # type: ignore[operator]
+    declare(broker, mover)
     worker = dramatiq.Worker(broker, worker_timeout=IDLE_POLL, worker_threads=threads)
     worker.queue_prefetch = threads
     return worker

@@ -608,3 +608,24 @@ def test_an_operator_who_cancels_is_named_by_mail_address(stage: Stage) -> None:
     stage.cancel(by=operator_of(stage.organisation, "Ada Admin"))
 
     assert stage.events()[-1].data["cancelled_by"] == f"ada@{stage.organisation.slug}.example"
+
+
+def test_a_step_that_this_release_does_not_have_is_named_and_can_be_skipped(stage: Stage) -> None:
+    stage.create()
+    stage.play(until="allocate_traffic")
+    with stage.database.transaction() as session:
+        session.execute(
+            update(RunStep)
+            .where(col(RunStep.run_id) == stage.run().id, col(RunStep.name) == "allocate_traffic")
+            .values(name="boil_the_ocean")
+        )
+
+    stage.play()
+
+    assert stage.run().status is RunStatus.STUCK
+    assert stage.run().error == "This release has no step called 'boil_the_ocean': deploy one that has."
+    skip = {"skip_steps": ["boil_the_ocean"], "reason": "It held nothing."}
+    stage.do(cancellation.resume_compensation, stage.tenant_id, by=stage.operator, **skip)
+    stage.play()
+    assert stage.tenant().state is TenantState.FAILED
+    assert stage.outside() == []
