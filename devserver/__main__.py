@@ -68,7 +68,7 @@ def _add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         type=_seconds,
         default=demo.BUDGET,
         metavar="SECONDS",
-        help="what a cancel may take beyond the safe point of the step in flight (default: %(default)s)",
+        help="for a cancel: to the step's safe point, and again for the rest (default: %(default)s)",
     )
     story.set_defaults(act=lambda chosen: demo.run(chosen.pace, chosen.budget))
     draft = commands.add_parser("migration", help="draft a migration from the models")

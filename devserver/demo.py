@@ -13,7 +13,7 @@ from devserver.view import View
 
 PACE = 1.0
 BUDGET = 1.0
-"""Seconds that a cancel may take beyond what the step in flight needs to reach its safe point."""
+"""Seconds that the step in flight may take to its safe point, and again that all the rest may take."""
 
 
 def run(pace: float, budget: float) -> int:

@@ -75,7 +75,7 @@ def await_api(child: Child, options: Options) -> None:
 
     It asks for /healthz: a run that waited while everything was stopped makes /readyz unfit until a worker got to it.
     """
-    child.await_ready(partial(_answers, f"http://{HOST}:{options.port}/healthz"), within=60)
+    child.await_ready(partial(_answers, f"http://{HOST}:{options.port}/healthz"), within=120)
 
 
 def _answers(address: str) -> bool:

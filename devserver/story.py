@@ -90,7 +90,8 @@ class Story:
         safe_point = _seconds_between(moments["CANCEL_REQUESTED"], stopped)
         figures = f"{_ms(took)} in all, {_ms(safe_point)} of it until the step's safe point"
         self.view.line(f"Cancelled: {figures}.")
-        self._claim("The step stopped at its safe point within 1 s", 0 <= safe_point < 1, _ms(safe_point))
+        stopped_soon = 0 <= safe_point < self.budget
+        self._claim(f"The step stopped at its safe point within {self.budget:g} s", stopped_soon, _ms(safe_point))
         quick = took - safe_point < self.budget
         self._claim(f"From the mutation to PENDING in under {self.budget:g} s more", quick, figures)
 

@@ -183,7 +183,7 @@ def test_the_demonstration_holds_every_claim() -> None:
         [sys.executable, "-m", "devserver", "demo", "--pace", "0.5", "--budget", "10"],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=240,
         env=bare(),
         check=False,
     )
