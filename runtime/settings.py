@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     drain_timeout: timedelta = Field(default=timedelta(seconds=20), description="How long a stop waits for steps.")
     pace: timedelta = Field(default=timedelta(0), description="Slows every forward step, so that a person can watch.")
 
+    budget: int = Field(default=5000, ge=100, description="Points that a caller of the API may spend at once.")
+    budget_refill: int = Field(default=500, ge=1, description="Points that flow back to a caller each second.")
+
     database_pool: int = Field(default=20, ge=2, le=500, description="Connections a process may hold.")
     statement_timeout: timedelta = Field(default=timedelta(seconds=10), description="Limit of one statement.")
     lock_timeout: timedelta = Field(default=timedelta(seconds=5), description="Limit of one wait for a lock.")

@@ -16,6 +16,7 @@ from runtime.database import Database
 from runtime.feed import Feed
 from runtime.settings import Settings
 from schema.root import build_schema
+from server.budgets import Budgets, Spending
 from server.endpoint import Endpoint, Services
 from server.faults import Faults
 from server.front import front
@@ -30,7 +31,8 @@ def create_app(settings: Settings) -> Starlette:
     feed = Feed(settings.database_url, FEED_CHANNEL)
     # A thread for each connection: whoever waits for a connection waits here, on the event loop, and not in a thread.
     services = Services(settings, database, feed, CapacityLimiter(settings.database_pool))
-    endpoint = Endpoint(build_schema([Faults]), services)
+    budgets = Budgets(settings)
+    endpoint = Endpoint(build_schema([Faults, lambda: Spending(budgets)]), services)
     health = Health(settings, database)
 
     @asynccontextmanager
@@ -42,6 +44,7 @@ def create_app(settings: Settings) -> Starlette:
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening
+            await budgets.close()
             database.close()
             courier.close()
 

@@ -28,6 +28,7 @@ from runtime.feed import Feed
 from runtime.settings import Settings
 from schema.context import Context
 from server.auth import Pass, Unauthenticated, authenticate
+from server.budgets import RateLimited
 from server.documents import Document, HttpRefused, document_of
 from server.sockets import INIT_WITHIN, BoundedSocket, Caller, Handler
 
@@ -97,7 +98,8 @@ class Endpoint(GraphQL[Any, None]):
             return _refusal(HTTPStatus.UNAUTHORIZED, str(refusal), "UNAUTHENTICATED", {**headers, **challenge})
         except HttpRefused as refusal:
             return _refusal(refusal.status, str(refusal), refusal.code, {**headers, **refusal.headers})
-        return _json(HTTPStatus.OK, body_of(result), headers)
+        status, more = _status_of(result)
+        return _json(status, body_of(result), {**headers, **more})
 
     async def _execute(self, request: Request, request_id: str) -> ExecutionResult:
         if request.method not in ALLOWED:
@@ -135,6 +137,14 @@ def body_of(result: ExecutionResult) -> dict[str, Any]:
     """The answer as the protocol spells it."""
     body: dict[str, Any] = {"errors": [error.formatted for error in result.errors]} if result.errors else {}
     return {**body, "data": result.data}
+
+
+def _status_of(result: ExecutionResult) -> tuple[HTTPStatus, dict[str, str]]:
+    """Whoever spends too fast is told in HTTP's own words too."""
+    refusal = next((error for error in result.errors or () if isinstance(error, RateLimited)), None)
+    if refusal is None:
+        return HTTPStatus.OK, {}
+    return HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(refusal.retry_after)}
 
 
 def _not_allowed(message: str, methods: str) -> HttpRefused:

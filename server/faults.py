@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from graphql import GraphQLError, GraphQLSyntaxError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
+from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
 from strawberry.extensions import SchemaExtension
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import ExecutionResult, PreExecutionError, StreamExecutionResult
 
@@ -18,6 +20,15 @@ logger = logging.getLogger(__name__)
 LONGEST_MESSAGE = 300
 """Characters of an error, some of which may be the client's own input."""
 
+CLIENTS = (
+    GraphQLError,
+    StrawberryInputCoercionError,
+    MissingQueryError,
+    CannotGetOperationTypeError,
+    InvalidOperationTypeError,
+)
+"""What a client can cause: a value, a document, the choice of an operation."""
+
 INTERNAL = "INTERNAL_SERVER_ERROR"
 AWAY = "SERVICE_UNAVAILABLE"
 DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
@@ -28,7 +39,14 @@ class Faults(SchemaExtension):
 
     def on_operation(self) -> Iterator[None]:
         """Look at the result of a query or mutation."""
-        yield
+        try:
+            yield
+        except CLIENTS:
+            raise
+        except Exception as error:  # noqa: BLE001  # of an extension: no result would carry it past us
+            raise _masked(
+                GraphQLError(str(error), original_error=error), INTERNAL, _request_id(self.execution_context)
+            ) from None
         result = self.execution_context.result
         if result is not None and result.errors:
             result.errors = self._presentable(result.errors, prepared=not isinstance(result, PreExecutionError))
@@ -59,13 +77,11 @@ def code_of(error: GraphQLError, *, prepared: bool) -> str:
     cause = error.original_error
     if isinstance(error, GraphQLSyntaxError):
         return "GRAPHQL_PARSE_FAILED"
-    if not prepared:
-        return "GRAPHQL_VALIDATION_FAILED"
-    if error.path is None:
-        return "BAD_USER_INPUT"  # a variable, or the choice of an operation
     if isinstance(cause, PoolExhausted) or (isinstance(cause, OperationalError) and _away(cause)):
         return AWAY
-    return INTERNAL
+    if error.path is not None or (cause is not None and not isinstance(cause, CLIENTS)):
+        return INTERNAL
+    return "BAD_USER_INPUT" if prepared else "GRAPHQL_VALIDATION_FAILED"
 
 
 def _away(error: OperationalError) -> bool:

@@ -1,0 +1,91 @@
+"""A caller spends points, they flow back, and while the broker is away nothing is refused for it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.api import Api, Client, Facts, api_in
+from tests.outside import wait_until
+from tests.stage import Stage
+
+BUDGET = "{ rateLimit { cost limit remaining resetAt } }"
+HUNDRED = "{ tenants(first: 99) { totalCount } }"
+
+
+@pytest.fixture
+def tight(stage: Stage, redis_url: str) -> Iterator[Api]:
+    """An API whose callers have 100 points, and get one back each second."""
+    with api_in(stage.settings.model_copy(update={"budget": 100, "budget_refill": 1})) as running:
+        yield running
+
+
+def budget(client: Client) -> Facts:
+    found: Facts = client.ask(BUDGET)["rateLimit"]
+    return found
+
+
+def test_a_caller_sees_what_an_operation_took_and_what_is_left(tight: Api, stage: Stage) -> None:
+    owner = tight.person(stage.organisation.id)
+
+    first, second = budget(owner), budget(owner)
+
+    assert (first["cost"], first["limit"], first["remaining"]) == (5, 100, 95)
+    assert 90 <= second["remaining"] <= 91
+    assert datetime.fromisoformat(second["resetAt"]) > datetime.now(UTC)
+
+
+def test_whoever_spent_all_is_told_when_to_come_back_and_others_are_not_concerned(tight: Api, stage: Stage) -> None:
+    owner, admin = (tight.person(stage.organisation.id) for _ in range(2))
+    owner.ask(HUNDRED)
+
+    refused = owner.post(HUNDRED)
+
+    (error,) = refused.json()["errors"]
+    assert refused.status_code == 429
+    assert 98 <= int(refused.headers["Retry-After"]) <= 100
+    assert error["extensions"]["code"] == "RATE_LIMITED"
+    assert refused.json()["data"] is None
+    assert admin.ask(HUNDRED)
+
+
+def test_points_flow_back(tight: Api, stage: Stage) -> None:
+    owner = tight.person(stage.organisation.id)
+    owner.ask(HUNDRED)
+
+    wait_until(lambda: owner.post("{ viewer { scopes } }").status_code == 200)
+
+
+def test_what_no_bucket_holds_is_too_complex(tight: Api, stage: Stage) -> None:
+    error = tight.person(stage.organisation.id).error("{ tenants(first: 100) { nodes { slug } } }")
+
+    assert error["extensions"]["code"] == "DOCUMENT_TOO_COMPLEX"
+
+
+def test_two_processes_count_together(tight: Api, stage: Stage) -> None:
+    with api_in(tight.settings) as second:
+        owner = tight.person(stage.organisation.id)
+        budget(owner)
+        same = Client(second.address, owner.authorization)
+
+        assert 90 <= budget(same)["remaining"] <= 91
+
+
+def test_a_subscription_and_a_query_over_a_socket_are_counted_too(tight: Api, stage: Stage) -> None:
+    owner = tight.person(stage.organisation.id)
+    owner.ask(HUNDRED)
+
+    with owner.subscribed("subscription { auditEventAdded { type actor { kind } tenant { slug } } }") as subscription:
+        message = subscription.message()
+
+    errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
+    assert errors[0]["extensions"]["code"] == "RATE_LIMITED"
+
+
+def test_without_a_broker_nothing_is_counted_and_nothing_refused(stage: Stage) -> None:
+    nowhere = {"redis_url": "redis://127.0.0.1:1/0", "budget": 100, "budget_refill": 1}
+    with api_in(stage.settings.model_copy(update=nowhere)) as api:
+        owner = api.person(stage.organisation.id)
+
+        assert all(owner.post(HUNDRED).status_code == 200 for _ in range(3))
+        assert budget(owner)["remaining"] == 95

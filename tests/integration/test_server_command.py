@@ -1,0 +1,117 @@
+"""The server's command line: good help, tokens that work, and one sentence when the settings make no sense."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from models import ActorKind, Member, Role, ServiceAccount
+from models.columns import new_id
+from runtime.database import clock
+from server.__main__ import main
+from server.auth import read_token
+from tests.stage import Stage
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def people(stage: Stage) -> Stage:
+    with stage.database.transaction() as session:
+        now, home = clock(session), stage.organisation.id
+        for role in Role:
+            email = f"{role.value.lower()}@{stage.organisation.slug}.example"
+            session.add(Member(organisation_id=home, email=email, name=role.title(), role=role, created_at=now))
+        session.add(
+            ServiceAccount(
+                organisation_id=home, name="Partner", scopes=["tenants:read"], tenant_ids=[new_id()], created_at=now
+            )
+        )
+    return stage
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TENANTRY_")}
+    return subprocess.run(
+        [sys.executable, "-m", "server", *arguments],
+        cwd=ROOT, env=clean | environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_members_token(people: Stage, capsys: pytest.CaptureFixture[str], role: Role) -> None:
+    assert main(["token", "--organisation", people.organisation.slug, "--role", role.value.lower()]) == 0
+
+    shown = read_token(people.settings, capsys.readouterr().out.strip())
+    assert shown.identity.role is role
+    assert shown.identity.actor.organisation_id == people.organisation.id
+    assert shown.identity.actor.email == f"{role.value.lower()}@{people.organisation.slug}.example"
+    assert timedelta(hours=23) < timedelta(seconds=shown.seconds_left) <= timedelta(days=1)
+
+
+def test_a_service_accounts_token(people: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    scopes = "tenants:read,tenants:cancel"
+
+    assert main(["token", "--organisation", people.organisation.slug, "--scopes", scopes, "--days", "2"]) == 0
+
+    identity = read_token(people.settings, capsys.readouterr().out.strip()).identity
+    assert identity.actor.kind is ActorKind.INTEGRATION
+    assert identity.scopes == ["tenants:read", "tenants:cancel"]
+    assert identity.actor.tenant_ids is not None
+    assert len(identity.actor.tenant_ids) == 1
+
+
+def test_supports_token(people: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "--support", "--email", "sam@tenantry.example"]) == 0
+
+    actor = read_token(people.settings, capsys.readouterr().out.strip()).identity.actor
+    assert (actor.kind, actor.email, actor.organisation_id) == (ActorKind.SUPPORT, "sam@tenantry.example", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--role", "owner"], "There is no organisation without a slug"),
+        (["--organisation", "nobody", "--role", "owner"], "There is no organisation nobody"),
+        (["--organisation", "{org}", "--role", "owner", "--email", "x@y.example"], "has no owner called x@y.example"),
+        (["--organisation", "{org}", "--scopes", "everything"], "There is no scope everything"),
+        (["--support", "--days", "0"], "A token is good for more than no days"),
+    ],
+)
+def test_a_token_for_nobody_is_refused_in_one_sentence(
+    people: Stage, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    filled = [argument.replace("{org}", people.organisation.slug) for argument in arguments]
+
+    assert main(["token", *filled]) == 2
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_settings_that_make_no_sense_stop_the_start_with_one_sentence() -> None:
+    missing = run("serve")
+    wrong = run(
+        "serve", TENANTRY_DATABASE_URL="mysql://db/x", TENANTRY_REDIS_URL="redis://x", TENANTRY_SECRET_KEY="x" * 32
+    )
+
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert missing.stderr.startswith("TENANTRY_DATABASE_URL is not set")
+    assert wrong.returncode == 2
+    assert wrong.stderr == "TENANTRY_DATABASE_URL makes no sense: must begin with postgresql://.\n"
+
+
+def test_the_schema_needs_no_settings_at_all() -> None:
+    printed = run("schema")
+
+    assert printed.returncode == 0
+    assert printed.stdout == (ROOT / "schema" / "schema.graphql").read_text()
+
+
+def test_migrating_again_changes_nothing(stage: Stage) -> None:
+    assert main(["migrate"]) == 0

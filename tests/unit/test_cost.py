@@ -1,0 +1,43 @@
+"""An operation costs a point for each field, as often as a page may repeat it, in a walk that stays short."""
+
+import time
+
+import pytest
+from graphql import parse
+
+from server.cost import cost_of
+
+
+@pytest.mark.parametrize(
+    ("document", "cost"),
+    [
+        ("{ viewer { scopes } }", 2),
+        ("{ a: viewer { scopes } b: viewer { scopes } }", 4),
+        ("{ tenants(first: 10) { nodes { slug } } }", 1 + 10 * 2),
+        ("{ tenants { nodes { slug } } }", 1 + 20 * 2),
+        ("{ tenants(last: 5) { totalCount } }", 1 + 5),
+        ("{ tenants(first: 100000) { totalCount } }", 1 + 100),
+        ("{ tenants(first: -3) { totalCount } }", 1 + 1),
+        ("query Q($n: Int) { tenants(first: $n) { totalCount } }", 1 + 7),
+        ("query Q($missing: Int) { tenants(first: $missing) { totalCount } }", 1 + 20),
+        ("{ tenants(first: 10) { nodes { runs(first: 10) { edges { cursor } } } } }", 1 + 10 * (1 + 1 + 10 * 2)),
+        ('{ nodes(ids: ["a", "b", "c"]) { id } }', 1 + 3),
+        ("query Q($ids: [ID!]!) { nodes(ids: $ids) { id } }", 1 + 2),
+        ("{ ... on Query { viewer { scopes } } }", 2),
+        ("{ ...F ...F } fragment F on Query { viewer { scopes } }", 4),
+        ("query A { viewer { scopes } } query Q { viewer { scopes actor { id } } }", 4),
+    ],
+)
+def test_points(document: str, cost: int) -> None:
+    name = "Q" if "Q" in document.split("{", maxsplit=1)[0] or "query Q {" in document else None
+
+    assert cost_of(parse(document), name, {"n": 7, "ids": ["a", "b"]}) == cost
+
+
+def test_fragments_that_double_each_other_are_walked_once() -> None:
+    levels = "".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }} " for n in range(200))
+    document = parse(f"{{ ...F0 }} {levels} fragment F200 on Query {{ viewer {{ scopes }} }}")
+    began = time.perf_counter()
+
+    assert cost_of(document, None, None) == 2 * 2**200
+    assert time.perf_counter() - began < 1

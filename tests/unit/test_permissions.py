@@ -1,0 +1,85 @@
+"""The table of rights says what the domain says."""
+
+from uuid import uuid4
+
+import pytest
+
+from models import ActorKind, Role, Run, RunKind, RunStatus, Tenant, TenantState
+from models.columns import new_id
+from provisioning.actors import PLATFORM, Actor
+from resolvers.permissions import ACTIONS, SCOPES, TABLE, Identity, Permission
+from schema.enums import TenantAction
+
+EVERYTHING = set(Permission)
+READING = {Permission.READ_TENANTS, Permission.READ_FEED}
+
+
+def identity(kind: ActorKind, role: Role | None = None, *scopes: str) -> Identity:
+    return Identity(Actor(kind, new_id(), "somebody", None, new_id()), role, frozenset(scopes))
+
+
+@pytest.mark.parametrize(
+    ("caller", "rights"),
+    [
+        (identity(ActorKind.USER, Role.OWNER), EVERYTHING),
+        (identity(ActorKind.USER, Role.ADMIN), EVERYTHING),
+        (identity(ActorKind.USER, Role.VIEWER), READING | {Permission.SEE_FIRST_ADMINS}),
+        (identity(ActorKind.USER), set()),
+        (identity(ActorKind.USER, None, *SCOPES), set()),
+        (identity(ActorKind.INTEGRATION), set()),
+        (identity(ActorKind.INTEGRATION, Role.OWNER), set()),
+        (identity(ActorKind.INTEGRATION, None, "tenants:read"), {Permission.READ_TENANTS}),
+        (
+            identity(ActorKind.INTEGRATION, None, "tenants:write"),
+            {Permission.WRITE_TENANTS, Permission.SEE_FIRST_ADMINS},
+        ),
+        (identity(ActorKind.INTEGRATION, None, "tenants:cancel"), {Permission.CANCEL}),
+        (identity(ActorKind.INTEGRATION, None, *SCOPES), EVERYTHING - {Permission.MANAGE_MEMBERS}),
+        (identity(ActorKind.SUPPORT), READING | {Permission.EXPORT_FEED}),
+        (Identity(PLATFORM, Role.OWNER, SCOPES), set()),
+    ],
+)
+def test_rights(caller: Identity, rights: set[Permission]) -> None:
+    assert {permission for permission in Permission if caller.may(permission)} == rights
+    assert set(caller.scopes) == {permission.value for permission in rights}
+
+
+def test_the_table_speaks_of_every_right_and_the_actions_of_every_state() -> None:
+    assert set(TABLE) == set(Permission)
+    assert set(ACTIONS) == set(TenantState)
+    assert {action for offered in ACTIONS.values() for action in offered} == set(TenantAction)
+
+
+def tenant(state: TenantState) -> Tenant:
+    return Tenant(
+        organisation_id=uuid4(), slug="shop", name="Shop", region="r", plan_code="p", first_admin_email="a@b.c",
+        address="shop-acme", state=state,
+    )  # fmt: skip
+
+
+def run(status: RunStatus, kind: RunKind = RunKind.PROVISION) -> Run:
+    return Run(
+        organisation_id=uuid4(), tenant_id=uuid4(), number=1, kind=kind, status=status, started_by_kind=ActorKind.USER,
+        started_by_id=uuid4(), started_by_name="x",
+    )  # fmt: skip
+
+
+def test_actions_are_what_state_run_and_rights_allow_together() -> None:
+    owner = identity(ActorKind.USER, Role.OWNER)
+    canceller = identity(ActorKind.INTEGRATION, None, "tenants:cancel")
+    writer = identity(ActorKind.INTEGRATION, None, "tenants:write")
+    viewer = identity(ActorKind.USER, Role.VIEWER)
+    busy, stuck = tenant(TenantState.PROVISIONING), tenant(TenantState.DECOMMISSIONING)
+
+    assert owner.actions_on(busy, run(RunStatus.RUNNING)) == [TenantAction.CANCEL_PROVISIONING]
+    assert owner.actions_on(busy, run(RunStatus.STUCK)) == [
+        TenantAction.CANCEL_PROVISIONING,
+        TenantAction.RESUME_COMPENSATION,
+    ]
+    assert owner.actions_on(busy, None) == []
+    assert canceller.actions_on(busy, run(RunStatus.STUCK)) == [TenantAction.CANCEL_PROVISIONING]
+    assert writer.actions_on(busy, run(RunStatus.STUCK)) == [TenantAction.RESUME_COMPENSATION]
+    assert viewer.actions_on(busy, run(RunStatus.RUNNING)) == []
+    assert owner.actions_on(stuck, run(RunStatus.STUCK, RunKind.DECOMMISSION)) == [TenantAction.RESUME_COMPENSATION]
+    assert owner.actions_on(stuck, run(RunStatus.COMPENSATING, RunKind.DECOMMISSION)) == []
+    assert owner.actions_on(tenant(TenantState.DECOMMISSIONED), None) == [TenantAction.RECREATE]

@@ -1,0 +1,59 @@
+"""Every event that belongs into a timeline has a kind and a sentence, whatever its facts."""
+
+from uuid import uuid4
+
+import pytest
+
+from models import ActorKind, Event
+from provisioning.events import EventType
+from provisioning.history import TIMELINE
+from schema.enums import ProvisioningEventKind
+from schema.sentences import told_by
+
+FULL = {
+    "run_number": 2,
+    "step": "allocate_storage",
+    "duration_ms": 1234,
+    "total_duration_ms": 61000,
+    "attempt": 3,
+    "error": "no space left",
+    "will_retry": True,
+    "reason": "wrong plan",
+    "step_in_flight": "deploy_workloads",
+    "released": [{}, {}],
+}
+
+
+def event(event_type: EventType, data: dict[str, object]) -> Event:
+    return Event(
+        organisation_id=uuid4(), type=event_type.value, actor_kind=ActorKind.SYSTEM, actor_id=uuid4(),
+        actor_name="x", data=data,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("event_type", sorted(TIMELINE))
+@pytest.mark.parametrize("data", [FULL, {}])
+def test_every_timeline_event_has_a_sentence(event_type: EventType, data: dict[str, object]) -> None:
+    _, sentence = told_by(event(event_type, data))
+
+    assert sentence[0].isupper()
+    assert len(sentence) > 10
+
+
+def test_every_kind_but_progress_comes_from_an_event() -> None:
+    told = {told_by(event(event_type, FULL))[0] for event_type in TIMELINE}
+
+    assert set(ProvisioningEventKind) - told == {ProvisioningEventKind.STEP_PROGRESS}
+
+
+@pytest.mark.parametrize(
+    ("event_type", "sentence"),
+    [
+        (EventType.STEP_COMPLETED, "Allocate storage is done after 1.2 s."),
+        (EventType.STEP_FAILED, "Allocate storage failed in attempt 3, it will be tried again: no space left"),
+        (EventType.CANCEL_REQUESTED, "A cancel was requested while deploy workloads was at work: wrong plan"),
+        (EventType.CANCELLED, "The run was cancelled. 2 resources were released and nothing is held."),
+    ],
+)
+def test_sentences(event_type: EventType, sentence: str) -> None:
+    assert told_by(event(event_type, FULL))[1] == sentence
