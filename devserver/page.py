@@ -52,7 +52,10 @@ def _remarks(options: Options) -> str:
     count = options.worker_processes
     remarks = [f"{count} worker process{'es' if count > 1 else ''}."]
     if options.world == "simulated":
-        remarks = ["The outside is simulated in memory, so one worker process does all the work."]
+        remarks = [
+            "The outside is simulated in memory, so one worker process does all the work,",
+            "and a tenant's address, which has no key to show, answers 503 when it is ACTIVE.",
+        ]
     if options.pace:
         remarks.append(f"Every step takes {options.pace:g} s longer, to be watched and cancelled.")
     return " ".join(remarks)
