@@ -40,17 +40,18 @@ def _locked_run(session: Session, tenant_id: UUID) -> Run:
         .where(Run.tenant_id == tenant_id, Run.status == RunStatus.SUCCEEDED)
         .order_by(col(Run.number).desc())
         .limit(1)
-        .with_for_update()
+        .with_for_update(key_share=True)
     ).one()
 
 
 def _repeat(session: Session, run: Run) -> None:
+    if run.due_at is not None:
+        return
     steps = session.exec(select(RunStep).where(RunStep.run_id == run.id, RunStep.role == StepRole.AFTERWARDS)).all()
-    over = [step for step in steps if step.status in {StepStatus.DONE, StepStatus.FAILED}]
-    for step in over:
+    for step in steps:
         step.status = StepStatus.WAITING
         step.attempts = 0
         step.error = step.started_at = step.finished_at = step.next_attempt_at = step.attempt_started_at = None
-    if over:
+    if steps:
         run.due_at = now = clock(session)
-        wake(session, run, Forward(over[0].name), now)
+        wake(session, run, Forward(steps[0].name), now)

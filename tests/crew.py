@@ -47,12 +47,13 @@ class Crew:
         wait_until(lambda: self.stage.tenant().state is state, within=within)
 
     def await_the_end(self, *, within: float = 60) -> None:
-        """Wait until no run of the organisation is live and nothing is left to follow up."""
+        """Wait until no run of the organisation is live and no welcome mail is left to send."""
         wait_until(lambda: not self._at_work(), within=within)
 
     def _at_work(self) -> bool:
         with self.stage.database.engine.connect() as connection:
-            query = "SELECT count(*) FROM runs WHERE organisation_id = %s AND (status = ANY(%s) OR due_at IS NOT NULL)"
+            at_work = "status = ANY(%s) OR status = 'SUCCEEDED' AND due_at IS NOT NULL"
+            query = f"SELECT count(*) FROM runs WHERE organisation_id = %s AND ({at_work})"
             live = [status.value for status in LIVE_STATUSES]
             found = connection.exec_driver_sql(query, (self.stage.organisation.id, live)).scalar_one()
         return bool(found)

@@ -242,6 +242,23 @@ def test_decommissioning_does_not_wait_for_the_welcome_mails(stage: Stage) -> No
     assert stage.tenant().state is TenantState.DECOMMISSIONED
 
 
+def test_a_rename_and_an_activation_at_once_are_both_counted(stage: Stage, database_url: str) -> None:
+    claim = to_the_brink(stage)
+    version = stage.tenant().version
+    wanted = commands.Corrections(name="Renamed")
+
+    with ThreadPoolExecutor() as pool:
+        with stage.database.transaction() as session:
+            commands.update_tenant(session, stage.tenant_id, wanted, by=stage.operator, regions=())
+            activation = pool.submit(stage.record, claim, Done())
+            wait_until_blocked(activation, database_url)
+        activation.result(10)
+
+    assert stage.tenant().name == "Renamed"
+    assert stage.tenant().state is TenantState.ACTIVE
+    assert stage.tenant().version == version + 2
+
+
 def test_a_refused_cancel_changes_nothing(stage: Stage) -> None:
     claim = to_the_brink(stage)
     stage.record(claim, Done())

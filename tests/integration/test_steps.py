@@ -18,6 +18,7 @@ from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.saga import Done, NotYet, StepStopped, StopReason
 from provisioning.steps import saga
+from provisioning.welcome import resend_welcome_emails
 from runtime.database import clock
 from runtime.settings import settings
 from tests.scenes import MAIL, PIVOT, STEPS, UP_TO_THE_PIVOT, everything, undone
@@ -600,6 +601,30 @@ def test_no_welcome_mail_goes_to_a_tenant_that_was_suspended_first(stage: Stage)
 
     assert stage.genuine.outbox.mails == []
     assert stage.run().due_at is None
+
+
+def test_mails_that_a_suspension_held_back_can_be_sent_later(stage: Stage) -> None:
+    stage.create()
+    stage.play(until=MAIL)
+    stage.do(commands.suspend_tenant, stage.tenant_id, by=stage.operator)
+    stage.play()
+    stage.do(commands.resume_tenant, stage.tenant_id, by=stage.operator)
+
+    stage.do(resend_welcome_emails, stage.tenant_id, by=stage.operator)
+    stage.play()
+
+    assert len(stage.genuine.outbox.mails) == 3
+    assert stage.step(MAIL).status is StepStatus.DONE
+
+
+def test_mails_that_are_on_their_way_are_not_sent_twice(stage: Stage) -> None:
+    stage.create()
+    stage.play(until=MAIL)
+    before = everything(stage)
+
+    stage.do(resend_welcome_emails, stage.tenant_id, by=stage.operator)
+
+    assert everything(stage) == before
 
 
 def test_an_operator_who_cancels_is_named_by_mail_address(stage: Stage) -> None:
