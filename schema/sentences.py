@@ -5,6 +5,8 @@ from typing import Any
 
 from models import Event
 from provisioning.events import EventType
+from provisioning.saga import UnknownStep
+from provisioning.steps import saga
 from schema.enums import ProvisioningEventKind
 
 Kind = ProvisioningEventKind
@@ -12,8 +14,11 @@ Data = Mapping[str, Any]
 
 
 def step_title(name: str) -> str:
-    """A step's name as it reads in a sentence."""
-    return name.replace("_", " ").capitalize()
+    """A step's title; for a step that this release no longer has, its name as words."""
+    try:
+        return saga[name].title
+    except UnknownStep:
+        return name.replace("_", " ").capitalize()
 
 
 def _step(data: Data) -> str:
@@ -30,7 +35,7 @@ def _because(reason: object) -> str:
 
 def _failed(data: Data) -> str:
     more = "it will be tried again" if data.get("will_retry") else "no more attempts"
-    return f"{_step(data)} failed in attempt {data.get('attempt')}, {more}{_because(data.get('error'))}"
+    return f"{_step(data)}: failed in attempt {data.get('attempt')}, {more}{_because(data.get('error'))}"
 
 
 def _released(data: Data) -> str:
@@ -38,7 +43,7 @@ def _released(data: Data) -> str:
 
 
 def _cancel_requested(data: Data) -> str:
-    at = f" while {step_title(data['step_in_flight']).lower()} was at work" if data.get("step_in_flight") else ""
+    at = f" during “{step_title(data['step_in_flight'])}”" if data.get("step_in_flight") else ""
     return f"A cancel was requested{at}{_because(data.get('reason'))}"
 
 
@@ -48,29 +53,29 @@ _TOLD: dict[EventType, tuple[Kind, Callable[[Data], str]]] = {
         Kind.RUN_STARTED,
         lambda data: f"Run {data.get('run_number')} began to release everything.",
     ),
-    EventType.STEP_STARTED: (Kind.STEP_STARTED, lambda data: f"{_step(data)} began."),
+    EventType.STEP_STARTED: (Kind.STEP_STARTED, lambda data: f"{_step(data)}: begun."),
     EventType.STEP_COMPLETED: (
         Kind.STEP_SUCCEEDED,
-        lambda data: f"{_step(data)} is done after {_seconds(data.get('duration_ms'))}.",
+        lambda data: f"{_step(data)}: done after {_seconds(data.get('duration_ms'))}.",
     ),
     EventType.STEP_FAILED: (Kind.STEP_FAILED, _failed),
     EventType.STEP_INTERRUPTED: (
         Kind.STEP_INTERRUPTED,
-        lambda data: f"{_step(data)} was interrupted{_because(data.get('error'))}",
+        lambda data: f"{_step(data)}: interrupted{_because(data.get('error'))}",
     ),
     EventType.CANCEL_REQUESTED: (Kind.CANCEL_REQUESTED, _cancel_requested),
-    EventType.COMPENSATION_STARTED: (Kind.COMPENSATION_STARTED, lambda data: f"{_step(data)} is being undone."),
+    EventType.COMPENSATION_STARTED: (Kind.COMPENSATION_STARTED, lambda data: f"{_step(data)}: being undone."),
     EventType.STEP_COMPENSATED: (
         Kind.STEP_COMPENSATED,
-        lambda data: f"{_step(data)} is undone after {_seconds(data.get('duration_ms'))}.",
+        lambda data: f"{_step(data)}: undone after {_seconds(data.get('duration_ms'))}.",
     ),
     EventType.DEPROVISIONING_STEP_COMPLETED: (
         Kind.STEP_COMPENSATED,
-        lambda data: f"{_step(data)} is undone after {_seconds(data.get('duration_ms'))}.",
+        lambda data: f"{_step(data)}: undone after {_seconds(data.get('duration_ms'))}.",
     ),
     EventType.COMPENSATION_FAILED: (
         Kind.COMPENSATION_FAILED,
-        lambda data: f"Undoing it: {_failed(data)}",
+        lambda data: f"Undo: {_failed(data)}",
     ),
     EventType.COMPENSATION_RESUMED: (
         Kind.COMPENSATION_RESUMED,
@@ -78,7 +83,7 @@ _TOLD: dict[EventType, tuple[Kind, Callable[[Data], str]]] = {
     ),
     EventType.STUCK: (
         Kind.RUN_STUCK,
-        lambda data: f"Undoing {_step(data).lower()} needs a person{_because(data.get('error'))}",
+        lambda data: f"{_step(data)}: the undo needs a person{_because(data.get('error'))}",
     ),
     EventType.COMPLETED: (
         Kind.RUN_FINISHED,

@@ -49,9 +49,9 @@ def test_every_kind_but_progress_comes_from_an_event() -> None:
 @pytest.mark.parametrize(
     ("event_type", "sentence"),
     [
-        (EventType.STEP_COMPLETED, "Allocate storage is done after 1.2 s."),
-        (EventType.STEP_FAILED, "Allocate storage failed in attempt 3, it will be tried again: no space left"),
-        (EventType.CANCEL_REQUESTED, "A cancel was requested while deploy workloads was at work: wrong plan"),
+        (EventType.STEP_COMPLETED, "Allocate storage: done after 1.2 s."),
+        (EventType.STEP_FAILED, "Allocate storage: failed in attempt 3, it will be tried again: no space left"),
+        (EventType.CANCEL_REQUESTED, "A cancel was requested during “Deploy the workload”: wrong plan"),
         (EventType.CANCELLED, "The run was cancelled. 2 resources were released and nothing is held."),
     ],
 )

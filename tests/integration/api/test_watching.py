@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
@@ -190,7 +193,7 @@ def test_progress_comes_live_is_not_numbered_and_is_never_replayed(stage: Stage,
             assert late.next()["kind"] == "STEP_SUCCEEDED"
 
     assert (entry["kind"], entry["step"], entry["sequence"]) == ("STEP_PROGRESS", "apply_schema", None)
-    assert entry["message"] == "Apply schema: Table 2 of 5"
+    assert entry["message"] == "Apply the schema: Table 2 of 5"
     assert entry["cursor"] == replayed[-1]["cursor"]
 
 
@@ -203,7 +206,7 @@ def test_progress_is_told_at_most_four_times_a_second_and_ends_with_the_newest(s
         for percent in range(1, 100):
             stage.do(_show, claim, percent, f"{percent} of 99")
         entries = [subscription.next()]
-        while entries[-1]["message"] != "Apply schema: 99 of 99":
+        while entries[-1]["message"] != "Apply the schema: 99 of 99":
             entries.append(subscription.next())
 
     moments = [entry["occurredAt"] for entry in entries]
@@ -220,6 +223,23 @@ def test_what_is_written_while_nobody_listens_comes_by_the_poll(
         monkeypatch.setattr(api.services.feed, "tell", lambda _: None)
         stage.play(until="allocate_storage")
         assert [subscription.next()["kind"] for _ in range(2)] == ["STEP_STARTED", "STEP_SUCCEEDED"]
+
+
+def test_who_watches_goes_on_after_the_database_was_away(
+    stage: Stage, owner: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine, failures = history.look, iter([OperationalError("SELECT", {}, Exception("connection refused"))])
+
+    def look(session: Session, tenant_id: UUID, after: int) -> history.Look:
+        if failure := next(failures, None):
+            raise failure
+        return genuine(session, tenant_id, after)
+
+    bring_to(stage, TenantState.ACTIVE)
+    monkeypatch.setattr(history, "look", look)
+
+    with watching(owner, stage) as subscription:
+        assert numbers(subscription.rest()) == told(stage)
 
 
 def test_the_feed_listens_again_after_its_connection_was_cut(api: Api, stage: Stage, owner: Client) -> None:
