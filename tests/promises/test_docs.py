@@ -21,6 +21,9 @@ from provisioning.steps import saga
 from resolvers.permissions import SCOPES
 from runtime.settings import Settings
 from schema.enums import ProvisioningEventKind, UserErrorCode
+from schema.errors import RequestRefused
+from server.budgets import RateLimited
+from server.faults import AWAY, INTERNAL
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -259,7 +262,7 @@ def test_what_the_api_document_sends_is_valid(operation: str, schema: GraphQLSch
 
 
 def test_the_api_document_sends_something() -> None:
-    assert len(operations()) == 10
+    assert len(operations()) == 11
 
 
 @pytest.mark.parametrize(
@@ -275,3 +278,11 @@ def test_the_api_document_names_every_scope() -> None:
     named = {word for row in rows(section("docs/api.md", "Tokens")) for word in words(row[1])}
 
     assert named == SCOPES
+
+
+def test_the_api_document_explains_every_code_of_an_error() -> None:
+    explained = {word for row in rows(section("docs/api.md", "Refusals and errors")) for word in words(row[0])}
+    refusals = {RequestRefused.code} | {refusal.code for refusal in RequestRefused.__subclasses__()}
+
+    assert RateLimited.code in refusals
+    assert refusals | {AWAY, INTERNAL} <= explained
