@@ -27,8 +27,7 @@ class Sweeper(Repeating):
         """Nudge what is due, cancel what is past its deadline, report what is stuck; rest until the next is due."""
         nudged = self._database.transact(duty.nudge_due_runs)
         for tenant_id, run_id in self._database.transact(duty.overdue_runs):
-            if self._database.transact(duty.cancel_overdue_run, tenant_id, run_id):
-                logger.info("cancelled a run past its deadline", extra={"run": run_id})
+            self._cancel_overdue(tenant_id, run_id)
         self._report_stuck()
         return SHORTEST_REST if nudged == duty.MOST_AT_ONCE else self._rest()
 
@@ -38,6 +37,14 @@ class Sweeper(Repeating):
         if due is None:
             return self._interval
         return min(max((due - now).total_seconds(), SHORTEST_REST), self._interval)
+
+    def _cancel_overdue(self, tenant_id: UUID, run_id: UUID) -> None:
+        try:
+            if self._database.transact(duty.cancel_overdue_run, tenant_id, run_id):
+                logger.info("cancelled a run past its deadline", extra={"run": run_id})
+        except Exception:
+            # One run that cannot be cancelled must not shield the others.
+            logger.exception("a run past its deadline could not be cancelled", extra={"run": run_id})
 
     def _report_stuck(self) -> None:
         with self._database.transaction() as session:

@@ -15,12 +15,14 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 import redis
+from sqlmodel import select
 
 import adapters.worlds
 from devserver import places
 from devserver.servers import Valkey
-from models import ActorKind, RunStatus, StepStatus, TenantState
-from provisioning import duty
+from models import ActorKind, Run, RunStatus, StepStatus, TenantState
+from provisioning import duty, ledger
+from runtime.database import clock
 from runtime.migrations import ROOT, migrate
 from runtime.settings import Settings
 from tests.crew import Crew, crew_for
@@ -30,6 +32,7 @@ from tests.scratch import scratch_database
 from workers.__main__ import main
 from workers.cancellation import CancelListener
 from workers.courier import Courier
+from workers.sweeper import Sweeper
 
 SHORT = {
     "lease": timedelta(seconds=3),
@@ -424,6 +427,24 @@ def test_a_run_that_takes_longer_than_its_deadline_is_cancelled(crew: Crew) -> N
     request = next(event for event in crew.stage.events() if event.type.endswith("cancel_requested"))
     assert (request.actor_kind, request.data["step_in_flight"]) == (ActorKind.SYSTEM, "deploy_workloads")
     assert crew.stage.outside() == []
+
+
+def test_a_run_that_cannot_be_cancelled_shields_no_other_from_its_deadline(crew: Crew) -> None:
+    broken, overdue = create_many(crew, 2)
+    with crew.stage.database.transaction() as session:
+        run = session.exec(select(Run).where(Run.tenant_id == broken)).one()
+        ledger.intend(session, run, "nobodys_step", "disk", "stray", clock(session))
+        late = "UPDATE runs SET deadline_at = %s WHERE tenant_id = %s"
+        for hours, tenant_id in ((2, broken), (1, overdue)):
+            session.connection().exec_driver_sql(late, (clock(session) - timedelta(hours=hours), tenant_id))
+
+    Sweeper(crew.stage.database, crew.settings).once()
+
+    assert states(crew, [broken, overdue]) == [TenantState.PROVISIONING, TenantState.PENDING]
+    with crew.stage.database.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM resources WHERE step = 'nobodys_step'")
+    crew.stage.tenant_id = broken
+    crew.stage.cancel()
 
 
 def test_several_workers_share_many_runs_and_do_each_step_once(crew: Crew) -> None:
