@@ -154,7 +154,7 @@ def test_many_writers_that_commit_out_of_order_and_a_reader_that_drops_lose_noth
         writers = [pool.submit(_write, stage, tenants, seed) for seed in range(8)]
         while len(seen) < 8 * 12:
             with owner.subscribed(ADDED, after=seen[-1]["cursor"] if seen else start) as subscription:
-                seen += [subscription.next() for _ in range(min(7, 8 * 12 - len(seen)))]
+                seen += [subscription.next() for _ in range(min(32, 8 * 12 - len(seen)))]
         for writer in writers:
             writer.result()
 
@@ -170,8 +170,8 @@ def _write(stage: Stage, tenants: list[Any], seed: int) -> None:
     for number in range(12):
         with stage.database.transaction() as session:
             session.connection().exec_driver_sql("SELECT pg_current_xact_id()")
-            session.connection().exec_driver_sql(f"SELECT pg_sleep({chance.random() / 50})")
+            session.connection().exec_driver_sql(f"SELECT pg_sleep({chance.random() / 10})")
             tenant = session.get_one(Tenant, chance.choice(tenants))
             emit(session, tenant, EventType.TENANT_UPDATED, {"number": f"{seed}-{number}"}, by=stage.operator)
             session.flush()
-            session.connection().exec_driver_sql(f"SELECT pg_sleep({chance.random() / 50})")
+            session.connection().exec_driver_sql(f"SELECT pg_sleep({chance.random() / 10})")
