@@ -141,6 +141,11 @@ class Api:
     settings: Settings
     services: Services
     address: str
+    server: uvicorn.Server
+
+    def stop(self) -> None:
+        """Ask it to stop, as a signal does."""
+        self.server.should_exit = True
 
     def client(self, identity: Identity, life: timedelta = timedelta(hours=1)) -> Client:
         return Client(self.address, f"Bearer {sign_token(self.settings, identity, life)}")
@@ -198,7 +203,7 @@ def api_in(settings: Settings) -> Iterator[Api]:
         thread = threading.Thread(target=server.run, args=[[listener]], daemon=True, name="api")
         thread.start()
         wait_until(lambda: server.started)
-        yield Api(settings, app.state.services, f"127.0.0.1:{listener.getsockname()[1]}")
+        yield Api(settings, app.state.services, f"127.0.0.1:{listener.getsockname()[1]}", server)
         server.should_exit = True
         thread.join(15)
         assert not thread.is_alive(), "the API did not stop"

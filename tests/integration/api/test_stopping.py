@@ -1,0 +1,40 @@
+"""A stop of the process ends open sockets, and leaves no connection behind."""
+
+import psycopg
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.api import Subscription, api_in, tenant_gid
+from tests.outside import wait_until
+from tests.stage import Stage
+
+WATCH = "subscription Watch($id: ID!) { tenantProvisioning(tenantId: $id) { kind } }"
+
+
+def test_a_stop_ends_open_sockets_and_gives_every_connection_back(stage: Stage) -> None:
+    stage.create()
+    with psycopg.connect(stage.settings.database_url, autocommit=True) as connection:
+
+        def feeds() -> int:
+            count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tenantry-feed'"
+            row = connection.execute(count).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        before = feeds()
+        with api_in(stage.settings) as api:
+            client = api.person(stage.organisation.id)
+            with client.connected() as socket:
+                subscription = Subscription(socket)
+                variables = {"id": tenant_gid(stage.tenant_id)}
+                subscription.send(id="1", type="subscribe", payload={"query": WATCH, "variables": variables})
+                assert subscription.next() == {"kind": "RUN_STARTED"}
+                wait_until(lambda: feeds() == before + 1)
+                api.stop()
+                with pytest.raises(ConnectionClosed) as closed:
+                    subscription.message()
+        wait_until(lambda: feeds() == before)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code in {1001, 1012}
+    assert api.services.feed.watchers == 0
