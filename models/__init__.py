@@ -1,5 +1,6 @@
 """The nouns of the product, one table a file; import this package to have the whole metadata."""
 
+from models.absence_check import AbsenceCheck
 from models.account import TenantAccount
 from models.columns import metadata
 from models.event import ActorKind, Event
@@ -9,15 +10,28 @@ from models.member import Member, Role
 from models.organisation import Organisation
 from models.plan import Plan
 from models.resource import Resource, ResourceStatus
-from models.run import LIVE_STATUSES, Run, RunKind, RunStatus, RunStep, StepRole, StepStatus
+from models.run import (
+    FOLLOW_UPS,
+    LIVE_STATUSES,
+    UNDONE_STATUSES,
+    Run,
+    RunKind,
+    RunStatus,
+    RunStep,
+    StepRole,
+    StepStatus,
+)
 from models.service_account import ServiceAccount
 from models.signing_key import SigningKey
 from models.tenant import QUOTA_STATES, Tenant, TenantState
 from models.workload import Workload
 
 __all__ = [
+    "FOLLOW_UPS",
     "LIVE_STATUSES",
     "QUOTA_STATES",
+    "UNDONE_STATUSES",
+    "AbsenceCheck",
     "ActorKind",
     "Event",
     "HostName",

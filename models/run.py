@@ -41,13 +41,21 @@ LIVE_STATUSES = (
 )
 """A run in one of these has not settled; a tenant has at most one."""
 
+UNDONE_STATUSES = (RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.DECOMMISSIONED)
+"""A run in one of these has ended and holds nothing."""
+
 
 class StepRole(StrEnum):
-    """Where a step stands towards the pivot."""
+    """When a step's turn comes: towards the pivot, after it, or once everything was undone."""
 
     STEP = "STEP"
     PIVOT = "PIVOT"
     AFTERWARDS = "AFTERWARDS"
+    CONFIRMATION = "CONFIRMATION"
+
+
+FOLLOW_UPS = (StepRole.AFTERWARDS, StepRole.CONFIRMATION)
+"""Roles of steps whose turn comes when the run has ended."""
 
 
 class StepStatus(StrEnum):
@@ -105,6 +113,7 @@ class Run(SQLModel, table=True):
     organisation_id: UUID = Field(foreign_key="organisations.id")
     tenant_id: UUID = Field(foreign_key="tenants.id")
     number: int
+    address: str = Field(max_length=63)
     kind: RunKind = Field(sa_type=choice(RunKind, sentence="run_kind_is_known"))
     status: RunStatus = Field(sa_type=choice(RunStatus, sentence="run_status_is_known"))
     releases_run_id: UUID | None = Field(default=None, foreign_key="runs.id")
@@ -186,7 +195,7 @@ class RunStep(SQLModel, table=True):
     @property
     def to_be_undone(self) -> bool:
         """Whether a run that goes backward still has to compensate it: it began, or may have begun."""
-        return self.role is not StepRole.AFTERWARDS and self.status not in {
+        return self.role not in FOLLOW_UPS and self.status not in {
             StepStatus.WAITING,
             StepStatus.COMPENSATED,
             StepStatus.ABANDONED,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from models import Run, RunKind, RunStatus, RunStep, StepRole, StepStatus
+from models import FOLLOW_UPS, UNDONE_STATUSES, Run, RunKind, RunStatus, RunStep, StepRole, StepStatus
 from provisioning.moves import Backward, Forward, Move, Rest, Settle
 
 BACKWARD = frozenset({RunStatus.CANCELLING, RunStatus.COMPENSATING})
@@ -17,7 +17,9 @@ def next_move(run: Run, steps: Sequence[RunStep]) -> Move:
     if run.status in FORWARD:
         return _forward(steps)
     if run.status is RunStatus.SUCCEEDED:
-        return _follow_up(steps)
+        return _follow_up(steps, StepRole.AFTERWARDS)
+    if run.status in UNDONE_STATUSES:
+        return _follow_up(steps, StepRole.CONFIRMATION)
     return Rest()
 
 
@@ -39,10 +41,10 @@ def _backward(run: Run, steps: Sequence[RunStep]) -> Move:
 
 
 def _forward(steps: Sequence[RunStep]) -> Move:
-    ahead = [step for step in steps if step.role is not StepRole.AFTERWARDS and step.status is not StepStatus.DONE]
+    ahead = [step for step in steps if step.role not in FOLLOW_UPS and step.status is not StepStatus.DONE]
     return Forward(ahead[0].name) if ahead else Settle(RunStatus.SUCCEEDED)
 
 
-def _follow_up(steps: Sequence[RunStep]) -> Move:
-    after = [step for step in steps if step.role is StepRole.AFTERWARDS and step.status not in OVER]
+def _follow_up(steps: Sequence[RunStep], role: StepRole) -> Move:
+    after = [step for step in steps if step.role is role and step.status not in OVER]
     return Forward(after[0].name) if after else Rest()

@@ -5,7 +5,7 @@ one order, run before tenant. Leases, due times and back-offs go by the database
 """
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from models import Run, RunStatus, RunStep, StepRole, StepStatus, TenantState
+from models import FOLLOW_UPS, UNDONE_STATUSES, AbsenceCheck, Run, RunStatus, RunStep, StepRole, StepStatus, TenantState
 from provisioning import ledger, settlement
 from provisioning.claims import Claim, time_left
 from provisioning.decisions import BACKWARD, FORWARD, next_move
@@ -30,8 +30,9 @@ from runtime.settings import Settings
 COMPENSATION_ATTEMPTS = 8
 """Tries of one compensation before the run is STUCK and needs a person."""
 
-PERFORMING = FORWARD | {RunStatus.SUCCEEDED}
-"""Statuses in which steps are performed: a cancel ends them by its commit. What follows the pivot comes last."""
+PERFORMING = FORWARD | {RunStatus.SUCCEEDED, *UNDONE_STATUSES}
+"""Statuses in which steps are performed: a cancel ends the first two by its commit; in the others only what follows
+the end of a run is left."""
 
 LOST_WORKERS = 3
 """Attempts that may end with the worker's death, also of a step whose failures are final: a restart is no failure."""
@@ -116,6 +117,30 @@ def intend(session: Session, held: Claim, kind: str, name: str) -> None:
     ledger.intend(session, run, held.move.step, kind, name, clock(session))
 
 
+def unexplained(session: Session, held: Claim, present: Sequence[str]) -> list[str]:
+    """Which of these names, present outside, no operator abandoned."""
+    run = session.get_one(Run, held.run_id)
+    left = ledger.abandoned(session, run)
+    return [name for name in present if name not in left]
+
+
+def testify(session: Session, held: Claim, found: Sequence[str]) -> int:
+    """Keep what a look outside found after everything was undone; how many looks there were with this one.
+
+    Raises StepStopped when the claim was lost.
+    """
+    run = _run_under(session, held)
+    if run is None:
+        raise StepStopped(StopReason.LEASE_LOST)
+    now = clock(session)
+    session.add(AbsenceCheck(run_id=run.id, asked_at=now, found=list(found)))
+    if found:
+        position = settlement.position_of(session, run)
+        position.tell(session, EventType.DRIFT_FOUND, {"run_number": run.number, "found": list(found)})
+    session.flush()
+    return session.exec(select(func.count()).where(AbsenceCheck.run_id == run.id)).one()
+
+
 def renew(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> list[Renewal]:
     """Extend the leases that are still owned, all in one statement; whichever is missing was lost."""
     until = func.statement_timestamp() + lease  # the same in both columns
@@ -193,7 +218,7 @@ def _begin_attempt(session: Session, position: Position, step: RunStep) -> None:
     if position.run.status is RunStatus.QUEUED:
         position.run.status = RunStatus.RUNNING
         position.run.started_at = position.now
-    if step.role is not StepRole.AFTERWARDS:
+    if step.role not in FOLLOW_UPS:
         position.tell(session, EventType.STEP_STARTED, {"step": step.name, "attempt": step.attempts})
 
 
@@ -262,7 +287,7 @@ def _leased(
         attempt=step.compensation_attempts if backward else step.attempts,
         time_left=time_left(step, position.now - began),
         interruptible=step.interruptible and not backward,
-        footprint=Footprint(run.tenant_id, position.tenant.address, _number_outside(session, run)),
+        footprint=_footprint(session, run),
         tenant=_facts(position, settings),
     )
 
@@ -277,11 +302,15 @@ def _done(session: Session, position: Position, step: RunStep) -> None:
     step.error = None
     settlement.rest(step)
     taken = ledger.hold(session, position.run, step.name, position.now)
-    if step.role is StepRole.AFTERWARDS:
-        position.tell(session, EventType.WELCOME_EMAIL_SENT, {"attempt": step.attempts})
-    else:
-        facts = {"step": step.name, "duration_ms": settlement.milliseconds(step.started_at, position.now)}
-        position.tell(session, EventType.STEP_COMPLETED, {**facts, "resources": taken})
+    duration = settlement.milliseconds(step.started_at, position.now)
+    match step.role:
+        case StepRole.AFTERWARDS:
+            position.tell(session, EventType.WELCOME_EMAIL_SENT, {"attempt": step.attempts})
+        case StepRole.CONFIRMATION:
+            position.tell(session, EventType.ABSENCE_CONFIRMED, {"run_number": position.run.number})
+        case _:
+            facts = {"step": step.name, "duration_ms": duration, "resources": taken}
+            position.tell(session, EventType.STEP_COMPLETED, facts)
 
 
 def _look_again(session: Session, position: Position, step: RunStep, after: timedelta) -> None:
@@ -297,19 +326,26 @@ def _failed(session: Session, position: Position, step: RunStep, error: str, *, 
     again = not final and step.attempts < step.max_attempts
     step.error = error
     step.attempt_started_at = None
-    if step.role is StepRole.AFTERWARDS:
-        position.tell(session, EventType.WELCOME_EMAIL_FAILED, {"attempt": step.attempts, "error": error})
-    else:
-        facts = {"step": step.name, "attempt": step.attempts, "error": error, "will_retry": again}
-        position.tell(session, EventType.STEP_FAILED, facts)
+    _report_failure(session, position, step, error, again=again)
     if again:
         step.next_attempt_at = position.run.due_at = position.now + _back_off(step.attempts)
         return
     step.status = StepStatus.FAILED
     step.finished_at = position.now
     settlement.rest(step)
-    if step.role is not StepRole.AFTERWARDS:
+    if step.role not in FOLLOW_UPS:
         settlement.turn_back(position, step, error)
+
+
+def _report_failure(session: Session, position: Position, step: RunStep, error: str, *, again: bool) -> None:
+    facts = {"attempt": step.attempts, "error": error}
+    match step.role:
+        case StepRole.AFTERWARDS:
+            position.tell(session, EventType.WELCOME_EMAIL_FAILED, facts)
+        case StepRole.CONFIRMATION:
+            position.tell(session, EventType.ABSENCE_UNCONFIRMED, {**facts, "will_retry": again})
+        case _:
+            position.tell(session, EventType.STEP_FAILED, {"step": step.name, **facts, "will_retry": again})
 
 
 def _undone(session: Session, position: Position, step: RunStep) -> None:
@@ -360,11 +396,10 @@ def _hand_on(position: Position, step: RunStep, held: Claim, reason: StopReason)
     step.next_attempt_at = position.now
 
 
-def _number_outside(session: Session, run: Run) -> int:
-    """The run number under which the resources exist outside."""
-    if run.releases_run_id is None:
-        return run.number
-    return session.exec(select(Run.number).where(Run.id == run.releases_run_id)).one()
+def _footprint(session: Session, run: Run) -> Footprint:
+    """The names under which the resources exist outside: those of the run that took them, as it was planned."""
+    source = session.get_one(Run, run.releases_run_id) if run.releases_run_id else run
+    return Footprint(source.tenant_id, source.address, source.number)
 
 
 def _facts(position: Position, settings: Settings) -> TenantFacts:

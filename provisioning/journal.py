@@ -1,6 +1,7 @@
 """What a running step puts on record, each time in a short transaction that its claim's token fences."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import update
@@ -37,6 +38,14 @@ class DatabaseJournal:
             return
         self._shown = (now, percent, message)
         self.database.transact(_show, self.claim, percent, message)
+
+    def unexplained(self, present: Sequence[str]) -> list[str]:
+        """Which of these names were not abandoned by an operator."""
+        return self.database.transact(engine.unexplained, self.claim, present)
+
+    def testify(self, found: Sequence[str]) -> int:
+        """Keep what a look outside found after the undo. Raises StepStopped when the claim is lost."""
+        return self.database.transact(engine.testify, self.claim, found)
 
     def objections(self) -> list[str]:
         """Why the tenant's request cannot be fulfilled as it stands."""

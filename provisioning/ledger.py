@@ -66,6 +66,11 @@ def still_held(session: Session, run: Run) -> list[dict[str, str]]:
     return _resources(session, run, MAY_BE_HELD)
 
 
+def abandoned(session: Session, run: Run) -> set[str]:
+    """Names of what was left behind knowingly."""
+    return {resource["name"] for resource in _resources(session, run, [ResourceStatus.ABANDONED])}
+
+
 def released(session: Session, run: Run) -> list[dict[str, str]]:
     """What was released of what the run took."""
     return _resources(session, run, [ResourceStatus.RELEASED])

@@ -64,7 +64,7 @@ def start_decommissioning(session: Session, tenant: Tenant, by: Actor, now: date
     run.status = RunStatus.COMPENSATING
     run.releases_run_id = source.id
     run.started_at = now
-    _put_on_record(session, run, [_to_be_undone(run, step) for step in _plan_of(session, source)])
+    _put_on_record(session, run, [_planned_again(run, step) for step in _plan_of(session, source)])
     emit(session, tenant, EventType.DEPROVISIONING_STARTED, {"run_number": run.number}, run=run, by=by, at=now)
     return run
 
@@ -75,6 +75,7 @@ def _new_run(session: Session, tenant: Tenant, kind: RunKind, by: Actor, now: da
         organisation_id=tenant.organisation_id,
         tenant_id=tenant.id,
         number=(last or 0) + 1,
+        address=tenant.address,
         kind=kind,
         status=RunStatus.QUEUED,
         started_by_kind=by.kind,
@@ -103,20 +104,21 @@ def _plan_of(session: Session, run: Run) -> list[RunStep]:
     return list(
         session.exec(
             select(RunStep)
-            .where(RunStep.run_id == run.id, RunStep.role == StepRole.STEP)
+            .where(RunStep.run_id == run.id, col(RunStep.role).in_([StepRole.STEP, StepRole.CONFIRMATION]))
             .order_by(col(RunStep.position))
         )
     )
 
 
-def _to_be_undone(run: Run, step: RunStep) -> RunStep:
+def _planned_again(run: Run, step: RunStep) -> RunStep:
+    """What was done is to be undone; what follows the undo is still to come."""
     return RunStep(
         run_id=run.id,
         position=step.position,
         name=step.name,
         title=step.title,
         role=step.role,
-        status=StepStatus.DONE,
+        status=StepStatus.DONE if step.role is StepRole.STEP else StepStatus.WAITING,
         interruptible=step.interruptible,
         timeout=step.timeout,
         max_attempts=step.max_attempts,

@@ -21,6 +21,7 @@ from models import (
     Run,
     RunStep,
     ServiceAccount,
+    StepRole,
     Tenant,
     TenantState,
 )
@@ -114,7 +115,9 @@ def runs_of_tenants(session: Session, tenants: Sequence[UUID], window: Window, *
 def steps_of_runs(session: Session, runs: Sequence[UUID]) -> dict[UUID, list[RunStep]]:
     """Steps in running order. The caller has been shown the runs."""
     found = session.scalars(
-        select(RunStep).where(col(RunStep.run_id).in_(runs)).order_by(col(RunStep.run_id), col(RunStep.position))
+        select(RunStep)
+        .where(col(RunStep.run_id).in_(runs), col(RunStep.role) != StepRole.CONFIRMATION)
+        .order_by(col(RunStep.run_id), col(RunStep.position))
     )
     return _grouped(runs, found.all(), lambda step: step.run_id)
 

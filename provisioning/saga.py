@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -86,6 +86,12 @@ class Journal(Protocol):
 
     def objections(self) -> list[str]:
         """Why the tenant's request cannot be fulfilled as it stands: one sentence each."""
+
+    def unexplained(self, present: Sequence[str]) -> list[str]:
+        """Which of these names, present outside, were not left there knowingly."""
+
+    def testify(self, found: Sequence[str]) -> int:
+        """Keep what a look outside found after the undo; how many looks there were with this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +216,16 @@ class Saga:
     def afterwards(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
         """Declare what follows the pivot: best effort, it never blocks or fails the tenant."""
         return self._declare(title, StepRole.AFTERWARDS, timeout, attempts, interruptible=False)
+
+    def confirmation(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
+        """Declare what follows the undo: it asks outside whether everything is gone. The run has ended by then."""
+        return self._declare(title, StepRole.CONFIRMATION, timeout, attempts, interruptible=False)
+
+    def undo_everything(self, ctx: StepContext) -> None:
+        """Every compensation, last step first. Each is idempotent and safe if its step never ran."""
+        for step in reversed(list(self)):
+            if step.role is StepRole.STEP:
+                step.undo(ctx)
 
     def go_live(self, tenant: Tenant) -> None:
         """Take the tenant over the pivot."""

@@ -118,6 +118,7 @@ def settle(session: Session, position: Position, status: RunStatus) -> None:
         case _:
             raise ValueError(f"{status} is not an end")
     position.tenant.updated_at = now
+    _follow_up(session, position)
 
 
 def milliseconds(since: datetime | None, until: datetime) -> int:
@@ -136,10 +137,14 @@ def _go_live(session: Session, position: Position) -> None:
     saga.go_live(position.tenant)
     facts = {"resources": ledger.still_held(session, position.run), **_duration(position)}
     position.tell(session, EventType.COMPLETED, facts)
-    follow_up = next_move(position.run, position.steps)
-    if isinstance(follow_up, Forward):
+
+
+def _follow_up(session: Session, position: Position) -> None:
+    """What comes once the run has ended: mails after the pivot, another look outside after an undo."""
+    move = next_move(position.run, position.steps)
+    if isinstance(move, Forward):
         position.run.due_at = position.now
-        wake(session, position.run, follow_up, position.now)
+        wake(session, position.run, move, position.now)
 
 
 def _end_undone(

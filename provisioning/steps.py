@@ -10,6 +10,9 @@ from provisioning.saga import Done, NotYet, Outcome, Saga, StepContext
 
 saga = Saga()
 
+LOOKS = (timedelta(seconds=30), timedelta(hours=1), timedelta(days=1))
+"""Between the undo's end and each further look outside. The first is longer than any built-in call can be late."""
+
 
 @saga.step("Validate the request", timeout=timedelta(seconds=30), attempts=1)
 def validate_request(ctx: StepContext) -> None:
@@ -87,6 +90,17 @@ def mark_active(tenant: Tenant) -> None:
 def send_welcome_emails(ctx: StepContext) -> None:
     for mail in welcome_mails(ctx.tenant):
         ctx.world.mailer.send(mail)
+
+
+@saga.confirmation("Ask again whether everything is gone", timeout=timedelta(days=3), attempts=20)
+def confirm_absence(ctx: StepContext) -> Outcome:
+    """Effects can come late: a call that was lost on its way, a worker that was paused. So this asks more than once."""
+    found = ctx.journal.unexplained(ctx.world.present(ctx.footprint))
+    looks = ctx.journal.testify(found)
+    if found:
+        saga.undo_everything(ctx)
+        return NotYet(after=LOOKS[0])
+    return NotYet(after=LOOKS[looks - 1]) if looks <= len(LOOKS) else Done()
 
 
 def order_of(ctx: StepContext) -> WorkloadOrder:

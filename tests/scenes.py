@@ -17,7 +17,7 @@ from runtime.database import clock
 from tests.stage import Stage
 
 STEPS = [step.name for step in saga if step.role is StepRole.STEP]
-UP_TO_THE_PIVOT = [step.name for step in saga if step.role is not StepRole.AFTERWARDS]
+UP_TO_THE_PIVOT = [step.name for step in saga if step.role not in FOLLOW_UPS]
 PIVOT = "mark_active"
 MAIL = "send_welcome_emails"
 

@@ -74,8 +74,11 @@ class Stage:
     def do(self, command: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return self.database.transact(command, *args, **kwargs)
 
-    def play(self, *, until: str | None = None) -> None:
-        """Make every move that is ready; waits and back-offs are over at once. Stops before step ``until``."""
+    def play(self, *, until: str | None = "confirm_absence") -> None:
+        """Make every move that is ready; waits and back-offs are over at once. Stops before step ``until``.
+
+        Unless told otherwise, it leaves the looks outside that follow an undo to the test.
+        """
         for _ in range(200):
             move = self.next_move()
             if not isinstance(move, Forward | Backward) or move.step == until:

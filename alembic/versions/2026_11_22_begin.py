@@ -237,6 +237,7 @@ def upgrade() -> None:
         sa.Column("organisation_id", sa.Uuid(), nullable=False),
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("address", sa.String(length=63), nullable=False),
         sa.Column(
             "kind",
             sa.Enum(
@@ -464,6 +465,7 @@ def upgrade() -> None:
                 "STEP",
                 "PIVOT",
                 "AFTERWARDS",
+                "CONFIRMATION",
                 name="step_role_is_known",
                 native_enum=False,
                 create_constraint=True,
@@ -511,6 +513,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "position", name=op.f("run_steps_pkey")),
         sa.UniqueConstraint("run_id", "name", name="a_step_is_in_a_run_once"),
     )
+    op.create_table(
+        "absence_checks",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("found", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("absence_checks_run_id_fkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("absence_checks_pkey")),
+    )
+    op.create_index(op.f("absence_checks_run_id_idx"), "absence_checks", ["run_id"], unique=False)
     op.bulk_insert(
         sa.table("plans", *[sa.column(name) for name in ("code", "title", "tenants_allowed", "feed_retention_days")]),
         [
@@ -532,6 +544,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("absence_checks")
     op.drop_table("run_steps")
     op.drop_table("resources")
     op.drop_table("events")

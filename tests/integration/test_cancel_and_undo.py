@@ -2,7 +2,7 @@
 
 import pytest
 
-from models import ResourceStatus, RunStatus, StepRole, StepStatus, TenantState
+from models import FOLLOW_UPS, ResourceStatus, RunStatus, StepRole, StepStatus, TenantState
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.saga import Done, NotYet, StepStopped, StopReason, Trip
@@ -10,7 +10,7 @@ from provisioning.steps import saga
 from tests.stage import Stage
 
 STEPS = [step.name for step in saga if step.role is StepRole.STEP]
-UP_TO_THE_PIVOT = [step.name for step in saga if step.role is not StepRole.AFTERWARDS]
+UP_TO_THE_PIVOT = [step.name for step in saga if step.role not in FOLLOW_UPS]
 
 
 def undone(stage: Stage) -> list[str]:
@@ -240,6 +240,6 @@ def test_a_late_owner_leaves_nothing_behind(stage: Stage) -> None:
 def _statuses_are_consistent(stage: Stage) -> object:
     yield
     if stage.run().status is RunStatus.CANCELLED:
-        started = [step for step in stage.steps() if step.role is not StepRole.AFTERWARDS and step.started_at]
+        started = [step for step in stage.steps() if step.role not in FOLLOW_UPS and step.started_at]
         assert {step.status for step in started} <= {StepStatus.COMPENSATED}
     return None

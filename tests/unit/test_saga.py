@@ -36,7 +36,7 @@ def test_the_saga_is_the_one_that_was_designed() -> None:
 def test_one_pivot_divides_what_can_be_cancelled_from_what_follows() -> None:
     roles = [step.role for step in saga]
 
-    assert roles == [StepRole.STEP] * 7 + [StepRole.PIVOT, StepRole.AFTERWARDS]
+    assert roles == [StepRole.STEP] * 7 + [StepRole.PIVOT, StepRole.AFTERWARDS, StepRole.CONFIRMATION]
 
 
 def test_every_step_before_the_pivot_can_be_interrupted() -> None:
