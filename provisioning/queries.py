@@ -13,6 +13,7 @@ from sqlmodel import Session, SQLModel, col
 
 from models import (
     QUOTA_STATES,
+    AbsenceCheck,
     ActorKind,
     Member,
     Organisation,
@@ -126,6 +127,14 @@ def resources_of_runs(session: Session, runs: Sequence[UUID]) -> dict[UUID, list
     """Everything a run took, in the order of taking. Index: a_run_takes_a_resource_once."""
     found = session.scalars(select(Resource).where(col(Resource.run_id).in_(runs)).order_by(col(Resource.id)))
     return _grouped(runs, found.all(), lambda resource: resource.run_id)
+
+
+def absence_checks_of_runs(session: Session, runs: Sequence[UUID]) -> dict[UUID, list[AbsenceCheck]]:
+    """Every look outside after the undo, oldest first. Index: absence_checks_run_id_idx."""
+    found = session.scalars(
+        select(AbsenceCheck).where(col(AbsenceCheck.run_id).in_(runs)).order_by(col(AbsenceCheck.id))
+    )
+    return _grouped(runs, found.all(), lambda check: check.run_id)
 
 
 def held_resources(session: Session, tenants: Sequence[UUID]) -> dict[UUID, list[Resource]]:

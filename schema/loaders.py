@@ -6,7 +6,7 @@ from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
-from models import Event, Organisation, Resource, Run, RunStep, Tenant
+from models import AbsenceCheck, Event, Organisation, Resource, Run, RunStep, Tenant
 from provisioning import history, queries
 from provisioning.actors import Actor
 from provisioning.paging import Page, Window
@@ -32,6 +32,7 @@ class Loaders:
         self.quotas: DataLoader[UUID, Quota | None] = self._one(queries.quotas)
         self.steps: DataLoader[UUID, list[RunStep] | None] = self._one(queries.steps_of_runs)
         self.resources: DataLoader[UUID, list[Resource] | None] = self._one(queries.resources_of_runs)
+        self.absence_checks: DataLoader[UUID, list[AbsenceCheck] | None] = self._one(queries.absence_checks_of_runs)
         self.held: DataLoader[UUID, list[Resource] | None] = self._one(queries.held_resources)
         self.runs_of_tenants: DataLoader[tuple[UUID, Window], Page[Run]] = DataLoader(self._run_pages)
         self.timelines: DataLoader[tuple[UUID, Window], Page[Event]] = DataLoader(self._timeline_pages)

@@ -10,6 +10,7 @@ from provisioning import ledger
 from provisioning.paging import Page
 from schema import tenant as tenants
 from schema import timeline as timelines
+from schema.absence import AbsenceCheck
 from schema.actor import Actor
 from schema.connections import After, Before, Cursors, First, Last, PageInfo, given, number
 from schema.context import Info
@@ -101,6 +102,14 @@ class ProvisioningRun(Node):
         """The ledger."""
         key = ledger.run_that_took(self.row)
         return [Resource.of(row) for row in await info.context.loaders.resources.load(key) or []]
+
+    @strawberry.field(
+        description="What the adapters themselves answered after the run was undone, oldest first. "
+        "Empty before, and for a run that went live."
+    )
+    async def absence_checks(self, info: Info) -> list[AbsenceCheck]:
+        """The proof that nothing is held."""
+        return [AbsenceCheck.of(row) for row in await info.context.loaders.absence_checks.load(self.row.id) or []]
 
     @strawberry.field(description="Its tenant.")
     async def tenant(self, info: Info) -> Annotated["Tenant", strawberry.lazy("schema.tenant")]:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel import SQLModel, col, select
 
-from models import Event, Resource, Run, RunStatus, RunStep, StepRole, StepStatus, Tenant, TenantState
+from models import FOLLOW_UPS, Event, Resource, Run, RunStatus, RunStep, StepRole, StepStatus, Tenant, TenantState
 from models.columns import new_id
 from provisioning import commands
 from provisioning.claims import Claim

@@ -18,7 +18,7 @@ CONFIRM = Forward("confirm_absence")
 def looks(stage: Stage) -> list[list[str]]:
     run_id = stage.run().id
     chosen = select(AbsenceCheck.found).where(AbsenceCheck.run_id == run_id).order_by(col(AbsenceCheck.id))
-    return stage.read(lambda session: list(session.exec(chosen)))
+    return stage.read(lambda session: [list(found) for found in session.scalars(chosen)])
 
 
 def cancelled(stage: Stage) -> Footprint:
