@@ -270,15 +270,15 @@ def counted(stage: Stage) -> Iterator[list[str]]:
 
 REFUSED_BY = {
     "one_live_run_per_tenant": """
-        INSERT INTO runs (id, organisation_id, tenant_id, number, kind, status, started_by_kind, started_by_id,
+        INSERT INTO runs (id, organisation_id, tenant_id, address, number, kind, status, started_by_kind, started_by_id,
                           started_by_name, due_at, created_at)
-        SELECT gen_random_uuid(), organisation_id, tenant_id, number + 1, kind, 'QUEUED', started_by_kind,
+        SELECT gen_random_uuid(), organisation_id, tenant_id, address, number + 1, kind, 'QUEUED', started_by_kind,
                started_by_id, started_by_name, now(), now() FROM runs WHERE id = %(run)s
     """,
     "runs_are_numbered_per_tenant": """
-        INSERT INTO runs (id, organisation_id, tenant_id, number, kind, status, started_by_kind, started_by_id,
+        INSERT INTO runs (id, organisation_id, tenant_id, address, number, kind, status, started_by_kind, started_by_id,
                           started_by_name, finished_at, created_at)
-        SELECT gen_random_uuid(), organisation_id, tenant_id, number, kind, 'FAILED', started_by_kind,
+        SELECT gen_random_uuid(), organisation_id, tenant_id, address, number, kind, 'FAILED', started_by_kind,
                started_by_id, started_by_name, now(), now() FROM runs WHERE id = %(run)s
     """,
     "run_number_is_positive": "UPDATE runs SET number = 0 WHERE id = %(run)s",

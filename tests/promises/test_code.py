@@ -31,6 +31,7 @@ RELEASED_STEPS = {
     "await_readiness": False,
     "mark_active": False,
     "send_welcome_emails": False,
+    "confirm_absence": False,
 }
 """Every step that a release ever planned runs with, and whether it takes something. Add here; take away nothing while
 a run with the step may be live or a tenant may be decommissioned that has it."""

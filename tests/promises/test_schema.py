@@ -52,9 +52,13 @@ def test_every_signature_of_the_contract_is_ours_to_the_letter(ours: GraphQLSche
 
 def test_what_we_added_to_the_contract_is_known(ours: GraphQLSchema, contract: GraphQLSchema) -> None:
     assert sorted(set(signatures(ours)) - set(signatures(contract))) == [
+        "AbsenceCheck.askedAt: DateTime!",
+        "AbsenceCheck.found: [String!]!",
         "AuditEvent.cursor: String!",
+        "GraphQLObjectType AbsenceCheck",
         "ProvisioningEventKind.COMPENSATION_RESUMED",
         "ProvisioningEventKind.STEP_INTERRUPTED",
+        "ProvisioningRun.absenceChecks: [AbsenceCheck!]!",
     ]
 
 
