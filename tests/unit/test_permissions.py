@@ -59,8 +59,8 @@ def tenant(state: TenantState) -> Tenant:
 
 def run(status: RunStatus, kind: RunKind = RunKind.PROVISION) -> Run:
     return Run(
-        organisation_id=uuid4(), tenant_id=uuid4(), number=1, kind=kind, status=status, started_by_kind=ActorKind.USER,
-        started_by_id=uuid4(), started_by_name="x",
+        organisation_id=uuid4(), tenant_id=uuid4(), number=1, address="shop-acme", kind=kind, status=status,
+        started_by_kind=ActorKind.USER, started_by_id=uuid4(), started_by_name="x",
     )  # fmt: skip
 
 
