@@ -224,7 +224,7 @@ def bad_authorizations(api: Api) -> dict[str, str | None]:
         "empty": "",
         "no scheme": signed().removeprefix("Bearer "),
         "another scheme": "Basic b2xpdmU6b2xpdmU=",
-        "no token": "Bearer ",
+        "no token": "Bearer",
         "not a token": "Bearer abc",
         "unsigned": signed(with_key=None, algorithm="none"),
         "another key": signed(with_key=b"x" * 32),
