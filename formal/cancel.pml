@@ -69,7 +69,7 @@ inline forget()
 
 inline die()
 {
-	d_step { printf("worker %d is killed\n", me); forget() }
+	d_step { printf("worker %d is killed\n", me); forget(); at_work[me] = RENEWED_BY_NOBODY }
 }
 
 /* adapters/: what is outside does not know our tokens */

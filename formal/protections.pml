@@ -47,3 +47,9 @@
 #else
 #define COUNTED 1
 #endif
+
+#ifdef BROKEN_HEARTBEAT /* V13: A claim that nobody performs any more is renewed for ever. */
+#define RENEWED_BY_NOBODY true
+#else
+#define RENEWED_BY_NOBODY false
+#endif
