@@ -3,7 +3,7 @@
 import logging
 from uuid import UUID
 
-from provisioning import duty
+from provisioning import duty, idempotency
 from runtime.database import Database, clock
 from runtime.settings import Settings
 from workers.threads import Repeating
@@ -24,11 +24,12 @@ class Sweeper(Repeating):
         self._reported: set[UUID] = set()
 
     def once(self) -> float:
-        """Nudge what is due, cancel what is past its deadline, report what is stuck; rest until the next is due."""
+        """Nudge what is due, cancel and report what is overdue, forget what has expired; rest until the next is due."""
         nudged = self._database.transact(duty.nudge_due_runs)
         for tenant_id, run_id in self._database.transact(duty.overdue_runs):
             self._cancel_overdue(tenant_id, run_id)
         self._report_stuck()
+        self._database.transact(idempotency.forget_expired)
         return SHORTEST_REST if nudged == duty.MOST_AT_ONCE else self._rest()
 
     def _rest(self) -> float:

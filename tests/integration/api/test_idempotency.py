@@ -16,6 +16,7 @@ from tests.api import Api, Client, Facts, tenant_gid
 from tests.scenes import everything
 from tests.stage import Stage
 from tests.waiting import wait_until_blocked
+from workers.sweeper import Sweeper
 
 GOOD = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
 FIELDS = "tenant { id } run { id }"
@@ -125,13 +126,14 @@ def test_a_day_later_the_key_is_free(stage: Stage, owner: Client, key: str) -> N
     assert kept.expires_at - kept.created_at == timedelta(hours=24)
 
 
-def test_expired_keys_are_forgotten(stage: Stage, owner: Client, key: str) -> None:
+def test_the_sweeper_forgets_expired_keys(stage: Stage, owner: Client, key: str) -> None:
     create(owner, idempotencyKey=key)
     create(owner, idempotencyKey=f"{key}-live", slug="store")
     with stage.database.transaction() as session:
         session.execute(update(IdempotencyKey).where(col(IdempotencyKey.key) == key).values(expires_at=clock(session)))
 
-    assert stage.do(idempotency.forget_expired) == 1
+    Sweeper(stage.database, stage.settings).once()
+
     assert keys_of(stage, key) == []
     assert len(keys_of(stage, f"{key}-live")) == 1
 
