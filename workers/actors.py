@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import dramatiq
-from dramatiq.middleware import Interrupt
+from dramatiq.middleware import Interrupt, Shutdown
 
 from provisioning import engine
 from provisioning.journal import DatabaseJournal
 from provisioning.moves import Backward, Forward
 from provisioning.ports import World
-from provisioning.saga import StepStopped
+from provisioning.saga import StepStopped, StopReason
 from provisioning.steps import saga
 from runtime.database import Database
 from runtime.settings import Settings
@@ -46,7 +46,7 @@ class Mover:
                 outcome = claim.perform(saga, self.world, journal, trip, self.settings.pace)
         except (Exception, Interrupt) as error:  # noqa: BLE001  # whatever a step raises is an outcome
             self._log(claim.run_id, move, error)
-            self.database.transact(engine.record_failure, claim, error)
+            self.database.transact(engine.record_failure, claim, _blamed(error))
         else:
             self.database.transact(engine.record, claim, outcome)
 
@@ -56,6 +56,11 @@ class Mover:
             logger.info("a step stopped: %s", error, extra=facts)
         else:
             logger.warning("a step failed", exc_info=error, extra=facts)
+
+
+def _blamed(error: BaseException) -> BaseException:
+    """What goes on record. A step that outstays the drain is interrupted by the restart: that is not its failure."""
+    return StepStopped(StopReason.SHUTTING_DOWN) if isinstance(error, Shutdown) else error
 
 
 def declare_run_step(broker: dramatiq.Broker, mover: Mover) -> dramatiq.Actor[[str, str], None]:

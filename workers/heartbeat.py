@@ -51,6 +51,7 @@ class Heartbeat(Repeating):
                 self._live.cancel(renewal.run_id)
         for lost in kept.values():
             lost.trip.pull(StopReason.LEASE_LOST)
+            self._live.forget(lost.claim)
 
     def _check_time(self, performance: Performance, now: float) -> None:
         if now >= performance.deadline:

@@ -37,19 +37,25 @@ class LiveClaims:
     def performing(self, claim: Claim) -> Iterator[Trip]:
         """Make a claim known for the length of the block."""
         performance = Performance(claim, Trip(), time.monotonic() + claim.time_left.total_seconds())
-        with self._lock:
-            self._performing[claim.token] = performance
-            self._tell_what_came_before(performance)
+        # An interrupt may arrive at any line: what nobody performs any more must not be renewed.
         try:
+            with self._lock:
+                self._performing[claim.token] = performance
+                self._tell_what_came_before(performance)
             yield performance.trip
         finally:
             with self._lock:
-                del self._performing[claim.token]
+                self._performing.pop(claim.token, None)
 
     def everything(self) -> list[Performance]:
         """What is being performed now."""
         with self._lock:
             return list(self._performing.values())
+
+    def forget(self, claim: Claim) -> None:
+        """Renew it no more. Whoever still performs it has been told to stop, and nothing it writes lands."""
+        with self._lock:
+            self._performing.pop(claim.token, None)
 
     def cancel(self, run_id: UUID) -> None:
         """Tell the step of this run to stop, also one that is only about to begin: a cancelled run never goes on."""
