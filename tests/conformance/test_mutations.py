@@ -1,0 +1,149 @@
+"""Every protection is needed: one short story each, true of the product and untrue without that protection."""
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from models import RunStatus
+from provisioning.moves import Backward, Forward
+from runtime.database import Database
+from runtime.settings import Settings
+from tests.conformance import broken
+from tests.conformance.broken import Breakage
+from tests.conformance.owners import Owner
+from tests.conformance.simulation import Simulation
+from tests.conformance.test_exhaustive import die_of
+
+Story = Callable[[Simulation], None]
+
+
+def a_paused_worker_comes_back_after_another_did_its_step(play: Simulation) -> None:
+    paused = halted(play, "allocate_identity", "before record")
+    play.lapse()
+    play.sweep()
+    play.take(0)
+    play.check()
+    play.go_on(paused)
+
+
+def a_doubled_message_meets_a_worker_at_work(play: Simulation) -> None:
+    play.play_until(Forward("allocate_identity"))
+    copy = play.messages[0]
+    play.take(0, breaths=2)
+    play.messages.append(copy)
+    play.take(0)
+
+
+def a_message_from_before_a_cancel_arrives_after_it(play: Simulation) -> None:
+    play.play_until(Forward("allocate_identity"))
+    stale = play.messages.pop(0)
+    cancel(play)
+    play.messages[:] = [stale]
+    play.take(0)
+
+
+def a_forward_call_arrives_after_the_undo(play: Simulation) -> None:
+    paused = halted(play, "allocate_identity", "before identity.create")
+    play.lapse()
+    cancel(play)
+    play.play_on()
+    play.go_on(paused)
+
+
+def a_worker_is_killed_right_after_it_created_something(play: Simulation) -> None:
+    play.kill(halted(play, "allocate_identity", "after identity.create"))
+
+
+def the_broker_forgets_everything(play: Simulation) -> None:
+    play.play_until(Forward("allocate_identity"))
+    play.messages.clear()
+
+
+def a_run_is_cancelled_midway(play: Simulation) -> None:
+    play.play_until(Forward("apply_schema"))
+    cancel(play)
+
+
+def a_step_kills_everybody_who_tries_it(play: Simulation) -> None:
+    play.play_until(Forward("deploy_workloads"))
+    die_of(play, Forward("deploy_workloads"))
+
+
+def an_undo_kills_everybody_who_tries_it(play: Simulation) -> None:
+    play.play_until(Forward("deploy_workloads"))
+    cancel(play)
+    play.play_until(Backward("allocate_traffic"))
+    die_of(play, Backward("allocate_traffic"))
+    assert [run.status for run in play.live_runs()] == [RunStatus.STUCK]
+
+
+TABLE: list[tuple[Breakage, Story, str]] = [
+    (broken.no_token_check, a_paused_worker_comes_back_after_another_did_its_step, "V9"),
+    (broken.no_due_time_in_the_claim, a_doubled_message_meets_a_worker_at_work, "V9"),
+    (broken.no_status_in_the_claim, a_message_from_before_a_cancel_arrives_after_it, "V6"),
+    (broken.no_tombstones, a_forward_call_arrives_after_the_undo, "V2"),
+    (broken.no_intention_in_the_ledger, a_worker_is_killed_right_after_it_created_something, "V2"),
+    (broken.no_sweeper, the_broker_forgets_everything, "V8"),
+    (broken.no_reverse_order, a_run_is_cancelled_midway, "V3"),
+    (broken.no_count_before_the_attempt, a_step_kills_everybody_who_tries_it, "V13"),
+    (broken.no_count_before_the_undo, an_undo_kills_everybody_who_tries_it, "V13"),
+]
+
+
+def _name(one: Callable[..., None] | str) -> str:
+    return one if isinstance(one, str) else one.__name__
+
+
+@pytest.fixture(scope="module")
+def database(ground: Settings) -> Iterator[Database]:
+    logging.disable(logging.ERROR)
+    database = Database(ground, name="tenantry-mutations")
+    yield database
+    database.close()
+    logging.disable(logging.NOTSET)
+
+
+def told(database: Database, settings: Settings, story: Story) -> None:
+    """Tell a story to its end. Raises AssertionError when an invariant is broken on the way."""
+    play = Simulation(database, settings)
+    play.create("shop", start=True, by=play.people[0])
+    try:
+        story(play)
+        play.check()
+        play.end()
+    finally:
+        play.close()
+
+
+@pytest.mark.parametrize("story", [story for _, story, _ in TABLE], ids=_name)
+def test_the_story_ends_well(database: Database, ground: Settings, story: Story) -> None:
+    told(database, ground, story)
+
+
+@pytest.mark.parametrize(("breakage", "story", "broken_rule"), TABLE, ids=_name)
+def test_the_story_ends_badly_without_its_protection(
+    database: Database,
+    ground: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    breakage: Breakage,
+    story: Story,
+    broken_rule: str,
+) -> None:
+    breakage(monkeypatch)
+
+    with pytest.raises(AssertionError, match=rf"^{broken_rule}: "):
+        told(database, ground, story)
+
+
+def halted(play: Simulation, step: str, where: str) -> Owner:
+    """A worker that stands still at this moment of this step."""
+    play.play_until(Forward(step))
+    owner = play.take(0, breaths=0)
+    while owner.where != where:
+        play.go_on(owner, breaths=0)
+    return owner
+
+
+def cancel(play: Simulation) -> None:
+    play.cancel(play.tenants[0], play.people[0], heard=False)
