@@ -5,7 +5,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # Tried with the certificates that uv brings along, then with the machine's own: behind a proxy only those are right.
-INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
+INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip sync --compile-bytecode --quiet --require-hashes requirements.lock
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 TOO_OLD := "Tenantry needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"
 export UV_PYTHON_DOWNLOADS := never
