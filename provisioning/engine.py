@@ -37,8 +37,8 @@ the end of a run is left."""
 LOST_WORKERS = 3
 """Attempts that may end with the worker's death, also of a step whose failures are final: a restart is no failure."""
 
-HANDED_ON = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST})
-"""Reasons that lie with the worker and not with the step."""
+HANDED_ON = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST, StopReason.RECORDS_AWAY})
+"""Reasons that lie with us and not with the step."""
 
 FIRST_BACK_OFF = timedelta(seconds=1)
 LONGEST_BACK_OFF = timedelta(seconds=60)

@@ -1,20 +1,27 @@
 """What a running step puts on record, each time in a short transaction that its claim's token fences."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from models import Run, RunStep, Tenant
 from provisioning import engine, events, rules
 from provisioning.claims import Claim
+from provisioning.saga import StepStopped, StopReason
 from runtime.database import Database
 from runtime.settings import Settings
 
 BETWEEN_PROGRESS = 0.25
 """Seconds; watchers see at most four updates a second."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass
@@ -28,7 +35,7 @@ class DatabaseJournal:
 
     def intend(self, kind: str, name: str) -> None:
         """Write a resource into the ledger before it is created. Raises StepStopped when the claim is lost."""
-        self.database.transact(engine.intend, self.claim, kind, name)
+        self._transact(engine.intend, kind, name)
 
     def progress(self, percent: int | None, message: str) -> None:
         """Show how far the step is, unless it did so a moment ago."""
@@ -37,19 +44,26 @@ class DatabaseJournal:
         if shown == [percent, message] or now - shown_at < BETWEEN_PROGRESS:
             return
         self._shown = (now, percent, message)
-        self.database.transact(_show, self.claim, percent, message)
+        self._transact(_show, percent, message)
 
     def unexplained(self, present: Sequence[str]) -> list[str]:
         """Which of these names were not abandoned by an operator."""
-        return self.database.transact(engine.unexplained, self.claim, present)
+        return self._transact(engine.unexplained, present)
 
     def testify(self, found: Sequence[str]) -> int:
         """Keep what a look outside found after the undo. Raises StepStopped when the claim is lost."""
-        return self.database.transact(engine.testify, self.claim, found)
+        return self._transact(engine.testify, found)
 
     def objections(self) -> list[str]:
         """Why the tenant's request cannot be fulfilled as it stands."""
-        return self.database.transact(_objections, self.claim, self.settings.regions)
+        return self._transact(_objections, self.settings.regions)
+
+    def _transact(self, work: Callable[Concatenate[Session, Claim, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Raises StepStopped also when the database is away: a restart of ours is not the step's failure."""
+        try:
+            return self.database.transact(work, self.claim, *args, **kwargs)
+        except OperationalError as error:
+            raise StepStopped(StopReason.RECORDS_AWAY) from error
 
 
 def _show(session: Session, claim: Claim, percent: int | None, message: str) -> None:

@@ -34,6 +34,7 @@ class StopReason(StrEnum):
     CANCELLED = "a cancel is on record"
     LEASE_LOST = "another worker owns this move now"
     SHUTTING_DOWN = "the worker is shutting down"
+    RECORDS_AWAY = "the product's own database did not answer"
     TIMED_OUT = "the attempt took longer than the step may"
 
 

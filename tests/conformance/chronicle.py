@@ -15,6 +15,9 @@ from provisioning.footprint import Footprint
 from provisioning.lookup import Change
 from tests.conformance.weather import Weather
 
+SEEN: Counter[str] = Counter()
+"""How many runs ended in each way, in this process: a proof in which nothing happens proves nothing."""
+
 EMPTY = {TenantState.PENDING, TenantState.FAILED, TenantState.DECOMMISSIONED}
 SERVING = {TenantState.ACTIVE, TenantState.SUSPENDED}
 ENDS = {
@@ -81,6 +84,7 @@ class Chronicle:
             assert run.finished_at is not None, self._story(run, "V13: it never ended")
             told = [event.type for event in self._of(run)].count(CONFIRMED)
             assert told == (run.status in UNDONE_STATUSES), self._story(run, f"V2: absence confirmed {told} times")
+        SEEN.update(run.status.value for run in self.runs.values())
         read(self._follow)
         assert self._followed == [event.id for event in self.events], "V10: the follower of the feed saw another one"
         held = {name for tenant in self.tenants.values() for name in self._present(tenant)}

@@ -41,7 +41,7 @@ class Nemesis(Database):
 
     def __init__(self, database: Database) -> None:
         self.url, self.engine, self.deliver = database.url, database.engine, database.deliver
-        self.strikes: list[Strike] = []
+        self.strikes: list[Strike | None] = []
         self.violations: list[str] = []
 
     @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from dramatiq.middleware import Interrupt
-from sqlalchemy import text, update
+from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from adapters.simulated import SimulatedWorld
@@ -21,6 +21,7 @@ from provisioning.wakeups import WakeUp
 from runtime.database import Database, clock
 from runtime.settings import Settings
 from tests.conformance.chronicle import Chronicle
+from tests.conformance.hours import Hours
 from tests.conformance.nemesis import LostReply, Nemesis
 from tests.conformance.owners import TO_THE_END, Killed, Owner
 from tests.conformance.weather import Weather
@@ -36,13 +37,13 @@ def _to_nobody(_: str) -> None:
     """Keep the story to oneself."""
 
 
-class Simulation:
+class Simulation(Hours):
     """One organisation with several tenants, the broker's messages, and the workers that took some of them."""
 
     def __init__(self, database: Database, settings: Settings, tell: Callable[[str], None] = _to_nobody) -> None:
         self.tell = tell
         self.around = self.calm
-        self._quiet = database
+        super().__init__(database)
         self._settings = settings
         self.nemesis = Nemesis(database)
         self.nemesis.deliver = self._enqueue
@@ -53,6 +54,7 @@ class Simulation:
         self.tenants: list[UUID] = []
         self._workers = 0
         self.organisation = self._begin()
+        self.organisation_id = self.organisation.id
         self.people: list[Actor] = [operator_of(self.organisation, name) for name in PEOPLE]
         self.chronicle = Chronicle(self.organisation.id, self.genuine, self.weather, self.people[0])
 
@@ -183,37 +185,6 @@ class Simulation:
         """What is around a move unless somebody wants it otherwise: nothing."""
         return nullcontext()
 
-    # What time does
-
-    def wait(self) -> None:
-        """Back-offs and waits are over, and wake-ups count as lost."""
-        self._write(
-            "UPDATE runs SET due_at = least(due_at, clock_timestamp()), nudged_at = nudged_at - interval '3 s'"
-            " WHERE organisation_id = :own AND lease_until IS NULL AND due_at IS NOT NULL"
-        )
-
-    def wait_long(self) -> None:
-        """Attempts that wait for their next look are out of time."""
-        self._write(
-            "UPDATE run_steps SET attempt_started_at = attempt_started_at - interval '11 min'"
-            " WHERE run_id IN (SELECT id FROM runs WHERE organisation_id = :own)"
-        )
-
-    def lapse(self, run_id: UUID | None = None) -> None:
-        """The lease of whoever owns this run ends now; of everybody when none is named."""
-        self._write(
-            "UPDATE runs SET lease_until = clock_timestamp(), due_at = clock_timestamp()"
-            " WHERE organisation_id = :own AND lease_until IS NOT NULL AND id = coalesce(:run, id)",
-            run=run_id,
-        )
-
-    def pass_deadline(self, tenant_id: UUID) -> None:
-        self._write(
-            "UPDATE runs SET deadline_at = clock_timestamp()"
-            " WHERE organisation_id = :own AND tenant_id = :tenant AND finished_at IS NULL",
-            tenant=tenant_id,
-        )
-
     # How a story ends
 
     def end(self) -> None:
@@ -271,12 +242,8 @@ class Simulation:
 
     def _begin(self) -> Organisation:
         """A fresh organisation. What earlier stories left unfinished is put off for ever."""
+        self.put_off_everything_else()
         with self._quiet.transaction() as session:
-            session.execute(
-                update(Run)
-                .where(col(Run.due_at).is_not(None))
-                .values(due_at=clock(session).replace(year=9999), deadline_at=None)
-            )
             slug = f"org-{new_id().hex[-12:]}"
             organisation = Organisation(slug=slug, name=slug, plan_code="enterprise", created_at=clock(session))
             session.add(organisation)
@@ -290,10 +257,6 @@ class Simulation:
 
     def _enqueue(self, outbox: Sequence[WakeUp]) -> None:
         self.messages.extend(outbox)
-
-    def _write(self, statement: str, **values: object) -> None:
-        with self._quiet.transaction() as session:
-            session.execute(text(statement), {"own": self.organisation.id, **values})
 
     def _find_tenants(self) -> None:
         mine = select(Tenant.id).where(Tenant.organisation_id == self.organisation.id).order_by(col(Tenant.id))

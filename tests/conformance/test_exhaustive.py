@@ -13,6 +13,7 @@ from runtime.database import Database
 from runtime.settings import Settings
 from tests.conformance.effort import FULL
 from tests.conformance.lightning import EVERYTHING, RUNNER, Lightning
+from tests.conformance.nemesis import Strike
 from tests.conformance.simulation import Simulation
 from tests.scenes import MAIL, PIVOT, UP_TO_THE_PIVOT
 
@@ -81,6 +82,21 @@ def test_a_worker_killed_at_any_moment_of_an_undo_costs_time_only(
         end(play, RunStatus.CANCELLED)
 
     assert moment >= 4
+
+
+@pytest.mark.parametrize("move", MOVES, ids=str)
+def test_an_answer_to_a_commit_that_is_lost_costs_time_only(
+    database: Database, ground: Settings, move: Forward | Backward
+) -> None:
+    for transaction in count():
+        play = before(database, ground, move)
+        play.nemesis.strikes[:] = [*[None] * transaction, Strike.LOST_REPLY]
+        play.take(0)
+        if play.nemesis.strikes:
+            break
+        end(play, RunStatus.CANCELLED if isinstance(move, Backward) else RunStatus.SUCCEEDED)
+
+    assert transaction >= 2, "a claim and a record"
 
 
 @pytest.mark.parametrize("move", MOVES, ids=str)
