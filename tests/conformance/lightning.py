@@ -21,7 +21,7 @@ class Lightning:
 
     def __init__(self, error: BaseException, line: int, files: tuple[str, ...]) -> None:
         self.struck: str | None = None
-        self._error = error
+        self.error = error
         self._lines = line
         self._files = files
 
@@ -47,7 +47,7 @@ class Lightning:
             self._lines -= 1
             return self._step
         self.struck = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-        raise self._error
+        raise self.error
 
 
 def _leaves_a_with(frame: FrameType) -> bool:
