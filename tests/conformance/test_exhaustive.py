@@ -19,12 +19,12 @@ from tests.scenes import MAIL, PIVOT, UP_TO_THE_PIVOT
 
 UNDOABLE = UP_TO_THE_PIVOT if FULL else ["deploy_workloads"]
 STEPS = [*UP_TO_THE_PIVOT, MAIL] if FULL else [PIVOT]
-MOVES = (
+MOVES: list[Forward | Backward] = (
     [*map(Forward, [*UP_TO_THE_PIVOT, MAIL]), *map(Backward, UP_TO_THE_PIVOT)]
     if FULL
     else [Forward("validate_request"), Backward("allocate_storage")]
 )
-BY_LINE = [(move, RUNNER) for move in MOVES]
+BY_LINE: list[tuple[Forward | Backward, tuple[str, ...]]] = [(move, RUNNER) for move in MOVES]
 if FULL:
     # The engine does not know one step from another, so two moves stand for all.
     BY_LINE += [(Forward("allocate_identity"), EVERYTHING), (Backward("allocate_identity"), EVERYTHING)]
@@ -102,7 +102,9 @@ def test_an_answer_to_a_commit_that_is_lost_costs_time_only(
     assert transaction >= 2, "a claim and a record"
 
 
-@pytest.mark.parametrize(("move", "files"), BY_LINE, ids=str)
+@pytest.mark.parametrize(
+    ("move", "files"), BY_LINE, ids=lambda one: f"{len(one)} files" if isinstance(one, tuple) else str(one)
+)
 def test_an_interrupt_at_any_line_costs_time_only(
     database: Database, ground: Settings, move: Forward | Backward, files: tuple[str, ...]
 ) -> None:
