@@ -1,5 +1,6 @@
 """Mail by SMTP, or none at all."""
 
+import re
 import smtplib
 import socket
 import ssl
@@ -15,7 +16,7 @@ from typing import Self
 from pydantic import SecretStr
 
 from adapters.words import in_brief
-from provisioning.ports import Mail, Refused
+from provisioning.ports import Mail, Refused, TryAgain
 from runtime.settings import Settings
 
 ANSWER_WITHIN = 10.0
@@ -96,10 +97,12 @@ def _recipient(address: str) -> Address:
     try:
         return Address(addr_spec=address)
     except (ValueError, IndexError, MessageError) as error:  # the library's parser raises IndexError for "ada@"
-        raise Refused(f"{in_brief(address)} is not an address that mail can be sent to.") from error
+        raise Refused("The first administrator's is not an address that mail can be sent to.") from error
 
 
 def _judged(error: smtplib.SMTPRecipientsRefused, recipient: str) -> Exception:
     code, reason = next(iter(error.recipients.values()))
-    words = in_brief(reason.decode(errors="replace"))
-    return Refused(f"The mail relay refuses {recipient} ({code}): {words}") if code >= 500 else error
+    # Not everybody who reads the timeline may know who administers the tenant, and relays like to quote.
+    said = re.sub(re.escape(recipient), "the recipient", reason.decode(errors="replace"), flags=re.IGNORECASE)
+    kind = Refused if code >= 500 else TryAgain
+    return kind(f"The mail relay refuses the recipient ({code}): {in_brief(said)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from devserver import demo, development, drafts
 from devserver.options import DATA, Options
 from devserver.refusal import Refused
+from runtime.settings import LONGEST_PACE
 
 DESCRIPTION = """\
 Run Tenantry on this machine: embedded PostgreSQL and Valkey, migrations, two demo
@@ -96,8 +97,8 @@ def _count(text: str) -> int:
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0 <= seconds <= 600:
-        raise argparse.ArgumentTypeError("between 0 and 600 seconds make sense")
+    if not 0 <= seconds <= LONGEST_PACE.seconds:
+        raise argparse.ArgumentTypeError(f"between 0 and {LONGEST_PACE.seconds} seconds make sense")
     return seconds
 
 

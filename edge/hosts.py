@@ -17,7 +17,7 @@ def is_tenant_host(host: str, settings: Settings) -> bool:
 def address_of(host: str, settings: Settings) -> str | None:
     """Give the tenant's address that a Host header names; None when it cannot be one."""
     address, _, domain = host_name(host).partition(".")
-    return address if domain == settings.tenant_domain.lower() and ADDRESS.fullmatch(address) else None
+    return address if domain == settings.tenant_domain and ADDRESS.fullmatch(address) else None
 
 
 def host_name(host: str) -> str:

@@ -1,4 +1,4 @@
-"""What the edge has to know to answer for an address: how its newest tenant stands, and that one's public key."""
+"""What the edge has to know to answer for an address: how the tenant that has it stands, and that one's public key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,9 @@ class Standing:
 def standing_of(session: Session, address: str) -> Standing | None:
     """Read it in one query; None when nobody ever had this address."""
     held = and_(col(SigningKey.tenant_id) == col(Tenant.id), col(SigningKey.destroyed_at).is_(None))
-    newest_first = (col(Tenant.created_at).desc(), col(Tenant.id).desc(), col(SigningKey.created_at).desc())
+    # One tenant at most holds an address; a closed one that had it may be younger, because slugs can be corrected.
+    holder_first = (col(Tenant.state) == TenantState.DECOMMISSIONED, col(Tenant.created_at).desc())
+    newest_first = (*holder_first, col(Tenant.id).desc(), col(SigningKey.created_at).desc())
     query = (
         select(Tenant.state, SigningKey.public_jwk)
         .join(SigningKey, held, isouter=True)

@@ -15,7 +15,7 @@ from provisioning.saga import Done, Journal, NotYet, Outcome, Saga, StepContext,
 class Claim:
     """A fresh random token per claim fences whoever held the run before: nothing it writes lands any more.
 
-    ``time_left`` bounds the attempt from now on.
+    ``time_left`` bounds the attempt from now on; ``first_look`` tells that it begins now.
     """
 
     run_id: UUID
@@ -24,6 +24,7 @@ class Claim:
     attempt: int
     time_left: timedelta
     interruptible: bool
+    first_look: bool
     footprint: Footprint
     tenant: TenantFacts
 
@@ -38,7 +39,7 @@ class Claim:
         """Do the work outside. No transaction is open: this may take minutes. Raises what the step raises."""
         step = saga[self.move.step]
         ctx = StepContext(world, self.footprint, self.tenant, self.attempt, journal, trip)
-        if self.attempt == 1 and not self.backward:
+        if self.attempt == 1 and self.first_look and not self.backward:
             ctx.linger(pace)
         outcome = (step.undo if self.backward else step.action)(ctx) or Done()
         if isinstance(outcome, NotYet):

@@ -16,7 +16,7 @@ from sqlmodel import Session
 from models import Organisation, RunKind, Tenant, TenantState
 from provisioning import lifecycle, rules
 from provisioning.actors import Actor
-from provisioning.errors import IllegalMove, Malformed, NotConfirmed, Taken
+from provisioning.errors import IllegalMove, Malformed, NotConfirmed, NotPermitted, Taken
 from provisioning.events import EventType, emit
 from provisioning.lookup import Change, locked_tenant
 from provisioning.planning import start_decommissioning, start_provisioning
@@ -164,6 +164,8 @@ def recreate_tenant(
 ) -> Change:
     """A fresh tenant under the slug of a DECOMMISSIONED one. Raises IllegalMove, Taken, Malformed, QuotaExceeded."""
     old = locked_tenant(session, tenant_id, by, expected_version)
+    if by.tenant_ids is not None:
+        raise NotPermitted("create tenants: this account is limited to some")
     if old.state is not TenantState.DECOMMISSIONED:
         raise IllegalMove(old.state, [TenantState.DECOMMISSIONED])
     wanted = NewTenant(

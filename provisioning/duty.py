@@ -6,11 +6,11 @@ from uuid import UUID
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
-from models import Run, RunKind, RunStatus
+from models import Run, RunStatus
 from provisioning import settlement
 from provisioning.actors import PLATFORM
 from provisioning.cancellation import cancel_provisioning
-from provisioning.decisions import next_move
+from provisioning.decisions import FORWARD, next_move
 from provisioning.errors import ProvisioningRefused
 from provisioning.moves import Backward, Forward, Settle
 from provisioning.settlement import Position
@@ -48,14 +48,14 @@ def nudge_due_runs(session: Session) -> int:
 
 
 def overdue_runs(session: Session) -> list[tuple[UUID, UUID]]:
-    """Tenant and run of everything that is past its deadline and that nobody cancelled."""
+    """Tenant and run of everything that is past its deadline and still goes forward: a failure stays a failure."""
     overdue = session.exec(
         select(Run.tenant_id, Run.id)
         .where(
             col(Run.deadline_at) <= func.clock_timestamp(),
             col(Run.finished_at).is_(None),
             col(Run.cancel_requested_at).is_(None),
-            Run.kind == RunKind.PROVISION,
+            col(Run.status).in_(FORWARD),
         )
         .order_by(col(Run.deadline_at))
         .limit(MOST_AT_ONCE)

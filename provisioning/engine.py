@@ -22,7 +22,7 @@ from provisioning.footprint import Footprint
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.reports import describe
-from provisioning.saga import Done, NotYet, Outcome, StepStopped, StopReason, TenantFacts
+from provisioning.saga import Abandoned, Done, NotYet, Outcome, StepStopped, StopReason, TenantFacts
 from provisioning.settlement import Position
 from runtime.database import clock
 from runtime.settings import Settings
@@ -42,6 +42,8 @@ HANDED_ON = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST, StopReas
 
 FIRST_BACK_OFF = timedelta(seconds=1)
 LONGEST_BACK_OFF = timedelta(seconds=60)
+LONGEST_WAIT_TO_CONFIRM = timedelta(hours=1)
+"""Nobody waits for a look outside after the undo, and an adapter may be away for a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,9 @@ def intend(session: Session, held: Claim, kind: str, name: str) -> None:
     ledger.intend(session, run, held.move.step, kind, name, clock(session))
 
 
-def unexplained(session: Session, held: Claim, present: Sequence[str]) -> list[str]:
-    """Which of these names, present outside, no operator abandoned."""
-    run = session.get_one(Run, held.run_id)
-    left = ledger.abandoned(session, run)
-    return [name for name in present if name not in left]
+def abandoned(session: Session, held: Claim) -> Abandoned:
+    """What an operator left behind knowingly."""
+    return ledger.abandoned(session, session.get_one(Run, held.run_id))
 
 
 def testify(session: Session, held: Claim, found: Sequence[str]) -> int:
@@ -287,6 +287,7 @@ def _leased(
         attempt=step.compensation_attempts if backward else step.attempts,
         time_left=time_left(step, position.now - began),
         interruptible=step.interruptible and not backward,
+        first_look=began == position.now,
         footprint=_footprint(session, run),
         tenant=_facts(position, settings),
     )
@@ -328,7 +329,8 @@ def _failed(session: Session, position: Position, step: RunStep, error: str, *, 
     step.attempt_started_at = None
     _report_failure(session, position, step, error, again=again)
     if again:
-        step.next_attempt_at = position.run.due_at = position.now + _back_off(step.attempts)
+        longest = LONGEST_WAIT_TO_CONFIRM if step.role is StepRole.CONFIRMATION else LONGEST_BACK_OFF
+        step.next_attempt_at = position.run.due_at = position.now + _back_off(step.attempts, longest)
         return
     step.status = StepStatus.FAILED
     step.finished_at = position.now
@@ -417,7 +419,7 @@ def _facts(position: Position, settings: Settings) -> TenantFacts:
     )
 
 
-def _back_off(attempts: int) -> timedelta:
-    """Doubling from one second to a minute, spread by a fifth so that failures do not march in step."""
-    whole: timedelta = min(FIRST_BACK_OFF * 2 ** (attempts - 1), LONGEST_BACK_OFF)
+def _back_off(attempts: int, longest: timedelta = LONGEST_BACK_OFF) -> timedelta:
+    """Doubling from one second to a limit, spread by a fifth so that failures do not march in step."""
+    whole: timedelta = min(FIRST_BACK_OFF * 2 ** (attempts - 1), longest)
     return whole * random.uniform(0.8, 1.2)  # noqa: S311  # spreads load, guards nothing

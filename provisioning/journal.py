@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from models import Run, RunStep, Tenant
 from provisioning import engine, events, rules
 from provisioning.claims import Claim
-from provisioning.saga import StepStopped, StopReason
+from provisioning.saga import Abandoned, StepStopped, StopReason
 from runtime.database import Database
 from runtime.settings import Settings
 
@@ -46,9 +46,9 @@ class DatabaseJournal:
         self._shown = (now, percent, message)
         self._transact(_show, percent, message)
 
-    def unexplained(self, present: Sequence[str]) -> list[str]:
-        """Which of these names were not abandoned by an operator."""
-        return self._transact(engine.unexplained, present)
+    def abandoned(self) -> Abandoned:
+        """What an operator left behind knowingly."""
+        return self._transact(engine.abandoned)
 
     def testify(self, found: Sequence[str]) -> int:
         """Keep what a look outside found after the undo. Raises StepStopped when the claim is lost."""

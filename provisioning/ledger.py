@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 from models import Resource, ResourceStatus, Run
 from models.columns import new_id
 from provisioning.actors import Actor
+from provisioning.saga import Abandoned
 
 MAY_BE_HELD = (ResourceStatus.INTENDED, ResourceStatus.HELD)
 
@@ -66,9 +67,14 @@ def still_held(session: Session, run: Run) -> list[dict[str, str]]:
     return _resources(session, run, MAY_BE_HELD)
 
 
-def abandoned(session: Session, run: Run) -> set[str]:
-    """Names of what was left behind knowingly."""
-    return {resource["name"] for resource in _resources(session, run, [ResourceStatus.ABANDONED])}
+def abandoned(session: Session, run: Run) -> Abandoned:
+    """What was left behind knowingly."""
+    rows = session.exec(
+        select(Resource.name, Resource.step).where(
+            Resource.run_id == run_that_took(run), Resource.status == ResourceStatus.ABANDONED
+        )
+    ).all()
+    return Abandoned(frozenset(name for name, _ in rows), frozenset(step for _, step in rows))
 
 
 def released(session: Session, run: Run) -> list[dict[str, str]]:

@@ -76,6 +76,14 @@ class Trip:
         self.check()
 
 
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Resources that an operator decided to leave as they are, by name, and the steps that took them."""
+
+    names: frozenset[str]
+    steps: frozenset[str]
+
+
 class Journal(Protocol):
     """What a step may put on record while it runs, each in a short transaction fenced by the claim's token."""
 
@@ -88,8 +96,8 @@ class Journal(Protocol):
     def objections(self) -> list[str]:
         """Why the tenant's request cannot be fulfilled as it stands: one sentence each."""
 
-    def unexplained(self, present: Sequence[str]) -> list[str]:
-        """Which of these names, present outside, were not left there knowingly."""
+    def abandoned(self) -> Abandoned:
+        """What an operator left behind knowingly."""
 
     def testify(self, found: Sequence[str]) -> int:
         """Keep what a look outside found after the undo; how many looks there were with this one."""
@@ -222,10 +230,10 @@ class Saga:
         """Declare what follows the undo: it asks outside whether everything is gone. The run has ended by then."""
         return self._declare(title, StepRole.CONFIRMATION, timeout, attempts, interruptible=False)
 
-    def undo_everything(self, ctx: StepContext) -> None:
-        """Every compensation, last step first. Each is idempotent and safe if its step never ran."""
+    def undo_everything(self, ctx: StepContext, *, but: frozenset[str]) -> None:
+        """Every compensation but those of the named steps, last step first. Each is safe if its step never ran."""
         for step in reversed(list(self)):
-            if step.role is StepRole.STEP:
+            if step.role is StepRole.STEP and step.name not in but:
                 step.undo(ctx)
 
     def go_live(self, tenant: Tenant) -> None:

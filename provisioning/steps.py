@@ -92,13 +92,14 @@ def send_welcome_emails(ctx: StepContext) -> None:
         ctx.world.mailer.send(mail)
 
 
-@saga.confirmation("Ask again whether everything is gone", timeout=timedelta(days=3), attempts=20)
+@saga.confirmation("Ask again whether everything is gone", timeout=timedelta(days=3), attempts=30)
 def confirm_absence(ctx: StepContext) -> Outcome:
     """Effects can come late: a call that was lost on its way, a worker that was paused. So this asks more than once."""
-    found = ctx.journal.unexplained(ctx.world.present(ctx.footprint))
+    left = ctx.journal.abandoned()
+    found = [name for name in ctx.world.present(ctx.footprint) if name not in left.names]
     looks = ctx.journal.testify(found)
     if found:
-        saga.undo_everything(ctx)
+        saga.undo_everything(ctx, but=left.steps)
         return NotYet(after=LOOKS[0])
     return NotYet(after=LOOKS[looks - 1]) if looks <= len(LOOKS) else Done()
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from email.utils import parseaddr
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
@@ -11,6 +12,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+LONGEST_PACE = timedelta(seconds=20)
+"""The shortest step may take 30 seconds."""
 
 PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
@@ -124,6 +129,27 @@ class Settings(BaseSettings):
         """A plain number means seconds; PT15S and 00:00:15 are read too."""
         return float(value) if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value) else value
 
+    @field_validator("tenant_domain")
+    @classmethod
+    def _domain(cls, domain: str) -> str:
+        if not DOMAIN.fullmatch(domain.lower()):
+            raise ValueError("must be a domain name, for example tenants.example.com")
+        return domain.lower()
+
+    @field_validator("console_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+            raise ValueError("must be an http(s) address")
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, sender: str) -> str:
+        if "@" not in parseaddr(sender)[1]:
+            raise ValueError("must be a mail address, with or without a name before it")
+        return sender
+
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, level: str) -> str:
@@ -141,8 +167,12 @@ class Settings(BaseSettings):
             raise ValueError("deployer_url must be an http(s) address when deployer is http")
         if not timedelta(0) < self.lease_renewal * 2 <= self.lease:
             raise ValueError("lease must be at least twice lease_renewal, and both above zero")
-        if self.sweep_interval <= timedelta(0) or self.pace < timedelta(0):
-            raise ValueError("sweep_interval must be above zero and pace not below it")
+        if min(self.sweep_interval, self.statement_timeout, self.lock_timeout) <= timedelta(0):
+            raise ValueError("sweep_interval, statement_timeout and lock_timeout must be above zero")
+        if self.drain_timeout < timedelta(0) or not timedelta(0) <= self.pace <= LONGEST_PACE:
+            raise ValueError(
+                f"drain_timeout must not be below zero, and pace lie between 0 and {LONGEST_PACE.seconds} s"
+            )
         return self
 
     @property

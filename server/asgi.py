@@ -73,7 +73,8 @@ class TenantsFirst:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        for_tenant = scope["type"] == "http" and is_tenant_host(_host(scope), self._settings)
+        addressed = scope["type"] in {"http", "websocket"}
+        for_tenant = addressed and is_tenant_host(_host(scope), self._settings)
         await (self._edge if for_tenant else self._app)(scope, receive, send)
 
 

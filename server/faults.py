@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from graphql import GraphQLError, GraphQLSyntaxError
+from psycopg import DataError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
@@ -31,6 +32,7 @@ CLIENTS = (
 
 INTERNAL = "INTERNAL_SERVER_ERROR"
 AWAY = "SERVICE_UNAVAILABLE"
+UNSTORABLE = "A text holds a character that cannot be kept: NUL, or half of a surrogate pair."
 DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
 
 
@@ -69,7 +71,7 @@ def presentable(error: GraphQLError, request_id: str, *, prepared: bool) -> Grap
     code = code_of(error, prepared=prepared)
     if code in {INTERNAL, AWAY}:
         return _masked(error, code, request_id)
-    return _with_code(error, code)
+    return _with_code(error, code, UNSTORABLE if _unstorable(error.original_error) else error.message)
 
 
 def code_of(error: GraphQLError, *, prepared: bool) -> str:
@@ -79,9 +81,17 @@ def code_of(error: GraphQLError, *, prepared: bool) -> str:
         return "GRAPHQL_PARSE_FAILED"
     if isinstance(cause, PoolExhausted) or (isinstance(cause, OperationalError) and _away(cause)):
         return AWAY
+    if _unstorable(cause):
+        return "BAD_USER_INPUT"
     if error.path is not None or (cause is not None and not isinstance(cause, CLIENTS)):
         return INTERNAL
     return "BAD_USER_INPUT" if prepared else "GRAPHQL_VALIDATION_FAILED"
+
+
+def _unstorable(cause: Exception | None) -> bool:
+    """Whether a text was given that Postgres has no way to hold: the driver finds out, before it sends anything."""
+    genuine = getattr(cause, "orig", None) or cause
+    return isinstance(genuine, UnicodeEncodeError) or (isinstance(genuine, DataError) and genuine.sqlstate is None)
 
 
 def _away(error: OperationalError) -> bool:
@@ -100,9 +110,9 @@ def _masked(error: GraphQLError, code: str, request_id: str) -> GraphQLError:
     return GraphQLError(message, nodes=error.nodes, path=error.path, extensions={"code": code, "requestId": request_id})
 
 
-def _with_code(error: GraphQLError, code: str) -> GraphQLError:
+def _with_code(error: GraphQLError, code: str, message: str) -> GraphQLError:
     return GraphQLError(
-        error.message[:LONGEST_MESSAGE],
+        message[:LONGEST_MESSAGE],
         nodes=error.nodes,
         source=error.source,
         positions=error.positions,

@@ -34,7 +34,12 @@ class Mover:
     owner: str = field(default_factory=lambda: f"{socket.gethostname()[:80]}:{os.getpid()}")
 
     def make_move(self, run_id: UUID, move: Forward | Backward) -> None:
-        """Claim the move, perform it and put the outcome on record; nothing when the run is not ready for it."""
+        """Claim the move, perform it and put the outcome on record; nothing when the run is not ready for it.
+
+        A process that shuts down takes nothing on: the sweeper of another asks again.
+        """
+        if self.live.shutting_down:
+            return
         claim = self.database.transact(engine.claim, run_id, move, settings=self.settings, owner=self.owner)
         if claim is None:
             return

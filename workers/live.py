@@ -67,6 +67,11 @@ class LiveClaims:
                 if performance.claim.run_id == run_id:
                     _tell_of_cancel(performance)
 
+    @property
+    def shutting_down(self) -> bool:
+        """Whether this process takes nothing on any more."""
+        return self._shutting_down
+
     def shut_down(self) -> None:
         """Tell every move to stop at its next safe point, and every later one to stop at its first."""
         with self._lock:

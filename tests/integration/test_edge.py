@@ -202,11 +202,12 @@ def test_a_closed_tenant_is_gone(client: TestClient, database: Database, state: 
     assert (answer.status_code, answer.json()) == (410, {"status": 410, "message": "This account was closed."})
 
 
+@pytest.mark.parametrize("age", [timedelta(days=1), -timedelta(days=1)], ids=["older", "younger"])
 @pytest.mark.parametrize(("state", "status"), [(TenantState.ACTIVE, 200), (TenantState.PROVISIONING, 404)])
-def test_the_newest_tenant_of_an_address_answers_for_it(
-    client: TestClient, database: Database, identity: PostgresIdentity, state: TenantState, status: int
+def test_a_closed_tenant_does_not_hide_the_one_that_has_its_address(
+    client: TestClient, database: Database, identity: PostgresIdentity, state: TenantState, status: int, age: timedelta
 ) -> None:
-    closed = tenant_in(database, TenantState.DECOMMISSIONED, age=timedelta(days=1))
+    closed = tenant_in(database, TenantState.DECOMMISSIONED, age=age)
     newer = tenant_in(database, state, address=closed.address)
     identity.create(Footprint(newer.id, newer.address, 1), "ada@example.com")
 

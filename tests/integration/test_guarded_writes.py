@@ -404,3 +404,14 @@ def test_retention_says_so_for_one_transaction_only(stage: Stage, database_url: 
             connection.execute("DELETE FROM events")
 
     assert gone == 1
+
+
+def test_a_process_that_shuts_down_takes_nothing_on(stage: Stage) -> None:
+    stage.create()
+    before = stage.run()
+
+    stage.live.shut_down()
+    stage.mover.make_move(before.id, Forward("validate_request"))
+
+    assert stage.run() == before
+    assert stage.step("validate_request").attempts == 0

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from pydantic import SecretStr
 
 from adapters.smtp import NoMail, SmtpMailer
-from provisioning.ports import Mail, Refused
+from provisioning.ports import Mail, Refused, TryAgain
 from tests.outside import settings_with
 
 MAIL = Mail("ada@example.com", "Welcome to Shop", "Hello,\n\nShop is live.\n")
@@ -134,18 +134,18 @@ def test_letters_of_the_world_arrive(relay: Relay, listen: Listen) -> None:
 
 
 def test_a_recipient_refused_for_good_is_refused(relay: Relay, listen: Listen) -> None:
-    relay.verdict = "550 No such person"
+    relay.verdict = "550 <ADA@example.com> is no such person"
 
     with pytest.raises(Refused) as refusal:
         listen().send(MAIL)
 
-    assert str(refusal.value) == "The mail relay refuses ada@example.com (550): No such person"
+    assert str(refusal.value) == "The mail relay refuses the recipient (550): <the recipient> is no such person"
 
 
 def test_a_recipient_refused_for_now_may_be_tried_again(relay: Relay, listen: Listen) -> None:
     relay.verdict = "450 Greylisted"
 
-    with pytest.raises(OSError, match="Greylisted"):
+    with pytest.raises(TryAgain, match="Greylisted"):
         listen().send(MAIL)
 
 

@@ -548,6 +548,17 @@ def test_a_run_past_its_deadline_is_cancelled_by_the_platform(stage: Stage) -> N
     assert stage.events()[-1].data["reason"] == "It took longer than its deadline."
 
 
+def test_a_deadline_leaves_a_failure_a_failure(stage: Stage) -> None:
+    stage.create(provisioning_deadline=timedelta(minutes=5))
+    stage.play(until="allocate_identity")
+    stage.fail(stage.claim(), Refused("no such luck"))
+    stage.do(set_deadline, stage)
+
+    assert stage.tenant_id not in [tenant_id for tenant_id, _ in stage.do(duty.overdue_runs)]
+    stage.play()
+    assert stage.tenant().state is TenantState.FAILED
+
+
 def test_a_run_that_ended_before_its_deadline_is_left_alone(stage: Stage) -> None:
     stage.create(provisioning_deadline=timedelta(minutes=5))
     stage.play()

@@ -22,7 +22,7 @@ AS_DESIGNED = [
     ("await_readiness", 600, 5, "nothing_held"),
     ("mark_active", 30, 10, "nothing_held"),
     ("send_welcome_emails", 60, 5, "nothing_held"),
-    ("confirm_absence", 3 * 24 * 3600, 20, "nothing_held"),
+    ("confirm_absence", 3 * 24 * 3600, 30, "nothing_held"),
 ]
 
 

@@ -1,5 +1,6 @@
 """GraphQL over HTTP: what is read, what is refused, and what an error tells."""
 
+import json
 from typing import Any
 
 import httpx
@@ -128,6 +129,8 @@ def test_other_methods_are_refused(owner: Client, method: str) -> None:
         ("query Q($id: ID!) { tenant(id: $id) { slug } }", "BAD_USER_INPUT"),
         ("{ tenants(first: 1000) { totalCount } }", "BAD_USER_INPUT"),
         ('{ tenants(filter: {createdFrom: "yesterday"}) { totalCount } }', "GRAPHQL_VALIDATION_FAILED"),
+        (r'{ tenantBySlug(slug: "a\u0000b") { id } }', "BAD_USER_INPUT"),
+        (r'{ tenants(filter: {slugPrefix: "a\u0000"}) { totalCount } }', "BAD_USER_INPUT"),
     ],
 )
 def test_every_error_of_a_document_has_its_code(owner: Client, document: str, code: str) -> None:
@@ -151,6 +154,22 @@ def test_a_variable_that_is_no_instant_is_refused(owner: Client, type_name: str,
 
 def test_no_error_echoes_more_than_three_hundred_characters(owner: Client) -> None:
     assert len(owner.error("{ " + "x" * 5000 + " }")["message"]) <= 300
+
+
+def test_half_a_character_is_refused_and_changes_nothing(stage: Stage, owner: Client) -> None:
+    stage.create()
+    before = stage.story()
+
+    document = (
+        "mutation ($id: ID!, $why: String!) "
+        "{ cancelProvisioning(input: {tenantId: $id, reason: $why}) { alreadyRequested } }"
+    )
+    variables = {"id": tenant_gid(stage.tenant_id), "why": "\ud800"}
+
+    answer = send(owner, json.dumps({"query": document, "variables": variables}))
+
+    assert code_of(answer) == "BAD_USER_INPUT"
+    assert stage.story() == before
 
 
 def test_several_operations_need_a_name(owner: Client) -> None:
