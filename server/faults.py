@@ -32,6 +32,9 @@ CLIENTS = (
 
 INTERNAL = "INTERNAL_SERVER_ERROR"
 AWAY = "SERVICE_UNAVAILABLE"
+UNTRANSLATABLE = "22P05"
+"""SQLSTATE of a character that Postgres does not know in any encoding."""
+
 UNSTORABLE = "A text holds a character that cannot be kept: NUL, or half of a surrogate pair."
 DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
 
@@ -89,9 +92,11 @@ def code_of(error: GraphQLError, *, prepared: bool) -> str:
 
 
 def _unstorable(cause: Exception | None) -> bool:
-    """Whether a text was given that Postgres has no way to hold: the driver finds out, before it sends anything."""
+    """Whether a text was given that Postgres has no way to hold: the driver finds out, or JSONB does."""
     genuine = getattr(cause, "orig", None) or cause
-    return isinstance(genuine, UnicodeEncodeError) or (isinstance(genuine, DataError) and genuine.sqlstate is None)
+    if isinstance(genuine, DataError):
+        return genuine.sqlstate in {None, UNTRANSLATABLE}
+    return isinstance(genuine, UnicodeEncodeError)
 
 
 def _away(error: OperationalError) -> bool:
