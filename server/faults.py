@@ -32,8 +32,8 @@ CLIENTS = (
 
 INTERNAL = "INTERNAL_SERVER_ERROR"
 AWAY = "SERVICE_UNAVAILABLE"
-UNTRANSLATABLE = "22P05"
-"""SQLSTATE of a character that Postgres does not know in any encoding."""
+UNREADABLE = {None, "22P02", "22P05"}
+"""SQLSTATEs of a text that the driver does not send, or that JSONB does not take."""
 
 UNSTORABLE = "A text holds a character that cannot be kept: NUL, or half of a surrogate pair."
 DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
@@ -95,7 +95,7 @@ def _unstorable(cause: Exception | None) -> bool:
     """Whether a text was given that Postgres has no way to hold: the driver finds out, or JSONB does."""
     genuine = getattr(cause, "orig", None) or cause
     if isinstance(genuine, DataError):
-        return genuine.sqlstate in {None, UNTRANSLATABLE}
+        return genuine.sqlstate in UNREADABLE
     return isinstance(genuine, UnicodeEncodeError)
 
 
