@@ -8,7 +8,7 @@ from models import RunStep
 from provisioning.footprint import Footprint
 from provisioning.moves import Backward, Forward
 from provisioning.ports import World
-from provisioning.saga import Done, Journal, NotYet, Outcome, Saga, StepContext, TenantFacts, Trip
+from provisioning.saga import Done, Journal, NotYet, Outcome, Saga, StepContext, TenantFacts, Trip, current_patience
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,11 @@ class Claim:
         ctx = StepContext(world, self.footprint, self.tenant, self.attempt, journal, trip)
         if self.attempt == 1 and self.first_look and not self.backward:
             ctx.linger(pace)
-        outcome = (step.undo if self.backward else step.action)(ctx) or Done()
+        performing = current_patience.set(ctx)
+        try:
+            outcome = (step.undo if self.backward else step.action)(ctx) or Done()
+        finally:
+            current_patience.reset(performing)
         if isinstance(outcome, NotYet):
             ctx.checkpoint()
         return outcome

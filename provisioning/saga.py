@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import Protocol
 
 from models import StepRole, Tenant
 from provisioning.footprint import Footprint
-from provisioning.ports import World
+from provisioning.ports import Patience, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,9 @@ class StepContext:
             self.progress(int(100 * spent / whole), "Taking its time (--pace)")
             self.sleep(min(0.25, whole - spent))
 
+
+current_patience: ContextVar[Patience | None] = ContextVar("current_patience", default=None)
+"""The patience of the step that this thread performs, for adapters whose ports do not hand them one."""
 
 Action = Callable[[StepContext], Outcome | None]
 
