@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from alembic.util import CommandError
 from sqlalchemy.exc import OperationalError
 
 from devserver import page, places, product
@@ -25,7 +24,7 @@ from devserver.servers import Postgres, Valkey
 from devserver.supervisor import Supervisor
 from devserver.tokens import tokens
 from runtime.database import Database
-from runtime.migrations import migrate
+from runtime.migrations import MigrationRefused, migrate
 from runtime.settings import Settings, SettingsRefused, settings
 
 DATABASE = "tenantry"
@@ -125,7 +124,7 @@ def _settle_on(variables: dict[str, str]) -> Settings:
 def _migrate(chosen: Settings) -> None:
     try:
         migrate(chosen)
-    except (OperationalError, CommandError) as error:
+    except (OperationalError, MigrationRefused) as error:
         reason = str(getattr(error, "orig", error)).strip()
         raise Refused(f"The database cannot be brought to the schema of this release: {reason}") from error
 

@@ -8,6 +8,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from runtime.database import engine_for
@@ -21,14 +23,22 @@ LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "60s"
 
 
+class MigrationRefused(Exception):
+    """There is no way from here to there. The message is one sentence for an operator."""
+
+
 def migrate(settings: Settings, revision: str = "head") -> None:
-    """Go up (or down, when ``revision`` lies behind) to a revision. Waits while another process migrates."""
+    """Go up (or down, when ``revision`` lies behind) to a revision. Waits while another process migrates.
+
+    Raises MigrationRefused.
+    """
     engine = engine_for(settings, "tenantry-migrate")
     try:
         with engine.connect() as connection, exclusively(connection):
             config = _config()
             config.attributes["connection"] = connection
-            _go(config, connection, revision)
+            _refuse_a_newer_database(config, connection)
+            _try_to_go(config, connection, revision)
             connection.commit()
     finally:
         engine.dispose()
@@ -64,6 +74,32 @@ def exclusively(connection: Connection) -> Iterator[None]:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
         connection.commit()
+
+
+def _refuse_a_newer_database(config: Config, connection: Connection) -> None:
+    at = current(connection)
+    if at is not None and not _knows(config, at):
+        raise MigrationRefused(
+            f"The database is at revision {at}, which this release does not know, so a newer one migrated it: "
+            "start that one, or go down with it first (python -m server migrate --to <a revision of this release>)."
+        )
+
+
+def _knows(config: Config, revision: str) -> bool:
+    try:
+        return ScriptDirectory.from_config(config).get_revision(revision) is not None
+    except CommandError:
+        return False
+
+
+def _try_to_go(config: Config, connection: Connection, revision: str) -> None:
+    try:
+        _go(config, connection, revision)
+    except (CommandError, RevisionError) as error:
+        reason = str(error).removesuffix(".")
+        raise MigrationRefused(
+            f"The database cannot go to revision {revision!r} ({reason}): name one from alembic/versions, head or base."
+        ) from error
 
 
 def _go(config: Config, connection: Connection, revision: str) -> None:

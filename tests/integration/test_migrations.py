@@ -12,10 +12,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from devserver import development
+from devserver.refusal import Refused
 from models.columns import metadata
 from runtime import migrations
 from runtime.database import engine_for
-from runtime.migrations import ADVISORY_LOCK, ROOT, at_head, current, exclusively, migrate
+from runtime.migrations import ADVISORY_LOCK, ROOT, MigrationRefused, at_head, current, exclusively, migrate
 from runtime.settings import Settings
 from tests.outside import settings_with
 from tests.scratch import scratch_database
@@ -204,6 +206,43 @@ def test_a_migration_that_fails_changes_nothing_and_frees_the_way(empty: Setting
     with psycopg.connect(empty.database_url) as connection:
         connection.execute("DROP TABLE run_steps")
     migrate(empty)
+
+
+@pytest.fixture
+def newer(empty: Settings) -> Settings:
+    """A database that a later release has migrated."""
+    migrate(empty)
+    with psycopg.connect(empty.database_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    return empty
+
+
+@pytest.mark.parametrize("revision", ["head", "base"])
+def test_an_older_release_refuses_a_newer_database_in_one_sentence(newer: Settings, revision: str) -> None:
+    before = catalogue(newer.database_url)
+
+    with pytest.raises(MigrationRefused) as refusal:
+        migrate(newer, revision)
+
+    assert str(refusal.value).startswith("The database is at revision ffffffffffff, which this release does not know")
+    assert "\n" not in str(refusal.value)
+    assert catalogue(newer.database_url) == before
+
+
+@pytest.mark.parametrize("revision", ["no_such", "0000", "-7", "+7"])
+def test_a_revision_that_does_not_exist_is_refused_in_one_sentence(empty: Settings, revision: str) -> None:
+    migrate(empty)
+
+    with pytest.raises(MigrationRefused) as refusal:
+        migrate(empty, revision)
+
+    assert str(refusal.value).startswith(f"The database cannot go to revision {revision!r} (")
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_devserver_passes_on_why_a_database_cannot_be_migrated(newer: Settings) -> None:
+    with pytest.raises(Refused, match="ffffffffffff, which this release does not know"):
+        development._migrate(newer)
 
 
 def scripts() -> ScriptDirectory:
