@@ -1,5 +1,6 @@
 """What is due and nobody is doing: the questions a sweeper asks."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from provisioning import settlement
 from provisioning.actors import PLATFORM
 from provisioning.cancellation import cancel_provisioning
 from provisioning.decisions import FORWARD, next_move
-from provisioning.errors import ProvisioningRefused
+from provisioning.errors import LedgerNotEmpty, ProvisioningRefused
 from provisioning.moves import Backward, Forward, Settle
 from provisioning.settlement import Position
 from provisioning.wakeups import wake
@@ -25,6 +26,8 @@ ASK_AGAIN_AFTER = timedelta(seconds=2)
 
 def nudge_due_runs(session: Session) -> int:
     """Wake workers for every run that is due and was not announced a moment ago; how many there were.
+
+    A run that cannot settle, because something is held after all, keeps nobody else from being woken.
 
     Finds lost messages, lapsed leases, back-offs and waits that are over: the row says all of these the same way.
     """
@@ -43,7 +46,8 @@ def nudge_due_runs(session: Session) -> int:
         .with_for_update(key_share=True, skip_locked=True)
     ).all()
     for run in runs:
-        _nudge(session, settlement.position_of(session, run))
+        with suppress(LedgerNotEmpty), session.begin_nested():
+            _nudge(session, settlement.position_of(session, run))
     return len(runs)
 
 
@@ -75,7 +79,9 @@ def cancel_overdue_run(session: Session, tenant_id: UUID, run_id: UUID) -> bool:
 
 def stuck_runs(session: Session) -> list[Run]:
     """Runs that wait for a person, oldest first."""
-    return list(session.exec(select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id))))
+    return list(
+        session.exec(select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id)).limit(MOST_AT_ONCE))
+    )
 
 
 def next_due(session: Session) -> datetime | None:

@@ -52,6 +52,7 @@ class Renewal:
 
     run_id: UUID
     cancelled: bool
+    extended: bool
 
 
 def claim(session: Session, run_id: UUID, move: Forward | Backward, *, settings: Settings, owner: str) -> Claim | None:
@@ -105,7 +106,8 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
     elif held.backward:
         _compensation_failed(session, position, step, describe(error), final=isinstance(error, Refused))
     else:
-        _failed(session, position, step, describe(error), final=isinstance(error, Refused))
+        final = isinstance(error, Refused) and step.role is not StepRole.CONFIRMATION
+        _failed(session, position, step, describe(error), final=final)
     settlement.advance(session, position)
 
 
@@ -132,35 +134,53 @@ def testify(session: Session, held: Claim, found: Sequence[str]) -> int:
     run = _run_under(session, held)
     if run is None:
         raise StepStopped(StopReason.LEASE_LOST)
-    now = clock(session)
-    session.add(AbsenceCheck(run_id=run.id, asked_at=now, found=list(found)))
-    if found:
+    before = session.exec(
+        select(AbsenceCheck.found).where(AbsenceCheck.run_id == run.id).order_by(col(AbsenceCheck.id))
+    ).all()
+    session.add(AbsenceCheck(run_id=run.id, asked_at=clock(session), found=list(found)))
+    if found and (not before or list(before[-1]) != list(found)):
         position = settlement.position_of(session, run)
         position.tell(session, EventType.DRIFT_FOUND, {"run_number": run.number, "found": list(found)})
-    session.flush()
-    return session.exec(select(func.count()).where(AbsenceCheck.run_id == run.id)).one()
+    return len(before) + 1
 
 
 def renew(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> list[Renewal]:
-    """Extend the leases that are still owned, all in one statement; whichever is missing was lost."""
-    until = func.statement_timestamp() + lease  # the same in both columns
-    alive = session.execute(
-        update(Run)
-        .where(col(Run.id).in_(tokens), col(Run.lease_token).in_(tokens.values()))
-        .values(lease_until=until, due_at=until)
-        .returning(col(Run.id), col(Run.status))
-        .execution_options(synchronize_session=False)
+    """Extend the leases that are still owned; whichever is missing in the answer was lost.
+
+    A run that somebody has locked just now is still owned and not extended: one that waits must not let the others
+    lapse.
+    """
+    extended = _extend(session, tokens, lease)
+    still_owned = session.execute(
+        select(Run.id, Run.status).where(col(Run.id).in_(tokens), col(Run.lease_token).in_(tokens.values()))
     ).all()
     session.execute(
         update(RunStep)
         .where(
-            col(RunStep.run_id).in_([row.id for row in alive]),
+            col(RunStep.run_id).in_(extended),
             col(RunStep.status).in_([StepStatus.RUNNING, StepStatus.COMPENSATING]),
         )
         .values(heartbeat_at=func.clock_timestamp())
         .execution_options(synchronize_session=False)
     )
-    return [Renewal(row.id, row.status is RunStatus.CANCELLING) for row in alive]
+    return [Renewal(run_id, status is RunStatus.CANCELLING, run_id in extended) for run_id, status in still_owned]
+
+
+def _extend(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> set[UUID]:
+    until = func.statement_timestamp() + lease  # the same in both columns
+    free = (
+        select(Run.id)
+        .where(col(Run.id).in_(tokens), col(Run.lease_token).in_(tokens.values()))
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    rows = session.execute(
+        update(Run)
+        .where(col(Run.id).in_(free))
+        .values(lease_until=until, due_at=until)
+        .returning(col(Run.id))
+        .execution_options(synchronize_session=False)
+    )
+    return set(rows.scalars())
 
 
 def _due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus]) -> Run | None:
@@ -389,13 +409,14 @@ def _stuck(session: Session, position: Position, step: RunStep, error: str) -> N
 
 
 def _hand_on(position: Position, step: RunStep, held: Claim, reason: StopReason) -> None:
-    """Leave the move to the next worker, at once. One that is taken away by a restart was not an attempt."""
-    if reason is StopReason.SHUTTING_DOWN and held.backward:
+    """Leave the move to the next worker. What a restart, ours or the database's, takes away was not an attempt."""
+    if reason is not StopReason.LEASE_LOST and held.backward:
         step.compensation_attempts -= 1
-    elif reason is StopReason.SHUTTING_DOWN:
+    elif reason is not StopReason.LEASE_LOST:
         step.attempts -= 1
+    wait = FIRST_BACK_OFF if reason is StopReason.RECORDS_AWAY else timedelta(0)
     step.attempt_started_at = None
-    step.next_attempt_at = position.now
+    step.next_attempt_at = position.run.due_at = position.now + wait
 
 
 def _footprint(session: Session, run: Run) -> Footprint:

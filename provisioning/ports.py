@@ -139,6 +139,30 @@ class World:
     mailer: Mailer
 
     def present(self, footprint: Footprint) -> list[str]:
-        """Every name that any adapter still finds for this run."""
-        ports = (self.storage, self.identity, self.traffic, self.deployer)
-        return [name for port in ports for name in port.present(footprint)]
+        """Every name that any adapter still finds for this run. Raises TryAgain when one of them did not answer."""
+        sight = self.look(footprint)
+        sight.demand_every_answer()
+        return sight.found
+
+    def look(self, footprint: Footprint) -> "Sight":
+        """Ask every adapter for this run, also when one of them does not answer."""
+        sight = Sight([], [])
+        for port in (self.storage, self.identity, self.traffic, self.deployer):
+            try:
+                sight.found.extend(port.present(footprint))
+            except Exception as error:  # noqa: BLE001  # whatever keeps one from answering must not hide the others
+                sight.silent.append(error)
+        return sight
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the adapters answered, and what kept others from answering."""
+
+    found: list[str]
+    silent: list[Exception]
+
+    def demand_every_answer(self) -> None:
+        """Raise TryAgain unless every adapter answered: unreachable is not gone."""
+        if self.silent:
+            raise TryAgain(f"Not every adapter could be asked: {self.silent[0]}") from self.silent[0]

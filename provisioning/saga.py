@@ -54,12 +54,18 @@ class Trip:
         self._told = threading.Event()
         self._lock = threading.Lock()
         self._reason: StopReason | None = None
+        self._told_at = 0.0
 
     def pull(self, reason: StopReason) -> None:
         """Tell the step to stop at its next safe point."""
         with self._lock:
-            self._reason = self._reason or reason
+            if self._reason is None:
+                self._reason, self._told_at = reason, time.monotonic()
         self._told.set()
+
+    def ignored_for(self, seconds: float) -> bool:
+        """Whether the step was told to stop so long ago that it is not to be expected any more."""
+        return self._reason is not None and time.monotonic() - self._told_at >= seconds
 
     @property
     def reason(self) -> StopReason | None:
@@ -235,10 +241,19 @@ class Saga:
         return self._declare(title, StepRole.CONFIRMATION, timeout, attempts, interruptible=False)
 
     def undo_everything(self, ctx: StepContext, *, but: frozenset[str]) -> None:
-        """Every compensation but those of the named steps, last step first. Each is safe if its step never ran."""
+        """Every compensation but those of the named steps, last step first. Each is safe if its step never ran.
+
+        One that fails does not keep the others from being tried; then the first failure is raised.
+        """
+        failures = []
         for step in reversed(list(self)):
             if step.role is StepRole.STEP and step.name not in but:
-                step.undo(ctx)
+                try:
+                    step.undo(ctx)
+                except Exception as failure:  # noqa: BLE001  # raised below, once all were tried
+                    failures.append(failure)
+        if failures:
+            raise failures[0]
 
     def go_live(self, tenant: Tenant) -> None:
         """Take the tenant over the pivot."""

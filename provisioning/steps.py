@@ -95,13 +95,17 @@ def send_welcome_emails(ctx: StepContext) -> None:
 @saga.confirmation("Ask again whether everything is gone", timeout=timedelta(days=3), attempts=30)
 def confirm_absence(ctx: StepContext) -> Outcome:
     """Effects can come late: a call that was lost on its way, a worker that was paused. So this asks more than once."""
-    left = ctx.journal.abandoned()
-    found = [name for name in ctx.world.present(ctx.footprint) if name not in left.names]
+    left, sight = ctx.journal.abandoned(), ctx.world.look(ctx.footprint)
+    found = [name for name in sight.found if name not in left.names]
+    if not found:
+        sight.demand_every_answer()
     looks = ctx.journal.testify(found)
     if found:
         saga.undo_everything(ctx, but=left.steps)
-        return NotYet(after=LOOKS[0])
-    return NotYet(after=LOOKS[looks - 1]) if looks <= len(LOOKS) else Done()
+        sight.demand_every_answer()
+    elif looks > len(LOOKS):
+        return Done()
+    return NotYet(after=LOOKS[min(looks, len(LOOKS)) - 1])
 
 
 def order_of(ctx: StepContext) -> WorkloadOrder:

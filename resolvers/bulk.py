@@ -48,9 +48,17 @@ async def cancel_provisionings(
         if isinstance(refusal, NotPermitted):
             await denials.put_on_record(info, refusal, None)
         return CancelProvisioningsPayload(results=[], user_errors=[user_error_of(refusal)])
+    if missing := _missing(outcome["answers"]):
+        await denials.put_on_record(info, missing, None)
     return CancelProvisioningsPayload(
         results=[await _payload_of(context, one) for one in outcome["answers"]], user_errors=[]
     )
+
+
+def _missing(answers: Sequence[Outcome]) -> NotFound | None:
+    """What the caller's feed is told of ids that name nothing, or somebody else's."""
+    strangers = sum(1 for one in answers if (one.get("refusal") or {}).get("code") == UserErrorCode.NOT_FOUND)
+    return NotFound(f"tenant for {strangers} of {len(answers)} ids") if strangers else None
 
 
 def _cancel_wanted(session: Session, input: CancelProvisioningsInput, actor: Actor) -> Outcome:

@@ -17,7 +17,7 @@ TICK = 0.25
 
 
 class Heartbeat(Repeating):
-    """Renews all claims in one statement, and tells each what it learns: cancelled, lost, or out of time."""
+    """Renews all claims in one transaction, and tells each what it learns: cancelled, lost, or out of time."""
 
     def __init__(self, database: Database, live: LiveClaims, settings: Settings) -> None:
         super().__init__("heartbeat")
@@ -33,20 +33,22 @@ class Heartbeat(Repeating):
         for performance in self._live.everything():
             self._check_time(performance, now)
         if now >= self._renewal_due:
-            self._renewal_due = now + self._renew_every
             self.renew()
+            self._renewal_due = now + self._renew_every
         return TICK
 
     def renew(self) -> None:
         """Renew every claim that is not hopelessly overdue, and pass on what the rows say."""
         began = time.monotonic()
-        kept = {one.claim.run_id: one for one in self._live.everything() if not self._hopeless(one, began)}
+        kept = {one.claim.run_id: one for one in self._live.everything() if not self._hopeless(one)}
         if not kept:
             return
         tokens = {run_id: performance.claim.token for run_id, performance in kept.items()}
         renewals = self._database.transact(engine.renew, tokens, self._lease)
         for renewal in renewals:
-            kept.pop(renewal.run_id).renewed_at = began
+            performance = kept.pop(renewal.run_id)
+            if renewal.extended:
+                performance.renewed_at = began
             if renewal.cancelled:
                 self._live.cancel(renewal.run_id)
         for lost in kept.values():
@@ -59,6 +61,6 @@ class Heartbeat(Repeating):
         if now - performance.renewed_at >= self._lease.total_seconds():
             performance.trip.pull(StopReason.LEASE_LOST)
 
-    def _hopeless(self, performance: Performance, now: float) -> bool:
+    def _hopeless(self, performance: Performance) -> bool:
         """Whether it ignores having been told to stop for a whole lease: let somebody else take over."""
-        return now >= performance.deadline + self._lease.total_seconds()
+        return performance.trip.ignored_for(self._lease.total_seconds())

@@ -8,6 +8,7 @@ from models import AbsenceCheck, RunStatus, StepStatus, TenantState
 from provisioning import commands
 from provisioning.footprint import Footprint
 from provisioning.moves import Forward
+from provisioning.ports import Refused
 from provisioning.steps import LOOKS
 from runtime.database import clock
 from tests.stage import Stage
@@ -81,6 +82,33 @@ def test_an_outside_that_cannot_be_asked_confirms_nothing(stage: Stage) -> None:
     assert stage.story()[-1] == "provisioning.absence_unconfirmed"
     stage.play(until=None)
     assert stage.step("confirm_absence").status is StepStatus.DONE
+
+
+def test_an_adapter_that_cannot_be_asked_hides_nothing_of_the_others(stage: Stage) -> None:
+    footprint = cancelled(stage)
+    stage.genuine.holdings.forget_destruction()
+    stage.genuine.storage.create(footprint)
+    stage.faults.fail("deployer.present", times=2, error=Refused("Who are you?"))
+
+    stage.play(until=None)
+
+    assert set(looks(stage)[0]) == {footprint.schema, footprint.role}
+    assert stage.outside() == []
+    assert stage.step("confirm_absence").status is StepStatus.DONE
+
+
+def test_what_does_not_go_away_is_told_once(stage: Stage) -> None:
+    footprint = cancelled(stage)
+    stage.genuine.holdings.forget_destruction()
+    stage.genuine.identity.create(footprint, "late@shop.example")
+    stage.faults.fail("identity.destroy", times=4)
+
+    for _ in range(3):
+        stage.pass_time()
+        stage.mover.make_move(stage.run().id, CONFIRM)
+
+    assert len(looks(stage)) == 3
+    assert stage.story().count("provisioning.drift_found") == 1
 
 
 def test_looking_again_disturbs_no_later_run(stage: Stage) -> None:

@@ -18,6 +18,7 @@ from models.columns import new_id
 from provisioning import engine
 from provisioning.claims import Claim
 from provisioning.journal import DatabaseJournal
+from provisioning.lookup import locked_live_run
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.saga import Done, NotYet, StepStopped, StopReason
@@ -118,10 +119,25 @@ def test_a_renewal_tells_the_lost_from_the_living(stage: Stage) -> None:
 
         renewals = stage.do(engine.renew, {lost.run_id: lost.token, living.run_id: living.token}, timedelta(minutes=5))
 
-        assert renewals == [engine.Renewal(living.run_id, cancelled=False)]
+        assert renewals == [engine.Renewal(living.run_id, cancelled=False, extended=True)]
         assert other.run().lease_until == other.run().due_at
         assert other.run().due_at is not None
         assert stage.run().lease_until != other.run().lease_until
+
+
+def test_a_locked_run_keeps_no_other_from_being_renewed(stage: Stage) -> None:
+    stage.create()
+    locked = stage.claim()
+    with stage_in(stage.settings) as other:
+        other.create()
+        living = other.claim()
+        tokens = {locked.run_id: locked.token, living.run_id: living.token}
+
+        with stage.database.transaction() as session:
+            locked_live_run(session, stage.tenant_id)
+            renewals = other.do(engine.renew, tokens, timedelta(minutes=5))
+
+        assert {one.run_id: one.extended for one in renewals} == {locked.run_id: False, living.run_id: True}
 
 
 def test_a_renewal_tells_that_a_cancel_is_on_record(stage: Stage) -> None:
@@ -131,7 +147,7 @@ def test_a_renewal_tells_that_a_cancel_is_on_record(stage: Stage) -> None:
 
     renewals = stage.do(engine.renew, {claim.run_id: claim.token}, LEASE)
 
-    assert renewals == [engine.Renewal(claim.run_id, cancelled=True)]
+    assert renewals == [engine.Renewal(claim.run_id, cancelled=True, extended=True)]
 
 
 def test_nothing_is_intended_once_a_cancel_is_on_record(stage: Stage) -> None:
