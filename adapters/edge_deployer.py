@@ -1,13 +1,16 @@
 """The deployer of the built-in shared runtime: a workload is a row, and it is healthy when its parts are."""
 
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import func
 from sqlmodel import Session
 
 from adapters.identity import NoSigningKey, PostgresIdentity
+from adapters.interruption import interruptibly
 from adapters.inventory import Inventory
 from adapters.sealing import SealBroken
+from adapters.unhurried import LONGEST_CALL, leaving_in_time
 from models import Workload
 from provisioning.footprint import Footprint
 from provisioning.ports import Health, Patience, Storage, Traffic, WorkloadOrder
@@ -32,32 +35,37 @@ class EdgeDeployer:
 
     def deploy(self, order: WorkloadOrder, patience: Patience) -> None:
         """Register the workload. Raises Refused once it was torn down."""
-        patience.checkpoint()
-        self._database.transact(_register, order.footprint, order.host_name)
+        interruptibly(
+            lambda: self._database.transact(_register, order.footprint, order.host_name), patience, within=LONGEST_CALL
+        )
 
     def health(self, footprint: Footprint, patience: Patience) -> Health:
         """Look at each part in turn, and name the first that is missing."""
         parts = self._parts()
         for found, (sentence, is_there) in enumerate(parts):
-            patience.checkpoint()
-            if not is_there(footprint):
+            if not interruptibly(partial(is_there, footprint), patience, within=LONGEST_CALL):
                 return Health(ready=False, percent=100 * found // len(parts), summary=sentence)
         return Health(ready=True, percent=100, summary="Every part of the workload is in place.")
 
     def tear_down(self, footprint: Footprint, patience: Patience) -> bool:
         """Take the workload off the register, and refuse it from now on."""
-        patience.checkpoint()
-        self._database.transact(_tear_down, footprint, f"{footprint.address}.{self._domain}")
-        return not self.present(footprint)
+        return not interruptibly(lambda: self._take_off(footprint), patience, within=LONGEST_CALL)
 
     def present(self, footprint: Footprint) -> list[str]:
         """Give the workload, if it is registered."""
+        return leaving_in_time(lambda: self._look_up(footprint))
+
+    def _take_off(self, footprint: Footprint) -> list[str]:
+        self._database.transact(_tear_down, footprint, f"{footprint.address}.{self._domain}")
+        return self._look_up(footprint)
+
+    def _look_up(self, footprint: Footprint) -> list[str]:
         with self._database.transaction() as session:
             return [footprint.workload] if WORKLOADS.holds(session, name=footprint.workload) else []
 
     def _parts(self) -> tuple[Part, ...]:
         return (
-            ("The workload is not registered.", lambda footprint: bool(self.present(footprint))),
+            ("The workload is not registered.", lambda footprint: bool(self._look_up(footprint))),
             ("The storage is not there.", self._has_storage),
             ("The signing key cannot be used.", self._can_sign),
             ("The host name is not reserved.", lambda footprint: bool(self._traffic.present(footprint))),

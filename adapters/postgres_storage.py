@@ -17,7 +17,7 @@ from provisioning.ports import TryAgain
 
 CONNECT_SECONDS = 3
 LIMITS = {"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "30s"}
-"""Short, because a cancel waits for whatever is under way here."""
+"""Short, because an undo waits for whatever its step left under way here."""
 
 CONNECTIONS_PER_TENANT = 20
 

@@ -8,6 +8,7 @@ from adapters.sealing import Seal
 from adapters.simulated import SimulatedWorld
 from adapters.smtp import NoMail, SmtpMailer
 from adapters.traffic import HostNames
+from adapters.unhurried import unhurried
 from provisioning.ports import Deployer, Mailer, World
 from runtime.database import Database
 from runtime.settings import DeployerKind, Settings, WorldKind
@@ -23,7 +24,9 @@ def world(settings: Settings, database: Database) -> World:
     identity = PostgresIdentity(database, seal)
     traffic = HostNames(database, settings.tenant_domain)
     edge = EdgeDeployer(database, storage, identity, traffic, settings.tenant_domain)
-    return World(storage, identity, traffic, _deployer(settings, edge), _mailer(settings))
+    return World(
+        unhurried(storage), unhurried(identity), unhurried(traffic), _deployer(settings, edge), _mailer(settings)
+    )
 
 
 def _deployer(settings: Settings, edge: EdgeDeployer) -> Deployer:
