@@ -14,6 +14,7 @@ from adapters.absence import confirm_absent
 from adapters.sealing import Seal
 from provisioning.footprint import Footprint
 from provisioning.ports import TryAgain
+from runtime.database import ALIVE_OR_LOST
 
 CONNECT_SECONDS = 3
 LIMITS = {"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "30s"}
@@ -91,7 +92,7 @@ class PostgresStorage:
     @contextmanager
     def _transaction(self) -> Iterator[Connection[Any]]:
         with psycopg.connect(
-            self._url, connect_timeout=CONNECT_SECONDS, tcp_user_timeout=5000, application_name="tenantry-storage"
+            self._url, connect_timeout=CONNECT_SECONDS, application_name="tenantry-storage", **ALIVE_OR_LOST
         ) as connection:
             for setting, value in LIMITS.items():
                 connection.execute("SELECT set_config(%s, %s, true)", [setting, value])

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from sqlalchemy import Engine, create_engine, func
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL, Engine, create_engine, func
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, select
 
@@ -22,6 +22,14 @@ REPEATABLE = {"40001", "40P01"}
 """SQLSTATEs of a transaction that Postgres gave up so that another could go on: serialization failure, deadlock."""
 
 TRIES = 5
+
+ALIVE_OR_LOST: dict[str, Any] = {
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""For libpq: a server behind a cut network counts as lost within half a minute, and not when the system gives up."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,7 +72,7 @@ class Database:
 
     def listen(self) -> psycopg.Connection[Any]:
         """A connection of its own for LISTEN, in autocommit. The caller closes it."""
-        return psycopg.connect(self.url, autocommit=True, connect_timeout=5)
+        return psycopg.connect(self.url, autocommit=True, connect_timeout=5, **ALIVE_OR_LOST)
 
     def close(self) -> None:
         """Give every connection back."""
@@ -95,15 +103,15 @@ def engine_for(settings: Settings, name: str = "tenantry") -> Engine:
         pool_timeout=10,
         # Parameters are people's addresses and sealed keys: they have no place in a log.
         hide_parameters=True,
-        connect_args={"options": limits, "application_name": name, "connect_timeout": 5},
+        connect_args={"options": limits, "application_name": name, "connect_timeout": 5, **ALIVE_OR_LOST},
     )
 
 
-def sqlalchemy_url(url: str) -> str:
-    """A libpq address as SQLAlchemy wants it: with the driver named."""
-    return urlunsplit(urlsplit(url)._replace(scheme="postgresql+psycopg")).replace(
-        "postgresql+psycopg:/?", "postgresql+psycopg:///?"
-    )
+def sqlalchemy_url(url: str) -> URL:
+    """A libpq address as SQLAlchemy wants it: libpq itself reads it, because it allows more than other readers do."""
+    parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    user, password = parts.pop("user", None), parts.pop("password", None)
+    return URL.create("postgresql+psycopg", username=user, password=password, query=parts)
 
 
 def outbox_of(session: Session) -> list[Any]:

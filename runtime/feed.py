@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
+from runtime.database import ALIVE_OR_LOST
+
 logger = logging.getLogger(__name__)
 
 RECONNECT_AFTER = 1.0
@@ -92,7 +94,7 @@ class Feed:
 
     async def _listen(self) -> None:
         connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=5, application_name="tenantry-feed"
+            self._url, autocommit=True, connect_timeout=5, application_name="tenantry-feed", **ALIVE_OR_LOST
         )
         async with connection:
             await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))

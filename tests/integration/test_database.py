@@ -1,0 +1,90 @@
+"""Every connection to Postgres is made as libpq reads its address, and notices when the network is cut."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from adapters.postgres_storage import PostgresStorage
+from adapters.sealing import Seal
+from runtime.database import Database, sqlalchemy_url
+from runtime.feed import Feed
+from tests.outside import settings_with
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(settings_with(database_url))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is asked of libpq from now on; nothing is connected."""
+    asked: list[dict[str, Any]] = []
+
+    def refuse(_: str = "", **options: Any) -> None:
+        asked.append(options)
+        raise psycopg.OperationalError("not in this test")
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    monkeypatch.setattr(psycopg.Connection, "connect", refuse)
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", refuse)
+    return asked
+
+
+async def listen_once(feed: Feed) -> None:
+    with suppress(psycopg.OperationalError):
+        await feed._listen()
+
+
+def test_every_kind_of_connection_notices_a_cut_network(
+    database: Database, database_url: str, asked: list[dict[str, Any]]
+) -> None:
+    storage = PostgresStorage(database_url, Seal(settings_with(database_url).secret_key))
+    for connect in (database.engine.raw_connection, database.listen, lambda: storage._transaction().__enter__()):
+        with pytest.raises(Exception, match="not in this test"):
+            connect()
+    asyncio.run(listen_once(Feed(database_url, "channel")))
+
+    limits = ("tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count")
+    assert [[options[name] for name in limits] for options in asked] == [[10_000, 10, 5, 3]] * 4
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app@db/tenantry",
+        "postgres://app:p%40ss%2F@db:6432/tenantry?sslmode=require",
+        "postgresql:///tenantry?host=/tmp",
+        "postgresql://app@/tenantry?host=%2Frun%2Fpostgres",
+        "postgresql://%2Frun%2Fpostgres/tenantry",
+        "postgresql://app@[::1]:5432/tenantry",
+        "postgresql://app@one,two/tenantry?target_session_attrs=read-write",
+        "postgresql://app@one:5432,two:5433/tenantry",
+    ],
+)
+def test_an_address_means_to_the_pool_what_it_means_to_libpq(url: str) -> None:
+    database = Database(settings_with(url))
+    _, given = database.engine.dialect.create_connect_args(database.engine.url)
+    libpq = conninfo_to_dict(url)
+
+    assert {name: str(value) for name, value in given.items() if name != "context"} == {
+        name: str(value) for name, value in libpq.items()
+    }
+
+
+def test_an_address_that_is_printed_hides_its_password() -> None:
+    assert "hunter2" not in f"{sqlalchemy_url('postgresql://app:hunter2@db/tenantry')!r}"
+
+
+def test_the_pool_reaches_the_database(database: Database, database_url: str) -> None:
+    with database.transaction() as session:
+        name = session.connection().exec_driver_sql("SELECT current_database()").scalar_one()
+
+    assert name == psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
