@@ -6,6 +6,7 @@ import strawberry
 
 from provisioning import queries
 from schema.arguments import OWN_SLUG
+from schema.connections import given
 from schema.context import Info
 from schema.organization import Organization
 from schema.viewer import RateLimit, Viewer
@@ -19,8 +20,9 @@ async def viewer(info: Info) -> Viewer:
 async def organization(info: Info, slug: Annotated[str | None, OWN_SLUG] = strawberry.UNSET) -> Organization | None:
     """The caller's own; support may name another."""
     context = info.context
-    if slug:
-        found = await context.transact(queries.organisation_of_slug, slug, by=context.actor)
+    wanted = given(slug)
+    if wanted is not None:
+        found = await context.transact(queries.organisation_of_slug, wanted, by=context.actor)
         return Organization.of(found) if found else None
     own = context.actor.organisation_id
     row = await context.loaders.organisations.load(own) if own else None

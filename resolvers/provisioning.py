@@ -90,7 +90,8 @@ async def cancel_provisioning(
     actor = info.context.actor
 
     def work(session: Session, tenant_id: UUID) -> Change:
-        run_id = uuid_of("ProvisioningRun", input.run_id, called="run") if input.run_id else None
+        named = given(input.run_id)
+        run_id = uuid_of("ProvisioningRun", named, called="run") if named is not None else None
         version = given(input.expected_version)
         return cancellation.cancel_provisioning(
             session, tenant_id, by=actor, reason=given(input.reason), run_id=run_id, expected_version=version

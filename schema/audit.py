@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
@@ -48,15 +49,20 @@ class AuditEventFilter:
         """The conditions that were given. Raises NotFound for ids of something else."""
         try:
             return Wanted(
-                tenant_id=uuid_of("Tenant", self.tenant_id, called="tenant") if self.tenant_id else None,
-                run_id=uuid_of("ProvisioningRun", self.run_id, called="run") if self.run_id else None,
-                actor_id=uuid_of("Actor", self.actor_id, called="actor") if self.actor_id else None,
+                tenant_id=_named("Tenant", self.tenant_id),
+                run_id=_named("ProvisioningRun", self.run_id, called="run"),
+                actor_id=_named("Actor", self.actor_id),
                 types=given(self.type_in),
                 occurred_from=given(self.occurred_from),
                 occurred_until=given(self.occurred_until),
             )
         except Unknown as refusal:
             raise NotFound.like(refusal) from None
+
+
+def _named(type_name: str, id: strawberry.ID | None, *, called: str | None = None) -> UUID | None:
+    wanted = given(id)
+    return None if wanted is None else uuid_of(type_name, wanted, called=called or type_name.lower())
 
 
 @strawberry.type(description="One entry of the audit feed.")
@@ -84,16 +90,20 @@ class AuditEvent(Node):
             request_id=row.request_id,
         )
 
-    @strawberry.field(description="The tenant, null for events of the organisation.")
+    @strawberry.field(
+        description="The tenant, null for events of the organisation and for callers without the right to read tenants."
+    )
     async def tenant(self, info: Info) -> Tenant | None:
         """As it is now."""
-        key = self.row.tenant_id
+        key = self.row.tenant_id if info.context.caller.reads_tenants else None
         return Tenant.of_optional(await info.context.loaders.tenants.load(key)) if key else None
 
-    @strawberry.field(description="The run, null when none was involved.")
+    @strawberry.field(
+        description="The run, null when none was involved and for callers without the right to read tenants."
+    )
     async def run(self, info: Info) -> ProvisioningRun | None:
         """As it is now."""
-        key = self.row.run_id
+        key = self.row.run_id if info.context.caller.reads_tenants else None
         return ProvisioningRun.of_optional(await info.context.loaders.runs.load(key)) if key else None
 
     @strawberry.field(description="Facts, as documented for the type.")

@@ -64,7 +64,7 @@ class Cursors:
 
     def read(self, cursor: str | None) -> Key | None:
         """The place that a cursor names. Raises BadUserInput."""
-        if not cursor:
+        if cursor is None:
             return None
         try:
             name, *values = _decoded(cursor)

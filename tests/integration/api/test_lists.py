@@ -125,6 +125,8 @@ def test_an_empty_page_has_no_cursors(stage: Stage, owner: Client) -> None:
         {"first": 101},
         {"last": -1},
         {"after": "nonsense"},
+        {"after": ""},
+        {"before": ""},
         {"after": "ÿ"},
         {"after": base64.urlsafe_b64encode(b'["runs",1]').decode()},
         {"after": base64.urlsafe_b64encode(b'["tenants CREATED_AT DESC","2026-01-01T00:00:00","x"]').decode()},
@@ -248,4 +250,5 @@ def test_an_unknown_tenant_in_a_filter_finds_nothing_and_a_wrong_id_is_refused(s
     unknown = tenant_gid(stage.organisation.id)
 
     assert owner.ask(document, filter={"tenantId": unknown})["auditEvents"]["edges"] == []
-    assert owner.error(document, filter={"runId": unknown})["extensions"]["code"] == "NOT_FOUND"
+    for wrong in ({"runId": unknown}, {"runId": ""}, {"tenantId": ""}, {"actorId": ""}):
+        assert owner.error(document, filter=wrong)["extensions"]["code"] == "NOT_FOUND"

@@ -278,6 +278,16 @@ def test_a_cancel_meant_for_an_earlier_run_is_stale(stage: Stage, owner: Client)
     assert everything(stage) == before
 
 
+def test_an_empty_id_is_no_run(stage: Stage, owner: Client) -> None:
+    stage.create()
+    before = stage.story()
+
+    payload = owner.mutate("cancelProvisioning", "run { id }", tenantId=tenant_gid(stage.tenant_id), runId="")
+
+    assert code_of(payload) == "NOT_FOUND"
+    assert stage.story() == before
+
+
 def test_an_id_of_another_type_is_no_run(stage: Stage, owner: Client) -> None:
     stage.create()
     before = everything(stage)
