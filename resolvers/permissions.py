@@ -89,6 +89,11 @@ class Identity:
         """Whether the caller may see who administers a tenant."""
         return self.may(Permission.SEE_FIRST_ADMINS)
 
+    @property
+    def reads_tenants(self) -> bool:
+        """Whether the caller may read tenants and runs, beyond those that its own call changed."""
+        return self.may(Permission.READ_TENANTS)
+
     def may(self, permission: Permission) -> bool:
         """Whether the table gives the caller this right."""
         holders = TABLE[permission]

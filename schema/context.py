@@ -36,6 +36,10 @@ class Caller(Protocol):
     def sees_first_admins(self) -> bool:
         """Whether they may see who administers a tenant."""
 
+    @property
+    def reads_tenants(self) -> bool:
+        """Whether they may read tenants, their runs and what those hold."""
+
     def actions_on(self, tenant: Tenant, run: Run | None) -> Sequence[TenantAction]:
         """What they may do with a tenant now; ``run`` is the one that has not settled."""
 
@@ -73,7 +77,7 @@ class Context:
 
     def renew(self) -> None:
         """Forget what was read so far."""
-        self.loaders = Loaders(self.transact, self.actor)
+        self.loaders = Loaders(self.transact, self.actor, reads=self.caller.reads_tenants)
 
     def for_operation(self) -> "Context":
         """The same caller, nothing read yet."""

@@ -11,6 +11,7 @@ from provisioning import history, queries
 from provisioning.actors import Actor
 from provisioning.paging import Page, Window
 from provisioning.rules import Quota
+from schema.errors import Forbidden
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -21,19 +22,20 @@ Transact = Callable[..., Awaitable[Any]]
 class Loaders:
     """What has been asked for by one operation. Nothing is asked twice, and nothing is kept for the next one."""
 
-    def __init__(self, transact: Transact, by: Actor) -> None:
+    def __init__(self, transact: Transact, by: Actor, *, reads: bool) -> None:
         self._transact = transact
         self._by = by
+        self._reads = reads
         self.tenants: DataLoader[UUID, Tenant | None] = self._one(queries.tenants_by_id, by=by)
         self.runs: DataLoader[UUID, Run | None] = self._one(queries.runs_by_id, by=by)
         self.live_runs: DataLoader[UUID, Run | None] = self._one(queries.live_runs, by=by)
         self.events: DataLoader[UUID, Event | None] = self._one(history.events_by_id, by=by)
         self.organisations: DataLoader[UUID, Organisation | None] = self._one(queries.organisations_by_id)
         self.quotas: DataLoader[UUID, Quota | None] = self._one(queries.quotas)
-        self.steps: DataLoader[UUID, list[RunStep] | None] = self._one(queries.steps_of_runs)
-        self.resources: DataLoader[UUID, list[Resource] | None] = self._one(queries.resources_of_runs)
-        self.absence_checks: DataLoader[UUID, list[AbsenceCheck] | None] = self._one(queries.absence_checks_of_runs)
-        self.held: DataLoader[UUID, list[Resource] | None] = self._one(queries.held_resources)
+        self.steps: DataLoader[UUID, list[RunStep] | None] = self._details(queries.steps_of_runs)
+        self.resources: DataLoader[UUID, list[Resource] | None] = self._details(queries.resources_of_runs)
+        self.absence_checks: DataLoader[UUID, list[AbsenceCheck] | None] = self._details(queries.absence_checks_of_runs)
+        self.held: DataLoader[UUID, list[Resource] | None] = self._details(queries.held_resources)
         self.runs_of_tenants: DataLoader[tuple[UUID, Window], Page[Run]] = DataLoader(self._run_pages)
         self.timelines: DataLoader[tuple[UUID, Window], Page[Event]] = DataLoader(self._timeline_pages)
 
@@ -43,6 +45,21 @@ class Loaders:
             return [found.get(key) for key in keys]
 
         return DataLoader(load)
+
+    def _details(self, query: Callable[..., Mapping[UUID, V]]) -> DataLoader[UUID, V | None]:
+        """What lies below a tenant or run, which callers without the right to read also get, from their own calls."""
+        load = self._one(query).load_fn
+
+        async def load_for_readers(keys: list[UUID]) -> Sequence[V | BaseException | None]:
+            self._demand_reader()
+            return await load(keys)
+
+        return DataLoader(load_for_readers)
+
+    def _demand_reader(self) -> None:
+        # An empty list would say that there is nothing.
+        if not self._reads:
+            raise Forbidden("What a tenant or run consists of needs the right tenants:read, which you do not have.")
 
     async def _run_pages(self, keys: list[tuple[UUID, Window]]) -> list[Page[Run]]:
         return await self._pages(keys, queries.runs_of_tenants, by=self._by)
@@ -57,6 +74,7 @@ class Loaders:
         **scope: Actor,
     ) -> list[Page[V]]:
         """One statement for each window: fields of one name in a document ask for the same one."""
+        self._demand_reader()
         found: dict[tuple[UUID, Window], Page[V]] = {}
         for window in {window for _, window in keys}:
             parents = [parent for parent, its in keys if its == window]

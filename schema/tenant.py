@@ -117,7 +117,7 @@ class Tenant(Node):
     async def cancellation_preview(self, info: Info) -> CancellationPreview | None:
         """From the live run and its ledger."""
         loaders = info.context.loaders
-        run = await loaders.live_runs.load(self.row.id)
+        run = await loaders.live_runs.load(self.row.id) if info.context.caller.reads_tenants else None
         if run is None:
             return None
         resources: list[ResourceRow] = await loaders.resources.load(run.id) or []
@@ -133,6 +133,8 @@ class Tenant(Node):
     @strawberry.field(description="The run that is working now, null when none is.")
     async def current_run(self, info: Info) -> Optional[Annotated["ProvisioningRun", strawberry.lazy("schema.run")]]:  # noqa: UP045  # lazy has no |
         """The run that has not settled."""
+        if not info.context.caller.reads_tenants:
+            return None
         return runs.ProvisioningRun.of_optional(await info.context.loaders.live_runs.load(self.row.id))
 
     @strawberry.field(description="All runs, newest first.")
@@ -152,7 +154,7 @@ class Tenant(Node):
     @strawberry.field(description="The tenant this one was made again from.")
     async def recreated_from(self, info: Info) -> "Tenant | None":
         """Its predecessor under the same slug."""
-        key = self.row.recreated_from_id
+        key = self.row.recreated_from_id if info.context.caller.reads_tenants else None
         return Tenant.of_optional(await info.context.loaders.tenants.load(key)) if key else None
 
 

@@ -112,6 +112,57 @@ def test_scopes_are_what_an_integration_may(api: Api, stage: Stage) -> None:
     assert canceller.ask("{ viewer { scopes } }")["viewer"]["scopes"] == ["tenants:cancel"]
 
 
+def test_who_only_reads_the_feed_gets_from_an_entry_to_nothing_else(api: Api, stage: Stage) -> None:
+    stage.create()
+    stage.play(until="allocate_traffic")
+    auditor = api.integration(stage.organisation.id, "audit:read")
+    document = """{ auditEvents(first: 8) { edges { node {
+      type actor { kind } data
+      tenant { slug heldResources { kind } currentRun { number } runs { edges { node { number } } } }
+      run { number steps { name } resources { kind } tenant { slug } timeline { edges { node { message } } } }
+    } } } }"""
+
+    nodes = [edge["node"] for edge in auditor.ask(document)["auditEvents"]["edges"]]
+
+    assert {node["type"] for node in nodes} >= {"tenant.created", "tenant.provisioning.started"}
+    assert all(node["tenant"] is node["run"] is None for node in nodes)
+
+
+@pytest.mark.parametrize("below", [
+    "heldResources { kind }",
+    "runs(first: 1) { edges { node { timeline(first: 1) { edges { node { message } } } } } }",
+])  # fmt: skip
+def test_who_only_cancels_sees_the_tenant_and_nothing_that_lies_below_it(api: Api, stage: Stage, below: str) -> None:
+    stage.create()
+    stage.play(until="allocate_traffic")
+    stage.claim()
+    canceller = api.integration(stage.organisation.id, "tenants:cancel")
+    document = "mutation C($id: ID!) { cancelProvisioning(input: {tenantId: $id}) { tenant { slug %s } } }"
+    flat = "availableActions currentRun { number } cancellationPreview { interruptible } recreatedFrom { slug }"
+
+    deep = canceller.answer(document % below, id=tenant_gid(stage.tenant_id))
+    shown = canceller.ask(document % flat, id=tenant_gid(stage.tenant_id))["cancelProvisioning"]["tenant"]
+
+    assert deep["data"] == {"cancelProvisioning": {"tenant": None}}
+    assert [error["extensions"]["code"] for error in deep["errors"]] == ["FORBIDDEN"]
+    assert shown.pop("availableActions") == []
+    assert shown == {"slug": "shop", "currentRun": None, "cancellationPreview": None, "recreatedFrom": None}
+
+
+def test_who_only_cancels_sees_the_run_and_nothing_that_lies_below_it(api: Api, stage: Stage) -> None:
+    stage.create()
+    stage.play(until="allocate_traffic")
+    stage.claim()
+    canceller = api.integration(stage.organisation.id, "tenants:cancel")
+    document = "mutation C($id: ID!) { cancelProvisioning(input: {tenantId: $id}) { run { number %s } } }"
+
+    for below in ("steps { name }", "resources { kind }", "absenceChecks { askedAt }", "timeline { edges { cursor } }"):
+        answer = canceller.answer(document % below, id=tenant_gid(stage.tenant_id))
+        assert answer["data"] == {"cancelProvisioning": {"run": None}}, below
+        assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    assert canceller.ask(document % "", id=tenant_gid(stage.tenant_id))["cancelProvisioning"]["run"] == {"number": 1}
+
+
 def test_personal_data_is_left_out_of_the_feed_too(api: Api, stage: Stage) -> None:
     stage.create(start=False)
     auditor = api.integration(stage.organisation.id, "audit:read")
