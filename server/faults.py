@@ -35,6 +35,9 @@ AWAY = "SERVICE_UNAVAILABLE"
 UNREADABLE = {None, "22P02", "22P05"}
 """SQLSTATEs of a text that the driver does not send, or that JSONB does not take."""
 
+TOO_LONG = "Syntax Error: Document contains more than"
+"""How the parser begins when it gives up after so many tokens."""
+
 UNSTORABLE = "A text holds a character that cannot be kept: NUL, or half of a surrogate pair."
 DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
 
@@ -81,10 +84,10 @@ def code_of(error: GraphQLError, *, prepared: bool) -> str:
     """Why, for programs."""
     cause = error.original_error
     if isinstance(error, GraphQLSyntaxError):
-        return "GRAPHQL_PARSE_FAILED"
+        return "DOCUMENT_TOO_COMPLEX" if error.message.startswith(TOO_LONG) else "GRAPHQL_PARSE_FAILED"
     if isinstance(cause, PoolExhausted) or (isinstance(cause, OperationalError) and _away(cause)):
         return AWAY
-    if _unstorable(cause):
+    if _unstorable(cause) or isinstance(cause, CannotGetOperationTypeError):
         return "BAD_USER_INPUT"
     if error.path is not None or (cause is not None and not isinstance(cause, CLIENTS)):
         return INTERNAL

@@ -1,10 +1,12 @@
 """GraphQL over HTTP: what is read, what is refused, and what an error tells."""
 
 import json
+import time
 from typing import Any
 
 import httpx
 import pytest
+from graphql import get_introspection_query
 from sqlalchemy.exc import OperationalError
 
 from provisioning import commands, queries
@@ -180,6 +182,42 @@ def test_several_operations_need_a_name(owner: Client) -> None:
 
     assert named.json() == ANSWER
     assert wrong.status_code == 400
+    assert wrong.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_of_several_operations_without_a_name_none_is_carried_out(stage: Stage, owner: Client) -> None:
+    stage.create()
+    before = stage.story()
+    cancel = f'cancelProvisioning(input: {{tenantId: "{tenant_gid(stage.tenant_id)}"}}) {{ alreadyRequested }}'
+    document = f"mutation A {{ {cancel} }} query B {{ viewer {{ scopes }} }}"
+
+    refused = owner.post(document)
+    with owner.subscribed(document) as subscription:
+        message = subscription.message()
+
+    (error,) = refused.json()["errors"]
+    assert refused.status_code == 400
+    assert error["extensions"]["code"] == message["payload"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["message"] == message["payload"][0]["message"]
+    assert (message["type"], "operationName" in error["message"]) == ("error", True)
+    assert stage.story() == before
+
+
+def test_a_document_of_too_many_tokens_is_refused_before_it_takes_any_time(owner: Client) -> None:
+    document = "{ " + "viewer { scopes } " * 900 + "}"
+    began = time.monotonic()
+
+    refused = owner.error(document)
+    with owner.subscribed(document) as subscription:
+        message = subscription.message()
+
+    assert len(document) > 16_000
+    assert refused["extensions"]["code"] == message["payload"][0]["extensions"]["code"] == "DOCUMENT_TOO_COMPLEX"
+    assert time.monotonic() - began < 1
+
+
+def test_the_questions_that_tools_ask_about_the_schema_are_answered(owner: Client) -> None:
+    assert owner.ask(get_introspection_query())["__schema"]["queryType"]["name"] == "Query"
 
 
 def test_a_subscription_needs_a_socket(owner: Client) -> None:
