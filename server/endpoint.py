@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from json import JSONDecodeError
 from typing import Any
 from uuid import uuid4
 
@@ -79,6 +80,13 @@ class Endpoint(GraphQL[Any, None]):
         response = await self._answer(request, request_id_of(request))
         await response(scope, receive, send)
 
+    def decode_json(self, data: str | bytes) -> object:
+        """Read a message of a socket. What breaks the decoder is no JSON either."""
+        try:
+            return super().decode_json(data)
+        except (ValueError, RecursionError):  # numbers of thousands of digits; lists in lists in lists
+            raise JSONDecodeError("This is not JSON", "", 0) from None
+
     async def get_context(
         self,
         request: Request | WebSocket,  # noqa: ARG002  # the original's signature
@@ -119,7 +127,7 @@ class Endpoint(GraphQL[Any, None]):
                 allowed_operation_types=ALLOWED[method],
             )
         except CannotGetOperationTypeError as error:
-            raise HttpRefused(HTTPStatus.BAD_REQUEST, error.as_http_error_reason()) from None
+            raise HttpRefused(HTTPStatus.BAD_REQUEST, error.as_http_error_reason(), "BAD_USER_INPUT") from None
         except InvalidOperationTypeError as error:
             if error.operation_type is OperationType.SUBSCRIPTION:
                 message = "Subscriptions need a websocket with the protocol graphql-transport-ws."

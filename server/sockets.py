@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
@@ -24,6 +25,19 @@ SEND_WITHIN = 20.0
 """Seconds: a peer that does not read for so long is gone."""
 
 UNAUTHORIZED = 4401
+
+LONGEST_REASON = 123
+"""Bytes (RFC 6455, section 5.5.1)."""
+
+SHAPES: Mapping[str, tuple[tuple[type, ...], str]] = MappingProxyType(
+    {
+        "query": ((str,), "a string"),
+        "variables": ((dict, NoneType), "an object"),
+        "operationName": ((str, NoneType), "a string"),
+        "extensions": ((dict, NoneType), "an object"),
+    }
+)
+"""What a subscribe message carries."""
 
 
 @dataclass
@@ -45,6 +59,10 @@ class BoundedSocket(ASGIWebSocketAdapter):
         except (TimeoutError, RuntimeError) as error:  # starlette's word for a socket that is closed already
             raise WebSocketDisconnected from error
 
+    async def close(self, code: int, reason: str) -> None:
+        """Close, with as much of the reason as the protocol has room for; some of it may be the client's own input."""
+        await super().close(code, reason.encode(errors="replace")[:LONGEST_REASON].decode(errors="ignore"))
+
 
 class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
     """Strawberry's handler, with identities, and with a context of its own for each operation."""
@@ -53,8 +71,9 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
 
     async def handle_message(self, message: object) -> None:
         """Refuse what is no message at all; the original would break."""
-        if not isinstance(message, dict):
-            await self.handle_invalid_message("A message is a JSON object")
+        objection = _objection(message)
+        if objection is not None:
+            await self.handle_invalid_message(objection)
             return
         await super().handle_message(cast("Message", message))
 
@@ -75,7 +94,7 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
         results = await self.schema.stream(
             operation.query,
             variable_values=operation.variables,
-            operation_name=operation.operation_name,
+            operation_name=operation.operation_name or None,
             context_value=self.context.services.context(self.context.shown, uuid4().hex),
         )
         with suppress(WebSocketDisconnected):
@@ -97,6 +116,23 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004  # the original's signature
         """A document that does not parse ends its own operation, not everybody's connection."""
         return None
+
+
+def _objection(message: object) -> str | None:
+    """Why this is no message of the protocol, as far as the original would break on it or not notice."""
+    if not isinstance(message, dict):
+        return "A message is a JSON object"
+    kind, name = message.get("type"), message.get("id")
+    if kind in ("subscribe", "complete") and not (isinstance(name, str) and name):
+        return "An id is a string that is not empty"
+    return _objection_to(message.get("payload")) if kind == "subscribe" else None
+
+
+def _objection_to(payload: object) -> str | None:
+    if not isinstance(payload, dict):
+        return "The payload of subscribe is an object"
+    wrong = (name for name, (types, _) in SHAPES.items() if not isinstance(payload.get(name), types))
+    return next((f"{name} must be {SHAPES[name][1]}" for name in wrong), None)
 
 
 def _authorization_in(payload: object) -> str | None:

@@ -337,7 +337,45 @@ def test_queries_over_one_socket_read_afresh_each_time(stage: Stage, owner: Clie
     assert states == ["PROVISIONING", "ACTIVE"]
 
 
-@pytest.mark.parametrize("frame", ["[]", "null", '"x"', "{", "{}", '{"type": "sing"}', '{"type": "subscribe"}'])
+def subscribe(id: object = "1", **payload: object) -> str:
+    return json.dumps({"type": "subscribe", "id": id, "payload": {"query": "{ viewer { scopes } }", **payload}})
+
+
+ODD: list[Facts] = [
+    *({"id": value} for value in (None, "", 1, [], {})),
+    *({"query": value} for value in (None, 5, [])),
+    *({"variables": value} for value in (5, [1], "x")),
+    *({"extensions": value} for value in (5, [])),
+    *({"operationName": value} for value in (5, [])),
+]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "[]",
+        "null",
+        '"x"',
+        "{",
+        "{}",
+        '{"type": "sing"}',
+        '{"type": []}',
+        json.dumps({"type": "sing " * 100}),
+        json.dumps({"type": "\ud800" * 100}),
+        '{"type": "subscribe"}',
+        '{"type": "subscribe", "id": "1"}',
+        '{"type": "subscribe", "id": "1", "payload": null}',
+        '{"type": "subscribe", "id": "1", "payload": []}',
+        '{"type": "subscribe", "id": "1", "payload": {}}',
+        '{"type": "complete"}',
+        '{"type": "complete", "id": []}',
+        '{"type": "complete", "id": {}}',
+        *(subscribe(**odd) for odd in ODD),
+        "[" * 60_000,
+        '{"type": ' + "9" * 5000 + "}",
+    ],
+    ids=lambda frame: frame[:60],
+)
 def test_a_frame_that_is_no_message_closes_cleanly(owner: Client, frame: str) -> None:
     with owner.connected() as socket:
         socket.send(frame)
@@ -346,6 +384,19 @@ def test_a_frame_that_is_no_message_closes_cleanly(owner: Client, frame: str) ->
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4400
+
+
+def test_an_id_in_use_closes_cleanly_however_long_it_is(stage: Stage, owner: Client) -> None:
+    stage.create()
+    watch = {"query": WATCH, "variables": {"id": tenant_gid(stage.tenant_id), "follow": True}}
+    with owner.connected() as socket:
+        for _ in range(2):
+            socket.send(json.dumps({"type": "subscribe", "id": "é" * 200, "payload": watch}))
+        with pytest.raises(ConnectionClosed) as closed:
+            list(socket)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4409
 
 
 def test_the_old_protocol_is_not_spoken(api: Api) -> None:
