@@ -1,4 +1,4 @@
-"""Sends wake-ups once a transaction has committed. Losing one is harmless, so a broker that is away costs nothing."""
+"""Sends wake-ups once a transaction has committed. Losing one is harmless, so a broker that is away costs little."""
 
 import logging
 import threading
@@ -15,15 +15,21 @@ from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE, redis_broker
 
 logger = logging.getLogger(__name__)
 
+PATIENCE = 0.5
+"""Seconds that a commit waits for the broker at the most: somebody waits for the commit, the sweeper for the broker."""
+
+REST_AFTER_SILENCE = 5.0
+"""Seconds for which nothing is sent after the broker did not answer: one that hangs costs a thread one wait a rest."""
+
 REST_AFTER_FAILURE = 1.0
-"""Seconds for which nothing is sent after the broker failed, so that a broker which hangs slows nobody for long."""
+"""Seconds for which nothing is sent after the broker said no or hung up, which it does at once."""
 
 
 class Courier:
     """Callable with wake-ups; safe to share between threads."""
 
     def __init__(self, settings: Settings) -> None:
-        self._broker = redis_broker(settings)
+        self._broker = redis_broker(settings, patience=PATIENCE, retries=0)
         self._resting_until = 0.0
         self._lock = threading.Lock()
 
@@ -43,8 +49,9 @@ class Courier:
         self._broker.client.close()
 
     def _rest(self, error: redis.RedisError) -> None:
+        rest = REST_AFTER_SILENCE if isinstance(error, redis.TimeoutError) else REST_AFTER_FAILURE
         with self._lock:
-            self._resting_until = time.monotonic() + REST_AFTER_FAILURE
+            self._resting_until = time.monotonic() + rest
         logger.warning("the broker did not take wake-ups, the sweeper will ask again", extra={"cause": str(error)})
 
 
