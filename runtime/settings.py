@@ -8,12 +8,27 @@ from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+LONGEST_DOMAIN = 253 - 63 - 1
+"""What a host name may have, without a tenant's label and its dot (RFC 1035, sections 2.3.4 and 3.1)."""
+
+REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+HOST = re.compile(r"[\w.:-]*")
+DATABASE_NUMBER = re.compile(r"/?\d{0,4}/?")
+
+LONGEST_WAIT = timedelta(hours=1)
+"""Of any setting: a lease of days would keep a dead worker's runs from everybody for days."""
+
+OTHER_CONNECTIONS = 4
+"""Of a worker process, besides one for each thread: heartbeat, ear for cancels, sweeper, and one to spare."""
+
 LONGEST_PACE = timedelta(seconds=20)
 """The shortest step may take 30 seconds."""
 
@@ -91,28 +106,60 @@ class Settings(BaseSettings):
     @field_validator("database_url", "tenants_database_url")
     @classmethod
     def _postgres(cls, url: str) -> str:
-        if url and urlsplit(url).scheme not in {"postgresql", "postgres"}:
+        if url and not url.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
+        try:
+            parts = conninfo_to_dict(url)
+        except ProgrammingError:
+            # What libpq says quotes the address, and that may hold a password.
+            raise ValueError("must be an address that libpq reads, as postgresql://app@db/tenantry is") from None
+        if not all(_is_port(port) for port in str(parts.get("port", "")).split(",") if port):
+            raise ValueError("must name a port from 1 to 65535, if any")
         return url
 
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: str) -> str:
-        if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        parts = urlsplit(url)
+        if parts.scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        if parts.scheme == "unix":
+            return url
+        if not _has_sound_port(parts):
+            raise ValueError("must name a port from 1 to 65535, if any")
+        if not DATABASE_NUMBER.fullmatch(parts.path):
+            raise ValueError(
+                "must end with the number of a database, if with anything, as redis://127.0.0.1:6379/0 does"
+            )
         return url
 
     @field_validator("secret_key")
     @classmethod
     def _long_enough(cls, key: SecretStr) -> SecretStr:
-        if len(key.get_secret_value()) < 32:
-            raise ValueError("must have at least 32 characters")
+        if len(key.get_secret_value().strip()) < 32:
+            raise ValueError("must have at least 32 characters, not counting blanks at its ends")
         return key
+
+    @field_validator("smtp_host")
+    @classmethod
+    def _host(cls, host: str) -> str:
+        if not HOST.fullmatch(host):
+            raise ValueError("must be the name or the number of a host, without blanks")
+        return host
 
     @field_validator("regions", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("regions")
+    @classmethod
+    def _told_apart(cls, regions: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(REGION.fullmatch, regions)) or not regions:
+            raise ValueError("must name regions of 1 to 40 letters, digits, hyphens, dots and underscores")
+        if len(set(regions)) < len(regions):
+            raise ValueError("must name each region once")
+        return regions
 
     @field_validator(
         "lease",
@@ -129,17 +176,26 @@ class Settings(BaseSettings):
         """A plain number means seconds; PT15S and 00:00:15 are read too."""
         return float(value) if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value) else value
 
+    @field_validator("lease", "lease_renewal", "sweep_interval", "drain_timeout", "statement_timeout", "lock_timeout")
+    @classmethod
+    def _not_for_ever(cls, length: timedelta) -> timedelta:
+        if length > LONGEST_WAIT:
+            raise ValueError("must be an hour at the most")
+        return length
+
     @field_validator("tenant_domain")
     @classmethod
     def _domain(cls, domain: str) -> str:
-        if not DOMAIN.fullmatch(domain.lower()):
+        if not DOMAIN.fullmatch(domain.lower()) or max(map(len, domain.split("."))) > 63:
             raise ValueError("must be a domain name, for example tenants.example.com")
+        if len(domain) > LONGEST_DOMAIN:
+            raise ValueError(f"must have {LONGEST_DOMAIN} characters at the most, because tenants' names go before it")
         return domain.lower()
 
     @field_validator("console_url")
     @classmethod
     def _address(cls, url: str) -> str:
-        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+        if not _is_web_address(url):
             raise ValueError("must be an http(s) address")
         return url
 
@@ -159,11 +215,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        if not self.regions or not all(self.regions):
-            raise ValueError("regions must name at least one region and no empty one")
         if self.tenant_scheme not in {"http", "https"}:
             raise ValueError("tenant_scheme must be http or https")
-        if self.deployer is DeployerKind.HTTP and urlsplit(self.deployer_url).scheme not in {"http", "https"}:
+        if self.deployer is DeployerKind.HTTP and not _is_web_address(self.deployer_url):
             raise ValueError("deployer_url must be an http(s) address when deployer is http")
         if not timedelta(0) < self.lease_renewal * 2 <= self.lease:
             raise ValueError("lease must be at least twice lease_renewal, and both above zero")
@@ -212,6 +266,17 @@ def read_settings(options: Mapping[str, Any] = MappingProxyType({})) -> Settings
         raise SettingsRefused(f"{variable} makes no sense: {_reason(first['msg'])}.") from None
 
 
+def read_worker_settings(options: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+    """Read the environment for a worker process, whose threads all need a connection. Raises SettingsRefused."""
+    chosen = read_settings(options)
+    needed = chosen.forward_threads + chosen.compensation_threads + OTHER_CONNECTIONS
+    if chosen.database_pool < needed:
+        raise SettingsRefused(
+            f"TENANTRY_DATABASE_POOL makes no sense: these threads of a worker need at least {needed} connections."
+        )
+    return chosen
+
+
 @cache
 def settings() -> Settings:
     """The settings of this process. Raises SettingsRefused."""
@@ -224,3 +289,19 @@ def _description(name: str) -> str:
 
 def _reason(message: str) -> str:
     return message.removeprefix("Value error, ").removesuffix(".")
+
+
+def _is_port(written: str) -> bool:
+    return written.isascii() and written.isdigit() and 1 <= int(written[:6]) <= 65535
+
+
+def _has_sound_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_web_address(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and _has_sound_port(parts)

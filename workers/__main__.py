@@ -33,11 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _work(options: dict[str, int | None]) -> int:
     # Imported here, because Dramatiq reads its environment when it is imported.
     from runtime.logging import configure_logging  # noqa: PLC0415  # see above
-    from runtime.settings import SettingsRefused, read_settings  # noqa: PLC0415  # see above
+    from runtime.settings import SettingsRefused, read_worker_settings  # noqa: PLC0415  # see above
     from workers.process import WorkerProcess  # noqa: PLC0415  # see above
 
     try:
-        settings = read_settings({name: value for name, value in options.items() if value is not None})
+        settings = read_worker_settings({name: value for name, value in options.items() if value is not None})
     except SettingsRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from runtime.settings import Settings, SettingsRefused, read_settings
+from runtime.settings import Settings, SettingsRefused, read_settings, read_worker_settings
 
 ENOUGH = {
     "TENANTRY_DATABASE_URL": "postgresql://app@db/tenantry",
@@ -44,8 +44,17 @@ def test_a_setting_that_is_missing_is_named(surroundings: pytest.MonkeyPatch, na
         ("DATABASE_URL", "mysql://db/tenantry"),
         ("DATABASE_URL", "db:5432"),
         ("TENANTS_DATABASE_URL", "sqlite:///x"),
+        ("DATABASE_URL", "postgresql://app@db:99999999/tenantry"),
+        ("DATABASE_URL", "postgresql://app@db:notaport/tenantry"),
+        ("DATABASE_URL", "postgresql://app@one:1,two:0/tenantry"),
+        ("DATABASE_URL", "postgresql://app@[::1/tenantry"),
+        ("DATABASE_URL", "postgresql://app@db/tenantry?no_such_option=1"),
         ("REDIS_URL", "http://127.0.0.1"),
+        ("REDIS_URL", "redis://h:notaport/0"),
+        ("REDIS_URL", "redis://h:70000/0"),
+        ("REDIS_URL", "redis://h:6379/first"),
         ("SECRET_KEY", "too short"),
+        ("SECRET_KEY", " " * 64),
         ("WORLD", "virtual"),
         ("DEPLOYER", "ssh"),
         ("TENANT_PORT", "70000"),
@@ -55,6 +64,19 @@ def test_a_setting_that_is_missing_is_named(surroundings: pytest.MonkeyPatch, na
         ("COMPENSATION_THREADS", "0"),
         ("DATABASE_POOL", "1"),
         ("LEASE", "soon"),
+        ("LEASE", "999999999999"),
+        ("LEASE", "9" * 40),
+        ("DRAIN_TIMEOUT", "P2D"),
+        ("REGIONS", ""),
+        ("REGIONS", "eu,,us"),
+        ("REGIONS", "eu,eu"),
+        ("REGIONS", "e" * 41),
+        ("REGIONS", "eu central"),
+        ("TENANT_DOMAIN", "example..com"),
+        ("TENANT_DOMAIN", "x" * 64 + ".com"),
+        ("TENANT_DOMAIN", ".".join(["x" * 38] * 5)),
+        ("SMTP_HOST", "a b"),
+        ("CONSOLE_URL", "http://console:notaport"),
         ("LOG_LEVEL", "loud"),
     ],
 )
@@ -76,8 +98,7 @@ def test_a_setting_that_makes_no_sense_is_named_in_one_sentence(
         {"LEASE": "5", "LEASE_RENEWAL": "3"},
         {"LEASE": "0", "LEASE_RENEWAL": "0"},
         {"DEPLOYER": "http"},
-        {"REGIONS": ""},
-        {"REGIONS": "eu,,us"},
+        {"DEPLOYER": "http", "DEPLOYER_URL": "http://deployer:notaport"},
         {"TENANT_SCHEME": "gopher"},
         {"SWEEP_INTERVAL": "0"},
         {"PACE": "-1"},
@@ -92,6 +113,45 @@ def test_settings_that_contradict_each_other_are_refused(
 
     with pytest.raises(SettingsRefused, match=r"^The settings contradict each other: "):
         read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql:///tenantry?host=/tmp"),
+        ("DATABASE_URL", "postgresql://app:pa[ss@one:5432,two/tenantry"),
+        ("REDIS_URL", "redis://127.0.0.1"),
+        ("REDIS_URL", "rediss://user:secret@[::1]:6380/15"),
+        ("REDIS_URL", "unix:///run/valkey.sock?db=3"),
+        ("LEASE", "3600"),
+        ("REGIONS", "e" * 40),
+        ("TENANT_DOMAIN", "x." * 93 + "com"),
+        ("SMTP_HOST", "::1"),
+    ],
+)
+def test_a_setting_at_the_edge_of_sense_is_taken(surroundings: pytest.MonkeyPatch, name: str, value: str) -> None:
+    surroundings.setenv(f"TENANTRY_{name}", value)
+
+    read_settings()
+
+
+def test_a_worker_needs_a_connection_for_each_thread_and_four_more(surroundings: pytest.MonkeyPatch) -> None:
+    surroundings.setenv("TENANTRY_DATABASE_POOL", "14")
+    enough = read_worker_settings({"forward_threads": 6, "compensation_threads": 4})
+
+    with pytest.raises(SettingsRefused, match=r"^TENANTRY_DATABASE_POOL makes no sense: .* at least 15 connections"):
+        read_worker_settings({"forward_threads": 7})
+
+    assert enough.database_pool == 14
+
+
+def test_an_address_that_is_refused_is_not_repeated(surroundings: pytest.MonkeyPatch) -> None:
+    surroundings.setenv("TENANTRY_DATABASE_URL", "postgresql://app:hunter2%zz@db/tenantry")
+
+    with pytest.raises(SettingsRefused) as refusal:
+        read_settings()
+
+    assert "hunter2" not in str(refusal.value)
 
 
 def test_a_refusal_does_not_repeat_a_secret(surroundings: pytest.MonkeyPatch) -> None:
