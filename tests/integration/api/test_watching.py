@@ -341,13 +341,13 @@ def subscribe(id: object = "1", **payload: object) -> str:
     return json.dumps({"type": "subscribe", "id": id, "payload": {"query": "{ viewer { scopes } }", **payload}})
 
 
-ODD: list[Facts] = [
-    *({"id": value} for value in (None, "", 1, [], {})),
-    *({"query": value} for value in (None, 5, [])),
-    *({"variables": value} for value in (5, [1], "x")),
-    *({"extensions": value} for value in (5, [])),
-    *({"operationName": value} for value in (5, [])),
-]
+ODD: Facts = {
+    "id": [None, "", 1, [], {}],
+    "query": [None, 5, []],
+    "variables": [5, [1], "x"],
+    "extensions": [5, []],
+    "operationName": [5, []],
+}
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ ODD: list[Facts] = [
         '{"type": "complete"}',
         '{"type": "complete", "id": []}',
         '{"type": "complete", "id": {}}',
-        *(subscribe(**odd) for odd in ODD),
+        *(subscribe(**{name: value}) for name, values in ODD.items() for value in values),
         "[" * 60_000,
         '{"type": ' + "9" * 5000 + "}",
     ],
