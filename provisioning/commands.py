@@ -42,7 +42,7 @@ class NewTenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrections:
-    """What updateTenant is asked for; None leaves a value as it is."""
+    """What updateTenant is asked for; None leaves a value as it is. A deadline alone can be taken away."""
 
     slug: str | None = None
     name: str | None = None
@@ -50,6 +50,7 @@ class Corrections:
     region: str | None = None
     first_admin_email: str | None = None
     provisioning_deadline: timedelta | None = None
+    without_deadline: bool | None = None
 
     @property
     def given(self) -> set[str]:
@@ -66,8 +67,8 @@ def create_tenant(
     tenant = Tenant(
         organisation_id=organisation_id,
         slug=rules.check_slug(wanted.slug),
-        name=rules.check_name(wanted.name or wanted.slug),
-        region=rules.check_region(wanted.region or regions[0], regions),
+        name=rules.check_name(wanted.slug if wanted.name is None else wanted.name),
+        region=rules.check_region(regions[0] if wanted.region is None else wanted.region, regions),
         plan_code=rules.check_plan(session, wanted.plan),
         first_admin_email=rules.check_email(wanted.first_admin_email),
         address=rules.address_of(wanted.slug, organisation),
@@ -226,6 +227,8 @@ def _apply(session: Session, tenant: Tenant, wanted: Corrections, regions: Seque
         tenant.first_admin_email = rules.check_email(wanted.first_admin_email)
     if wanted.provisioning_deadline is not None:
         tenant.provisioning_deadline = _deadline(wanted.provisioning_deadline)
+    if wanted.without_deadline:
+        tenant.provisioning_deadline = None
 
 
 def _insert(session: Session, tenant: Tenant) -> None:

@@ -25,6 +25,9 @@ from schema.tenant import Tenant
 P = ParamSpec("P")
 Work = Callable[[Session], Change]
 
+WHERE_NULL_COUNTS = frozenset({"provisioning_deadline"})
+"""Arguments for which null is not the same as nothing."""
+
 
 class KeyedInput(Protocol):
     """The input of any mutation."""
@@ -146,7 +149,12 @@ async def _with_tenant(context: Context, refused: Answer, global_id: str) -> Ans
     )
 
 
+def _tells(name: str, value: object) -> bool:
+    """Whether the value of an argument makes a difference."""
+    return given(value) is not None or (value is None and name in WHERE_NULL_COUNTS)
+
+
 def _digest(input: KeyedInput) -> str:
-    facts = {name: value for name, value in asdict(input).items() if given(value) is not None}  # type: ignore[call-overload]  # every input is a dataclass
+    facts = {name: value for name, value in asdict(input).items() if _tells(name, value)}  # type: ignore[call-overload]  # every input is a dataclass
     facts.pop("idempotency_key")
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -69,6 +69,7 @@ async def update_tenant(info: Info, input: Annotated[UpdateTenantInput, WHAT_TO_
         region=given(input.region),
         first_admin_email=given(input.first_admin_email),
         provisioning_deadline=given(input.provisioning_deadline),
+        without_deadline=True if input.provisioning_deadline is None else None,
     )
     answer = await change_tenant(
         info,

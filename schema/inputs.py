@@ -39,7 +39,9 @@ class UpdateTenantInput:
     plan: str | None = strawberry.field(description="New plan code.", default=strawberry.UNSET)
     region: str | None = strawberry.field(description="New region.", default=strawberry.UNSET)
     first_admin_email: str | None = strawberry.field(description="New first administrator.", default=strawberry.UNSET)
-    provisioning_deadline: timedelta | None = strawberry.field(description="New deadline.", default=strawberry.UNSET)
+    provisioning_deadline: timedelta | None = strawberry.field(
+        description="New deadline; null takes it away.", default=strawberry.UNSET
+    )
     expected_version: int | None = strawberry.field(
         description="Only when the tenant still has this version.", default=strawberry.UNSET
     )

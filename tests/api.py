@@ -43,10 +43,11 @@ class Client:
     headers: dict[str, str] = field(default_factory=dict)
 
     def post(self, document: str, **variables: object) -> httpx.Response:
+        authorization = {"Authorization": self.authorization} if self.authorization else {}
         return httpx.post(
             f"http://{self.address}/graphql",
-            json={"query": document, "variables": variables},
-            headers=self.headers | ({"Authorization": self.authorization} if self.authorization else {}),
+            content=json.dumps({"query": document, "variables": variables}),
+            headers={"Content-Type": "application/json"} | self.headers | authorization,
             timeout=PATIENCE,
             trust_env=False,
         )

@@ -74,13 +74,18 @@ def test_a_created_tenants_edge_continues_the_list(stage: Stage, owner: Client) 
         ({"slug": "admin"}, "INVALID", "slug"),
         ({"slug": "shop\0"}, "INVALID", "slug"),
         ({"name": " "}, "INVALID", "name"),
-        ({"name": "a\0b"}, "INVALID", "name"),
         ({"plan": "gold"}, "INVALID", "plan"),
         ({"plan": "p\0"}, "INVALID", "plan"),
         ({"region": "mars"}, "INVALID", "region"),
         ({"firstAdminEmail": "ada"}, "INVALID", "firstAdminEmail"),
         ({"provisioningDeadline": "PT0.5S"}, "INVALID", "provisioningDeadline"),
         ({"provisioningDeadline": "P31D"}, "INVALID", "provisioningDeadline"),
+        ({"name": ""}, "INVALID", "name"),
+        ({"name": "a\ud800b"}, "INVALID", "name"),
+        ({"slug": "a\ud800b"}, "INVALID", "slug"),
+        ({"plan": "a\ud800b"}, "INVALID", "plan"),
+        ({"region": ""}, "INVALID", "region"),
+        ({"firstAdminEmail": "a\ud800@b.example"}, "INVALID", "firstAdminEmail"),
         ({"idempotencyKey": ""}, "INVALID", "idempotencyKey"),
         ({"idempotencyKey": "k" * 256}, "INVALID", "idempotencyKey"),
         ({"slug": "taken"}, "TAKEN", "slug"),
@@ -276,6 +281,21 @@ def test_a_cancel_meant_for_an_earlier_run_is_stale(stage: Stage, owner: Client)
     assert payload["userErrors"][0]["field"] == ["input", "runId"]
     assert payload["run"] is None
     assert everything(stage) == before
+
+
+def test_null_takes_a_deadline_away_and_what_is_absent_leaves_it(stage: Stage, owner: Client) -> None:
+    stage.create(start=False)
+    facts, fields = {"tenantId": tenant_gid(stage.tenant_id)}, "tenant { provisioningDeadline version }"
+    owner.mutate("updateTenant", **facts, provisioningDeadline="PT1H")
+
+    left = owner.mutate("updateTenant", fields, **facts, name="The Shop")
+    gone = owner.mutate("updateTenant", fields, **facts, provisioningDeadline=None)
+    again = owner.mutate("updateTenant", fields, **facts, provisioningDeadline=None)
+
+    assert left["tenant"]["provisioningDeadline"] == "PT1H"
+    assert gone == again
+    assert gone["tenant"] == {"provisioningDeadline": None, "version": left["tenant"]["version"] + 1}
+    assert stage.events()[-1].data["changes"] == {"provisioning_deadline_s": [3600.0, None]}
 
 
 def test_an_empty_id_is_no_run(stage: Stage, owner: Client) -> None:
