@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col
 
 from models import IdempotencyKey
+from provisioning import rules
 from provisioning.errors import IdempotencyInProgress, IdempotencyKeyReused, Malformed
 from runtime.database import clock, sqlstate
 
@@ -45,8 +46,7 @@ def once(session: Session, call: Once, work: Callable[[], Outcome]) -> Outcome:
     Raises Malformed, IdempotencyKeyReused, and IdempotencyInProgress when the first call takes longer than a lock
     may be waited for.
     """
-    if not 1 <= len(call.key) <= LONGEST_KEY or "\0" in call.key:
-        raise Malformed("idempotency_key", f"An idempotency key has 1 to {LONGEST_KEY} characters.")
+    _check(call.key)
     _wait_for_the_first(session, call)
     kept = session.get(IdempotencyKey, (call.caller_id, call.field, call.key))
     if kept is not None and kept.expires_at > clock(session):
@@ -54,6 +54,13 @@ def once(session: Session, call: Once, work: Callable[[], Outcome]) -> Outcome:
     outcome = work()
     _keep(session, kept, call, outcome)
     return outcome
+
+
+def _check(key: str) -> None:
+    if not 1 <= len(key) <= LONGEST_KEY:
+        raise Malformed("idempotency_key", f"An idempotency key has 1 to {LONGEST_KEY} characters.")
+    if not rules.is_storable(key):
+        raise Malformed("idempotency_key", "An idempotency key has neither NUL nor half of a surrogate pair in it.")
 
 
 def forget_expired(session: Session, limit: int = 1000) -> int:

@@ -17,6 +17,9 @@ RESERVED_SLUGS = frozenset(
     {"admin", "api", "app", "auth", "console", "dashboard", "docs", "edge", "graphql", "health", "login", "mail"}
     | {"manage", "root", "static", "status", "support", "system", "tenantry", "www"}
 )
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that a terminal obeys; line feed and tab are left out."""
+
 LONGEST_ADDRESS = 63
 """One DNS label (RFC 1035, section 2.3.4)."""
 
@@ -83,10 +86,19 @@ def check_plan(session: Session, code: str) -> str:
 
 def check_reason(reason: str | None) -> str | None:
     """A reason of at most 500 characters, or Malformed."""
-    reason = (reason or "").strip() or None
+    reason = (reason or "").strip().replace("\r\n", "\n") or None
     if reason and len(reason) > 500:
         raise Malformed("reason", "A reason has at most 500 characters.")
+    if reason and not (is_storable(reason) and not CONTROL.search(reason)):
+        raise Malformed(
+            "reason", "A reason has no control characters but line breaks and tabs, and no half of a surrogate pair."
+        )
     return reason
+
+
+def is_storable(text: str) -> bool:
+    """Whether Postgres can keep a text: it takes neither NUL nor half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def address_of(slug: str, organisation: Organisation) -> str:

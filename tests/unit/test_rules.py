@@ -90,6 +90,17 @@ def test_a_reason_may_be_missing(given: str | None, kept: str | None) -> None:
     assert rules.check_reason(given) == kept
 
 
+@pytest.mark.parametrize("reason", ["a\0b", "half \ud800 pair", "\x1b[31mred", "a\x9fb", "a\x7fb", "a\rb"])
+def test_a_reason_that_cannot_be_kept_or_shown_is_refused(reason: str) -> None:
+    assert refusal_of(lambda: rules.check_reason(reason)).field == "reason"
+
+
+@pytest.mark.parametrize("reason", ["one\n\ttwo", "naïve 👩‍🚀", "non\xa0breaking"])
+def test_a_reason_may_have_lines_and_any_script(reason: str) -> None:
+    assert rules.check_reason(reason) == reason
+    assert rules.check_reason("one\r\ntwo") == "one\ntwo"
+
+
 def test_a_reason_that_is_too_long_is_refused() -> None:
     assert refusal_of(lambda: rules.check_reason("x" * 501)).field == "reason"
 

@@ -164,13 +164,15 @@ def test_half_a_character_is_refused_and_changes_nothing(stage: Stage, owner: Cl
 
     document = (
         "mutation ($id: ID!, $why: String!) "
-        "{ cancelProvisioning(input: {tenantId: $id, reason: $why}) { alreadyRequested } }"
+        "{ cancelProvisioning(input: {tenantId: $id, reason: $why}) { userErrors { code message } } }"
     )
     variables = {"id": tenant_gid(stage.tenant_id), "why": "\ud800"}
 
     answer = send(owner, json.dumps({"query": document, "variables": variables}))
 
-    assert code_of(answer) == "BAD_USER_INPUT"
+    (refusal,) = answer.json()["data"]["cancelProvisioning"]["userErrors"]
+    assert refusal["code"] == "INVALID"
+    assert "half of a surrogate pair" in refusal["message"]
     assert stage.story() == before
 
 

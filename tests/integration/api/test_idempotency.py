@@ -78,6 +78,38 @@ def test_a_key_belongs_to_one_caller_and_one_mutation(
     assert theirs["tenant"]["id"] != mine["tenant"]["id"]
 
 
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("", "has 1 to 255 characters"),
+        ("x" * 256, "has 1 to 255 characters"),
+        ("\0", "neither NUL nor half of a surrogate pair"),
+        ("a\ud800", "neither NUL nor half of a surrogate pair"),
+    ],
+)
+def test_a_key_that_cannot_be_kept_is_refused_and_nothing_done(
+    stage: Stage, owner: Client, key: str, sentence: str
+) -> None:
+    refused = create(owner, idempotencyKey=key)
+
+    assert codes_of(refused) == ["INVALID"]
+    assert sentence in refused["userErrors"][0]["message"]
+    assert refused["userErrors"][0]["field"] == ["input", "idempotencyKey"]
+    assert owner.ask("{ tenants { totalCount } }") == {"tenants": {"totalCount": 0}}
+
+
+def test_a_null_that_takes_something_away_tells_one_call_from_another(owner: Client, key: str) -> None:
+    tenant_id = create(owner, start=False, provisioningDeadline="PT1H")["tenant"]["id"]
+    facts = {"tenantId": tenant_id, "idempotencyKey": key}
+
+    first = owner.mutate("updateTenant", "tenant { provisioningDeadline }", **facts, provisioningDeadline=None)
+    again = owner.mutate("updateTenant", "tenant { provisioningDeadline }", **facts, provisioningDeadline=None)
+    other = owner.mutate("updateTenant", "tenant { provisioningDeadline }", **facts)
+
+    assert first == again == {"tenant": {"provisioningDeadline": None}, "userErrors": []}
+    assert codes_of(other) == ["IDEMPOTENCY_KEY_REUSED"]
+
+
 def test_what_was_refused_is_not_kept(stage: Stage, owner: Client, key: str) -> None:
     refused = create(owner, idempotencyKey=key, slug="Wrong Slug")
     kept = keys_of(stage, key)
