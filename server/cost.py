@@ -47,6 +47,8 @@ class Estimate:
         variables: Mapping[str, Any],
     ) -> None:
         self._fragments = fragments
+        defaults = {one.variable.name.value: one.default_value for one in operation.variable_definitions or ()}
+        self._defaults = {name: value for name, value in defaults.items() if value and name not in variables}
         self._variables = variables
         self._measured: dict[str, int] = {}
         self.total = self._set(operation.selection_set)
@@ -82,12 +84,18 @@ class Estimate:
         return min(max(size, 1), LARGEST_SIZE)
 
     def _number(self, value: ValueNode) -> int | None:
+        value = self._default_of(value)
         if isinstance(value, IntValueNode):
             return int(value.value)
         found = self._variables.get(value.name.value) if isinstance(value, VariableNode) else None
         return found if isinstance(found, int) else None
 
+    def _default_of(self, value: ValueNode) -> ValueNode:
+        """The value that a variable has when the client gives none; any other value itself."""
+        return self._defaults.get(value.name.value, value) if isinstance(value, VariableNode) else value
+
     def _length(self, value: ValueNode) -> int:
+        value = self._default_of(value)
         if isinstance(value, ListValueNode):
             return len(value.values)
         found = self._variables.get(value.name.value) if isinstance(value, VariableNode) else None
