@@ -109,7 +109,15 @@ class Identity:
 
     def actions_on(self, tenant: Tenant, run: Run | None) -> list[TenantAction]:
         """What the caller may do with a tenant now: what its state offers, and the caller's rights allow."""
-        return [action for action in ACTIONS[tenant.state] if self.may(_needed(action)) and _has_its_run(action, run)]
+        return [
+            action
+            for action in ACTIONS[tenant.state]
+            if self.may(_needed(action)) and _has_its_run(action, run) and self._reaches(action)
+        ]
+
+    def _reaches(self, action: TenantAction) -> bool:
+        """Whoever is limited to some tenants makes no others."""
+        return action is not TenantAction.RECREATE or self.actor.tenant_ids is None
 
 
 def demand(caller: Caller, permission: Permission, action: str) -> None:

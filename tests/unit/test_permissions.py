@@ -83,3 +83,12 @@ def test_actions_are_what_state_run_and_rights_allow_together() -> None:
     assert owner.actions_on(stuck, run(RunStatus.STUCK, RunKind.DECOMMISSION)) == [TenantAction.RESUME_COMPENSATION]
     assert owner.actions_on(stuck, run(RunStatus.COMPENSATING, RunKind.DECOMMISSION)) == []
     assert owner.actions_on(tenant(TenantState.DECOMMISSIONED), None) == [TenantAction.RECREATE]
+    assert writer.actions_on(tenant(TenantState.DECOMMISSIONED), None) == [TenantAction.RECREATE]
+
+
+def test_whoever_is_limited_to_some_tenants_is_not_offered_to_make_another() -> None:
+    actor = Actor(ActorKind.INTEGRATION, new_id(), "somebody", None, new_id(), frozenset({new_id()}))
+    limited = Identity(actor, granted=frozenset({"tenants:write"}))
+
+    assert limited.actions_on(tenant(TenantState.DECOMMISSIONED), None) == []
+    assert TenantAction.SUSPEND in limited.actions_on(tenant(TenantState.ACTIVE), None)
