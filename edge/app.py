@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import assert_never
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -38,6 +38,8 @@ class Edge:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
+        # Visitors of tenants leave most of the pool to the API.
+        self.limiter = CapacityLimiter(max(1, settings.database_pool // 4))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -51,7 +53,7 @@ class Edge:
         if address is None:
             return _nothing_here(request)
         try:
-            standing = await to_thread.run_sync(self._standing, address)
+            standing = await to_thread.run_sync(self._standing, address, limiter=self.limiter)
         except SQLAlchemyError:
             logger.warning("the edge cannot reach the database", exc_info=True)
             return _problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "Please try again in a moment.", RETRY_AFTER)

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from adapters.identity import PostgresIdentity
 from adapters.sealing import Seal
 from edge import edge_app
+from edge.app import Edge
 from models import Organisation, Tenant, TenantState
 from provisioning.footprint import Footprint
 from runtime.database import Database, clock
@@ -272,6 +273,13 @@ def test_an_answer_takes_one_query(client: TestClient, database: Database, ident
     client.get("/.well-known/jwks.json", headers=at(tenant.address))
 
     assert len(asked) == 1
+
+
+def test_visitors_take_a_quarter_of_the_pool_and_no_thread_of_others(settings: Settings, database: Database) -> None:
+    for pool, visitors in [(20, 5), (2, 1)]:
+        edge = Edge(settings.model_copy(update={"database_pool": pool}), database)
+
+        assert edge.limiter.total_tokens == visitors
 
 
 def test_a_database_that_is_away_is_not_a_tenant_that_is_gone() -> None:
