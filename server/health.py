@@ -92,9 +92,14 @@ async def _outcome(check: Check) -> dict[str, Any]:
     except TimeoutError:
         return {"ok": False, "reason": f"no answer within {WITHIN:.0f} s"}
     except Exception as error:  # noqa: BLE001  # whatever it is, this part is not fit
-        logger.warning("a readiness check failed", extra={"cause": str(error).splitlines()[0]})
+        logger.warning("a readiness check failed", extra={"cause": _first_line(error)})
         return {"ok": False, "reason": "it cannot be reached"}
     return {"ok": True, **(facts or {})}
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says first; some say nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _seconds_overdue(session: Session) -> float:

@@ -52,6 +52,18 @@ def test_a_broker_that_is_away_is_named_and_mutations_commit_all_the_same(withou
     assert payload == {"run": {"status": "QUEUED"}, "userErrors": []}
 
 
+def test_a_failure_without_a_word_is_a_failure_like_any_other(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("server.health._seconds_overdue", fails)
+
+    answer = api.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["oldest_due_run"] == {"ok": False, "reason": "it cannot be reached"}
+
+
 def test_a_database_that_is_away_is_named(stage: Stage) -> None:
     nowhere = stage.settings.model_copy(update={"database_url": "postgresql://postgres@127.0.0.1:1/none"})
     with api_in(nowhere) as api:
