@@ -1,5 +1,6 @@
 """The scalars that clients see: instants, lengths of time, JSON."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import strawberry
@@ -7,6 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
+
+RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
+"""Python reads all of ISO 8601, and offsets of its own."""
 
 _LENGTHS: TypeAdapter[timedelta] = TypeAdapter(timedelta)
 
@@ -17,7 +21,7 @@ def _write_instant(instant: datetime) -> str:
 
 def _read_instant(text: object) -> datetime:
     try:
-        instant = datetime.fromisoformat(text) if isinstance(text, str) and "T" in text else None
+        instant = datetime.fromisoformat(text) if isinstance(text, str) and RFC_3339.fullmatch(text) else None
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:

@@ -30,7 +30,18 @@ def test_instants_are_read_with_any_offset(text: str) -> None:
     assert read(INSTANT, text) == datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["2026-11-22T09:30:00", "2026-11-22", "now", "", 1, None, True, "T"])
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-22T09:30:00", "2026-11-22", "now", "", 1, None, True, "T"]
+    + [
+        "2026-W47-7T09:30:00Z",
+        "20261122T093000Z",
+        "2026-11-22T09:30Z",
+        "2026-11-22T09:30:00+00",
+        "2026-11-22 09:30:00Z",
+    ]
+    + ["2026-11-22T09:30:00+01:00:30", "2026-11-22T09:30:00Z\n", "2026-13-22T09:30:00Z"],
+)
 def test_what_is_no_instant_is_refused(text: object) -> None:
     with pytest.raises(StrawberryInputCoercionError):
         read(INSTANT, text)
