@@ -1,8 +1,8 @@
 """The deployer behind an HTTP address. ``docs/deployer.md`` is its contract."""
 
 import json
+import time
 from dataclasses import dataclass
-from itertools import islice
 from math import isnan
 from typing import Any
 from urllib.parse import quote
@@ -10,16 +10,17 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from adapters.interruption import TookTooLong, interruptibly
+from adapters.interruption import NOBODY_STOPS, TookTooLong, interruptibly
 from adapters.words import in_brief
 from provisioning.footprint import Footprint
 from provisioning.ports import Health, Patience, Refused, TryAgain, WorkloadOrder
+from provisioning.saga import current_patience
 
 ANSWER_WITHIN = 10.0
 """Seconds for one call from beginning to end."""
 
-LONGEST_ANSWER = 16
-"""Blocks of 4 KiB that are read of an answer: a deployer that talks without end is cut off."""
+LONGEST_ANSWER = 64 * 1024
+"""Bytes that are read of an answer: a deployer that talks without end is cut off."""
 
 WORTH_ANOTHER_TRY = {408, 409, 425, 429}
 GONE = {404, 410}
@@ -89,7 +90,8 @@ class HttpDeployer:
 
     def present(self, footprint: Footprint) -> list[str]:
         """Give the workload, if the deployer knows it."""
-        there = _is_there(self._send(self._request("GET", _path(footprint))))
+        patience = current_patience.get() or NOBODY_STOPS
+        there = _is_there(self._ask(patience, self._request("GET", _path(footprint))))
         return [footprint.workload] if there else []
 
     def close(self) -> None:
@@ -109,16 +111,29 @@ class HttpDeployer:
             raise DeployerUnwell(f"The deployer does not answer: {error}") from error
 
     def _send(self, request: httpx.Request) -> Answer:
+        deadline = time.monotonic() + self._answer_within
         try:
             response = self._client.send(request, stream=True)
             try:
-                return Answer(response.status_code, b"".join(islice(response.iter_raw(4096), LONGEST_ANSWER)))
+                return Answer(response.status_code, _read(response, deadline))
             finally:
                 response.close()
         except httpx.HTTPError as error:
             raise DeployerUnwell(
                 f"The deployer does not answer: {in_brief(str(error)) or type(error).__name__}"
             ) from error
+
+
+def _read(response: httpx.Response, deadline: float) -> bytes:
+    """Read an answer to its end, or as much of it as may be. The library limits each read, and not all of them."""
+    body = bytearray()
+    for block in response.iter_raw():
+        body += block
+        if len(body) >= LONGEST_ANSWER:
+            break
+        if time.monotonic() > deadline:
+            raise DeployerUnwell("The deployer does not answer: it began to in time, and did not end.")
+    return bytes(body[:LONGEST_ANSWER])
 
 
 def _authorization(token: SecretStr) -> dict[str, str]:

@@ -20,6 +20,20 @@ class TookTooLong(TryAgain):
         super().__init__(f"No answer within {seconds:g} s.")
 
 
+class NobodyStops:
+    """The patience of a call that nobody tells to stop: only its time ends it."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    def checkpoint(self) -> None:
+        """Go on."""
+
+
+NOBODY_STOPS = NobodyStops()
+
+
 def interruptibly(call: Callable[[], T], patience: Patience, *, within: float) -> T:
     """Give what ``call`` returns, or raise as soon as ``patience`` is told to stop, or TookTooLong (seconds).
 

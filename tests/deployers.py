@@ -23,7 +23,10 @@ class Received:
 
 @dataclass
 class LocalDeployer:
-    """``instead`` answers without an effect; ``afterwards`` answers so although the effect happened."""
+    """``instead`` answers without an effect; ``afterwards`` answers so although the effect happened.
+
+    ``dripping`` answers byte by byte and never ends; ``left`` tells that the caller did not wait for the rest.
+    """
 
     address: str = ""
     workloads: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -35,6 +38,8 @@ class LocalDeployer:
     looks_until_ready: int = 1
     keeps_what_it_deletes: bool = False
     hanging: bool = False
+    dripping: bytes = b""
+    left: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -115,6 +120,9 @@ def _handler(deployer: LocalDeployer) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("Content-Length") or 0)
             document = json.loads(self.rfile.read(length)) if length else None
             headers = {name.lower(): value for name, value in self.headers.items()}
+            if deployer.dripping:
+                self._drip()
+                return
             status, body = deployer.answer(Received(self.command, self.path, headers, document))
             self.send_response(status)
             self.send_header("Connection", "close")
@@ -122,6 +130,14 @@ def _handler(deployer: LocalDeployer) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(b"" if status == 204 else body)
+
+        def _drip(self) -> None:
+            try:
+                self.wfile.write(deployer.dripping)
+                while not deployer.let_go.wait(0.02):
+                    self.wfile.write(b"x")
+            except ConnectionError:
+                deployer.left.set()
 
         do_GET = do_POST = do_DELETE = _serve  # noqa: N815  # the library looks for these names
 

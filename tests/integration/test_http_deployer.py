@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from adapters.http_deployer import DeployerUnwell, HttpDeployer
 from provisioning.footprint import Footprint
 from provisioning.ports import Health, Refused
-from provisioning.saga import StepStopped
+from provisioning.saga import StepStopped, current_patience
 from tests.deployers import LocalDeployer, local_deployer
 from tests.outside import Waiting, fresh_footprint, order_for, wait_until
 
@@ -246,3 +246,54 @@ def test_a_deployer_that_hangs_is_given_up_in_time(there: LocalDeployer) -> None
 
     there.let_go.set()
     deployer.close()
+
+
+IN_THE_BODY = b"HTTP/1.1 200 OK\r\n\r\n"
+IN_A_HEADER = b"HTTP/1.1 200 OK\r\nX-Slow: "
+
+
+@pytest.mark.parametrize("dripping", [IN_THE_BODY, IN_A_HEADER], ids=["body", "header"])
+@pytest.mark.parametrize("ask", ["present", "health"])
+def test_a_deployer_that_answers_without_end_is_given_up_in_time(
+    there: LocalDeployer, dripping: bytes, ask: str
+) -> None:
+    there.dripping = dripping
+    deployer = HttpDeployer(there.address, SecretStr(""), answer_within=0.3)
+    began = time.monotonic()
+
+    with pytest.raises(DeployerUnwell, match="does not answer"):
+        deployer.present(fresh_footprint()) if ask == "present" else deployer.health(fresh_footprint(), Waiting())
+
+    assert time.monotonic() - began < 2
+    there.let_go.set()
+    deployer.close()
+
+
+def test_an_answer_without_end_is_hung_up_on(there: LocalDeployer) -> None:
+    there.dripping = IN_THE_BODY
+    deployer = HttpDeployer(there.address, SecretStr(""), answer_within=0.3)
+
+    with pytest.raises(DeployerUnwell):
+        deployer.present(fresh_footprint())
+
+    assert there.left.wait(5)
+    deployer.close()
+
+
+def test_a_look_outside_does_not_outstay_a_cancel(there: LocalDeployer, deployer: HttpDeployer) -> None:
+    there.hanging = True
+    patience = Waiting()
+
+    def look() -> None:
+        current_patience.set(patience)
+        deployer.present(fresh_footprint())
+
+    with ThreadPoolExecutor() as pool:
+        looking = pool.submit(look)
+        wait_until(lambda: there.received)
+        told = time.monotonic()
+        patience.end()
+        with pytest.raises(StepStopped):
+            looking.result(5)
+
+    assert time.monotonic() - told < 1
