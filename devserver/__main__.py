@@ -1,6 +1,7 @@
 """The command line: ``python -m devserver`` runs the product, ``demo`` lets it tell its story."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,22 +82,30 @@ def _options(chosen: argparse.Namespace) -> Options:
     return Options(chosen.data_dir, chosen.port, chosen.workers, chosen.pace, chosen.world)
 
 
+def _number(text: str, kind: type[int] | type[float] = int) -> float:
+    """The number, or one that lies nowhere."""
+    try:
+        return kind(text)
+    except ValueError:
+        return math.nan
+
+
 def _port(text: str) -> int:
-    number = int(text)
+    number = _number(text)
     if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError("a port lies between 0 and 65535")
-    return number
+        raise argparse.ArgumentTypeError("a port is a number between 0 and 65535")
+    return int(number)
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    number = _number(text)
     if not 1 <= number <= 64:
         raise argparse.ArgumentTypeError("between 1 and 64 processes make sense")
-    return number
+    return int(number)
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    seconds = _number(text, float)
     if not 0 <= seconds <= LONGEST_PACE.seconds:
         raise argparse.ArgumentTypeError(f"between 0 and {LONGEST_PACE.seconds} seconds make sense")
     return seconds

@@ -1,16 +1,18 @@
 """The command line: ``python -m server serve | migrate | schema | token``."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
 
 import uvicorn
+from sqlalchemy.exc import OperationalError
 
 from models import Role
 from resolvers.permissions import SCOPES
 from runtime.logging import configure_logging
-from runtime.migrations import migrate
+from runtime.migrations import MigrationRefused, migrate
 from runtime.settings import SettingsRefused, settings
 from schema.root import build_schema
 from server.asgi import create_app
@@ -19,16 +21,25 @@ from server.tokens import TokenRefused, Wanted, token_for
 
 DESCRIPTION = "Tenantry's API process and its tools. Settings come from TENANTRY_* variables; see docs/operating.md."
 
+MOST_DAYS = 3650
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; the answer is the exit code."""
     chosen = _parser().parse_args(arguments)
     try:
         chosen.act(chosen)
-    except (SettingsRefused, TokenRefused) as refusal:
-        print(refusal, file=sys.stderr)  # noqa: T201  # the command line talks to a person
-        return 2
+    except (SettingsRefused, TokenRefused, MigrationRefused) as refusal:
+        return _refused(str(refusal))
+    except OperationalError as error:
+        reason = next(iter(str(error.orig).splitlines()), "it says nothing")
+        return _refused(f"The database cannot be used: {reason}")
     return 0
+
+
+def _refused(sentence: str) -> int:
+    print(sentence, file=sys.stderr)  # noqa: T201  # the command line talks to a person
+    return 2
 
 
 def _serve(chosen: argparse.Namespace) -> None:
@@ -45,9 +56,34 @@ def _schema(_: argparse.Namespace) -> None:
 
 
 def _token(chosen: argparse.Namespace) -> None:
-    scopes = chosen.scopes.split(",") if chosen.scopes else []
+    scopes = _scopes(chosen.scopes) if chosen.scopes is not None else []
+    if chosen.support and chosen.organisation is not None:
+        raise TokenRefused("Support belongs to no organisation: leave out --organisation.")
     wanted = Wanted(chosen.organisation, chosen.role, scopes, chosen.support, chosen.email, timedelta(days=chosen.days))
     print(token_for(settings(), wanted))  # noqa: T201  # the token is this command's product
+
+
+def _scopes(text: str) -> list[str]:
+    scopes = [scope.strip() for scope in text.split(",") if scope.strip()]
+    if not scopes:
+        raise TokenRefused(f"Name one scope at least; there is {', '.join(sorted(SCOPES))}.")
+    return scopes
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError("a port is a number between 0 and 65535")
+    return int(text)
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = math.nan
+    if not days <= MOST_DAYS:  # neither is what is not a number
+        raise argparse.ArgumentTypeError(f"a token is good for a number of days, {MOST_DAYS} at most")
+    return days
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser("serve", help="answer requests until told to stop")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    serve.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
     serve.set_defaults(act=_serve)
 
 
@@ -81,7 +117,7 @@ def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     kind.add_argument("--scopes", help=f"for a service account, comma separated: {', '.join(sorted(SCOPES))}")
     kind.add_argument("--support", action="store_true", help="for staff of the platform: read only, everywhere")
     token.add_argument("--email", help="of the person; the member with this role when absent")
-    token.add_argument("--days", type=float, default=1.0, help="how long it is good for (default: %(default)s)")
+    token.add_argument("--days", type=_days, default=1.0, help="how long it is good for (default: %(default)s)")
     token.set_defaults(act=_token)
 
 

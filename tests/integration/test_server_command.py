@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from devserver.__main__ import main as devserver
 from models import ActorKind, Member, Role, ServiceAccount
 from models.columns import new_id
 from runtime.database import clock
@@ -53,7 +55,7 @@ def test_a_members_token(people: Stage, capsys: pytest.CaptureFixture[str], role
 
 
 def test_a_service_accounts_token(people: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    scopes = "tenants:read,tenants:cancel"
+    scopes = "tenants:read, tenants:cancel"
 
     assert main(["token", "--organisation", people.organisation.slug, "--scopes", scopes, "--days", "2"]) == 0
 
@@ -79,6 +81,9 @@ def test_supports_token(people: Stage, capsys: pytest.CaptureFixture[str]) -> No
         (["--organisation", "{org}", "--role", "owner", "--email", "x@y.example"], "has no owner called x@y.example"),
         (["--organisation", "{org}", "--scopes", "everything"], "There is no scope everything"),
         (["--support", "--days", "0"], "A token is good for more than no days"),
+        (["--support", "--organisation", "{org}"], "Support belongs to no organisation"),
+        (["--organisation", "{org}", "--scopes", ""], "Name one scope at least"),
+        (["--organisation", "{org}", "--scopes", " , "], "Name one scope at least"),
     ],
 )
 def test_a_token_for_nobody_is_refused_in_one_sentence(
@@ -115,3 +120,50 @@ def test_the_schema_needs_no_settings_at_all() -> None:
 
 def test_migrating_again_changes_nothing(stage: Stage) -> None:
     assert main(["migrate"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [["migrate"], ["token", "--organisation", "acme", "--role", "owner"]])
+def test_a_database_that_is_away_is_said_in_one_sentence(arguments: list[str]) -> None:
+    away = run(
+        *arguments,
+        TENANTRY_DATABASE_URL="postgresql://127.0.0.1:1/x",
+        TENANTRY_REDIS_URL="redis://127.0.0.1:1",
+        TENANTRY_SECRET_KEY="x" * 32,
+    )
+
+    assert (away.returncode, away.stdout) == (2, "")
+    assert away.stderr.startswith("The database cannot be used: ")
+    assert away.stderr.count("\n") == 1
+
+
+def test_a_revision_that_does_not_exist_is_refused_in_one_sentence(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["migrate", "--to", "bogus"]) == 2
+
+    said = capsys.readouterr().err
+    assert "bogus" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "sentence"),
+    [
+        (main, ["serve", "--port", "99999"], "a port is a number between 0 and 65535"),
+        (main, ["serve", "--port", "http"], "a port is a number between 0 and 65535"),
+        (main, ["token", "--support", "--days", "1e12"], "a token is good for a number of days, 3650 at most"),
+        (main, ["token", "--support", "--days", "nan"], "a token is good for a number of days, 3650 at most"),
+        (main, ["token", "--support", "--days", "two"], "a token is good for a number of days, 3650 at most"),
+        (devserver, ["--port", "abc"], "a port is a number between 0 and 65535"),
+        (devserver, ["--workers", "many"], "between 1 and 64 processes make sense"),
+        (devserver, ["--pace", "slow"], "between 0 and "),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_told_what_would(
+    capsys: pytest.CaptureFixture[str], program: Callable[[list[str]], int], arguments: list[str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        program(arguments)
+
+    assert stopped.value.code == 2
+    assert sentence in capsys.readouterr().err
