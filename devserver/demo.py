@@ -18,11 +18,18 @@ BUDGET = 1.0
 
 def run(pace: float, budget: float) -> int:
     """Answer with 0 only if every claim held. Raises Refused when the product does not come up."""
+    _forget_settings()
     with stoppable(), places.temporary() as folder:
         view = View()
         view.console.print("Bringing the product up in a place of its own…")
         with up(Options(data=folder, port=0, pace=pace)) as running:
             return _tell(running, view, budget)
+
+
+def _forget_settings() -> None:
+    """What the person exported may name somebody's database; the demonstration has servers of its own."""
+    for name in [name for name in os.environ if name.startswith("TENANTRY_")]:
+        del os.environ[name]
 
 
 def _tell(running: Running, view: View, budget: float) -> int:

@@ -178,13 +178,13 @@ def test_a_setting_that_makes_no_sense_stops_the_start_with_one_sentence(data: P
     )
 
 
-def test_the_demonstration_holds_every_claim() -> None:
+def test_the_demonstration_holds_every_claim_and_touches_nobodys_database() -> None:
     told = subprocess.run(
         [sys.executable, "-m", "devserver", "demo", "--pace", "0.5", "--budget", "10"],
         capture_output=True,
         text=True,
         timeout=240,
-        env=bare(),
+        env=bare(TENANTRY_DATABASE_URL="postgresql://somebody@127.0.0.1:1/theirs", TENANTRY_LEASE="nonsense"),
         check=False,
     )
 
