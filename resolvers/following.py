@@ -12,7 +12,6 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlmodel import Session
 
-from models.columns import new_id
 from provisioning import history
 from provisioning.errors import NotFound as Unknown
 from provisioning.history import Progress
@@ -65,7 +64,7 @@ async def tenant_provisioning(
     context, pace = info.context, None
     demand_to_read(context.caller, Permission.READ_TENANTS)
     key = await _visible(context, tenant_id)
-    place = CURSORS.read(given(after))
+    place = CURSORS.below(key).read(given(after))
     seen = place[0] if place else await context.transact(history.before_newest_run, key)
     with context.feed.watch(str(key)) as watcher:
         while True:
@@ -83,7 +82,7 @@ async def tenant_provisioning(
                 return
             if progress := pace.take(look.progress):
                 context.renew()
-                yield ProvisioningEvent.of_progress(progress, seen, new_id())
+                yield ProvisioningEvent.of_progress(progress, key, seen)
             await watcher.wait(pace.rest or POLL_EVERY)
 
 

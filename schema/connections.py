@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -56,6 +56,10 @@ class Cursors:
 
     name: str
     readers: tuple[Callable[[Any], Any], ...]
+
+    def below(self, parent: UUID) -> "Cursors":
+        """Those of the list that belongs to this parent: another parent's are refused too."""
+        return replace(self, name=f"{self.name} {parent}")
 
     def write(self, key: Key) -> str:
         """Spell the place of a row."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from schema.timeline import ProvisioningEventConnection
 
 CURSORS = Cursors("runs", (number,))
+"""Of all tenants; ``below`` gives those of one."""
 
 
 @strawberry.type(description="Who asked a run to stop, when and why.")
@@ -128,7 +129,9 @@ class ProvisioningRun(Node):
         before: Before = strawberry.UNSET,
     ) -> Annotated["ProvisioningEventConnection", strawberry.lazy("schema.timeline")]:
         """Its events, paged by number."""
-        window = timelines.CURSORS.window(given(first), given(after), given(last), given(before))
+        window = timelines.CURSORS.below(self.row.tenant_id).window(
+            given(first), given(after), given(last), given(before)
+        )
         page = await info.context.loaders.timelines.load((self.row.id, window))
         return timelines.ProvisioningEventConnection.of(page)
 
@@ -152,6 +155,10 @@ class ProvisioningRunConnection:
     def of(cls, page: Page[Run]) -> "ProvisioningRunConnection":
         """What clients see of a page."""
         edges = [
-            ProvisioningRunEdge(cursor=CURSORS.write((row.number,)), node=ProvisioningRun.of(row)) for row in page.rows
+            ProvisioningRunEdge(
+                cursor=CURSORS.below(row.tenant_id).write((row.number,)),
+                node=ProvisioningRun.of(row),
+            )
+            for row in page.rows
         ]
         return cls(edges=edges, page_info=PageInfo.of(page, [edge.cursor for edge in edges]))

@@ -147,7 +147,7 @@ class Tenant(Node):
         before: Before = strawberry.UNSET,
     ) -> Annotated["ProvisioningRunConnection", strawberry.lazy("schema.run")]:
         """Its runs, paged by number."""
-        window = runs.CURSORS.window(given(first), given(after), given(last), given(before))
+        window = runs.CURSORS.below(self.row.id).window(given(first), given(after), given(last), given(before))
         page = await info.context.loaders.runs_of_tenants.load((self.row.id, window))
         return runs.ProvisioningRunConnection.of(page)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import strawberry
 
 from models import Event
+from models.columns import new_id
 from provisioning.history import Progress
 from provisioning.paging import Page
 from schema import run as runs
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from schema.run import ProvisioningRun
 
 CURSORS = Cursors("timeline", (number,))
+"""Of all tenants; ``below`` gives those of one, good for the timeline of any of its runs."""
 
 
 @strawberry.type(description="One entry of a provisioning timeline.")
@@ -41,11 +43,12 @@ class ProvisioningEvent(Node):
     def of(cls, row: Event) -> "ProvisioningEvent":
         """What clients see of an event that belongs into a timeline."""
         assert row.run_id is not None, "a timeline is a run's"
+        assert row.tenant_id is not None, "a run is a tenant's"
         kind, message = told_by(row)
         return cls(
             run_key=row.run_id,
             id=global_id("ProvisioningEvent", row.id),
-            cursor=CURSORS.write((row.sequence,)),
+            cursor=CURSORS.below(row.tenant_id).write((row.sequence,)),
             sequence=row.sequence,
             kind=kind,
             step=row.data.get("step"),
@@ -54,12 +57,12 @@ class ProvisioningEvent(Node):
         )
 
     @classmethod
-    def of_progress(cls, progress: Progress, after: int, key: UUID) -> "ProvisioningEvent":
+    def of_progress(cls, progress: Progress, tenant_id: UUID, after: int) -> "ProvisioningEvent":
         """How far a step is, told to somebody who has seen everything up to ``after``."""
         return cls(
             run_key=progress.run_id,
-            id=global_id("ProvisioningEvent", key),
-            cursor=CURSORS.write((after,)),
+            id=global_id("ProvisioningEvent", new_id()),
+            cursor=CURSORS.below(tenant_id).write((after,)),
             sequence=None,
             kind=ProvisioningEventKind.STEP_PROGRESS,
             step=progress.step,

@@ -158,6 +158,24 @@ def test_a_cursor_of_another_list_is_refused(seven: Stage, owner: Client) -> Non
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
+def test_a_cursor_of_another_tenant_is_refused(seven: Stage, owner: Client) -> None:
+    document = """query Tenant($id: ID!, $runs: String, $timeline: String) { tenant(id: $id) { runs(after: $runs) {
+      edges { cursor node { timeline(after: $timeline) { edges { cursor } } } } } } }"""
+    seven.create("first")
+    mine, found = tenant_gid(seven.tenant_id), owner.ask(document, id=tenant_gid(seven.tenant_id))
+    (run,) = found["tenant"]["runs"]["edges"]
+    theirs = tenant_gid(seven.create("second").tenant.id)
+    cursors = {"runs": run["cursor"], "timeline": run["node"]["timeline"]["edges"][0]["cursor"]}
+
+    for name, cursor in cursors.items():
+        owner.ask(document, id=mine, **{name: cursor})
+        assert owner.error(document, id=theirs, **{name: cursor})["extensions"]["code"] == "BAD_USER_INPUT"
+    watch = "subscription W($id: ID!, $after: String) { tenantProvisioning(tenantId: $id, after: $after) { kind } }"
+    with owner.subscribed(watch, id=theirs, after=cursors["timeline"]) as subscription:
+        (error,) = subscription.message()["payload"]["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+
+
 def test_filters_hold_all_at_once(stage: Stage, owner: Client) -> None:
     for slug, plan in [("alpha", "free"), ("alpine", "pro"), ("beta", "pro")]:
         stage.create(slug, plan=plan, start=False)
