@@ -16,9 +16,10 @@ from adapters.sealing import Seal
 from adapters.unhurried import unhurried
 from provisioning.footprint import Footprint
 from provisioning.ports import Refused, World
-from provisioning.saga import StepStopped, current_patience
+from provisioning.saga import StepStopped, StopReason, Trip, current_patience
 from runtime.database import Database
 from tests.outside import Waiting, blocked, fresh_footprint, order_for, settings_with, wait_until
+from tests.stage import Stage, stage_in
 
 Call = Callable[[World, Footprint, Waiting], object]
 
@@ -90,6 +91,42 @@ def test_a_step_that_is_told_to_stop_leaves_a_call_that_hangs(outside: World, da
         waited = seconds_until_stopped(calling, patience)
 
     assert waited < 1
+
+
+@pytest.fixture
+def stage(database_url: str) -> Iterator[Stage]:
+    with stage_in(settings_with(database_url, lock_timeout=30, statement_timeout=30)) as built:
+        built.world = built.mover.world = world(built.settings, built.database)
+        yield built
+        wait_until(lambda: not calls_left_under_way())
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "allocate_storage",
+        "allocate_identity",
+        "allocate_traffic",
+        "apply_schema",
+        "deploy_workloads",
+        "await_readiness",
+    ],
+)
+def test_no_built_in_step_waits_for_an_outside_that_hangs(stage: Stage, database_url: str, step: str) -> None:
+    patience = Trip()
+    stage.create()
+    stage.play(until=step)
+    claim = stage.claim()
+
+    with ThreadPoolExecutor() as pool, everything_locked(database_url, claim.footprint):
+        performing = pool.submit(stage.perform, claim, patience)
+        wait_until(lambda: blocked(database_url))
+        told = time.monotonic()
+        patience.pull(StopReason.CANCELLED)
+        with pytest.raises(StepStopped):
+            performing.result(10)
+
+    assert time.monotonic() - told < 1
 
 
 class Late(PostgresStorage):
