@@ -6,6 +6,8 @@ from runtime.logging import Facts
 
 
 def test_facts_are_shown_and_uvicorns_colours_are_not() -> None:
-    record = logging.makeLogRecord({"msg": "Started", "color_message": "Started \x1b[36m%d\x1b[0m", "cause": "a signal"})
+    record = logging.makeLogRecord(
+        {"msg": "Started", "color_message": "Started \x1b[36m%d\x1b[0m", "cause": "a signal"}
+    )
 
     assert Facts("%(message)s").format(record) == "Started [cause=a signal]"
