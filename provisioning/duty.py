@@ -1,6 +1,6 @@
 """What is due and nobody is doing: the questions a sweeper asks."""
 
-from contextlib import suppress
+import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,6 +16,8 @@ from provisioning.errors import LedgerNotEmpty, ProvisioningRefused
 from provisioning.moves import Backward, Forward, Settle
 from provisioning.settlement import Position
 from provisioning.wakeups import wake
+
+logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 200
 """Runs in one sweep: a short transaction, also after an outage."""
@@ -46,8 +48,11 @@ def nudge_due_runs(session: Session) -> int:
         .with_for_update(key_share=True, skip_locked=True)
     ).all()
     for run in runs:
-        with suppress(LedgerNotEmpty), session.begin_nested():
-            _nudge(session, settlement.position_of(session, run))
+        try:
+            with session.begin_nested():
+                _nudge(session, settlement.position_of(session, run))
+        except LedgerNotEmpty:
+            logger.exception("a run that is due cannot settle", extra={"run": run.id})
     return len(runs)
 
 

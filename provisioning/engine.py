@@ -113,9 +113,7 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
 
 def intend(session: Session, held: Claim, kind: str, name: str) -> None:
     """Write a resource into the ledger under the claim. Raises StepStopped when it was lost, or a cancel came."""
-    run = _run_under(session, held)
-    if run is None:
-        raise StepStopped(StopReason.LEASE_LOST)
+    run = _owned_run(session, held)
     if run.status is RunStatus.CANCELLING and held.interruptible:
         raise StepStopped(StopReason.CANCELLED)
     ledger.intend(session, run, held.move.step, kind, name, clock(session))
@@ -131,9 +129,7 @@ def testify(session: Session, held: Claim, found: Sequence[str]) -> int:
 
     Raises StepStopped when the claim was lost.
     """
-    run = _run_under(session, held)
-    if run is None:
-        raise StepStopped(StopReason.LEASE_LOST)
+    run = _owned_run(session, held)
     before = session.exec(
         select(AbsenceCheck.found).where(AbsenceCheck.run_id == run.id).order_by(col(AbsenceCheck.id))
     ).all()
@@ -201,6 +197,14 @@ def _run_under(session: Session, held: Claim) -> Run | None:
     return session.exec(
         select(Run).where(Run.id == held.run_id, Run.lease_token == held.token).with_for_update(key_share=True)
     ).one_or_none()
+
+
+def _owned_run(session: Session, held: Claim) -> Run:
+    """The run under lock. Raises StepStopped when the claim was lost."""
+    run = _run_under(session, held)
+    if run is None:
+        raise StepStopped(StopReason.LEASE_LOST)
+    return run
 
 
 def _position_under(session: Session, held: Claim) -> Position | None:

@@ -48,7 +48,6 @@ class Feed:
         self._url = url
         self._channel = channel
         self._watchers: dict[str, set[Watcher]] = {}
-        self._listening = asyncio.Event()
 
     @property
     def watchers(self) -> int:
@@ -72,12 +71,7 @@ class Feed:
                 await self._listen()
             except (psycopg.Error, OSError) as error:
                 logger.warning("the change feed lost the database, trying again", extra={"cause": str(error).strip()})
-            self._listening.clear()
             await asyncio.sleep(RECONNECT_AFTER)
-
-    async def wait_until_listening(self) -> None:
-        """Return once hints arrive."""
-        await self._listening.wait()
 
     def tell(self, payload: str) -> None:
         """Wake whom a hint concerns."""
@@ -100,7 +94,6 @@ class Feed:
             await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))
             # Whatever happened while nobody listened.
             self._wake_everybody()
-            self._listening.set()
             async for hint in connection.notifies():
                 self.tell(hint.payload)
 

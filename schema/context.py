@@ -1,7 +1,7 @@
 """What every resolver gets: who is asking, the database, and loaders that live for one operation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -78,10 +78,6 @@ class Context:
     def renew(self) -> None:
         """Forget what was read so far."""
         self.loaders = Loaders(self.transact, self.actor, reads=self.caller.reads_tenants)
-
-    def for_operation(self) -> "Context":
-        """The same caller, nothing read yet."""
-        return replace(self)
 
     async def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One hop to a thread, one transaction. Raises what ``work`` raises."""

@@ -19,7 +19,7 @@ from provisioning.ports import Refused
 from provisioning.saga import Done, NotYet, StepStopped, StopReason
 from provisioning.steps import saga
 from provisioning.welcome import resend_welcome_emails
-from runtime.database import clock
+from runtime.database import clock, outbox_of
 from runtime.settings import settings
 from tests.scenes import MAIL, PIVOT, STEPS, UP_TO_THE_PIVOT, everything, undone
 from tests.stage import Stage, operator_of, stage_in
@@ -578,6 +578,27 @@ def test_a_run_does_not_settle_while_its_ledger_holds_something(stage: Stage) ->
         stage.cancel()
 
     assert everything(stage) == before
+
+
+def test_a_run_that_cannot_settle_is_reported_and_keeps_nobody_else_from_being_woken(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.create()
+    with stage_in(stage.settings) as other, stage.database.transaction() as session:
+        other.create()
+        run = session.get_one(Run, stage.run().id)
+        ledger.intend(session, run, "nobodys_step", "disk", "stray", clock(session))
+        run.cancel_requested_at = run.due_at = clock(session)
+        run.status = RunStatus.CANCELLING
+        run.cancel_actor_kind, run.cancel_actor_id, run.cancel_actor_name = ActorKind.USER, stage.operator.id, "x"
+        session.flush()
+        session.execute(update(Run).where(col(Run.id).in_([run.id, other.run().id])).values(nudged_at=None))
+
+        duty.nudge_due_runs(session)
+
+        assert caplog.messages == ["a run that is due cannot settle"]
+        assert other.run().id in [wake_up.run_id for wake_up in outbox_of(session)]
+        session.rollback()
 
 
 def test_progress_is_shown_while_the_step_is_at_it(stage: Stage) -> None:
