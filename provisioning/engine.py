@@ -5,16 +5,15 @@ one order, run before tenant. Leases, due times and back-offs go by the database
 """
 
 import random
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, update
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from models import FOLLOW_UPS, UNDONE_STATUSES, AbsenceCheck, Run, RunStatus, RunStep, StepRole, StepStatus, TenantState
-from provisioning import ledger, settlement
+from models import FOLLOW_UPS, UNDONE_STATUSES, Run, RunStatus, RunStep, StepRole, StepStatus, TenantState
+from provisioning import holding, ledger, settlement
 from provisioning.claims import Claim, time_left
 from provisioning.decisions import BACKWARD, FORWARD, next_move
 from provisioning.events import EventType
@@ -22,9 +21,8 @@ from provisioning.footprint import Footprint
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.reports import describe
-from provisioning.saga import Abandoned, Done, NotYet, Outcome, StepStopped, StopReason, TenantFacts
+from provisioning.saga import Done, NotYet, Outcome, StepStopped, StopReason, TenantFacts
 from provisioning.settlement import Position
-from runtime.database import clock
 from runtime.settings import Settings
 
 COMPENSATION_ATTEMPTS = 8
@@ -44,15 +42,6 @@ FIRST_BACK_OFF = timedelta(seconds=1)
 LONGEST_BACK_OFF = timedelta(seconds=60)
 LONGEST_WAIT_TO_CONFIRM = timedelta(hours=1)
 """Nobody waits for a look outside after the undo, and an adapter may be away for a day."""
-
-
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """What a heartbeat learns about a run it still owns."""
-
-    run_id: UUID
-    cancelled: bool
-    extended: bool
 
 
 def claim(session: Session, run_id: UUID, move: Forward | Backward, *, settings: Settings, owner: str) -> Claim | None:
@@ -111,74 +100,6 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
     settlement.advance(session, position)
 
 
-def intend(session: Session, held: Claim, kind: str, name: str) -> None:
-    """Write a resource into the ledger under the claim. Raises StepStopped when it was lost, or a cancel came."""
-    run = _owned_run(session, held)
-    if run.status is RunStatus.CANCELLING and held.interruptible:
-        raise StepStopped(StopReason.CANCELLED)
-    ledger.intend(session, run, held.move.step, kind, name, clock(session))
-
-
-def abandoned(session: Session, held: Claim) -> Abandoned:
-    """What an operator left behind knowingly."""
-    return ledger.abandoned(session, session.get_one(Run, held.run_id))
-
-
-def testify(session: Session, held: Claim, found: Sequence[str]) -> int:
-    """Keep what a look outside found after everything was undone; how many looks there were with this one.
-
-    Raises StepStopped when the claim was lost.
-    """
-    run = _owned_run(session, held)
-    before = session.exec(
-        select(AbsenceCheck.found).where(AbsenceCheck.run_id == run.id).order_by(col(AbsenceCheck.id))
-    ).all()
-    session.add(AbsenceCheck(run_id=run.id, asked_at=clock(session), found=list(found)))
-    if found and (not before or list(before[-1]) != list(found)):
-        position = settlement.position_of(session, run)
-        position.tell(session, EventType.DRIFT_FOUND, {"run_number": run.number, "found": list(found)})
-    return len(before) + 1
-
-
-def renew(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> list[Renewal]:
-    """Extend the leases that are still owned; whichever is missing in the answer was lost.
-
-    A run that somebody has locked just now is still owned and not extended: one that waits must not let the others
-    lapse.
-    """
-    extended = _extend(session, tokens, lease)
-    still_owned = session.execute(
-        select(Run.id, Run.status).where(col(Run.id).in_(tokens), col(Run.lease_token).in_(tokens.values()))
-    ).all()
-    session.execute(
-        update(RunStep)
-        .where(
-            col(RunStep.run_id).in_(extended),
-            col(RunStep.status).in_([StepStatus.RUNNING, StepStatus.COMPENSATING]),
-        )
-        .values(heartbeat_at=func.clock_timestamp())
-        .execution_options(synchronize_session=False)
-    )
-    return [Renewal(run_id, status is RunStatus.CANCELLING, run_id in extended) for run_id, status in still_owned]
-
-
-def _extend(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> set[UUID]:
-    until = func.statement_timestamp() + lease  # the same in both columns
-    free = (
-        select(Run.id)
-        .where(col(Run.id).in_(tokens), col(Run.lease_token).in_(tokens.values()))
-        .with_for_update(key_share=True, skip_locked=True)
-    )
-    rows = session.execute(
-        update(Run)
-        .where(col(Run.id).in_(free))
-        .values(lease_until=until, due_at=until)
-        .returning(col(Run.id))
-        .execution_options(synchronize_session=False)
-    )
-    return set(rows.scalars())
-
-
 def _due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus]) -> Run | None:
     """The run under lock, unless somebody owns it: ``due_at`` of an owned run is the end of its lease.
 
@@ -192,23 +113,8 @@ def _due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus]) ->
     ).one_or_none()
 
 
-def _run_under(session: Session, held: Claim) -> Run | None:
-    """The run under lock, if the claim's token is still the one in its row."""
-    return session.exec(
-        select(Run).where(Run.id == held.run_id, Run.lease_token == held.token).with_for_update(key_share=True)
-    ).one_or_none()
-
-
-def _owned_run(session: Session, held: Claim) -> Run:
-    """The run under lock. Raises StepStopped when the claim was lost."""
-    run = _run_under(session, held)
-    if run is None:
-        raise StepStopped(StopReason.LEASE_LOST)
-    return run
-
-
 def _position_under(session: Session, held: Claim) -> Position | None:
-    run = _run_under(session, held)
+    run = holding.run_under(session, held)
     if run is None:
         return None
     position = settlement.position_of(session, run)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from models import Run, RunStep, Tenant
-from provisioning import engine, events, rules
+from provisioning import events, holding, rules
 from provisioning.claims import Claim
 from provisioning.saga import Abandoned, StepStopped, StopReason
 from runtime.database import Database
@@ -35,7 +35,7 @@ class DatabaseJournal:
 
     def intend(self, kind: str, name: str) -> None:
         """Write a resource into the ledger before it is created. Raises StepStopped when the claim is lost."""
-        self._transact(engine.intend, kind, name)
+        self._transact(holding.intend, kind, name)
 
     def progress(self, percent: int | None, message: str) -> None:
         """Show how far the step is, unless it did so a moment ago."""
@@ -48,11 +48,11 @@ class DatabaseJournal:
 
     def abandoned(self) -> Abandoned:
         """What an operator left behind knowingly."""
-        return self._transact(engine.abandoned)
+        return self._transact(holding.abandoned)
 
     def testify(self, found: Sequence[str]) -> int:
         """Keep what a look outside found after the undo. Raises StepStopped when the claim is lost."""
-        return self._transact(engine.testify, found)
+        return self._transact(holding.testify, found)
 
     def objections(self) -> list[str]:
         """Why the tenant's request cannot be fulfilled as it stands."""

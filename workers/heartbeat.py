@@ -3,7 +3,7 @@
 import logging
 import time
 
-from provisioning import engine
+from provisioning import holding
 from provisioning.saga import StopReason
 from runtime.database import Database
 from runtime.settings import Settings
@@ -44,7 +44,7 @@ class Heartbeat(Repeating):
         if not kept:
             return
         tokens = {run_id: performance.claim.token for run_id, performance in kept.items()}
-        renewals = self._database.transact(engine.renew, tokens, self._lease)
+        renewals = self._database.transact(holding.renew, tokens, self._lease)
         for renewal in renewals:
             performance = kept.pop(renewal.run_id)
             if renewal.extended:

@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from adapters.simulated import Holdings, Resource
 from models import Run, RunStatus, RunStep
-from provisioning import decisions, duty, engine
+from provisioning import decisions, duty, engine, holding
 from provisioning.claims import Claim
 from provisioning.decisions import outcome_of
 from provisioning.moves import Backward, Move, Settle
@@ -23,7 +23,7 @@ def no_token_check(patch: pytest.MonkeyPatch) -> None:
     def run_under(session: Session, held: Claim) -> Run | None:
         return session.exec(select(Run).where(Run.id == held.run_id).with_for_update(key_share=True)).one_or_none()
 
-    patch.setattr(engine, "_run_under", run_under)
+    patch.setattr(holding, "run_under", run_under)
 
 
 def no_due_time_in_the_claim(patch: pytest.MonkeyPatch) -> None:
@@ -65,9 +65,9 @@ def no_tombstones(patch: pytest.MonkeyPatch) -> None:
 
 def no_intention_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
     def intend(session: Session, held: Claim, kind: str, name: str) -> None:
-        engine._run_under(session, held)
+        holding.run_under(session, held)
 
-    patch.setattr(engine, "intend", intend)
+    patch.setattr(holding, "intend", intend)
 
 
 def no_sweeper(patch: pytest.MonkeyPatch) -> None:

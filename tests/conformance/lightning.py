@@ -13,7 +13,14 @@ Tracer = Callable[[FrameType, str, Any], Any]
 RUNNER = ("workers/actors.py", "workers/live.py", "provisioning/claims.py", "provisioning/journal.py")
 """The step runner: from the message to the record, but for what happens inside a transaction."""
 
-EVERYTHING = (*RUNNER, "provisioning/saga.py", "provisioning/steps.py", "provisioning/engine.py", "runtime/database.py")
+EVERYTHING = (
+    *RUNNER,
+    "provisioning/saga.py",
+    "provisioning/steps.py",
+    "provisioning/engine.py",
+    "provisioning/holding.py",
+    "runtime/database.py",
+)
 
 
 class Lightning:

@@ -13,7 +13,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from models import Run, RunStatus, TenantState
-from provisioning import cancellation, commands, engine
+from provisioning import cancellation, commands, engine, holding
 from provisioning.claims import Claim
 from provisioning.errors import NotProvisioning
 from provisioning.lookup import Change
@@ -85,7 +85,7 @@ def test_an_activation_that_commits_first_is_too_late_to_cancel(stage: Stage, da
 
 
 def unlocked_run_under(session: Session, held: Claim) -> Run | None:
-    """``engine._run_under`` with its lock deleted."""
+    """``holding.run_under`` with its lock deleted."""
     return session.exec(select(Run).where(Run.id == held.run_id, Run.lease_token == held.token)).one_or_none()
 
 
@@ -101,7 +101,7 @@ def unlocked_live_run(session: Session, tenant_id: UUID) -> Run | None:
 @pytest.mark.parametrize(
     ("module", "lock", "without", "race"),
     [
-        (engine, "_run_under", unlocked_run_under, race_with_the_cancel_first),
+        (holding, "run_under", unlocked_run_under, race_with_the_cancel_first),
         (cancellation, "locked_live_run", unlocked_live_run, race_with_the_activation_first),
     ],
     ids=["the engine's lock", "the cancel's lock"],
@@ -233,7 +233,7 @@ def test_decommissioning_does_not_wait_for_the_welcome_mails(stage: Stage) -> No
     mails = stage.claim()
 
     with stage.database.transaction() as session:
-        assert engine._run_under(session, mails) is not None
+        assert holding.run_under(session, mails) is not None
         by = {"by": stage.operator, "confirm_slug": "shop"}
         stage.do(commands.decommission_tenant, stage.tenant_id, **by)
     stage.record(mails, Done())

@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from models import TenantState
 from models.columns import new_id
-from provisioning import engine
+from provisioning import engine, holding
 from provisioning.claims import Claim
 from provisioning.journal import DatabaseJournal
 from provisioning.lookup import locked_live_run
@@ -81,7 +81,7 @@ LOSSES = [taken_over, cancelled_after_it_lapsed, out_of_attempts, recorded_befor
 
 def intend(stage: Stage, lost: Claim) -> None:
     with pytest.raises(StepStopped, match="another worker"):
-        stage.do(engine.intend, lost, "disk", "late")
+        stage.do(holding.intend, lost, "disk", "late")
 
 
 WRITES: dict[str, Callable[[Stage, Claim], object]] = {
@@ -92,7 +92,7 @@ WRITES: dict[str, Callable[[Stage, Claim], object]] = {
     "stopped": lambda stage, lost: stage.fail(lost, StepStopped(StopReason.SHUTTING_DOWN)),
     "intended": intend,
     "progress": lambda stage, lost: DatabaseJournal(stage.database, stage.settings, lost).progress(99, "late"),
-    "renewed": lambda stage, lost: stage.do(engine.renew, {lost.run_id: lost.token}, LEASE),
+    "renewed": lambda stage, lost: stage.do(holding.renew, {lost.run_id: lost.token}, LEASE),
 }
 
 
@@ -117,9 +117,9 @@ def test_a_renewal_tells_the_lost_from_the_living(stage: Stage) -> None:
         other.create()
         living = other.claim()
 
-        renewals = stage.do(engine.renew, {lost.run_id: lost.token, living.run_id: living.token}, timedelta(minutes=5))
+        renewals = stage.do(holding.renew, {lost.run_id: lost.token, living.run_id: living.token}, timedelta(minutes=5))
 
-        assert renewals == [engine.Renewal(living.run_id, cancelled=False, extended=True)]
+        assert renewals == [holding.Renewal(living.run_id, cancelled=False, extended=True)]
         assert other.run().lease_until == other.run().due_at
         assert other.run().due_at is not None
         assert stage.run().lease_until != other.run().lease_until
@@ -135,7 +135,7 @@ def test_a_locked_run_keeps_no_other_from_being_renewed(stage: Stage) -> None:
 
         with stage.database.transaction() as session:
             locked_live_run(session, stage.tenant_id)
-            renewals = other.do(engine.renew, tokens, timedelta(minutes=5))
+            renewals = other.do(holding.renew, tokens, timedelta(minutes=5))
 
         assert {one.run_id: one.extended for one in renewals} == {locked.run_id: False, living.run_id: True}
 
@@ -145,9 +145,9 @@ def test_a_renewal_tells_that_a_cancel_is_on_record(stage: Stage) -> None:
     claim = stage.claim()
     stage.cancel()
 
-    renewals = stage.do(engine.renew, {claim.run_id: claim.token}, LEASE)
+    renewals = stage.do(holding.renew, {claim.run_id: claim.token}, LEASE)
 
-    assert renewals == [engine.Renewal(claim.run_id, cancelled=True, extended=True)]
+    assert renewals == [holding.Renewal(claim.run_id, cancelled=True, extended=True)]
 
 
 def test_nothing_is_intended_once_a_cancel_is_on_record(stage: Stage) -> None:
