@@ -1,0 +1,195 @@
+"""The moments of a process' work at which a story may step in: around calls outside, and around transactions."""
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from select import select
+from typing import Any, TypeVar, cast
+
+import adapters
+from adapters.interruption import NOBODY_STOPS
+from provisioning.claims import Claim
+from provisioning.moves import Backward, Forward
+from provisioning.ports import Deployer, Identity, Mailer, Refused, Storage, Traffic, TryAgain, World
+from provisioning.saga import current_patience
+from runtime.database import Database
+from runtime.settings import Settings
+
+T = TypeVar("T")
+
+TRANSACTIONS = {"claim", "record", "record_failure"}
+LOOK_EVERY = 0.02
+"""Seconds between two looks at a patience, in a call that hangs."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """``where`` is ``before storage.create`` or ``after record``; what is not known yet is empty."""
+
+    pid: int
+    where: str
+    run_id: str = ""
+    stem: str = ""
+    step: str = ""
+    backward: bool = False
+
+
+class Answers:
+    """What a process may be told at a moment."""
+
+    GO = "go"
+    TRY_AGAIN = "try again"
+    REFUSE = "refuse"
+    DIE = "die"
+    HANG = "hang"
+    """Until another answer follows, or the step is told to stop: the outside is slow."""
+    LATE = "late"
+    """Give up, and let the call have its effect so many seconds later: ``late 2.5``."""
+
+
+class Performer:
+    """Asks the director at every moment, over one connection a thread, and does as it is told."""
+
+    def __init__(self, director: Path) -> None:
+        self._director = director
+        self._mine = threading.local()
+
+    def watch(self) -> None:
+        """Stand around every call outside and every transaction of this process, from now on."""
+        genuine_world, genuine_send = adapters.world, Database._send
+        genuine_transact = Database.transact
+
+        def world(settings: Settings, database: Database) -> World:
+            return self._around(genuine_world(settings, database))
+
+        def transact(database: Database, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+            if work.__name__ not in TRANSACTIONS:
+                return genuine_transact(database, work, *args, **kwargs)
+            if work.__name__ == "claim":
+                self._mine.about = _wanted(*args)
+            self.ask(f"before {work.__name__}")
+            result = genuine_transact(database, work, *args, **kwargs)
+            if isinstance(result, Claim):
+                self._mine.about = _held(result)
+            self.ask(f"after {work.__name__}")
+            return result
+
+        def send(database: Database, outbox: Sequence[Any]) -> None:
+            if outbox:
+                self.ask("before deliver")
+            genuine_send(database, outbox)
+
+        adapters.world = world
+        Database.transact = transact  # type: ignore[method-assign, assignment]  # this process is under test
+        Database._send = send  # type: ignore[method-assign, assignment]  # the same
+
+    def call(self, name: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:
+        """Make one call outside, in whatever trouble it is in."""
+        answer = self.ask(f"before {name}")
+        if answer.startswith(Answers.LATE):
+            _later(float(answer.removeprefix(Answers.LATE)), method, args)
+            raise TryAgain(f"{name} was given up; it may have its effect yet.")
+        _obey(answer, name)
+        result = method(*args)
+        _obey(self.ask(f"after {name}"), name)
+        return result
+
+    def ask(self, where: str) -> str:
+        """Have the director decide; dies here when told to."""
+        moment = Moment(os.getpid(), where, **getattr(self._mine, "about", {}))
+        try:
+            answer = self._exchange(moment)
+        except OSError:
+            return Answers.GO  # the play is over
+        if answer == Answers.DIE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    def _exchange(self, moment: Moment) -> str:
+        stream = self._stream()
+        stream.write(json.dumps(asdict(moment)).encode() + b"\n")
+        stream.flush()
+        answer = _line(stream)
+        while answer == Answers.HANG:
+            answer = self._hang(stream)
+        return answer
+
+    def _hang(self, stream: Any) -> str:
+        patience = current_patience.get() or NOBODY_STOPS
+        while not select([stream], [], [], LOOK_EVERY)[0]:
+            try:
+                patience.checkpoint()
+            except BaseException:
+                self._mine.stream = None  # the answer that comes too late must not meet the next question
+                stream.close()
+                raise
+        return _line(stream)
+
+    def _stream(self) -> Any:
+        if getattr(self._mine, "stream", None) is None:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.connect(str(self._director))
+            self._mine.stream = connection.makefile("rwb")
+        return self._mine.stream
+
+    def _around(self, world: World) -> World:
+        return World(
+            storage=cast("Storage", Watched("storage", world.storage, self)),
+            identity=cast("Identity", Watched("identity", world.identity, self)),
+            traffic=cast("Traffic", Watched("traffic", world.traffic, self)),
+            deployer=cast("Deployer", Watched("deployer", world.deployer, self)),
+            mailer=cast("Mailer", Watched("mailer", world.mailer, self)),
+        )
+
+
+class Watched:
+    """Stands before one port."""
+
+    def __init__(self, name: str, port: object, performer: Performer) -> None:
+        self._name = name
+        self._port = port
+        self._performer = performer
+
+    def __getattr__(self, method: str) -> Callable[..., object]:
+        genuine: Callable[..., object] = getattr(self._port, method)
+        return lambda *args: self._performer.call(f"{self._name}.{method}", genuine, args)
+
+
+def _wanted(run_id: object, move: Forward | Backward) -> dict[str, Any]:
+    return {"run_id": str(run_id), "step": move.step, "backward": isinstance(move, Backward)}
+
+
+def _held(claim: Claim) -> dict[str, Any]:
+    return _wanted(claim.run_id, claim.move) | {"stem": claim.footprint.stem}
+
+
+def _obey(answer: str, name: str) -> None:
+    if answer == Answers.TRY_AGAIN:
+        raise TryAgain(f"{name} fails, as it was told to.")
+    if answer == Answers.REFUSE:
+        raise Refused(f"{name} is refused, as it was told to.")
+
+
+def _later(seconds: float, method: Callable[..., object], args: tuple[Any, ...]) -> None:
+    patient = [NOBODY_STOPS if hasattr(argument, "checkpoint") else argument for argument in args]
+
+    def call() -> None:
+        with suppress(Exception):  # nobody waits for it; being refused is what is hoped for
+            method(*patient)
+
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.start()
+
+
+def _line(stream: Any) -> str:
+    line: bytes = stream.readline()
+    if not line:
+        raise ConnectionError("the director is gone")
+    return line.decode().strip()

@@ -1,0 +1,122 @@
+"""What a scenario of the manifest is, and the list of all."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from tests.conformance.effort import FULL
+from tests.conformance.field.people import Caller, Cast, Saga, cast_in
+from tests.conformance.field.processes import Field, Wishes, laid_out
+from tests.conformance.field.witness import Witness
+
+
+@dataclass
+class Play:
+    """What a scenario gets: a field, an organisation of its own on it, and a witness."""
+
+    field: Field
+    cast: Cast
+    witness: Witness
+    numbers: int = 0
+
+    @property
+    def owner(self) -> Caller:
+        """Whoever does things when it does not matter who."""
+        return self.cast.owner
+
+    @property
+    def hurried(self) -> bool:
+        """Whether a few will do: in the selection of ``make test``, and where a protection is missing."""
+        return not FULL or bool(self.field.wishes.without)
+
+    def many(self, count: int, *, hurried: int = 12) -> int:
+        """So many when everything is to be proved, a few otherwise."""
+        return hurried if self.hurried else count
+
+    def create(self, **wanted: object) -> Saga:
+        """One more tenant on its way."""
+        self.numbers += 1
+        return self.owner.create(f"t{self.numbers}", **wanted)
+
+    def cancel(self, saga: Saga, by: Caller | None = None, **wanted: object) -> bool:
+        """Cancel, and have the witness remember the answer; whether it was accepted."""
+        caller = by or self.owner
+        return self.witness.heard(saga, caller.cancel(saga, **wanted), caller.name)
+
+    def settle(self, within: float = 60.0) -> dict[str, int]:
+        """Wait until everything has its end, and hold it against every invariant."""
+        self.field.director.clear()
+        self.witness.await_settled(within)
+        return dict(self.witness.inspect())
+
+
+STANDARD = Wishes()
+Tell = Callable[[Play], str]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A line of the manifest: told to a field, it gives the figure of its row, or raises AssertionError."""
+
+    id: str
+    tell: Tell
+    wishes: Wishes
+    removal: str
+    alone: bool
+    """Whether it must have the machine for itself, because it measures or because it is a storm."""
+    quick: bool
+    """Whether it belongs to the selection of ``make test``."""
+
+
+MANIFEST: dict[str, Scenario] = {}
+
+
+def scenario(
+    *, without: str, wishes: Wishes = STANDARD, alone: bool = False, quick: bool = False
+) -> Callable[[Tell], Tell]:
+    """Put a function on the manifest under its own name. ``without`` names the protection that it proves."""
+
+    def declare(tell: Tell) -> Tell:
+        assert tell.__name__ not in MANIFEST, f"{tell.__name__} is declared twice"
+        MANIFEST[tell.__name__] = Scenario(tell.__name__, tell, wishes, without, alone, quick)
+        return tell
+
+    return declare
+
+
+@dataclass
+class Fields:
+    """Fields that are kept from scenario to scenario. One that saw a failure is torn down."""
+
+    open: dict[Wishes, tuple[Field, object]] = field(default_factory=dict)
+
+    @contextmanager
+    def play(self, one: Scenario) -> Iterator[Play]:
+        """A field as the scenario wishes, with an organisation of its own."""
+        if one.wishes not in self.open:
+            self.close()
+            context = laid_out(one.wishes)
+            self.open[one.wishes] = (context.__enter__(), context)
+        standing, _ = self.open[one.wishes]
+        try:
+            cast = cast_in(standing)
+            yield Play(standing, cast, Witness(cast))
+            standing.director.clear()
+            standing.keep_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Tear everything down."""
+        while self.open:
+            _, (_, context) = self.open.popitem()
+            context.__exit__(None, None, None)  # type: ignore[attr-defined]  # a context manager's own type is private
+
+
+@contextmanager
+def broken(one: Scenario) -> Iterator[Play]:
+    """A field without the scenario's protection."""
+    with laid_out(replace(one.wishes, without=one.removal)) as standing:
+        cast = cast_in(standing)
+        yield Play(standing, cast, Witness(cast))

@@ -1,0 +1,48 @@
+"""``python -m tests.conformance.field.staged … -- workers``: a process of the product, in the hands of a director."""
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from provisioning.steps import saga
+from tests.conformance.field import removals, revisions
+from tests.conformance.field.clocks import shifted
+from tests.conformance.field.moments import Performer
+
+
+def main() -> int:
+    """Be that process. Its clock, its saga and its protections are as the options say."""
+    removals.load()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--director", type=Path, required=True, help="socket of the director")
+    parser.add_argument("--clock", type=float, default=0.0, help="seconds by which its wall clock is wrong")
+    parser.add_argument("--saga", default="", choices=["", *revisions.ALL], help="another release's list of steps")
+    parser.add_argument("--without", default="", choices=["", *removals.ALL], help="a protection to take away")
+    parser.add_argument("program", choices=["workers", "server"])
+    parser.add_argument("arguments", nargs="*")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        if options.clock:
+            stack.enter_context(shifted(options.clock))
+        if options.saga:
+            revisions.ALL[options.saga](saga)
+        if options.without:
+            removals.ALL[options.without](stack.enter_context(pytest.MonkeyPatch.context()))
+        Performer(options.director).watch()
+        return _program(options.program, options.arguments)
+
+
+def _program(name: str, arguments: list[str]) -> int:
+    # Imported here, because a removal may have replaced what they import.
+    if name == "workers":
+        from workers.__main__ import main as program  # noqa: PLC0415  # see above
+    else:
+        from server.__main__ import main as program  # noqa: PLC0415  # see above
+    return program(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
