@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
+from adapters.slots import current_slot
 from provisioning.ports import Patience, TryAgain
 
 T = TypeVar("T")
@@ -59,5 +60,8 @@ def _start(call: Callable[[], T]) -> Future[T]:
             outcome.set_exception(error)
 
     # A daemon: a hanging call must not keep the process from ending.
-    threading.Thread(target=run, name="interruptible-call", daemon=True).start()
+    thread = threading.Thread(target=run, name="interruptible-call", daemon=True)
+    if slot := current_slot.get():
+        slot.cover(thread)
+    thread.start()
     return outcome

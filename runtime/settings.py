@@ -21,6 +21,7 @@ LONGEST_DOMAIN = 253 - 63 - 1
 
 REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 HOST = re.compile(r"[\w.:-]*")
+FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 DATABASE_NUMBER = re.compile(r"/?\d{0,4}/?")
 
 LONGEST_WAIT = timedelta(hours=1)
@@ -68,7 +69,11 @@ class Settings(BaseSettings):
     )
 
     world: WorldKind = Field(default=WorldKind.REAL, description="real, or simulated for an outside kept in memory.")
-    deployer: DeployerKind = Field(default=DeployerKind.EDGE, description="edge (built in) or http (your deployer).")
+    deployer: DeployerKind | str = Field(
+        default=DeployerKind.EDGE,
+        union_mode="left_to_right",
+        description="edge (built in), http (your deployer), or your adapter as package.module:factory.",
+    )
     deployer_url: str = Field(default="", description="Base address of your deployer; needed when deployer is http.")
     deployer_token: SecretStr = Field(default=SecretStr(""), description="Bearer token sent to your deployer.")
 
@@ -92,6 +97,9 @@ class Settings(BaseSettings):
     sweep_interval: timedelta = Field(default=timedelta(seconds=1), description="How often due runs are looked for.")
     forward_threads: int = Field(default=6, ge=1, le=256, description="Threads of a worker process for steps.")
     compensation_threads: int = Field(default=4, ge=1, le=256, description="Threads reserved for compensations.")
+    adapter_calls: int = Field(
+        default=8, ge=2, le=256, description="Calls of one adapter that a worker process makes at once."
+    )
     drain_timeout: timedelta = Field(default=timedelta(seconds=20), description="How long a stop waits for steps.")
     pace: timedelta = Field(default=timedelta(0), description="Slows every forward step, so that a person can watch.")
 
@@ -139,6 +147,13 @@ class Settings(BaseSettings):
         if len(key.get_secret_value().strip()) < 32:
             raise ValueError("must have at least 32 characters, not counting blanks at its ends")
         return key
+
+    @field_validator("deployer")
+    @classmethod
+    def _kind_or_factory(cls, deployer: DeployerKind | str) -> DeployerKind | str:
+        if not isinstance(deployer, DeployerKind) and not FACTORY.fullmatch(deployer):
+            raise ValueError("must be edge, http, or a factory named as package.module:factory")
+        return deployer
 
     @field_validator("smtp_host")
     @classmethod

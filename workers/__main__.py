@@ -38,14 +38,14 @@ def _work(options: dict[str, int | None]) -> int:
 
     try:
         settings = read_worker_settings({name: value for name, value in options.items() if value is not None})
+        configure_logging(settings)
+        process = WorkerProcess(settings)
     except SettingsRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
-    configure_logging(settings)
     told_to_stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: told_to_stop.set())
-    process = WorkerProcess(settings)
     process.start()
     told_to_stop.wait()
     process.stop()

@@ -1,12 +1,18 @@
 """The settings choose the world, and building one connects to nothing."""
 
+from typing import Any
+
+import pytest
+
 from adapters import world
+from adapters.capped import Capped
 from adapters.edge_deployer import EdgeDeployer
 from adapters.http_deployer import HttpDeployer
 from adapters.simulated import SimulatedWorld
 from adapters.smtp import NoMail, SmtpMailer
 from provisioning.ports import World
 from runtime.database import Database
+from runtime.settings import SettingsRefused
 from tests.outside import settings_with
 
 
@@ -15,19 +21,65 @@ def world_with(**more: object) -> World:
     return world(settings, Database(settings))
 
 
+def behind_the_cap(port: Any) -> object:
+    assert isinstance(port, Capped)
+    return port.port
+
+
 def test_the_built_in_runtime_without_mail_is_the_default() -> None:
     built = world_with()
 
-    assert (type(built.deployer), type(built.mailer)) == (EdgeDeployer, NoMail)
+    deployer, mailer = behind_the_cap(built.deployer), behind_the_cap(built.mailer)
+
+    assert (type(deployer), type(mailer)) == (EdgeDeployer, NoMail)
 
 
 def test_a_deployer_of_ones_own_can_be_named() -> None:
-    assert isinstance(world_with(deployer="http", deployer_url="http://deployer").deployer, HttpDeployer)
+    built = world_with(deployer="http", deployer_url="http://deployer")
+
+    assert isinstance(behind_the_cap(built.deployer), HttpDeployer)
+
+
+def test_an_adapter_of_ones_own_can_be_named() -> None:
+    built = world_with(deployer="tests.unit.test_worlds:make_deployer")
+
+    assert behind_the_cap(built.deployer) is MINE
+
+
+@pytest.mark.parametrize(
+    ("reference", "sentence"),
+    [
+        ("nowhere.at_all:make", "nowhere.at_all cannot be imported: No module named 'nowhere'."),
+        ("tests.outside:make", "tests.outside has nothing called make."),
+        ("tests.conftest:SECRET_KEY", "tests.conftest:SECRET_KEY is not something that can be called."),
+    ],
+)
+def test_a_deployer_that_is_not_there_stops_the_start_with_a_sentence(reference: str, sentence: str) -> None:
+    with pytest.raises(SettingsRefused) as refusal:
+        world_with(deployer=reference)
+
+    assert str(refusal.value) == f"TENANTRY_DEPLOYER makes no sense: {sentence}"
 
 
 def test_a_mail_relay_is_used_when_it_is_named() -> None:
-    assert isinstance(world_with(smtp_host="relay").mailer, SmtpMailer)
+    assert isinstance(behind_the_cap(world_with(smtp_host="relay").mailer), SmtpMailer)
+
+
+def test_each_adapter_has_a_cap_of_its_own() -> None:
+    built: Any = world_with(adapter_calls=5)
+
+    caps = [port.cap for port in (built.storage, built.identity, built.traffic, built.deployer, built.mailer)]
+
+    assert [cap.calls for cap in caps] == [5] * 5
+    assert len(set(map(id, caps))) == 5
 
 
 def test_the_outside_can_be_kept_in_memory() -> None:
     assert world_with(world="simulated") == SimulatedWorld()
+
+
+MINE = object()
+
+
+def make_deployer() -> object:
+    return MINE
