@@ -1,6 +1,7 @@
 """What is due and nobody is doing: the questions a sweeper asks."""
 
 import logging
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -22,12 +23,12 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 200
 """Runs in one sweep: a short transaction, also after an outage."""
 
-ASK_AGAIN_AFTER = timedelta(seconds=2)
+ASK_AGAIN_AFTER = timedelta(seconds=1)
 """A wake-up that nobody answered for so long is taken for lost."""
 
 
-def nudge_due_runs(session: Session) -> int:
-    """Wake workers for every run that is due and was not announced a moment ago; how many there were.
+def nudge_due_runs(session: Session, statuses: Collection[RunStatus] = tuple(RunStatus)) -> int:
+    """Wake workers for every run in ``statuses`` that is due and was not announced a moment ago; how many there were.
 
     A run that cannot settle, because something is held after all, keeps nobody else from being woken.
 
@@ -37,6 +38,7 @@ def nudge_due_runs(session: Session) -> int:
         select(Run)
         .where(
             col(Run.due_at) <= func.clock_timestamp(),
+            col(Run.status).in_(statuses),
             or_(
                 col(Run.nudged_at).is_(None),
                 col(Run.nudged_at) < col(Run.due_at),

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import func
+from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
 from models import FOLLOW_UPS, UNDONE_STATUSES, Run, RunStatus, RunStep, StepRole, StepStatus, TenantState
@@ -44,12 +44,22 @@ LONGEST_WAIT_TO_CONFIRM = timedelta(hours=1)
 """Nobody waits for a look outside after the undo, and an adapter may be away for a day."""
 
 
-def claim(session: Session, run_id: UUID, move: Forward | Backward, *, settings: Settings, owner: str) -> Claim | None:
+def claim(
+    session: Session,
+    run_id: UUID,
+    move: Forward | Backward,
+    *,
+    settings: Settings,
+    owner: str,
+    token: UUID | None = None,
+) -> Claim | None:
     """Take the lease for this move, or None when the run is not ready for it: not due, owned, or further on.
 
-    The attempt is counted before it is made: a step that kills its process runs out of attempts too.
+    The attempt is counted before it is made: a step that kills its process runs out of attempts too. Whoever brings a
+    ``token`` of their own may repeat the claim when its answer was lost; the attempt counts again, as after a crash.
     """
-    run = _due_run(session, run_id, BACKWARD if isinstance(move, Backward) else PERFORMING)
+    token = token or uuid4()
+    run = _due_run(session, run_id, BACKWARD if isinstance(move, Backward) else PERFORMING, token)
     if run is None:
         return None
     position = settlement.position_of(session, run)
@@ -63,7 +73,7 @@ def claim(session: Session, run_id: UUID, move: Forward | Backward, *, settings:
     )
     if not ready:
         return None
-    return _leased(session, position, step, move, settings, owner)
+    return _leased(session, position, step, move, settings, owner, token)
 
 
 def record(session: Session, held: Claim, outcome: Outcome) -> None:
@@ -100,15 +110,19 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
     settlement.advance(session, position)
 
 
-def _due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus]) -> Run | None:
-    """The run under lock, unless somebody owns it: ``due_at`` of an owned run is the end of its lease.
+def _due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], token: UUID) -> Run | None:
+    """The run under lock, unless somebody else owns it: ``due_at`` of an owned run is the end of its lease.
 
     Waits for the lock instead of skipping: whoever has it may be a stale message that is about to give up, and then
     the one that was right would be dropped too.
     """
     return session.exec(
         select(Run)
-        .where(Run.id == run_id, col(Run.status).in_(statuses), col(Run.due_at) <= func.clock_timestamp())
+        .where(
+            Run.id == run_id,
+            col(Run.status).in_(statuses),
+            or_(col(Run.due_at) <= func.clock_timestamp(), col(Run.lease_token) == token),
+        )
         .with_for_update(key_share=True)
     ).one_or_none()
 
@@ -201,9 +215,10 @@ def _leased(
     move: Forward | Backward,
     settings: Settings,
     owner: str,
+    token: UUID,
 ) -> Claim:
     run = position.run
-    run.lease_token = uuid4()
+    run.lease_token = token
     run.lease_owner = owner
     run.lease_until = run.due_at = position.now + settings.lease
     step.next_attempt_at = None
@@ -212,7 +227,7 @@ def _leased(
     began = step.attempt_started_at or position.now
     return Claim(
         run_id=run.id,
-        token=run.lease_token,
+        token=token,
         move=move,
         attempt=step.compensation_attempts if backward else step.attempts,
         time_left=time_left(step, position.now - began),
@@ -320,13 +335,20 @@ def _stuck(session: Session, position: Position, step: RunStep, error: str) -> N
 
 def _hand_on(position: Position, step: RunStep, held: Claim, reason: StopReason) -> None:
     """Leave the move to the next worker. What a restart, ours or the database's, takes away was not an attempt."""
-    if reason is not StopReason.LEASE_LOST and held.backward:
-        step.compensation_attempts -= 1
-    elif reason is not StopReason.LEASE_LOST:
-        step.attempts -= 1
     wait = FIRST_BACK_OFF if reason is StopReason.RECORDS_AWAY else timedelta(0)
-    step.attempt_started_at = None
     step.next_attempt_at = position.run.due_at = position.now + wait
+    if reason is StopReason.LEASE_LOST:
+        step.attempt_started_at = None
+    elif held.first_look:
+        step.attempt_started_at = None
+        _uncount(step, held)
+
+
+def _uncount(step: RunStep, held: Claim) -> None:
+    if held.backward:
+        step.compensation_attempts -= 1
+    else:
+        step.attempts -= 1
 
 
 def _footprint(session: Session, run: Run) -> Footprint:

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ REPEATABLE = {"40001", "40P01"}
 """SQLSTATEs of a transaction that Postgres gave up so that another could go on: serialization failure, deadlock."""
 
 TRIES = 5
+
+LONGEST_REST = 0.5
+"""Seconds between two tries while Postgres is away; spread, so that not everybody comes at once when it is back."""
 
 ALIVE_OR_LOST: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
@@ -69,6 +73,25 @@ class Database:
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # spreads load, guards nothing
         with self.transaction() as session:
             return work(session, *args, **kwargs)
+
+    def insist(
+        self, over: threading.Event, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Transact, again and again for as long as Postgres is away or hindered, at once the first time.
+
+        Raises what ``work`` raises, and Postgres's last error when ``over`` is set meanwhile. ``work`` must be safe to
+        repeat also when it was committed and only the answer was lost.
+        """
+        rest = 0.0
+        while True:
+            try:
+                return self.transact(work, *args, **kwargs)
+            except OperationalError as error:
+                if over.wait(rest):
+                    raise
+                if not rest:
+                    logger.warning("postgres does not take it, trying until it does", extra={"cause": str(error.orig)})
+            rest = random.uniform(LONGEST_REST / 5, LONGEST_REST)  # noqa: S311  # spreads load, guards nothing
 
     def listen(self) -> psycopg.Connection[Any]:
         """A connection of its own for LISTEN, in autocommit. The caller closes it."""

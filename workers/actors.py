@@ -3,11 +3,14 @@
 import logging
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from uuid import UUID
+from typing import Concatenate, ParamSpec, TypeVar
+from uuid import UUID, uuid4
 
 import dramatiq
 from dramatiq.middleware import Interrupt, Shutdown
+from sqlmodel import Session
 
 from provisioning import engine
 from provisioning.journal import DatabaseJournal
@@ -21,6 +24,9 @@ from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
 from workers.live import LiveClaims
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass
@@ -40,7 +46,7 @@ class Mover:
         """
         if self.live.shutting_down:
             return
-        claim = self.database.transact(engine.claim, run_id, move, settings=self.settings, owner=self.owner)
+        claim = self._insist(engine.claim, run_id, move, settings=self.settings, owner=self.owner, token=uuid4())
         if claim is None:
             return
 
@@ -51,9 +57,13 @@ class Mover:
                 outcome = claim.perform(saga, self.world, journal, trip, self.settings.pace)
         except (Exception, Interrupt) as error:  # noqa: BLE001  # whatever a step raises is an outcome
             self._log(claim.run_id, move, error)
-            self.database.transact(engine.record_failure, claim, _blamed(error))
+            self._insist(engine.record_failure, claim, _blamed(error))
         else:
-            self.database.transact(engine.record, claim, outcome)
+            self._insist(engine.record, claim, outcome)
+
+    def _insist(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Postgres may be away: what is lost now would cost the rest of a lease. The token fences each repetition."""
+        return self.database.insist(self.live.drained, work, *args, **kwargs)
 
     def _log(self, run_id: UUID, move: Forward | Backward, error: BaseException) -> None:
         facts = {"run": run_id, "step": move.step, "direction": type(move).__name__.lower()}

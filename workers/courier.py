@@ -11,18 +11,21 @@ import redis
 from provisioning.moves import Forward
 from provisioning.wakeups import WakeUp
 from runtime.settings import Settings
-from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE, redis_broker
+from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE, NAMESPACE, redis_broker
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = 0.5
 """Seconds that a commit waits for the broker at the most: somebody waits for the commit, the sweeper for the broker."""
 
-REST_AFTER_SILENCE = 5.0
+REST_AFTER_SILENCE = 1.0
 """Seconds for which nothing is sent after the broker did not answer: one that hangs costs a thread one wait a rest."""
 
-REST_AFTER_FAILURE = 1.0
+REST_AFTER_FAILURE = 0.5
 """Seconds for which nothing is sent after the broker said no or hung up, which it does at once."""
+
+FULL = 200
+"""Messages that wait in a queue. With so many there is work enough, and to ask again would only double them."""
 
 
 class Courier:
@@ -42,6 +45,17 @@ class Courier:
                 self._broker.enqueue(message_of(wake_up))
         except redis.RedisError as error:
             self._rest(error)
+
+    def has_room(self, queue: str) -> bool:
+        """Whether it makes sense to ask again now: the broker is there, and the workers keep up."""
+        if time.monotonic() < self._resting_until:
+            return False
+        try:
+            waiting: int = self._broker.client.llen(f"{NAMESPACE}:{queue}")
+        except redis.RedisError as error:
+            self._rest(error)
+            return False
+        return waiting < FULL
 
     def close(self) -> None:
         """Give the connections back."""

@@ -2,8 +2,11 @@
 
 import logging
 import time
+from collections.abc import Mapping
+from uuid import UUID
 
 from provisioning import holding
+from provisioning.holding import Renewal
 from provisioning.saga import StopReason
 from runtime.database import Database
 from runtime.settings import Settings
@@ -26,6 +29,7 @@ class Heartbeat(Repeating):
         self._lease = settings.lease
         self._renew_every = settings.lease_renewal.total_seconds()
         self._renewal_due = 0.0
+        self._unrenewed_because = StopReason.LEASE_LOST
 
     def once(self) -> float:
         """Stop what is out of time, and renew the rest when it is due."""
@@ -44,8 +48,7 @@ class Heartbeat(Repeating):
         if not kept:
             return
         tokens = {run_id: performance.claim.token for run_id, performance in kept.items()}
-        renewals = self._database.transact(holding.renew, tokens, self._lease)
-        for renewal in renewals:
+        for renewal in self._renewals(tokens):
             performance = kept.pop(renewal.run_id)
             if renewal.extended:
                 performance.renewed_at = began
@@ -55,11 +58,18 @@ class Heartbeat(Repeating):
             lost.trip.pull(StopReason.LEASE_LOST)
             self._live.forget(lost.claim)
 
+    def _renewals(self, tokens: Mapping[UUID, UUID]) -> list[Renewal]:
+        """Ask Postgres. A lease that ran out while it was away is no step's fault, and most likely still ours."""
+        self._unrenewed_because = StopReason.RECORDS_AWAY
+        renewals = self._database.transact(holding.renew, tokens, self._lease)
+        self._unrenewed_because = StopReason.LEASE_LOST
+        return renewals
+
     def _check_time(self, performance: Performance, now: float) -> None:
         if now >= performance.deadline:
             performance.trip.pull(StopReason.TIMED_OUT)
         if now - performance.renewed_at >= self._lease.total_seconds():
-            performance.trip.pull(StopReason.LEASE_LOST)
+            performance.trip.pull(self._unrenewed_because)
 
     def _hopeless(self, performance: Performance) -> bool:
         """Whether it ignores having been told to stop for a whole lease: let somebody else take over."""

@@ -32,6 +32,8 @@ class LiveClaims:
         self._performing: dict[UUID, Performance] = {}
         self._cancelled: OrderedDict[UUID, None] = OrderedDict()
         self._shutting_down = False
+        # Set once nobody waits any more for what is still being performed: it is left to its lease.
+        self.drained = threading.Event()
 
     @contextmanager
     def performing(self, claim: Claim) -> Iterator[Trip]:

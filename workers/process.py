@@ -41,7 +41,7 @@ class WorkerProcess:
         ]
         self._heartbeat = Heartbeat(self._database, self._live, settings)
         self._listener = CancelListener(self._database, self._live, self._heartbeat)
-        self._sweeper = Sweeper(self._database, settings)
+        self._sweeper = Sweeper(self._database, self._courier, settings)
 
     def start(self) -> None:
         """Begin to work."""
@@ -61,6 +61,7 @@ class WorkerProcess:
             thread.start()
         for thread in stopping:
             thread.join()
+        self._live.drained.set()
         self._listener.stop()
         self._heartbeat.stop()
         self._courier.close()

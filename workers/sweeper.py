@@ -1,11 +1,16 @@
 """Asks Postgres what is due and nobody is doing. This, and not the broker, is why every run goes on."""
 
 import logging
+from collections.abc import Collection
 from uuid import UUID
 
+from models import RunStatus
 from provisioning import duty, idempotency
+from provisioning.decisions import BACKWARD
 from runtime.database import Database, clock
 from runtime.settings import Settings
+from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
+from workers.courier import Courier
 from workers.threads import Repeating
 
 logger = logging.getLogger(__name__)
@@ -13,24 +18,32 @@ logger = logging.getLogger(__name__)
 SHORTEST_REST = 0.02
 """Seconds."""
 
+SERVED_BY = {FORWARD_QUEUE: frozenset(RunStatus) - BACKWARD, COMPENSATION_QUEUE: BACKWARD}
+"""The queue on which runs in these statuses are served."""
+
 
 class Sweeper(Repeating):
     """One in every worker process; they do not hinder each other (SKIP LOCKED)."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, courier: Courier, settings: Settings) -> None:
         super().__init__("sweeper")
         self._database = database
+        self._courier = courier
         self._interval = settings.sweep_interval.total_seconds()
         self._reported: set[UUID] = set()
 
     def once(self) -> float:
         """Nudge what is due, cancel and report what is overdue, forget what has expired; rest until the next is due."""
-        nudged = self._database.transact(duty.nudge_due_runs)
+        nudged = max(self._nudge(queue, statuses) for queue, statuses in SERVED_BY.items())
         for tenant_id, run_id in self._database.transact(duty.overdue_runs):
             self._cancel_overdue(tenant_id, run_id)
         self._report_stuck()
         self._database.transact(idempotency.forget_expired)
         return SHORTEST_REST if nudged == duty.MOST_AT_ONCE else self._rest()
+
+    def _nudge(self, queue: str, statuses: Collection[RunStatus]) -> int:
+        """What cannot be sent is not nudged either: so it will be the moment that the broker is back."""
+        return self._database.transact(duty.nudge_due_runs, statuses) if self._courier.has_room(queue) else 0
 
     def _rest(self) -> float:
         with self._database.transaction() as session:

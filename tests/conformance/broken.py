@@ -27,7 +27,7 @@ def no_token_check(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_due_time_in_the_claim(patch: pytest.MonkeyPatch) -> None:
-    def due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus]) -> Run | None:
+    def due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], _: UUID) -> Run | None:
         wanted = select(Run).where(Run.id == run_id, col(Run.status).in_(statuses))
         return session.exec(wanted.with_for_update(key_share=True)).one_or_none()
 
@@ -37,7 +37,7 @@ def no_due_time_in_the_claim(patch: pytest.MonkeyPatch) -> None:
 def no_status_in_the_claim(patch: pytest.MonkeyPatch) -> None:
     """A cancelled run is claimed forward, as its steps say."""
 
-    def due_run(session: Session, run_id: UUID, _: Collection[RunStatus]) -> Run | None:
+    def due_run(session: Session, run_id: UUID, _: Collection[RunStatus], __: UUID) -> Run | None:
         wanted = select(Run).where(
             Run.id == run_id, col(Run.due_at) <= func.clock_timestamp(), col(Run.finished_at).is_(None)
         )
@@ -71,7 +71,7 @@ def no_intention_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_sweeper(patch: pytest.MonkeyPatch) -> None:
-    def nudge_due_runs(_: Session) -> int:
+    def nudge_due_runs(_: Session, __: Collection[RunStatus] = ()) -> int:
         return 0
 
     patch.setattr(duty, "nudge_due_runs", nudge_due_runs)

@@ -66,7 +66,7 @@ class Nemesis(Database):
         self, owner: Owner, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         if work.__name__ == engine.claim.__name__:
-            owned, cancelled = self._look(owner.run_id)
+            owned, cancelled = self._look(owner.run_id, kwargs.get("token"))
             result = super().transact(work, *args, **kwargs)
             if isinstance(result, Claim):
                 self._judge_claim(owner, result, owned=owned, cancelled=cancelled)
@@ -92,11 +92,12 @@ class Nemesis(Database):
             rows = [row.model_dump() for table, mine in tables for row in session.exec(select(table).where(mine))]
         return sorted(rows, key=repr)
 
-    def _look(self, run_id: UUID) -> tuple[bool, bool]:
-        """Whether the run is owned, and whether it is being cancelled."""
+    def _look(self, run_id: UUID, token: object) -> tuple[bool, bool]:
+        """Whether somebody without this token owns the run, and whether it is being cancelled."""
         with Database.transaction(self) as session:
             run, now = session.exec(select(Run, func.clock_timestamp()).where(Run.id == run_id)).one()
-            return run.lease_until is not None and run.lease_until > now, run.cancel_requested and not run.finished_at
+            owned = run.lease_until is not None and run.lease_until > now and run.lease_token != token
+            return owned, run.cancel_requested and not run.finished_at
 
     def _judge_claim(self, owner: Owner, claim: Claim, *, owned: bool, cancelled: bool) -> None:
         # Noted and not raised: the mover would take an exception for the step's own.

@@ -1,6 +1,7 @@
 """Every connection to Postgres is made as libpq reads its address, and notices when the network is cut."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
 
 from adapters.postgres_storage import PostgresStorage
 from adapters.sealing import Seal
@@ -81,6 +84,50 @@ def test_an_address_means_to_the_pool_what_it_means_to_libpq(url: str) -> None:
 
 def test_an_address_that_is_printed_hides_its_password() -> None:
     assert "hunter2" not in f"{sqlalchemy_url('postgresql://app:hunter2@db/tenantry')!r}"
+
+
+def unreachable() -> OperationalError:
+    return OperationalError("BEGIN", None, psycopg.OperationalError("connection refused"))
+
+
+def test_who_insists_is_served_when_postgres_is_back(database: Database) -> None:
+    answers: list[OperationalError | None] = [unreachable(), unreachable(), None]
+
+    def work(session: Session) -> object:
+        if error := answers.pop(0):
+            raise error
+        return session.connection().exec_driver_sql("SELECT 7").scalar_one()
+
+    assert database.insist(threading.Event(), work) == 7
+    assert answers == []
+
+
+def test_who_insists_gives_up_once_it_is_over(database: Database) -> None:
+    over, tries = threading.Event(), []
+
+    def work(_: Session) -> None:
+        tries.append(1)
+        if len(tries) == 3:
+            over.set()
+        raise unreachable()
+
+    with pytest.raises(OperationalError, match="connection refused"):
+        database.insist(over, work)
+
+    assert len(tries) == 3
+
+
+def test_who_insists_does_not_repeat_what_the_work_itself_refuses(database: Database) -> None:
+    tries = []
+
+    def work(_: Session) -> None:
+        tries.append(1)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        database.insist(threading.Event(), work)
+
+    assert tries == [1]
 
 
 def test_the_pool_reaches_the_database(database: Database, database_url: str) -> None:

@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from sqlalchemy import event
 
-from models import TenantState
+from models import StepStatus, TenantState
 from models.columns import new_id
 from provisioning import engine, holding
 from provisioning.claims import Claim
@@ -160,6 +161,24 @@ def test_nothing_is_intended_once_a_cancel_is_on_record(stage: Stage) -> None:
         stage.perform(claim)
 
     assert stage.ledger() == stage.outside() == []
+
+
+def test_a_claim_whose_answer_was_lost_may_be_repeated_with_its_own_token_only(stage: Stage) -> None:
+    stage.create()
+    stage.play(until="allocate_storage")
+    move, token = Forward("allocate_storage"), uuid4()
+
+    def claimed_with(own: UUID) -> Claim | None:
+        return stage.do(engine.claim, stage.run().id, move, settings=stage.settings, owner="stage", token=own)
+
+    first, stranger, again = claimed_with(token), claimed_with(uuid4()), claimed_with(token)
+
+    assert first is not None
+    assert stranger is None
+    assert again is not None
+    assert (again.token, again.attempt) == (token, 2)
+    stage.record(again, stage.perform(again))
+    assert stage.step("allocate_storage").status is StepStatus.DONE
 
 
 def test_progress_that_meets_a_take_over_does_not_land_after_it(stage: Stage, database_url: str) -> None:

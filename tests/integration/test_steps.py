@@ -305,6 +305,34 @@ def test_a_move_given_back_by_a_shutdown_was_no_attempt(stage: Stage) -> None:
     assert stage.claim().attempt == 1
 
 
+@pytest.mark.parametrize("reason", [StopReason.SHUTTING_DOWN, StopReason.RECORDS_AWAY])
+def test_a_look_given_back_by_a_restart_wins_the_attempt_no_time(stage: Stage, reason: StopReason) -> None:
+    stage.create()
+    stage.play(until="await_readiness")
+    first = stage.claim()
+    stage.record(first, NotYet(timedelta(seconds=2)))
+    began = stage.step("await_readiness").attempt_started_at
+
+    stage.fail(stage.claim(), StepStopped(reason))
+    third = stage.claim()
+
+    assert stage.step("await_readiness").attempt_started_at == began
+    assert (first.attempt, third.attempt, third.first_look) == (1, 1, False)
+
+
+def test_an_undo_given_back_at_a_later_look_wins_no_time(stage: Stage) -> None:
+    stage.create()
+    stage.play(until="await_readiness")
+    stage.cancel()
+    stage.record(stage.claim(Backward("deploy_workloads")), NotYet(timedelta(seconds=1)))
+    began = stage.step("deploy_workloads").attempt_started_at
+
+    stage.fail(stage.claim(), StepStopped(StopReason.SHUTTING_DOWN))
+
+    assert stage.claim().attempt == 1
+    assert stage.step("deploy_workloads").attempt_started_at == began
+
+
 def test_a_compensation_given_back_by_a_shutdown_was_no_attempt(stage: Stage) -> None:
     stage.create()
     stage.play(until="allocate_identity")

@@ -18,6 +18,7 @@ import redis
 from sqlmodel import select
 
 import adapters.worlds
+import workers.courier
 from devserver import places
 from devserver.servers import Valkey
 from models import ActorKind, Run, RunStatus, StepRole, StepStatus, TenantState
@@ -30,6 +31,7 @@ from tests.outside import settings_with, wait_until
 from tests.scenes import STEPS, undone
 from tests.scratch import scratch_database
 from workers.__main__ import main
+from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE, NAMESPACE
 from workers.cancellation import CancelListener
 from workers.courier import Courier
 from workers.sweeper import Sweeper
@@ -344,6 +346,33 @@ def test_messages_that_are_lost_are_sent_again(crew: Crew, monkeypatch: pytest.M
     assert lost
 
 
+def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
+    crew: Crew, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duty, "ASK_AGAIN_AFTER", timedelta(0))
+    monkeypatch.setattr(workers.courier, "FULL", 3)
+    create_many(crew, 3)
+    crew.stage.create(slug="cancelled")
+    crew.stage.play(until="allocate_identity")
+    crew.stage.cancel()
+    sweeper = Sweeper(crew.stage.database, Courier(crew.settings), crew.settings)
+    with redis.Redis.from_url(redis_url) as broker:
+        before, *after = (waiting(broker), sweeper.once(), sweeper.once(), sweeper.once(), waiting(broker))
+        broker.flushall()
+
+    forward, backward = before
+    assert forward >= 3
+    assert after[-1] == (forward, 3)
+    assert backward < 3
+    crew.hire()
+    crew.await_the_end()
+
+
+def waiting(broker: redis.Redis) -> tuple[int, ...]:
+    """Messages in the queues of steps and of compensations."""
+    return tuple(broker.llen(f"{NAMESPACE}:{queue}") for queue in (FORWARD_QUEUE, COMPENSATION_QUEUE))
+
+
 def test_a_cancel_commits_while_the_broker_is_away_and_ends_later(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.2)
     with places.temporary("tenantry-test-") as folder:
@@ -443,7 +472,7 @@ def test_a_run_that_cannot_be_cancelled_shields_no_other_from_its_deadline(crew:
         for hours, tenant_id in ((2, broken), (1, overdue)):
             session.connection().exec_driver_sql(late, (clock(session) - timedelta(hours=hours), tenant_id))
 
-    Sweeper(crew.stage.database, crew.settings).once()
+    Sweeper(crew.stage.database, Courier(crew.settings), crew.settings).once()
 
     assert states(crew, [broken, overdue]) == [TenantState.PROVISIONING, TenantState.PENDING]
     with crew.stage.database.engine.begin() as connection:

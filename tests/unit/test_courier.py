@@ -12,6 +12,7 @@ from provisioning.moves import Forward
 from provisioning.wakeups import WakeUp
 from tests.outside import settings_with
 from workers import courier
+from workers.broker import FORWARD_QUEUE
 from workers.courier import Courier
 
 
@@ -51,3 +52,11 @@ def test_a_broker_that_hangs_is_left_alone_for_longer_than_one_that_hangs_up() -
 
     assert hanging._resting_until - now == pytest.approx(courier.REST_AFTER_SILENCE, abs=0.5)
     assert away._resting_until - now <= courier.REST_AFTER_FAILURE
+
+
+def test_a_broker_that_is_away_has_no_room_and_is_then_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with courier_to("redis://127.0.0.1:1/0") as one:
+        assert not one.has_room(FORWARD_QUEUE)
+
+        monkeypatch.setattr(one._broker.client, "llen", lambda _: pytest.fail("it rests"))
+        assert not one.has_room(FORWARD_QUEUE)

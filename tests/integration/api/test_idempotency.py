@@ -16,6 +16,7 @@ from tests.api import Api, Client, Facts, tenant_gid
 from tests.scenes import everything
 from tests.stage import Stage
 from tests.waiting import wait_until_blocked
+from workers.courier import Courier
 from workers.sweeper import Sweeper
 
 GOOD = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
@@ -164,7 +165,7 @@ def test_the_sweeper_forgets_expired_keys(stage: Stage, owner: Client, key: str)
     with stage.database.transaction() as session:
         session.execute(update(IdempotencyKey).where(col(IdempotencyKey.key) == key).values(expires_at=clock(session)))
 
-    Sweeper(stage.database, stage.settings).once()
+    Sweeper(stage.database, Courier(stage.settings), stage.settings).once()
 
     assert keys_of(stage, key) == []
     assert len(keys_of(stage, f"{key}-live")) == 1

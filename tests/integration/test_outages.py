@@ -1,0 +1,127 @@
+"""Postgres goes and comes back under running steps: what they achieved lands, and no step is blamed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from devserver import places
+from devserver.processes import Child
+from devserver.servers import FAST, Postgres
+from models import StepStatus, TenantState
+from runtime.migrations import migrate
+from runtime.settings import Settings
+from tests.crew import Crew, crew_for
+from tests.outside import settings_with, wait_until
+from workers.live import Performance
+from workers.process import WorkerProcess
+
+LEASE = timedelta(seconds=3)
+IN_TIME = 5.0
+"""Seconds after which every run that was in flight has moved on."""
+
+STEP = "deploy_workloads"
+
+
+@dataclass
+class Server:
+    """A Postgres that can be stopped, and started again on the same data."""
+
+    postgres: Postgres
+    running: Child
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        self.running.stop()
+        yield
+        self.running = self.postgres.start()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with places.temporary("tenantry-test-") as folder:
+        postgres = Postgres(places.settle(folder), FAST)
+        built = Server(postgres, postgres.start())
+        postgres.create_database("tenantry")
+        yield built
+        built.running.stop()
+
+
+@pytest.fixture(scope="module")
+def workplace(server: Server, environment: dict[str, str], redis_url: str) -> Settings:
+    settings = settings_with(
+        server.postgres.url("tenantry"),
+        redis_url=redis_url,
+        lease=LEASE,
+        lease_renewal=timedelta(seconds=0.5),
+        forward_threads=2,
+        compensation_threads=1,
+    )
+    migrate(settings)
+    return settings
+
+
+@pytest.fixture
+def crew(workplace: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crew]:
+    with crew_for(workplace, monkeypatch) as built:
+        yield built
+
+
+def performance_of(worker: WorkerProcess) -> Performance:
+    (performance,) = worker._live.everything()
+    return performance
+
+
+def at_work_outside(crew: Crew) -> WorkerProcess:
+    """A worker that waits for an answer from outside, in the middle of a step."""
+    crew.stage.faults.hang("deployer.deploy")
+    worker = crew.hire()
+    crew.stage.create()
+    crew.await_call("deployer.deploy")
+    return worker
+
+
+def test_what_a_step_achieved_while_postgres_was_away_is_on_record_when_it_is_back(crew: Crew, server: Server) -> None:
+    worker = at_work_outside(crew)
+
+    with server.away():
+        crew.stage.faults.let_go()
+        wait_until(lambda: not worker._live.everything())
+    wait_until(lambda: crew.stage.step(STEP).status is StepStatus.DONE, within=IN_TIME)
+    crew.await_state(TenantState.ACTIVE)
+
+    assert crew.stage.faults.calls.count("deployer.deploy") == 1
+    assert crew.stage.step(STEP).attempts == 1
+
+
+def test_a_step_that_outlasts_its_lease_because_postgres_is_away_is_tried_again_uncounted(
+    crew: Crew, server: Server
+) -> None:
+    performance = performance_of(at_work_outside(crew))
+
+    with server.away():
+        wait_until(lambda: performance.trip.reason is not None, within=LEASE.total_seconds() + IN_TIME)
+        crew.stage.faults.let_go()
+    wait_until(lambda: crew.stage.step(STEP).status is StepStatus.DONE, within=IN_TIME)
+    crew.await_state(TenantState.ACTIVE)
+
+    assert crew.stage.step(STEP).attempts == 1
+    assert not [line for line in crew.stage.story() if "failed" in line]
+
+
+def test_a_worker_that_is_told_to_stop_while_postgres_is_away_ends_when_its_drain_is_over(
+    crew: Crew, server: Server
+) -> None:
+    crew.settings = crew.settings.model_copy(update={"drain_timeout": timedelta(seconds=0.5)})
+    worker = at_work_outside(crew)
+
+    with server.away():
+        crew.stage.faults.let_go()
+        wait_until(lambda: not worker._live.everything())
+        crew.dismiss(worker)
+    crew.hire()
+    crew.await_state(TenantState.ACTIVE)
+
+    assert crew.stage.step(STEP).attempts == 2
