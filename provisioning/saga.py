@@ -184,6 +184,7 @@ class Step:
     attempts: int
     interruptible: bool = True
     undo: Action = nothing_held
+    retired: bool = False
 
     def compensation(self, undo: Action) -> Action:
         """Declare what undoes this step: idempotent, safe if it never ran, done only when absence is confirmed."""
@@ -207,10 +208,11 @@ class Saga:
         self._go_live: Callable[[Tenant], None] | None = None
 
     def __iter__(self) -> Iterator[Step]:
-        return iter(self._steps.values())
+        """What a run that begins now is planned with."""
+        return (step for step in self._steps.values() if not step.retired)
 
     def __getitem__(self, name: str) -> Step:
-        """The step of this name. Raises UnknownStep."""
+        """The step of this name, also one that is retired. Raises UnknownStep."""
         try:
             return self._steps[name]
         except KeyError:
@@ -221,6 +223,12 @@ class Saga:
     ) -> Callable[[Action], Step]:
         """Declare the next step. ``timeout`` bounds one attempt; ``attempts`` are counted before they start."""
         return self._declare(title, StepRole.STEP, timeout, attempts, interruptible=interruptible)
+
+    def retired(self, step: Step) -> Step:
+        """Plan this step no more. Runs that were planned with it still find it, forward and to undo it."""
+        assert step.role is StepRole.STEP, f"{step.name} cannot be retired: no run goes without its role"
+        step.retired = True
+        return step
 
     def pivot(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Callable[[Tenant], None]], Step]:
         """Declare the point of no return: it acts on the tenant's row, in the transaction that ends the run."""
@@ -243,10 +251,11 @@ class Saga:
     def undo_everything(self, ctx: StepContext, *, but: frozenset[str]) -> None:
         """Every compensation but those of the named steps, last step first. Each is safe if its step never ran.
 
-        One that fails does not keep the others from being tried; then the first failure is raised.
+        Retired steps are undone too: the run may have been planned with them. One that fails does not keep the others
+        from being tried; then the first failure is raised.
         """
         failures = []
-        for step in reversed(list(self)):
+        for step in reversed(self._steps.values()):
             if step.role is StepRole.STEP and step.name not in but:
                 try:
                     step.undo(ctx)

@@ -71,6 +71,50 @@ def test_a_step_without_a_compensation_holds_nothing() -> None:
     assert look_around.undo is nothing_held
 
 
+def test_a_retired_step_is_planned_no_more_and_still_found() -> None:
+    made = Saga()
+
+    @made.retired
+    @made.step("Brew", timeout=timedelta(seconds=1), attempts=2)
+    def brew_tea(ctx: StepContext) -> None: ...
+
+    @made.step("Serve", timeout=timedelta(seconds=1), attempts=2)
+    def serve_tea(ctx: StepContext) -> None: ...
+
+    assert [step.name for step in made] == ["serve_tea"]
+    assert made["brew_tea"] is brew_tea
+
+
+def test_a_retired_step_is_undone_in_its_place_like_any_other() -> None:
+    made = Saga()
+    undone: list[str] = []
+
+    def undo(name: str) -> Any:
+        return lambda _: undone.append(name)
+
+    @made.step("Boil", timeout=timedelta(seconds=1), attempts=1)
+    def boil(ctx: StepContext) -> None: ...
+
+    @made.retired
+    @made.step("Brew", timeout=timedelta(seconds=1), attempts=1)
+    def brew(ctx: StepContext) -> None: ...
+
+    @made.step("Serve", timeout=timedelta(seconds=1), attempts=1)
+    def serve(ctx: StepContext) -> None: ...
+
+    for step in (boil, brew, serve):
+        step.compensation(undo(step.name))
+    nothing: Any = None
+    made.undo_everything(nothing, but=frozenset())
+
+    assert undone == ["serve", "brew", "boil"]
+
+
+def test_the_pivot_cannot_be_retired() -> None:
+    with pytest.raises(AssertionError, match="mark_active cannot be retired"):
+        saga.retired(saga["mark_active"])
+
+
 def test_two_steps_cannot_have_one_name() -> None:
     made = Saga()
 
