@@ -36,7 +36,7 @@ class Hold:
         return self.moments[0]
 
     def let_go(self, answer: str = Answers.GO) -> None:
-        """Answer whoever halted here, and whoever comes later."""
+        """Answer whoever halted here; nobody halts here any more."""
         self.answer = answer
         self.released.set()
 
@@ -51,12 +51,16 @@ class Director:
         self.seen: Counter[str] = Counter()
         self.struck: Counter[str] = Counter()
 
-    def hold(self, where: str, *, run_id: str = "", step: str = "", times: int = 1, patient: bool = False) -> Hold:
+    def hold(
+        self, where: str, *, run_id: str = "", step: str = "", pid: int = 0, times: int = 1, patient: bool = False
+    ) -> Hold:
         """Halt whoever comes to this place, the first so many times; who is ``patient`` leaves when told to stop."""
         left = [times]
 
         def wanted(moment: Moment) -> bool:
             if moment.where != where or run_id not in {"", moment.run_id} or step not in {"", moment.step}:
+                return False
+            if pid not in {0, moment.pid}:
                 return False
             left[0] -= 1
             return left[0] >= 0
@@ -95,6 +99,7 @@ class Director:
         """What a performer is told: more than one answer when it is to hang first."""
         with self._lock:
             self.seen[moment.where] += 1
+            self._holds = [hold for hold in self._holds if not hold.released.is_set()]
             hold = next((hold for hold in self._holds if hold.wanted(moment)), None)
             told = None if hold else next((told for rule in self._rules if (told := rule(moment))), None)
             if told:
@@ -147,3 +152,8 @@ def until(condition: Callable[[], object], claim: str, *, within: float = PATIEN
         assert time.monotonic() - began < within, f"{claim} (within {within:g} s)"
         time.sleep(every)  # between two looks at a condition, never instead of one
     return time.monotonic() - began
+
+
+def let_pass(seconds: float) -> None:
+    """Let time pass, because that is what the story is about: an outage lasts, a lease lapses."""
+    time.sleep(seconds)

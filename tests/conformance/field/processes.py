@@ -20,7 +20,7 @@ from devserver.options import HOST
 from devserver.processes import Child, spawn
 from devserver.servers import FAST, SUPERUSER, Postgres, Valkey
 from runtime.migrations import ROOT, migrate
-from runtime.settings import Settings
+from runtime.settings import OTHER_CONNECTIONS, Settings
 from tests.conformance.field.broker_relay import LosesReplies
 from tests.conformance.field.director import Director, directing
 from tests.conformance.field.postgres_relay import CutsCommits
@@ -181,8 +181,10 @@ class Field:
                 child.process.wait()
 
     def complaints(self, lines: int = 12) -> str:
-        """What the logs warn of, for whoever has to find out what went wrong."""
+        """What the logs warn of and what every worker does, for whoever has to find out what went wrong."""
         found = []
+        for worker in self.workers:
+            worker.process.send_signal(signal.SIGUSR2)
         for log in sorted(self.folder.glob("*.log")):
             bad = [line for line in log.read_text(errors="replace").splitlines() if '"info"' not in line]
             found += [f"{log.name}: {line[:400]}" for line in bad[-lines:]]
@@ -288,6 +290,7 @@ def _settings(wishes: Wishes, smtp_port: int, port: int) -> dict[str, object]:
         "lock_timeout": timedelta(seconds=wishes.lock_timeout),
         "forward_threads": wishes.forward_threads,
         "compensation_threads": wishes.compensation_threads,
+        "database_pool": max(20, wishes.forward_threads + wishes.compensation_threads + OTHER_CONNECTIONS),
         "pace": timedelta(seconds=wishes.pace),
         "budget": 1_000_000_000,
         "budget_refill": 1_000_000_000,

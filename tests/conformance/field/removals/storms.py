@@ -1,0 +1,80 @@
+"""Protections against processes that die, sleep and lie."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, or_
+from sqlmodel import Session, col, delete, select, update
+
+from adapters import storage_tombstones
+from adapters.inventory import Inventory
+from models import Run, RunStatus
+from provisioning import duty, engine, holding, settlement
+from provisioning.claims import Claim
+from provisioning.settlement import Position
+from tests.conformance.field.removals import removal
+
+FOR_EVER = timedelta(hours=1)
+
+
+@removal
+def leases_that_never_lapse(patch: pytest.MonkeyPatch) -> None:
+    """Whoever has a run keeps it, dead or alive."""
+    genuine, genuine_renew = engine._leased, holding.renew
+
+    def leased(session: Session, position: Position, *args: Any) -> Claim:
+        claim = genuine(session, position, *args)
+        position.run.lease_until = position.run.due_at = position.now + FOR_EVER
+        return claim
+
+    def renew(session: Session, tokens: Any, _: timedelta) -> list[holding.Renewal]:
+        return genuine_renew(session, tokens, FOR_EVER)
+
+    patch.setattr(engine, "_leased", leased)
+    patch.setattr(holding, "renew", renew)
+
+
+@removal
+def no_tombstones_outside(patch: pytest.MonkeyPatch) -> None:
+    """What was destroyed is forgotten: whoever comes late creates it anew."""
+
+    def bury(inventory: Inventory, session: Session, **values: object) -> None:
+        session.exec(delete(inventory._table).where(inventory._key(values)))
+
+    patch.setattr(Inventory, "bury", bury)
+    patch.setattr(storage_tombstones, "refuse_buried", lambda *_: None)
+
+
+@removal
+def only_owned_runs_are_swept(patch: pytest.MonkeyPatch) -> None:
+    """The sweeper looks for workers that died, and not for what is due."""
+
+    def disown(session: Session, statuses: Collection[RunStatus] = tuple(RunStatus)) -> int:
+        wanted = or_(col(Run.due_at) > func.clock_timestamp(), col(Run.lease_token).is_not(None))
+        ids = session.exec(select(Run.id).where(col(Run.status).in_(statuses), ~wanted)).all()
+        session.execute(update(Run).where(col(Run.id).in_(ids)).values(nudged_at=func.clock_timestamp()))
+        return genuine(session, statuses)
+
+    genuine = duty.nudge_due_runs
+    patch.setattr(duty, "nudge_due_runs", disown)
+
+
+@removal
+def leases_by_the_workers_clock(patch: pytest.MonkeyPatch) -> None:
+    """Each process goes by the clock on its own wall."""
+    genuine = settlement.position_of
+
+    def position_of(session: Session, run: Run) -> Position:
+        return replace(genuine(session, run), now=datetime.now(UTC))
+
+    def due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], token: UUID) -> Run | None:
+        due = or_(col(Run.due_at) <= datetime.now(UTC), col(Run.lease_token) == token)
+        wanted = select(Run).where(Run.id == run_id, col(Run.status).in_(statuses), due)
+        return session.exec(wanted.with_for_update(key_share=True)).one_or_none()
+
+    patch.setattr(settlement, "position_of", position_of)
+    patch.setattr(engine, "_due_run", due_run)
