@@ -13,7 +13,7 @@ export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
 # .venv is a folder, and always to be looked into.
-.PHONY: .venv help up demo test bench model-check lint types schema migration format lock clean
+.PHONY: .venv help up demo test bench conformance model-check lint types schema migration format lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -29,6 +29,9 @@ test: .venv ## Run every test; narrow with ARGS="tests/unit -k cancel"
 
 bench: .venv ## Measure what moves and cancels cost; narrow with ARGS="moves --rounds 100"
 	$(BIN)/python -m benchmarks $(ARGS)
+
+conformance: .venv ## Prove every promise under fire, a row for each; narrow with ARGS="--only cancel_twice"
+	@$(BIN)/python -m tests.conformance $(ARGS)
 
 model-check: ## Check the formal model of cancel, and that it needs every protection; needs spin and gcc
 	@formal/check

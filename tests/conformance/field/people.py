@@ -3,7 +3,6 @@
 import json
 import time
 from dataclasses import dataclass
-from dataclasses import field as made
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -55,12 +54,11 @@ class Caller:
     field: Field
     token: str
     identity: Identity
-    http: httpx.Client = made(default_factory=lambda: httpx.Client(timeout=PATIENCE, trust_env=False))
 
     def ask(self, document: str, **variables: object) -> Facts:
         """The data. Raises NoAnswer when there is none, or an error among it."""
         try:
-            answer = self.http.post(
+            answer = self.field.http.post(
                 f"http://{self.field.address}/graphql",
                 content=json.dumps({"query": document, "variables": variables}),
                 headers={"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"},

@@ -30,6 +30,8 @@ from tests.conftest import SECRET_KEY
 DATABASE = "tenantry"
 DOMAIN = "localhost"
 STARTED_WITHIN = 60.0
+ANSWERED_WITHIN = 40.0
+MANY = httpx.Limits(max_connections=100, max_keepalive_connections=50)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ class Field:
     server: Child | None = None
     broker: Child | None = None
     hired: int = 0
+    http: httpx.Client = field(
+        default_factory=lambda: httpx.Client(timeout=ANSWERED_WITHIN, trust_env=False, limits=MANY)
+    )
+    """How everybody calls the API."""
 
     @property
     def address(self) -> str:
@@ -171,6 +177,7 @@ class Field:
 
     def close(self) -> None:
         """Everything ends."""
+        self.http.close()
         self.director.clear()
         for worker in self.workers:
             worker.process.send_signal(signal.SIGCONT)

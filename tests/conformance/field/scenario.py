@@ -1,8 +1,9 @@
 """What a scenario of the manifest is, and the list of all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from tests.conformance.effort import FULL
 from tests.conformance.field.people import Caller, Cast, Saga, cast_in
@@ -17,7 +18,7 @@ class Play:
     field: Field
     cast: Cast
     witness: Witness
-    numbers: int = 0
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def owner(self) -> Caller:
@@ -29,14 +30,17 @@ class Play:
         """Whether a few will do: in the selection of ``make test``, and where a protection is missing."""
         return not FULL or bool(self.field.wishes.without)
 
-    def many(self, count: int, *, hurried: int = 12) -> int:
+    def many(self, whole: int, *, hurried: int = 12) -> int:
         """So many when everything is to be proved, a few otherwise."""
-        return hurried if self.hurried else count
+        return hurried if self.hurried else whole
+
+    def some(self, things: Sequence[str]) -> Sequence[str]:
+        """All of them when everything is to be proved, two otherwise."""
+        return things[1:3] if self.hurried else things
 
     def create(self, **wanted: object) -> Saga:
         """One more tenant on its way."""
-        self.numbers += 1
-        return self.owner.create(f"t{self.numbers}", **wanted)
+        return self.owner.create(f"t{next(self.numbers)}", **wanted)
 
     def cancel(self, saga: Saga, by: Caller | None = None, **wanted: object) -> bool:
         """Cancel, and have the witness remember the answer; whether it was accepted."""

@@ -1,6 +1,8 @@
 """``python -m tests.conformance.field.staged … -- workers``: a process of the product, in the hands of a director."""
 
 import argparse
+import faulthandler
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.conformance.field.moments import Performer
 
 def main() -> int:
     """Be that process. Its clock, its saga and its protections are as the options say."""
+    faulthandler.register(signal.SIGUSR2)
     removals.load()
     parser = argparse.ArgumentParser()
     parser.add_argument("--director", type=Path, required=True, help="socket of the director")

@@ -3,11 +3,21 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.conformance.field.people import codes
+from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
 from tests.scenes import STEPS
 
+CALLS = {
+    "allocate_storage": "storage.create",
+    "allocate_identity": "identity.create",
+    "allocate_traffic": "traffic.reserve",
+    "apply_schema": "storage.migrate",
+    "deploy_workloads": "deployer.deploy",
+    "await_readiness": "deployer.health",
+}
 
-@scenario(without="no_status_in_the_claim", quick=True)
+
+@scenario(without="no_guard_in_the_claim", quick=True)
 def cancel_queued_run(play: Play) -> str:
     """Nobody has begun: nothing begins any more."""
     gate = play.field.director.hold("before claim", times=1000)
@@ -40,7 +50,55 @@ def cancel_before_each_step(play: Play) -> str:
     return f"{len(STEPS)} steps"
 
 
-@scenario(without="no_status_in_the_claim", quick=True)
+@scenario(without="no_undo_of_the_step_in_flight", quick=True)
+def cancel_inside_each_step(play: Play) -> str:
+    """Before its call outside, after the call and before the record, after the record."""
+    for step in play.some(STEPS):
+        gate = play.field.director.hold("before claim", step="validate_request", times=10)
+        moments = [f"before {CALLS[step]}"] if step in CALLS else []
+        moments += ["before record", "after record"]
+        sagas = [play.create() for _ in moments]
+        halts = [
+            play.field.director.hold(moment, run_id=saga.run_id, step=step)
+            for moment, saga in zip(moments, sagas, strict=True)
+        ]
+        gate.let_go()
+        for saga, halt, moment in zip(sagas, halts, moments, strict=True):
+            halt.await_one()
+            assert play.cancel(saga), f"V5: {moment} of {step}"
+            halt.let_go()
+        for saga in sagas:
+            run = play.witness.await_run(saga, "CANCELLED")["run"]
+            undone = {one["name"] for one in run["steps"] if one["status"] == "COMPENSATED"}
+            assert step in undone, f"V2: {step} was not undone"
+    play.settle()
+    return f"{len(play.some(STEPS))} steps, 3 moments each"
+
+
+@scenario(without="no_regard_for_uninterruptible_steps", wishes=Wishes(saga="uninterruptible"))
+def cancel_uninterruptible_step_reports_waiting(play: Play) -> str:
+    """The API says what the cancel waits for; the step ends, and is undone first."""
+    halt = play.field.director.hold("before identity.create", patient=True)
+    saga = play.create()
+    halt.await_one()
+    assert play.cancel(saga), "V5: refused"
+    run = play.owner.look(saga)["run"]
+    [waiting] = [step for step in run["steps"] if step["status"] == "RUNNING"]
+    assert run["status"] == "CANCELLING", f"V6: {run['status']}"
+    assert waiting["name"] == run["cancelRequest"]["stepInFlight"] == "allocate_identity", f"V13: {run}"
+    assert waiting["interruptible"] is False, "V13: the API calls it interruptible"
+
+    halt.let_go()
+    play.witness.await_run(saga, "CANCELLED")
+
+    assert play.field.director.seen["after identity.create"] == 1, "V13: the step was interrupted all the same"
+    undone = [one["data"]["step"] for one in play.witness.events(saga) if one["type"].endswith("step_compensated")]
+    assert undone[0] == "allocate_identity", f"V3: {undone}"
+    play.settle()
+    return "waited for, then undone first"
+
+
+@scenario(without="no_first_request", quick=True)
 def cancel_twice_parallel(play: Play) -> str:
     """Fifty people at once: one request, one end, and everybody is told the same."""
     gate = play.field.director.hold("before deployer.deploy")
@@ -59,7 +117,7 @@ def cancel_twice_parallel(play: Play) -> str:
     return "50 at once, one was first"
 
 
-@scenario(without="no_status_in_the_claim", quick=True)
+@scenario(without="no_word_about_being_too_late", quick=True)
 def cancel_after_active_refused_typed(play: Play) -> str:
     """Too late is said, with the state."""
     saga = play.create()

@@ -1,0 +1,87 @@
+"""The rows of the conformance table: one for each scenario or proof, with its result and its figure."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pytest
+
+SCENARIO = "test_scenario"
+REMOVAL = "test_without_its_protection"
+
+
+@dataclass
+class Row:
+    """One line. A proof with many cases has one line for all of them."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    figures: list[str] = field(default_factory=list)
+    story: str = ""
+
+    @property
+    def result(self) -> str:
+        """How it went."""
+        return "fail" if self.failed or not self.passed else "pass"
+
+    @property
+    def figure(self) -> str:
+        """What was counted or measured."""
+        cases = [f"{self.passed} cases"] if self.passed > 1 else []
+        return "; ".join(self.figures or cases)
+
+
+class Table:
+    """A pytest plugin that collects rows and tells each the moment it is known."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self._waiting: dict[str, int] = defaultdict(int)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take one report in. A test that fails before or after its own part has failed as well."""
+        if report.when != "call" and not report.failed:
+            return
+        row = self.rows.setdefault(name_of(report.nodeid), Row(name_of(report.nodeid)))
+        row.seconds += report.duration
+        if report.failed:
+            row.failed += 1
+            row.story = row.story or report.longreprtext
+        elif report.passed:
+            row.passed += 1
+        row.figures += [str(value) for key, value in report.user_properties if key == "figure"]
+        if report.nodeid.endswith("]") and "field" in report.nodeid:
+            say(line_of(row))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A module that cannot be imported must not look like one without scenarios."""
+        if report.failed:
+            self.rows[report.nodeid] = Row(report.nodeid, failed=1, story=report.longreprtext)
+
+
+def name_of(node_id: str) -> str:
+    """A scenario's id; of other proofs the test's name without its case."""
+    test, _, case = node_id.rsplit("::", maxsplit=1)[-1].partition("[")
+    if test == SCENARIO:
+        return case.removesuffix("]")
+    if test == REMOVAL:
+        return f"without: {case.removesuffix(']')}"
+    return test.removeprefix("test_")
+
+
+def line_of(row: Row) -> str:
+    """A row for a terminal."""
+    return f"{row.result:4}  {row.name:60} {row.seconds:6.1f} s  {row.figure}"
+
+
+def in_markdown(rows: Iterable[Row]) -> str:
+    """The rows for docs/conformance.md."""
+    lines = [f"| `{row.name}` | {row.result} | {row.figure.replace('|', '/')} | {row.seconds:.0f} s |" for row in rows]
+    return "\n".join(["| scenario | result | figure | took |", "|---|---|---|---|", *lines])
+
+
+def say(line: str) -> None:
+    """Tell whoever waits."""
+    print(line, flush=True)  # noqa: T201  # the table is this program's product
