@@ -41,7 +41,7 @@ def interruptibly(call: Callable[[], T], patience: Patience, *, within: float) -
     An abandoned call goes on by itself: use this only where a late effect is refused or undone.
     """
     patience.checkpoint()
-    outcome = _start(call)
+    outcome = begun(call)
     deadline = time.monotonic() + within
     while not wait([outcome], LOOK_EVERY).done:
         patience.checkpoint()
@@ -50,7 +50,8 @@ def interruptibly(call: Callable[[], T], patience: Patience, *, within: float) -
     return outcome.result()
 
 
-def _start(call: Callable[[], T]) -> Future[T]:
+def begun(call: Callable[[], T]) -> Future[T]:
+    """Give what will come of ``call``, which goes on by itself whether anybody waits for it or not."""
     outcome: Future[T] = Future()
 
     def run() -> None:

@@ -1,18 +1,14 @@
 """Mail goes out over a real SMTP connection, and nobody can smuggle a header or a recipient into it."""
 
-import socket
 import ssl
-from asyncio import AbstractServer
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
+from aiosmtpd.smtp import AuthResult, LoginPassword
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,43 +18,9 @@ from pydantic import SecretStr
 from adapters.smtp import NoMail, SmtpMailer
 from provisioning.ports import Mail, Refused, TryAgain
 from tests.outside import settings_with
+from tests.relays import AnyPort, Relay
 
 MAIL = Mail("ada@example.com", "Welcome to Shop", "Hello,\n\nShop is live.\n")
-
-
-class Relay:
-    """Keeps what arrives; ``verdict`` is what it says to every recipient."""
-
-    def __init__(self) -> None:
-        self.envelopes: list[Envelope] = []
-        self.verdict = "250 OK"
-
-    async def handle_RCPT(  # noqa: N802  # aiosmtpd looks for this name
-        self, _s: Any, _session: Any, envelope: Envelope, address: str, _o: list[str]
-    ) -> str:
-        if self.verdict.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return self.verdict
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd looks for this name
-        self.envelopes.append(envelope)
-        return "250 OK"
-
-    def message(self) -> EmailMessage:
-        [envelope] = self.envelopes
-        assert isinstance(envelope.content, bytes)
-        message = message_from_bytes(envelope.content, policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        return message
-
-
-class AnyPort(Controller):
-    """The library wants to know the port before there is one."""
-
-    def _create_server(self) -> Coroutine[Any, Any, AbstractServer]:
-        listener = socket.create_server((self.hostname, 0))
-        self.port = listener.getsockname()[1]
-        return self.loop.create_server(self._factory_invoker, sock=listener)
 
 
 @pytest.fixture

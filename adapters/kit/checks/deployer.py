@@ -1,0 +1,82 @@
+"""A deployer tells how far it is, and never outstays a cancel."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from adapters.interruption import begun
+from adapters.kit.case import Case
+from adapters.kit.patience import Patience
+from adapters.kit.ports import order_for
+from provisioning.footprint import Footprint
+from provisioning.ports import Health, Refused
+from provisioning.saga import StepStopped
+
+LONGEST_STOP = 1.0
+"""Seconds until a step that was told to stop has stopped."""
+
+Call = Callable[[Any, Case, Footprint, Patience], object]
+
+CALLS: dict[str, Call] = {
+    "deploy": lambda adapter, case, it, patience: adapter.deploy(order_for(it, case.subject), patience),
+    "health": lambda adapter, _, it, patience: adapter.health(it, patience),
+    "tear_down": lambda adapter, _, it, patience: adapter.tear_down(it, patience),
+}
+
+
+def test_health_can_be_shown(case: Case) -> None:
+    """The timeline shows percent and summary as they come: 0 to 100, and some words."""
+    footprint = case.fresh()
+    case.create(footprint)
+
+    health = case.adapter.health(footprint, Patience())
+
+    assert isinstance(health, Health)
+    assert 0 <= health.percent <= 100
+    assert health.summary.strip()
+
+
+def test_what_is_not_there_is_not_ready(case: Case) -> None:
+    """A tenant goes live without a workload."""
+    never, gone = case.fresh(), case.fresh()
+    case.create(gone)
+    case.destroy(gone)
+
+    assert not _ready(case, never)
+    assert not _ready(case, gone)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_step_that_was_told_to_stop_begins_nothing(case: Case, call: str) -> None:
+    """It does not ask patience.checkpoint() before it acts, or swallows what that raises."""
+    footprint = case.fresh()
+
+    with pytest.raises(StepStopped):
+        CALLS[call](case.adapter, case, footprint, Patience().told_to_stop())
+
+    assert case.present(footprint) == []
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_step_that_is_told_to_stop_leaves_a_call_that_hangs(case: Case, call: str) -> None:
+    """It waits without asking its patience, so a cancel waits for the outside. Wait by patience.sleep()."""
+    footprint, patience = case.fresh(), Patience()
+    hanging = case.hanging()
+
+    calling = begun(lambda: CALLS[call](hanging.adapter, case, footprint, patience))
+    assert patience.asked.wait(case.subject.within), "It never came to a safe point."
+    told = time.monotonic()
+    patience.told_to_stop()
+    with pytest.raises(StepStopped):
+        calling.result(case.subject.within)
+
+    assert time.monotonic() - told < LONGEST_STOP
+
+
+def _ready(case: Case, footprint: Footprint) -> bool:
+    try:
+        return bool(case.adapter.health(footprint, Patience()).ready)
+    except Refused:
+        return False

@@ -1,0 +1,40 @@
+"""A tenant's tables live and die with its storage."""
+
+import pytest
+
+from adapters.kit.case import Case
+from provisioning.ports import Refused
+
+
+def test_migrating_twice_is_migrating_once(case: Case) -> None:
+    """The step that applies the schema is tried again like every other."""
+    footprint = case.fresh()
+    case.create(footprint)
+
+    case.adapter.migrate(footprint)
+    case.adapter.migrate(footprint)
+
+    assert case.present(footprint) == case.names(footprint)
+
+
+def test_what_was_migrated_is_destroyed_with_its_tables(case: Case) -> None:
+    """Migrating takes nothing of its own that an undo would have to know of."""
+    footprint = case.fresh()
+    case.create(footprint)
+    case.adapter.migrate(footprint)
+
+    case.destroy(footprint)
+
+    assert case.present(footprint) == []
+
+
+def test_what_was_destroyed_is_not_migrated(case: Case) -> None:
+    """A late migration has to be refused like a late creation, and to create nothing."""
+    footprint = case.fresh()
+    case.create(footprint)
+    case.destroy(footprint)
+
+    with pytest.raises(Refused):
+        case.adapter.migrate(footprint)
+
+    assert case.present(footprint) == []
