@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as made
+from functools import partial
 from itertools import count
 
 from tests.conformance.effort import FULL
@@ -18,7 +20,7 @@ class Play:
     field: Field
     cast: Cast
     witness: Witness
-    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    numbers: Iterator[int] = made(default_factory=partial(count, 1))
 
     @property
     def owner(self) -> Caller:
@@ -92,7 +94,7 @@ def scenario(
 class Fields:
     """Fields that are kept from scenario to scenario. One that saw a failure is torn down."""
 
-    open: dict[Wishes, tuple[Field, object]] = field(default_factory=dict)
+    open: dict[Wishes, tuple[Field, object]] = made(default_factory=dict)
 
     @contextmanager
     def play(self, one: Scenario) -> Iterator[Play]:
