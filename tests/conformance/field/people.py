@@ -12,7 +12,7 @@ from models import Organisation, Role
 from models.columns import new_id
 from resolvers.permissions import Identity
 from runtime.database import Database, clock
-from schema.node import parts_of
+from schema.node import global_id, parts_of
 from server.auth import sign_token
 from tests.api import Facts, integration, person
 from tests.conformance.field.processes import Field
@@ -54,6 +54,11 @@ class Caller:
     field: Field
     token: str
     identity: Identity
+
+    @property
+    def id(self) -> str:
+        """How the feed names this person."""
+        return str(global_id("Actor", self.identity.actor.id))
 
     def ask(self, document: str, **variables: object) -> Facts:
         """The data. Raises NoAnswer when there is none, or an error among it."""

@@ -28,9 +28,7 @@ def no_word_of_the_cancel_at_the_end(patch: pytest.MonkeyPatch) -> None:
 def no_stop_at_a_failed_undo(patch: pytest.MonkeyPatch) -> None:
     """An undo that cannot succeed is taken for done."""
 
-    def compensation_failed(
-        session: Session, position: Position, step: RunStep, _: str, *, final: bool
-    ) -> None:  # the original's signature
+    def compensation_failed(session: Session, position: Position, step: RunStep, _: str, *, final: bool) -> None:
         engine._undone(session, position, step)
 
     patch.setattr(engine, "_compensation_failed", compensation_failed)
