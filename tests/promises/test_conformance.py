@@ -1,0 +1,64 @@
+"""What docs/conformance.md promises: the whole manifest, proved, and each protection shown to be needed."""
+
+import re
+
+import pytest
+
+from runtime.migrations import ROOT
+from tests.conformance.field import removals, scenarios
+from tests.conformance.field.scenario import MANIFEST
+
+PUBLISHED = """
+    cancel_queued_run cancel_before_each_step cancel_inside_each_step cancel_uninterruptible_step_reports_waiting
+    cancel_race_mark_active_10k cancel_after_active_refused_typed cancel_twice_parallel cancel_during_each_compensation
+    cancel_with_killed_worker cancel_with_paused_worker_resumed_late cancel_with_redis_down cancel_then_redis_flush
+    cancel_with_lost_fetch_reply cancel_across_postgres_restart cancel_with_skewed_clocks cancel_with_poison_step
+    cancel_api_crash_after_commit cancel_during_rolling_deploy_new_step_list compensation_fails_then_resume_and_skip
+    retry_while_cancelling_refused retry_same_slug_after_cancel stale_cancel_for_old_run_refused bulk_cancel_2000
+    deadline_auto_cancel cross_org_cancel_denied_and_audited spoofed_actor_rejected audit_exactly_once_with_who_why
+    subscription_resume_gap_free_over_cancel nothing_held_after_settling_time welcome_mail_never_for_cancelled
+"""
+"""The ids under which others may cite a scenario: they are never renamed."""
+
+DOCUMENT = (ROOT / "docs" / "conformance.md").read_text()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _everything_is_known() -> None:
+    scenarios.load()
+    removals.load()
+
+
+def rows_of(table: str) -> dict[str, str]:
+    """By name, how each row of a table in the document ended."""
+    text = DOCUMENT.split(f"<!-- {table} -->", 1)[1].split(f"<!-- end of {table} -->", 1)[0]
+    return dict(re.findall(r"^\| `([^`]+)` \| (\w+) \|", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("scenario_id", PUBLISHED.split())
+def test_every_published_scenario_is_in_the_manifest(scenario_id: str) -> None:
+    assert scenario_id in MANIFEST
+
+
+def test_every_scenario_says_in_a_sentence_what_it_shows() -> None:
+    silent = [one.id for one in MANIFEST.values() if not (one.tell.__doc__ or "").strip().endswith(".")]
+
+    assert silent == []
+
+
+def test_every_scenario_names_a_protection_that_can_be_taken_away() -> None:
+    assert {one.id: one.removal for one in MANIFEST.values() if one.removal not in removals.ALL} == {}
+
+
+def test_the_last_proof_in_the_document_is_whole() -> None:
+    rows = rows_of("table")
+
+    assert set(MANIFEST) <= set(rows)
+    assert set(rows.values()) == {"pass"}
+
+
+def test_the_document_shows_that_every_protection_is_needed() -> None:
+    rows = rows_of("removals")
+
+    assert set(rows) == {f"without: {scenario_id}" for scenario_id in MANIFEST}
+    assert set(rows.values()) == {"pass"}
