@@ -62,6 +62,7 @@ class Relay:
     def stop(self) -> None:
         """End every link, and leave nothing behind. Raises what a filter stumbled over."""
         self.cut()
+        self._do(_end_the_rest())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE)
         self._loop.close()
@@ -178,3 +179,12 @@ async def _first_of(*directions: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in ended:
         task.result()
+
+
+async def _end_the_rest() -> None:
+    """End also what was being accepted just now, and let the sockets be closed: closing takes another turn."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    await asyncio.sleep(0)

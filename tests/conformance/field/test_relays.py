@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, perf_counter, time, time_ns
@@ -67,11 +67,18 @@ def client(relay: Relay | Path, **more: object) -> redis.Redis:
     return redis.Redis.from_url(f"unix://{path}", **{"retry": None, **more})
 
 
-def connect(relay: Relay | Path, name: str = "tenantry-worker-1") -> psycopg.Connection:
+def session(relay: Relay | Path, name: str = "tenantry-worker-1") -> psycopg.Connection:
     path = relay if isinstance(relay, Path) else relay.listen
     return psycopg.connect(
         make_conninfo(host=str(path.parent), user="postgres", dbname="tenantry", application_name=name)
     )
+
+
+@contextmanager
+def connect(relay: Relay | Path, name: str = "tenantry-worker-1") -> Iterator[psycopg.Connection]:
+    """A session that commits at the end of the block. Psycopg itself leaves one open whose commit failed."""
+    with closing(session(relay, name)) as connection, connection:
+        yield connection
 
 
 class TestARelay:
@@ -113,14 +120,12 @@ class TestARelay:
 
     def test_that_hangs_takes_links_and_says_nothing(self, valkey: Path, listen: Path) -> None:
         with Relay(valkey, listen) as relay, client(relay, socket_timeout=0.1) as through:
-            through.ping()
-
             relay.hang()
 
             for _ in range(2):
                 with pytest.raises(redis.TimeoutError):
                     through.ping()
-            assert relay.links == 2
+            wait_until(lambda: relay.links == 2)
 
     def test_that_hangs_is_silent_even_when_the_server_is_away(self, listen: Path) -> None:
         with Relay(listen.with_name("nobody"), listen) as relay, client(relay, socket_timeout=0.1) as through:
@@ -383,7 +388,7 @@ class TestARelayThatCutsCommits:
         def commits_until_the_link_ends() -> int:
             done = 0
             with connect(relay) as connection:
-                while not connection.closed and done < 1000:
+                while not connection.closed and done < 200:
                     try:
                         connection.execute("SELECT 1")
                         connection.commit()
@@ -399,7 +404,7 @@ class TestARelayThatCutsCommits:
 
             relay.share = 0
 
-            assert commits_until_the_link_ends() == 1000
+            assert commits_until_the_link_ends() == 200
 
     def test_spares_those_whose_names_were_not_given(self, postgres: Path, listen: Path, table: str) -> None:
         with CutsCommits(postgres, listen, share=1, seed=1, names=("tenantry-worker", "other")) as relay:
@@ -425,7 +430,7 @@ class TestARelayThatCutsCommits:
         refused = 0
         with CutsCommits(postgres, listen, share=1, seed=3) as relay:
             for _ in range(6):
-                with closing(connect(relay)) as link:
+                with closing(session(relay)) as link:
                     while not link.closed and refused < 100:
                         link.execute(f"INSERT INTO {table} VALUES (1, 2)")
                         with pytest.raises((psycopg.OperationalError, psycopg.IntegrityError)) as caught:
@@ -447,7 +452,7 @@ class TestARelayThatCutsCommits:
 
     def test_lets_a_statement_be_cancelled(self, postgres: Path, listen: Path) -> None:
         with CutsCommits(postgres, listen, share=0, seed=1) as relay, ThreadPoolExecutor() as pool:
-            link = connect(relay)
+            link = session(relay)
             stuck = pool.submit(link.execute, "SELECT pg_sleep(30) /* to be cancelled */")
             with connect(postgres) as direct:
                 query = (
@@ -517,7 +522,7 @@ class TestAShiftedClock:
             first, begun = time(), monotonic()
             wait_until(lambda: time() > first + 0.1)
 
-            assert 0.09 < monotonic() - begun < 5
+            assert time() - first == pytest.approx(monotonic() - begun, abs=1)
 
     def test_is_not_that_of_the_database(self, postgres: Path, seconds: int) -> None:
         with shifted(seconds), connect(postgres) as direct:
@@ -547,7 +552,7 @@ class TestAShiftedClock:
         told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
         assert [float(word) for word in told.split()] == pytest.approx(
-            [time() + seconds, time() + seconds, monotonic()], abs=5
+            [time() + seconds, time() + seconds, monotonic()], abs=30
         )
 
 
