@@ -25,11 +25,12 @@ def campaign(
     longest_wait: float = 1.0,
     within: float = 120.0,
     share: float = 0.5,
+    repair: Callable[[Play], None] | None = None,
 ) -> str:
     """Create so many, cancel a share of them, strike every so many seconds and so often at least; the figure.
 
     Everybody waits at most ``longest_wait`` seconds between creating and cancelling. Everything has to settle
-    ``within`` so many seconds after the last blow.
+    ``within`` so many seconds after the last blow, and after the ``repair`` that needs a person.
     """
     chance = random.Random(play.field.hired)  # a story, not a secret
     over = Event()
@@ -53,6 +54,8 @@ def campaign(
         for done in loading:
             done.result()
     play.field.keep_up()
+    if repair:
+        repair(play)
     ends = play.settle(within)
     return f"{sagas} sagas, {told[True]} cancels accepted, {struck} blows: {_told(ends)}"
 

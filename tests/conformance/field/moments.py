@@ -49,6 +49,8 @@ class Answers:
     DIE = "die"
     HANG = "hang"
     """Until another answer follows, or the step is told to stop: the outside is slow."""
+    SLOW = "slow"
+    """Take so many seconds longer, unless told to stop: ``slow 2.5``."""
     LATE = "late"
     """Give up, and let the call have its effect so many seconds later: ``late 2.5``."""
 
@@ -109,6 +111,10 @@ class Performer:
             return Answers.GO  # the play is over
         if answer == Answers.DIE:
             os.kill(os.getpid(), signal.SIGKILL)
+        if answer.startswith(Answers.SLOW):
+            patience = current_patience.get() or NOBODY_STOPS
+            patience.sleep(float(answer.removeprefix(Answers.SLOW)))
+            return Answers.GO
         return answer
 
     def _exchange(self, moment: Moment) -> str:

@@ -1,8 +1,22 @@
 """Other releases' lists of steps, for a product that is upgraded while runs are under way."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
-from provisioning.saga import Saga
+from models import StepRole
+from provisioning.saga import Saga, Step, StepContext
+
+NEXT_STEPS = (
+    "validate_request",
+    "allocate_traffic",
+    "issue_identity",
+    "allocate_storage",
+    "apply_schema",
+    "deploy_workloads",
+    "announce_workload",
+)
+"""What the next release does before its pivot."""
 
 
 def uninterruptible(saga: Saga) -> None:
@@ -16,4 +30,22 @@ def pivot_only(saga: Saga) -> None:
         del saga._steps[name]
 
 
-ALL: dict[str, Callable[[Saga], None]] = {revision.__name__: revision for revision in (uninterruptible, pivot_only)}
+def next_release(saga: Saga) -> None:
+    """Renames one step, swaps two, drops the last and adds another in its place."""
+    old = dict(saga._steps)
+    renamed = replace(old["allocate_identity"], name="issue_identity")
+    added = Step("announce_workload", "Announce", StepRole.STEP, _announce, timedelta(seconds=30), 3)
+    for name in ("allocate_identity", "await_readiness"):
+        saga.retired(old[name])
+    steps = old | {renamed.name: renamed, added.name: added}
+    after = [name for name in old if old[name].role is not StepRole.STEP]
+    retired = [name for name in old if old[name].retired]
+    saga._steps = {name: steps[name] for name in (*NEXT_STEPS, *after, *retired)}
+
+
+def _announce(ctx: StepContext) -> None:
+    ctx.progress(100, "Everybody knows.")
+
+
+REVISIONS = (uninterruptible, pivot_only, next_release)
+ALL: dict[str, Callable[[Saga], None]] = {revision.__name__: revision for revision in REVISIONS}

@@ -1,6 +1,6 @@
 """Protections against processes that die, sleep and lie."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,10 +12,14 @@ from sqlmodel import Session, col, delete, select, update
 
 from adapters import storage_tombstones
 from adapters.inventory import Inventory
-from models import Run, RunStatus
-from provisioning import duty, engine, holding, settlement
+from models import Run, RunStatus, RunStep
+from provisioning import decisions, duty, engine, holding, settlement
 from provisioning.claims import Claim
+from provisioning.decisions import outcome_of
+from provisioning.moves import Backward, Move, Settle
 from provisioning.settlement import Position
+from provisioning.steps import saga
+from runtime.database import Database
 from tests.conformance.field.removals import removal
 
 FOR_EVER = timedelta(hours=1)
@@ -78,3 +82,25 @@ def leases_by_the_workers_clock(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(settlement, "position_of", position_of)
     patch.setattr(engine, "_due_run", due_run)
+
+
+@removal
+def undo_by_the_releases_list(patch: pytest.MonkeyPatch) -> None:
+    """The undo goes by the list of whoever performs it, and not by the run's own rows."""
+
+    def backward(run: Run, steps: Sequence[RunStep]) -> Move:
+        here = [step.name for step in saga]
+        behind = sorted((s for s in steps if s.to_be_undone and s.name in here), key=lambda s: here.index(s.name))
+        return Backward(behind[-1].name) if behind else Settle(outcome_of(run))
+
+    patch.setattr(decisions, "_backward", backward)
+
+
+@removal
+def one_try_to_record(patch: pytest.MonkeyPatch) -> None:
+    """What could not be put on record because Postgres was away waits for its lease to lapse."""
+
+    def insist(database: Database, _: Any, work: Any, *args: Any, **kwargs: Any) -> Any:
+        return database.transact(work, *args, **kwargs)
+
+    patch.setattr(Database, "insist", insist)

@@ -46,21 +46,22 @@ def cancel_then_redis_flush(play: Play) -> str:
     for worker in play.field.workers:
         play.field.go_on(worker)
     play.settle(10 if play.hurried else 60)
-    return f"{len(sagas)} runs lost every message; {campaign(play, play.many(200), _flush, every=0.5, blows=2)}"
+    return f"{len(sagas)} runs lost every message; {campaign(play, play.many(200), flush, every=0.5, blows=2)}"
 
 
 @scenario(without="only_owned_runs_are_swept", wishes=Wishes(lose_every_reply=5))
 def cancel_with_lost_fetch_reply(play: Play) -> str:
     """Every fifth answer with messages in it gets lost on its way to a worker that lives on."""
     relay = cast("LosesReplies", play.field.relays[1])
-    figure = campaign(play, play.many(200), _nothing, within=15 if play.hurried else 120)
+    figure = campaign(play, play.many(200), nothing, within=15 if play.hurried else 120)
     assert relay.lost_messages, "no message was lost, so nothing was proved"
     return f"{relay.lost_messages} messages lost in {relay.lost_replies} of {relay.replies} answers; {figure}"
 
 
-def _flush(play: Play, _: random.Random) -> None:
+def flush(play: Play, _: random.Random) -> None:
+    """FLUSHALL."""
     play.field.flush_broker()
 
 
-def _nothing(_: Play, __: random.Random) -> None:
+def nothing(_: Play, __: random.Random) -> None:
     """The relay strikes by itself."""

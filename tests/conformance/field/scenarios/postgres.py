@@ -14,9 +14,10 @@ from tests.conformance.field.witness import STARTED
 def cancel_across_postgres_restart(play: Play) -> str:
     """Postgres crashes again and again, and links end at a COMMIT: each create makes one tenant, each cancel holds."""
     relay = cast("CutsCommits", play.field.relays[0])
+    play.witness.handed_on = True
     relay.share = 0.1 if play.hurried else 0.02
     sagas = play.many(400)
-    figure = campaign(play, sagas, _restart, every=4, blows=2, longest_wait=2.0)
+    figure = campaign(play, sagas, restart, every=4, blows=2, longest_wait=2.0)
     tenants = len(play.witness.tenants())
     assert tenants == sagas, f"V9: {sagas} were created, and there are {tenants}"
     return f"{relay.never_sent} commits never sent, {relay.never_answered} never answered; {figure}"
@@ -31,7 +32,8 @@ def cancel_with_skewed_clocks(play: Play) -> str:
     return f"{len(attempts)} steps, each attempted once; {figure}"
 
 
-def _restart(play: Play, _: random.Random) -> None:
+def restart(play: Play, _: random.Random) -> None:
+    """Postgres crashes, and is back at once."""
     play.field.restart_postgres()
 
 

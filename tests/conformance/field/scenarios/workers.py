@@ -200,4 +200,4 @@ def _await(play: Play, condition: Callable[[], bool], otherwise: str) -> None:
         play.field.keep_up()
         return condition()
 
-    until(come_true, otherwise, within=20 if play.hurried else 60)
+    until(come_true, otherwise, within=20 if play.field.wishes.without else 60)
