@@ -13,7 +13,14 @@ from provisioning.actors import Actor
 from provisioning.decisions import way_back
 from provisioning.errors import Malformed, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
 from provisioning.events import EventType, notify_cancel
-from provisioning.lookup import Change, locked_live_run, locked_tenant, visible_tenant
+from provisioning.lookup import (
+    Change,
+    locked_live_run,
+    locked_live_runs,
+    locked_tenant,
+    visible_among,
+    visible_tenant,
+)
 from provisioning.settlement import Position
 
 
@@ -55,8 +62,16 @@ def cancel_provisioning(
 def cancel_provisionings(
     session: Session, tenant_ids: Sequence[UUID], *, by: Actor, reason: str | None = None
 ) -> list[BulkAnswer]:
-    """Cancel many; answers in the order given. Locks are taken in the order of ids, so two of these cannot deadlock."""
-    answers = {tenant_id: _answer(session, tenant_id, by, reason) for tenant_id in sorted(set(tenant_ids))}
+    """Cancel many; answers in the order given. Every run is locked until the caller commits: pass a few at a time.
+
+    Locks are taken in the order of ids, runs before tenants, so two of these cannot deadlock.
+    """
+    reason = rules.check_reason(reason)
+    ids = sorted(set(tenant_ids))
+    positions = _positions_to_cancel(session, ids, by)
+    # Written together at the end: one round trip for all runs, one for all events.
+    with session.no_autoflush:
+        answers = {tenant_id: _answer(session, tenant_id, positions.get(tenant_id), by, reason) for tenant_id in ids}
     return [answers[tenant_id] for tenant_id in tenant_ids]
 
 
@@ -131,7 +146,20 @@ def _hurry(session: Session, position: Position) -> None:
             settlement.rest(step)
 
 
-def _answer(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkAnswer:
+def _positions_to_cancel(session: Session, tenant_ids: Sequence[UUID], by: Actor) -> dict[UUID, Position]:
+    """Where the live provisioning runs stand, by tenant; runs and tenants are locked."""
+    runs = locked_live_runs(session, visible_among(session, tenant_ids, by))
+    positions = settlement.positions_of(session, [run for run in runs if run.kind is RunKind.PROVISION])
+    return {position.tenant.id: position for position in positions}
+
+
+def _answer(session: Session, tenant_id: UUID, position: Position | None, by: Actor, reason: str | None) -> BulkAnswer:
+    """One by one when no run was found: there is none, or it began a moment ago."""
+    if position is not None:
+        already_requested = position.run.cancel_requested
+        if not already_requested:
+            _put_on_record(session, position, by, reason)
+        return BulkAnswer(tenant_id, Change(position.tenant, position.run, already_requested), None)
     try:
         return BulkAnswer(tenant_id, cancel_provisioning(session, tenant_id, by=by, reason=reason), None)
     except ProvisioningRefused as refusal:

@@ -1,22 +1,22 @@
 """What is due and nobody is doing: the questions a sweeper asks."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
-from models import Run, RunStatus
+from models import Run, RunStatus, RunStep
 from provisioning import settlement
 from provisioning.actors import PLATFORM
 from provisioning.cancellation import cancel_provisioning
 from provisioning.decisions import FORWARD, next_move
 from provisioning.errors import LedgerNotEmpty, ProvisioningRefused
 from provisioning.moves import Backward, Forward, Settle
-from provisioning.settlement import Position
 from provisioning.wakeups import wake
+from runtime.database import clock
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +49,9 @@ def nudge_due_runs(session: Session, statuses: Collection[RunStatus] = tuple(Run
         .limit(MOST_AT_ONCE)
         .with_for_update(key_share=True, skip_locked=True)
     ).all()
+    steps, now = settlement.steps_of(session, runs), clock(session)
     for run in runs:
-        try:
-            with session.begin_nested():
-                _nudge(session, settlement.position_of(session, run))
-        except LedgerNotEmpty:
-            logger.exception("a run that is due cannot settle", extra={"run": run.id})
+        _nudge(session, run, steps[run.id], now)
     return len(runs)
 
 
@@ -96,11 +93,19 @@ def next_due(session: Session) -> datetime | None:
     return session.exec(select(func.min(Run.due_at)).where(col(Run.due_at) > func.clock_timestamp())).one()
 
 
-def _nudge(session: Session, position: Position) -> None:
-    match next_move(position.run, position.steps):
+def _nudge(session: Session, run: Run, steps: Sequence[RunStep], now: datetime) -> None:
+    match next_move(run, steps):
         case Forward() | Backward() as move:
-            wake(session, position.run, move, position.now)
+            wake(session, run, move, now)
         case Settle(status):
-            settlement.settle(session, position, status)
+            _settle(session, run, status)
         case _:
-            position.run.due_at = None
+            run.due_at = None
+
+
+def _settle(session: Session, run: Run, status: RunStatus) -> None:
+    try:
+        with session.begin_nested():
+            settlement.settle(session, settlement.position_of(session, run), status)
+    except LedgerNotEmpty:
+        logger.exception("a run that is due cannot settle", extra={"run": run.id})

@@ -46,13 +46,22 @@ def once(session: Session, call: Once, work: Callable[[], Outcome]) -> Outcome:
     Raises Malformed, IdempotencyKeyReused, and IdempotencyInProgress when the first call takes longer than a lock
     may be waited for.
     """
+    return part_by_part(session, call, lambda before: work() if before is None else before)
+
+
+def part_by_part(session: Session, call: Once, work: Callable[[Outcome | None], Outcome]) -> Outcome:
+    """Do the next part of ``work``: it is given what was kept of the parts before, and what it returns is kept instead.
+
+    So whoever repeats a call goes on where it was left, and parts that two do at a time are done by one or the other.
+    Raises what ``once`` raises.
+    """
     _check(call.key)
     _wait_for_the_first(session, call)
     kept = session.get(IdempotencyKey, (call.caller_id, call.field, call.key))
-    if kept is not None and kept.expires_at > clock(session):
-        return _again(kept, call)
-    outcome = work()
-    _keep(session, kept, call, outcome)
+    before = _again(kept, call) if kept is not None and kept.expires_at > clock(session) else None
+    outcome = work(before)
+    if outcome is not before:
+        _keep(session, kept, call, outcome)
     return outcome
 
 

@@ -1,5 +1,6 @@
-"""Cancelling many at once: one transaction, one answer per tenant."""
+"""Cancelling many at once: some tenants per transaction, one answer per tenant."""
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -8,14 +9,14 @@ from uuid import UUID
 from sqlmodel import Session
 
 from models import TenantState
-from provisioning import cancellation, queries
+from provisioning import cancellation, idempotency, queries
 from provisioning.actors import Actor
 from provisioning.cancellation import BulkAnswer
 from provisioning.errors import IllegalMove, Malformed, NotFound, NotPermitted, ProvisioningRefused
-from provisioning.idempotency import Outcome
+from provisioning.idempotency import Once, Outcome
 from provisioning.queries import TenantFilter
 from resolvers import denials
-from resolvers.carrying_out import Answer, action_of, answer_of, call_of, outcome_of, run_once
+from resolvers.carrying_out import Answer, action_of, answer_of, call_of, outcome_of
 from resolvers.permissions import Permission, demand
 from schema.arguments import WHAT_TO_DO
 from schema.connections import given
@@ -27,43 +28,63 @@ from schema.payloads import CancelProvisioningPayload, CancelProvisioningsPayloa
 from schema.results import GenericError, InvalidStateError, UserError, user_error_of
 
 MOST_AT_ONCE = 500
-"""Tenants in one call: each takes locks until all are done."""
+"""Tenants in one call."""
+
+IN_ONE_COMMIT = 20
+"""Tenants whose runs are locked together: for some hundredths of a second."""
 
 
 async def cancel_provisionings(
     info: Info, input: Annotated[CancelProvisioningsInput, WHAT_TO_DO]
 ) -> CancelProvisioningsPayload | None:
-    """Put every request on record, or none."""
+    """Put the requests on record, a few in each transaction; what is refused as a whole changes nothing."""
     context = info.context
     context.renew()
-    actor = context.actor
-
-    def work(session: Session) -> Outcome:
-        return run_once(session, call_of(info, input), partial(_cancel_wanted, session, input, actor))
-
     try:
         demand(context.caller, Permission.CANCEL, action_of(info))
-        outcome = await context.transact(work)
+        answers = await _cancel_part_by_part(context, input, call_of(info, input))
     except ProvisioningRefused as refusal:
         if isinstance(refusal, NotPermitted):
             await denials.put_on_record(info, refusal, None)
         return CancelProvisioningsPayload(results=[], user_errors=[user_error_of(refusal)])
-    if missing := _missing(outcome["answers"]):
+    if missing := _missing(answers):
         await denials.put_on_record(info, missing, None)
-    return CancelProvisioningsPayload(
-        results=[await _payload_of(context, one) for one in outcome["answers"]], user_errors=[]
-    )
+    payloads = await asyncio.gather(*(_payload_of(context, one) for one in answers))
+    return CancelProvisioningsPayload(results=list(payloads), user_errors=[])
+
+
+async def _cancel_part_by_part(context: Context, input: CancelProvisioningsInput, call: Once | None) -> list[Outcome]:
+    """The answers, in the order of the ids. Each part is kept with its effect, so a repeat goes on where this ends."""
+
+    def part(session: Session, before: Outcome | None) -> Outcome:
+        work = partial(_next_part, session, input, context.actor)
+        return idempotency.part_by_part(session, call, work) if call else work(before)
+
+    done = await context.transact(part, None)
+    while _left(done):
+        done = await context.transact(part, done)
+    return [done["answers"][one] if one else _refused(NotFound("tenant")) for one in done["wanted"]]
+
+
+def _next_part(session: Session, input: CancelProvisioningsInput, actor: Actor, before: Outcome | None) -> Outcome:
+    """What was answered before, and some more."""
+    done = before or {"wanted": [one and str(one) for one in _wanted(session, input, actor)], "answers": {}}
+    part = [UUID(one) for one in _left(done)[:IN_ONE_COMMIT]]
+    if before and not part:
+        return before
+    answers = cancellation.cancel_provisionings(session, part, by=actor, reason=given(input.reason))
+    return {**done, "answers": done["answers"] | {str(answer.tenant_id): _kept(answer) for answer in answers}}
+
+
+def _left(done: Outcome) -> list[str]:
+    """Tenants without an answer, in the order of ids."""
+    return sorted({one for one in done["wanted"] if one} - done["answers"].keys())
 
 
 def _missing(answers: Sequence[Outcome]) -> NotFound | None:
     """What the caller's feed is told of ids that name nothing, or somebody else's."""
     strangers = sum(1 for one in answers if (one.get("refusal") or {}).get("code") == UserErrorCode.NOT_FOUND)
     return NotFound(f"tenant for {strangers} of {len(answers)} ids") if strangers else None
-
-
-def _cancel_wanted(session: Session, input: CancelProvisioningsInput, actor: Actor) -> Outcome:
-    ids = _wanted(session, input, actor)
-    return {"answers": _cancel(session, ids, actor, given(input.reason))}
 
 
 def _wanted(session: Session, input: CancelProvisioningsInput, actor: Actor) -> Sequence[UUID | None]:
@@ -100,12 +121,6 @@ def _few_enough(ids: Sequence[Any]) -> Sequence[Any]:
 def _tenant_of(global_id: str) -> UUID | None:
     parts = parts_of(global_id)
     return parts[1] if parts and parts[0] == "Tenant" else None
-
-
-def _cancel(session: Session, ids: Sequence[UUID | None], actor: Actor, reason: str | None) -> list[Outcome]:
-    known = [one for one in ids if one is not None]
-    answers = iter(cancellation.cancel_provisionings(session, known, by=actor, reason=reason))
-    return [_kept(next(answers)) if one is not None else _refused(NotFound("tenant")) for one in ids]
 
 
 def _kept(answer: BulkAnswer) -> Outcome:

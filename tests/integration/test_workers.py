@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +23,8 @@ import workers.courier
 from devserver import places
 from devserver.servers import Valkey
 from models import ActorKind, Run, RunStatus, StepRole, StepStatus, TenantState
-from provisioning import duty, ledger
+from provisioning import cancellation, duty, ledger
+from provisioning.cancellation import BulkAnswer
 from runtime.database import clock
 from runtime.migrations import ROOT, migrate
 from runtime.settings import Settings
@@ -371,6 +373,35 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
 def waiting(broker: redis.Redis) -> tuple[int, ...]:
     """Messages in the queues of steps and of compensations."""
     return tuple(broker.llen(f"{NAMESPACE}:{queue}") for queue in (FORWARD_QUEUE, COMPENSATION_QUEUE))
+
+
+def test_storms_of_cancels_in_any_order_meet_workers_without_a_deadlock(crew: Crew) -> None:
+    crew.hire(crew.settings.model_copy(update={"pace": timedelta(seconds=0.3), "forward_threads": 6}))
+    tenants, dice, before = create_many(crew, 24), random.Random(13), deadlocks(crew)
+    crew.await_call("storage.create", times=3)
+
+    def cancel_all(order: Sequence[UUID]) -> list[BulkAnswer]:
+        parts = [order[start : start + 8] for start in range(0, len(order), 8)]
+        by = crew.stage.operator
+        return [one for part in parts for one in crew.stage.do(cancellation.cancel_provisionings, part, by=by)]
+
+    with ThreadPoolExecutor(3) as pool:
+        storms = [pool.submit(cancel_all, dice.sample(tenants, len(tenants))) for _ in range(3)]
+        answers = [answer for storm in storms for answer in storm.result(60)]
+    crew.await_the_end()
+
+    first = [answer.tenant_id for answer in answers if answer.change and not answer.change.already_requested]
+    assert sorted(first) == sorted(tenants)
+    assert states(crew, tenants) == [TenantState.PENDING] * 24
+    assert deadlocks(crew) == before
+
+
+def deadlocks(crew: Crew) -> int:
+    with crew.stage.database.engine.connect() as connection:
+        connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+        query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        found: int = connection.exec_driver_sql(query).scalar_one()
+    return found
 
 
 def test_a_cancel_commits_while_the_broker_is_away_and_ends_later(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """A key makes a repeat safe: one effect, one answer, for a day."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -7,10 +8,12 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
-from models import IdempotencyKey, Tenant
+from models import Event, IdempotencyKey, Tenant
+from models.columns import new_id
 from provisioning import idempotency
 from provisioning.errors import IdempotencyInProgress
-from provisioning.idempotency import Once
+from provisioning.idempotency import Once, Outcome
+from resolvers import bulk
 from runtime.database import clock
 from tests.api import Api, Client, Facts, tenant_gid
 from tests.scenes import everything
@@ -145,6 +148,42 @@ def test_a_repeated_bulk_cancel_tells_what_the_first_one_told(stage: Stage, owne
 
     assert first == again
     assert [codes_of(result) for result in first["results"]] == [[], ["INVALID_STATE"], ["NOT_FOUND"]]
+
+
+def test_a_repeat_goes_on_where_the_call_broke_off(stage: Stage, key: str) -> None:
+    call = Once(new_id(), "cancelProvisionings", key, "the same input")
+
+    def next_part(before: Outcome | None) -> Outcome:
+        return {"parts": 1 + (before["parts"] if before else 0)}
+
+    def crash(_: Outcome | None) -> Outcome:
+        raise RuntimeError("the process died")
+
+    stage.do(idempotency.part_by_part, call, next_part)
+    with pytest.raises(RuntimeError, match="died"):
+        stage.do(idempotency.part_by_part, call, crash)
+    repeated = stage.do(idempotency.part_by_part, call, next_part)
+
+    assert repeated == {"parts": 2}
+
+
+def test_a_bulk_cancel_in_parts_tells_its_repeat_the_same(
+    stage: Stage, owner: Client, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "IN_ONE_COMMIT", 2)
+    ids = [tenant_gid(stage.create(f"shop-{number}").tenant.id) for number in range(5)]
+    fields = "results { tenant { slug } alreadyRequested userErrors { code } }"
+
+    first = owner.mutate("cancelProvisionings", fields, tenantIds=ids, idempotencyKey=key)
+    again = owner.mutate("cancelProvisionings", fields, tenantIds=ids, idempotencyKey=key)
+
+    assert first == again
+    assert [result["tenant"]["slug"] for result in first["results"]] == [f"shop-{number}" for number in range(5)]
+    assert [result["alreadyRequested"] for result in first["results"]] == [False] * 5
+    asked = select(Event.transaction_id).where(
+        Event.organisation_id == stage.organisation.id, col(Event.type).endswith("cancel_requested")
+    )
+    assert sorted(Counter(stage.read(lambda session: list(session.exec(asked)))).values()) == [1, 2, 2]
 
 
 def test_a_day_later_the_key_is_free(stage: Stage, owner: Client, key: str) -> None:
