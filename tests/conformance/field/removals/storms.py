@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, or_
-from sqlmodel import Session, col, delete, select, update
+from sqlalchemy import or_
+from sqlmodel import Session, col, delete, select
 
 from adapters import storage_tombstones
 from adapters.inventory import Inventory
@@ -54,17 +54,9 @@ def no_tombstones_outside(patch: pytest.MonkeyPatch) -> None:
 
 
 @removal
-def only_owned_runs_are_swept(patch: pytest.MonkeyPatch) -> None:
-    """The sweeper looks for workers that died, and not for what is due."""
-
-    def disown(session: Session, statuses: Collection[RunStatus] = tuple(RunStatus)) -> int:
-        wanted = or_(col(Run.due_at) > func.clock_timestamp(), col(Run.lease_token).is_not(None))
-        ids = session.exec(select(Run.id).where(col(Run.status).in_(statuses), ~wanted)).all()
-        session.execute(update(Run).where(col(Run.id).in_(ids)).values(nudged_at=func.clock_timestamp()))
-        return genuine(session, statuses)
-
-    genuine = duty.nudge_due_runs
-    patch.setattr(duty, "nudge_due_runs", disown)
+def nobody_is_asked_twice(patch: pytest.MonkeyPatch) -> None:
+    """A wake-up that was sent counts as received."""
+    patch.setattr(duty, "ASK_AGAIN_AFTER", FOR_EVER)
 
 
 @removal

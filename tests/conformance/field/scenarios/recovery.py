@@ -1,0 +1,114 @@
+"""How soon runs go on after something died, with the times that the product has by default."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from statistics import quantiles
+
+from tests.conformance.field.director import Hold, let_pass, until
+from tests.conformance.field.people import Saga
+from tests.conformance.field.processes import Wishes
+from tests.conformance.field.scenario import Play, scenario
+
+DEFAULTS = Wishes(lease=15, sweep=1, forward_threads=30)
+"""The product's own lease and sweep interval."""
+
+AFTER_A_KILL = 20.0
+AFTER_A_FLUSH = 3.0
+AFTER_THE_BROKER = 3.0
+AFTER_POSTGRES = 5.0
+"""Seconds until a run has to move again."""
+
+
+@scenario(without="leases_that_never_lapse", wishes=DEFAULTS, alone=True)
+def worker_killed_recovers(play: Play) -> str:
+    """SIGKILL in the middle of many steps: the next attempt begins within 20 s."""
+    took = []
+    for _ in range(play.many(2, hurried=1)):
+        sagas, hold = _halted(play, play.many(54, hurried=6), "before deployer.deploy")
+        victims = list(play.field.workers)
+        play.field.hire(len(victims))
+        killed = datetime.now(UTC)
+        for victim in victims:
+            play.field.kill(victim)
+        hold.let_go()
+        took += _recovered(play, sagas, killed, AFTER_A_KILL)
+    play.settle()
+    return _told(took, AFTER_A_KILL)
+
+
+@scenario(without="no_sweeper", wishes=DEFAULTS, alone=True)
+def broker_flushed_recovers(play: Play) -> str:
+    """Every message is lost while workers sleep: awake, they go on within 3 s."""
+    took = []
+    for _ in range(play.many(4, hurried=1)):
+        for worker in play.field.workers:
+            play.field.pause(worker)
+        sagas = [play.create() for _ in range(play.many(25, hurried=6))]
+        play.field.flush_broker()
+        flushed = datetime.now(UTC)
+        for worker in play.field.workers:
+            play.field.go_on(worker)
+        took += _recovered(play, sagas, flushed, AFTER_A_FLUSH)
+        play.settle()
+    return _told(took, AFTER_A_FLUSH)
+
+
+@scenario(without="no_sweeper", wishes=DEFAULTS, alone=True)
+def broker_back_recovers(play: Play) -> str:
+    """The broker is back after a minute: everything that was asked for meanwhile begins within 3 s."""
+    play.field.stop_broker()
+    sagas = [play.create() for _ in range(play.many(50, hurried=6))]
+    outage = 5.0 if play.hurried else 60.0
+    let_pass(outage)
+    play.field.start_broker()
+    took = _recovered(play, sagas, datetime.now(UTC), AFTER_THE_BROKER)
+    play.settle()
+    return f"away for {outage:.0f} s; {_told(took, AFTER_THE_BROKER)}"
+
+
+@scenario(without="one_try_to_record", wishes=DEFAULTS, alone=True)
+def postgres_back_recovers(play: Play) -> str:
+    """Postgres crashes while steps are under way: once it is back, each is on record or goes on within 5 s."""
+    took = []
+    for _ in range(play.many(3, hurried=1)):
+        sagas, hold = _halted(play, play.many(20, hurried=6), "before record")
+        play.field.stop_postgres()
+        hold.let_go()
+        let_pass(4)
+        play.field.start_postgres()
+        took += _recovered(play, sagas, datetime.now(UTC), AFTER_POSTGRES)
+        play.witness.await_settled()
+    play.witness.handed_on = True
+    play.settle()
+    return _told(took, AFTER_POSTGRES)
+
+
+def _halted(play: Play, count: int, where: str) -> tuple[list[Saga], Hold]:
+    """So many runs, each in the middle of a step."""
+    hold = play.field.director.hold(where, times=count)
+    sagas = [play.create() for _ in range(count)]
+    until(lambda: len(hold.moments) == count, f"V8: not everybody comes to {where}", within=60)
+    return sagas, hold
+
+
+def _recovered(play: Play, sagas: Collection[Saga], since: datetime, limit: float) -> list[float]:
+    """Seconds until the next event of each run."""
+    wanted = {saga.run for saga in sagas}
+
+    def moved() -> dict[str, float]:
+        times: dict[str, float] = {}
+        for event in play.witness.events():
+            after = (datetime.fromisoformat(event["occurredAt"]) - since).total_seconds()
+            if after > 0 and event["run"]:
+                times.setdefault(event["run"]["id"], after)
+        return times
+
+    until(lambda: wanted <= moved().keys(), "V8: not every run moves again", within=limit + 5, every=0.5)
+    return [after for run, after in moved().items() if run in wanted]
+
+
+def _told(took: list[float], limit: float) -> str:
+    hundredths = quantiles(took, n=100, method="inclusive")
+    figure = f"{len(took)} runs, p50 {hundredths[49]:.1f} s, p99 {hundredths[98]:.1f} s, longest {max(took):.1f} s"
+    assert hundredths[98] < limit, f"V8: {limit:g} s are allowed: {figure}"
+    return figure
