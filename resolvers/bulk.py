@@ -45,10 +45,10 @@ async def cancel_provisionings(
         answers = await _cancel_part_by_part(context, input, call_of(info, input))
     except ProvisioningRefused as refusal:
         if isinstance(refusal, NotPermitted):
-            await denials.put_on_record(info, refusal, None)
+            await denials.put_on_record(info, refusal, (given(input.tenant_ids) or [])[:MOST_AT_ONCE])
         return CancelProvisioningsPayload(results=[], user_errors=[user_error_of(refusal)])
     if missing := _missing(answers):
-        await denials.put_on_record(info, missing, None)
+        await denials.put_on_record(info, missing)
     payloads = await asyncio.gather(*(_payload_of(context, one) for one in answers))
     return CancelProvisioningsPayload(results=list(payloads), user_errors=[])
 

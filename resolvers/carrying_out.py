@@ -79,7 +79,7 @@ async def carry_out(info: Info, permission: Permission, input: KeyedInput, work:
         outcome, change = await context.transact(_outcome_of, work, call_of(info, input))
     except ProvisioningRefused as refusal:
         if isinstance(refusal, NotFound | NotPermitted):
-            await denials.put_on_record(info, refusal, getattr(input, "tenant_id", None))
+            await denials.put_on_record(info, refusal, [input.tenant_id] if hasattr(input, "tenant_id") else [])
         return Answer(user_errors=[user_error_of(refusal)])
     if change is not None:
         _prime(context, change)

@@ -1,8 +1,9 @@
 """What was denied goes on record, where the caller's own organisation can read it."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from models import Tenant
 from provisioning.actors import Actor
@@ -12,20 +13,23 @@ from schema.context import Info
 from schema.node import parts_of
 
 
-async def put_on_record(info: Info, refusal: NotFound | NotPermitted, global_id: str | None) -> None:
-    """Leave ``access.denied`` in the caller's feed. An unknown tenant and a foreign one leave the same."""
+async def put_on_record(info: Info, refusal: NotFound | NotPermitted, global_ids: Sequence[str] = ()) -> None:
+    """Leave ``access.denied`` in the caller's feed. An unknown tenant and a foreign one leave the same.
+
+    ``global_ids`` are what the call named, for callers who have no feed of their own.
+    """
     facts = {"action": info.field_name, "reason": str(refusal)}
-    await info.context.transact(_emit, info.context.actor, facts, global_id)
+    await info.context.transact(_emit, info.context.actor, facts, global_ids)
 
 
-def _emit(session: Session, actor: Actor, facts: dict[str, str], global_id: str | None) -> None:
-    organisation_id = actor.organisation_id or _owner(session, global_id)
-    if organisation_id is not None:
+def _emit(session: Session, actor: Actor, facts: dict[str, str], global_ids: Sequence[str]) -> None:
+    own = actor.organisation_id
+    for organisation_id in [own] if own is not None else _owners(session, global_ids):
         emit_for_organisation(session, organisation_id, EventType.ACCESS_DENIED, facts, by=actor)
 
 
-def _owner(session: Session, global_id: str | None) -> UUID | None:
-    """Support belongs to no organisation: the feed of the tenant's owner tells what support tried."""
-    parts = parts_of(global_id) if global_id else None
-    tenant = session.get(Tenant, parts[1]) if parts and parts[0] == "Tenant" else None
-    return tenant.organisation_id if tenant else None
+def _owners(session: Session, global_ids: Sequence[str]) -> list[UUID]:
+    """Support belongs to no organisation: the feeds of the tenants' owners tell what support tried."""
+    named = [parts[1] for parts in map(parts_of, global_ids) if parts and parts[0] == "Tenant"]
+    owners = select(Tenant.organisation_id).where(col(Tenant.id).in_(named)).distinct()
+    return sorted(session.exec(owners))

@@ -214,6 +214,17 @@ def test_support_reads_everywhere_and_changes_nothing(api: Api, stage: Stage, ot
     assert code_of(created) == "FORBIDDEN"
 
 
+def test_each_owner_is_told_of_support_trying_to_cancel_many(api: Api, stage: Stage, other: Stage) -> None:
+    tenants = [stage.create("here"), stage.create("too"), other.create("there")]
+
+    payload = api.support().mutate("cancelProvisionings", tenantIds=[tenant_gid(one.tenant.id) for one in tenants])
+
+    assert code_of(payload) == "FORBIDDEN"
+    for one in (stage, other):
+        (told,) = denials_in(one)
+        assert (told.actor_kind, told.data["action"]) == (ActorKind.SUPPORT, "cancelProvisionings")
+
+
 def test_another_organisation_is_not_there(api: Api, stage: Stage, other: Stage) -> None:
     stage.create("mine")
     other.create("theirs")
