@@ -1,6 +1,7 @@
 """The kit notices every adapter that is broken, says what it did not try, and explains itself."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -203,6 +204,34 @@ def test_without_pytest_the_command_says_what_it_needs() -> None:
 
     assert (asked.returncode, asked.stdout) == (2, "")
     assert asked.stderr == "The kit runs by pytest, which is not installed here: pip install pytest.\n"
+
+
+def test_the_document_explains_every_check_and_no_other() -> None:
+    table = (ROOT / "docs" / "adapters.md").read_text().partition("## What a broken check means")[2]
+    explained = re.findall(r"^\| `(\w+)` \| \S", table, re.MULTILINE)
+
+    assert sorted(explained) == sorted({check for _, check, _ in NOTICES})
+
+
+def test_the_adapter_in_the_document_passes_what_it_lets_the_kit_try(tmp_path: Path) -> None:
+    code = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "adapters.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "mine.py").write_text(code[0])
+    (tmp_path / "workloads").mkdir()
+    outside = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "WORKLOADS": str(tmp_path / "workloads")}
+
+    asked = subprocess.run(
+        [sys.executable, "-m", "adapters.kit", "deployer", "mine:make"]
+        + ["--unreachable", "mine:make_cut_off", "--crashing", "mine:make_crashing"],
+        cwd=ROOT,
+        env=os.environ | outside,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert "26 kept, 0 broken, 3 not tried" in asked.stdout
+    assert asked.returncode == 3
 
 
 class Recording:
