@@ -12,7 +12,7 @@ from provisioning import ledger, rules, settlement
 from provisioning.actors import Actor
 from provisioning.decisions import way_back
 from provisioning.errors import Malformed, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
-from provisioning.events import EventType, notify_cancel
+from provisioning.events import EventType, Fact, emit_each, notify_cancels
 from provisioning.lookup import (
     Change,
     locked_live_run,
@@ -55,7 +55,7 @@ def cancel_provisioning(
     if run.cancel_requested:
         return Change(tenant, run, already_requested=True)
     position = settlement.position_of(session, run)
-    _put_on_record(session, position, by, reason)
+    _put_on_record(session, [position], by, reason)
     return Change(tenant, run)
 
 
@@ -69,9 +69,16 @@ def cancel_provisionings(
     reason = rules.check_reason(reason)
     ids = sorted(set(tenant_ids))
     positions = _positions_to_cancel(session, ids, by)
+    first = [position for position in positions.values() if not position.run.cancel_requested]
+    accepted = {position.tenant.id for position in first}
     # Written together at the end: one round trip for all runs, one for all events.
     with session.no_autoflush:
-        answers = {tenant_id: _answer(session, tenant_id, positions.get(tenant_id), by, reason) for tenant_id in ids}
+        _put_on_record(session, first, by, reason)
+    answers = {
+        tenant_id: _accepted(position, already_requested=tenant_id not in accepted)
+        for tenant_id, position in positions.items()
+    }
+    answers |= {tenant_id: _answer(session, tenant_id, by, reason) for tenant_id in ids if tenant_id not in positions}
     return [answers[tenant_id] for tenant_id in tenant_ids]
 
 
@@ -110,7 +117,24 @@ def _run_to_cancel(session: Session, tenant_id: UUID, by: Actor) -> Run:
             raise NotProvisioning(tenant.state)
 
 
-def _put_on_record(session: Session, position: Position, by: Actor, reason: str | None) -> None:
+def _put_on_record(session: Session, positions: Sequence[Position], by: Actor, reason: str | None) -> None:
+    """Write down who asked, in each run, tell the feed and whoever is at work, and turn back what nobody is at."""
+    if not positions:
+        return
+    facts = [_request(position, by, reason) for position in positions]
+    emit_each(session, EventType.CANCEL_REQUESTED, facts, by=by)
+    turning = [position for position in positions if position.run.status is not RunStatus.STUCK]
+    at_work = [position.run.id for position in turning if owned(position.run, position.now)]
+    if at_work:
+        notify_cancels(session, at_work)
+    for position in turning:
+        position.run.status = RunStatus.CANCELLING
+        if position.run.id not in at_work:
+            _turn_back(session, position)
+
+
+def _request(position: Position, by: Actor, reason: str | None) -> Fact:
+    """Write the request into the run's row; what the feed is told of it."""
     run, now = position.run, position.now
     in_flight = next((step.name for step in position.steps if step.status is StepStatus.RUNNING), None)
     run.cancel_requested_at = now
@@ -119,15 +143,12 @@ def _put_on_record(session: Session, position: Position, by: Actor, reason: str 
     run.cancel_actor_name = by.email or by.name
     run.cancel_reason = reason
     run.cancel_step_in_flight = in_flight
-    position.tell(session, EventType.CANCEL_REQUESTED, {"reason": reason, "step_in_flight": in_flight}, by=by)
-    if run.status is RunStatus.STUCK:
-        return
-    run.status = RunStatus.CANCELLING
-    if owned(run, now):
-        notify_cancel(session, run.id)
-        return
+    return Fact(position.tenant, run, {"reason": reason, "step_in_flight": in_flight}, now)
+
+
+def _turn_back(session: Session, position: Position) -> None:
     _hurry(session, position)
-    settlement.release_lease(run, due=now)
+    settlement.release_lease(position.run, due=position.now)
     settlement.advance(session, position)
 
 
@@ -153,13 +174,12 @@ def _positions_to_cancel(session: Session, tenant_ids: Sequence[UUID], by: Actor
     return {position.tenant.id: position for position in positions}
 
 
-def _answer(session: Session, tenant_id: UUID, position: Position | None, by: Actor, reason: str | None) -> BulkAnswer:
+def _accepted(position: Position, *, already_requested: bool) -> BulkAnswer:
+    return BulkAnswer(position.tenant.id, Change(position.tenant, position.run, already_requested), None)
+
+
+def _answer(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkAnswer:
     """One by one when no run was found: there is none, or it began a moment ago."""
-    if position is not None:
-        already_requested = position.run.cancel_requested
-        if not already_requested:
-            _put_on_record(session, position, by, reason)
-        return BulkAnswer(tenant_id, Change(position.tenant, position.run, already_requested), None)
     try:
         return BulkAnswer(tenant_id, cancel_provisioning(session, tenant_id, by=by, reason=reason), None)
     except ProvisioningRefused as refusal:
