@@ -21,6 +21,7 @@ RUN = "id number status cancelRequest { requestedBy { id displayName } reason st
 ERRORS = "userErrors { __typename code message ... on InvalidStateError { currentState } }"
 DOCUMENTS = {
     "createTenant": "tenant { id databaseId slug url state } run { id }",
+    "updateTenant": "tenant { name }",
     "cancelProvisioning": f"alreadyRequested tenant {{ state }} run {{ {RUN} }}",
     "cancelProvisionings": f"results {{ alreadyRequested tenant {{ id }} run {{ {RUN} }} {ERRORS} }}",
     "retryProvisioning": "tenant { state } run { id number }",

@@ -1,5 +1,6 @@
 """The product's processes and the servers under them: a story may kill, pause, cut off or restart each."""
 
+import json
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+import psutil
 import redis
 
 from devserver import places, product
@@ -22,7 +24,8 @@ from devserver.servers import FAST, SUPERUSER, Postgres, Valkey
 from runtime.migrations import ROOT, migrate
 from runtime.settings import OTHER_CONNECTIONS, Settings
 from tests.conformance.field.broker_relay import LosesReplies
-from tests.conformance.field.director import Director, directing
+from tests.conformance.field.census import census_name
+from tests.conformance.field.director import Director, directing, until
 from tests.conformance.field.postgres_relay import CutsCommits
 from tests.conformance.field.relay import Relay
 from tests.conftest import SECRET_KEY
@@ -144,6 +147,17 @@ class Field:
         """Stop it as an operator does."""
         assert self.api is not None
         self.api.stop()
+
+    def census(self) -> dict[str, int]:
+        """What the API process holds on to now: its own count, and its open files as the system sees them."""
+        assert self.api is not None
+        process = self.api.process
+        answer = self.folder / census_name(process.pid)
+        answer.unlink(missing_ok=True)
+        process.send_signal(signal.SIGUSR1)
+        until(answer.exists, "V13: the API does not count")
+        counted: dict[str, int] = json.loads(answer.read_text())
+        return counted | {"files": psutil.Process(process.pid).num_fds()}
 
     def flush_broker(self) -> None:
         """FLUSHALL: every message and every mark is gone."""

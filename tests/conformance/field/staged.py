@@ -11,6 +11,7 @@ import pytest
 
 from provisioning.steps import saga
 from tests.conformance.field import removals, revisions
+from tests.conformance.field.census import keep_census
 from tests.conformance.field.clocks import shifted
 from tests.conformance.field.moments import Performer
 
@@ -35,6 +36,7 @@ def main() -> int:
         if options.without:
             removals.ALL[options.without](stack.enter_context(pytest.MonkeyPatch.context()))
         Performer(options.director).watch()
+        keep_census(options.director.parent)
         return _program(options.program, options.arguments)
 
 

@@ -1,0 +1,287 @@
+"""Whoever follows what happens: sees everything once and in order, and leaves nothing behind."""
+
+import random
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import websockets.exceptions
+from sqlalchemy import func, select
+from sqlmodel import Session
+
+from provisioning.events import EventType, emit_for_organisation
+from runtime.database import Database
+from tests.api import Client, Facts, Subscription
+from tests.conformance.field.abrupt import Visitor
+from tests.conformance.field.director import until
+from tests.conformance.field.people import Caller, Saga, uuid_of
+from tests.conformance.field.processes import Wishes
+from tests.conformance.field.scenario import Play, scenario
+from tests.conformance.field.witness import nodes
+
+FOLLOW_ONE = """
+    subscription W($id: ID!, $after: String) {
+      it: tenantProvisioning(tenantId: $id, after: $after) { id cursor kind sequence } }
+"""
+FOLLOW_ALL = "subscription W($after: String) { it: auditEventAdded(after: $after) { id cursor type } }"
+FOLLOW_FROM_NOW = """
+    subscription W($id: ID!) { it: tenantProvisioning(tenantId: $id, follow: true) { id } }
+"""
+NEWER = """
+    query N($before: String) { auditEvents(last: 100, before: $before) { edges { node { id cursor type } } } }
+"""
+NEWEST = "{ auditEvents(first: 1) { edges { node { id cursor } } } }"
+TOLD = """
+    query T($id: ID!) { tenant(id: $id) { runs(first: 1) { edges { node {
+      timeline(first: 100) { edges { node { id sequence kind } } } } } } } }
+"""
+QUIET = 3.0
+"""Seconds without a word after which a follower believes that there is nothing more; the product polls every two."""
+
+MOST_CUTS = 60
+WRITERS = 64
+LONGEST_DELAY = 0.3
+"""The longest that a transaction stays open after it has written, in seconds."""
+
+
+@dataclass
+class Follower:
+    """Somebody who follows, is cut off again and again, and goes on behind the last entry that he saw."""
+
+    caller: Caller
+    document: str
+    variables: Facts
+    seed: int
+    cursor: str | None = None
+    seen: list[Facts] = field(default_factory=list)
+    cuts: int = 0
+
+    def follow(self, enough: Callable[[list[Facts]], bool]) -> None:
+        """Until it is enough, at one connection after the other."""
+        chance = random.Random(self.seed)  # a story, not a secret
+        while not self._listen(chance.randint(1, 12), enough, abruptly=chance.random() < 0.5):
+            self.cuts += 1
+            assert self.cuts < MOST_CUTS, f"V10: after {self.cuts} cuts the end is not in sight"
+
+    def _listen(self, entries: int, enough: Callable[[list[Facts]], bool], *, abruptly: bool) -> bool:
+        client = Client(self.caller.field.address, f"Bearer {self.caller.token}")
+        with client.subscribed(self.document, after=self.cursor, **self.variables) as subscription:
+            for _ in range(entries):
+                entry = _next(subscription)
+                if entry is not None:
+                    self.cursor = entry["cursor"]
+                    self.seen += [entry] if entry.get("sequence", 0) is not None else []
+                if enough(self.seen) and (entry is None or entry.get("kind") == "RUN_FINISHED"):
+                    return True
+            if abruptly:
+                subscription.socket.socket.shutdown(socket.SHUT_RDWR)
+        return False
+
+
+@scenario(without="no_cursors_in_subscriptions")
+def subscription_resume_gap_free_over_cancel(play: Play) -> str:
+    """Timelines and the feed, cut at random, resumed by cursor while runs are cancelled: everything once, in order."""
+    play.create()
+    start = _newest_cursor(play.owner)
+    over = threading.Event()
+    count = play.many(40, hurried=8)
+    watchers = [Follower(play.owner, FOLLOW_ALL, {}, seed, start) for seed in range(3)]
+    chance = random.Random(1)  # a story, not a secret
+
+    def live(number: int, wait: float) -> tuple[Saga, Follower]:
+        saga = play.create()
+        follower = Follower(play.owner, FOLLOW_ONE, {"id": saga.id}, number)
+        with ThreadPoolExecutor(1) as other:
+            following = other.submit(follower.follow, lambda seen: bool(seen) and seen[-1]["kind"] == "RUN_FINISHED")
+            over.wait(wait)
+            play.cancel(saga)
+            following.result()
+        return saga, follower
+
+    with ThreadPoolExecutor(len(watchers)) as watching:
+        told = [watching.submit(one.follow, lambda _: over.is_set()) for one in watchers]
+        try:
+            with ThreadPoolExecutor(8) as people:
+                followed = list(people.map(live, range(count), [chance.uniform(0, 1.5) for _ in range(count)]))
+            ends = play.settle()
+        finally:
+            over.set()
+        for watcher in told:
+            watcher.result()
+
+    for saga, follower in followed:
+        _expect_the_timeline(play, saga, follower)
+    feed = _newer(play.owner, start)
+    for one in watchers:
+        _expect_the_same(one.seen, feed)
+    cuts = sum(one.cuts for one in [*watchers, *(follower for _, follower in followed)])
+    assert cuts > count / 4, f"V10: only {cuts} cuts prove nothing"
+    return f"{cuts} cuts, {count} timelines, {len(feed)} events, {ends.get('CANCELLED', 0)} cancelled"
+
+
+@scenario(without="no_waiting_for_late_commits")
+def feed_gap_free_with_64_writers(play: Play) -> str:
+    """64 writers whose commits are delayed at random, readers that drop at random: every event once, in order."""
+    start = _begin_the_feed(play)
+    over = threading.Event()
+    each = play.many(25, hurried=4)
+    followers = [Follower(play.owner, FOLLOW_ALL, {}, seed, start) for seed in range(4)]
+    settings = play.field.settings.model_copy(update={"database_pool": WRITERS // 2})
+    database = Database(settings, name="tenantry-writers")
+
+    with ThreadPoolExecutor(WRITERS) as writers, ThreadPoolExecutor(len(followers) + 1) as readers:
+        reading: list[Future[None]] = [readers.submit(one.follow, lambda _: over.is_set()) for one in followers]
+        pages = readers.submit(_turn_pages, play.owner, start, over)
+        try:
+            slow = [writers.submit(_write_slowly, database, play, number, each) for number in range(WRITERS // 2)]
+            named = [writers.submit(_rename, play, f"w{number}", each) for number in range(WRITERS // 2)]
+            for writer in [*slow, *named]:
+                writer.result()
+        finally:
+            over.set()
+            database.close()
+        for reader in reading:
+            reader.result()
+
+    feed = _newer(play.owner, start)
+    written = sum(event["type"] in {"access.denied", "tenant.updated"} for event in feed)
+    assert written == WRITERS * each, f"V10: {written} of {WRITERS * each} events are in the feed"
+    for follower in followers:
+        _expect_the_same(follower.seen, feed)
+    _expect_the_same(pages.result(), feed)
+    return f"{len(feed)} events, {len(followers) + 1} readers, {sum(one.cuts for one in followers)} cuts"
+
+
+@scenario(without="no_farewell_to_watchers", wishes=Wishes(workers=1))
+def subscriptions_do_not_leak(play: Play) -> str:
+    """People who connect and are torn away at any moment leave no listener, task, thread or file behind."""
+    payload = play.owner.insist(
+        "createTenant", slug="watched", plan="starter", firstAdminEmail="w@w.example", start=False
+    )
+    tenant: str = payload["tenant"]["id"]
+    cycles = play.many(5000, hurried=200)
+    with ThreadPoolExecutor(8) as crowd:
+        list(crowd.map(lambda seed: _come_and_go(play, tenant, seed), range(80)))
+        base = _steady(play)
+        list(crowd.map(lambda seed: _come_and_go(play, tenant, seed), range(cycles)))
+    slack = {"listeners": 0, "tasks": 2, "threads": 8, "files": play.field.settings.database_pool}
+
+    def back_to_base() -> bool:
+        return all(count <= base[name] + slack[name] for name, count in play.field.census().items())
+
+    try:
+        until(back_to_base, "", within=8 if play.hurried else 30, every=0.25)
+    except AssertionError:
+        raise AssertionError(f"V13: {play.field.census()} after {cycles} visits, and {base} before") from None
+    return f"{cycles} visits, {base['tasks']} tasks, {base['files']} files before and after"
+
+
+def _next(subscription: Subscription) -> Facts | None:
+    """The next entry; None when there is nothing more for now, or for good."""
+    try:
+        message = subscription.message(QUIET)
+    except (TimeoutError, websockets.exceptions.ConnectionClosed):
+        return None
+    if message["type"] == "complete":
+        return None
+    assert message["type"] == "next", f"V10: {message}"
+    entry: Facts = message["payload"]["data"]["it"]
+    return entry
+
+
+def _newest_cursor(reader: Caller) -> str:
+    newest: str = nodes(reader.ask(NEWEST)["auditEvents"])[0]["cursor"]
+    return newest
+
+
+def _newer(reader: Caller, cursor: str) -> list[Facts]:
+    """What is in the feed behind this place, oldest first, page by page."""
+    found: list[Facts] = []
+    while page := nodes(reader.ask(NEWER, before=cursor)["auditEvents"])[::-1]:
+        found += page
+        cursor = page[-1]["cursor"]
+    return found
+
+
+def _turn_pages(reader: Caller, cursor: str, over: threading.Event) -> list[Facts]:
+    """Read page after page, as somebody does who has no socket."""
+    found: list[Facts] = []
+    while True:
+        last = over.is_set()
+        page = _newer(reader, cursor)
+        found += page
+        cursor = page[-1]["cursor"] if page else cursor
+        if last and not page:
+            return found
+
+
+def _expect_the_same(seen: list[Facts], feed: list[Facts]) -> None:
+    ids, wanted = [entry["id"] for entry in seen], [event["id"] for event in feed]
+    missing, twice = set(wanted) - set(ids), len(ids) - len(set(ids))
+    assert ids == wanted, f"V10: {len(missing)} of {len(wanted)} missed, {twice} seen twice, or not in order"
+
+
+def _expect_the_timeline(play: Play, saga: Saga, follower: Follower) -> None:
+    [run] = nodes(play.owner.ask(TOLD, id=saga.id)["tenant"]["runs"])
+    _expect_the_same(follower.seen, nodes(run["timeline"]))
+    numbers = [entry["sequence"] for entry in follower.seen]
+    assert numbers == sorted(set(numbers)), f"V10: {saga.slug} was told as {numbers}"
+    mine = {uuid_of(event["id"]) for event in play.witness.events(saga)}
+    assert mine >= {uuid_of(entry["id"]) for entry in follower.seen}, f"V10: {saga.slug}: not in the feed"
+
+
+def _begin_the_feed(play: Play) -> str:
+    """A tenant that nobody moves, for each who renames one; where the feed then is."""
+    for number in range(WRITERS // 2):
+        play.owner.insist("createTenant", slug=f"w{number}", plan="starter", firstAdminEmail="w@w.example", start=False)
+    return _newest_cursor(play.owner)
+
+
+def _write_slowly(database: Database, play: Play, number: int, times: int) -> None:
+    """Events whose transactions stay open for a while: whoever began later commits earlier."""
+    chance = random.Random(number)  # a story, not a secret
+    for _ in range(times):
+        database.transact(_write, play, chance.uniform(0, LONGEST_DELAY))
+
+
+def _write(session: Session, play: Play, seconds: float) -> None:
+    facts = {"action": "write", "reason": "to see who reads it"}
+    by = play.owner.identity.actor
+    emit_for_organisation(session, play.cast.organisation.id, EventType.ACCESS_DENIED, facts, by=by)
+    session.flush()
+    session.execute(select(func.pg_sleep(seconds)))
+
+
+def _rename(play: Play, slug: str, times: int) -> None:
+    for number in range(times):
+        tenant = play.owner.ask("query S($slug: String!) { tenantBySlug(slug: $slug) { id } }", slug=slug)
+        wanted = {"tenantId": tenant["tenantBySlug"]["id"], "name": f"Name {number}"}
+        assert not play.owner.insist("updateTenant", **wanted)["userErrors"], "V8: not renamed"
+
+
+def _come_and_go(play: Play, tenant: str, seed: int) -> None:
+    """Connect, come as far as chance will have it, and be torn away."""
+    chance = random.Random(seed)  # a story, not a secret
+    with Visitor(play.field.address, play.owner.token) as visitor:
+        stages = [
+            visitor.say_who,
+            lambda: visitor.subscribe(FOLLOW_FROM_NOW, id=tenant),
+            lambda: visitor.subscribe(FOLLOW_ALL),
+            visitor.hear,
+        ]
+        for stage in stages[: chance.randint(1, len(stages))]:
+            stage()
+
+
+def _steady(play: Play) -> dict[str, int]:
+    """What the API holds on to when nobody is there: two counts in a row that say the same."""
+    counts = [play.field.census()]
+
+    def same_again() -> bool:
+        counts.append(play.field.census())
+        return counts[-1] == counts[-2] and not counts[-1]["listeners"]
+
+    until(same_again, "V13: listeners stay when nobody listens", within=8 if play.hurried else 30, every=0.5)
+    return counts[-1]
