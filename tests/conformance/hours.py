@@ -18,7 +18,9 @@ class Hours:
     def put_off_everything_else(self) -> None:
         """What earlier stories left unfinished is never due again."""
         with self._quiet.transaction() as session:
-            session.execute(text("UPDATE runs SET due_at = '9999-01-01', deadline_at = NULL WHERE due_at IS NOT NULL"))
+            session.execute(
+                text("UPDATE runs SET due_at = '9999-01-01', deadline_at = NULL WHERE due_at < '9999-01-01'")
+            )
 
     def wait(self) -> None:
         """Back-offs and waits are over, and wake-ups count as lost."""

@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import func
+from sqlalchemy import and_, false, func
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, SQLModel, col, select
 
@@ -66,11 +66,7 @@ class Nemesis(Database):
         self, owner: Owner, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         if work.__name__ == engine.claim.__name__:
-            owned, cancelled = self._look(owner.run_id, kwargs.get("token"))
-            result = super().transact(work, *args, **kwargs)
-            if isinstance(result, Claim):
-                self._judge_claim(owner, result, owned=owned, cancelled=cancelled)
-            return result
+            return self._watched_claim(owner, work, *args, **kwargs)
         stale = owner.paused and owner.claim is not None and not self._holds(owner.claim)
         before = self.picture(owner.run_id) if stale else None
         try:
@@ -79,6 +75,21 @@ class Nemesis(Database):
             owner.recorded = owner.recorded or work.__name__ in {"record", "record_failure"}
             if stale and self.picture(owner.run_id) != before:
                 self.violations.append(f"V9: {owner.name} wrote without its token: {work.__name__}")
+
+    def _watched_claim(
+        self, owner: Owner, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        seen: list[tuple[bool, bool]] = []
+
+        def look_and_claim(session: Session, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            seen.append(_look(session, owner.run_id, kwargs.get("token")))
+            return work(session, *args, **kwargs)
+
+        result = super().transact(look_and_claim, *args, **kwargs)
+        if isinstance(result, Claim):
+            owned, cancelled = seen[-1]
+            self._judge_claim(owner, result, owned=owned, cancelled=cancelled)
+        return result
 
     def picture(self, run_id: UUID) -> list[dict[str, Any]]:
         """Every row of a run."""
@@ -92,13 +103,6 @@ class Nemesis(Database):
             rows = [row.model_dump() for table, mine in tables for row in session.exec(select(table).where(mine))]
         return sorted(rows, key=repr)
 
-    def _look(self, run_id: UUID, token: object) -> tuple[bool, bool]:
-        """Whether somebody without this token owns the run, and whether it is being cancelled."""
-        with Database.transaction(self) as session:
-            run, now = session.exec(select(Run, func.clock_timestamp()).where(Run.id == run_id)).one()
-            owned = run.lease_until is not None and run.lease_until > now and run.lease_token != token
-            return owned, run.cancel_requested and not run.finished_at
-
     def _judge_claim(self, owner: Owner, claim: Claim, *, owned: bool, cancelled: bool) -> None:
         # Noted and not raised: the mover would take an exception for the step's own.
         owner.claim = claim
@@ -110,6 +114,14 @@ class Nemesis(Database):
     def _holds(self, claim: Claim) -> bool:
         with Database.transaction(self) as session:
             return session.exec(select(Run.lease_token).where(Run.id == claim.run_id)).one() == claim.token
+
+
+def _look(session: Session, run_id: UUID, token: object) -> tuple[bool, bool]:
+    """Whether somebody without this token owns the run, and whether it is being cancelled."""
+    owned = and_(col(Run.lease_until) > func.clock_timestamp(), col(Run.lease_token).is_distinct_from(token))
+    cancelled = and_(col(Run.cancel_requested_at).is_not(None), col(Run.finished_at).is_(None))
+    row = session.exec(select(func.coalesce(owned, false()), cancelled).where(Run.id == run_id)).one()
+    return row[0], row[1]
 
 
 def _give_up(session: Session, strike: Strike | None) -> None:

@@ -169,17 +169,22 @@ class Simulation(Hours):
     def play_on(self, moves: int = 400) -> None:
         """Deliver what is there, first come first served, and let waits be over, for at most so many moves."""
         for _ in range(moves):
-            if not self.messages:
-                self.wait()
-                self.sweep()
-            if not self.messages:
+            if not self.anything_to_do():
                 return
             self.take(0)
 
     def play_until(self, move: Forward | Backward) -> None:
         """Deliver until this move is the next."""
-        while not self.messages or self.messages[0].move != move:
-            self.play_on(1)
+        while self.anything_to_do() and self.messages[0].move != move:
+            self.take(0)
+        assert self.messages, f"there is nothing to do any more, and {move} did not come"
+
+    def anything_to_do(self) -> bool:
+        """Whether a message is there, if need be once waits are over and the sweeper has looked."""
+        if not self.messages:
+            self.wait()
+            self.sweep()
+        return bool(self.messages)
 
     def calm(self) -> AbstractContextManager[None]:
         """What is around a move unless somebody wants it otherwise: nothing."""
@@ -193,14 +198,18 @@ class Simulation(Hours):
         self.nemesis.strikes.clear()
         self.tell("the weather clears up")
         self._settle_everything()
-        while self.owners:
-            self.go_on(self.owners[0])
-        self.check()
-        self._settle_everything()
+        if self.owners:
+            self._let_everybody_come_back()
         while self.weather.in_flight:
             self.land(0)
         self.check()
         self.chronicle.check_end(self.read)
+
+    def _let_everybody_come_back(self) -> None:
+        while self.owners:
+            self.go_on(self.owners[0])
+        self.check()
+        self._settle_everything()
 
     def provision_again(self) -> None:
         """V12: what was cancelled or failed can be provisioned without hand work, unless something was given up on."""

@@ -1,7 +1,6 @@
 """At whatever moment a worker ends, in whatever step and direction: the run ends right, once, and nothing is held."""
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import pytest
@@ -17,6 +16,8 @@ from tests.conformance.nemesis import Strike
 from tests.conformance.simulation import Simulation
 from tests.scenes import MAIL, PIVOT, UP_TO_THE_PIVOT
 
+RecordProperty = Callable[[str, object], None]
+
 UNDOABLE = UP_TO_THE_PIVOT if FULL else ["deploy_workloads"]
 STEPS = [*UP_TO_THE_PIVOT, MAIL] if FULL else [PIVOT]
 MOVES: list[Forward | Backward] = (
@@ -24,10 +25,11 @@ MOVES: list[Forward | Backward] = (
     if FULL
     else [Forward("validate_request"), Backward("allocate_storage")]
 )
-BY_LINE: list[tuple[Forward | Backward, tuple[str, ...]]] = [(move, RUNNER) for move in MOVES]
-if FULL:
-    # The engine does not know one step from another, so two moves stand for all.
-    BY_LINE += [(Forward("allocate_identity"), EVERYTHING), (Backward("allocate_identity"), EVERYTHING)]
+
+Route = Sequence[Forward | Backward]
+WAY_OUT: Route = [*map(Forward, [*UP_TO_THE_PIVOT, MAIL])]
+WAY_BACK: Route = [*map(Backward, reversed(UP_TO_THE_PIVOT))]
+ROUTES = {"out": WAY_OUT, "back": WAY_BACK}
 
 
 class Abort(Interrupt):
@@ -37,21 +39,12 @@ class Abort(Interrupt):
 INTERRUPTS: tuple[type[Interrupt], ...] = (Shutdown, TimeLimitExceeded, Abort)
 
 
-@pytest.fixture(scope="module")
-def database(ground: Settings) -> Iterator[Database]:
-    logging.disable(logging.ERROR)
-    database = Database(ground, name="tenantry-exhaustive")
-    yield database
-    database.close()
-    logging.disable(logging.NOTSET)
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_a_worker_killed_at_any_moment_of_a_step_costs_time_only(
-    database: Database, ground: Settings, step: str
+    stories: Database, ground: Settings, step: str
 ) -> None:
     for moment in count():
-        play = before(database, ground, Forward(step))
+        play = before(stories, ground, Forward(step))
         if not killed(play, moment):
             break
         end(play, RunStatus.SUCCEEDED)
@@ -61,10 +54,10 @@ def test_a_worker_killed_at_any_moment_of_a_step_costs_time_only(
 
 @pytest.mark.parametrize("step", UNDOABLE)
 def test_a_cancel_after_a_worker_was_killed_at_any_moment_undoes_the_step(
-    database: Database, ground: Settings, step: str
+    stories: Database, ground: Settings, step: str
 ) -> None:
     for moment in count():
-        play = before(database, ground, Forward(step))
+        play = before(stories, ground, Forward(step))
         if not killed(play, moment):
             break
         live = bool(play.live_runs())
@@ -76,10 +69,10 @@ def test_a_cancel_after_a_worker_was_killed_at_any_moment_undoes_the_step(
 
 @pytest.mark.parametrize("step", UNDOABLE)
 def test_a_worker_killed_at_any_moment_of_an_undo_costs_time_only(
-    database: Database, ground: Settings, step: str
+    stories: Database, ground: Settings, step: str
 ) -> None:
     for moment in count():
-        play = before(database, ground, Backward(step))
+        play = before(stories, ground, Backward(step))
         if not killed(play, moment):
             break
         end(play, RunStatus.CANCELLED)
@@ -89,10 +82,10 @@ def test_a_worker_killed_at_any_moment_of_an_undo_costs_time_only(
 
 @pytest.mark.parametrize("move", MOVES, ids=str)
 def test_an_answer_to_a_commit_that_is_lost_costs_time_only(
-    database: Database, ground: Settings, move: Forward | Backward
+    stories: Database, ground: Settings, move: Forward | Backward
 ) -> None:
     for transaction in count():
-        play = before(database, ground, move)
+        play = before(stories, ground, move)
         play.nemesis.strikes[:] = [*[None] * transaction, Strike.LOST_REPLY]
         play.take(0)
         if play.nemesis.strikes:
@@ -102,26 +95,47 @@ def test_an_answer_to_a_commit_that_is_lost_costs_time_only(
     assert transaction >= 2, "a claim and a record"
 
 
-@pytest.mark.parametrize(
-    ("move", "files"), BY_LINE, ids=lambda one: f"{len(one)} files" if isinstance(one, tuple) else str(one)
-)
-def test_an_interrupt_at_any_line_costs_time_only(
-    database: Database, ground: Settings, move: Forward | Backward, files: tuple[str, ...]
+@pytest.mark.skipif(not FULL, reason="every line in every step takes minutes; a selection is below")
+@pytest.mark.parametrize("kind", INTERRUPTS)
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_interrupt_at_any_line_of_any_step_costs_time_only(
+    stories: Database, ground: Settings, route: str, kind: type[Interrupt], record_property: RecordProperty
 ) -> None:
+    struck: list[str] = []
     for line in count():
-        every = FULL and files is RUNNER
-        kinds = INTERRUPTS if every else (INTERRUPTS[line % len(INTERRUPTS)],)
-        if not all(struck(database, ground, move, Lightning(kind(), line, files)) for kind in kinds):
+        lightnings = [Lightning(kind(), line, RUNNER) for _ in ROUTES[route]]
+        if not (places := strike(stories, ground, ROUTES[route], lightnings)):
             break
+        struck += places
 
     assert line >= 15, "the runner has more lines than that"
+    record_property("figure", f"{kind.__name__}, {route}: {len(struck)} strikes at {len(set(struck))} lines")
+
+
+@pytest.mark.parametrize("files", [EVERYTHING if FULL else RUNNER], ids=lambda files: f"{len(files)} files")
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_interrupt_at_any_line_costs_time_only(
+    stories: Database, ground: Settings, route: str, files: tuple[str, ...], record_property: RecordProperty
+) -> None:
+    """The engine does not know one step from another, so the lines are shared out among the steps."""
+    moves = ROUTES[route]
+    struck: list[str] = []
+    for first in count(step=len(moves)):
+        lines = range(first, first + len(moves))
+        lightnings = [Lightning(INTERRUPTS[line % len(INTERRUPTS)](), line, files) for line in lines]
+        if not (places := strike(stories, ground, moves, lightnings)):
+            break
+        struck += places
+
+    assert len(struck) >= 15, "the runner has more lines than that"
+    record_property("figure", f"{route}, {len(files)} files: {len(struck)} strikes at {len(set(struck))} lines")
 
 
 @pytest.mark.parametrize("move", [Forward("deploy_workloads"), Backward("deploy_workloads")], ids=str)
 def test_a_step_that_kills_every_worker_is_given_up_on(
-    database: Database, ground: Settings, move: Forward | Backward
+    stories: Database, ground: Settings, move: Forward | Backward
 ) -> None:
-    play = before(database, ground, move)
+    play = before(stories, ground, move)
 
     die_of(play, move)
 
@@ -161,28 +175,43 @@ def killed(play: Simulation, moment: int) -> bool:
     return True
 
 
-def struck(database: Database, settings: Settings, move: Forward | Backward, lightning: Lightning) -> bool:
-    """Interrupt this move at one of its lines and see the run end right; False when it has no such line."""
-    play = before(database, settings, move)
+def strike(database: Database, settings: Settings, moves: Route, lightnings: Sequence[Lightning]) -> list[str]:
+    """Interrupt each of these moves of one tenant at a line of its own and see it end right; where it struck."""
+    play = before(database, settings, moves[0])
+    struck = []
+    for move, lightning in zip(moves, lightnings, strict=True):
+        bring_to(play, move)
+        interrupt(play, lightning)
+        if lightning.struck is not None:
+            struck.append(lightning.struck)
+    play.end()
+    *earlier, last = (run.status for run in play.chronicle.runs.values())
+    assert last is (RunStatus.CANCELLED if moves is WAY_BACK else RunStatus.SUCCEEDED), f"struck at {struck}"
+    assert set(earlier) <= {RunStatus.FAILED}, f"struck at {struck}"
+    return struck
+
+
+def bring_to(play: Simulation, move: Forward | Backward) -> None:
+    """Play until this move is the next. The validation has one attempt: when that was interrupted, somebody retries."""
+    if move == WAY_OUT[1]:
+        while play.anything_to_do() and play.messages[0].move != move:
+            play.take(0)
+        if not play.messages:
+            play.manage("retry", play.tenants[0], play.people[0])
+    play.play_until(move)
+
+
+def interrupt(play: Simulation, lightning: Lightning) -> None:
+    """Strike the next move. Its wake-ups are lost, and its lease lapses."""
     play.around = lightning.strikes
     owner = play.take(0)
     play.around = play.calm
-    where = f"{lightning.error!r} at {lightning.struck}"
     play.messages.clear()
-
     play.lapse()
     play.beat(owner)
+    where = f"{lightning.error!r} at {lightning.struck}"
     assert not owner.live.everything(), f"{where}: the lease of a move that is over is renewed"
-    end(play, right_end(move, lightning.error), where)
-    return lightning.struck is not None
-
-
-def right_end(move: Forward | Backward, interrupt: BaseException) -> set[RunStatus]:
-    if isinstance(move, Backward):
-        return {RunStatus.CANCELLED}
-    if move.step == "validate_request" and not isinstance(interrupt, Shutdown):
-        return {RunStatus.SUCCEEDED, RunStatus.FAILED}  # it has one attempt only, and may have been in it
-    return {RunStatus.SUCCEEDED}
+    play.check()
 
 
 def end(play: Simulation, status: RunStatus | set[RunStatus], why: str = "") -> None:

@@ -1,7 +1,6 @@
 """Every protection is needed: one short story each, true of the product and untrue without that protection."""
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -95,15 +94,6 @@ def _name(one: Callable[..., None] | str) -> str:
     return one if isinstance(one, str) else one.__name__
 
 
-@pytest.fixture(scope="module")
-def database(ground: Settings) -> Iterator[Database]:
-    logging.disable(logging.ERROR)
-    database = Database(ground, name="tenantry-mutations")
-    yield database
-    database.close()
-    logging.disable(logging.NOTSET)
-
-
 def told(database: Database, settings: Settings, story: Story) -> None:
     """Tell a story to its end. Raises AssertionError when an invariant is broken on the way."""
     play = Simulation(database, settings)
@@ -117,13 +107,13 @@ def told(database: Database, settings: Settings, story: Story) -> None:
 
 
 @pytest.mark.parametrize("story", [story for _, story, _ in TABLE], ids=_name)
-def test_the_story_ends_well(database: Database, ground: Settings, story: Story) -> None:
-    told(database, ground, story)
+def test_the_story_ends_well(stories: Database, ground: Settings, story: Story) -> None:
+    told(stories, ground, story)
 
 
 @pytest.mark.parametrize(("breakage", "story", "broken_rule"), TABLE, ids=_name)
 def test_the_story_ends_badly_without_its_protection(
-    database: Database,
+    stories: Database,
     ground: Settings,
     monkeypatch: pytest.MonkeyPatch,
     breakage: Breakage,
@@ -133,7 +123,7 @@ def test_the_story_ends_badly_without_its_protection(
     breakage(monkeypatch)
 
     with pytest.raises(AssertionError, match=rf"^{broken_rule}: "):
-        told(database, ground, story)
+        told(stories, ground, story)
 
 
 def halted(play: Simulation, step: str, where: str) -> Owner:
