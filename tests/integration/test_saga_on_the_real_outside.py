@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 from starlette.testclient import TestClient
@@ -49,8 +50,8 @@ def outside(request: pytest.FixtureRequest, database_url: str) -> Iterator[Outsi
         stage = stack.enter_context(stage_in(settings))
         built = world(settings, stage.database)
         stage.world = stage.mover.world = stage.faults.wrap(built)
-        if isinstance(built.deployer, HttpDeployer):
-            stack.callback(built.deployer.close)
+        if request.param == "http":
+            stack.callback(cast("HttpDeployer", built.deployer).close)
         yield Outside(stage, built, stack.enter_context(TestClient(edge_app(settings, stage.database))))
 
 

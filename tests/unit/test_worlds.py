@@ -1,5 +1,8 @@
 """The settings choose the world, and building one connects to nothing."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from adapters.simulated import SimulatedWorld
 from adapters.smtp import NoMail, SmtpMailer
 from provisioning.ports import World
 from runtime.database import Database
+from runtime.migrations import ROOT
 from runtime.settings import SettingsRefused
 from tests.outside import settings_with
 
@@ -59,6 +63,30 @@ def test_a_deployer_that_is_not_there_stops_the_start_with_a_sentence(reference:
         world_with(deployer=reference)
 
     assert str(refusal.value) == f"TENANTRY_DEPLOYER makes no sense: {sentence}"
+
+
+def test_a_worker_whose_deployer_is_not_there_ends_with_the_sentence() -> None:
+    environment = {
+        "TENANTRY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+        "TENANTRY_REDIS_URL": "redis://127.0.0.1:1/0",
+        "TENANTRY_SECRET_KEY": "x" * 32,
+        "TENANTRY_DEPLOYER": "nowhere:make",
+    }
+
+    worker = subprocess.run(
+        [sys.executable, "-m", "workers"],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert worker.returncode == 2
+    assert worker.stderr == (
+        "TENANTRY_DEPLOYER makes no sense: nowhere cannot be imported: No module named 'nowhere'.\n"
+    )
 
 
 def test_a_mail_relay_is_used_when_it_is_named() -> None:
