@@ -41,6 +41,9 @@ QUIET = 3.0
 """Seconds without a word after which a follower believes that there is nothing more; the product polls every two."""
 
 MOST_CUTS = 60
+GONE_WITHIN = 20.0
+"""Seconds after which nothing reminds of a visitor who was torn away."""
+
 WRITERS = 64
 LONGEST_DELAY = 0.3
 """The longest that a transaction stays open after it has written, in seconds."""
@@ -173,7 +176,7 @@ def subscriptions_do_not_leak(play: Play) -> str:
         return all(count <= base[name] + slack[name] for name, count in play.field.census().items())
 
     try:
-        until(back_to_base, "", within=8 if play.hurried else 30, every=0.25)
+        until(back_to_base, "", within=GONE_WITHIN, every=0.25)
     except AssertionError:
         raise AssertionError(f"V13: {play.field.census()} after {cycles} visits, and {base} before") from None
     return f"{cycles} visits, {base['tasks']} tasks, {base['files']} files before and after"
@@ -283,5 +286,8 @@ def _steady(play: Play) -> dict[str, int]:
         counts.append(play.field.census())
         return counts[-1] == counts[-2] and not counts[-1]["listeners"]
 
-    until(same_again, "V13: listeners stay when nobody listens", within=8 if play.hurried else 30, every=0.5)
+    try:
+        until(same_again, "", within=GONE_WITHIN, every=0.5)
+    except AssertionError:
+        raise AssertionError(f"V13: nobody is there, and the API holds on to {counts[-3:]}") from None
     return counts[-1]

@@ -1,0 +1,67 @@
+"""A storm of cancels."""
+
+import math
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.api import Facts
+from tests.conformance.field.director import until
+from tests.conformance.field.moments import Answers
+from tests.conformance.field.people import Saga
+from tests.conformance.field.processes import Wishes
+from tests.conformance.field.scenario import Play, scenario
+
+AT_ONCE = 500
+"""Tenants in one call, the most that the API takes."""
+
+LOADERS = 12
+REASON = "a storm"
+ACCEPTED_WITHIN = 2.0
+"""Seconds."""
+
+
+@scenario(without="no_status_in_the_claim", wishes=Wishes(forward_threads=8), alone=True)
+def bulk_cancel_2000(play: Play) -> str:
+    """Two thousand tenants, queued, at work, backing off: cancelled at once in random order, and all of them settle."""
+    sagas = _prepare(play, play.many(2000, hurried=40))
+    random.Random(1).shuffle(sagas)  # a story, not a secret
+    most = play.many(AT_ONCE, hurried=10)
+    batches = [sagas[start : start + most] for start in range(0, len(sagas), most)]
+
+    with ThreadPoolExecutor(len(batches)) as people:
+        calls = [people.submit(_cancel, play, batch) for batch in batches]
+        play.field.director.clear()
+        took = sorted(call.result() for call in calls)
+    began = time.monotonic()
+    ends = play.settle(within=180)
+    settled = time.monotonic() - began
+
+    assert ends == {"CANCELLED": len(sagas)}, f"V5: {ends}"
+    slowest = took[math.ceil(0.99 * len(took)) - 1]
+    assert play.hurried or slowest < ACCEPTED_WITHIN, f"V13: accepted after {slowest:.1f} s (p99 of {len(took)} calls)"
+    return f"{len(sagas)} tenants in {len(took)} calls, accepted in {slowest:.2f} s, settled in {settled:.0f} s"
+
+
+def _prepare(play: Play, count: int) -> list[Saga]:
+    """One in twenty holds resources and backs off, as many as there are threads are at work, the others are queued."""
+    director = play.field.director
+    director.always(Answers.TRY_AGAIN, "before deployer.health")
+    with ThreadPoolExecutor(LOADERS) as people:
+        sagas = list(people.map(lambda _: play.create(), range(count // 20)))
+        until(lambda: director.struck[Answers.TRY_AGAIN.split()[0]] >= len(sagas), "V8: they do not get that far")
+        director.hold("before claim", step="validate_request", times=1_000_000)
+        sagas += people.map(lambda _: play.create(), range(count - len(sagas)))
+    return sagas
+
+
+def _cancel(play: Play, sagas: list[Saga]) -> float:
+    """One call; how long it took, in seconds."""
+    began = time.monotonic()
+    payload = play.owner.insist("cancelProvisionings", tenantIds=[saga.id for saga in sagas], reason=REASON)
+    took = time.monotonic() - began
+    results: list[Facts] = payload["results"]
+    assert len(results) == len(sagas), f"V5: {payload['userErrors']}"
+    for saga, result in zip(sagas, results, strict=True):
+        assert play.witness.heard(saga, result, "the owner"), f"V5: {saga.slug} was refused"
+    return took

@@ -1,0 +1,193 @@
+"""What is promised for the time after: nothing comes late, nobody is welcomed, the feed tells it once."""
+
+import random
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+from provisioning.moves import Backward, Forward
+from provisioning.wakeups import WakeUp
+from runtime.settings import Settings
+from tests.conformance.field.director import let_pass, until
+from tests.conformance.field.moments import Answers, Moment
+from tests.conformance.field.people import Saga
+from tests.conformance.field.processes import Wishes
+from tests.conformance.field.scenario import Play, scenario
+from workers.courier import Courier
+
+LATE_CALLS = {
+    "storage": "before storage.create",
+    "identity": "before identity.create",
+    "traffic": "before traffic.reserve",
+    "deployer": "before deployer.deploy",
+}
+SOONEST, LATEST = 2.0, 5.0
+"""Seconds after which a call that was given up has its effect."""
+
+SECOND_LOOK = 45.0
+"""Seconds: it comes half a minute after the undo."""
+
+AROUND_THE_PIVOT = [
+    (where, step)
+    for step in ("mark_active", "send_welcome_emails")
+    for where in ("before claim", "after claim", "before record", "after record")
+]
+MOST_COPIES = 5
+"""How often one message is delivered at the most."""
+
+EVERY = 0.05
+"""Seconds between two deliveries of copies."""
+
+
+@scenario(without="no_tombstones_outside")
+def nothing_held_after_settling_time(play: Play) -> str:
+    """Calls that were given up have their effect when the undo is over: nothing is held, at the second look neither."""
+    delays = random.Random(1)  # a story, not a secret
+    given_up: dict[str, float] = {}
+    lock = threading.Lock()
+
+    def rule(moment: Moment) -> str | None:
+        with lock:
+            if moment.where != LATE_CALLS.get(moment.stem.partition("-")[0]) or moment.run_id in given_up:
+                return None
+            delay = delays.uniform(SOONEST, LATEST)
+            given_up[moment.run_id] = time.monotonic() + delay
+            return f"{Answers.LATE} {delay}"
+
+    def one(number: int) -> tuple[Saga, float]:
+        port = list(LATE_CALLS)[number % len(LATE_CALLS)]
+        saga = play.owner.create(f"{port}-{number}")
+        until(lambda: saga.run_id in given_up, "V8: nobody came by")
+        assert play.cancel(saga), "V5: refused"
+        play.witness.await_run(saga, "CANCELLED", within=60)
+        return saga, given_up[saga.run_id] - time.monotonic()
+
+    play.field.director.rule(rule)
+    with ThreadPoolExecutor(12) as people:
+        sagas = list(people.map(one, range(play.many(60, hurried=12))))
+    until(lambda: time.monotonic() > max(given_up.values()) + 0.5, "V8: time stands still", within=2 * LATEST)
+    ends = play.settle()
+
+    after_the_undo = sum(left > 0 for _, left in sagas)
+    assert after_the_undo, "V2: no effect was later than its undo: nothing is proved"
+    looks = [_expect_nothing_found(play, saga) for saga, _ in sagas]
+    play.witness.inspect()
+    return f"{ends['CANCELLED']} late effects, {after_the_undo} after the undo, {sum(looks)} looks found nothing"
+
+
+@scenario(without="no_look_at_the_state_before_mails")
+def welcome_mail_never_for_cancelled(play: Play) -> str:
+    """Cancels at every moment around the point of no return: whoever is cancelled gets no mail, everybody else does."""
+    rounds = play.many(6, hurried=1)
+    gate = play.field.director.hold("before claim", step="validate_request", times=1000)
+    plan = [(play.create(), place) for place in AROUND_THE_PIVOT for _ in range(rounds)]
+    halts = [play.field.director.hold(where, run_id=saga.run_id, step=step) for saga, (where, step) in plan]
+    gate.let_go()
+    accepted: Counter[bool] = Counter()
+    chance = random.Random(1)  # a story, not a secret
+    heads_start = [chance.uniform(0, 0.02) if chance.random() < 0.5 else 0 for _ in plan]
+
+    def one(number: int) -> None:
+        halts[number].await_one()
+        with ThreadPoolExecutor(1) as other:
+            cancel = other.submit(play.cancel, plan[number][0])
+            let_pass(heads_start[number])
+            halts[number].let_go()
+            accepted[cancel.result()] += 1
+
+    with ThreadPoolExecutor(len(plan)) as people:
+        list(people.map(one, range(len(plan))))
+    ends = play.settle()
+    live = [saga for saga, _ in plan if saga.run not in play.witness.accepted]
+    expected = {play.owner.mail_of(saga.slug) for saga in live}
+    until(lambda: expected <= set(play.witness.mails()), "V8: somebody is live and was not welcomed")
+    play.witness.inspect()
+    assert accepted[True], "V11: nobody was cancelled, nothing is proved"
+    assert accepted[False], "V11: nobody was too late, nothing is proved"
+    return f"{ends['CANCELLED']} cancelled and not welcomed, {len(live)} live and welcomed"
+
+
+@scenario(without="no_due_time_in_the_claim", wishes=Wishes(workers=4))
+def audit_exactly_once_with_who_why(play: Play) -> str:
+    """Every message comes one to five times, in any order, at four processes: each event once, with who and why."""
+    copier = _Copier(play.field.settings)
+    play.field.director.rule(copier.see)
+    people = [play.cast.owner, play.cast.admin, play.cast.partner]
+    count = play.many(60, hurried=12)
+    chance = random.Random(1)  # a story, not a secret
+    waits = [chance.uniform(0, 2) for _ in range(count)]
+
+    def one(number: int) -> None:
+        saga, who = play.create(), people[number % len(people)]
+        copier.over.wait(waits[number])
+        if number % 4:
+            play.cancel(saga, who, reason=f"reason {number} of {who.name}")
+
+    with ThreadPoolExecutor(12) as crowd, ThreadPoolExecutor(1) as other:
+        copying = other.submit(copier.copy)
+        try:
+            list(crowd.map(one, range(count)))
+            play.witness.await_settled()
+        finally:
+            copier.over.set()
+        copying.result()
+    ends = play.settle()
+    assert copier.sent > count, f"V7: only {copier.sent} copies"
+    reasons = {event["data"]["reason"] for event in play.witness.events() if event["type"].endswith(".cancelled")}
+    assert len(reasons) == ends["CANCELLED"], f"V7: {len(reasons)} reasons for {ends['CANCELLED']} cancels"
+    return f"{copier.sent} copies {ends['CANCELLED']} cancelled once each"
+
+
+class _Copier:
+    """Sends again what a worker is about to claim: up to four times more, at once or later, in any order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.over = threading.Event()
+        self.sent = 0
+        self._settings = settings
+        self._known: set[WakeUp] = set()
+        self._waiting: list[WakeUp] = []
+        self._lock = threading.Lock()
+        self._chance = random.Random(1)  # a story, not a secret
+
+    def see(self, moment: Moment) -> None:
+        """Plan copies of what is met for the first time."""
+        if moment.where != "before claim":
+            return
+        wake_up = WakeUp(UUID(moment.run_id), Backward(moment.step) if moment.backward else Forward(moment.step))
+        with self._lock:
+            if wake_up not in self._known:
+                self._known.add(wake_up)
+                self._waiting += [wake_up] * self._chance.randint(0, MOST_COPIES - 1)
+
+    def copy(self) -> None:
+        """Send what is planned until it is over."""
+        courier = Courier(self._settings)
+        try:
+            while not self.over.wait(EVERY):
+                copies = self._some_of_them()
+                courier(copies)
+                self.sent += len(copies)
+        finally:
+            courier.close()
+
+    def _some_of_them(self) -> list[WakeUp]:
+        with self._lock:
+            self._chance.shuffle(self._waiting)
+            some = len(self._waiting) // 8 + 1
+            self._waiting, chosen = self._waiting[some:], self._waiting[:some]
+            return chosen
+
+
+def _expect_nothing_found(play: Play, saga: Saga) -> int:
+    """Wait for the second look outside; how many there were."""
+
+    def looks() -> list[list[str]]:
+        return [one["found"] for one in play.owner.look(saga)["run"]["absenceChecks"]]
+
+    until(lambda: len(looks()) > 1, f"V13: {saga.slug} is never looked at again", within=SECOND_LOOK, every=0.5)
+    found = [name for look in looks() for name in look]
+    assert not found, f"V2: {found} of {saga.slug} came back after the undo"
+    return len(looks())
