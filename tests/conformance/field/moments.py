@@ -120,7 +120,6 @@ class Performer:
     def _exchange(self, moment: Moment) -> str:
         stream = self._stream()
         stream.write(json.dumps(asdict(moment)).encode() + b"\n")
-        stream.flush()
         answer = _line(stream)
         while answer == Answers.HANG:
             answer = self._hang(stream)
@@ -141,7 +140,8 @@ class Performer:
         if getattr(self._mine, "stream", None) is None:
             connection = socket.socket(socket.AF_UNIX)
             connection.connect(str(self._director))
-            self._mine.stream = connection.makefile("rwb")
+            # Unbuffered: what was read ahead would never wake the select of a call that hangs.
+            self._mine.stream = connection.makefile("rwb", buffering=0)
         return self._mine.stream
 
     def _around(self, world: World) -> World:
