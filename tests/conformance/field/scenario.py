@@ -40,6 +40,10 @@ class Play:
         """All of them when everything is to be proved, two otherwise."""
         return things[1:3] if self.hurried else things
 
+    def within(self, seconds: float, *, in_vain: float = 15.0) -> float:
+        """A deadline; a short one where a protection is missing, since waiting is in vain there."""
+        return in_vain if self.field.wishes.without else seconds
+
     def create(self, **wanted: object) -> Saga:
         """One more tenant on its way."""
         return self.owner.create(f"t{next(self.numbers)}", **wanted)

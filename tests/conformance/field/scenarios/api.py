@@ -31,6 +31,6 @@ def cancel_api_crash_after_commit(play: Play) -> str:
         assert not answer["alreadyRequested"], "V7: the key was forgotten"
         play.witness.heard(saga, answer, "the owner")
         gate.let_go()
-        play.witness.await_run(saga, "CANCELLED", within=15)
+        play.witness.await_run(saga, "CANCELLED", within=play.within(60))
     play.settle()
     return f"{1 if play.hurried else len(BETWEEN)} crashes"

@@ -30,7 +30,7 @@ def cancel_with_redis_down(play: Play) -> str:
     outage = 3.0 if play.hurried else OUTAGE
     let_pass(max(0.0, began + outage - time.monotonic()))
     play.field.start_broker()
-    ends = play.settle(10 if play.hurried else 60)
+    ends = play.settle(play.within(60, in_vain=10))
     return f"away for {outage:.0f} s, slowest answer {max(took):.2f} s, {ends['CANCELLED']} of {len(sagas)} CANCELLED"
 
 
@@ -45,7 +45,7 @@ def cancel_then_redis_flush(play: Play) -> str:
     play.field.flush_broker()
     for worker in play.field.workers:
         play.field.go_on(worker)
-    play.settle(10 if play.hurried else 60)
+    play.settle(play.within(60, in_vain=10))
     return f"{len(sagas)} runs lost every message; {campaign(play, play.many(200), flush, every=0.5, blows=2)}"
 
 
@@ -53,7 +53,7 @@ def cancel_then_redis_flush(play: Play) -> str:
 def cancel_with_lost_fetch_reply(play: Play) -> str:
     """Every fifth answer with messages in it gets lost on its way to a worker that lives on."""
     relay = cast("LosesReplies", play.field.relays[1])
-    figure = campaign(play, play.many(200), nothing, within=15 if play.hurried else 120)
+    figure = campaign(play, play.many(200), nothing, within=play.within(120))
     assert relay.lost_messages, "no message was lost, so nothing was proved"
     return f"{relay.lost_messages} messages lost in {relay.lost_replies} of {relay.replies} answers; {figure}"
 

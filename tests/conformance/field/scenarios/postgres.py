@@ -26,7 +26,7 @@ def cancel_across_postgres_restart(play: Play) -> str:
 @scenario(without="leases_by_the_workers_clock", wishes=Wishes(clocks=(-300, 300)))
 def cancel_with_skewed_clocks(play: Play) -> str:
     """One worker's clock is five minutes slow, the other's five minutes fast: nobody waits, nobody's work is taken."""
-    figure = campaign(play, play.many(200), _nothing, within=15 if play.hurried else 120)
+    figure = campaign(play, play.many(200), _nothing, within=play.within(120))
     attempts = [event["data"]["attempt"] for event in play.witness.events() if event["type"] == STARTED]
     assert set(attempts) == {1}, f"V9: {len(attempts) - attempts.count(1)} steps were taken from a worker that lives"
     return f"{len(attempts)} steps, each attempted once; {figure}"

@@ -61,7 +61,7 @@ def cancel_with_killed_worker(play: Play) -> str:
         hold.await_one()
     kill_everybody(play)
     play.field.keep_up()
-    play.settle(20 if play.hurried else 60)
+    play.settle(play.within(60))
     return f"{len(halted)} + {len(undoing)} exact places; {campaign(play, play.many(200), kill_one, blows=1)}"
 
 
@@ -79,7 +79,7 @@ def cancel_with_paused_worker_resumed_late(play: Play) -> str:
     for saga, _ in halted.values():
         assert play.cancel(saga), "V5: it is not ACTIVE"
     for saga, _ in halted.values():
-        play.witness.await_run(saga, "CANCELLED")
+        play.witness.await_run(saga, "CANCELLED", within=60)
     play.witness.inspect()
 
     returned: dict[str, str] = {}
@@ -200,4 +200,4 @@ def _await(play: Play, condition: Callable[[], bool], otherwise: str) -> None:
         play.field.keep_up()
         return condition()
 
-    until(come_true, otherwise, within=20 if play.field.wishes.without else 60)
+    until(come_true, otherwise, within=play.within(60, in_vain=20))
