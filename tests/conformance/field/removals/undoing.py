@@ -41,7 +41,7 @@ def no_wait_before_a_retry(patch: pytest.MonkeyPatch) -> None:
 
     def start(session: Session, tenant: Tenant, by: Actor) -> object:
         run = locked_live_run(session, tenant.id)
-        if run is not None:
+        if run is not None and run.cancel_requested:
             run.status, run.finished_at, run.due_at = RunStatus.CANCELLED, clock(session), None
             run.lease_token = run.lease_until = None
             tenant.state = TenantState.PENDING

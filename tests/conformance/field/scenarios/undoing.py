@@ -106,6 +106,7 @@ def retry_while_cancelling_refused(play: Play) -> str:
     deploying.await_one()
     halts = [_halt(play, saga, f"before {call}") for call in UNDO_CALLS.values()]
     assert play.cancel(saga), "V5: refused"
+    halts[0].await_one()
 
     over = threading.Event()
     answers: list[Facts] = []
