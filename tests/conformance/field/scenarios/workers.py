@@ -11,7 +11,6 @@ from tests.conformance.field.moments import Answers, Moment
 from tests.conformance.field.people import Saga, codes
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
-from tests.scenes import PIVOT
 
 CALLS = {
     "allocate_storage": "storage.create",
@@ -31,6 +30,7 @@ UNDONE_BY = {
 }
 """The calls that take something, and those that undo them."""
 
+LAST_CALL = CALLS["await_readiness"]
 ON_RECORD = "before deliver"
 """The move is on record, and nobody has been told to make the next."""
 
@@ -42,7 +42,6 @@ ROOMY = Wishes(forward_threads=18, compensation_threads=18)
 def cancel_with_killed_worker(play: Play) -> str:
     """Workers are killed before each call, after it and after its record, forward and undoing; then every second."""
     steps = ["allocate_storage", "deploy_workloads"] if play.hurried else list(CALLS)
-    crossing = play.field.director.hold("before claim", step=PIVOT, times=1000)
     halted = [(step, where, _halt(play, where, step)[0]) for step, where in _spots(steps)]
     early = [saga for _, where, saga in halted[::2] if where != ON_RECORD]
     for saga in early:
@@ -56,9 +55,8 @@ def cancel_with_killed_worker(play: Play) -> str:
     play.field.keep_up()
     for _, _, saga in halted:
         assert play.cancel(saga), "V5: it was on its way"
-    crossing.let_go()
     for hold in undoing:
-        hold.await_one()
+        hold.await_one(play.within(60))
     kill_everybody(play)
     play.field.keep_up()
     play.settle(play.within(60))
@@ -153,9 +151,9 @@ def pause_one(play: Play, chance: random.Random) -> None:
 
 
 def _spots(steps: list[str]) -> list[tuple[str, str]]:
-    """Each place of each step, those on record last: their runs may be taken on by others."""
+    """Each place of each step, those on record last: their runs are taken on by others, as far as the last step."""
     around = [(step, f"{when} {CALLS[step]}") for step in steps for when in ("before", "after")]
-    return around + [(step, ON_RECORD) for step in steps]
+    return around + [(step, ON_RECORD) for step in steps if CALLS[step] != LAST_CALL]
 
 
 def _undone_at(where: str) -> str:
@@ -169,6 +167,8 @@ def _halt(play: Play, where: str, step: str = "") -> tuple[Saga, Hold]:
     gate = play.field.director.hold("before claim", times=1000)
     saga = play.create()
     hold = play.field.director.hold(where, run_id=saga.run_id, step=step)
+    # Whoever takes it on gets no further than this, so that a cancel is never too late.
+    play.field.director.hold(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, patient=True)
     gate.let_go()
     hold.await_one()
     return saga, hold
