@@ -99,7 +99,7 @@ class Witness:
         try:
             return until(settled, "V8: it does not settle", within=within, every=0.1)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self._unsettled()}") from None
+            raise AssertionError(f"{error}\n{self.unsettled()}") from None
 
     def await_run(self, saga: Saga, *statuses: str, within: float = 30.0) -> Facts:
         """Wait until a tenant's newest run stands like this."""
@@ -255,7 +255,8 @@ class Witness:
                 f"V11: a mail went out for {tenant['slug']}"
             )
 
-    def _unsettled(self) -> str:
+    def unsettled(self) -> str:
+        """What is still on its way, and how the first came there."""
         live = [one for one in self.tenants() if one["state"] in {"PROVISIONING", "DECOMMISSIONING"}]
         lines = [f"{one['slug']}: {[(r['number'], r['status']) for r in nodes(one['runs'])]}" for one in live[:10]]
         told = []

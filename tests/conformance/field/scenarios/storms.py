@@ -100,7 +100,10 @@ def _befalls(drawn: float) -> str | None:
 def _repair(play: Play) -> None:
     """Nothing strikes any more: processes are kept up, and whatever is STUCK is resumed, as an operator would."""
     play.field.director.clear()
-    until(lambda: _nothing_is_left_to_resume(play), "V13: there is always one more to resume", within=150, every=0.5)
+    try:
+        until(lambda: _nothing_is_left_to_resume(play), "V13: not everything settles", within=150, every=0.5)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{play.witness.unsettled()}") from None
 
 
 def _nothing_is_left_to_resume(play: Play) -> bool:
