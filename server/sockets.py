@@ -24,6 +24,9 @@ INIT_WITHIN = timedelta(seconds=3)
 SEND_WITHIN = 20.0
 """Seconds: a peer that does not read for so long is gone."""
 
+CANCEL_AGAIN_AFTER = 0.5
+"""Seconds: nothing that an operation does on its way out takes so long."""
+
 UNAUTHORIZED = 4401
 
 LONGEST_REASON = 123
@@ -55,7 +58,8 @@ class BoundedSocket(ASGIWebSocketAdapter):
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send, or give the peer up."""
         try:
-            await asyncio.wait_for(super().send_json(message), SEND_WITHIN)
+            async with asyncio.timeout(SEND_WITHIN):
+                await super().send_json(message)
         except (TimeoutError, RuntimeError) as error:  # starlette's word for a socket that is closed already
             raise WebSocketDisconnected from error
 
@@ -102,6 +106,12 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
                 await self._send_result_stream(operation, results)
             await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
+    async def cleanup_operation(self, operation_id: str) -> None:
+        """End one operation; the original cancels once and would wait for ever for one that did not hear it."""
+        operation = self.operations.pop(operation_id, None)
+        if operation is not None and operation.task is not None:
+            cancel_until_it_ends(operation.task)
+
     async def shutdown(self) -> None:
         """Release everything."""
         if self._expiry is not None:
@@ -116,6 +126,17 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004  # the original's signature
         """A document that does not parse ends its own operation, not everybody's connection."""
         return None
+
+
+def cancel_until_it_ends(task: asyncio.Task[None]) -> None:
+    """Cancel a task, and again every now and then.
+
+    Before Python 3.12 a cancellation that meets the end of an ``asyncio.wait_for``, as redis-py has one around each
+    write, is swallowed (bpo-37658), and the task goes on.
+    """
+    if not task.done():
+        task.cancel()
+        asyncio.get_running_loop().call_later(CANCEL_AGAIN_AFTER, cancel_until_it_ends, task)
 
 
 def _objection(message: object) -> str | None:
