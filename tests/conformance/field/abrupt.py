@@ -47,8 +47,7 @@ class Visitor:
         self._say(id=str(len(document)), type="subscribe", payload={"query": document, "variables": variables})
 
     def hear(self) -> None:
-        """Ask something that is answered, and wait for the answer: what was asked before is under way then."""
-        self._say(type="ping")
+        """Wait for the first word: what was asked for is under way then."""
         self._receive()
 
     def _say(self, **message: object) -> None:

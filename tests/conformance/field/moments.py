@@ -95,12 +95,28 @@ class Performer:
         """Make one call outside, in whatever trouble it is in."""
         answer = self.ask(f"before {name}")
         if answer.startswith(Answers.LATE):
-            _later(float(answer.removeprefix(Answers.LATE)), method, args)
+            self._later(float(answer.removeprefix(Answers.LATE)), name, method, args)
             raise TryAgain(f"{name} was given up; it may have its effect yet.")
         _obey(answer, name)
         result = method(*args)
         _obey(self.ask(f"after {name}"), name)
         return result
+
+    def _later(self, seconds: float, name: str, method: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """Call when nobody waits for it any more. The director is asked before and after, as with any call."""
+        patient = [NOBODY_STOPS if hasattr(argument, "checkpoint") else argument for argument in args]
+        about = getattr(self._mine, "about", {})
+
+        def call() -> None:
+            self._mine.about = about
+            self.ask(f"before late {name}")
+            with suppress(Exception):  # being refused is what is hoped for
+                method(*patient)
+            self.ask(f"after late {name}")
+
+        timer = threading.Timer(seconds, call)
+        timer.daemon = True
+        timer.start()
 
     def ask(self, where: str) -> str:
         """Have the director decide; dies here when told to."""
@@ -180,18 +196,6 @@ def _obey(answer: str, name: str) -> None:
         raise TryAgain(f"{name} fails, as it was told to.")
     if answer == Answers.REFUSE:
         raise Refused(f"{name} is refused, as it was told to.")
-
-
-def _later(seconds: float, method: Callable[..., object], args: tuple[Any, ...]) -> None:
-    patient = [NOBODY_STOPS if hasattr(argument, "checkpoint") else argument for argument in args]
-
-    def call() -> None:
-        with suppress(Exception):  # nobody waits for it; being refused is what is hoped for
-            method(*patient)
-
-    timer = threading.Timer(seconds, call)
-    timer.daemon = True
-    timer.start()
 
 
 def _line(stream: Any) -> str:

@@ -26,7 +26,7 @@ FOLLOW_ONE = """
       it: tenantProvisioning(tenantId: $id, after: $after) { id cursor kind sequence } }
 """
 FOLLOW_ALL = "subscription W($after: String) { it: auditEventAdded(after: $after) { id cursor type } }"
-FOLLOW_FROM_NOW = """
+FOLLOW_ON = """
     subscription W($id: ID!) { it: tenantProvisioning(tenantId: $id, follow: true) { id } }
 """
 NEWER = """
@@ -167,9 +167,9 @@ def subscriptions_do_not_leak(play: Play) -> str:
     tenant: str = payload["tenant"]["id"]
     cycles = play.many(5000, hurried=200)
     with ThreadPoolExecutor(8) as crowd:
-        list(crowd.map(lambda seed: _come_and_go(play, tenant, seed), range(80)))
+        list(crowd.map(lambda seed: _come_and_go(play, saga.id, seed), range(80)))
         base = _steady(play)
-        list(crowd.map(lambda seed: _come_and_go(play, tenant, seed), range(cycles)))
+        list(crowd.map(lambda seed: _come_and_go(play, saga.id, seed), range(cycles)))
     slack = {"listeners": 0, "tasks": 2, "threads": 8, "files": play.field.settings.database_pool}
 
     def back_to_base() -> bool:
@@ -270,7 +270,7 @@ def _come_and_go(play: Play, tenant: str, seed: int) -> None:
     with Visitor(play.field.address, play.owner.token) as visitor:
         stages = [
             visitor.say_who,
-            lambda: visitor.subscribe(FOLLOW_FROM_NOW, id=tenant),
+            lambda: visitor.subscribe(FOLLOW_ON, id=tenant),
             lambda: visitor.subscribe(FOLLOW_ALL),
             visitor.hear,
         ]
