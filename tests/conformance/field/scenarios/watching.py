@@ -161,10 +161,8 @@ def feed_gap_free_with_64_writers(play: Play) -> str:
 @scenario(without="no_farewell_to_watchers", wishes=Wishes(workers=1))
 def subscriptions_do_not_leak(play: Play) -> str:
     """People who connect and are torn away at any moment leave no listener, task, thread or file behind."""
-    payload = play.owner.insist(
-        "createTenant", slug="watched", plan="starter", firstAdminEmail="w@w.example", start=False
-    )
-    tenant: str = payload["tenant"]["id"]
+    saga = play.create()
+    play.witness.await_run(saga, "SUCCEEDED")
     cycles = play.many(5000, hurried=200)
     with ThreadPoolExecutor(8) as crowd:
         list(crowd.map(lambda seed: _come_and_go(play, saga.id, seed), range(80)))
