@@ -82,6 +82,9 @@ class Machine(RuleBasedStateMachine):
             self.play.play_on()
             self.play.create("blog", start=True, by=self.play.people[1])
         self.play.play_on(moves)
+        if data.draw(st.booleans()):
+            # Left to chance, one run in ten would meet a cancel.
+            self.play.cancel(self.play.tenants[-1], self.play.people[2], heard=False)
 
     def teardown(self) -> None:
         if not hasattr(self, "play"):
