@@ -94,7 +94,8 @@ class Caller:
                 payload = self.mutate(mutation, idempotencyKey=key, **wanted)
             except NoAnswer as failure:
                 if time.monotonic() - began > PATIENCE:
-                    raise AssertionError(f"V8: {mutation} is never answered: {failure}") from failure
+                    told = f"V8: {mutation} is never answered: {failure}\n{self.field.complaints()}"
+                    raise AssertionError(told) from failure
             else:
                 if "IDEMPOTENCY_IN_PROGRESS" not in codes(payload):
                     return payload

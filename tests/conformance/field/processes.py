@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from tests.conftest import SECRET_KEY
 DATABASE = "tenantry"
 DOMAIN = "localhost"
 STARTED_WITHIN = 60.0
+INFORMATION = re.compile(r'"info"|\bINFO\b')
 ANSWERED_WITHIN = 40.0
 MANY = httpx.Limits(max_connections=100, max_keepalive_connections=50)
 
@@ -207,7 +209,7 @@ class Field:
         for worker in self.workers:
             worker.process.send_signal(signal.SIGUSR2)
         for log in sorted(self.folder.glob("*.log")):
-            bad = [line for line in log.read_text(errors="replace").splitlines() if '"info"' not in line]
+            bad = [line for line in log.read_text(errors="replace").splitlines() if not INFORMATION.search(line)]
             found += [f"{log.name}: {line[:400]}" for line in bad[-lines:]]
         return "\n".join(found)
 
