@@ -40,7 +40,7 @@ TOLD = """
 QUIET = 3.0
 """Seconds without a word after which a follower believes that there is nothing more; the product polls every two."""
 
-MOST_CUTS = 40
+MOST_CUTS = 20
 """How often somebody may be cut off without having seen anything new."""
 
 GONE_WITHIN = 20.0
