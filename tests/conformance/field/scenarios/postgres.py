@@ -16,7 +16,7 @@ def cancel_across_postgres_restart(play: Play) -> str:
     relay = cast("CutsCommits", play.field.relays[0])
     play.witness.handed_on = True
     relay.share = 0.1 if play.hurried else 0.02
-    sagas = play.many(400)
+    sagas = play.many(200)
     figure = campaign(play, sagas, restart, every=4, blows=2, longest_wait=2.0)
     tenants = len(play.witness.tenants())
     assert tenants == sagas, f"V9: {sagas} were created, and there are {tenants}"

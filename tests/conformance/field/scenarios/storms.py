@@ -101,7 +101,7 @@ def _repair(play: Play) -> None:
     """Nothing strikes any more: processes are kept up, and whatever is STUCK is resumed, as an operator would."""
     play.field.director.clear()
     try:
-        until(lambda: _nothing_is_left_to_resume(play), "V13: not everything settles", within=150, every=0.5)
+        until(lambda: _nothing_is_left_to_resume(play), "V13: not everything settles", within=300, every=0.5)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{play.witness.unsettled()}") from None
 
