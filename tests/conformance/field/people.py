@@ -28,7 +28,7 @@ DOCUMENTS = {
     "resumeCompensation": f"tenant {{ state }} run {{ {RUN} }}",
     "decommissionTenant": "tenant { state } run { id number }",
 }
-PATIENCE = 40.0
+PATIENCE = 120.0
 
 
 class NoAnswer(Exception):

@@ -97,7 +97,7 @@ class Witness:
             return not owner.ask(LIVE)["tenants"]["edges"]
 
         try:
-            return until(settled, "V8: it does not settle", within=within, every=0.1)
+            return until(settled, "V8: it does not settle", within=within, every=0.25)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.unsettled()}") from None
 
