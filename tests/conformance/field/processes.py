@@ -45,7 +45,7 @@ class Wishes:
 
     workers: int = 2
     lease: float = 3.0
-    sweep: float = 0.25
+    sweep: float = 0.5
     lock_timeout: float = 5.0
     forward_threads: int = 4
     compensation_threads: int = 3
