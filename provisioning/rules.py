@@ -26,20 +26,20 @@ LONGEST_ADDRESS = 63
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Tenants that count now, and how many may; ``allowed`` None means no limit."""
+    """Tenants that count now, and how many may."""
 
     used: int
-    allowed: int | None
+    allowed: int
 
     @property
     def exceeded(self) -> bool:
         """Whether more count than may."""
-        return self.allowed is not None and self.used > self.allowed
+        return self.used > self.allowed
 
     @property
     def full(self) -> bool:
         """Whether one more would be too many."""
-        return self.allowed is not None and self.used >= self.allowed
+        return self.used >= self.allowed
 
 
 def check_slug(slug: str) -> str:
@@ -109,13 +109,20 @@ def address_of(slug: str, organisation: Organisation) -> str:
     return address
 
 
-def quota_of(session: Session, organisation_id: UUID) -> Quota:
-    """How much of its plan an organisation uses."""
-    allowed = session.exec(
+def limit_of(session: Session, organisation_id: UUID) -> int | None:
+    """How many tenants an organisation may have; None when its plan sets no limit."""
+    return session.exec(
         select(Plan.tenants_allowed)
         .join(Organisation, col(Organisation.plan_code) == col(Plan.code))
         .where(Organisation.id == organisation_id)
     ).one()
+
+
+def quota_of(session: Session, organisation_id: UUID) -> Quota | None:
+    """How much of its plan an organisation uses; None, and nothing counted, when its plan sets no limit."""
+    allowed = limit_of(session, organisation_id)
+    if allowed is None:
+        return None
     used = session.exec(
         select(func.count()).where(Tenant.organisation_id == organisation_id, col(Tenant.state).in_(QUOTA_STATES))
     ).one()
@@ -123,20 +130,26 @@ def quota_of(session: Session, organisation_id: UUID) -> Quota:
 
 
 def demand_room(session: Session, organisation_id: UUID) -> None:
-    """Raise QuotaExceeded unless one more tenant fits. The lock keeps two from taking the last place."""
+    """Raise QuotaExceeded unless one more tenant fits. The lock keeps two from taking the last place.
+
+    Without a limit nobody waits for anybody.
+    """
+    if limit_of(session, organisation_id) is None:
+        return
     session.exec(
         select(Organisation.id).where(Organisation.id == organisation_id).with_for_update(key_share=True)
     ).one()
     quota = quota_of(session, organisation_id)
-    if quota.full:
-        assert quota.allowed is not None, "full against a limit"
+    if quota and quota.full:
         raise QuotaExceeded(quota.used, quota.allowed)
 
 
 def objections(session: Session, tenant: Tenant, regions: Sequence[str]) -> list[str]:
     """Why a tenant's values, or its organisation's plan, no longer allow it to be provisioned: a sentence each."""
     quota = quota_of(session, tenant.organisation_id)
-    found = [f"The plan allows {quota.allowed} tenants at once and {quota.used} count."] if quota.exceeded else []
+    found = []
+    if quota and quota.exceeded:
+        found.append(f"The plan allows {quota.allowed} tenants at once and {quota.used} count.")
     checks: list[Callable[[], str]] = [
         lambda: check_slug(tenant.slug),
         lambda: check_plan(session, tenant.plan_code),

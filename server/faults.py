@@ -40,6 +40,11 @@ TOO_LONG = "Syntax Error: Document contains more than"
 
 UNSTORABLE = "A text holds a character that cannot be kept: NUL, or half of a surrogate pair."
 DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
+DATABASE_IS_BUSY = "The database is too busy; try again in a moment."
+
+BUSY = {"40001", "40P01", "53300", "55P03", "57014"}
+"""SQLSTATEs of what may go well the next time: serialization failure and deadlock, also after several tries, too many
+connections, and a lock or a statement that took longer than it may."""
 
 
 class Faults(SchemaExtension):
@@ -85,7 +90,7 @@ def code_of(error: GraphQLError, *, prepared: bool) -> str:
     cause = error.original_error
     if isinstance(error, GraphQLSyntaxError):
         return "DOCUMENT_TOO_COMPLEX" if error.message.startswith(TOO_LONG) else "GRAPHQL_PARSE_FAILED"
-    if isinstance(cause, PoolExhausted) or (isinstance(cause, OperationalError) and _away(cause)):
+    if _busy(cause) or (isinstance(cause, OperationalError) and _away(cause)):
         return AWAY
     if _unstorable(cause) or isinstance(cause, CannotGetOperationTypeError):
         return "BAD_USER_INPUT"
@@ -108,13 +113,20 @@ def _away(error: OperationalError) -> bool:
     return state is None or state.startswith(("08", "57P"))
 
 
+def _busy(cause: Exception | None) -> bool:
+    """Whether somebody else was in the way."""
+    return isinstance(cause, PoolExhausted) or (isinstance(cause, OperationalError) and sqlstate(cause) in BUSY)
+
+
 def _masked(error: GraphQLError, code: str, request_id: str) -> GraphQLError:
     logger.error(
         "a field failed",
         extra={"request_id": request_id, "path": ".".join(map(str, error.path or ())), "code": code},
         exc_info=error.original_error or error,
     )
-    message = DATABASE_IS_AWAY if code == AWAY else "Something went wrong on our side; quote the request id."
+    message = "Something went wrong on our side; quote the request id."
+    if code == AWAY:
+        message = DATABASE_IS_BUSY if _busy(error.original_error) else DATABASE_IS_AWAY
     return GraphQLError(message, nodes=error.nodes, path=error.path, extensions={"code": code, "requestId": request_id})
 
 

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from graphql import get_introspection_query
 from sqlalchemy.exc import OperationalError
@@ -273,6 +274,21 @@ def test_a_database_that_is_away_is_said_to_be_away(owner: Client, monkeypatch: 
 
     assert error["extensions"]["code"] == "SERVICE_UNAVAILABLE"
     assert error["message"] == "The database cannot be reached; try again in a moment."
+
+
+@pytest.mark.parametrize("error", [psycopg.errors.LockNotAvailable(), psycopg.errors.QueryCanceled()], ids=repr)
+def test_a_database_that_is_too_busy_is_said_to_be_busy(
+    owner: Client, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def busy(*_: Any, **__: Any) -> None:
+        raise OperationalError("SELECT", {}, error)
+
+    monkeypatch.setattr(queries, "organisation_of_slug", busy)
+
+    told = owner.error('{ organization(slug: "x") { id } }')
+
+    assert told["extensions"]["code"] == "SERVICE_UNAVAILABLE"
+    assert told["message"] == "The database is too busy; try again in a moment."
 
 
 @pytest.mark.parametrize(("given", "kept"), [("case-17", True), ("x" * 65, False), ("a b", False), ("", False)])

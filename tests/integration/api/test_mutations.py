@@ -117,6 +117,14 @@ def test_a_full_quota_is_refused_with_its_numbers(api: Api, stage: Stage) -> Non
         assert len(tenants_of(small)) == 3
 
 
+def test_without_a_limit_nobody_counts_and_nobody_waits(api: Api, stage: Stage) -> None:
+    with api.statements() as sent:
+        assert api.person(stage.organisation.id).mutate("createTenant", **GOOD)["userErrors"] == []
+
+    assert not [one for one in sent if "count(" in one.lower()]
+    assert not [one for one in sent if "FROM organisations" in one and "FOR " in one]
+
+
 CHANGES: dict[str, dict[str, Any]] = {
     "updateTenant": {"name": "Other"},
     "cancelProvisioning": {},

@@ -11,6 +11,7 @@ from tests.conformance.field.moments import Answers, Moment
 from tests.conformance.field.people import Saga, codes
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
+from tests.scenes import PIVOT
 
 CALLS = {
     "allocate_storage": "storage.create",
@@ -168,7 +169,10 @@ def _halt(play: Play, where: str, step: str = "") -> tuple[Saga, Hold]:
     saga = play.create()
     hold = play.field.director.hold(where, run_id=saga.run_id, step=step)
     # Whoever takes it on gets no further than this, so that a cancel is never too late.
-    play.field.director.hold(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, patient=True)
+    if where.endswith(LAST_CALL):
+        play.field.director.hold("before claim", step=PIVOT, run_id=saga.run_id, times=1000)
+    else:
+        play.field.director.hold(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, patient=True)
     gate.let_go()
     hold.await_one()
     return saga, hold
