@@ -10,6 +10,8 @@ from sqlmodel import Field, SQLModel
 
 from models.columns import BIG, DOCUMENT, choice, identity, instant
 
+THIS_TRANSACTION = text("(pg_current_xact_id()::text)::bigint")
+
 
 class ActorKind(StrEnum):
     """Kind of caller."""
@@ -23,22 +25,23 @@ class ActorKind(StrEnum):
 class Event(SQLModel, table=True):
     """Something that happened.
 
-    ``sequence`` orders one tenant's history without gaps; (``transaction_id``, ``position``) orders a whole
-    organisation's, read behind ``pg_snapshot_xmin`` so that a row which commits late is never skipped.
+    ``sequence`` orders one tenant's history without gaps; (``rank``, ``position``) orders a whole organisation's, read
+    behind ``pg_snapshot_xmin`` so that a row which commits late is never skipped. The rank is the ``transaction_id``,
+    or the rank of the tenant's event before it where that is higher: both orders agree about one tenant.
     """
 
     __tablename__ = "events"
     __table_args__ = (
         UniqueConstraint("tenant_id", "sequence", name="events_are_numbered_per_tenant"),
-        Index("feed_of_an_organisation", "organisation_id", "transaction_id", "position"),
-        Index("feed_of_a_tenant", "tenant_id", "transaction_id", "position"),
+        Index("feed_of_an_organisation", "organisation_id", "rank", "position"),
+        Index("feed_of_a_tenant", "tenant_id", "rank", "position"),
         Index("feed_of_a_run", "run_id", "sequence"),
-        Index("feed_of_an_actor", "organisation_id", "actor_id", "transaction_id", "position"),
+        Index("feed_of_an_actor", "organisation_id", "actor_id", "rank", "position"),
         Index(
             "feed_by_type",
             "organisation_id",
             "type",
-            "transaction_id",
+            "rank",
             "position",
             postgresql_ops={"type": "text_pattern_ops"},
         ),
@@ -50,10 +53,8 @@ class Event(SQLModel, table=True):
     tenant_id: UUID | None = Field(default=None, foreign_key="tenants.id")
     run_id: UUID | None = Field(default=None, foreign_key="runs.id")
     sequence: int | None = Field(default=None, sa_type=BIG)
-    transaction_id: int = Field(
-        default=None,
-        sa_column=Column(BIG, nullable=False, server_default=text("(pg_current_xact_id()::text)::bigint")),
-    )
+    transaction_id: int = Field(default=None, sa_column=Column(BIG, nullable=False, server_default=THIS_TRANSACTION))
+    rank: int = Field(default=None, sa_column=Column(BIG, nullable=False, server_default=THIS_TRANSACTION))
     position: int = Field(default=None, sa_column=Column(BIG, Identity(always=True), nullable=False))
     type: str = Field(max_length=80)
     actor_kind: ActorKind = Field(sa_type=choice(ActorKind, sentence="event_actor_kind_is_known"))

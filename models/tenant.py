@@ -66,6 +66,7 @@ class Tenant(SQLModel, table=True):
     provisioning_deadline: timedelta | None = Field(default=None, sa_type=LENGTH_OF_TIME)
     version: int = 1
     last_sequence: int = Field(default=0, sa_type=BIG)
+    last_rank: int = Field(default=0, sa_type=BIG, sa_column_kwargs={"server_default": text("0")})
     recreated_from_id: UUID | None = Field(default=None, foreign_key="tenants.id", index=True)
     created_at: datetime = instant()
     updated_at: datetime = instant()

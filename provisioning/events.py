@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, cast, func, update
+from sqlalchemy import ARRAY, BigInteger, Text, cast, func, update
 from sqlmodel import Session, col, select
 
 from models import Event, Run, Tenant
@@ -55,6 +55,14 @@ class EventType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """Where an event lies in its tenant's history, and in the organisation's feed."""
+
+    sequence: int
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     """What is told of one of many tenants."""
 
@@ -75,11 +83,13 @@ def emit(
     at: datetime | None = None,
 ) -> Event:
     """Append to a tenant's history. Takes the tenant's lock, so that number order is commit order."""
+    number = _next_numbers(session, [tenant.id])[tenant.id]
     event = Event(
         organisation_id=tenant.organisation_id,
         tenant_id=tenant.id,
         run_id=run.id if run else None,
-        sequence=_next_number(session, tenant),
+        sequence=number.sequence,
+        rank=number.rank,
         type=event_type.value,
         actor_kind=by.kind,
         actor_id=by.id,
@@ -102,7 +112,8 @@ def emit_each(session: Session, event_type: EventType, facts: Sequence[Fact], *,
                 organisation_id=fact.tenant.organisation_id,
                 tenant_id=fact.tenant.id,
                 run_id=fact.run.id,
-                sequence=numbers[fact.tenant.id],
+                sequence=numbers[fact.tenant.id].sequence,
+                rank=numbers[fact.tenant.id].rank,
                 type=event_type.value,
                 actor_kind=by.kind,
                 actor_id=by.id,
@@ -146,30 +157,23 @@ def notify_cancels(session: Session, run_ids: Sequence[UUID]) -> None:
     session.execute(select(func.pg_notify(CANCEL_CHANNEL, ids)))
 
 
-def _next_number(session: Session, tenant: Tenant) -> int:
-    """Number the event and wake the watchers, in one round trip."""
-    row = session.execute(
-        update(Tenant)
-        .where(col(Tenant.id) == tenant.id)
-        .values(last_sequence=col(Tenant.last_sequence) + 1)
-        .returning(col(Tenant.last_sequence), func.pg_notify(FEED_CHANNEL, _payload(tenant.organisation_id, tenant.id)))
-        .execution_options(synchronize_session=False, autoflush=False)
-    ).one()
-    number: int = row[0]
-    return number
-
-
-def _next_numbers(session: Session, tenant_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Number an event of each of these tenants and wake their watchers."""
+def _next_numbers(session: Session, tenant_ids: Sequence[UUID]) -> dict[UUID, Number]:
+    """Number an event of each of these tenants and wake their watchers, in one round trip."""
+    this_transaction = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
     payload = func.concat(col(Tenant.organisation_id), " ", col(Tenant.id), " event")
     rows = session.execute(
         update(Tenant)
         .where(col(Tenant.id).in_(tenant_ids))
-        .values(last_sequence=col(Tenant.last_sequence) + 1)
-        .returning(col(Tenant.id), col(Tenant.last_sequence), func.pg_notify(FEED_CHANNEL, payload))
+        .values(
+            last_sequence=col(Tenant.last_sequence) + 1,
+            last_rank=func.greatest(col(Tenant.last_rank), this_transaction),
+        )
+        .returning(
+            col(Tenant.id), col(Tenant.last_sequence), col(Tenant.last_rank), func.pg_notify(FEED_CHANNEL, payload)
+        )
         .execution_options(synchronize_session=False, autoflush=False)
     )
-    return {tenant_id: number for tenant_id, number, _ in rows}
+    return {tenant_id: Number(sequence, rank) for tenant_id, sequence, rank, _ in rows}
 
 
 def _payload(organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> str:

@@ -65,13 +65,13 @@ class EventFilter:
         return self.tenant_id is not None or self.run_id is not None
 
     def order(self, *, descending: bool) -> Order:
-        """By number within one tenant; otherwise by commit, as far as transactions tell."""
-        columns = (col(Event.sequence),) if self.numbered else (col(Event.transaction_id), col(Event.position))
+        """By number within one tenant; otherwise by transaction, and by number within each tenant."""
+        columns = (col(Event.sequence),) if self.numbered else (col(Event.rank), col(Event.position))
         return Order(columns, descending)
 
     def place_of(self, event: Event) -> Key:
         """Where an event lies in this order."""
-        return (event.sequence,) if self.numbered else (event.transaction_id, event.position)
+        return (event.sequence,) if self.numbered else (event.rank, event.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def feed(session: Session, wanted: EventFilter, window: Window, *, by: Actor) ->
     """
     statement = _matching(wanted, by)
     if not wanted.numbered:
-        statement = statement.where(col(Event.transaction_id) < _horizon())
+        statement = statement.where(col(Event.rank) < _horizon())
     return page_of(session.scalars(wanted.order(descending=True).cut(statement, window)).all(), window)
 
 
@@ -184,7 +184,7 @@ def feed_since(session: Session, wanted: EventFilter, start: FeedStart, *, by: A
     if start.snapshot is not None:
         statement = statement.where(_unseen_in(start.snapshot))
     rows = session.execute(statement.add_columns(_horizon())).all()
-    settled = [event for event, horizon in rows if event.transaction_id < horizon]
+    settled = [event for event, horizon in rows if event.rank < horizon]
     return FeedLook(settled, held_back=len(settled) < len(rows))
 
 

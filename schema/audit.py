@@ -83,7 +83,7 @@ class AuditEvent(Node):
         return cls(
             row=row,
             id=global_id("AuditEvent", row.id),
-            cursor=CURSORS.write((row.transaction_id, row.position, row.sequence)),
+            cursor=CURSORS.write((row.rank, row.position, row.sequence)),
             type=row.type,
             occurred_at=row.created_at,
             actor=Actor.of_event(row),
@@ -138,9 +138,9 @@ class AuditEventConnection:
 
 def place_in(wanted: Wanted, cursor: Key) -> Key:
     """What a cursor says in the order of a filter. Raises BadUserInput when it says nothing there."""
-    transaction_id, position, sequence = cursor
+    rank, position, sequence = cursor
     if not wanted.numbered:
-        return transaction_id, position
+        return rank, position
     if sequence is None:
         raise BadUserInput("This is the cursor of an organisation's entry; one of this tenant's is needed.")
     return (sequence,)

@@ -196,6 +196,7 @@ def upgrade() -> None:
         sa.Column("provisioning_deadline", sa.Interval(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("last_sequence", sa.BigInteger(), nullable=False),
+        sa.Column("last_rank", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("recreated_from_id", sa.Uuid(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
@@ -368,6 +369,9 @@ def upgrade() -> None:
             server_default=sa.text("(pg_current_xact_id()::text)::bigint"),
             nullable=False,
         ),
+        sa.Column(
+            "rank", sa.BigInteger(), server_default=sa.text("(pg_current_xact_id()::text)::bigint"), nullable=False
+        ),
         sa.Column("position", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("type", sa.String(length=80), nullable=False),
         sa.Column(
@@ -400,17 +404,13 @@ def upgrade() -> None:
     op.create_index(
         "feed_by_type",
         "events",
-        ["organisation_id", sa.literal_column("type text_pattern_ops"), "transaction_id", "position"],
+        ["organisation_id", sa.literal_column("type text_pattern_ops"), "rank", "position"],
         unique=False,
     )
     op.create_index("feed_of_a_run", "events", ["run_id", "sequence"], unique=False)
-    op.create_index("feed_of_a_tenant", "events", ["tenant_id", "transaction_id", "position"], unique=False)
-    op.create_index(
-        "feed_of_an_actor", "events", ["organisation_id", "actor_id", "transaction_id", "position"], unique=False
-    )
-    op.create_index(
-        "feed_of_an_organisation", "events", ["organisation_id", "transaction_id", "position"], unique=False
-    )
+    op.create_index("feed_of_a_tenant", "events", ["tenant_id", "rank", "position"], unique=False)
+    op.create_index("feed_of_an_actor", "events", ["organisation_id", "actor_id", "rank", "position"], unique=False)
+    op.create_index("feed_of_an_organisation", "events", ["organisation_id", "rank", "position"], unique=False)
     op.create_table(
         "resources",
         sa.Column("id", sa.Uuid(), nullable=False),

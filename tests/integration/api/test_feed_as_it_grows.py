@@ -63,6 +63,30 @@ def test_only_what_happens_from_now_on_comes_without_a_cursor(
     ]
 
 
+def test_a_tenants_entries_keep_their_order_whoever_began_to_write_first(
+    api: Api, stage: Stage, owner: Client
+) -> None:
+    stage.create(start=False)
+
+    def rename(session: Session, name: str) -> None:
+        tenant = session.get_one(Tenant, stage.tenant_id)
+        emit(session, tenant, EventType.TENANT_UPDATED, {"action": name}, by=stage.operator)
+
+    with added(api, owner) as subscription:
+        with stage.database.transaction() as waiting:
+            tell(waiting, stage, 1)
+            stage.do(rename, "2")
+            rename(waiting, "3")
+            waiting.commit()
+        stage.do(tell, stage, 4)
+        followed = actions([subscription.next() for _ in range(4)])
+    page = [edge["node"]["data"].get("action") for edge in owner.ask(FEED)["auditEvents"]["edges"]]
+
+    assert followed == page[3::-1]
+    assert followed.index("2") < followed.index("3"), "the second waited for the first"
+    assert set(followed) == {"1", "2", "3", "4"}
+
+
 def test_what_was_there_before_stays_old_while_an_older_transaction_is_open(
     api: Api, stage: Stage, owner: Client
 ) -> None:
