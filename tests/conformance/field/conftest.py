@@ -1,11 +1,13 @@
 """Which scenarios are told: the quick ones, all that may share the machine, or all that must not."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.conformance.field import scenarios
-from tests.conformance.field.scenario import MANIFEST
+from tests.conformance.field.scenario import MANIFEST, Scenario
 
-SHARES = {
+SHARES: dict[str, Callable[[Scenario], bool]] = {
     "quick": lambda one: one.quick,
     "together": lambda one: not one.alone,
     "alone": lambda one: one.alone,
