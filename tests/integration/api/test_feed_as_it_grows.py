@@ -63,9 +63,7 @@ def test_only_what_happens_from_now_on_comes_without_a_cursor(
     ]
 
 
-def test_a_tenants_entries_keep_their_order_whoever_began_to_write_first(
-    api: Api, stage: Stage, owner: Client
-) -> None:
+def test_a_tenants_entries_keep_their_order_whoever_began_to_write_first(api: Api, stage: Stage, owner: Client) -> None:
     stage.create(start=False)
 
     def rename(session: Session, name: str) -> None:
