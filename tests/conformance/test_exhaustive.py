@@ -95,21 +95,22 @@ def test_an_answer_to_a_commit_that_is_lost_costs_time_only(
     assert transaction >= 2, "a claim and a record"
 
 
-@pytest.mark.skipif(not FULL, reason="every line in every step takes minutes; a selection is below")
-@pytest.mark.parametrize("kind", INTERRUPTS)
-@pytest.mark.parametrize("route", ROUTES)
-def test_an_interrupt_at_any_line_of_any_step_costs_time_only(
-    stories: Database, ground: Settings, route: str, kind: type[Interrupt], record_property: RecordProperty
-) -> None:
-    struck: list[str] = []
-    for line in count():
-        lightnings = [Lightning(kind(), line, RUNNER) for _ in ROUTES[route]]
-        if not (places := strike(stories, ground, ROUTES[route], lightnings)):
-            break
-        struck += places
+if FULL:
+    # It takes minutes; a selection is below.
+    @pytest.mark.parametrize("kind", INTERRUPTS)
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_an_interrupt_at_any_line_of_any_step_costs_time_only(
+        stories: Database, ground: Settings, route: str, kind: type[Interrupt], record_property: RecordProperty
+    ) -> None:
+        struck: list[str] = []
+        for line in count():
+            lightnings = [Lightning(kind(), line, RUNNER) for _ in ROUTES[route]]
+            if not (places := strike(stories, ground, ROUTES[route], lightnings)):
+                break
+            struck += places
 
-    assert line >= 15, "the runner has more lines than that"
-    record_property("figure", f"{kind.__name__}, {route}: {len(struck)} strikes at {len(set(struck))} lines")
+        assert line >= 15, "the runner has more lines than that"
+        record_property("figure", f"{kind.__name__}, {route}: {len(struck)} strikes at {len(set(struck))} lines")
 
 
 @pytest.mark.parametrize("files", [EVERYTHING if FULL else RUNNER], ids=lambda files: f"{len(files)} files")
