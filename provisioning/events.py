@@ -64,10 +64,10 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is told of one of many tenants."""
+    """What is told of a tenant, and when it was so."""
 
     tenant: Tenant
-    run: Run
+    run: Run | None
     data: dict[str, Any]
     at: datetime
 
@@ -84,21 +84,7 @@ def emit(
 ) -> Event:
     """Append to a tenant's history. Takes the tenant's lock, so that number order is commit order."""
     number = _next_numbers(session, [tenant.id])[tenant.id]
-    event = Event(
-        organisation_id=tenant.organisation_id,
-        tenant_id=tenant.id,
-        run_id=run.id if run else None,
-        sequence=number.sequence,
-        rank=number.rank,
-        type=event_type.value,
-        actor_kind=by.kind,
-        actor_id=by.id,
-        actor_name=by.name,
-        actor_email=by.email,
-        data=data,
-        request_id=session.info.get("request_id"),
-        created_at=at or clock(session),
-    )
+    event = _event(session, Fact(tenant, run, data, at or clock(session)), number, event_type, by)
     session.add(event)
     return event
 
@@ -107,23 +93,7 @@ def emit_each(session: Session, event_type: EventType, facts: Sequence[Fact], *,
     """Append to many tenants' histories, in one round trip. The caller has locked them, or gives one."""
     numbers = _next_numbers(session, [fact.tenant.id for fact in facts])
     for fact in facts:
-        session.add(
-            Event(
-                organisation_id=fact.tenant.organisation_id,
-                tenant_id=fact.tenant.id,
-                run_id=fact.run.id,
-                sequence=numbers[fact.tenant.id].sequence,
-                rank=numbers[fact.tenant.id].rank,
-                type=event_type.value,
-                actor_kind=by.kind,
-                actor_id=by.id,
-                actor_name=by.name,
-                actor_email=by.email,
-                data=fact.data,
-                request_id=session.info.get("request_id"),
-                created_at=fact.at,
-            )
-        )
+        session.add(_event(session, fact, numbers[fact.tenant.id], event_type, by))
 
 
 def emit_for_organisation(
@@ -155,6 +125,24 @@ def notify_cancels(session: Session, run_ids: Sequence[UUID]) -> None:
     """Tell the workers that are performing steps of these runs, once this transaction commits."""
     ids = func.unnest(cast([str(run_id) for run_id in run_ids], ARRAY(Text))).column_valued("id")
     session.execute(select(func.pg_notify(CANCEL_CHANNEL, ids)))
+
+
+def _event(session: Session, fact: Fact, number: Number, event_type: EventType, by: Actor) -> Event:
+    return Event(
+        organisation_id=fact.tenant.organisation_id,
+        tenant_id=fact.tenant.id,
+        run_id=fact.run.id if fact.run else None,
+        sequence=number.sequence,
+        rank=number.rank,
+        type=event_type.value,
+        actor_kind=by.kind,
+        actor_id=by.id,
+        actor_name=by.name,
+        actor_email=by.email,
+        data=fact.data,
+        request_id=session.info.get("request_id"),
+        created_at=fact.at,
+    )
 
 
 def _next_numbers(session: Session, tenant_ids: Sequence[UUID]) -> dict[UUID, Number]:

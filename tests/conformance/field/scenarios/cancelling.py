@@ -2,19 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.conformance.field.calls import CALLS
 from tests.conformance.field.people import codes
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
 from tests.scenes import STEPS
-
-CALLS = {
-    "allocate_storage": "storage.create",
-    "allocate_identity": "identity.create",
-    "allocate_traffic": "traffic.reserve",
-    "apply_schema": "storage.migrate",
-    "deploy_workloads": "deployer.deploy",
-    "await_readiness": "deployer.health",
-}
 
 
 @scenario(without="no_guard_in_the_claim", quick=True)

@@ -9,6 +9,7 @@ from uuid import UUID
 from provisioning.moves import Backward, Forward
 from provisioning.wakeups import WakeUp
 from runtime.settings import Settings
+from tests.conformance.field.calls import UNDONE_BY
 from tests.conformance.field.director import let_pass, until
 from tests.conformance.field.moments import Answers, Moment
 from tests.conformance.field.people import Saga
@@ -16,12 +17,9 @@ from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
 from workers.courier import Courier
 
-LATE_CALLS = {
-    "storage": "storage.create",
-    "identity": "identity.create",
-    "traffic": "traffic.reserve",
-    "deployer": "deployer.deploy",
-}
+LATE_CALLS = {call.partition(".")[0]: call for call in UNDONE_BY}
+"""By port, the call that takes something."""
+
 SOONEST = 2
 """Seconds after the undo until a call that was given up has its effect, at the least; three more at the most."""
 

@@ -5,17 +5,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.api import Facts
+from tests.conformance.field.calls import CALLS, UNDONE_BY
 from tests.conformance.field.director import Hold, until
 from tests.conformance.field.moments import Answers, Moment
 from tests.conformance.field.people import Saga, codes
 from tests.conformance.field.scenario import Play, scenario
 
-UNDO_CALLS = {
-    "deploy_workloads": "deployer.tear_down",
-    "allocate_traffic": "traffic.release",
-    "allocate_identity": "identity.destroy",
-    "allocate_storage": "storage.destroy",
-}
+UNDO_CALLS = {step: UNDONE_BY[call] for step, call in reversed(CALLS.items()) if call in UNDONE_BY}
 """Steps that hold something, in the order in which they are undone, and what each undo calls."""
 
 BEGUN = ["deploy_workloads", "apply_schema", "allocate_traffic", "allocate_identity", "allocate_storage"]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
 
+from tests.conformance.field.calls import CALLS, UNDONE_BY
 from tests.conformance.field.campaign import campaign
 from tests.conformance.field.director import Hold, let_pass, until
 from tests.conformance.field.moments import Answers, Moment
@@ -12,24 +13,6 @@ from tests.conformance.field.people import Saga, codes
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
 from tests.scenes import PIVOT
-
-CALLS = {
-    "allocate_storage": "storage.create",
-    "allocate_identity": "identity.create",
-    "allocate_traffic": "traffic.reserve",
-    "apply_schema": "storage.migrate",
-    "deploy_workloads": "deployer.deploy",
-    "await_readiness": "deployer.health",
-}
-"""What each step calls outside."""
-
-UNDONE_BY = {
-    "storage.create": "storage.destroy",
-    "identity.create": "identity.destroy",
-    "traffic.reserve": "traffic.release",
-    "deployer.deploy": "deployer.tear_down",
-}
-"""The calls that take something, and those that undo them."""
 
 LAST_CALL = CALLS["await_readiness"]
 ON_RECORD = "before deliver"
