@@ -1,7 +1,6 @@
 """Asking a provisioning to stop, and going on with a stuck undo. Nothing is undone here: that is the engine's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -11,26 +10,10 @@ from models import Run, RunKind, RunStatus, RunStep, StepStatus, TenantState
 from provisioning import ledger, rules, settlement
 from provisioning.actors import Actor
 from provisioning.decisions import way_back
-from provisioning.errors import Malformed, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
-from provisioning.events import EventType, Fact, emit_each, notify_cancels
-from provisioning.lookup import (
-    Change,
-    locked_live_run,
-    locked_live_runs,
-    locked_tenant,
-    visible_among,
-    visible_tenant,
-)
+from provisioning.errors import Malformed, NotProvisioning, NotStuck, StaleRun
+from provisioning.events import EventType, notify_cancels
+from provisioning.lookup import Change, locked_live_run, locked_tenant, visible_tenant
 from provisioning.settlement import Position
-
-
-@dataclass(frozen=True, slots=True)
-class BulkAnswer:
-    """What became of one tenant of a bulk cancel: a change or a refusal."""
-
-    tenant_id: UUID
-    change: Change | None
-    refusal: ProvisioningRefused | None
 
 
 def cancel_provisioning(
@@ -54,32 +37,24 @@ def cancel_provisioning(
         raise StaleRun(run.number)
     if run.cancel_requested:
         return Change(tenant, run, already_requested=True)
-    position = settlement.position_of(session, run)
-    _put_on_record(session, [position], by, reason)
+    _put_on_record(session, settlement.position_of(session, run), by, reason)
     return Change(tenant, run)
 
 
-def cancel_provisionings(
-    session: Session, tenant_ids: Sequence[UUID], *, by: Actor, reason: str | None = None
-) -> list[BulkAnswer]:
-    """Cancel many; answers in the order given. Every run is locked until the caller commits: pass a few at a time.
+def request(run: Run, by: Actor, reason: str | None, in_flight: str | None, now: datetime) -> dict[str, str | None]:
+    """Write who asked, why and in the middle of what into the run's row; what the feed is told of it."""
+    run.cancel_requested_at = now
+    run.cancel_actor_kind = by.kind
+    run.cancel_actor_id = by.id
+    run.cancel_actor_name = by.email or by.name
+    run.cancel_reason = reason
+    run.cancel_step_in_flight = in_flight
+    return {"reason": reason, "step_in_flight": in_flight}
 
-    Locks are taken in the order of ids, runs before tenants, so two of these cannot deadlock.
-    """
-    reason = rules.check_reason(reason)
-    ids = sorted(set(tenant_ids))
-    positions = _positions_to_cancel(session, ids, by)
-    first = [position for position in positions.values() if not position.run.cancel_requested]
-    accepted = {position.tenant.id for position in first}
-    # Written together at the end: one round trip for all runs, one for all events.
-    with session.no_autoflush:
-        _put_on_record(session, first, by, reason)
-    answers = {
-        tenant_id: _accepted(position, already_requested=tenant_id not in accepted)
-        for tenant_id, position in positions.items()
-    }
-    answers |= {tenant_id: _answer(session, tenant_id, by, reason) for tenant_id in ids if tenant_id not in positions}
-    return [answers[tenant_id] for tenant_id in tenant_ids]
+
+def owned(run: Run, now: datetime) -> bool:
+    """Whether a worker is at this run, as far as its lease tells."""
+    return run.lease_until is not None and run.lease_until > now
 
 
 def resume_compensation(
@@ -117,33 +92,19 @@ def _run_to_cancel(session: Session, tenant_id: UUID, by: Actor) -> Run:
             raise NotProvisioning(tenant.state)
 
 
-def _put_on_record(session: Session, positions: Sequence[Position], by: Actor, reason: str | None) -> None:
-    """Write down who asked, in each run, tell the feed and whoever is at work, and turn back what nobody is at."""
-    if not positions:
-        return
-    facts = [_request(position, by, reason) for position in positions]
-    emit_each(session, EventType.CANCEL_REQUESTED, facts, by=by)
-    turning = [position for position in positions if position.run.status is not RunStatus.STUCK]
-    at_work = [position.run.id for position in turning if owned(position.run, position.now)]
-    if at_work:
-        notify_cancels(session, at_work)
-    for position in turning:
-        position.run.status = RunStatus.CANCELLING
-        if position.run.id not in at_work:
-            _turn_back(session, position)
-
-
-def _request(position: Position, by: Actor, reason: str | None) -> Fact:
-    """Write the request into the run's row; what the feed is told of it."""
-    run, now = position.run, position.now
+def _put_on_record(session: Session, position: Position, by: Actor, reason: str | None) -> None:
+    """Write down who asked, tell the feed and whoever is at work, and turn back what nobody is at."""
+    run = position.run
     in_flight = next((step.name for step in position.steps if step.status is StepStatus.RUNNING), None)
-    run.cancel_requested_at = now
-    run.cancel_actor_kind = by.kind
-    run.cancel_actor_id = by.id
-    run.cancel_actor_name = by.email or by.name
-    run.cancel_reason = reason
-    run.cancel_step_in_flight = in_flight
-    return Fact(position.tenant, run, {"reason": reason, "step_in_flight": in_flight}, now)
+    facts = request(run, by, reason, in_flight, position.now)
+    position.tell(session, EventType.CANCEL_REQUESTED, facts, by=by)
+    if run.status is RunStatus.STUCK:
+        return
+    run.status = RunStatus.CANCELLING
+    if owned(run, position.now):
+        notify_cancels(session, [run.id])
+    else:
+        _turn_back(session, position)
 
 
 def _turn_back(session: Session, position: Position) -> None:
@@ -152,38 +113,13 @@ def _turn_back(session: Session, position: Position) -> None:
     settlement.advance(session, position)
 
 
-def owned(run: Run, now: datetime) -> bool:
-    """Whether a worker is at this run, as far as its lease tells."""
-    return run.lease_until is not None and run.lease_until > now
-
-
 def _hurry(session: Session, position: Position) -> None:
     """Nobody is at work who could be told: a step that waits for its next look or attempt is undone at once."""
     for step in position.steps:
         if step.status is StepStatus.RUNNING:
-            idle = step.next_attempt_at is not None
-            settlement.interrupt(session, position, step, step.error if idle else "Its worker was lost.")
+            settlement.interrupt_idle(session, position, step)
         elif step.status is StepStatus.COMPENSATING:
             settlement.rest(step)
-
-
-def _positions_to_cancel(session: Session, tenant_ids: Sequence[UUID], by: Actor) -> dict[UUID, Position]:
-    """Where the live provisioning runs stand, by tenant; runs and tenants are locked."""
-    runs = locked_live_runs(session, visible_among(session, tenant_ids, by))
-    positions = settlement.positions_of(session, [run for run in runs if run.kind is RunKind.PROVISION])
-    return {position.tenant.id: position for position in positions}
-
-
-def _accepted(position: Position, *, already_requested: bool) -> BulkAnswer:
-    return BulkAnswer(position.tenant.id, Change(position.tenant, position.run, already_requested), None)
-
-
-def _answer(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkAnswer:
-    """One by one when no run was found: there is none, or it began a moment ago."""
-    try:
-        return BulkAnswer(tenant_id, cancel_provisioning(session, tenant_id, by=by, reason=reason), None)
-    except ProvisioningRefused as refusal:
-        return BulkAnswer(tenant_id, None, refusal)
 
 
 def _skip(session: Session, position: Position, names: Sequence[str], by: Actor, reason: str | None) -> None:

@@ -1,14 +1,14 @@
 """What is due and nobody is doing: the questions a sweeper asks."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
-from models import Run, RunStatus, RunStep
+from models import Run, RunStatus
 from provisioning import settlement
 from provisioning.actors import PLATFORM
 from provisioning.cancellation import cancel_provisioning
@@ -23,36 +23,49 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 200
 """Runs in one sweep: a short transaction, also after an outage."""
 
+SETTLED_AT_ONCE = 20
+"""Runs that are ended in one sweep: each is some statements, and all of them stay locked until its commit."""
+
 ASK_AGAIN_AFTER = timedelta(seconds=1)
 """A wake-up that nobody answered for so long is taken for lost."""
 
 
-def nudge_due_runs(session: Session, statuses: Collection[RunStatus] = tuple(RunStatus)) -> int:
-    """Wake workers for every run in ``statuses`` that is due and was not announced a moment ago; how many there were.
+def nudge_due_runs(session: Session, statuses: Collection[RunStatus] = tuple(RunStatus), *, again: bool = True) -> bool:
+    """Wake workers for runs in ``statuses`` that are due and were not announced a moment ago; whether more may be due.
 
-    A run that cannot settle, because something is held after all, keeps nobody else from being woken.
+    Without ``again`` only those that were never announced since they are due. A run with nothing left to do is ended
+    here; one that cannot settle, because something is held after all, keeps nobody else from being woken.
 
     Finds lost messages, lapsed leases, back-offs and waits that are over: the row says all of these the same way.
     """
+    fresh = or_(col(Run.nudged_at).is_(None), col(Run.nudged_at) < col(Run.due_at))
     runs = session.exec(
         select(Run)
         .where(
             col(Run.due_at) <= func.clock_timestamp(),
             col(Run.status).in_(statuses),
-            or_(
-                col(Run.nudged_at).is_(None),
-                col(Run.nudged_at) < col(Run.due_at),
-                col(Run.nudged_at) < func.clock_timestamp() - ASK_AGAIN_AFTER,
-            ),
+            or_(fresh, col(Run.nudged_at) < func.clock_timestamp() - ASK_AGAIN_AFTER) if again else fresh,
         )
         .order_by(col(Run.due_at))
         .limit(MOST_AT_ONCE)
         .with_for_update(key_share=True, skip_locked=True)
     ).all()
+    if not runs:
+        return False
     steps, now = settlement.steps_of(session, runs), clock(session)
+    settled = 0
     for run in runs:
-        _nudge(session, run, steps[run.id], now)
-    return len(runs)
+        match next_move(run, steps[run.id]):
+            case Forward() | Backward() as move:
+                wake(session, run, move, now)
+            case Settle(status) if settled < SETTLED_AT_ONCE:
+                _settle(session, run, status)
+                settled += 1
+            case Settle():
+                pass
+            case _:
+                run.due_at = None
+    return len(runs) == MOST_AT_ONCE or settled == SETTLED_AT_ONCE
 
 
 def overdue_runs(session: Session) -> list[tuple[UUID, UUID]]:
@@ -91,16 +104,6 @@ def stuck_runs(session: Session) -> list[Run]:
 def next_due(session: Session) -> datetime | None:
     """When the next run that is not due yet will be."""
     return session.exec(select(func.min(Run.due_at)).where(col(Run.due_at) > func.clock_timestamp())).one()
-
-
-def _nudge(session: Session, run: Run, steps: Sequence[RunStep], now: datetime) -> None:
-    match next_move(run, steps):
-        case Forward() | Backward() as move:
-            wake(session, run, move, now)
-        case Settle(status):
-            _settle(session, run, status)
-        case _:
-            run.due_at = None
 
 
 def _settle(session: Session, run: Run, status: RunStatus) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, or_
+from sqlalchemy import and_, func, or_
 from sqlmodel import Session, col, select
 
 from models import FOLLOW_UPS, UNDONE_STATUSES, Run, RunStatus, RunStep, StepRole, StepStatus, TenantState
@@ -56,13 +56,15 @@ def claim(
     """Take the lease for this move, or None when the run is not ready for it: not due, owned, or further on.
 
     The attempt is counted before it is made: a step that kills its process runs out of attempts too. Whoever brings a
-    ``token`` of their own may repeat the claim when its answer was lost; the attempt counts again, as after a crash.
+    ``token`` of their own may repeat the claim when its answer was lost: they have it, or are given the rest of it.
     """
     token = token or uuid4()
     run = _due_run(session, run_id, BACKWARD if isinstance(move, Backward) else PERFORMING, token)
     if run is None:
         return None
     position = settlement.position_of(session, run)
+    if run.lease_token == token:
+        return _claimed_before(session, position, move, settings, owner, token)
     if next_move(run, position.steps) != move:
         return None
     # Whoever let the lease lapse is fenced from here on, also when this claim ends in a failure and not in a new token.
@@ -120,11 +122,29 @@ def _due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], to
         select(Run)
         .where(
             Run.id == run_id,
-            col(Run.status).in_(statuses),
-            or_(col(Run.due_at) <= func.clock_timestamp(), col(Run.lease_token) == token),
+            or_(
+                and_(col(Run.status).in_(statuses), col(Run.due_at) <= func.clock_timestamp()),
+                col(Run.lease_token) == token,
+            ),
         )
         .with_for_update(key_share=True)
     ).one_or_none()
+
+
+def _claimed_before(
+    session: Session,
+    position: Position,
+    move: Forward | Backward,
+    settings: Settings,
+    owner: str,
+    token: UUID,
+) -> Claim | None:
+    """The claim whose answer was lost; none when a cancel came in between, and then nobody has to wait for its end."""
+    if next_move(position.run, position.steps) == move:
+        return _leased(session, position, position.step(move.step), move, settings, owner, token)
+    settlement.release_lease(position.run, due=position.now)
+    settlement.advance(session, position)
+    return None
 
 
 def _position_under(session: Session, held: Claim) -> Position | None:
@@ -180,7 +200,7 @@ def _look(session: Session, position: Position, step: RunStep) -> bool:
 def _begin_compensation(session: Session, position: Position, step: RunStep) -> bool:
     """Make a compensation the step's current move; False when it used up its attempts."""
     if step.status is StepStatus.RUNNING:
-        settlement.interrupt(session, position, step, "Its worker was lost.")
+        settlement.interrupt_idle(session, position, step)
     if step.attempt_started_at is not None and step.next_attempt_at is not None:
         return _look_at_compensation(session, position, step)
     if step.compensation_attempts >= COMPENSATION_ATTEMPTS:

@@ -55,7 +55,7 @@ class EventType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class Place:
     """Where an event lies in its tenant's history, and in the organisation's feed."""
 
     sequence: int
@@ -83,17 +83,17 @@ def emit(
     at: datetime | None = None,
 ) -> Event:
     """Append to a tenant's history. Takes the tenant's lock, so that number order is commit order."""
-    number = _next_numbers(session, [tenant.id])[tenant.id]
-    event = _event(session, Fact(tenant, run, data, at or clock(session)), number, event_type, by)
+    place = _next_places(session, [tenant.id])[tenant.id]
+    event = _event(session, Fact(tenant, run, data, at or clock(session)), place, event_type, by)
     session.add(event)
     return event
 
 
 def emit_each(session: Session, event_type: EventType, facts: Sequence[Fact], *, by: Actor) -> None:
     """Append to many tenants' histories, in one round trip. The caller has locked them, or gives one."""
-    numbers = _next_numbers(session, [fact.tenant.id for fact in facts])
+    places = _next_places(session, [fact.tenant.id for fact in facts])
     for fact in facts:
-        session.add(_event(session, fact, numbers[fact.tenant.id], event_type, by))
+        session.add(_event(session, fact, places[fact.tenant.id], event_type, by))
 
 
 def emit_for_organisation(
@@ -127,13 +127,13 @@ def notify_cancels(session: Session, run_ids: Sequence[UUID]) -> None:
     session.execute(select(func.pg_notify(CANCEL_CHANNEL, ids)))
 
 
-def _event(session: Session, fact: Fact, number: Number, event_type: EventType, by: Actor) -> Event:
+def _event(session: Session, fact: Fact, place: Place, event_type: EventType, by: Actor) -> Event:
     return Event(
         organisation_id=fact.tenant.organisation_id,
         tenant_id=fact.tenant.id,
         run_id=fact.run.id if fact.run else None,
-        sequence=number.sequence,
-        rank=number.rank,
+        sequence=place.sequence,
+        rank=place.rank,
         type=event_type.value,
         actor_kind=by.kind,
         actor_id=by.id,
@@ -145,7 +145,7 @@ def _event(session: Session, fact: Fact, number: Number, event_type: EventType, 
     )
 
 
-def _next_numbers(session: Session, tenant_ids: Sequence[UUID]) -> dict[UUID, Number]:
+def _next_places(session: Session, tenant_ids: Sequence[UUID]) -> dict[UUID, Place]:
     """Number an event of each of these tenants and wake their watchers, in one round trip."""
     this_transaction = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
     payload = func.concat(col(Tenant.organisation_id), " ", col(Tenant.id), " event")
@@ -161,7 +161,7 @@ def _next_numbers(session: Session, tenant_ids: Sequence[UUID]) -> dict[UUID, Nu
         )
         .execution_options(synchronize_session=False, autoflush=False)
     )
-    return {tenant_id: Number(sequence, rank) for tenant_id, sequence, rank, _ in rows}
+    return {tenant_id: Place(sequence, rank) for tenant_id, sequence, rank, _ in rows}
 
 
 def _payload(organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> str:

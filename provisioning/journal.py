@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
 from models import Run, RunStep, Tenant
 from provisioning import events, holding, rules
 from provisioning.claims import Claim
 from provisioning.saga import Abandoned, StepStopped, StopReason
-from runtime.database import Database
+from runtime.database import Database, unable
 from runtime.settings import Settings
 
 BETWEEN_PROGRESS = 0.25
@@ -59,11 +59,13 @@ class DatabaseJournal:
         return self._transact(_objections, self.settings.regions)
 
     def _transact(self, work: Callable[Concatenate[Session, Claim, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Raises StepStopped also when the database is away: a restart of ours is not the step's failure."""
+        """Raises StepStopped also when the database is away or busy: that is not the step's failure."""
         try:
             return self.database.transact(work, self.claim, *args, **kwargs)
-        except OperationalError as error:
-            raise StepStopped(StopReason.RECORDS_AWAY) from error
+        except SQLAlchemyError as error:
+            if unable(error):
+                raise StepStopped(StopReason.RECORDS_AWAY) from error
+            raise
 
 
 def _show(session: Session, claim: Claim, percent: int | None, message: str) -> None:

@@ -1,6 +1,5 @@
 """Finding a tenant and its live run for somebody, under lock: what is out of reach does not exist."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -43,26 +42,6 @@ def visible_tenant(session: Session, tenant_id: UUID, by: Actor) -> Tenant:
     if tenant is None or not by.reaches(tenant):
         raise NotFound("tenant")
     return tenant
-
-
-def locked_live_runs(session: Session, tenant_ids: Collection[UUID]) -> list[Run]:
-    """Those of these tenants' runs that have not settled, under lock, in the order of their tenants' ids."""
-    return list(
-        session.exec(
-            select(Run)
-            .where(col(Run.tenant_id).in_(tenant_ids), col(Run.finished_at).is_(None))
-            .order_by(col(Run.tenant_id))
-            .with_for_update(key_share=True)
-            .execution_options(populate_existing=True)
-        )
-    )
-
-
-def visible_among(session: Session, tenant_ids: Collection[UUID], by: Actor) -> list[UUID]:
-    """Which of these tenants exist for somebody."""
-    return [
-        tenant.id for tenant in session.exec(select(Tenant).where(col(Tenant.id).in_(tenant_ids))) if by.reaches(tenant)
-    ]
 
 
 def locked_live_run(session: Session, tenant_id: UUID) -> Run | None:

@@ -252,7 +252,7 @@ class Saga:
         """Every compensation but those of the named steps, last step first. Each is safe if its step never ran.
 
         Retired steps are undone too: the run may have been planned with them. One that fails does not keep the others
-        from being tried; then the first failure is raised.
+        from being tried; then the first failure is raised. Raises StepStopped when the step was told to stop.
         """
         failures = []
         for step in reversed(self._steps.values()):
@@ -260,6 +260,7 @@ class Saga:
                 try:
                     step.undo(ctx)
                 except Exception as failure:  # noqa: BLE001  # raised below, once all were tried
+                    ctx.checkpoint()
                     failures.append(failure)
         if failures:
             raise failures[0]

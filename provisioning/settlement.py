@@ -51,21 +51,6 @@ def position_of(session: Session, run: Run) -> Position:
     return Position(run, list(steps), tenant, organisation_slug, now)
 
 
-def positions_of(session: Session, runs: Sequence[Run]) -> list[Position]:
-    """Read where many runs stand, in two statements; locks their tenants, too. The caller has locked the runs."""
-    steps = steps_of(session, runs)
-    found = session.exec(
-        select(Tenant, Organisation.slug, func.clock_timestamp())
-        .join(Organisation, col(Organisation.id) == col(Tenant.organisation_id))
-        .where(col(Tenant.id).in_([run.tenant_id for run in runs]))
-        .order_by(col(Tenant.id))
-        .with_for_update(key_share=True, of=Tenant)
-        .execution_options(populate_existing=True)
-    )
-    standing = {tenant.id: (tenant, organisation_slug, now) for tenant, organisation_slug, now in found}
-    return [Position(run, steps[run.id], *standing[run.tenant_id]) for run in runs]
-
-
 def steps_of(session: Session, runs: Sequence[Run]) -> Mapping[UUID, list[RunStep]]:
     """The steps of each of these runs, in running order."""
     steps = defaultdict[UUID, list[RunStep]](list)
@@ -91,6 +76,12 @@ def interrupt(session: Session, position: Position, step: RunStep, error: str | 
     step.error = error
     rest(step)
     position.tell(session, EventType.STEP_INTERRUPTED, {"step": step.name, "error": error})
+
+
+def interrupt_idle(session: Session, position: Position, step: RunStep) -> None:
+    """The same for a step that nobody is at: it waits for its next look or attempt, or its worker is gone."""
+    waits = step.next_attempt_at is not None
+    interrupt(session, position, step, step.error if waits else "Its worker was lost.")
 
 
 def rest(step: RunStep) -> None:

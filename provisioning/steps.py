@@ -96,6 +96,7 @@ def send_welcome_emails(ctx: StepContext) -> None:
 def confirm_absence(ctx: StepContext) -> Outcome:
     """Effects can come late: a call that was lost on its way, a worker that was paused. So this asks more than once."""
     left, sight = ctx.journal.abandoned(), ctx.world.look(ctx.footprint)
+    ctx.checkpoint()
     found = [name for name in sight.found if name not in left.names]
     if not found:
         sight.demand_every_answer()

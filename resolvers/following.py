@@ -8,14 +8,14 @@ from uuid import UUID
 
 import strawberry
 from anyio import sleep
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from provisioning import history
 from provisioning.errors import NotFound as Unknown
 from provisioning.history import Progress
 from resolvers.permissions import Permission, demand_to_read
+from runtime.database import unable
 from runtime.feed import POLL_EVERY, RECONNECT_AFTER
 from schema.arguments import FOLLOW, LAST_SEEN, TENANT
 from schema.connections import given
@@ -89,11 +89,13 @@ async def tenant_provisioning(
 async def steadily(
     context: Context, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Read, again and again while the database is away: whoever follows goes on where it was."""
+    """Read, again and again while the database is away or busy: whoever follows goes on where it was."""
     while True:
         try:
             return await context.transact(work, *args, **kwargs)
-        except (OperationalError, PoolExhausted) as error:
+        except SQLAlchemyError as error:
+            if not unable(error):
+                raise
             logger.warning("a follower cannot read, trying again", extra={"cause": type(error).__name__})
             await sleep(RECONNECT_AFTER)
 

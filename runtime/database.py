@@ -12,7 +12,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, Engine, create_engine, func
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlmodel import Session, select
 
 from runtime.settings import Settings
@@ -21,6 +22,13 @@ logger = logging.getLogger(__name__)
 
 REPEATABLE = {"40001", "40P01"}
 """SQLSTATEs of a transaction that Postgres gave up so that another could go on: serialization failure, deadlock."""
+
+AWAY = ("08", "25006", "57P", "58")
+"""How the SQLSTATE begins of a server that hangs up, only reads for now, shuts down or starts up, or lost its disk."""
+
+BUSY = (*REPEATABLE, "53", "55P03", "57014")
+"""The same of what may go well the next time: given up for others, also after several tries, no connection, memory or
+room left, and a lock or a statement that took longer than it may."""
 
 TRIES = 5
 
@@ -86,11 +94,11 @@ class Database:
         while True:
             try:
                 return self.transact(work, *args, **kwargs)
-            except OperationalError as error:
-                if over.wait(rest):
+            except SQLAlchemyError as error:
+                if not unable(error) or over.wait(rest):
                     raise
                 if not rest:
-                    logger.warning("postgres does not take it, trying until it does", extra={"cause": str(error.orig)})
+                    logger.warning("postgres does not take it, trying until it does", extra={"cause": str(error)})
             rest = random.uniform(LONGEST_REST / 5, LONGEST_REST)  # noqa: S311  # spreads load, guards nothing
 
     def listen(self) -> psycopg.Connection[Any]:
@@ -149,9 +157,26 @@ def clock(session: Session) -> datetime:
     return now
 
 
-def sqlstate(error: BaseException) -> str | None:
+def unable(error: BaseException | None) -> bool:
+    """Whether Postgres could not do it just now, so that the same may go well in a moment."""
+    return is_away(error) or is_busy(error)
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether there was no server to do it, rather than a statement that failed."""
+    state = sqlstate(error)
+    return state.startswith(AWAY) if state else isinstance(error, OperationalError)
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Whether somebody else was in the way."""
+    state = sqlstate(error)
+    return state.startswith(BUSY) if state else isinstance(error, PoolExhausted)
+
+
+def sqlstate(error: BaseException | None) -> str | None:
     """Postgres's five-character code behind an error, if it is one of Postgres's."""
-    cause = getattr(error, "orig", error)
+    cause = error.orig if isinstance(error, DBAPIError) else error
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 

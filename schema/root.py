@@ -67,7 +67,9 @@ class Mutation:
         description="Ask an in-flight provisioning to stop and be undone.",
     )
     cancel_provisionings: payloads.CancelProvisioningsPayload | None = strawberry.mutation(
-        resolver=bulk.cancel_provisionings, description="Cancel many at once; answers per tenant."
+        resolver=bulk.cancel_provisionings,
+        description="Cancel many at once; answers per tenant. Some are on record before others, each for good: a call "
+        "that broke off may be repeated, and tells of those that were.",
     )
     retry_provisioning: payloads.RetryProvisioningPayload | None = strawberry.mutation(
         resolver=provisioning.retry_provisioning, description="Start the next run of a PENDING or FAILED tenant."

@@ -5,15 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from graphql import GraphQLError, GraphQLSyntaxError
 from psycopg import DataError
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
 from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import ExecutionResult, PreExecutionError, StreamExecutionResult
 
-from runtime.database import sqlstate
+from runtime.database import is_busy, unable
 from schema.context import Context
 
 logger = logging.getLogger(__name__)
@@ -41,10 +39,6 @@ TOO_LONG = "Syntax Error: Document contains more than"
 UNSTORABLE = "A text holds a character that cannot be kept: NUL, or half of a surrogate pair."
 DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
 DATABASE_IS_BUSY = "The database is too busy; try again in a moment."
-
-BUSY = {"40001", "40P01", "53300", "55P03", "57014"}
-"""SQLSTATEs of what may go well the next time: serialization failure and deadlock, also after several tries, too many
-connections, and a lock or a statement that took longer than it may."""
 
 
 class Faults(SchemaExtension):
@@ -90,7 +84,7 @@ def code_of(error: GraphQLError, *, prepared: bool) -> str:
     cause = error.original_error
     if isinstance(error, GraphQLSyntaxError):
         return "DOCUMENT_TOO_COMPLEX" if error.message.startswith(TOO_LONG) else "GRAPHQL_PARSE_FAILED"
-    if _busy(cause) or (isinstance(cause, OperationalError) and _away(cause)):
+    if unable(cause):
         return AWAY
     if _unstorable(cause) or isinstance(cause, CannotGetOperationTypeError):
         return "BAD_USER_INPUT"
@@ -107,17 +101,6 @@ def _unstorable(cause: Exception | None) -> bool:
     return isinstance(genuine, UnicodeEncodeError)
 
 
-def _away(error: OperationalError) -> bool:
-    """Whether there was no connection, rather than a statement that failed. Class 57P: shutting down, starting up."""
-    state = sqlstate(error)
-    return state is None or state.startswith(("08", "57P"))
-
-
-def _busy(cause: Exception | None) -> bool:
-    """Whether somebody else was in the way."""
-    return isinstance(cause, PoolExhausted) or (isinstance(cause, OperationalError) and sqlstate(cause) in BUSY)
-
-
 def _masked(error: GraphQLError, code: str, request_id: str) -> GraphQLError:
     logger.error(
         "a field failed",
@@ -126,7 +109,7 @@ def _masked(error: GraphQLError, code: str, request_id: str) -> GraphQLError:
     )
     message = "Something went wrong on our side; quote the request id."
     if code == AWAY:
-        message = DATABASE_IS_BUSY if _busy(error.original_error) else DATABASE_IS_AWAY
+        message = DATABASE_IS_BUSY if is_busy(error.original_error) else DATABASE_IS_AWAY
     return GraphQLError(message, nodes=error.nodes, path=error.path, extensions={"code": code, "requestId": request_id})
 
 

@@ -133,7 +133,7 @@ class Stage:
                 .values(due_at=clock(session))
             )
 
-    def sweep(self) -> int:
+    def sweep(self) -> bool:
         return self.do(duty.nudge_due_runs)
 
     def next_move(self) -> Move:

@@ -24,9 +24,6 @@ REST_AFTER_SILENCE = 1.0
 REST_AFTER_FAILURE = 0.5
 """Seconds for which nothing is sent after the broker said no or hung up, which it does at once."""
 
-FULL = 200
-"""Messages that wait in a queue. With so many there is work enough, and to ask again would only double them."""
-
 
 class Courier:
     """Callable with wake-ups; safe to share between threads."""
@@ -46,16 +43,16 @@ class Courier:
         except redis.RedisError as error:
             self._rest(error)
 
-    def has_room(self, queue: str) -> bool:
-        """Whether it makes sense to ask again now: the broker is there, and the workers keep up."""
+    def waiting(self, queue: str) -> int | None:
+        """How many messages wait for a worker; None while the broker is away."""
         if time.monotonic() < self._resting_until:
-            return False
+            return None
         try:
             waiting: int = self._broker.client.llen(f"{NAMESPACE}:{queue}")
         except redis.RedisError as error:
             self._rest(error)
-            return False
-        return waiting < FULL
+            return None
+        return waiting
 
     def close(self) -> None:
         """Give the connections back."""

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 SHORTEST_REST = 0.02
 """Seconds."""
 
+FULL = 200
+"""Messages that wait in a queue. With so many there is work enough, and to ask a second time would only double them."""
+
 SERVED_BY = {FORWARD_QUEUE: frozenset(RunStatus) - BACKWARD, COMPENSATION_QUEUE: BACKWARD}
 """The queue on which runs in these statuses are served."""
 
@@ -34,16 +37,19 @@ class Sweeper(Repeating):
 
     def once(self) -> float:
         """Nudge what is due, cancel and report what is overdue, forget what has expired; rest until the next is due."""
-        nudged = max(self._nudge(queue, statuses) for queue, statuses in SERVED_BY.items())
+        more = [self._nudge(queue, statuses) for queue, statuses in SERVED_BY.items()]
         for tenant_id, run_id in self._database.transact(duty.overdue_runs):
             self._cancel_overdue(tenant_id, run_id)
         self._report_stuck()
         self._database.transact(idempotency.forget_expired)
-        return SHORTEST_REST if nudged == duty.MOST_AT_ONCE else self._rest()
+        return SHORTEST_REST if any(more) else self._rest()
 
-    def _nudge(self, queue: str, statuses: Collection[RunStatus]) -> int:
+    def _nudge(self, queue: str, statuses: Collection[RunStatus]) -> bool:
         """What cannot be sent is not nudged either: so it will be the moment that the broker is back."""
-        return self._database.transact(duty.nudge_due_runs, statuses) if self._courier.has_room(queue) else 0
+        waiting = self._courier.waiting(queue)
+        if waiting is None:
+            return False
+        return self._database.transact(duty.nudge_due_runs, statuses, again=waiting < FULL)
 
     def _rest(self) -> float:
         with self._database.transaction() as session:

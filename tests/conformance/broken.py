@@ -71,8 +71,8 @@ def no_intention_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_sweeper(patch: pytest.MonkeyPatch) -> None:
-    def nudge_due_runs(_: Session, __: Collection[RunStatus] = ()) -> int:
-        return 0
+    def nudge_due_runs(_: Session, __: Collection[RunStatus] = (), *, again: bool = True) -> bool:
+        return not again
 
     patch.setattr(duty, "nudge_due_runs", nudge_due_runs)
 

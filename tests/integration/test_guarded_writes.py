@@ -176,9 +176,27 @@ def test_a_claim_whose_answer_was_lost_may_be_repeated_with_its_own_token_only(s
     assert first is not None
     assert stranger is None
     assert again is not None
-    assert (again.token, again.attempt) == (token, 2)
+    assert (again.token, again.attempt) == (token, 1)
     stage.record(again, stage.perform(again))
     assert stage.step("allocate_storage").status is StepStatus.DONE
+
+
+def test_a_claim_that_is_repeated_after_a_cancel_gives_the_run_back_at_once(stage: Stage) -> None:
+    stage.create()
+    stage.play(until="allocate_storage")
+    move, token = Forward("allocate_storage"), uuid4()
+
+    def claim() -> Claim | None:
+        return stage.do(engine.claim, stage.run().id, move, settings=stage.settings, owner="stage", token=token)
+
+    first = claim()
+    stage.cancel()
+    again = claim()
+
+    assert first is not None
+    assert again is None
+    assert stage.run().lease_token is None
+    assert stage.wake_ups[-1].move == Backward("allocate_storage")
 
 
 def test_progress_that_meets_a_take_over_does_not_land_after_it(stage: Stage, database_url: str) -> None:

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from models import RunKind, RunStatus, Tenant, TenantState
 from models.columns import new_id
-from provisioning import cancellation, commands
+from provisioning import bulk_cancellation, cancellation, commands
 from provisioning.actors import Actor
 from provisioning.commands import Corrections
 from provisioning.errors import (
@@ -29,6 +29,9 @@ from provisioning.errors import (
     VersionConflict,
 )
 from provisioning.lookup import Change
+from provisioning.moves import Backward
+from provisioning.saga import NotYet
+from provisioning.wakeups import WakeUp
 from runtime.settings import settings
 from tests.scenes import STEPS, bring_to, everything, fail_for_good, undone
 from tests.stage import Stage, operator_of, stage_in
@@ -608,12 +611,33 @@ def test_a_bulk_cancel_answers_for_each_tenant(stage: Stage) -> None:
     stage.create(slug="two", start=False)
     two, nowhere = stage.tenant_id, new_id()
 
-    answers = stage.do(cancellation.cancel_provisionings, [two, nowhere, one], by=stage.operator, reason="storm")
+    answers = stage.do(bulk_cancellation.cancel_provisionings, [two, nowhere, one], by=stage.operator, reason="storm")
 
     assert [answer.tenant_id for answer in answers] == [two, nowhere, one]
     assert [type(answer.refusal) for answer in answers] == [NotProvisioning, NotFound, type(None)]
     assert answers[2].change is not None
-    assert answers[2].change.tenant.state is S.PENDING
+    assert answers[2].change.run is not None
+    assert answers[2].change.run.status is RunStatus.CANCELLING
+    stage.sweep()
+    stage.tenant_id = one
+    assert stage.tenant().state is S.PENDING
+
+
+def test_a_bulk_cancel_turns_back_what_waits_for_its_next_look(stage: Stage) -> None:
+    stage.create()
+    stage.play(until="await_readiness")
+    stage.record(stage.claim(), NotYet(after=timedelta(hours=1)))
+
+    stage.do(bulk_cancellation.cancel_provisionings, [stage.tenant_id], by=stage.operator)
+    stage.wake_ups.clear()
+    stage.sweep()
+    announced = stage.wake_ups.copy()
+    stage.play()
+
+    assert WakeUp(stage.run().id, Backward("await_readiness")) in announced
+    assert stage.step("await_readiness").error is None
+    assert stage.tenant().state is S.PENDING
+    assert stage.outside() == []
 
 
 def test_two_bulk_cancels_in_opposite_orders_both_answer(stage: Stage) -> None:
@@ -624,12 +648,14 @@ def test_two_bulk_cancels_in_opposite_orders_both_answer(stage: Stage) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         both = [
-            pool.submit(stage.do, cancellation.cancel_provisionings, order, by=stage.operator)
+            pool.submit(stage.do, bulk_cancellation.cancel_provisionings, order, by=stage.operator)
             for order in (ids, ids[::-1])
         ]
 
     accepted = [answer.change for one in both for answer in one.result() if answer.change]
-    assert len(accepted) == 6
+    assert [change.already_requested for change in accepted].count(False) == 6
+    assert len(accepted) == 12
+    stage.sweep()
     assert stage.story().count("provisioning.cancelled") == 1
 
 

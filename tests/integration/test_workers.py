@@ -16,15 +16,16 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 import redis
-from sqlmodel import select
+from sqlalchemy import update
+from sqlmodel import col, select
 
 import adapters.worlds
-import workers.courier
+import workers.sweeper
 from devserver import places
 from devserver.servers import Valkey
 from models import ActorKind, Run, RunStatus, StepRole, StepStatus, TenantState
-from provisioning import cancellation, duty, ledger
-from provisioning.cancellation import BulkAnswer
+from provisioning import bulk_cancellation, duty, ledger
+from provisioning.bulk_cancellation import BulkAnswer
 from runtime.database import clock
 from runtime.migrations import ROOT, migrate
 from runtime.settings import Settings
@@ -352,7 +353,7 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
     crew: Crew, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(duty, "ASK_AGAIN_AFTER", timedelta(0))
-    monkeypatch.setattr(workers.courier, "FULL", 3)
+    monkeypatch.setattr(workers.sweeper, "FULL", 3)
     create_many(crew, 3)
     crew.stage.create(slug="cancelled")
     crew.stage.play(until="allocate_identity")
@@ -370,6 +371,22 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
     crew.await_the_end()
 
 
+def test_a_full_queue_takes_what_was_never_announced(
+    crew: Crew, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers.sweeper, "FULL", 0)
+    [tenant_id] = create_many(crew, 1)
+    with crew.stage.database.transaction() as session:
+        session.execute(update(Run).where(col(Run.tenant_id) == tenant_id).values(nudged_at=None))
+    sweeper = Sweeper(crew.stage.database, Courier(crew.settings), crew.settings)
+    with redis.Redis.from_url(redis_url) as broker:
+        before, *after = (waiting(broker), sweeper.once(), sweeper.once(), waiting(broker))
+
+    assert after[-1] == (before[0] + 1, before[1])
+    crew.hire()
+    crew.await_the_end()
+
+
 def waiting(broker: redis.Redis) -> tuple[int, ...]:
     """Messages in the queues of steps and of compensations."""
     return tuple(broker.llen(f"{NAMESPACE}:{queue}") for queue in (FORWARD_QUEUE, COMPENSATION_QUEUE))
@@ -383,7 +400,7 @@ def test_storms_of_cancels_in_any_order_meet_workers_without_a_deadlock(crew: Cr
     def cancel_all(order: Sequence[UUID]) -> list[BulkAnswer]:
         parts = [order[start : start + 8] for start in range(0, len(order), 8)]
         by = crew.stage.operator
-        return [one for part in parts for one in crew.stage.do(cancellation.cancel_provisionings, part, by=by)]
+        return [one for part in parts for one in crew.stage.do(bulk_cancellation.cancel_provisionings, part, by=by)]
 
     with ThreadPoolExecutor(3) as pool:
         storms = [pool.submit(cancel_all, dice.sample(tenants, len(tenants))) for _ in range(3)]

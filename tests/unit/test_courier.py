@@ -54,9 +54,9 @@ def test_a_broker_that_hangs_is_left_alone_for_longer_than_one_that_hangs_up() -
     assert away._resting_until - now <= courier.REST_AFTER_FAILURE
 
 
-def test_a_broker_that_is_away_has_no_room_and_is_then_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_is_away_tells_no_backlog_and_is_then_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with courier_to("redis://127.0.0.1:1/0") as one:
-        assert not one.has_room(FORWARD_QUEUE)
+        assert one.waiting(FORWARD_QUEUE) is None
 
         monkeypatch.setattr(one._broker.client, "llen", lambda _: pytest.fail("it rests"))
-        assert not one.has_room(FORWARD_QUEUE)
+        assert one.waiting(FORWARD_QUEUE) is None

@@ -440,7 +440,7 @@ def test_many_are_cancelled_at_once_each_with_its_answer(stage: Stage, other: St
         "alreadyRequested": False,
         "userErrors": [{"__typename": "GenericError", "code": "NOT_FOUND"}],
     }
-    cancelled = {"run": {"status": "CANCELLED"}, "alreadyRequested": False, "userErrors": []}
+    cancelled = {"run": {"status": "CANCELLING"}, "alreadyRequested": False, "userErrors": []}
     assert payload["results"] == [
         {"tenant": {"slug": "three"}, **cancelled},
         not_found,
