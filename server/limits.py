@@ -1,13 +1,19 @@
 """What a document may be: of so many tokens, and clear about which of its operations is wanted."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from graphql import DocumentNode, OperationDefinitionNode
-from strawberry.extensions import SchemaExtension
+from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 
 MOST_TOKENS = 1000
 """Validating a document takes time that grows with the square of its size, and is spent on the event loop."""
+
+CACHED = 512
+"""Documents of which a process remembers how they parse and that they are valid; clients send the same few."""
+
+CACHES = (partial(ParserCache, maxsize=CACHED), partial(ValidationCache, maxsize=CACHED))
 
 
 class Ambiguous(CannotGetOperationTypeError):
