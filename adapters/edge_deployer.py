@@ -60,8 +60,8 @@ class EdgeDeployer:
         return self._look_up(footprint)
 
     def _look_up(self, footprint: Footprint) -> list[str]:
-        with self._database.transaction() as session:
-            return [footprint.workload] if WORKLOADS.holds(session, name=footprint.workload) else []
+        held = self._database.transact(WORKLOADS.holds, name=footprint.workload)
+        return [footprint.workload] if held else []
 
     def _parts(self) -> tuple[Part, ...]:
         return (

@@ -56,17 +56,11 @@ class PostgresIdentity:
 
     def present(self, footprint: Footprint) -> list[str]:
         """Which of the two are there."""
-        with self._database.transaction() as session:
-            held = {
-                footprint.signing_key: KEYS.holds(session, name=footprint.signing_key),
-                footprint.account: ACCOUNTS.holds(session, name=footprint.account),
-            }
-        return [name for name, there in held.items() if there]
+        return self._database.transact(_held, footprint)
 
     def private_key(self, footprint: Footprint) -> ec.EllipticCurvePrivateKey:
         """Unseal the private key. Raises NoSigningKey and SealBroken."""
-        with self._database.transaction() as session:
-            row = session.get(SigningKey, footprint.signing_key)
+        row = self._database.transact(_key_of, footprint)
         if row is None or row.sealed_private_key is None:
             raise NoSigningKey(footprint.signing_key)
         key = load_der_private_key(self._seal.open(row.name, row.sealed_private_key), password=None)
@@ -90,6 +84,18 @@ def public_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
     required = {"crv": "P-256", "kty": "EC", "x": _coordinate(numbers.x), "y": _coordinate(numbers.y)}
     thumbprint = hashlib.sha256(json.dumps(required, sort_keys=True, separators=(",", ":")).encode()).digest()
     return required | {"kid": _base64url(thumbprint), "use": "sig", "alg": "ES256"}
+
+
+def _held(session: Session, footprint: Footprint) -> list[str]:
+    held = {
+        footprint.signing_key: KEYS.holds(session, name=footprint.signing_key),
+        footprint.account: ACCOUNTS.holds(session, name=footprint.account),
+    }
+    return [name for name, there in held.items() if there]
+
+
+def _key_of(session: Session, footprint: Footprint) -> SigningKey | None:
+    return session.get(SigningKey, footprint.signing_key)
 
 
 def _hold(session: Session, footprint: Footprint, key: dict[str, Any], email: str) -> None:

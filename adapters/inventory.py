@@ -34,7 +34,7 @@ class Inventory:
         kept = {self._gone: func.coalesce(self._table.c[self._gone], gone_at)}
         session.exec(tombstone.on_conflict_do_update(index_elements=self._table.primary_key, set_=kept | empty))
 
-    def holds(self, session: Session, **key: object) -> bool:
+    def holds(self, session: Session, /, **key: object) -> bool:
         """Whether the row is there and no tombstone."""
         held = self._table.c[self._gone].is_(None)
         return bool(session.exec(select(self._table.c.name).where(self._key(key), held)).all())

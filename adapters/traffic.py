@@ -32,8 +32,8 @@ class HostNames:
     def present(self, footprint: Footprint) -> list[str]:
         """Give the host name, if this run holds it."""
         name = self._name(footprint)
-        with self._database.transaction() as session:
-            return [name] if CLAIMS.holds(session, name=name, claimant=footprint.stem) else []
+        held = self._database.transact(CLAIMS.holds, name=name, claimant=footprint.stem)
+        return [name] if held else []
 
     def _name(self, footprint: Footprint) -> str:
         return f"{footprint.address}.{self._domain}"

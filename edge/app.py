@@ -60,8 +60,7 @@ class Edge:
         return self._by_state(request, address, standing)
 
     def _standing(self, address: str) -> Standing | None:
-        with self._database.transaction() as session:
-            return standing_of(session, address)
+        return self._database.transact(standing_of, address)
 
     def _by_state(self, request: Request, address: str, standing: Standing | None) -> Response:
         if standing is None:

@@ -1,30 +1,30 @@
 """Cancelling many at once: a handful of statements however many there are, and workers turn them back."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Row, case, func, null, update
 from sqlmodel import Session, col, select
 
 from models import Run, RunKind, RunStatus, RunStep, StepStatus, Tenant
-from provisioning import rules, settlement
+from provisioning import rules
 from provisioning.actors import Actor
-from provisioning.cancellation import cancel_provisioning, owned, request
+from provisioning.cancellation import cancel_provisioning
 from provisioning.errors import ProvisioningRefused
 from provisioning.events import EventType, Fact, emit_each, notify_cancels
-from provisioning.lookup import Change
 from provisioning.queries import visible_tenants
-from runtime.database import clock
 
 
 @dataclass(frozen=True, slots=True)
 class BulkAnswer:
-    """What became of one tenant of a bulk cancel: a change or a refusal."""
+    """What became of one tenant of a bulk cancel: the run that stops, or why none does."""
 
     tenant_id: UUID
-    change: Change | None
-    refusal: ProvisioningRefused | None
+    run_id: UUID | None = None
+    already_requested: bool = False
+    refusal: ProvisioningRefused | None = None
 
 
 def cancel_provisionings(
@@ -38,81 +38,79 @@ def cancel_provisionings(
     """
     reason = rules.check_reason(reason)
     ids = sorted(set(tenant_ids))
-    runs = {run.tenant_id: run for run in _locked_runs(session, ids, by)}
-    tenants = _locked_tenants(session, runs)
-    first = [run for run in runs.values() if not run.cancel_requested]
-    already = runs.keys() - {run.tenant_id for run in first}
-    _put_on_record(session, first, tenants, by, reason)
-    answers = {
-        tenant_id: BulkAnswer(tenant_id, Change(tenants[tenant_id], run, tenant_id in already), None)
-        for tenant_id, run in runs.items()
-    }
-    answers |= {tenant_id: _one_by_one(session, tenant_id, by, reason) for tenant_id in ids if tenant_id not in runs}
+    live = _locked_runs(session, ids, by)
+    answers = {one.tenant_id: BulkAnswer(one.tenant_id, one.id, one.already_requested) for one in live}
+    first = [answer.run_id for answer in answers.values() if answer.run_id and not answer.already_requested]
+    if first:
+        _put_on_record(session, first, by, reason)
+    answers |= {one: _one_by_one(session, one, by, reason) for one in ids if one not in answers}
     return [answers[tenant_id] for tenant_id in tenant_ids]
 
 
-def _put_on_record(
-    session: Session, runs: Sequence[Run], tenants: Mapping[UUID, Tenant], by: Actor, reason: str | None
-) -> None:
+def _put_on_record(session: Session, run_ids: Collection[UUID], by: Actor, reason: str | None) -> None:
     """Write down who asked, in each run; tell the feed and whoever is at work."""
-    if not runs:
-        return
-    now, in_flight = clock(session), _in_flight(session, runs)
-    # Written together at the end: one round trip for all runs, one for all events.
-    with session.no_autoflush:
-        facts = [
-            Fact(tenants[run.tenant_id], run, request(run, by, reason, in_flight.get(run.id), now), now) for run in runs
-        ]
-        emit_each(session, EventType.CANCEL_REQUESTED, facts, by=by)
-        if at_work := [run.id for run in runs if owned(run, now)]:
-            notify_cancels(session, at_work)
-        for run in runs:
-            _turn_back(run, now)
+    asked = _ask_to_stop(session, run_ids, by, reason)
+    facts = [Fact(one.tenant_id, one.id, {"reason": reason, "step_in_flight": one.step}, one.at) for one in asked]
+    emit_each(session, EventType.CANCEL_REQUESTED, facts, by=by)
+    if at_work := [one.id for one in asked if one.owned]:
+        notify_cancels(session, at_work)
 
 
-def _turn_back(run: Run, now: datetime) -> None:
-    """Let whoever sweeps next find a run that nobody is at. One that is STUCK waits for a person all the same."""
-    if run.status is RunStatus.STUCK:
-        return
-    run.status = RunStatus.CANCELLING
-    if not owned(run, now):
-        settlement.release_lease(run, due=now)
+def _ask_to_stop(session: Session, run_ids: Collection[UUID], by: Actor, reason: str | None) -> Sequence[Row[Any]]:
+    """What ``cancel_provisioning`` writes into a run, for all of these. One that is STUCK waits for a person still."""
+    # One time for all columns of a row, and after its lock was got: that was another statement.
+    now = func.statement_timestamp()
+    owned, stuck = col(Run.lease_until) > now, col(Run.status) == RunStatus.STUCK
+    step = (
+        select(RunStep.name)
+        .where(col(RunStep.run_id) == col(Run.id), col(RunStep.status) == StepStatus.RUNNING)
+        .limit(1)
+        .scalar_subquery()
+    )
+    written = session.execute(
+        update(Run)
+        .where(col(Run.id).in_(run_ids))
+        .values(
+            status=case((stuck, col(Run.status)), else_=RunStatus.CANCELLING),
+            cancel_requested_at=now,
+            cancel_actor_kind=by.kind,
+            cancel_actor_id=by.id,
+            cancel_actor_name=by.email or by.name,
+            cancel_reason=reason,
+            cancel_step_in_flight=step,
+            lease_token=case((owned, col(Run.lease_token)), else_=null()),
+            lease_until=case((owned, col(Run.lease_until)), else_=null()),
+            lease_owner=case((owned, col(Run.lease_owner)), else_=null()),
+            due_at=case((owned | stuck, col(Run.due_at)), else_=now),
+        )
+        .returning(
+            col(Run.id),
+            col(Run.tenant_id),
+            col(Run.cancel_step_in_flight).label("step"),
+            col(Run.cancel_requested_at).label("at"),
+            col(Run.lease_token).is_not(None).label("owned"),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return written.all()
 
 
-def _locked_runs(session: Session, tenant_ids: Collection[UUID], by: Actor) -> Sequence[Run]:
-    """The live provisioning runs of those tenants that exist for somebody."""
+def _locked_runs(session: Session, tenant_ids: Collection[UUID], by: Actor) -> Sequence[Row[Any]]:
+    """The live provisioning runs of those tenants that exist for somebody: run, tenant, whether it was told to stop."""
     visible = select(Tenant.id).where(col(Tenant.id).in_(tenant_ids), visible_tenants(by))
-    return session.exec(
-        select(Run)
-        .where(col(Run.tenant_id).in_(visible), col(Run.finished_at).is_(None), Run.kind == RunKind.PROVISION)
+    return session.execute(
+        select(Run.id, Run.tenant_id, col(Run.cancel_requested_at).is_not(None).label("already_requested"))
+        .where(col(Run.tenant_id).in_(visible), col(Run.finished_at).is_(None), col(Run.kind) == RunKind.PROVISION)
         .order_by(col(Run.tenant_id))
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
+        .with_for_update(key_share=True, of=Run)
     ).all()
-
-
-def _locked_tenants(session: Session, tenant_ids: Collection[UUID]) -> Mapping[UUID, Tenant]:
-    found = session.exec(
-        select(Tenant)
-        .where(col(Tenant.id).in_(tenant_ids))
-        .order_by(col(Tenant.id))
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    return {tenant.id: tenant for tenant in found}
-
-
-def _in_flight(session: Session, runs: Sequence[Run]) -> dict[UUID, str]:
-    """The step that each of these runs is in the middle of."""
-    running = select(RunStep.run_id, RunStep.name).where(
-        col(RunStep.run_id).in_([run.id for run in runs]), RunStep.status == StepStatus.RUNNING
-    )
-    return dict(session.exec(running).all())
 
 
 def _one_by_one(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkAnswer:
     """For whom no run was found: there is none, or it began a moment ago."""
     try:
-        return BulkAnswer(tenant_id, cancel_provisioning(session, tenant_id, by=by, reason=reason), None)
+        change = cancel_provisioning(session, tenant_id, by=by, reason=reason)
     except ProvisioningRefused as refusal:
-        return BulkAnswer(tenant_id, None, refusal)
+        return BulkAnswer(tenant_id, refusal=refusal)
+    assert change.run is not None, "a cancel concerns a run"
+    return BulkAnswer(tenant_id, change.run.id, change.already_requested)

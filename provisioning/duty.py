@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import func, or_
@@ -94,16 +95,21 @@ def cancel_overdue_run(session: Session, tenant_id: UUID, run_id: UUID) -> bool:
     return not change.already_requested
 
 
-def stuck_runs(session: Session) -> list[Run]:
-    """Runs that wait for a person, oldest first."""
-    return list(
-        session.exec(select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id)).limit(MOST_AT_ONCE))
-    )
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a sweeper sees besides what is due."""
+
+    overdue: list[tuple[UUID, UUID]]
+    stuck: list[Run]
+    next_due_in: timedelta | None
 
 
-def next_due(session: Session) -> datetime | None:
-    """When the next run that is not due yet will be."""
-    return session.exec(select(func.min(Run.due_at)).where(col(Run.due_at) > func.clock_timestamp())).one()
+def survey(session: Session) -> Survey:
+    """What is past its deadline, what waits for a person, oldest first, and how soon the next run is due."""
+    stuck = select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id)).limit(MOST_AT_ONCE)
+    now = func.clock_timestamp()
+    due, seen_at = session.exec(select(func.min(Run.due_at), now).where(col(Run.due_at) > now)).one()
+    return Survey(overdue_runs(session), list(session.exec(stuck)), due - seen_at if due else None)
 
 
 def _settle(session: Session, run: Run, status: RunStatus) -> None:

@@ -1,5 +1,6 @@
 """The audit feed: its closed list of types, and the one way to write it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,10 +8,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Text, cast, func, update
-from sqlmodel import Session, col, select
+from sqlalchemy import ARRAY, Text, cast, func, text
+from sqlmodel import Session, select
 
 from models import Event, Run, Tenant
+from models.columns import new_id
 from provisioning.actors import PLATFORM, Actor
 from runtime.database import clock
 
@@ -54,22 +56,37 @@ class EventType(StrEnum):
     ACCESS_DENIED = "access.denied"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an event lies in its tenant's history, and in the organisation's feed."""
-
-    sequence: int
-    rank: int
+TELL = text("""
+    WITH facts AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:facts AS jsonb))
+            AS fact (id uuid, tenant_id uuid, run_id uuid, data jsonb, at timestamptz)
+    ), placed AS (
+        UPDATE tenants SET
+            last_sequence = last_sequence + 1,
+            last_rank = greatest(last_rank, CAST(CAST(pg_current_xact_id() AS text) AS bigint))
+        FROM facts WHERE tenants.id = facts.tenant_id
+        RETURNING tenants.organisation_id, last_sequence, last_rank, facts.*,
+            pg_notify(:channel, concat(tenants.organisation_id, ' ', tenants.id, ' event'))
+    )
+    INSERT INTO events (
+        id, organisation_id, tenant_id, run_id, sequence, rank, type,
+        actor_kind, actor_id, actor_name, actor_email, data, request_id, created_at
+    )
+    SELECT id, organisation_id, tenant_id, run_id, last_sequence, last_rank, :type,
+        :actor_kind, :actor_id, :actor_name, :actor_email, data, :request_id, coalesce(at, clock_timestamp())
+    FROM placed
+""")
+"""Numbers an event of each of these tenants, keeps it and wakes their watchers, in one round trip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is told of a tenant, and when it was so."""
+    """What is told of a tenant, and when it was so: now, unless ``at`` says otherwise."""
 
-    tenant: Tenant
-    run: Run | None
+    tenant_id: UUID
+    run_id: UUID | None
     data: dict[str, Any]
-    at: datetime
+    at: datetime | None
 
 
 def emit(
@@ -81,24 +98,41 @@ def emit(
     run: Run | None = None,
     by: Actor = PLATFORM,
     at: datetime | None = None,
-) -> Event:
+) -> None:
     """Append to a tenant's history. Takes the tenant's lock, so that number order is commit order."""
-    place = _next_places(session, [tenant.id])[tenant.id]
-    event = _event(session, Fact(tenant, run, data, at or clock(session)), place, event_type, by)
-    session.add(event)
-    return event
+    if session.new:
+        session.flush()  # an event refers to its tenant and its run
+    emit_each(session, event_type, [Fact(tenant.id, run.id if run else None, data, at)], by=by)
 
 
 def emit_each(session: Session, event_type: EventType, facts: Sequence[Fact], *, by: Actor) -> None:
-    """Append to many tenants' histories, in one round trip. The caller has locked them, or gives one."""
-    places = _next_places(session, [fact.tenant.id for fact in facts])
-    for fact in facts:
-        session.add(_event(session, fact, places[fact.tenant.id], event_type, by))
+    """Append to many tenants' histories. The caller has locked their runs, or gives one."""
+    told = [
+        {
+            "id": str(new_id()),
+            "tenant_id": str(fact.tenant_id),
+            "run_id": str(fact.run_id) if fact.run_id else None,
+            "data": fact.data,
+            "at": fact.at.isoformat() if fact.at else None,
+        }
+        for fact in facts
+    ]
+    values = {
+        "facts": json.dumps(told),
+        "channel": FEED_CHANNEL,
+        "type": event_type.value,
+        "actor_kind": by.kind.value,
+        "actor_id": by.id,
+        "actor_name": by.name,
+        "actor_email": by.email,
+        "request_id": session.info.get("request_id"),
+    }
+    session.execute(TELL, values, execution_options={"autoflush": False})
 
 
 def emit_for_organisation(
     session: Session, organisation_id: UUID, event_type: EventType, data: dict[str, Any], *, by: Actor
-) -> Event:
+) -> None:
     """Append something that concerns no tenant."""
     event = Event(
         organisation_id=organisation_id,
@@ -113,7 +147,6 @@ def emit_for_organisation(
     )
     session.add(event)
     notify_feed(session, organisation_id, None)
-    return event
 
 
 def notify_feed(session: Session, organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> None:
@@ -125,43 +158,6 @@ def notify_cancels(session: Session, run_ids: Sequence[UUID]) -> None:
     """Tell the workers that are performing steps of these runs, once this transaction commits."""
     ids = func.unnest(cast([str(run_id) for run_id in run_ids], ARRAY(Text))).column_valued("id")
     session.execute(select(func.pg_notify(CANCEL_CHANNEL, ids)))
-
-
-def _event(session: Session, fact: Fact, place: Place, event_type: EventType, by: Actor) -> Event:
-    return Event(
-        organisation_id=fact.tenant.organisation_id,
-        tenant_id=fact.tenant.id,
-        run_id=fact.run.id if fact.run else None,
-        sequence=place.sequence,
-        rank=place.rank,
-        type=event_type.value,
-        actor_kind=by.kind,
-        actor_id=by.id,
-        actor_name=by.name,
-        actor_email=by.email,
-        data=fact.data,
-        request_id=session.info.get("request_id"),
-        created_at=fact.at,
-    )
-
-
-def _next_places(session: Session, tenant_ids: Sequence[UUID]) -> dict[UUID, Place]:
-    """Number an event of each of these tenants and wake their watchers, in one round trip."""
-    this_transaction = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
-    payload = func.concat(col(Tenant.organisation_id), " ", col(Tenant.id), " event")
-    rows = session.execute(
-        update(Tenant)
-        .where(col(Tenant.id).in_(tenant_ids))
-        .values(
-            last_sequence=col(Tenant.last_sequence) + 1,
-            last_rank=func.greatest(col(Tenant.last_rank), this_transaction),
-        )
-        .returning(
-            col(Tenant.id), col(Tenant.last_sequence), col(Tenant.last_rank), func.pg_notify(FEED_CHANNEL, payload)
-        )
-        .execution_options(synchronize_session=False, autoflush=False)
-    )
-    return {tenant_id: Place(sequence, rank) for tenant_id, sequence, rank, _ in rows}
 
 
 def _payload(organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> str:

@@ -30,7 +30,7 @@ def intend(session: Session, held: Claim, kind: str, name: str) -> None:
     run = _owned_run(session, held)
     if run.status is RunStatus.CANCELLING and held.interruptible:
         raise StepStopped(StopReason.CANCELLED)
-    ledger.intend(session, run, held.move.step, kind, name, clock(session))
+    ledger.intend(session, run, held.move.step, kind, name)
 
 
 def abandoned(session: Session, held: Claim) -> Abandoned:

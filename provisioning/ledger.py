@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
@@ -21,7 +21,7 @@ def run_that_took(run: Run) -> UUID:
     return run.releases_run_id or run.id
 
 
-def intend(session: Session, run: Run, step: str, kind: str, name: str, at: datetime) -> None:
+def intend(session: Session, run: Run, step: str, kind: str, name: str) -> None:
     """Write down what is about to be created. A later attempt finds its row already there."""
     session.exec(
         insert(Resource)
@@ -33,7 +33,7 @@ def intend(session: Session, run: Run, step: str, kind: str, name: str, at: date
             kind=kind,
             name=name,
             status=ResourceStatus.INTENDED,
-            intended_at=at,
+            intended_at=func.clock_timestamp(),
         )
         .on_conflict_do_nothing(constraint="a_run_takes_a_resource_once")
     )

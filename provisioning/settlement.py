@@ -42,13 +42,16 @@ class Position:
 
 def position_of(session: Session, run: Run) -> Position:
     """Read where a run stands. The caller has locked it."""
-    steps = session.exec(select(RunStep).where(RunStep.run_id == run.id).order_by(col(RunStep.position)))
-    tenant, organisation_slug, now = session.exec(
-        select(Tenant, Organisation.slug, func.clock_timestamp())
+    rows = session.exec(
+        select(RunStep, Tenant, Organisation.slug, func.clock_timestamp())
+        .select_from(RunStep)
+        .join(Tenant, col(Tenant.id) == run.tenant_id)
         .join(Organisation, col(Organisation.id) == col(Tenant.organisation_id))
-        .where(Tenant.id == run.tenant_id)
-    ).one()
-    return Position(run, list(steps), tenant, organisation_slug, now)
+        .where(RunStep.run_id == run.id)
+        .order_by(col(RunStep.position))
+    ).all()
+    _, tenant, organisation_slug, now = rows[-1]
+    return Position(run, [step for step, *_ in rows], tenant, organisation_slug, now)
 
 
 def steps_of(session: Session, runs: Sequence[Run]) -> Mapping[UUID, list[RunStep]]:

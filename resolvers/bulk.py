@@ -16,7 +16,7 @@ from provisioning.errors import IllegalMove, Malformed, NotFound, NotPermitted, 
 from provisioning.idempotency import Once, Outcome
 from provisioning.queries import TenantFilter
 from resolvers import denials
-from resolvers.carrying_out import Answer, action_of, answer_of, call_of, outcome_of
+from resolvers.carrying_out import Answer, action_of, answer_of, call_of
 from resolvers.permissions import Permission, demand
 from schema.arguments import WHAT_TO_DO
 from schema.connections import given
@@ -124,10 +124,13 @@ def _tenant_of(global_id: str) -> UUID | None:
 
 
 def _kept(answer: BulkAnswer) -> Outcome:
-    if answer.change is not None:
-        return outcome_of(answer.change)
-    assert answer.refusal is not None, "a change or a refusal"
-    return _refused(answer.refusal, answer.tenant_id)
+    if answer.refusal is not None:
+        return _refused(answer.refusal, answer.tenant_id)
+    return {
+        "tenant_id": str(answer.tenant_id),
+        "run_id": str(answer.run_id),
+        "already_requested": answer.already_requested,
+    }
 
 
 def _refused(refusal: ProvisioningRefused, tenant_id: UUID | None = None) -> Outcome:

@@ -68,17 +68,23 @@ class Database:
     def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` in a transaction of its own, again when Postgres gave it up for another's sake.
 
-        Raises what ``work`` raises. ``work`` must be safe to repeat: it sees nothing of the attempt that was undone.
+        Also when a connection of the pool turns out to be dead, which costs nothing while they live. Raises what
+        ``work`` raises. ``work`` must be safe to repeat: it sees nothing of the attempt that was undone.
         """
         for attempt in range(1, TRIES):
+            committing = False
             try:
                 with self.transaction() as session:
-                    return work(session, *args, **kwargs)
+                    done = work(session, *args, **kwargs)
+                    committing = True
+                    return done
             except OperationalError as error:
-                if sqlstate(error) not in REPEATABLE:
+                dead = error.connection_invalidated and not committing
+                if not dead and sqlstate(error) not in REPEATABLE:
                     raise
-                logger.info("transaction given up by postgres, trying again", extra={"attempt": attempt})
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # spreads load, guards nothing
+                logger.info("transaction given up, trying again", extra={"attempt": attempt, "cause": str(error.orig)})
+                if not dead:
+                    time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # spreads load, guards nothing
         with self.transaction() as session:
             return work(session, *args, **kwargs)
 
@@ -130,7 +136,6 @@ def engine_for(settings: Settings, name: str = "tenantry") -> Engine:
         sqlalchemy_url(settings.database_url),
         pool_size=settings.database_pool,
         max_overflow=0,
-        pool_pre_ping=True,
         pool_timeout=10,
         # Parameters are people's addresses and sealed keys: they have no place in a log.
         hide_parameters=True,

@@ -1,13 +1,15 @@
 """Asks Postgres what is due and nobody is doing. This, and not the broker, is why every run goes on."""
 
 import logging
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from models import RunStatus
+from models import Run, RunStatus
 from provisioning import duty, idempotency
 from provisioning.decisions import BACKWARD
-from runtime.database import Database, clock
+from provisioning.duty import Survey
+from runtime.database import Database
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
 from workers.courier import Courier
@@ -16,6 +18,9 @@ from workers.threads import Repeating
 logger = logging.getLogger(__name__)
 
 SHORTEST_REST = 0.02
+"""Seconds."""
+
+BETWEEN_FORGETTING = 60.0
 """Seconds."""
 
 FULL = 200
@@ -34,15 +39,17 @@ class Sweeper(Repeating):
         self._courier = courier
         self._interval = settings.sweep_interval.total_seconds()
         self._reported: set[UUID] = set()
+        self._forgets_at = 0.0
 
     def once(self) -> float:
-        """Nudge what is due, cancel and report what is overdue, forget what has expired; rest until the next is due."""
+        """Nudge what is due, cancel what is overdue, report what is stuck; rest until the next is due."""
         more = [self._nudge(queue, statuses) for queue, statuses in SERVED_BY.items()]
-        for tenant_id, run_id in self._database.transact(duty.overdue_runs):
+        seen = self._database.transact(duty.survey)
+        for tenant_id, run_id in seen.overdue:
             self._cancel_overdue(tenant_id, run_id)
-        self._report_stuck()
-        self._database.transact(idempotency.forget_expired)
-        return SHORTEST_REST if any(more) else self._rest()
+        self._report(seen.stuck)
+        self._forget_now_and_then()
+        return SHORTEST_REST if any(more) else self._until(seen)
 
     def _nudge(self, queue: str, statuses: Collection[RunStatus]) -> bool:
         """What cannot be sent is not nudged either: so it will be the moment that the broker is back."""
@@ -51,12 +58,16 @@ class Sweeper(Repeating):
             return False
         return self._database.transact(duty.nudge_due_runs, statuses, again=waiting < FULL)
 
-    def _rest(self) -> float:
-        with self._database.transaction() as session:
-            due, now = duty.next_due(session), clock(session)
-        if due is None:
+    def _until(self, seen: Survey) -> float:
+        if seen.next_due_in is None:
             return self._interval
-        return min(max((due - now).total_seconds(), SHORTEST_REST), self._interval)
+        return min(max(seen.next_due_in.total_seconds(), SHORTEST_REST), self._interval)
+
+    def _forget_now_and_then(self) -> None:
+        """Idempotency keys whose day is over."""
+        if time.monotonic() >= self._forgets_at:
+            self._database.transact(idempotency.forget_expired)
+            self._forgets_at = time.monotonic() + BETWEEN_FORGETTING
 
     def _cancel_overdue(self, tenant_id: UUID, run_id: UUID) -> None:
         try:
@@ -66,9 +77,8 @@ class Sweeper(Repeating):
             # One run that cannot be cancelled must not shield the others.
             logger.exception("a run past its deadline could not be cancelled", extra={"run": run_id})
 
-    def _report_stuck(self) -> None:
-        with self._database.transaction() as session:
-            stuck = {run.id: run for run in duty.stuck_runs(session)}
+    def _report(self, runs: Sequence[Run]) -> None:
+        stuck = {run.id: run for run in runs}
         for run_id in stuck.keys() - self._reported:
             run = stuck[run_id]
             facts = {"run": run_id, "tenant": run.tenant_id, "error": run.error}

@@ -29,8 +29,6 @@ def ground(embedded: Servers, environment: dict[str, str]) -> Iterator[Settings]
 def stories(ground: Settings) -> Iterator[Database]:
     """The database of a simulated proof. Steps fail by the thousand there; a story says what the log would."""
     database = Database(ground, name="tenantry-stories")
-    # Nobody restarts this server, and a story is thousands of transactions: not one more question for each.
-    database.engine.pool._pre_ping = False
     logging.disable(logging.ERROR)
     yield database
     logging.disable(logging.NOTSET)

@@ -397,7 +397,7 @@ def test_a_compensation_that_fails_for_good_is_stuck_and_names_what_is_held(stag
     assert told.type == "tenant.provisioning.stuck"
     assert told.data["step"] == step
     assert [one["name"] for one in told.data["held"]] == stage.held() == stage.outside()
-    assert [one.id for one in stage.do(duty.stuck_runs) if one.tenant_id == stage.tenant_id] == [run.id]
+    assert [one.id for one in stage.do(duty.survey).stuck if one.tenant_id == stage.tenant_id] == [run.id]
 
 
 def test_a_compensation_is_tried_eight_times_before_it_is_stuck(stage: Stage) -> None:
@@ -599,7 +599,7 @@ def test_a_run_that_ended_before_its_deadline_is_left_alone(stage: Stage) -> Non
 def test_a_run_does_not_settle_while_its_ledger_holds_something(stage: Stage) -> None:
     stage.create()
     with stage.database.transaction() as session:
-        ledger.intend(session, stage.run(), "nobodys_step", "disk", "stray", clock(session))
+        ledger.intend(session, stage.run(), "nobodys_step", "disk", "stray")
     before = everything(stage)
 
     with pytest.raises(LedgerNotEmpty, match="still holds"):
@@ -615,7 +615,7 @@ def test_a_run_that_cannot_settle_is_reported_and_keeps_nobody_else_from_being_w
     with stage_in(stage.settings) as other, stage.database.transaction() as session:
         other.create()
         run = session.get_one(Run, stage.run().id)
-        ledger.intend(session, run, "nobodys_step", "disk", "stray", clock(session))
+        ledger.intend(session, run, "nobodys_step", "disk", "stray")
         run.cancel_requested_at = run.due_at = clock(session)
         run.status = RunStatus.CANCELLING
         run.cancel_actor_kind, run.cancel_actor_id, run.cancel_actor_name = ActorKind.USER, stage.operator.id, "x"

@@ -407,7 +407,7 @@ def test_storms_of_cancels_in_any_order_meet_workers_without_a_deadlock(crew: Cr
         answers = [answer for storm in storms for answer in storm.result(60)]
     crew.await_the_end()
 
-    first = [answer.tenant_id for answer in answers if answer.change and not answer.change.already_requested]
+    first = [answer.tenant_id for answer in answers if answer.run_id and not answer.already_requested]
     assert sorted(first) == sorted(tenants)
     assert states(crew, tenants) == [TenantState.PENDING] * 24
     assert deadlocks(crew) == before
@@ -515,7 +515,7 @@ def test_a_run_that_cannot_be_cancelled_shields_no_other_from_its_deadline(crew:
     broken, overdue = create_many(crew, 2)
     with crew.stage.database.transaction() as session:
         run = session.exec(select(Run).where(Run.tenant_id == broken)).one()
-        ledger.intend(session, run, "nobodys_step", "disk", "stray", clock(session))
+        ledger.intend(session, run, "nobodys_step", "disk", "stray")
         late = "UPDATE runs SET deadline_at = %s WHERE tenant_id = %s"
         for hours, tenant_id in ((2, broken), (1, overdue)):
             session.connection().exec_driver_sql(late, (clock(session) - timedelta(hours=hours), tenant_id))
