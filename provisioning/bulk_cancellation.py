@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, func, null, update
+from sqlalchemy import ColumnElement, Row, any_, case, exists, func, literal, null, update
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
 from models import Run, RunKind, RunStatus, RunStep, StepStatus, Tenant
+from models.columns import IDS
 from provisioning import rules
 from provisioning.actors import Actor
 from provisioning.cancellation import cancel_provisioning
@@ -69,7 +71,7 @@ def _ask_to_stop(session: Session, run_ids: Collection[UUID], by: Actor, reason:
     )
     written = session.execute(
         update(Run)
-        .where(col(Run.id).in_(run_ids))
+        .where(_one_of(run_ids, col(Run.id)))
         .values(
             status=case((stuck, col(Run.status)), else_=RunStatus.CANCELLING),
             cancel_requested_at=now,
@@ -97,13 +99,19 @@ def _ask_to_stop(session: Session, run_ids: Collection[UUID], by: Actor, reason:
 
 def _locked_runs(session: Session, tenant_ids: Collection[UUID], by: Actor) -> Sequence[Row[Any]]:
     """The live provisioning runs of those tenants that exist for somebody: run, tenant, whether it was told to stop."""
-    visible = select(Tenant.id).where(col(Tenant.id).in_(tenant_ids), visible_tenants(by))
+    visible = exists().where(col(Tenant.id) == col(Run.tenant_id), visible_tenants(by))
     return session.execute(
         select(Run.id, Run.tenant_id, col(Run.cancel_requested_at).is_not(None).label("already_requested"))
-        .where(col(Run.tenant_id).in_(visible), col(Run.finished_at).is_(None), col(Run.kind) == RunKind.PROVISION)
+        .where(_one_of(tenant_ids, col(Run.tenant_id)), col(Run.finished_at).is_(None), visible)
+        .where(col(Run.kind) == RunKind.PROVISION)
         .order_by(col(Run.tenant_id))
         .with_for_update(key_share=True, of=Run)
     ).all()
+
+
+def _one_of(ids: Collection[UUID], column: Mapped[UUID]) -> ColumnElement[bool]:
+    """One parameter however many there are: the statement is compiled and planned once."""
+    return column == any_(literal(list(ids), IDS))
 
 
 def _one_by_one(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkAnswer:
