@@ -12,7 +12,7 @@ from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
 from tests.conformance.field.witness import nodes
 
-RACERS = 6
+RACERS = 10
 FEW = 60
 OUTCOMES = """
     query O($after: String) { tenants(first: 100, after: $after) { pageInfo { hasNextPage endCursor } edges { node {
