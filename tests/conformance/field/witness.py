@@ -4,7 +4,7 @@ Every claim begins with the invariant it belongs to.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -122,7 +122,8 @@ class Witness:
 
     def inspect(self, *, abandoned: frozenset[str] = frozenset()) -> Counter[str]:
         """Everything has settled: hold it against every invariant. How many runs ended in each way."""
-        tenants, events = self.tenants(), self.events()
+        tenants = self.tenants()
+        events = self._feed_to_its_end({run["id"] for tenant in tenants for run in nodes(tenant["runs"])})
         by_run: dict[str, list[Facts]] = defaultdict(list)
         for event in events:
             by_run[event["run"]["id"] if event["run"] else ""].append(event)
@@ -138,6 +139,17 @@ class Witness:
         self.inspect_inventories(tenants, abandoned)
         self._inspect_mails(tenants, by_run)
         return ends
+
+    def _feed_to_its_end(self, runs: Collection[str]) -> list[Facts]:
+        """The feed ends where a late commit could still come in: wait until it tells how each of these runs ended."""
+        found: list[Facts] = []
+
+        def told() -> bool:
+            found[:] = self.events()
+            return {event["run"]["id"] for event in found if event["type"] in TERMINAL.values()} >= set(runs)
+
+        until(told, "V10: the feed does not tell every end", within=20, every=0.25)
+        return found
 
     def inspect_inventories(
         self, tenants: Iterable[Facts] | None = None, abandoned: frozenset[str] = frozenset()

@@ -23,7 +23,7 @@ from workers.live import Performance
 def no_guard_in_the_claim(patch: pytest.MonkeyPatch) -> None:
     """A message is believed: whatever it says is done, whatever became of the run."""
 
-    def due_run(session: Session, run_id: UUID, _: Collection[RunStatus]) -> Run | None:
+    def due_run(session: Session, run_id: UUID, _: Collection[RunStatus], __: UUID) -> Run | None:
         return session.exec(select(Run).where(Run.id == run_id).with_for_update(key_share=True)).one_or_none()
 
     genuine = decisions.next_move

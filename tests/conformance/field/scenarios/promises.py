@@ -15,6 +15,7 @@ from tests.conformance.field.moments import Answers, Moment
 from tests.conformance.field.people import Saga
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
+from workers.broker import FORWARD_QUEUE
 from workers.courier import Courier
 
 LATE_CALLS = {call.partition(".")[0]: call for call in UNDONE_BY}
@@ -171,6 +172,7 @@ class _Copier:
             while not self.over.wait(EVERY):
                 copies = self._some_of_them()
                 courier(copies)
+                assert courier.waiting(FORWARD_QUEUE) is not None, "void: the broker took no copies"
                 self.sent += len(copies)
         finally:
             courier.close()

@@ -68,7 +68,8 @@ def random_faults_500(play: Play) -> str:
 
     def fault(moment: Moment) -> str | None:
         messages.note(moment)
-        return _befalls(chance.random()) if moment.run_id else None
+        answer = _befalls(chance.random()) if moment.run_id else None
+        return answer if answer and _takes_effect(answer, moment.where) else None
 
     blows: list[Nemesis] = [kill_one, pause_one, take_broker_away, messages.repeat, flush, restart]
 
@@ -78,7 +79,10 @@ def random_faults_500(play: Play) -> str:
 
     play.field.director.rule(fault)
     figure = campaign(play, play.many(500, hurried=24), strike, blows=len(blows), within=30, repair=_repair)
-    told = ", ".join(f"{count} {what}" for what, count in sorted(play.field.director.struck.items()))
+    struck = play.field.director.struck
+    missing = {answer.split()[0] for answer in CHANCES} - struck.keys()
+    assert play.hurried or not missing, f"void: nothing was told to {missing}"
+    told = ", ".join(f"{count} {what}" for what, count in sorted(struck.items()))
     return f"{figure}; of calls and transactions {told}"
 
 
@@ -95,6 +99,14 @@ def _befalls(drawn: float) -> str | None:
         if drawn < 0:
             return answer
     return None
+
+
+def _takes_effect(answer: str, where: str) -> bool:
+    """Anything can be slow or die. Only a call outside can fail, and be late before it is made."""
+    if answer.startswith((Answers.SLOW, Answers.DIE)):
+        return True
+    outside = "." in where and " late " not in where
+    return outside and (where.startswith("before") or not answer.startswith(Answers.LATE))
 
 
 def _repair(play: Play) -> None:

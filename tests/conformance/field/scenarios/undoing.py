@@ -107,8 +107,7 @@ def retry_while_cancelling_refused(play: Play) -> str:
     over = threading.Event()
     answers: list[Facts] = []
     with ThreadPoolExecutor(RETRIERS) as people:
-        for _ in range(RETRIERS):
-            people.submit(_fire, play, saga, over, answers)
+        firing = [people.submit(_fire, play, saga, over, answers) for _ in range(RETRIERS)]
         try:
             for halt in halts:
                 _expect_more_refusals(halt, answers)
@@ -116,6 +115,8 @@ def retry_while_cancelling_refused(play: Play) -> str:
             play.witness.await_run(saga, "SUCCEEDED")
         finally:
             over.set()
+        for one in firing:
+            one.result()
 
     accepted = [answer["run"]["number"] for answer in answers if not answer["userErrors"]]
     assert accepted == [2], f"V12: retried as {accepted}"

@@ -6,11 +6,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import websockets.exceptions
 from sqlalchemy import func, select
 from sqlmodel import Session
 
+from provisioning import commands
+from provisioning.commands import Corrections
 from provisioning.events import EventType, emit_for_organisation
 from runtime.database import Database
 from tests.api import Client, Facts, Subscription
@@ -32,6 +35,10 @@ FOLLOW_ON = """
 NEWER = """
     query N($before: String) { auditEvents(last: 100, before: $before) { edges { node { id cursor type } } } }
 """
+RENAMED = """
+    query R($before: String) { auditEvents(last: 100, before: $before, filter: { typeIn: ["tenant.updated"] }) {
+      edges { node { id cursor tenant { id } data } } } }
+"""
 NEWEST = "{ auditEvents(first: 1) { edges { node { id cursor } } } }"
 TOLD = """
     query T($id: ID!) { tenant(id: $id) { runs(first: 1) { edges { node {
@@ -47,6 +54,8 @@ GONE_WITHIN = 20.0
 """Seconds after which nothing reminds of a visitor who was torn away."""
 
 WRITERS = 64
+WAITERS = 8
+"""Writers who meet others at a tenant's lock."""
 LONGEST_DELAY = 0.3
 """The longest that a transaction stays open after it has written, in seconds."""
 
@@ -144,7 +153,8 @@ def feed_gap_free_with_64_writers(play: Play) -> str:
         try:
             slow = [writers.submit(_write_slowly, database, play, number, each) for number in range(WRITERS // 2)]
             named = [writers.submit(_rename, play, tenant, each) for tenant in tenants]
-            for writer in [*slow, *named]:
+            waiting = [writers.submit(_write_and_wait, database, play, tenant, each) for tenant in tenants[:WAITERS]]
+            for writer in [*slow, *named, *waiting]:
                 writer.result()
         finally:
             over.set()
@@ -154,7 +164,9 @@ def feed_gap_free_with_64_writers(play: Play) -> str:
 
     feed = _newer(play.owner, start)
     written = sum(event["type"] in {"access.denied", "tenant.updated"} for event in feed)
-    assert written == WRITERS * each, f"V10: {written} of {WRITERS * each} events are in the feed"
+    expected = (WRITERS + 2 * WAITERS) * each
+    assert written == expected, f"V10: {written} of {expected} events are in the feed"
+    _expect_each_to_follow_from_the_one_before(play.owner, start)
     for follower in followers:
         _expect_the_same(follower.seen, feed)
     _expect_the_same(pages.result(), feed)
@@ -201,10 +213,10 @@ def _newest_cursor(reader: Caller) -> str:
     return newest
 
 
-def _newer(reader: Caller, cursor: str) -> list[Facts]:
+def _newer(reader: Caller, cursor: str, document: str = NEWER) -> list[Facts]:
     """What is in the feed behind this place, oldest first, page by page."""
     found: list[Facts] = []
-    while page := nodes(reader.ask(NEWER, before=cursor)["auditEvents"])[::-1]:
+    while page := nodes(reader.ask(document, before=cursor)["auditEvents"])[::-1]:
         found += page
         cursor = page[-1]["cursor"]
     return found
@@ -257,6 +269,27 @@ def _write(session: Session, play: Play, seconds: float) -> None:
     emit_for_organisation(session, play.cast.organisation.id, EventType.ACCESS_DENIED, facts, by=by)
     session.flush()
     session.execute(select(func.pg_sleep(seconds)))
+
+
+def _write_and_wait(database: Database, play: Play, tenant: str, times: int) -> None:
+    """Events of a transaction that had a number long before it got its tenant's lock."""
+    for number in range(times):
+        database.transact(_write_and_lock, play, UUID(uuid_of(tenant)), f"Waited {number}")
+
+
+def _write_and_lock(session: Session, play: Play, tenant_id: UUID, name: str) -> None:
+    _write(session, play, LONGEST_DELAY / 10)
+    wanted, by = Corrections(name=name), play.owner.identity.actor
+    commands.update_tenant(session, tenant_id, wanted, by=by, regions=play.field.settings.regions)
+
+
+def _expect_each_to_follow_from_the_one_before(reader: Caller, cursor: str) -> None:
+    """V10: a tenant's renamings are told in the order in which they happened."""
+    names: dict[str, str] = {}
+    for event in _newer(reader, cursor, RENAMED):
+        tenant, (before, after) = event["tenant"]["id"], event["data"]["changes"]["name"]
+        assert names.setdefault(tenant, before) == before, f"V10: from {before}, and it was {names[tenant]}"
+        names[tenant] = after
 
 
 def _rename(play: Play, tenant: str, times: int) -> None:
