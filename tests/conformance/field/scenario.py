@@ -72,6 +72,8 @@ class Scenario:
     tell: Tell
     wishes: Wishes
     removal: str
+    breaks: str
+    """The invariant that does not hold without the protection, as far as somebody sees who may only look."""
     alone: bool
     """Whether it must have the machine for itself, because it measures or because it is a storm."""
     quick: bool
@@ -82,13 +84,13 @@ MANIFEST: dict[str, Scenario] = {}
 
 
 def scenario(
-    *, without: str, wishes: Wishes = STANDARD, alone: bool = False, quick: bool = False
+    *, without: str, breaks: str, wishes: Wishes = STANDARD, alone: bool = False, quick: bool = False
 ) -> Callable[[Tell], Tell]:
-    """Put a function on the manifest under its own name. ``without`` names the protection that it proves."""
+    """Put a function on the manifest under its own name. ``without`` that protection ``breaks`` is broken."""
 
     def declare(tell: Tell) -> Tell:
         assert tell.__name__ not in MANIFEST, f"{tell.__name__} is declared twice"
-        MANIFEST[tell.__name__] = Scenario(tell.__name__, tell, wishes, without, alone, quick)
+        MANIFEST[tell.__name__] = Scenario(tell.__name__, tell, wishes, without, breaks, alone, quick)
         return tell
 
     return declare

@@ -99,6 +99,7 @@ class Witness:
         try:
             return until(settled, "V8: it does not settle", within=within, every=0.25)
         except AssertionError as error:
+            self.look_for_harm()
             raise AssertionError(f"{error}\n{self.unsettled()}") from None
 
     def await_run(self, saga: Saga, *statuses: str, within: float = 30.0) -> Facts:
@@ -106,6 +107,7 @@ class Witness:
         try:
             until(lambda: self.cast.owner.look(saga)["run"]["status"] in statuses, "", within=within)
         except AssertionError:
+            self.look_for_harm()
             told = [f"  {_line(event)}" for event in self.events(saga)]
             head = f"V13: {saga.slug} is not {' or '.join(statuses)} within {within:g} s. Its feed tells:"
             raise AssertionError("\n".join([head, *told, self.cast.field.complaints()])) from None
@@ -120,13 +122,22 @@ class Witness:
         found = self.pages(FEED, "auditEvents", filter={"tenantId": saga.id} if saga else {})
         return found[::-1]
 
+    def look_for_harm(self) -> None:
+        """Something does not come: say so only if nothing worse has happened, to a run that ended or to any other."""
+        by_run = self._by_run(self.events())
+        for tenant in self.tenants():
+            for run in nodes(tenant["runs"]):
+                story = _Story(tenant, run, by_run[run["id"]])
+                ends = [event["type"] for event in story.events if event["type"] in TERMINAL.values()]
+                story.holds(len(ends) <= 1, "V1: more than one end")
+                self._inspect_order(story)
+                self._inspect_silence(story)
+
     def inspect(self, *, abandoned: frozenset[str] = frozenset()) -> Counter[str]:
         """Everything has settled: hold it against every invariant. How many runs ended in each way."""
         tenants = self.tenants()
         events = self._feed_to_its_end({run["id"] for tenant in tenants for run in nodes(tenant["runs"])})
-        by_run: dict[str, list[Facts]] = defaultdict(list)
-        for event in events:
-            by_run[event["run"]["id"] if event["run"] else ""].append(event)
+        by_run = self._by_run(events)
         assert len({event["id"] for event in events}) == len(events), "V10: an event is in the feed twice"
         ends: Counter[str] = Counter()
         for tenant in tenants:
@@ -139,6 +150,12 @@ class Witness:
         self.inspect_inventories(tenants, abandoned)
         self._inspect_mails(tenants, by_run)
         return ends
+
+    def _by_run(self, events: Iterable[Facts]) -> dict[str, list[Facts]]:
+        by_run: dict[str, list[Facts]] = defaultdict(list)
+        for event in events:
+            by_run[event["run"]["id"] if event["run"] else ""].append(event)
+        return by_run
 
     def _feed_to_its_end(self, runs: Collection[str]) -> list[Facts]:
         """The feed ends where a late commit could still come in: wait until it tells how each of these runs ended."""
@@ -197,10 +214,18 @@ class Witness:
         story.holds([event["type"] for event in ends] == [TERMINAL[status]], "V1: not exactly one end")
         later = {event["type"] for event in events[events.index(ends[0]) + 1 :]}
         story.holds(later <= AFTER_THE_END, f"V1: it went on after its end: {sorted(later - AFTER_THE_END)}")
-        self._inspect_order(story, events)
+        self._inspect_order(story)
+        self._inspect_silence(story)
         self._inspect_cancel(story, run, events, ends[0])
 
-    def _inspect_order(self, story: "_Story", events: list[Facts]) -> None:
+    def _inspect_silence(self, story: "_Story") -> None:
+        types = [event["type"] for event in story.events]
+        if REQUESTED in types:
+            begun = types[types.index(REQUESTED) :].count(STARTED)
+            story.holds(begun == 0, "V6: a step began after the cancel")
+
+    def _inspect_order(self, story: "_Story") -> None:
+        events = story.events
         started = list(dict.fromkeys(event["data"]["step"] for event in events if event["type"] == STARTED))
         undone = [event["data"]["step"] for event in events if event["type"] in UNDONE]
         story.holds(len(set(undone)) == len(undone), f"V4: undone twice: {undone}")
@@ -215,9 +240,6 @@ class Witness:
 
     def _inspect_cancel(self, story: "_Story", run: Facts, events: list[Facts], end: Facts) -> None:
         types = [event["type"] for event in events]
-        if REQUESTED in types:
-            begun = types[types.index(REQUESTED) :].count(STARTED)
-            story.holds(begun == 0, "V6: a step began after the cancel")
         promise = self.accepted.get(run["id"])
         if promise is not None:
             story.holds(run["status"] == "CANCELLED", "V5: the cancel was accepted")

@@ -77,6 +77,7 @@ def no_first_request(patch: pytest.MonkeyPatch) -> None:
 
     def run_to_cancel(session: Session, tenant_id: UUID, by: Actor) -> Run:
         run = genuine(session, tenant_id, by)
+        run.status = RunStatus.RUNNING
         run.cancel_requested_at = run.cancel_actor_id = None
         return run
 

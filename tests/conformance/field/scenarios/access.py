@@ -30,7 +30,7 @@ CANCEL = """
 """
 
 
-@scenario(without="no_regard_for_who_asks", quick=True)
+@scenario(without="no_regard_for_who_asks", breaks="V5", quick=True)
 def cross_org_cancel_denied_and_audited(play: Play) -> str:
     """A stranger, a partner of other tenants, a viewer and support are refused and put on record; the run goes on."""
     stranger, halt, saga = cast_in(play.field).owner, play.field.director.hold("before deployer.deploy"), play.create()
@@ -60,7 +60,7 @@ def cross_org_cancel_denied_and_audited(play: Play) -> str:
     return f"{len(unknown + forbidden)} callers, two ways each"
 
 
-@scenario(without="no_look_at_signatures", quick=True)
+@scenario(without="no_look_at_signatures", breaks="V7", quick=True)
 def spoofed_actor_rejected(play: Play) -> str:
     """Forged tokens are turned away, and whatever else claims to be somebody: the feed names the token's actor."""
     halt = play.field.director.hold("before deployer.deploy", patient=True)
@@ -95,7 +95,7 @@ def spoofed_actor_rejected(play: Play) -> str:
     return f"{len(forgeries)} forgeries, {len(claimed) + len(headers) - 1} claims"
 
 
-@scenario(without="no_regard_for_the_run_that_was_meant", quick=True)
+@scenario(without="no_regard_for_the_run_that_was_meant", breaks="V5", quick=True)
 def stale_cancel_for_old_run_refused(play: Play) -> str:
     """A cancel of run 1 that arrives when run 2 is at work: refused as stale, and run 2 goes live."""
     halt = play.field.director.hold("before deployer.deploy", patient=True)
@@ -115,7 +115,7 @@ def stale_cancel_for_old_run_refused(play: Play) -> str:
     return "STALE_RUN"
 
 
-@scenario(without="no_deadlines")
+@scenario(without="no_deadlines", breaks="V13")
 def deadline_auto_cancel(play: Play) -> str:
     """A run that takes too long, at work or waiting, is cancelled by the platform, and the feed says so."""
     at_work = play.field.director.hold("before storage.create", patient=True)

@@ -13,7 +13,7 @@ from tests.conformance.field.scenario import Play, scenario
 OUTAGE = 60.0
 
 
-@scenario(without="no_sweeper")
+@scenario(without="no_sweeper", breaks="V8")
 def cancel_with_redis_down(play: Play) -> str:
     """The broker is away for a minute: cancels are accepted meanwhile, and carried out once it is back."""
     before = [play.create() for _ in range(play.many(60, hurried=4))]
@@ -34,7 +34,7 @@ def cancel_with_redis_down(play: Play) -> str:
     return f"away for {outage:.0f} s, slowest answer {max(took):.2f} s, {ends['CANCELLED']} of {len(sagas)} CANCELLED"
 
 
-@scenario(without="nobody_is_asked_twice")
+@scenario(without="nobody_is_asked_twice", breaks="V8")
 def cancel_then_redis_flush(play: Play) -> str:
     """FLUSHALL while every message waits in the broker, and then at any moment."""
     for worker in play.field.workers:
@@ -49,7 +49,7 @@ def cancel_then_redis_flush(play: Play) -> str:
     return f"{len(sagas)} runs lost every message; {campaign(play, play.many(200), flush, every=0.5, blows=2)}"
 
 
-@scenario(without="nobody_is_asked_twice", wishes=Wishes(lose_every_reply=5))
+@scenario(without="nobody_is_asked_twice", breaks="V8", wishes=Wishes(lose_every_reply=5))
 def cancel_with_lost_fetch_reply(play: Play) -> str:
     """Every fifth answer with messages in it gets lost on its way to a worker that lives on."""
     relay = cast("LosesReplies", play.field.relays[1])

@@ -10,7 +10,7 @@ from tests.conformance.field.scenario import Play, scenario
 from tests.conformance.field.witness import STARTED
 
 
-@scenario(without="no_token_check", wishes=Wishes(cut_commits=0.02))
+@scenario(without="no_token_check", breaks="V9", wishes=Wishes(cut_commits=0.02))
 def cancel_across_postgres_restart(play: Play) -> str:
     """Postgres crashes again and again, and links end at a COMMIT: each create makes one tenant, each cancel holds."""
     relay = cast("CutsCommits", play.field.relays[0])
@@ -23,7 +23,7 @@ def cancel_across_postgres_restart(play: Play) -> str:
     return f"{relay.never_sent} commits never sent, {relay.never_answered} never answered; {figure}"
 
 
-@scenario(without="leases_by_the_workers_clock", wishes=Wishes(clocks=(-300, 300), lease=15))
+@scenario(without="leases_by_the_workers_clock", breaks="V8", wishes=Wishes(clocks=(-300, 300), lease=15))
 def cancel_with_skewed_clocks(play: Play) -> str:
     """One worker's clock is five minutes slow, the other's five minutes fast: nobody waits, nobody's work is taken."""
     figure = campaign(play, play.many(200), _nothing, within=play.within(120))

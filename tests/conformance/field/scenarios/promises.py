@@ -39,7 +39,7 @@ EVERY = 0.05
 """Seconds between two deliveries of copies."""
 
 
-@scenario(without="no_tombstones_outside")
+@scenario(without="no_tombstones_outside", breaks="V2")
 def nothing_held_after_settling_time(play: Play) -> str:
     """Calls that were given up have their effect when the undo is over: nothing is held, at the second look neither."""
     given_up: set[str] = set()
@@ -75,7 +75,7 @@ def nothing_held_after_settling_time(play: Play) -> str:
     return f"{ends['CANCELLED']} effects after the undo, {sum(looks)} looks found nothing"
 
 
-@scenario(without="no_look_at_the_state_before_mails")
+@scenario(without="no_look_at_the_state_before_mails", breaks="V11")
 def welcome_mail_never_for_cancelled(play: Play) -> str:
     """Cancels at every moment around the point of no return: whoever is cancelled gets no mail, everybody else does."""
     rounds = play.many(6, hurried=1)
@@ -107,7 +107,7 @@ def welcome_mail_never_for_cancelled(play: Play) -> str:
     return f"{ends['CANCELLED']} cancelled and not welcomed, {len(live)} live and welcomed"
 
 
-@scenario(without="no_due_time_in_the_claim", wishes=Wishes(workers=4, lease=15))
+@scenario(without="no_due_time_in_the_claim", breaks="V9", wishes=Wishes(workers=4, lease=15))
 def audit_exactly_once_with_who_why(play: Play) -> str:
     """Every message comes one to five times, in any order, at four processes: each event once, with who and why."""
     copier = _Copier(play.field.settings)

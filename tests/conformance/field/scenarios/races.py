@@ -52,7 +52,7 @@ class Starter:
             self._longest = min(max(self._longest * (0.97 if won else 1.03), 0.001), 0.2)
 
 
-@scenario(without="no_guard_at_the_pivot", wishes=Wishes(saga="pivot_only", forward_threads=6), alone=True)
+@scenario(without="no_guard_at_the_pivot", breaks="V5", wishes=Wishes(saga="pivot_only", forward_threads=6), alone=True)
 def cancel_race_mark_active_10k(play: Play) -> str:
     """Whoever is told "accepted" sees no ACTIVE tenant, whoever is told "too late" sees one, and there is no third."""
     starter = Starter()

@@ -19,7 +19,7 @@ AFTER_POSTGRES = 5.0
 """Seconds until a run has to move again."""
 
 
-@scenario(without="leases_that_never_lapse", wishes=DEFAULTS, alone=True)
+@scenario(without="leases_that_never_lapse", breaks="V8", wishes=DEFAULTS, alone=True)
 def worker_killed_recovers(play: Play) -> str:
     """SIGKILL in the middle of many steps: the next attempt begins within 20 s."""
     took = []
@@ -36,7 +36,7 @@ def worker_killed_recovers(play: Play) -> str:
     return _told(took, AFTER_A_KILL)
 
 
-@scenario(without="no_sweeper", wishes=DEFAULTS, alone=True)
+@scenario(without="no_sweeper", breaks="V8", wishes=DEFAULTS, alone=True)
 def broker_flushed_recovers(play: Play) -> str:
     """Every message is lost while workers sleep: awake, they go on within 3 s."""
     took = []
@@ -53,7 +53,7 @@ def broker_flushed_recovers(play: Play) -> str:
     return _told(took, AFTER_A_FLUSH)
 
 
-@scenario(without="no_sweeper", wishes=DEFAULTS, alone=True)
+@scenario(without="no_sweeper", breaks="V8", wishes=DEFAULTS, alone=True)
 def broker_back_recovers(play: Play) -> str:
     """The broker is back after a minute: everything that was asked for meanwhile begins within 3 s."""
     play.field.stop_broker()
@@ -67,7 +67,7 @@ def broker_back_recovers(play: Play) -> str:
     return f"away for {outage:.0f} s; {_told(took, AFTER_THE_BROKER)}"
 
 
-@scenario(without="one_try_to_record", wishes=DEFAULTS, alone=True)
+@scenario(without="one_try_to_record", breaks="V8", wishes=DEFAULTS, alone=True)
 def postgres_back_recovers(play: Play) -> str:
     """Postgres crashes while steps are under way: once it is back, each is on record or goes on within 5 s."""
     took = []

@@ -25,7 +25,7 @@ Place = tuple[str, str]
 """A moment, and the step at which it is meant."""
 
 
-@scenario(without="no_word_of_the_cancel_at_the_end")
+@scenario(without="no_word_of_the_cancel_at_the_end", breaks="V5")
 def cancel_during_each_compensation(play: Play) -> str:
     """At each boundary of an undo and inside each, a failure's and a cancel's: the same effects in the same order."""
     places: list[Place] = [(moment, step) for step in BEGUN for moment in ("before claim", "before record")]
@@ -57,7 +57,7 @@ def cancel_during_each_compensation(play: Play) -> str:
     return f"{len(places)} places, {len(disturbed)} cancels, {len(wanted) // 2} undos each"
 
 
-@scenario(without="no_stop_at_a_failed_undo")
+@scenario(without="no_stop_at_a_failed_undo", breaks="V2")
 def compensation_fails_then_resume_and_skip(play: Play) -> str:
     """Undos of cancels and decommissions fail for good: named, never PENDING, resumed, or skipped with a reason."""
     steps = list(UNDO_CALLS)[:: play.many(1, hurried=2)]
@@ -94,7 +94,7 @@ def compensation_fails_then_resume_and_skip(play: Play) -> str:
     return f"{3 * count} stuck, {2 * count} resumed, {count} skipped"
 
 
-@scenario(without="no_wait_before_a_retry")
+@scenario(without="no_wait_before_a_retry", breaks="V12")
 def retry_while_cancelling_refused(play: Play) -> str:
     """Fired without a pause by several people: refused to the end, then one run and one set of resources."""
     deploying = play.field.director.hold("before deployer.deploy", patient=True)
@@ -128,7 +128,7 @@ def retry_while_cancelling_refused(play: Play) -> str:
     return f"{len(answers) - 1} refusals, then one run"
 
 
-@scenario(without="no_run_number_in_names")
+@scenario(without="no_run_number_in_names", breaks="V12")
 def retry_same_slug_after_cancel(play: Play) -> str:
     """Cancelled at each step, retried to the end, decommissioned, made anew under the same slug: no hand work."""
     steps = play.some([*BEGUN[::-1], "await_readiness", "mark_active"])

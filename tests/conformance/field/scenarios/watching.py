@@ -95,7 +95,7 @@ class Follower:
         return False
 
 
-@scenario(without="no_cursors_in_subscriptions")
+@scenario(without="no_cursors_in_subscriptions", breaks="V10")
 def subscription_resume_gap_free_over_cancel(play: Play) -> str:
     """Timelines and the feed, cut at random, resumed by cursor while runs are cancelled: everything once, in order."""
     play.create()
@@ -136,7 +136,7 @@ def subscription_resume_gap_free_over_cancel(play: Play) -> str:
     return f"{cuts} cuts, {count} timelines, {len(feed)} events, {ends.get('CANCELLED', 0)} cancelled"
 
 
-@scenario(without="no_waiting_for_late_commits")
+@scenario(without="no_waiting_for_late_commits", breaks="V10")
 def feed_gap_free_with_64_writers(play: Play) -> str:
     """64 writers whose commits are delayed at random, readers that drop at random: every event once, in order."""
     tenants = [_quiet_tenant(play, f"w{number}") for number in range(WRITERS // 2)]
@@ -173,7 +173,7 @@ def feed_gap_free_with_64_writers(play: Play) -> str:
     return f"{len(feed)} events, {len(followers) + 1} readers, {sum(one.cuts for one in followers)} cuts"
 
 
-@scenario(without="no_farewell_to_watchers", wishes=Wishes(workers=1))
+@scenario(without="no_farewell_to_watchers", breaks="V13", wishes=Wishes(workers=1))
 def subscriptions_do_not_leak(play: Play) -> str:
     """People who connect and are torn away at any moment leave no listener, task, thread or file behind."""
     saga = play.create()

@@ -22,7 +22,7 @@ ROOMY = Wishes(forward_threads=18, compensation_threads=18)
 """Threads enough for every run to halt somewhere at once."""
 
 
-@scenario(without="leases_that_never_lapse", wishes=ROOMY)
+@scenario(without="leases_that_never_lapse", breaks="V8", wishes=ROOMY)
 def cancel_with_killed_worker(play: Play) -> str:
     """Workers are killed before each call, after it and after its record, forward and undoing; then every second."""
     steps = ["allocate_storage", "deploy_workloads"] if play.hurried else list(CALLS)
@@ -47,7 +47,7 @@ def cancel_with_killed_worker(play: Play) -> str:
     return f"{len(halted)} + {len(undoing)} exact places; {campaign(play, play.many(200), kill_one, blows=1)}"
 
 
-@scenario(without="no_tombstones_outside")
+@scenario(without="no_tombstones_outside", breaks="V2")
 def cancel_with_paused_worker_resumed_late(play: Play) -> str:
     """A worker sleeps between its last check and its call, is overtaken by the undo, and makes the call."""
     halted = {}
@@ -77,7 +77,7 @@ def cancel_with_paused_worker_resumed_late(play: Play) -> str:
     return f"{len(returned)} late calls came to nothing; {campaign(play, play.many(200), pause_one, blows=2)}"
 
 
-@scenario(without="no_count_before_the_attempt", wishes=Wishes(workers=3, lease=2))
+@scenario(without="no_count_before_the_attempt", breaks="V13", wishes=Wishes(workers=3, lease=2))
 def cancel_with_poison_step(play: Play) -> str:
     """Steps and undos that kill every process that performs them: the right end, and the neighbours go on."""
     poison: dict[str, str] = {}
