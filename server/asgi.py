@@ -21,7 +21,7 @@ from server.endpoint import Endpoint, Services
 from server.faults import Faults
 from server.front import front
 from server.health import Health
-from server.limits import CACHES, Limits
+from server.limits import Limits, Remembered
 from workers.courier import Courier
 
 
@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> Starlette:
     # A thread for each connection: whoever waits for a connection waits here, on the event loop, and not in a thread.
     services = Services(settings, database, feed, CapacityLimiter(settings.database_pool))
     budgets = Budgets(settings)
-    endpoint = Endpoint(build_schema([Faults, Limits, *CACHES, lambda: Spending(budgets)]), services)
+    endpoint = Endpoint(build_schema([Faults, Limits, Remembered, lambda: Spending(budgets)]), services)
     health = Health(settings, database)
 
     @asynccontextmanager

@@ -1,19 +1,21 @@
 """What a document may be: of so many tokens, and clear about which of its operations is wanted."""
 
 from collections.abc import Iterator
-from functools import partial
+from contextlib import suppress
+from functools import lru_cache, partial
 
-from graphql import DocumentNode, OperationDefinitionNode
-from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
+from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, parse
+from strawberry.extensions import SchemaExtension, ValidationCache
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 
 MOST_TOKENS = 1000
 """Validating a document takes time that grows with the square of its size, and is spent on the event loop."""
 
-CACHED = 512
-"""Documents of which a process remembers how they parse and that they are valid; clients send the same few."""
+REMEMBERED = 512
+"""Documents of which a process remembers how they parse, and that they are valid; clients send the same few."""
 
-CACHES = (partial(ParserCache, maxsize=CACHED), partial(ValidationCache, maxsize=CACHED))
+Remembered = partial(ValidationCache, maxsize=REMEMBERED)
+"""The extension that remembers what is valid, by the parsed document: it needs ``Limits`` before it."""
 
 
 class Ambiguous(CannotGetOperationTypeError):
@@ -33,12 +35,22 @@ class Limits(SchemaExtension):
         yield
 
     def on_parse(self) -> Iterator[None]:
-        """Look at what was parsed: the original would take the first operation."""
-        yield
+        """Parse a document once, and look at it: the original would take the first operation.
+
+        What cannot be parsed is left to the original, which tells why.
+        """
         execution = self.execution_context
+        with suppress(GraphQLError):
+            execution.graphql_document = _parsed(execution.query or "")
+        yield
         named = execution._provided_operation_name  # noqa: SLF001  # the public one falls back to the first operation's
         if named is None and _operations_in(execution.graphql_document) > 1:
             raise Ambiguous(None)
+
+
+@lru_cache(REMEMBERED)
+def _parsed(text: str) -> DocumentNode:
+    return parse(text, max_tokens=MOST_TOKENS)
 
 
 def _operations_in(document: DocumentNode | None) -> int:
