@@ -90,7 +90,9 @@ class Client:
     @contextmanager
     def connected(self) -> Iterator[ClientConnection]:
         """An acknowledged socket."""
-        with connect(f"ws://{self.address}/graphql", subprotocols=[PROTOCOL], proxy=None, close_timeout=2) as socket:
+        # No limit to what waits to be read: it would keep the socket from hearing that it is closed.
+        options: Any = {"subprotocols": [PROTOCOL], "proxy": None, "close_timeout": 2, "max_queue": None}
+        with connect(f"ws://{self.address}/graphql", **options) as socket:
             socket.send(json.dumps({"type": "connection_init", "payload": {"Authorization": self.authorization}}))
             assert json.loads(socket.recv(PATIENCE)) == {"type": "connection_ack"}
             yield socket

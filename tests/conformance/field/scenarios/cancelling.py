@@ -6,7 +6,7 @@ from tests.conformance.field.calls import CALLS
 from tests.conformance.field.people import codes
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
-from tests.scenes import STEPS
+from tests.scenes import PIVOT, STEPS
 
 
 @scenario(without="no_guard_in_the_claim", breaks="V1", quick=True)
@@ -54,11 +54,14 @@ def cancel_inside_each_step(play: Play) -> str:
             play.field.director.hold(moment, run_id=saga.run_id, step=step)
             for moment, saga in zip(moments, sagas, strict=True)
         ]
+        # What is on record wakes whoever makes the next move; that may be the point of no return.
+        pivots = [play.field.director.hold("before claim", run_id=saga.run_id, step=PIVOT) for saga in sagas]
         gate.let_go()
-        for saga, halt, moment in zip(sagas, halts, moments, strict=True):
+        for saga, halt, pivot, moment in zip(sagas, halts, pivots, moments, strict=True):
             halt.await_one()
             assert play.cancel(saga), f"V5: {moment} of {step}"
             halt.let_go()
+            pivot.let_go()
         for saga in sagas:
             run = play.witness.await_run(saga, "CANCELLED")["run"]
             undone = {one["name"] for one in run["steps"] if one["status"] == "COMPENSATED"}
