@@ -42,14 +42,20 @@ class Sweeper(Repeating):
         self._forgets_at = 0.0
 
     def once(self) -> float:
-        """Nudge what is due, cancel what is overdue, report what is stuck; rest until the next is due."""
+        """Nudge what is due, cancel what is overdue, report what is stuck; rest until the next is due.
+
+        With more at hand than fits into a sweep it rests as long as it worked: others have something to do, too.
+        """
+        began = time.monotonic()
         more = [self._nudge(queue, statuses) for queue, statuses in SERVED_BY.items()]
         seen = self._database.transact(duty.survey)
         for tenant_id, run_id in seen.overdue:
             self._cancel_overdue(tenant_id, run_id)
         self._report(seen.stuck)
         self._forget_now_and_then()
-        return SHORTEST_REST if any(more) else self._until(seen)
+        if any(more):
+            return max(time.monotonic() - began, SHORTEST_REST)
+        return self._until(seen)
 
     def _nudge(self, queue: str, statuses: Collection[RunStatus]) -> bool:
         """What cannot be sent is not nudged either: so it will be the moment that the broker is back."""

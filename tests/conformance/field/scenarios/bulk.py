@@ -9,7 +9,6 @@ from tests.api import Facts
 from tests.conformance.field.director import until
 from tests.conformance.field.moments import Answers, Moment
 from tests.conformance.field.people import Saga
-from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
 
 AT_ONCE = 500
@@ -23,7 +22,7 @@ ACCEPTED_WITHIN = 2.0
 """Seconds."""
 
 
-@scenario(without="no_status_in_the_claim", breaks="V6", wishes=Wishes(forward_threads=8), alone=True)
+@scenario(without="no_status_in_the_claim", breaks="V6", alone=True)
 def bulk_cancel_2000(play: Play) -> str:
     """Two thousand tenants, queued, at work, backing off: cancelled one call after the other in random order."""
     sagas = _prepare(play, play.many(2000, hurried=40))
