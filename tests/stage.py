@@ -184,8 +184,7 @@ class Stage:
         return [f"{event.type.removeprefix('tenant.')} {event.data.get('step', '')}".strip() for event in self.events()]
 
     def read(self, question: Callable[[Session], T]) -> T:
-        with self.database.transaction() as session:
-            return question(session)
+        return self.database.transact(question)
 
     def _deliver(self, outbox: Sequence[Any]) -> None:
         self.wake_ups.extend(outbox)

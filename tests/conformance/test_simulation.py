@@ -35,7 +35,7 @@ class Tale:
     peace: int
 
 
-SHORT, LONG = (Tale(250, 6, 6), Tale(20, 50, 10)) if FULL else (Tale(50, 6, 6), Tale(4, 40, 10))
+SHORT, LONG = (Tale(250, 6, 6), Tale(20, 50, 10)) if FULL else (Tale(25, 6, 6), Tale(4, 40, 10))
 TALES = [SHORT] * (8 if FULL else 4) + [LONG] * 2
 """Shared out, so that several processes can take part. Most faults need few rules; some only show after many."""
 
