@@ -1,0 +1,85 @@
+"""A clock that is wrong is wrong for a whole process, and for nobody else."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic, perf_counter, time, time_ns
+
+import pytest
+from dramatiq.common import current_millis
+
+from runtime.migrations import ROOT
+from tests.conformance.field.clocks import shifted
+from tests.conformance.field.relayed import connect
+from tests.outside import settings_with, wait_until
+from workers.broker import redis_broker
+
+CLOCKS = """
+import time
+from datetime import UTC, datetime
+
+print(time.time(), datetime.now(UTC).timestamp(), time.monotonic())
+"""
+
+
+@pytest.mark.parametrize("seconds", [300, -300])
+class TestAShiftedClock:
+    def test_is_what_python_tells(self, seconds: int) -> None:
+        started, told = time(), monotonic()
+
+        with shifted(seconds):
+            clocks = [time(), time_ns() / 1e9, datetime.now(UTC).timestamp(), datetime.now().astimezone().timestamp()]
+            clocks += [current_millis() / 1e3]
+            unshifted = [monotonic(), perf_counter()]
+
+        assert clocks == pytest.approx([started + seconds] * 5, abs=2)
+        assert unshifted == pytest.approx([told, perf_counter()], abs=2)
+        assert time() == pytest.approx(started, abs=2)
+
+    def test_goes_on_at_its_pace(self, seconds: int) -> None:
+        with shifted(seconds):
+            first, begun = time(), monotonic()
+            wait_until(lambda: time() > first + 0.1)
+
+            assert time() - first == pytest.approx(monotonic() - begun, abs=1)
+
+    def test_is_not_that_of_the_database(self, postgres: Path, seconds: int) -> None:
+        with shifted(seconds), connect(postgres) as direct:
+            row = direct.execute("SELECT clock_timestamp()").fetchone()
+
+            assert row
+            assert (datetime.now(UTC) - row[0]).total_seconds() == pytest.approx(seconds, abs=2)
+
+    def test_is_the_one_by_which_dramatiq_tells_the_living_from_the_dead(self, valkey: Path, seconds: int) -> None:
+        with shifted(seconds):
+            broker = redis_broker(
+                settings_with("postgresql:///nowhere").model_copy(update={"redis_url": f"unix://{valkey}"})
+            )
+            broker.do_qsize("any")
+
+        heartbeat = broker.client.zscore("tenantry:__heartbeats__", broker.broker_id)
+        now, _ = broker.client.time()
+        broker.client.close()
+        assert heartbeat is not None
+        assert heartbeat / 1000 - now == pytest.approx(seconds, abs=2)
+
+    def test_is_that_of_a_whole_process(self, tmp_path: Path, seconds: int) -> None:
+        (tmp_path / "clocks_seen.py").write_text(CLOCKS)
+        command = [sys.executable, "-m", "tests.conformance.field.clocks", str(seconds), "clocks_seen"]
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+
+        told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+        assert [float(word) for word in told.split()] == pytest.approx(
+            [time() + seconds, time() + seconds, monotonic()], abs=30
+        )
+
+
+def test_a_worker_takes_its_options_on_a_shifted_clock() -> None:
+    command = [sys.executable, "-m", "tests.conformance.field.clocks", "-300", "workers", "--help"]
+
+    help_text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert help_text.startswith("usage: python -m workers")
