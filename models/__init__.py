@@ -13,6 +13,7 @@ from models.resource import Resource, ResourceStatus
 from models.run import (
     FOLLOW_UPS,
     LIVE_STATUSES,
+    NOTHING_TO_UNDO,
     UNDONE_STATUSES,
     Run,
     RunKind,
@@ -29,6 +30,7 @@ from models.workload import Workload
 __all__ = [
     "FOLLOW_UPS",
     "LIVE_STATUSES",
+    "NOTHING_TO_UNDO",
     "QUOTA_STATES",
     "UNDONE_STATUSES",
     "AbsenceCheck",

@@ -72,6 +72,10 @@ class StepStatus(StrEnum):
     ABANDONED = "ABANDONED"
 
 
+NOTHING_TO_UNDO = (StepStatus.WAITING, StepStatus.COMPENSATED, StepStatus.ABANDONED)
+"""A step in one of these did not begin, or is dealt with."""
+
+
 class Run(SQLModel, table=True):
     """The handle that cancelling acts on.
 
@@ -195,8 +199,4 @@ class RunStep(SQLModel, table=True):
     @property
     def to_be_undone(self) -> bool:
         """Whether a run that goes backward still has to compensate it: it began, or may have begun."""
-        return self.role not in FOLLOW_UPS and self.status not in {
-            StepStatus.WAITING,
-            StepStatus.COMPENSATED,
-            StepStatus.ABANDONED,
-        }
+        return self.role not in FOLLOW_UPS and self.status not in NOTHING_TO_UNDO

@@ -140,9 +140,14 @@ def _claimed_before(
     token: UUID,
 ) -> Claim | None:
     """The claim whose answer was lost; none when a cancel came in between, and then nobody has to wait for its end."""
-    if next_move(position.run, position.steps) == move:
-        return _leased(session, position, position.step(move.step), move, settings, owner, token)
-    settlement.release_lease(position.run, due=position.now)
+    run, step = position.run, position.step(move.step)
+    if next_move(run, position.steps) == move:
+        if run.lease_until == (step.attempt_started_at or position.now) + settings.lease:
+            step.attempt_started_at = position.now  # its first look: nothing of its time is spent
+        return _leased(session, position, step, move, settings, owner, token)
+    if step.status is StepStatus.RUNNING:
+        settlement.interrupt(session, position, step, None)
+    settlement.release_lease(run, due=position.now)
     settlement.advance(session, position)
     return None
 

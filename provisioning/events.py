@@ -64,7 +64,7 @@ TELL = text("""
         UPDATE tenants SET
             last_sequence = last_sequence + 1,
             last_rank = greatest(last_rank, CAST(CAST(pg_current_xact_id() AS text) AS bigint))
-        FROM facts WHERE tenants.id = facts.tenant_id
+        FROM facts WHERE tenants.id = facts.tenant_id AND tenants.id = ANY(:tenant_ids)
         RETURNING tenants.organisation_id, last_sequence, last_rank, facts.*,
             pg_notify(:channel, concat(tenants.organisation_id, ' ', tenants.id, ' event'))
     )
@@ -119,6 +119,7 @@ def emit_each(session: Session, event_type: EventType, facts: Sequence[Fact], *,
     ]
     values = {
         "facts": json.dumps(told),
+        "tenant_ids": [fact.tenant_id for fact in facts],  # so that the tenants are found by their index
         "channel": FEED_CHANNEL,
         "type": event_type.value,
         "actor_kind": by.kind.value,
@@ -127,7 +128,8 @@ def emit_each(session: Session, event_type: EventType, facts: Sequence[Fact], *,
         "actor_email": by.email,
         "request_id": session.info.get("request_id"),
     }
-    session.execute(TELL, values, execution_options={"autoflush": False})
+    with session.no_autoflush:  # the rest goes out with the commit, once
+        session.execute(TELL, values)
 
 
 def emit_for_organisation(

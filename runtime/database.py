@@ -23,8 +23,9 @@ logger = logging.getLogger(__name__)
 REPEATABLE = {"40001", "40P01"}
 """SQLSTATEs of a transaction that Postgres gave up so that another could go on: serialization failure, deadlock."""
 
-AWAY = ("08", "25006", "57P", "58")
-"""How the SQLSTATE begins of a server that hangs up, only reads for now, shuts down or starts up, or lost its disk."""
+AWAY = ("08", "25006", "25P03", "57P", "58")
+"""How the SQLSTATE begins of a server that hangs up, also on who slept in a transaction, only reads for now, shuts down
+or starts up, or lost its disk."""
 
 BUSY = (*REPEATABLE, "53", "55P03", "57014")
 """The same of what may go well the next time: given up for others, also after several tries, no connection, memory or
@@ -78,7 +79,7 @@ class Database:
                     done = work(session, *args, **kwargs)
                     committing = True
                     return done
-            except OperationalError as error:
+            except DBAPIError as error:
                 dead = error.connection_invalidated and not committing
                 if not dead and sqlstate(error) not in REPEATABLE:
                     raise

@@ -133,8 +133,9 @@ class Stage:
                 .values(due_at=clock(session))
             )
 
-    def sweep(self) -> bool:
-        return self.do(duty.nudge_due_runs)
+    def sweep(self) -> None:
+        self.do(duty.end_due_runs)
+        self.do(duty.nudge_due_runs)
 
     def next_move(self) -> Move:
         return next_move(self.run(), self.steps())

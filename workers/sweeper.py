@@ -42,19 +42,20 @@ class Sweeper(Repeating):
         self._forgets_at = 0.0
 
     def once(self) -> float:
-        """Nudge what is due, cancel what is overdue, report what is stuck; rest until the next is due.
+        """End and nudge what is due, cancel what is overdue, report what is stuck; rest until the next is due.
 
         With more at hand than fits into a sweep it rests as long as it worked: others have something to do, too.
         """
         began = time.monotonic()
-        more = [self._nudge(queue, statuses) for queue, statuses in SERVED_BY.items()]
+        more = [self._database.transact(duty.end_due_runs)]
+        more += [self._nudge(queue, statuses) for queue, statuses in SERVED_BY.items()]
         seen = self._database.transact(duty.survey)
         for tenant_id, run_id in seen.overdue:
             self._cancel_overdue(tenant_id, run_id)
         self._report(seen.stuck)
         self._forget_now_and_then()
         if any(more):
-            return max(time.monotonic() - began, SHORTEST_REST)
+            return min(max(time.monotonic() - began, SHORTEST_REST), self._interval)
         return self._until(seen)
 
     def _nudge(self, queue: str, statuses: Collection[RunStatus]) -> bool:

@@ -75,6 +75,7 @@ def no_sweeper(patch: pytest.MonkeyPatch) -> None:
         return not again
 
     patch.setattr(duty, "nudge_due_runs", nudge_due_runs)
+    patch.setattr(duty, "end_due_runs", lambda _: False)
 
 
 def no_reverse_order(patch: pytest.MonkeyPatch) -> None:

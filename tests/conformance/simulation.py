@@ -160,6 +160,7 @@ class Simulation(Hours):
 
     def sweep(self) -> None:
         try:
+            self.nemesis.transact(duty.end_due_runs)
             self.nemesis.transact(duty.nudge_due_runs)
             for tenant_id, run_id in self.nemesis.transact(duty.overdue_runs):
                 self.nemesis.transact(duty.cancel_overdue_run, tenant_id, run_id)

@@ -3,12 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
@@ -44,6 +45,59 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 async def listen_once(feed: Feed) -> None:
     with suppress(psycopg.OperationalError):
         await feed._listen()
+
+
+def kill_the_mortal(session: Session) -> None:
+    """End whoever is connected under that name."""
+    mortal = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'tenantry-mortal'"
+    session.execute(text(mortal))
+
+
+@pytest.fixture
+def mortal(database_url: str) -> Iterator[Database]:
+    database = Database(settings_with(database_url), name="tenantry-mortal")
+    yield database
+    database.close()
+
+
+def test_a_transaction_that_meets_dead_connections_is_made_on_a_fresh_one(mortal: Database, database: Database) -> None:
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(mortal.transaction()).execute(text("SELECT 1"))
+    database.transact(kill_the_mortal)
+    tries = []
+
+    def work(session: Session) -> int | None:
+        tries.append(session)
+        return session.scalar(text("SELECT 42"))
+
+    assert mortal.transact(work) == 42
+    assert len(tries) == 2
+
+
+def test_a_commit_whose_answer_is_lost_is_not_repeated(mortal: Database) -> None:
+    tries = []
+
+    def work(session: Session) -> None:
+        tries.append(session)
+        session.execute(text("CREATE TEMPORARY TABLE fatal (id int) ON COMMIT DROP"))
+        session.execute(
+            text(
+                "CREATE FUNCTION pg_temp.die() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$"
+            )
+        )
+        session.execute(
+            text(
+                "CREATE CONSTRAINT TRIGGER fatal AFTER INSERT ON fatal DEFERRABLE INITIALLY DEFERRED"
+                " FOR EACH ROW EXECUTE FUNCTION pg_temp.die()"
+            )
+        )
+        session.execute(text("INSERT INTO fatal VALUES (1)"))
+
+    with pytest.raises(OperationalError):
+        mortal.transact(work)
+    assert len(tries) == 1
 
 
 def test_every_kind_of_connection_notices_a_cut_network(

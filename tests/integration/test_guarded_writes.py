@@ -302,8 +302,8 @@ def test_a_claim_and_its_record_take_few_statements(stage: Stage) -> None:
     with counted(stage) as recording:
         stage.record(claim, outcome)
 
-    assert len(claiming) <= 7, claiming
-    assert len(recording) <= 8, recording
+    assert len(claiming) <= 5, claiming
+    assert len(recording) <= 6, recording
 
 
 @contextmanager

@@ -622,9 +622,11 @@ def test_a_run_that_cannot_settle_is_reported_and_keeps_nobody_else_from_being_w
         session.flush()
         session.execute(update(Run).where(col(Run.id).in_([run.id, other.run().id])).values(nudged_at=None))
 
+        duty.end_due_runs(session)
         duty.nudge_due_runs(session)
 
         assert caplog.messages == ["a run that is due cannot settle"]
+        assert run.due_at > clock(session)
         assert other.run().id in [wake_up.run_id for wake_up in outbox_of(session)]
         session.rollback()
 

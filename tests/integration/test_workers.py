@@ -371,6 +371,16 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
     crew.await_the_end()
 
 
+def test_what_has_nothing_left_to_undo_ends_while_the_broker_is_away(crew: Crew) -> None:
+    tenants = create_many(crew, 3)
+    crew.stage.do(bulk_cancellation.cancel_provisionings, tenants, by=crew.stage.operator)
+    nobody = crew.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+
+    Sweeper(crew.stage.database, Courier(nobody), crew.settings).once()
+
+    assert states(crew, tenants) == [TenantState.PENDING] * 3
+
+
 def test_a_full_queue_takes_what_was_never_announced(
     crew: Crew, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.api import Facts
-from tests.conformance.field.director import until
+from tests.conformance.field.director import Hold, until
 from tests.conformance.field.moments import Answers, Moment
 from tests.conformance.field.people import Saga
 from tests.conformance.field.scenario import Play, scenario
@@ -25,12 +25,12 @@ ACCEPTED_WITHIN = 2.0
 @scenario(without="no_status_in_the_claim", breaks="V6", alone=True)
 def bulk_cancel_2000(play: Play) -> str:
     """Two thousand tenants, queued, at work, backing off: cancelled one call after the other in random order."""
-    sagas = _prepare(play, play.many(2000, hurried=40))
+    sagas, gate = _prepare(play, play.many(2000, hurried=40))
     random.Random(1).shuffle(sagas)  # a story, not a secret
     most = play.many(AT_ONCE, hurried=10)
     batches = [sagas[start : start + most] for start in range(0, len(sagas), most)]
 
-    play.field.director.clear()
+    gate.let_go()
     took = sorted(_cancel(play, batch) for batch in batches)
     began = time.monotonic()
     ends = play.settle(within=60 if play.hurried else 180)
@@ -42,7 +42,7 @@ def bulk_cancel_2000(play: Play) -> str:
     return f"{len(sagas)} tenants in {len(took)} calls, accepted in {slowest:.2f} s, settled in {settled:.0f} s"
 
 
-def _prepare(play: Play, count: int) -> list[Saga]:
+def _prepare(play: Play, count: int) -> tuple[list[Saga], Hold]:
     """One in twenty holds resources and backs off, as many as there are threads are at work, the others are queued."""
     director, backing_off = play.field.director, set[str]()
 
@@ -55,10 +55,10 @@ def _prepare(play: Play, count: int) -> list[Saga]:
     director.rule(fail)
     with ThreadPoolExecutor(LOADERS) as people:
         sagas = list(people.map(lambda _: play.create(), range(count // 20)))
-        until(lambda: len(backing_off) == len(sagas), "V8: they do not get that far")
-        director.hold("before claim", step="validate_request", times=1_000_000)
+        until(lambda: len(backing_off) == len(sagas), "void: they do not get that far")
+        gate = director.hold("before claim", step="validate_request", times=1_000_000)
         sagas += people.map(lambda _: play.create(), range(count - len(sagas)))
-    return sagas
+    return sagas, gate
 
 
 def _cancel(play: Play, sagas: list[Saga]) -> float:
