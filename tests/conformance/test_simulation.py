@@ -36,7 +36,7 @@ class Tale:
 
 
 SHORT, LONG = (Tale(250, 6, 6), Tale(20, 50, 10)) if FULL else (Tale(25, 6, 6), Tale(4, 40, 10))
-TALES = [SHORT] * (8 if FULL else 4) + [LONG] * 2
+TALES = [SHORT] * (8 if FULL else 2) + [LONG] * 2
 """Shared out, so that several processes can take part. Most faults need few rules; some only show after many."""
 
 WHICH = st.integers(0, 5)

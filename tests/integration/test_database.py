@@ -67,7 +67,7 @@ def test_a_transaction_that_meets_dead_connections_is_made_on_a_fresh_one(mortal
     database.transact(kill_the_mortal)
     tries = []
 
-    def work(session: Session) -> int | None:
+    def work(session: Session) -> object:
         tries.append(session)
         return session.scalar(text("SELECT 42"))
 
