@@ -4,6 +4,8 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# Half as many again as there are processors, because tests wait for servers and clocks; eight at the most.
+TESTERS = $(shell $(BIN)/python -c "import os; print(min(8, max(2, (os.cpu_count() or 1) * 3 // 2)))")
 # Tried with the certificates that uv brings along, then with the machine's own: behind a proxy only those are right.
 INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip sync --compile-bytecode --quiet --require-hashes requirements.lock
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -25,7 +27,7 @@ demo: .venv ## Let the product tell its own story and check every claim
 	@$(BIN)/python -m devserver demo $(ARGS)
 
 test: .venv ## Run every test; narrow with ARGS="tests/unit -k cancel"
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(ARGS)
 
 bench: .venv ## Measure what moves and cancels cost; narrow with ARGS="moves --rounds 100"
 	$(BIN)/python -m benchmarks $(ARGS)
