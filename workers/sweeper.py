@@ -9,7 +9,7 @@ from models import Run, RunStatus
 from provisioning import duty, idempotency
 from provisioning.decisions import BACKWARD
 from provisioning.duty import Survey
-from runtime.database import Database
+from runtime.database import Database, clock
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
 from workers.courier import Courier
@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_REST = 0.02
 """Seconds."""
+
+AFTER_AN_OUTAGE = 1.0
+"""Seconds between Postgres's return and the first sweep: longer than whoever insists on a record rests."""
 
 BETWEEN_FORGETTING = 60.0
 """Seconds."""
@@ -40,12 +43,24 @@ class Sweeper(Repeating):
         self._interval = settings.sweep_interval.total_seconds()
         self._reported: set[UUID] = set()
         self._forgets_at = 0.0
+        self._was_away = False
 
     def once(self) -> float:
         """End and nudge what is due, cancel what is overdue, report what is stuck; rest until the next is due.
 
-        With more at hand than fits into a sweep it rests as long as it worked: others have something to do, too.
+        With more at hand than fits into a sweep it rests as long as it worked: others have something to do, too. After
+        an outage those that hold a claim write first: a lease that lapsed meanwhile is not given away before.
         """
+        if self._was_away:
+            self._database.transact(clock)  # raises while Postgres still is
+            self._was_away = False
+            return AFTER_AN_OUTAGE
+        self._was_away = True
+        rest = self._sweep()
+        self._was_away = False
+        return rest
+
+    def _sweep(self) -> float:
         began = time.monotonic()
         more = [self._database.transact(duty.end_due_runs)]
         more += [self._nudge(queue, statuses) for queue, statuses in SERVED_BY.items()]

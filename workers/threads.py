@@ -7,8 +7,7 @@ from abc import ABC, abstractmethod
 logger = logging.getLogger(__name__)
 
 REST_AFTER_FAILURE = 1.0
-"""Seconds; longer than whoever insists on a record rests. So after an outage those who hold a claim write
-first as a rule, and only then a sweeper gives lapsed leases away."""
+"""Seconds."""
 
 
 class Repeating(ABC):
