@@ -153,14 +153,10 @@ def emit_for_organisation(
 
 def notify_feed(session: Session, organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> None:
     """Wake whoever watches, once this transaction commits."""
-    session.exec(select(func.pg_notify(FEED_CHANNEL, _payload(organisation_id, tenant_id, kind))))
+    session.exec(select(func.pg_notify(FEED_CHANNEL, f"{organisation_id} {tenant_id or '-'} {kind}")))
 
 
 def notify_cancels(session: Session, run_ids: Sequence[UUID]) -> None:
     """Tell the workers that are performing steps of these runs, once this transaction commits."""
     ids = func.unnest(cast([str(run_id) for run_id in run_ids], ARRAY(Text))).column_valued("id")
     session.execute(select(func.pg_notify(CANCEL_CHANNEL, ids)))
-
-
-def _payload(organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> str:
-    return f"{organisation_id} {tenant_id or '-'} {kind}"
