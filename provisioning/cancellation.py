@@ -41,17 +41,6 @@ def cancel_provisioning(
     return Change(tenant, run)
 
 
-def _request(run: Run, by: Actor, reason: str | None, in_flight: str | None, now: datetime) -> dict[str, str | None]:
-    """Write who asked, why and in the middle of what into the run's row; what the feed is told of it."""
-    run.cancel_requested_at = now
-    run.cancel_actor_kind = by.kind
-    run.cancel_actor_id = by.id
-    run.cancel_actor_name = by.email or by.name
-    run.cancel_reason = reason
-    run.cancel_step_in_flight = in_flight
-    return {"reason": reason, "step_in_flight": in_flight}
-
-
 def _owned(run: Run, now: datetime) -> bool:
     """Whether a worker is at this run, as far as its lease tells."""
     return run.lease_until is not None and run.lease_until > now
@@ -96,8 +85,13 @@ def _put_on_record(session: Session, position: Position, by: Actor, reason: str 
     """Write down who asked, tell the feed and whoever is at work, and turn back what nobody is at."""
     run = position.run
     in_flight = next((step.name for step in position.steps if step.status is StepStatus.RUNNING), None)
-    facts = _request(run, by, reason, in_flight, position.now)
-    position.tell(session, EventType.CANCEL_REQUESTED, facts, by=by)
+    run.cancel_requested_at = position.now
+    run.cancel_actor_kind = by.kind
+    run.cancel_actor_id = by.id
+    run.cancel_actor_name = by.email or by.name
+    run.cancel_reason = reason
+    run.cancel_step_in_flight = in_flight
+    position.tell(session, EventType.CANCEL_REQUESTED, {"reason": reason, "step_in_flight": in_flight}, by=by)
     if run.status is RunStatus.STUCK:
         return
     run.status = RunStatus.CANCELLING
