@@ -30,7 +30,7 @@ class Part:
 
 
 def parts(chosen: argparse.Namespace) -> list[Part]:
-    """What is run, in this order: first what measures, which has the machine for itself and is the likeliest to fail."""
+    """What is run, in this order: first what measures, with the machine for itself; it is the likeliest to fail."""
     together = ("-n", str(chosen.processes), "--dist", "worksteal")
     # A simulated story waits for Postgres about a third of its time.
     more = ("-n", str(chosen.processes + 1), "--dist", "worksteal")
