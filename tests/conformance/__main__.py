@@ -30,7 +30,7 @@ class Part:
 
 
 def parts(chosen: argparse.Namespace) -> list[Part]:
-    """What is run, in this order: first what measures, with the machine for itself; it is the likeliest to fail."""
+    """What is run, in this order: what takes least to fail comes first. What measures has the machine for itself."""
     together = ("-n", str(chosen.processes), "--dist", "worksteal")
     # A simulated story waits for Postgres about a third of its time.
     more = ("-n", str(chosen.processes + 1), "--dist", "worksteal")
@@ -39,8 +39,8 @@ def parts(chosen: argparse.Namespace) -> list[Part]:
         return [Part("each scenario without its protection", (REMOVALS, "--share=all", *together, *only))]
     proofs = Part("simulation and exhaustive tiers", ("tests/conformance", f"--ignore={FOLDER}", *more, *only))
     fields = [
-        Part("measured and storms", (FIELD, "--share=alone", "-n", "0", *only)),
         Part("process tier", (FIELD, "--share=together", *together, *only)),
+        Part("measured and storms", (FIELD, "--share=alone", "-n", "0", *only)),
     ]
     return fields if chosen.only else [*fields, proofs]
 

@@ -172,6 +172,8 @@ def _poisoned(play: Play, poison: dict[str, str], where: str) -> Saga:
     gate = play.field.director.hold("before claim", times=1000)
     saga = play.create()
     poison[saga.run_id] = where
+    # Poison on the way back lets it pass on the way there: it stands still before a cancel would be too late.
+    play.field.director.hold(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, patient=True)
     gate.let_go()
     return saga
 
