@@ -50,14 +50,14 @@ async def audit_event_added(
     context = info.context
     demand_to_read(context.caller, Permission.READ_FEED)
     wanted = (given(filter) or AuditEventFilter()).to_domain()
-    start = await _start(context, wanted, given(after))
+    start = await _start(context, wanted, context.resume_after or given(after))
     with context.feed.watch(*_words(context, wanted)) as watcher:
         while True:
             look = await steadily(context, history.feed_since, wanted, start, by=context.actor)
             for row in look.entries:
                 event = AuditEvent.of(row)
                 start = replace(start, after=wanted.place_of(row))
-                context.renew()
+                context.tell(event.cursor)
                 yield event
             if len(look.entries) < history.MOST_AT_ONCE:
                 await watcher.wait(ASK_AGAIN_AFTER if look.held_back else POLL_EVERY)

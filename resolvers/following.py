@@ -64,7 +64,7 @@ async def tenant_provisioning(
     context, pace = info.context, None
     demand_to_read(context.caller, Permission.READ_TENANTS)
     key = await _visible(context, tenant_id)
-    place = CURSORS.below(key).read(given(after))
+    place = CURSORS.below(key).read(context.resume_after or given(after))
     seen = place[0] if place else await context.transact(history.before_newest_run, key)
     with context.feed.watch(str(key)) as watcher:
         while True:
@@ -72,7 +72,7 @@ async def tenant_provisioning(
             pace = pace or Pace(before=look.progress)
             for row in look.entries:
                 entry, seen = ProvisioningEvent.of(row), row.sequence
-                context.renew()
+                context.tell(entry.cursor)
                 yield entry
                 if entry.kind is ProvisioningEventKind.RUN_FINISHED and not follow:
                     return
@@ -81,8 +81,9 @@ async def tenant_provisioning(
             if not (look.live or follow):
                 return
             if progress := pace.take(look.progress):
-                context.renew()
-                yield ProvisioningEvent.of_progress(progress, key, seen)
+                sign = ProvisioningEvent.of_progress(progress, key, seen)
+                context.tell(sign.cursor)
+                yield sign
             await watcher.wait(pace.rest or POLL_EVERY)
 
 

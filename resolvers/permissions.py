@@ -26,6 +26,7 @@ class Permission(StrEnum):
     READ_FEED = "audit:read"
     EXPORT_FEED = "audit:export"
     MANAGE_MEMBERS = "members:manage"
+    READ_SCHEMA = "schema:read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ TABLE: Mapping[Permission, Holders] = MappingProxyType(
         Permission.READ_FEED: Holders(EVERYBODY, "audit:read", support=True),
         Permission.EXPORT_FEED: Holders(MANAGERS, "audit:export", support=True),
         Permission.MANAGE_MEMBERS: Holders(MANAGERS, None),
+        # A partner's program knows its documents; tools that explore the schema are for those who write them.
+        Permission.READ_SCHEMA: Holders(EVERYBODY, "schema:read", support=True),
     }
 )
 

@@ -20,6 +20,7 @@ LONGEST_DOMAIN = 253 - 63 - 1
 """What a host name may have, without a tenant's label and its dot (RFC 1035, sections 2.3.4 and 3.1)."""
 
 REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 HOST = re.compile(r"[\w.:-]*")
 FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 DATABASE_NUMBER = re.compile(r"/?\d{0,4}/?")
@@ -103,6 +104,10 @@ class Settings(BaseSettings):
     drain_timeout: timedelta = Field(default=timedelta(seconds=20), description="How long a stop waits for steps.")
     pace: timedelta = Field(default=timedelta(0), description="Slows every forward step, so that a person can watch.")
 
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Origins of other sites whose pages may call the API, comma separated."
+    )
+    sockets_per_address: int = Field(default=100, ge=1, description="Websockets that one address may have open.")
     budget: int = Field(default=5000, ge=100, description="Points that a caller of the API may spend at once.")
     budget_refill: int = Field(default=500, ge=1, description="Points that flow back to a caller each second.")
 
@@ -162,10 +167,17 @@ class Settings(BaseSettings):
             raise ValueError("must be the name or the number of a host, without blanks")
         return host
 
-    @field_validator("regions", mode="before")
+    @field_validator("regions", "allowed_origins", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) and value else value or ()
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(ORIGIN.fullmatch, origins)):
+            raise ValueError("must name origins as browsers do, for example https://console.example.com")
+        return origins
 
     @field_validator("regions")
     @classmethod

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import strawberry
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from sqlmodel import Session
 
 from models import Run, Tenant
 from provisioning.actors import Actor
 from runtime.database import Database
 from runtime.feed import Feed
+from runtime.giving_up import Statement, in_thread
 from runtime.settings import Settings
 from schema.enums import TenantAction
 from schema.loaders import Loaders
@@ -56,7 +57,11 @@ class Budget:
 
 @dataclass
 class Context:
-    """One operation of one caller. A subscription renews its loaders for every event."""
+    """One operation of one caller. A subscription renews its loaders for every event.
+
+    ``resume_after`` is the cursor that a stream goes on after when its client comes back, whatever the document says;
+    ``told`` is that of the event told last.
+    """
 
     caller: Caller
     settings: Settings
@@ -65,6 +70,8 @@ class Context:
     limiter: CapacityLimiter
     request_id: str
     budget: Budget | None = None
+    resume_after: str | None = None
+    told: str | None = None
     loaders: Loaders = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,15 +86,21 @@ class Context:
         """Forget what was read so far."""
         self.loaders = Loaders(self.transact, self.actor, reads=self.caller.reads_tenants)
 
-    async def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """One hop to a thread, one transaction. Raises what ``work`` raises."""
+    def tell(self, cursor: str) -> None:
+        """The event with this cursor comes next, and shows things as they are now."""
+        self.told = cursor
+        self.renew()
 
-        def named(session: Session) -> T:
+    async def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One hop to a thread, one transaction. Raises what ``work`` raises. Who gives it up cancels its statement."""
+
+        def named(session: Session, statement: Statement) -> T:
             # Events written by the work name the request that caused them.
             session.info["request_id"] = self.request_id
-            return work(session, *args, **kwargs)
+            with statement.of(session):
+                return work(session, *args, **kwargs)
 
-        return await to_thread.run_sync(self.database.transact, named, limiter=self.limiter)
+        return await in_thread(lambda statement: self.database.transact(named, statement), self.limiter)
 
 
 Info = strawberry.Info[Context, None]

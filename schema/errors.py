@@ -24,6 +24,12 @@ class Forbidden(RequestRefused):
     code = "FORBIDDEN"
 
 
+class TooComplex(RequestRefused):
+    """The document is larger, or costs more, than anybody needs."""
+
+    code = "DOCUMENT_TOO_COMPLEX"
+
+
 class NotFound(RequestRefused):
     """There is no such object, or the caller may not see it."""
 

@@ -5,8 +5,10 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 import strawberry
 from graphql import GraphQLError
 from strawberry.extensions import SchemaExtension
+from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
+from strawberry.types.execution import PreExecutionError
 
 from resolvers import access, audit, bulk, following, lifecycle, nodes, provisioning, tenants
 from schema import payloads
@@ -112,6 +114,16 @@ class Subscription:
 
 class Schema(strawberry.Schema):
     """Ours logs no error of a client; whoever masks an error of ours logs it."""
+
+    async def _prepare_operation_async(
+        self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
+    ) -> PreExecutionError | None:
+        """Parse and validate. What an extension refuses is an error like any other; a stream would break off."""
+        try:
+            return await super()._prepare_operation_async(context, extensions_runner)
+        except GraphQLError as refusal:
+            context.pre_execution_errors = [refusal]
+            return PreExecutionError(data=None, errors=[refusal])
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Leave them to the extensions."""

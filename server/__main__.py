@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 
-import uvicorn
 from sqlalchemy.exc import OperationalError
 
 from models import Role
@@ -16,7 +15,7 @@ from runtime.migrations import MigrationRefused, migrate
 from runtime.settings import SettingsRefused, settings
 from schema.root import build_schema
 from server.asgi import create_app
-from server.serving import configuration
+from server.serving import Server, configuration
 from server.tokens import TokenRefused, Wanted, token_for
 
 DESCRIPTION = "Tenantry's API process and its tools. Settings come from TENANTRY_* variables; see docs/operating.md."
@@ -44,7 +43,7 @@ def _refused(sentence: str) -> int:
 
 def _serve(chosen: argparse.Namespace) -> None:
     configure_logging(settings())
-    uvicorn.Server(configuration(create_app(settings()), chosen.host, chosen.port)).run()
+    Server(configuration(create_app(settings()), chosen.host, chosen.port)).run()
 
 
 def _migrate(chosen: argparse.Namespace) -> None:

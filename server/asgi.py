@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,12 +19,22 @@ from runtime.feed import Feed
 from runtime.settings import Settings
 from schema.root import build_schema
 from server.budgets import Budgets, Spending
-from server.endpoint import Endpoint, Services
+from server.endpoint import Endpoint
 from server.faults import Faults
 from server.front import front
 from server.health import Health
 from server.limits import Limits, Remembered
+from server.services import Services
+from server.streams import Streams
 from workers.courier import Courier
+
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST"],
+    "allow_headers": ["Authorization", "Content-Type", "GraphQL-Require-Preflight", "Last-Event-ID", "X-Request-ID"],
+    "expose_headers": ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "X-Request-ID"],
+    "max_age": 7200,
+}
+"""What pages of other sites may send and read, where the settings allow them at all."""
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -33,7 +45,8 @@ def create_app(settings: Settings) -> Starlette:
     # A thread for each connection: whoever waits for a connection waits here, on the event loop, and not in a thread.
     services = Services(settings, database, feed, CapacityLimiter(settings.database_pool))
     budgets = Budgets(settings)
-    endpoint = Endpoint(build_schema([Faults, Limits, Remembered, lambda: Spending(budgets)]), services)
+    schema = build_schema([Faults, Limits, Remembered, lambda: Spending(budgets)])
+    endpoint = Endpoint(schema, services)
     health = Health(settings, database)
 
     @asynccontextmanager
@@ -54,10 +67,14 @@ def create_app(settings: Settings) -> Starlette:
             Route("/", front),
             Route("/graphql", endpoint),
             WebSocketRoute("/graphql", endpoint),
+            Route("/graphql/stream", Streams(schema, services)),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],
-        middleware=[Middleware(TenantsFirst, edge=edge_app(settings, database), settings=settings)],
+        middleware=[
+            Middleware(TenantsFirst, edge=edge_app(settings, database), settings=settings),
+            Middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CORS),
+        ],
         lifespan=lifespan,
     )
     app.state.services = services

@@ -15,7 +15,7 @@ from strawberry.extensions import SchemaExtension
 
 from runtime.settings import Settings
 from schema.context import Budget, Context
-from schema.errors import RequestRefused
+from schema.errors import RequestRefused, TooComplex
 from server.cost import cost_of
 
 logger = logging.getLogger(__name__)
@@ -53,16 +53,11 @@ class RateLimited(RequestRefused):
     code = "RATE_LIMITED"
 
     def __init__(self, budget: Budget, refill: int) -> None:
+        self.budget = budget
         self.retry_after = max(1, math.ceil((budget.cost - budget.remaining) / refill))
         super().__init__(
             f"This operation takes {budget.cost} points and {budget.remaining} are left; wait {self.retry_after} s."
         )
-
-
-class TooComplex(RequestRefused):
-    """No bucket would ever hold enough."""
-
-    code = "DOCUMENT_TOO_COMPLEX"
 
 
 class Budgets:

@@ -1,5 +1,6 @@
 """One GraphQL request over HTTP: read from a body or an address, or refused."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import Any
 from starlette.requests import Request
 
 LARGEST_BODY = 256 * 1024
+
+BODY_WITHIN = 10.0
+"""Seconds that a client may take to send its body: whoever drips it in holds a connection."""
 
 
 class HttpRefused(Exception):
@@ -52,6 +56,16 @@ def _check_media_type(request: Request) -> None:
 
 
 async def _body(request: Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_WITHIN):
+            return await _read(request)
+    except TimeoutError:
+        raise HttpRefused(
+            HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time.", headers={"Connection": "close"}
+        ) from None
+
+
+async def _read(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

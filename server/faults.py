@@ -11,6 +11,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import ExecutionResult, PreExecutionError, StreamExecutionResult
 
+from resolvers.permissions import Permission
 from runtime.database import is_busy, unable
 from schema.context import Context
 
@@ -35,6 +36,9 @@ UNREADABLE = {None, "22P02", "22P05"}
 
 TOO_LONG = "Syntax Error: Document contains more than"
 """How the parser begins when it gives up after so many tokens."""
+
+SUGGESTION = " Did you mean "
+"""How graphql-core begins to list what is there instead."""
 
 UNSTORABLE = "A text holds a character that cannot be kept: NUL, or half of a surrogate pair."
 DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
@@ -66,7 +70,8 @@ class Faults(SchemaExtension):
 
     def _presentable(self, errors: Sequence[GraphQLError], *, prepared: bool) -> list[GraphQLError]:
         request_id = _request_id(self.execution_context)
-        return [presentable(error, request_id, prepared=prepared) for error in errors]
+        shown = [presentable(error, request_id, prepared=prepared) for error in errors]
+        return shown if _may_explore(self.execution_context) else [without_suggestions(error) for error in shown]
 
 
 def presentable(error: GraphQLError, request_id: str, *, prepared: bool) -> GraphQLError:
@@ -77,6 +82,12 @@ def presentable(error: GraphQLError, request_id: str, *, prepared: bool) -> Grap
     if code in {INTERNAL, AWAY}:
         return _masked(error, code, request_id)
     return _with_code(error, code, UNSTORABLE if _unstorable(error.original_error) else error.message)
+
+
+def without_suggestions(error: GraphQLError) -> GraphQLError:
+    """The same, without names that the client did not know."""
+    message, suggests, _ = error.message.partition(SUGGESTION)
+    return _with_code(error, (error.extensions or {})["code"], message) if suggests else error
 
 
 def code_of(error: GraphQLError, *, prepared: bool) -> str:
@@ -122,6 +133,11 @@ def _with_code(error: GraphQLError, code: str, message: str) -> GraphQLError:
         path=error.path,
         extensions={**(error.extensions or {}), "code": code},
     )
+
+
+def _may_explore(context: ExecutionContext) -> bool:
+    caller = context.context.caller if isinstance(context.context, Context) else None
+    return caller is not None and Permission.READ_SCHEMA.value in caller.scopes
 
 
 def _request_id(context: ExecutionContext) -> str:

@@ -5,6 +5,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 PLACES = {
     "/graphql": "GraphQL: POST, and graphql-transport-ws; GraphiQL for browsers",
+    "/graphql/stream": "GraphQL over Server-Sent Events",
     "/healthz": "whether this process answers",
     "/readyz": "whether everything it needs is there",
 }

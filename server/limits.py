@@ -1,22 +1,53 @@
-"""What a document may be: of so many tokens, and clear about which of its operations is wanted."""
+"""What a document may be: of a size that we can bear, and clear about which of its operations is wanted."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, parse
+from graphql import DocumentNode, OperationDefinitionNode, parse
 from strawberry.extensions import SchemaExtension, ValidationCache
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types import ExecutionContext
+from strawberry.types.graphql import OperationType
+
+from resolvers.permissions import Permission
+from schema.context import Context
+from schema.errors import Forbidden, RequestRefused, TooComplex
+from server.extents import Extents, extents_of
 
 MOST_TOKENS = 1000
 """Validating a document takes time that grows with the square of its size, and is spent on the event loop."""
+
+LONGEST_DOCUMENT = 32 * 1024
+"""Characters."""
 
 REMEMBERED = 128
 """Documents of which a process remembers how they parse, and that they are valid; clients send the same few."""
 
 LONGEST_REMEMBERED = 8 * 1024
 """Characters. With the limit of tokens this bounds what is remembered to some fifty megabytes."""
+
+LONGEST_LIST = 500
+"""Of any list in the variables."""
+
+OPERATION_WITHIN = 10.0
+"""Seconds for a query or a mutation; what it asks of Postgres is cancelled then."""
+
+MOST = {
+    "operations": 5,
+    "variables": 50,
+    "root fields": 20,
+    "levels": 12,
+    "fields": 500,
+    "aliases": 30,
+    "directives": 20,
+}
+"""What a document may have. Fragments count as often as they are spread."""
+
+MOST_LEVELS_OF_SCHEMA = 20
+"""Tools unwrap the types of lists in lists."""
 
 
 class Ambiguous(CannotGetOperationTypeError):
@@ -27,27 +58,50 @@ class Ambiguous(CannotGetOperationTypeError):
         return "There are several operations: name one of them as operationName."
 
 
-class Limits(SchemaExtension):
-    """Lets the parser stop early, and nobody run an operation that was not chosen."""
+class TookTooLong(RequestRefused):
+    """Given up. What a mutation did may have been committed or not."""
 
-    def on_operation(self) -> Iterator[None]:
-        """Tell the parser how many tokens it may read."""
-        self.execution_context.parse_options["max_tokens"] = MOST_TOKENS
-        yield
+    code = "TIMEOUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document, and how large it is."""
+
+    document: DocumentNode
+    extents: Extents
+
+
+class Limits(SchemaExtension):
+    """Looks at a document before it is validated, and lets nobody run an operation that was not chosen."""
 
     def on_parse(self) -> Iterator[None]:
-        """Parse a document once, and look at it: the original would take the first operation.
-
-        What cannot be parsed is left to the original, which tells why.
-        """
+        """Parse, or refuse; the original would take the first operation of several."""
         execution = self.execution_context
-        if _worth_remembering(execution):
-            with suppress(GraphQLError):
-                execution.graphql_document = _parsed(execution.query or "")
+        parsed = _parse(execution.query or "")
+        _check_size(parsed.extents)
+        _check_lists(execution.variables)
+        if parsed.extents.asks_about_schema:
+            _check_right(execution)
+        execution.graphql_document = parsed.document
         yield
         named = execution._provided_operation_name  # noqa: SLF001  # the public one falls back to the first operation's
-        if named is None and _operations_in(execution.graphql_document) > 1:
+        if named is None and _operations_in(parsed.document) > 1:
             raise Ambiguous(None)
+
+    async def on_execute(self) -> AsyncIterator[None]:
+        """Let a question or a command take no longer than it may."""
+        if self.execution_context.operation_type is OperationType.SUBSCRIPTION:
+            yield
+            return
+        try:
+            async with asyncio.timeout(OPERATION_WITHIN):
+                yield
+        except TimeoutError:
+            raise TookTooLong(
+                f"This took longer than {OPERATION_WITHIN:.0f} s. A mutation may have taken effect: "
+                "repeat it with the same idempotencyKey to learn."
+            ) from None
 
 
 class Remembered(ValidationCache):
@@ -58,21 +112,65 @@ class Remembered(ValidationCache):
 
     def on_validate(self) -> Iterator[None]:
         """Validate a document once."""
-        if _worth_remembering(self.execution_context):
+        if len(self.execution_context.query or "") <= LONGEST_REMEMBERED:
             yield from super().on_validate()
         else:
             yield
 
 
-def _worth_remembering(execution: ExecutionContext) -> bool:
-    return len(execution.query or "") <= LONGEST_REMEMBERED
+def _parse(text: str) -> Parsed:
+    """Read a document; those that clients send again are remembered. Raises TooComplex and GraphQLSyntaxError."""
+    if len(text) > LONGEST_DOCUMENT:
+        raise TooComplex(f"A document has {LONGEST_DOCUMENT // 1024} kB at the most.")
+    return _remembered(text) if len(text) <= LONGEST_REMEMBERED else _read(text)
 
 
-@lru_cache(REMEMBERED)
-def _parsed(text: str) -> DocumentNode:
-    return parse(text, max_tokens=MOST_TOKENS)
+def _read(text: str) -> Parsed:
+    try:
+        document = parse(text, max_tokens=MOST_TOKENS)
+        return Parsed(document, extents_of(document))
+    except RecursionError:
+        raise TooComplex("This document goes too deep.") from None
 
 
-def _operations_in(document: DocumentNode | None) -> int:
-    definitions = document.definitions if document else ()
-    return sum(isinstance(definition, OperationDefinitionNode) for definition in definitions)
+_remembered = lru_cache(REMEMBERED)(_read)
+
+
+def _check_size(extents: Extents) -> None:
+    data = extents.data
+    has = {
+        "operations": extents.operations,
+        "variables": extents.variables,
+        "root fields": extents.root_fields,
+        "levels": data.depth,
+        "fields": max(data.fields, extents.about_schema.fields),
+        "aliases": max(data.aliases, extents.about_schema.aliases),
+        "directives": max(data.directives, extents.about_schema.directives),
+    }
+    for what, most in MOST.items():
+        if has[what] > most:
+            raise TooComplex(f"This document has too many {what}: {most} at the most.")
+    if extents.about_schema.depth > MOST_LEVELS_OF_SCHEMA:
+        raise TooComplex(f"Questions about the schema have {MOST_LEVELS_OF_SCHEMA} levels at the most.")
+
+
+def _check_lists(variables: dict[str, Any] | None) -> None:
+    """Refuse long lists, however deep they lie."""
+    left: list[Any] = [variables]
+    while left:
+        value = left.pop()
+        if isinstance(value, list) and len(value) > LONGEST_LIST:
+            raise TooComplex(f"A list has {LONGEST_LIST} items at the most.")
+        if isinstance(value, list | dict):
+            left.extend(value if isinstance(value, list) else value.values())
+
+
+def _check_right(execution: ExecutionContext) -> None:
+    context = execution.context
+    right = Permission.READ_SCHEMA.value
+    if isinstance(context, Context) and right not in context.caller.scopes:
+        raise Forbidden(f"Looking into the schema needs the right {right}, which you do not have.")
+
+
+def _operations_in(document: DocumentNode) -> int:
+    return sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions)

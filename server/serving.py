@@ -1,7 +1,9 @@
 """How uvicorn serves the application: no more than the protocols need, and limits where a peer could ask for more."""
 
+import socket
+
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 LARGEST_MESSAGE = 256 * 1024
 """Bytes of one websocket message; the same as of a body."""
@@ -9,7 +11,16 @@ LARGEST_MESSAGE = 256 * 1024
 GRACE_SECONDS = 10
 
 
-def configuration(app: ASGIApp, host: str = "127.0.0.1", port: int = 8000) -> uvicorn.Config:
+class Server(uvicorn.Server):
+    """Tells the application that it stops, so that streams end that would never end by themselves."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self.config.app.state.services.stopping.set()  # type: ignore[union-attr]  # ours is a Starlette
+        await super().shutdown(sockets)
+
+
+def configuration(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> uvicorn.Config:
     """Uvicorn's configuration. Our own logging is set up already; compression would cost 40 KiB a socket."""
     return uvicorn.Config(
         app,

@@ -6,23 +6,29 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType, NoneType
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 from uuid import uuid4
 
 from graphql import GraphQLError
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, Message
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
+    ConnectionInitMessage,
+    Message,
+    SubscribeMessage,
+)
 
 from server.auth import Pass, Unauthenticated, authenticate
-
-if TYPE_CHECKING:
-    from server.endpoint import Services
+from server.services import Services
+from server.tally import TooMany, TooManyOperations
 
 INIT_WITHIN = timedelta(seconds=3)
 SEND_WITHIN = 20.0
 """Seconds: a peer that does not read for so long is gone."""
+
+MOST_OPERATIONS = 100
+"""Under way on one socket."""
 
 CANCEL_AGAIN_AFTER = 0.5
 """Seconds: nothing that an operation does on its way out takes so long."""
@@ -47,7 +53,7 @@ SHAPES: Mapping[str, tuple[tuple[type, ...], str]] = MappingProxyType(
 class Caller:
     """The other end of a socket; known once it has said who it is."""
 
-    services: "Services"
+    services: Services
     connection_params: dict[str, object] = field(default_factory=dict)
     shown: Pass | None = None
 
@@ -92,14 +98,31 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
         self._expiry = asyncio.create_task(self._end_at_expiry(self.context.shown))
         await super().handle_connection_init(cast("ConnectionInitMessage", {**message, "payload": payload}))
 
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        """Begin an operation, unless there are enough; the original's refusal has no code."""
+        if len(self.operations) >= MOST_OPERATIONS and message["id"] not in self.operations:
+            refusal = TooManyOperations(f"{MOST_OPERATIONS} operations are under way on this socket: end one first.")
+            await self.send_message({"id": message["id"], "type": "error", "payload": [refusal.formatted]})
+            return
+        await super().handle_subscribe(message)
+
     async def run_operation(self, operation: Operation[Caller, None]) -> None:
-        """Run one operation to its end, with a context that has read nothing yet."""
+        """Run one operation to its end, unless its caller has enough of them under way on other sockets too."""
         assert self.context.shown is not None, "operations come after the acknowledgement"
+        try:
+            with self.context.services.subscriptions.one_more(self.context.shown.identity.actor.id):
+                await self._run(operation, self.context.shown)
+        except TooMany as refusal:
+            with suppress(WebSocketDisconnected):
+                await operation.send_initial_errors([TooManyOperations(str(refusal))])
+
+    async def _run(self, operation: Operation[Caller, None], shown: Pass) -> None:
+        """With a context that has read nothing yet."""
         results = await self.schema.stream(
             operation.query,
             variable_values=operation.variables,
             operation_name=operation.operation_name or None,
-            context_value=self.context.services.context(self.context.shown, uuid4().hex),
+            context_value=self.context.services.context(shown, uuid4().hex),
         )
         with suppress(WebSocketDisconnected):
             async with aclosing(results):
@@ -128,7 +151,7 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
         return None
 
 
-def cancel_until_it_ends(task: asyncio.Task[None]) -> None:
+def cancel_until_it_ends(task: asyncio.Task[Any]) -> None:
     """Cancel a task, and again every now and then.
 
     Before Python 3.12 a cancellation that meets the end of an ``asyncio.wait_for``, as redis-py has one around each

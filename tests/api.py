@@ -25,8 +25,8 @@ from schema.context import Context
 from schema.node import global_id
 from server.asgi import create_app
 from server.auth import sign_token
-from server.endpoint import Services
-from server.serving import configuration
+from server.services import Services
+from server.serving import Server, configuration
 from tests.outside import wait_until
 
 Facts = dict[str, Any]
@@ -202,7 +202,7 @@ def api_in(settings: Settings) -> Iterator[Api]:
     app = create_app(settings)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(configuration(app))
+        server = Server(configuration(app))
         thread = threading.Thread(target=server.run, args=[[listener]], daemon=True, name="api")
         thread.start()
         wait_until(lambda: server.started)

@@ -11,7 +11,7 @@ from resolvers.permissions import ACTIONS, SCOPES, TABLE, Identity, Permission
 from schema.enums import TenantAction
 
 EVERYTHING = set(Permission)
-READING = {Permission.READ_TENANTS, Permission.READ_FEED}
+READING = {Permission.READ_TENANTS, Permission.READ_FEED, Permission.READ_SCHEMA}
 
 
 def identity(kind: ActorKind, role: Role | None = None, *scopes: str) -> Identity:

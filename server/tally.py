@@ -1,0 +1,43 @@
+"""How many of something each of somebody has at the moment, and no more than they may."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+from schema.errors import RequestRefused
+
+
+class TooManyOperations(RequestRefused):
+    """A caller has as many operations under way as it may have."""
+
+    code = "TOO_MANY_OPERATIONS"
+
+
+class TooMany(Exception):
+    """Somebody has as many as they may have. The message is for them."""
+
+
+class Tally:
+    """Counts within this process. ``noun`` is what is counted, in the plural."""
+
+    def __init__(self, most: int, noun: str) -> None:
+        self._most = most
+        self._noun = noun
+        self._now: Counter[Hashable] = Counter()
+
+    @contextmanager
+    def one_more(self, whose: Hashable) -> Iterator[None]:
+        """Count one for the length of the block. Raises TooMany."""
+        if self._now[whose] >= self._most:
+            raise TooMany(f"You have {self._most} {self._noun} already: end one first.")
+        self._now[whose] += 1
+        try:
+            yield
+        finally:
+            self._now[whose] -= 1
+            if not self._now[whose]:
+                del self._now[whose]
+
+    def of(self, whose: Hashable) -> int:
+        """How many somebody has now."""
+        return self._now[whose]

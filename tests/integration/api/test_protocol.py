@@ -1,0 +1,166 @@
+"""GraphQL over HTTP to the letter: media types, status codes, what a request error leaves out, other sites' pages."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
+from tests.api import PATIENCE, PROTOCOL, Api, Client, api_in
+from tests.stage import Stage
+
+JSON = "application/json"
+RESPONSE = "application/graphql-response+json"
+QUERY = "{ viewer { actor { kind } } }"
+CONSOLE = "https://console.example.com"
+
+
+def asked(client: Client, document: str = QUERY, **headers: str) -> httpx.Response:
+    client.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post(document)
+
+
+@pytest.mark.parametrize(
+    ("accept", "answered"),
+    [
+        ("*/*", JSON),
+        ("application/*", JSON),
+        (JSON, JSON),
+        (RESPONSE, RESPONSE),
+        (f"{RESPONSE}, {JSON}", RESPONSE),
+        (f"{JSON}, {RESPONSE}", RESPONSE),
+        (f"{RESPONSE};q=0.5, {JSON}", JSON),
+        (f"{RESPONSE};q=0.1, */*", JSON),
+        (f"{RESPONSE}, application/graphql+json, {JSON}, text/event-stream, multipart/mixed", RESPONSE),
+        (f"{RESPONSE.upper()}", RESPONSE),
+        (f"{JSON}; charset=utf-8", JSON),
+    ],
+)
+def test_the_answer_comes_as_the_client_prefers(owner: Client, accept: str, answered: str) -> None:
+    response = asked(owner, Accept=accept)
+
+    assert response.status_code == 200
+    assert response.headers["content-type"] == answered
+    assert response.headers["vary"] == "Accept, Origin"
+    assert response.json()["data"]["viewer"]["actor"]["kind"] == "USER"
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "image/png, text/*", f"{JSON};q=0", "nonsense"])
+def test_who_takes_neither_gets_neither(owner: Client, accept: str) -> None:
+    response = asked(owner, Accept=accept)
+
+    assert response.status_code == 406
+    assert response.json()["errors"][0]["message"].startswith("Accept application/json")
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["{", "{ nothing }", "query ($id: ID!) { tenant(id: $id) { id } }", "{ viewer { " + "scopes " * 500 + "} }"],
+)
+@pytest.mark.parametrize(("accept", "status"), [(JSON, 200), (RESPONSE, 400)])
+def test_a_request_error_has_no_data_and_the_status_of_its_media_type(
+    owner: Client, document: str, accept: str, status: int
+) -> None:
+    response = asked(owner, document, Accept=accept)
+
+    assert response.status_code == status
+    assert response.json().keys() == {"errors"}
+
+
+@pytest.mark.parametrize("accept", [JSON, RESPONSE])
+def test_an_error_of_a_field_is_an_answer_with_data(owner: Client, accept: str) -> None:
+    response = asked(owner, "{ viewer { scopes } tenants(first: 1000) { totalCount } }", Accept=accept)
+
+    assert response.status_code == 200
+    assert response.json()["data"] is None
+    assert response.json()["errors"][0]["path"] == ["tenants"]
+
+
+def test_every_answer_tells_what_is_left_of_the_budget(owner: Client) -> None:
+    response = asked(owner)
+
+    assert response.headers["RateLimit-Limit"] == "5000"
+    assert 4000 < int(response.headers["RateLimit-Remaining"]) < 5000
+    assert int(response.headers["RateLimit-Reset"]) <= 10
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": CONSOLE, "Sec-Fetch-Site": "cross-site"},
+    ],
+    ids=str,
+)
+def test_another_sites_page_asks_nothing_by_get(api: Api, owner: Client, headers: dict[str, str]) -> None:
+    def got(**more: str) -> int:
+        authorization = {"Authorization": owner.authorization or ""}
+        return api.get("/graphql?query={__typename}", **authorization, **headers, **more).status_code
+
+    assert got() == 403
+    assert got(**{"GraphQL-Require-Preflight": "1"}) == 200
+
+
+def test_our_own_pages_and_programs_ask_by_get(api: Api, owner: Client) -> None:
+    authorization = {"Authorization": owner.authorization or ""}
+    own = {"Origin": f"http://{api.address}", "Sec-Fetch-Site": "same-origin"}
+
+    assert api.get("/graphql?query={__typename}", **authorization, **own).status_code == 200
+    assert api.get("/graphql?query={__typename}", **authorization, **{"Sec-Fetch-Site": "none"}).status_code == 200
+
+
+@pytest.fixture
+def open_to_console(stage: Stage, redis_url: str) -> Iterator[Api]:
+    with api_in(stage.settings.model_copy(update={"allowed_origins": (CONSOLE,), "sockets_per_address": 2})) as running:
+        yield running
+
+
+def preflight(api: Api, origin: str) -> httpx.Response:
+    return httpx.options(
+        f"http://{api.address}/graphql",
+        headers={
+            "Origin": origin,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization, content-type",
+        },
+        timeout=PATIENCE,
+        trust_env=False,
+    )
+
+
+def test_pages_that_the_settings_name_may_call(open_to_console: Api, stage: Stage) -> None:
+    allowed, refused = preflight(open_to_console, CONSOLE), preflight(open_to_console, "https://evil.example")
+    answer = asked(open_to_console.person(stage.organisation.id), Origin=CONSOLE)
+
+    assert allowed.headers["access-control-allow-origin"] == CONSOLE
+    assert "access-control-allow-origin" not in refused.headers
+    assert answer.headers["access-control-allow-origin"] == CONSOLE
+    assert "RateLimit-Remaining" in answer.headers["access-control-expose-headers"]
+
+
+def test_sockets_are_for_our_own_pages_and_those_that_the_settings_name(open_to_console: Api) -> None:
+    address = f"ws://{open_to_console.address}/graphql"
+
+    with pytest.raises(InvalidStatus), connect(address, subprotocols=[PROTOCOL], origin=Origin("https://evil.example")):
+        pass
+    with connect(address, subprotocols=[PROTOCOL], origin=Origin(CONSOLE)):
+        pass
+    with connect(address, subprotocols=[PROTOCOL], origin=Origin(f"http://{open_to_console.address}")):
+        pass
+
+
+def test_one_address_has_so_many_sockets_and_no_more(open_to_console: Api, stage: Stage) -> None:
+    owner = open_to_console.person(stage.organisation.id)
+
+    with owner.connected(), owner.connected():
+        with pytest.raises(InvalidStatus) as refused, owner.connected():
+            pass
+        assert refused.value.response.status_code == 429
+
+    with owner.connected():
+        pass

@@ -1,0 +1,68 @@
+"""How large a document is: counted as it would be carried out, in a time that does not grow with that."""
+
+import time
+
+import pytest
+from graphql import parse
+
+from server.extents import Extent, extents_of
+
+DOUBLING = "query { ...F0 } " + " ".join(
+    f"fragment F{number} on Query {{ a{number}: viewer {{ scopes }} ...F{number + 1} ...F{number + 1} }}"
+    for number in range(60)
+)
+"""Sixty fragments, each spread twice by the one before: 2^60 fields."""
+
+
+@pytest.mark.parametrize(
+    ("document", "extent"),
+    [
+        ("{ a }", Extent(depth=1, fields=1)),
+        ("{ a { b { c } } d }", Extent(depth=3, fields=4)),
+        ("{ x: a { y: b } }", Extent(depth=2, fields=2, aliases=2)),
+        ("query @q { a @one @two { b @three } }", Extent(depth=2, fields=2, directives=4)),
+        ("{ ... @one { a } ...F @two } fragment F on Q { b { c } }", Extent(depth=2, fields=3, directives=2)),
+        ("{ ...F ...F } fragment F on Q { x: a }", Extent(depth=1, fields=2, aliases=2)),
+        ("{ ...F } fragment F on Q { a ...F }", Extent(depth=1, fields=1)),
+        ("{ a ...Missing }", Extent(depth=1, fields=1)),
+        ("{ a } fragment Unused on Q { a { b { c { d } } } }", Extent(depth=4, fields=4)),
+    ],
+)
+def test_what_a_document_has(document: str, extent: Extent) -> None:
+    assert extents_of(parse(document)).data == extent
+
+
+def test_the_largest_operation_counts() -> None:
+    found = extents_of(parse("query A($a: Int, $b: Int) { a b } query B($a: Int) { a { b { c } } }"))
+
+    assert (found.operations, found.variables, found.root_fields) == (2, 2, 2)
+    assert found.data.depth == 3
+
+
+def test_root_fields_are_counted_through_fragments() -> None:
+    assert extents_of(parse("{ a ...F ... { b } } fragment F on Q { c d { e } }")).root_fields == 4
+
+
+def test_questions_about_the_schema_are_counted_apart() -> None:
+    found = extents_of(
+        parse("{ a { b } __schema { types { fields { name } } } ...F } fragment F on Q { __type { x } }")
+    )
+
+    assert found.data == Extent(depth=2, fields=2)
+    assert found.about_schema == Extent(depth=4, fields=6)
+    assert found.asks_about_schema
+
+
+def test_the_name_of_a_type_tells_nothing_about_the_schema() -> None:
+    assert not extents_of(parse("{ __typename a { __typename } }")).asks_about_schema
+
+
+def test_what_doubles_sixty_times_is_counted_at_once() -> None:
+    document = parse(DOUBLING)
+    began = time.monotonic()
+
+    found = extents_of(document)
+
+    assert time.monotonic() - began < 0.1
+    assert found.data.fields == 2 * (2**60 - 1)
+    assert found.root_fields == 2**60 - 1
