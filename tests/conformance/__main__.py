@@ -70,7 +70,8 @@ def _run(wanted: Sequence[Part]) -> list[Row]:
         say(f"\n{part.title}")
         code = pytest.main([*QUIETLY, *part.arguments], plugins=[table])
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
-            table.rows[part.title] = Row(part.title, failed=1, story=f"pytest ended with {code!r}")
+            table.rows[part.title] = Row(part.title, failed=1)
+            say(f"pytest ended with {code!r}")
     return list(table.rows.values())
 
 
@@ -78,8 +79,6 @@ def _tell(rows: Sequence[Row], failed: Sequence[Row], seconds: float) -> None:
     say("")
     for row in rows:
         say(line_of(row))
-    for row in failed:
-        say(f"\n{row.name} failed:\n{row.story}")
     say(f"\n{len(rows) - len(failed)} of {len(rows)} hold, in {seconds / 60:.1f} minutes.")
 
 

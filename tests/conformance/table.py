@@ -19,7 +19,6 @@ class Row:
     failed: int = 0
     seconds: float = 0.0
     figures: list[str] = field(default_factory=list)
-    story: str = ""
 
     @property
     def result(self) -> str:
@@ -34,7 +33,7 @@ class Row:
 
 
 class Table:
-    """A pytest plugin that collects rows and tells each the moment it is known."""
+    """A pytest plugin that collects rows and tells each, and why one fails, the moment it is known."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
@@ -48,7 +47,7 @@ class Table:
         row.seconds += report.duration
         if report.failed:
             row.failed += 1
-            row.story = row.story or report.longreprtext
+            say(f"\n{row.name} fails:\n{report.longreprtext}\n")
         elif report.passed:
             row.passed += 1
         row.figures += [str(value) for key, value in report.user_properties if key == "figure"]
@@ -58,7 +57,8 @@ class Table:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A module that cannot be imported must not look like one without scenarios."""
         if report.failed:
-            self.rows[report.nodeid] = Row(report.nodeid, failed=1, story=report.longreprtext)
+            self.rows[report.nodeid] = Row(report.nodeid, failed=1)
+            say(report.longreprtext)
 
 
 def name_of(node_id: str) -> str:
