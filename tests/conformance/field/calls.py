@@ -10,6 +10,9 @@ CALLS = {
 }
 """What each step calls outside."""
 
+LAST_CALL = CALLS["await_readiness"]
+"""After it comes the point of no return."""
+
 UNDONE_BY = {
     "storage.create": "storage.destroy",
     "identity.create": "identity.destroy",

@@ -9,7 +9,7 @@ from uuid import UUID
 from provisioning.moves import Backward, Forward
 from provisioning.wakeups import WakeUp
 from runtime.settings import Settings
-from tests.conformance.field.calls import UNDONE_BY
+from tests.conformance.field.calls import LAST_CALL, UNDONE_BY
 from tests.conformance.field.director import let_pass, until
 from tests.conformance.field.moments import Answers, Moment
 from tests.conformance.field.people import Saga
@@ -58,6 +58,8 @@ def nothing_held_after_settling_time(play: Play) -> str:
     def one(number: int) -> Saga:
         saga = play.owner.create(f"{list(LATE_CALLS)[number % len(LATE_CALLS)]}-{number}")
         halt = play.field.director.hold(f"before late {_late_call(saga.slug)}", run_id=saga.run_id)
+        # The step is tried again, and a cancel must not be too late.
+        play.field.director.hold(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, patient=True)
         until(lambda: saga.run_id in given_up, "V8: nobody came by")
         assert play.cancel(saga), "V5: refused"
         play.witness.await_run(saga, "CANCELLED", within=60)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
 
-from tests.conformance.field.calls import CALLS, UNDONE_BY
+from tests.conformance.field.calls import CALLS, LAST_CALL, UNDONE_BY
 from tests.conformance.field.campaign import campaign
 from tests.conformance.field.director import Hold, let_pass, until
 from tests.conformance.field.moments import Answers, Moment
@@ -14,7 +14,6 @@ from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
 from tests.scenes import PIVOT
 
-LAST_CALL = CALLS["await_readiness"]
 ON_RECORD = "before deliver"
 """The move is on record, and nobody has been told to make the next."""
 
