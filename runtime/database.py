@@ -51,11 +51,21 @@ Deliver = Callable[[Sequence[Any]], None]
 
 
 class Database:
-    """One engine. ``deliver`` gets, after each commit, what the transaction left in its outbox."""
+    """One engine. ``deliver`` gets, after each commit, what the transaction left in its outbox.
 
-    def __init__(self, settings: Settings, deliver: Deliver | None = None, *, name: str = "tenantry") -> None:
+    An ``engine`` that is handed in is one that remembers how statements are spelled; its limits and its name stay.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        deliver: Deliver | None = None,
+        *,
+        name: str = "tenantry",
+        engine: Engine | None = None,
+    ) -> None:
         self.url = settings.database_url
-        self.engine = engine_for(settings, name)
+        self.engine = engine or engine_for(settings, name)
         self.deliver = deliver
 
     @contextmanager

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import Engine, update
 from sqlmodel import Session, col, select
 
 from adapters.faults import Faults
@@ -24,7 +25,7 @@ from provisioning.moves import Backward, Forward, Move
 from provisioning.saga import Outcome, Trip
 from provisioning.steps import saga
 from provisioning.wakeups import WakeUp
-from runtime.database import Database, clock
+from runtime.database import Database, clock, engine_for
 from runtime.settings import Settings
 from workers.actors import Mover
 from workers.live import LiveClaims
@@ -46,7 +47,7 @@ class Stage:
     tenant_id: UUID = field(default_factory=new_id)
 
     def __post_init__(self) -> None:
-        self.database = Database(self.settings, self._deliver, name="tenantry-stage")
+        self.database = Database(self.settings, self._deliver, engine=engine_of(self.settings))
         self.world = self.faults.wrap(self.genuine)
         self.mover = Mover(self.database, self.settings, self.world, self.live, owner="stage")
 
@@ -194,18 +195,23 @@ class Stage:
 @contextmanager
 def stage_in(settings: Settings, plan: str = "enterprise") -> Iterator[Stage]:
     """A stage in a fresh organisation."""
-    setting = Database(settings, name="tenantry-stage-hand")
+    setting = Database(settings, engine=engine_of(settings))
     with setting.transaction() as session:
         slug = f"org-{new_id().hex[-12:]}"
         organisation = Organisation(slug=slug, name=slug, plan_code=plan, created_at=clock(session))
         session.add(organisation)
-    setting.close()
     stage = Stage(settings, organisation, operator_of(organisation))
     try:
         yield stage
     finally:
         stage.faults.let_go()
         stage.database.close()
+
+
+@lru_cache(8)
+def engine_of(settings: Settings) -> Engine:
+    """One for all stages: spelling the statements out again in each test takes longer than carrying them out."""
+    return engine_for(settings, "tenantry-stage")
 
 
 def operator_of(organisation: Organisation, name: str = "Olga Operator") -> Actor:
