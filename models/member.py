@@ -19,12 +19,19 @@ class Role(StrEnum):
 
 
 class Member(SQLModel, table=True):
-    """One person in one organisation."""
+    """One person in one organisation.
+
+    ``subject`` is who an identity provider says they are, its issuer before a blank. It is bound when they first sign
+    in, and from then on alone decides; the address only found them.
+    """
 
     __tablename__ = "members"
     __table_args__ = (
         Index("one_owner_per_organisation", "organisation_id", unique=True, postgresql_where=text("role = 'OWNER'")),
         Index("one_member_per_address", "organisation_id", text("lower(email)"), unique=True),
+        Index("one_member_per_subject", "subject", "organisation_id", unique=True),
+        Index("members_by_address", text("lower(email)")),
+        Index("members_by_creation", "organisation_id", "created_at", "id"),
     )
 
     id: UUID = identity()
@@ -33,3 +40,6 @@ class Member(SQLModel, table=True):
     name: str = Field(max_length=80)
     role: Role = Field(sa_type=choice(Role, sentence="member_role_is_known"))
     created_at: datetime = instant()
+    subject: str | None = Field(default=None, max_length=512)
+    invited_at: datetime | None = instant(optional=True)
+    joined_at: datetime | None = instant(optional=True)

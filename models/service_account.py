@@ -3,20 +3,27 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from models.columns import IDS, WORDS, identity, instant
 
 
 class ServiceAccount(SQLModel, table=True):
-    """Its secret is stored as a SHA-256 only, so the table gives nobody access."""
+    """Its secret is stored as a SHA-256 only, so the table gives nobody access.
+
+    After a rotation the token before may stay good for a while, until ``previous_token_until``.
+    """
 
     __tablename__ = "service_accounts"
+    __table_args__ = (Index("service_accounts_by_creation", "organisation_id", "created_at", "id"),)
 
     id: UUID = identity()
     organisation_id: UUID = Field(foreign_key="organisations.id", index=True)
     name: str = Field(max_length=80)
     token_sha256: str | None = Field(default=None, unique=True, max_length=64)
+    previous_token_sha256: str | None = Field(default=None, unique=True, max_length=64)
+    previous_token_until: datetime | None = instant(optional=True)
     scopes: list[str] = Field(sa_type=WORDS)
     tenant_ids: list[UUID] | None = Field(default=None, sa_type=IDS, nullable=True)
     created_at: datetime = instant()

@@ -36,8 +36,8 @@ class Malformed(ProvisioningRefused):
 class Taken(ProvisioningRefused):
     """A value that must be unique is in use."""
 
-    def __init__(self, field: str, value: str) -> None:
-        super().__init__(f"{value!r} is taken by another tenant.")
+    def __init__(self, field: str, value: str, by: str = "tenant") -> None:
+        super().__init__(f"{value!r} is taken by another {by}.")
         self.field = field
         self.value = value
 

@@ -53,7 +53,16 @@ class EventType(StrEnum):
     DEPROVISIONING_STEP_COMPLETED = "tenant.deprovisioning.step_completed"
     DEPROVISIONING_COMPLETED = "tenant.deprovisioning.completed"
     RECREATED = "tenant.recreated"
+    MEMBER_INVITED = "org.member_invited"
+    MEMBER_JOINED = "org.member_joined"
+    MEMBER_ROLE_CHANGED = "org.member_role_changed"
+    MEMBER_REMOVED = "org.member_removed"
+    SERVICE_ACCOUNT_CREATED = "org.service_account_created"
+    SERVICE_ACCOUNT_UPDATED = "org.service_account_updated"
+    SERVICE_ACCOUNT_ROTATED = "org.service_account_rotated"
+    SERVICE_ACCOUNT_REVOKED = "org.service_account_revoked"
     ACCESS_DENIED = "access.denied"
+    SUPPORT_LOOKED = "access.support_looked"
 
 
 TELL = text("""

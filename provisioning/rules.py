@@ -61,12 +61,12 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_email(address: str) -> str:
+def check_email(address: str, field: str = "first_admin_email") -> str:
     """A mail address in its normal form, or Malformed. Nothing is looked up on the network."""
     try:
         return validate_email(address, check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError as error:
-        raise Malformed("first_admin_email", f"This is not a mail address: {str(error)[:200]}") from None
+        raise Malformed(field, f"This is not a mail address: {str(error)[:200]}") from None
 
 
 def check_region(region: str, regions: Sequence[str]) -> str:

@@ -78,7 +78,7 @@ def _argument_of(refusal: ProvisioningRefused) -> str | None:
         case Malformed(field=name) | Taken(field=name):
             return name
         case NotFound(what=noun):
-            return f"{noun}_id"
+            return f"{noun.replace(' ', '_')}_id"
         case _:
             return None
 

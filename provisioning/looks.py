@@ -1,0 +1,72 @@
+"""What support looked at goes on record in the organisation it belongs to, in the transaction of the look."""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlmodel import Session, SQLModel, col
+
+from models import Event, Organisation, Tenant
+from provisioning.actors import Actor
+from provisioning.events import EventType, emit_for_organisation
+
+TOLD_AGAIN_AFTER = timedelta(hours=1)
+"""A page that is drawn again every second is one look, not thousands."""
+
+Looks = Mapping[UUID, set[UUID]]
+"""The tenants that were seen of each organisation; none, when it was the organisation or its feed itself."""
+
+
+def seen_in(session: Session, by: Actor) -> Looks:
+    """What a transaction has read so far, apart from what the actor wrote."""
+    seen: dict[UUID, set[UUID]] = {}
+    for row in session.identity_map.values():
+        if isinstance(row, Event) and row.actor_id == by.id:
+            continue
+        organisation_id, tenant_id = _place_of(row)
+        if organisation_id is not None:
+            seen.setdefault(organisation_id, set()).update([tenant_id] if tenant_id else [])
+    return seen
+
+
+def put_on_record(session: Session, looks: Looks, *, by: Actor) -> None:
+    """Tell each organisation what of it was seen, unless that was told within the hour."""
+    if not looks:
+        return
+    told = _told_lately(session, looks, by)
+    for organisation_id, tenants in sorted(looks.items()):
+        news = tenants - told.get(organisation_id, set())
+        if news or organisation_id not in told:
+            facts: dict[str, Any] = {"tenant_ids": sorted(map(str, news))}
+            emit_for_organisation(session, organisation_id, EventType.SUPPORT_LOOKED, facts, by=by)
+
+
+def _place_of(row: object) -> tuple[UUID | None, UUID | None]:
+    """The organisation and the tenant that a row tells of."""
+    match row:
+        case Organisation():
+            return row.id, None
+        case Tenant():
+            return row.organisation_id, row.id
+        case SQLModel():
+            return getattr(row, "organisation_id", None), getattr(row, "tenant_id", None)
+        case _:
+            return None, None
+
+
+def _told_lately(session: Session, organisations: Iterable[UUID], by: Actor) -> dict[UUID, set[UUID]]:
+    """Index: feed_of_an_actor."""
+    rows = session.execute(
+        select(col(Event.organisation_id), col(Event.data)).where(
+            col(Event.organisation_id).in_(list(organisations)),
+            col(Event.actor_id) == by.id,
+            col(Event.type) == EventType.SUPPORT_LOOKED.value,
+            col(Event.created_at) > func.clock_timestamp() - TOLD_AGAIN_AFTER,
+        )
+    )
+    told: dict[UUID, set[UUID]] = {}
+    for organisation_id, data in rows:
+        told.setdefault(organisation_id, set()).update(map(UUID, data["tenant_ids"]))
+    return told
