@@ -22,6 +22,8 @@ LONGEST_DOMAIN = 253 - 63 - 1
 REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 HOST = re.compile(r"[\w.:-]*")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LONGEST_ISSUER = 255
 FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 DATABASE_NUMBER = re.compile(r"/?\d{0,4}/?")
 
@@ -103,6 +105,15 @@ class Settings(BaseSettings):
     )
     drain_timeout: timedelta = Field(default=timedelta(seconds=20), description="How long a stop waits for steps.")
     pace: timedelta = Field(default=timedelta(0), description="Slows every forward step, so that a person can watch.")
+
+    oidc_issuer: str = Field(
+        default="", description="Issuer of the OpenID Connect provider with which people sign in; none when empty."
+    )
+    oidc_audience: str = Field(default="", description="Whom its tokens must be meant for; needed with an issuer.")
+    signed_tokens: bool | None = Field(
+        default=None,
+        description="Whether tokens of python -m server token are taken; when empty, only without an issuer.",
+    )
 
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Origins of other sites whose pages may call the API, comma separated."
@@ -226,6 +237,14 @@ class Settings(BaseSettings):
             raise ValueError("must be an http(s) address")
         return url
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (not is_safe_address(url) or parts.query or parts.fragment or len(url) > LONGEST_ISSUER):
+            raise ValueError("must be an https address without a query; http will do on this machine alone")
+        return url
+
     @field_validator("mail_from")
     @classmethod
     def _sender(cls, sender: str) -> str:
@@ -246,6 +265,8 @@ class Settings(BaseSettings):
             raise ValueError("tenant_scheme must be http or https")
         if self.deployer is DeployerKind.HTTP and not _is_web_address(self.deployer_url):
             raise ValueError("deployer_url must be an http(s) address when deployer is http")
+        if bool(self.oidc_issuer) != bool(self.oidc_audience):
+            raise ValueError("oidc_issuer and oidc_audience belong together: set both, or neither")
         if not timedelta(0) < self.lease_renewal * 2 <= self.lease:
             raise ValueError("lease must be at least twice lease_renewal, and both above zero")
         if min(self.sweep_interval, self.statement_timeout, self.lock_timeout) <= timedelta(0):
@@ -260,6 +281,11 @@ class Settings(BaseSettings):
     def tenants_database(self) -> str:
         """The Postgres that holds the tenants' schemas."""
         return self.tenants_database_url or self.database_url
+
+    @property
+    def takes_signed_tokens(self) -> bool:
+        """Whether a person or a service account may show a token that ``python -m server token`` signed."""
+        return not self.oidc_issuer if self.signed_tokens is None else self.signed_tokens
 
     @property
     def default_region(self) -> str:
@@ -327,6 +353,12 @@ def _has_sound_port(parts: SplitResult) -> bool:
         return parts.port != 0
     except ValueError:
         return False
+
+
+def is_safe_address(url: str) -> bool:
+    """Whether nobody on the way can answer in the place of whom the address names."""
+    parts = urlsplit(url)
+    return _is_web_address(url) and (parts.scheme == "https" or parts.hostname in LOOPBACK)
 
 
 def _is_web_address(url: str) -> bool:

@@ -19,6 +19,7 @@ from runtime.feed import Feed
 from runtime.settings import Settings
 from schema.root import build_schema
 from server.budgets import Budgets, Spending
+from server.doorkeeper import Doorkeeper
 from server.endpoint import Endpoint
 from server.faults import Faults
 from server.front import front
@@ -30,7 +31,14 @@ from workers.courier import Courier
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["Authorization", "Content-Type", "GraphQL-Require-Preflight", "Last-Event-ID", "X-Request-ID"],
+    "allow_headers": [
+        "Authorization",
+        "Content-Type",
+        "GraphQL-Require-Preflight",
+        "Last-Event-ID",
+        "Tenantry-Organization",
+        "X-Request-ID",
+    ],
     "expose_headers": ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "X-Request-ID"],
     "max_age": 7200,
 }
@@ -43,7 +51,9 @@ def create_app(settings: Settings) -> Starlette:
     database = Database(settings, deliver=courier, name="tenantry-api")
     feed = Feed(settings.database_url, FEED_CHANNEL)
     # A thread for each connection: whoever waits for a connection waits here, on the event loop, and not in a thread.
-    services = Services(settings, database, feed, CapacityLimiter(settings.database_pool))
+    limiter = CapacityLimiter(settings.database_pool)
+    doorkeeper = Doorkeeper(settings, database, limiter)
+    services = Services(settings, database, feed, limiter, doorkeeper)
     budgets = Budgets(settings)
     schema = build_schema([Faults, Limits, Remembered, lambda: Spending(budgets)])
     endpoint = Endpoint(schema, services)
@@ -51,13 +61,18 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        listening = asyncio.create_task(feed.listen(), name="change feed")
+        going = [
+            asyncio.create_task(feed.listen(), name="change feed"),
+            asyncio.create_task(doorkeeper.make_rounds(), name="rounds of the doorkeeper"),
+        ]
         try:
             yield
         finally:
-            listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
+            for task in going:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await doorkeeper.close()
             await budgets.close()
             database.close()
             courier.close()

@@ -7,13 +7,17 @@ from uuid import uuid4
 
 from starlette.requests import Request
 
-from server.auth import Pass, Unauthenticated, authenticate
+from server.auth import Pass, Unauthenticated
 from server.documents import HttpRefused
+from server.doorkeeper import DoorClosed
 from server.origins import refuse_cross_site
 from server.services import Services
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
+ORGANISATION = "tenantry-organization"
+"""Header with the slug of the one that is meant, for people who belong to several."""
+
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tenantry"'}
 
 
@@ -28,15 +32,18 @@ def request_id_of(request: Request) -> str:
     return given if REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
-def caller_of(request: Request, services: Services, methods: Collection[str]) -> Pass:
+async def caller_of(request: Request, services: Services, methods: Collection[str]) -> Pass:
     """Who asks, by one of these methods. Raises HttpRefused."""
     if request.method not in methods:
         raise not_allowed("Use POST, or GET for queries.", ", ".join(sorted(methods)))
     refuse_cross_site(request, services.settings)
     try:
-        return authenticate(services.settings, request.headers.get("authorization"))
+        return await services.doorkeeper.admit(request.headers.get("authorization"), request.headers.get(ORGANISATION))
     except Unauthenticated as refusal:
         raise HttpRefused(HTTPStatus.UNAUTHORIZED, str(refusal), "UNAUTHENTICATED", CHALLENGE) from None
+    except DoorClosed as refusal:
+        message, again = str(refusal), {"Retry-After": "1"}
+        raise HttpRefused(HTTPStatus.SERVICE_UNAVAILABLE, message, "SERVICE_UNAVAILABLE", again) from None
 
 
 def not_allowed(message: str, methods: str) -> HttpRefused:

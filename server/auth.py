@@ -1,4 +1,4 @@
-"""Who is calling: signed tokens, read the same way over HTTP and over a websocket."""
+"""What a token of our own proves: who it is and until when. What they may do stands in the tables, not in the token."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +9,18 @@ from uuid import UUID
 import jwt
 
 from adapters.sealing import Seal
-from models import ActorKind, Role
-from provisioning.actors import Actor
+from models import ActorKind
+from provisioning.standing import AccountById, MemberById, Staff, Standing, Whose
 from resolvers.permissions import Identity
 from runtime.settings import Settings
 
 ALGORITHM = "HS256"
 ISSUER = "tenantry"
 AUDIENCE = "tenantry-api"
-REQUIRED = ["iss", "aud", "exp", "iat", "sub", "kind", "name"]
+REQUIRED = ["iss", "aud", "exp", "iat", "sub", "kind"]
+
+LONGEST_SUPPORT = timedelta(hours=12)
+"""That a token of support is good for where people sign in: nobody can revoke one."""
 
 
 class Unauthenticated(Exception):
@@ -25,21 +28,39 @@ class Unauthenticated(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """Whom a token names, and until when. ``narrowed_to`` leaves a service account some of its scopes."""
+
+    whose: Whose
+    expires_at: datetime | None = None
+    narrowed_to: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pass:
-    """What a good token proves, and until when."""
+    """What a good token is worth now, and until when."""
 
     identity: Identity
-    expires_at: datetime
+    claim: Claim
+    expires_at: datetime | None
 
     @property
-    def seconds_left(self) -> float:
-        """How long it is good for; never less than nothing."""
-        return max((self.expires_at - datetime.now(UTC)).total_seconds(), 0.0)
+    def seconds_left(self) -> float | None:
+        """How long it is good for, never less than nothing; None is without an end."""
+        return max((self.expires_at - datetime.now(UTC)).total_seconds(), 0.0) if self.expires_at else None
+
+
+def pass_of(claim: Claim, standing: Standing) -> Pass:
+    """What a claim is worth for somebody of this standing."""
+    granted = standing.scopes if claim.narrowed_to is None else standing.scopes & claim.narrowed_to
+    ends = [end for end in (claim.expires_at, standing.expires_at) if end is not None]
+    return Pass(Identity(standing.actor, standing.role, granted), claim, min(ends, default=None))
 
 
 def sign_token(settings: Settings, identity: Identity, life: timedelta) -> str:
-    """Make a token that proves this identity for so long."""
+    """Make a token that proves who this is for so long; a service account's may narrow its scopes."""
     actor, now = identity.actor, datetime.now(UTC)
+    of_support = actor.kind is ActorKind.SUPPORT
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -47,27 +68,33 @@ def sign_token(settings: Settings, identity: Identity, life: timedelta) -> str:
         "exp": now + life,
         "sub": str(actor.id),
         "kind": actor.kind.value,
-        "name": actor.name,
-        "email": actor.email,
+        "name": actor.name if of_support else None,
+        "email": actor.email if of_support else None,
         "org": str(actor.organisation_id) if actor.organisation_id else None,
-        "role": identity.role.value if identity.role else None,
-        "scopes": sorted(identity.granted) or None,
-        "tenants": sorted(map(str, actor.tenant_ids)) if actor.tenant_ids is not None else None,
+        "scopes": sorted(identity.granted) if actor.kind is ActorKind.INTEGRATION else None,
     }
     said = {name: value for name, value in claims.items() if value is not None}
     return jwt.encode(said, _signing_key(settings), algorithm=ALGORITHM)
 
 
-def authenticate(settings: Settings, authorization: str | None) -> Pass:
-    """Who an ``Authorization`` value proves the caller to be. Raises Unauthenticated."""
+def token_in(authorization: str | None) -> str:
+    """The token in an ``Authorization`` value. Raises Unauthenticated."""
     scheme, _, token = (authorization or "").strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("Send a token: Authorization: Bearer <token>.")
-    return read_token(settings, token.strip())
+    return token.strip()
 
 
-def read_token(settings: Settings, token: str) -> Pass:
-    """What a token proves. Raises Unauthenticated."""
+def algorithm_of(token: str) -> str | None:
+    """Which signature a token says it has: it chooses who looks at it, and proves nothing."""
+    try:
+        return str(jwt.get_unverified_header(token).get("alg"))
+    except jwt.InvalidTokenError:
+        return None
+
+
+def read_token(settings: Settings, token: str) -> Claim:
+    """What a token that we signed claims. Raises Unauthenticated."""
     try:
         claims = jwt.decode(
             token,
@@ -77,28 +104,40 @@ def read_token(settings: Settings, token: str) -> Pass:
             audience=AUDIENCE,
             options={"require": REQUIRED},
         )
-        return Pass(_identity_of(claims), datetime.fromtimestamp(claims["exp"], UTC))
+        claim = Claim(_whose(claims), datetime.fromtimestamp(claims["exp"], UTC), _narrowed(claims))
     except jwt.ExpiredSignatureError:
         raise Unauthenticated("The token has expired; get a new one.") from None
     except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError):
         raise Unauthenticated("This token is not valid here.") from None
+    _refuse_where_people_sign_in(settings, claim, life=timedelta(seconds=claims["exp"] - claims["iat"]))
+    return claim
 
 
-def _identity_of(claims: Mapping[str, Any]) -> Identity:
-    kind = ActorKind(claims["kind"])
-    organisation_id = UUID(claims["org"]) if "org" in claims else None
-    # Without an organisation an actor reaches all of them: that is support's, and nobody else's.
-    if (organisation_id is None) != (kind is ActorKind.SUPPORT) or kind is ActorKind.SYSTEM:
-        raise ValueError("a token of a kind that we never sign")
-    actor = Actor(
-        kind=kind,
-        id=UUID(claims["sub"]),
-        name=str(claims["name"]),
-        email=claims.get("email"),
-        organisation_id=organisation_id,
-        tenant_ids=frozenset(map(UUID, claims["tenants"])) if "tenants" in claims else None,
-    )
-    return Identity(actor, Role(claims["role"]) if "role" in claims else None, frozenset(claims.get("scopes", ())))
+def _refuse_where_people_sign_in(settings: Settings, claim: Claim, life: timedelta) -> None:
+    if settings.takes_signed_tokens:
+        return
+    if not isinstance(claim.whose, Staff):
+        raise Unauthenticated("Tokens of this kind are not taken here: sign in, or use an API token.")
+    if life > LONGEST_SUPPORT:
+        raise Unauthenticated(f"A token of support is good for {LONGEST_SUPPORT.seconds // 3600} hours at the most.")
+
+
+def _whose(claims: Mapping[str, Any]) -> Whose:
+    key = UUID(claims["sub"])
+    match ActorKind(claims["kind"]):
+        case ActorKind.USER:
+            return MemberById(key, UUID(claims["org"]))
+        case ActorKind.INTEGRATION:
+            return AccountById(key, UUID(claims["org"]))
+        # Without an organisation an actor reaches all of them: that is support's, and nobody else's.
+        case ActorKind.SUPPORT if "org" not in claims:
+            return Staff(key, str(claims["name"]), str(claims["email"]))
+        case _:
+            raise ValueError("a token of a kind that we never sign")
+
+
+def _narrowed(claims: Mapping[str, Any]) -> frozenset[str] | None:
+    return frozenset(claims["scopes"]) if "scopes" in claims else None
 
 
 def _signing_key(settings: Settings) -> bytes:

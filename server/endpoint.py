@@ -86,7 +86,8 @@ class Endpoint(GraphQL[Any, None]):
         media_type = answers.JSON  # of a refusal, until we know what the client takes
         try:
             media_type = answers.media_type_of(request)
-            context = self.services.context(caller_of(request, self.services, ALLOWED), headers["X-Request-ID"])
+            shown = await caller_of(request, self.services, ALLOWED)
+            context = self.services.context(shown, headers["X-Request-ID"])
             result = await self._run(await document_of(request), context, request.method)
         except HttpRefused as refused:
             return answers.refusal(refused, media_type, headers)

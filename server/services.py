@@ -10,6 +10,7 @@ from runtime.feed import Feed
 from runtime.settings import Settings
 from schema.context import Context
 from server.auth import Pass
+from server.doorkeeper import Doorkeeper
 from server.tally import Tally
 
 SUBSCRIPTIONS_PER_CALLER = 200
@@ -24,6 +25,7 @@ class Services:
     database: Database
     feed: Feed
     limiter: CapacityLimiter
+    doorkeeper: Doorkeeper
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     subscriptions: Tally = field(default_factory=lambda: Tally(SUBSCRIPTIONS_PER_CALLER, "operations under way"))
 

@@ -19,7 +19,8 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 
-from server.auth import Pass, Unauthenticated, authenticate
+from server.auth import Pass, Unauthenticated
+from server.doorkeeper import DoorClosed
 from server.services import Services
 from server.tally import TooMany, TooManyOperations
 
@@ -34,6 +35,7 @@ CANCEL_AGAIN_AFTER = 0.5
 """Seconds: nothing that an operation does on its way out takes so long."""
 
 UNAUTHORIZED = 4401
+TRY_AGAIN = 1013
 
 LONGEST_REASON = 123
 """Bytes (RFC 6455, section 5.5.1)."""
@@ -77,7 +79,7 @@ class BoundedSocket(ASGIWebSocketAdapter):
 class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
     """Strawberry's handler, with identities, and with a context of its own for each operation."""
 
-    _expiry: asyncio.Task[None] | None = None
+    _visit: asyncio.Task[None] | None = None
 
     async def handle_message(self, message: object) -> None:
         """Refuse what is no message at all; the original would break."""
@@ -90,12 +92,22 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         """Learn who it is before acknowledging."""
         payload = message.get("payload") or {}
+        if self.connection_init_received:
+            await super().handle_connection_init(message)  # which refuses a second one
+            return
+        if self.connection_init_timeout_task is not None:
+            self.connection_init_timeout_task.cancel()  # it came; finding out who it is may take its time
         try:
-            self.context.shown = authenticate(self.context.services.settings, _authorization_in(payload))
+            self.context.shown = await self.context.services.doorkeeper.admit(
+                _text_in(payload, "authorization"), _text_in(payload, "organization")
+            )
+        except DoorClosed as refusal:
+            await self.websocket.close(TRY_AGAIN, str(refusal))
+            return
         except Unauthenticated as refusal:
             await self.websocket.close(UNAUTHORIZED, str(refusal))
             return
-        self._expiry = asyncio.create_task(self._end_at_expiry(self.context.shown))
+        self._visit = asyncio.create_task(self._end_with(self.context.shown))
         await super().handle_connection_init(cast("ConnectionInitMessage", {**message, "payload": payload}))
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
@@ -137,13 +149,15 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
 
     async def shutdown(self) -> None:
         """Release everything."""
-        if self._expiry is not None:
-            self._expiry.cancel()
+        if self._visit is not None:
+            self._visit.cancel()
         await super().shutdown()
 
-    async def _end_at_expiry(self, shown: Pass) -> None:
-        await asyncio.sleep(shown.seconds_left)
-        await self.websocket.close(UNAUTHORIZED, "The token has expired")
+    async def _end_with(self, shown: Pass) -> None:
+        """Close as soon as the caller's token, or whatever it stands for, is not what it was."""
+        with self.context.services.doorkeeper.visit(shown) as visit:
+            ending = await visit.over()
+        await self.websocket.close(ending.code, ending.reason)
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004  # the original's signature
@@ -179,9 +193,10 @@ def _objection_to(payload: object) -> str | None:
     return next((f"{name} must be {SHAPES[name][1]}" for name in wrong), None)
 
 
-def _authorization_in(payload: object) -> str | None:
+def _text_in(payload: object, wanted: str) -> str | None:
+    """A text by its name, compared without case."""
     if not isinstance(payload, Mapping):
         return None
-    values = (value for name, value in payload.items() if str(name).lower() == "authorization")
+    values = (value for name, value in payload.items() if str(name).lower() == wanted)
     found = next(values, None)
     return found if isinstance(found, str) else None

@@ -55,12 +55,12 @@ class Streams:
 
     async def _answer(self, request: Request, headers: dict[str, str]) -> Response:
         answers.preferred([answers.STREAM], request.headers.get("accept", "*/*"))
-        shown = caller_of(request, self._services, ALLOWED)
+        shown = await caller_of(request, self._services, ALLOWED)
         document = await document_of(request)
         context = self._services.context(shown, headers["X-Request-ID"])
         context.resume_after = request.headers.get("last-event-id") or None
         events = self._events(document, context, request.method)
-        return EventStream(events, shown, self._services.stopping, headers)
+        return EventStream(events, shown, self._services, headers)
 
     async def _events(self, document: Document, context: Context, method: str) -> AsyncGenerator[bytes, None]:
         try:
@@ -89,13 +89,13 @@ class EventStream(Response):
     media_type = answers.STREAM
 
     def __init__(
-        self, events: AsyncGenerator[bytes, None], shown: Pass, stopping: asyncio.Event, headers: dict[str, str]
+        self, events: AsyncGenerator[bytes, None], shown: Pass, services: Services, headers: dict[str, str]
     ) -> None:
         super().__init__(None, HTTPStatus.OK, {**headers, "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events = events
         self._shown = shown
-        self._stopping = stopping
+        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
         """Send them; nothing is kept for a client that reads slowly."""
@@ -104,17 +104,22 @@ class EventStream(Response):
             self._pump(send),
             _keep_alive(send),
             _gone(receive),
-            self._stopping.wait(),
+            self._services.stopping.wait(),
+            self._over(),
         ]
         tasks = [asyncio.create_task(end) for end in ends]
         try:
-            await asyncio.wait(tasks, timeout=self._shown.seconds_left, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 cancel_until_it_ends(task)
             await asyncio.gather(*tasks, return_exceptions=True)
         with suppress(OSError):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _over(self) -> None:
+        with self._services.doorkeeper.visit(self._shown) as visit:
+            await visit.over()
 
     async def _pump(self, send: Send) -> None:
         async with aclosing(self._events):

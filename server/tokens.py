@@ -13,7 +13,7 @@ from provisioning.actors import Actor
 from resolvers.permissions import SCOPES, Identity
 from runtime.database import Database
 from runtime.settings import Settings
-from server.auth import sign_token
+from server.auth import LONGEST_SUPPORT, sign_token
 
 SUPPORT_EMAIL = "support@tenantry.example"
 
@@ -38,6 +38,7 @@ def token_for(settings: Settings, wanted: Wanted) -> str:
     """Make the token. Raises TokenRefused."""
     if wanted.life <= timedelta(0):
         raise TokenRefused("A token is good for more than no days at all.")
+    _refuse_what_is_not_taken(settings, wanted)
     if wanted.support:
         return sign_token(settings, support(wanted.email or SUPPORT_EMAIL), wanted.life)
     database = Database(settings, name="tenantry-token")
@@ -45,6 +46,16 @@ def token_for(settings: Settings, wanted: Wanted) -> str:
         return sign_token(settings, database.transact(_identity, wanted), wanted.life)
     finally:
         database.close()
+
+
+def _refuse_what_is_not_taken(settings: Settings, wanted: Wanted) -> None:
+    if settings.takes_signed_tokens:
+        return
+    if not wanted.support:
+        raise TokenRefused("People sign in here and programs have API tokens: TENANTRY_SIGNED_TOKENS is not true.")
+    if wanted.life > LONGEST_SUPPORT:
+        hours = LONGEST_SUPPORT.seconds // 3600
+        raise TokenRefused(f"With an issuer a token of support is good for {hours} hours at the most: give --days 0.5.")
 
 
 def support(email: str) -> Identity:
@@ -64,7 +75,7 @@ def member(session: Session, organisation: Organisation, role: Role, email: str 
 
 
 def service_account(session: Session, organisation: Organisation, scopes: Sequence[str] | None = None) -> Identity:
-    """A partner's integration: the first service account, with its own scopes unless told otherwise."""
+    """A partner's integration: the first service account, with all its scopes or some. Raises TokenRefused."""
     found = session.exec(
         select(ServiceAccount)
         .where(ServiceAccount.organisation_id == organisation.id)
@@ -73,6 +84,8 @@ def service_account(session: Session, organisation: Organisation, scopes: Sequen
     ).first()
     if found is None:
         raise TokenRefused(f"{organisation.slug} has no service account.")
+    if more := sorted(set(scopes or ()) - set(found.scopes)):
+        raise TokenRefused(f"{found.name} of {organisation.slug} does not have the scope {', '.join(more)}.")
     granted = frozenset(found.scopes if scopes is None else scopes)
     limited = frozenset(found.tenant_ids) if found.tenant_ids is not None else None
     return Identity(Actor(ActorKind.INTEGRATION, found.id, found.name, None, organisation.id, limited), granted=granted)

@@ -4,17 +4,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from devserver.__main__ import main as devserver
-from models import ActorKind, Member, Role, ServiceAccount
+from models import Member, Role, ServiceAccount
 from models.columns import new_id
+from provisioning.standing import AccountById, MemberById, Staff, Standing, standings
 from runtime.database import clock
 from server.__main__ import main
-from server.auth import read_token
+from server.auth import Claim, read_token
 from tests.stage import Stage
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,10 +30,19 @@ def people(stage: Stage) -> Stage:
             session.add(Member(organisation_id=home, email=email, name=role.title(), role=role, created_at=now))
         session.add(
             ServiceAccount(
-                organisation_id=home, name="Partner", scopes=["tenants:read"], tenant_ids=[new_id()], created_at=now
+                organisation_id=home,
+                name="Partner",
+                scopes=["tenants:read", "tenants:cancel", "audit:read"],
+                tenant_ids=[new_id()],
+                created_at=now,
             )
         )
     return stage
+
+
+def standing_behind(claim: Claim, stage: Stage) -> Standing:
+    """What the tables say of whom a token names."""
+    return stage.read(lambda session: standings(session, [claim.whose]))[claim.whose]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -47,11 +57,14 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_a_members_token(people: Stage, capsys: pytest.CaptureFixture[str], role: Role) -> None:
     assert main(["token", "--organisation", people.organisation.slug, "--role", role.value.lower()]) == 0
 
-    shown = read_token(people.settings, capsys.readouterr().out.strip())
-    assert shown.identity.role is role
-    assert shown.identity.actor.organisation_id == people.organisation.id
-    assert shown.identity.actor.email == f"{role.value.lower()}@{people.organisation.slug}.example"
-    assert timedelta(hours=23) < timedelta(seconds=shown.seconds_left) <= timedelta(days=1)
+    claim = read_token(people.settings, capsys.readouterr().out.strip())
+    standing = standing_behind(claim, people)
+    assert isinstance(claim.whose, MemberById)
+    assert standing.role is role
+    assert standing.actor.organisation_id == people.organisation.id
+    assert standing.actor.email == f"{role.value.lower()}@{people.organisation.slug}.example"
+    assert claim.expires_at is not None
+    assert timedelta(hours=23) < claim.expires_at - datetime.now(UTC) <= timedelta(days=1)
 
 
 def test_a_service_accounts_token(people: Stage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,18 +72,21 @@ def test_a_service_accounts_token(people: Stage, capsys: pytest.CaptureFixture[s
 
     assert main(["token", "--organisation", people.organisation.slug, "--scopes", scopes, "--days", "2"]) == 0
 
-    identity = read_token(people.settings, capsys.readouterr().out.strip()).identity
-    assert identity.actor.kind is ActorKind.INTEGRATION
-    assert identity.scopes == ["tenants:read", "tenants:cancel"]
-    assert identity.actor.tenant_ids is not None
-    assert len(identity.actor.tenant_ids) == 1
+    claim = read_token(people.settings, capsys.readouterr().out.strip())
+    standing = standing_behind(claim, people)
+    assert isinstance(claim.whose, AccountById)
+    assert claim.narrowed_to == frozenset({"tenants:read", "tenants:cancel"})
+    assert standing.scopes == {"tenants:read", "tenants:cancel", "audit:read"}
+    assert standing.actor.tenant_ids is not None
+    assert len(standing.actor.tenant_ids) == 1
 
 
 def test_supports_token(people: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "--support", "--email", "sam@tenantry.example"]) == 0
 
-    actor = read_token(people.settings, capsys.readouterr().out.strip()).identity.actor
-    assert (actor.kind, actor.email, actor.organisation_id) == (ActorKind.SUPPORT, "sam@tenantry.example", None)
+    whose = read_token(people.settings, capsys.readouterr().out.strip()).whose
+    assert isinstance(whose, Staff)
+    assert whose.email == "sam@tenantry.example"
 
 
 @pytest.mark.parametrize(
@@ -80,6 +96,7 @@ def test_supports_token(people: Stage, capsys: pytest.CaptureFixture[str]) -> No
         (["--organisation", "nobody", "--role", "owner"], "There is no organisation nobody"),
         (["--organisation", "{org}", "--role", "owner", "--email", "x@y.example"], "has no owner called x@y.example"),
         (["--organisation", "{org}", "--scopes", "everything"], "There is no scope everything"),
+        (["--organisation", "{org}", "--scopes", "audit:export"], "does not have the scope audit:export"),
         (["--support", "--days", "0"], "A token is good for more than no days"),
         (["--support", "--organisation", "{org}"], "Support belongs to no organisation"),
         (["--organisation", "{org}", "--scopes", ""], "Name one scope at least"),

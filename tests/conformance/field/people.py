@@ -166,10 +166,13 @@ def cast_in(field_: Field) -> Cast:
     return Cast(
         field_,
         organisation,
-        owner=caller("the owner", person(organisation.id)),
-        admin=caller("the admin", person(organisation.id, Role.ADMIN)),
-        viewer=caller("the viewer", person(organisation.id, Role.VIEWER)),
-        partner=caller("the partner", integration(organisation.id, "tenants:read", "tenants:cancel", "audit:read")),
+        owner=caller("the owner", person(organisation.id, settings=field_.settings)),
+        admin=caller("the admin", person(organisation.id, Role.ADMIN, field_.settings)),
+        viewer=caller("the viewer", person(organisation.id, Role.VIEWER, field_.settings)),
+        partner=caller(
+            "the partner",
+            integration(organisation.id, "tenants:read", "tenants:cancel", "audit:read", settings=field_.settings),
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from models import Role
 from tests.api import Api, Client, Facts, api_in
 from tests.outside import wait_until
 from tests.stage import Stage
@@ -36,7 +37,7 @@ def test_a_caller_sees_what_an_operation_took_and_what_is_left(tight: Api, stage
 
 
 def test_whoever_spent_all_is_told_when_to_come_back_and_others_are_not_concerned(tight: Api, stage: Stage) -> None:
-    owner, admin = (tight.person(stage.organisation.id) for _ in range(2))
+    owner, admin = tight.person(stage.organisation.id), tight.person(stage.organisation.id, Role.ADMIN)
     owner.ask(HUNDRED)
 
     refused = owner.post(HUNDRED)

@@ -38,7 +38,12 @@ def cross_org_cancel_denied_and_audited(play: Play) -> str:
     halt.await_one()
     limited = play.cast.caller(
         "the partner of others",
-        integration(play.cast.organisation.id, "tenants:read", "tenants:cancel", "audit:read", only={other.uuid}),
+        integration(
+            play.cast.organisation.id,
+            *("tenants:read", "tenants:cancel", "audit:read"),
+            only={other.uuid},
+            settings=play.field.settings,
+        ),
     )
     support = play.cast.caller("support", Identity(Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")))
     unknown, forbidden = [stranger, limited], [play.cast.viewer, support]

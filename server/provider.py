@@ -1,0 +1,176 @@
+"""The OpenID Connect provider: whom it vouches for, by keys that it publishes and changes as it likes."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import jwt
+from jwt import PyJWK, PyJWKSet
+
+from provisioning.signing_in import Arrival
+from runtime.settings import Settings, is_safe_address
+from server.auth import Unauthenticated
+
+logger = logging.getLogger(__name__)
+
+ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
+"""Signatures with a key pair. Never ``none``, and never HS…: a public key is no secret."""
+
+TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+"""What a token may say that it is. A logout token, say, proves no caller (OpenID Connect Back-Channel Logout, 2.4)."""
+
+REQUIRED = ["iss", "aud", "exp", "iat", "sub"]
+LEEWAY = 10
+"""Seconds that two clocks may be apart."""
+
+KEYS_KEPT = 300.0
+"""Seconds for which keys are not asked for again: a withdrawn key is refused after this at the latest."""
+
+KEYS_SURVIVE = 3600.0
+"""Seconds for which they stay good while the provider cannot be reached."""
+
+ASK_AGAIN_AFTER = 10.0
+"""Seconds between two looks for a key that nobody knows: forged names of keys must not make us hammer the provider."""
+
+WITHIN = 3.0
+PLAIN = {"Accept": "application/json", "Accept-Encoding": "identity"}
+LARGEST_ANSWER = 256 * 1024
+LONGEST_SUBJECT = 255
+"""Characters (OpenID Connect Core, section 2)."""
+
+
+class ProviderAway(Exception):
+    """The provider's keys cannot be had, so nobody knows whom it vouches for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Whom the provider vouches for, and until when."""
+
+    subject: str
+    email: str | None
+    expires_at: datetime
+
+    def arriving(self, organisation: str | None) -> Arrival:
+        """The same, at an organisation's door."""
+        return Arrival(self.subject, self.email, organisation)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the provider published, and when it was asked."""
+
+    by_id: Mapping[str | None, PyJWK] = field(default_factory=dict)
+    asked_at: float = float("-inf")
+
+    @property
+    def age(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self.asked_at
+
+
+class Provider:
+    """One issuer whose tokens are taken."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.issuer = settings.oidc_issuer
+        self._audience = settings.oidc_audience
+        self._http = httpx.AsyncClient(timeout=WITHIN, follow_redirects=False)
+        self._keys = Keys()
+        self._tried_at = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def vouched_in(self, token: str) -> Vouched:
+        """Whom a token is about. Raises Unauthenticated, ProviderAway."""
+        try:
+            key = await self._key_of(jwt.get_unverified_header(token))
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                issuer=self.issuer,
+                audience=self._audience,
+                leeway=LEEWAY,
+                options={"require": REQUIRED, "enforce_minimum_key_length": True},
+            )
+            return self._vouched(claims)
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("The token has expired; get a new one.") from None
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
+            raise Unauthenticated("This token is not valid here.") from None
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
+
+    def _vouched(self, claims: Mapping[str, Any]) -> Vouched:
+        subject, email = claims["sub"], claims.get("email")
+        if not isinstance(subject, str) or not 1 <= len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
+            raise ValueError("not a subject")
+        # An address that anybody could have typed in must open no door.
+        verified = email if isinstance(email, str) and claims.get("email_verified") is True else None
+        return Vouched(f"{self.issuer} {subject}", verified, datetime.fromtimestamp(claims["exp"] + LEEWAY, UTC))
+
+    async def _key_of(self, header: Mapping[str, Any]) -> PyJWK:
+        """The key that a token names. Raises KeyError for none of the provider's, ValueError for no such token."""
+        if header.get("alg") not in ALGORITHMS or str(header.get("typ", "JWT")).lower() not in TYPES:
+            raise ValueError("not a token that we take")
+        name = header.get("kid")
+        keys = await self._fresh_keys()
+        if name not in keys:
+            keys = await self._asked_again(self._keys)
+        key = keys[name]
+        if key.algorithm_name != header["alg"]:
+            raise ValueError("not the algorithm of this key")
+        return key
+
+    async def _fresh_keys(self) -> Mapping[str | None, PyJWK]:
+        known = self._keys
+        return known.by_id if known.age < KEYS_KEPT else await self._asked_again(known)
+
+    async def _asked_again(self, known: Keys) -> Mapping[str | None, PyJWK]:
+        """The keys as they are now; whoever comes while somebody asks takes that answer. Raises ProviderAway."""
+        async with self._asking:
+            resting = time.monotonic() - self._tried_at < ASK_AGAIN_AFTER
+            if self._keys is known and not resting:
+                self._tried_at = time.monotonic()
+                await self._ask()
+        if self._keys.age >= KEYS_SURVIVE:
+            raise ProviderAway
+        return self._keys.by_id
+
+    async def _ask(self) -> None:
+        try:
+            self._keys = Keys(await self._published(), time.monotonic())
+        except (httpx.HTTPError, jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+            logger.warning("the identity provider's keys cannot be had", extra={"cause": f"{type(error).__name__}"})
+
+    async def _published(self) -> Mapping[str | None, PyJWK]:
+        """By discovery. Raises what httpx and PyJWT raise, and ValueError for an answer that makes no sense."""
+        about = await self._answer(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration")
+        if about["issuer"] != self.issuer:
+            raise ValueError("the discovery document is another issuer's")
+        address = about["jwks_uri"]
+        if not is_safe_address(address):
+            raise ValueError("the keys lie at an address that anybody could answer for")
+        found = PyJWKSet.from_dict(await self._answer(address)).keys
+        return {key.key_id: key for key in found if key.algorithm_name in ALGORITHMS and key.public_key_use != "enc"}
+
+    async def _answer(self, address: str) -> dict[str, Any]:
+        async with self._http.stream("GET", address, headers=PLAIN) as response:
+            if response.status_code != httpx.codes.OK:
+                raise ValueError(f"answered with {response.status_code}")
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > LARGEST_ANSWER:
+                    raise ValueError("answered without an end")
+        answer = httpx.Response(200, content=bytes(body)).json()
+        if not isinstance(answer, dict):
+            raise TypeError("answered with something else")
+        return answer
