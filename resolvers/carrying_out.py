@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Concatenate, ParamSpec, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
 from sqlmodel import Session
@@ -23,9 +23,10 @@ from schema.run import ProvisioningRun
 from schema.tenant import Tenant
 
 P = ParamSpec("P")
+T = TypeVar("T")
 Work = Callable[[Session], Change]
 
-WHERE_NULL_COUNTS = frozenset({"provisioning_deadline"})
+WHERE_NULL_COUNTS = frozenset({"provisioning_deadline", "tenant_ids", "expires_at"})
 """Arguments for which null is not the same as nothing."""
 
 
@@ -72,18 +73,33 @@ async def change_tenant(
 
 async def carry_out(info: Info, permission: Permission, input: KeyedInput, work: Work) -> Answer:
     """Carry out ``work``; a refusal becomes user errors, and one that concerns access goes on record."""
+    done, user_errors = await attempt(info, permission, input, _outcome_of, work, call_of(info, input))
+    if done is None:
+        return Answer(user_errors=user_errors)
+    outcome, change = done
+    if change is not None:
+        _prime(info.context, change)
+    return await answer_of(info.context, outcome)
+
+
+async def attempt(
+    info: Info,
+    permission: Permission,
+    input: KeyedInput,
+    work: Callable[Concatenate[Session, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> tuple[T | None, list[UserError]]:
+    """What came of ``work``, or nothing and why."""
     context = info.context
     context.renew()
     try:
         demand(context.caller, permission, action_of(info))
-        outcome, change = await context.transact(_outcome_of, work, call_of(info, input))
+        return await context.transact(work, *args, **kwargs), []
     except ProvisioningRefused as refusal:
         if isinstance(refusal, NotFound | NotPermitted):
             await denials.put_on_record(info, refusal, [input.tenant_id] if hasattr(input, "tenant_id") else [])
-        return Answer(user_errors=[user_error_of(refusal)])
-    if change is not None:
-        _prime(context, change)
-    return await answer_of(context, outcome)
+        return None, [user_error_of(refusal)]
 
 
 def action_of(info: Info) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import strawberry
 
-from provisioning import queries
+from provisioning import members, queries, service_accounts
 from provisioning.events import EventType
 from provisioning.history import TIMELINE
 from resolvers.permissions import Permission
@@ -18,9 +18,11 @@ from schema.arguments import GLOBAL_ID, GLOBAL_IDS
 from schema.audit import AuditEvent
 from schema.context import Context, Info
 from schema.errors import BadUserInput
+from schema.member import Member
 from schema.node import Node, parts_of
 from schema.organization import Organization
 from schema.run import ProvisioningRun
+from schema.service_account import ServiceAccount
 from schema.tenant import Tenant
 from schema.timeline import ProvisioningEvent
 
@@ -63,6 +65,16 @@ async def _audit_entry(context: Context, key: UUID) -> Node | None:
     return AuditEvent.of(event) if event else None
 
 
+async def _member(context: Context, key: UUID) -> Node | None:
+    found = await context.transact(members.members_by_id, [key], by=context.actor)
+    return Member.of_optional(found.get(key))
+
+
+async def _service_account(context: Context, key: UUID) -> Node | None:
+    found = await context.transact(service_accounts.accounts_by_id, [key], by=context.actor)
+    return ServiceAccount.of_optional(found.get(key))
+
+
 async def _organization(context: Context, key: UUID) -> Node | None:
     if context.actor.organisation_id not in {None, key}:
         return None
@@ -93,6 +105,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "ProvisioningRun": Kind(_run, Permission.READ_TENANTS),
         "ProvisioningEvent": Kind(_timeline_entry, Permission.READ_TENANTS),
         "AuditEvent": Kind(_audit_entry, Permission.READ_FEED),
+        "Member": Kind(_member, Permission.MANAGE_MEMBERS),
+        "ServiceAccount": Kind(_service_account, Permission.MANAGE_MEMBERS),
         "Organization": Kind(_organization),
         "Actor": Kind(_actor),
     }

@@ -93,6 +93,11 @@ class Identity:
         return self.may(Permission.SEE_FIRST_ADMINS)
 
     @property
+    def manages_members(self) -> bool:
+        """Whether the caller may see and change who belongs to the organisation, people and programs."""
+        return self.may(Permission.MANAGE_MEMBERS)
+
+    @property
     def reads_tenants(self) -> bool:
         """Whether the caller may read tenants and runs, beyond those that its own call changed."""
         return self.may(Permission.READ_TENANTS)

@@ -9,7 +9,8 @@ import strawberry
 from anyio import CapacityLimiter
 from sqlmodel import Session
 
-from models import Run, Tenant
+from models import ActorKind, Run, Tenant
+from provisioning import looks
 from provisioning.actors import Actor
 from runtime.database import Database
 from runtime.feed import Feed
@@ -36,6 +37,10 @@ class Caller(Protocol):
     @property
     def sees_first_admins(self) -> bool:
         """Whether they may see who administers a tenant."""
+
+    @property
+    def manages_members(self) -> bool:
+        """Whether they may see and change who belongs to the organisation."""
 
     @property
     def reads_tenants(self) -> bool:
@@ -98,7 +103,10 @@ class Context:
             # Events written by the work name the request that caused them.
             session.info["request_id"] = self.request_id
             with statement.of(session):
-                return work(session, *args, **kwargs)
+                done = work(session, *args, **kwargs)
+                if self.actor.kind is ActorKind.SUPPORT:
+                    looks.put_on_record(session, looks.seen_in(session, self.actor), by=self.actor)
+                return done
 
         return await in_thread(lambda statement: self.database.transact(named, statement), self.limiter)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import strawberry
 
-from models import ActorKind, ResourceStatus, RunKind, RunStatus, StepStatus, TenantState
+from models import ActorKind, ResourceStatus, Role, RunKind, RunStatus, StepStatus, TenantState
 
 
 class TenantAction(StrEnum):
@@ -71,9 +71,9 @@ class UserErrorCode(StrEnum):
     NOT_CONFIRMED = "NOT_CONFIRMED"
 
 
-def _publish(options: type[StrEnum], description: str, **sentences: str) -> None:
+def _publish(options: type[StrEnum], description: str, called: str | None = None, **sentences: str) -> None:
     """Make an enum of ours one of GraphQL's. A value without a sentence, or a sentence without a value, is an error."""
-    strawberry.enum(options, description=description)
+    strawberry.enum(options, name=called, description=description)
     definition: Any = vars(options)["__strawberry_definition__"]
     for value in definition.values:
         value.description = sentences.pop(value.name)
@@ -175,6 +175,15 @@ _publish(
     INTEGRATION="A partner's integration.",
     SUPPORT="Support staff of the platform.",
     SYSTEM="The platform itself.",
+)
+
+_publish(
+    Role,
+    "What a person may do in their organisation.",
+    called="MemberRole",
+    OWNER="Everything. An organisation has exactly one.",
+    ADMIN="Everything but changing or removing the owner.",
+    VIEWER="Read tenants, runs and the audit feed.",
 )
 
 _publish(

@@ -5,7 +5,12 @@ from uuid import UUID
 import strawberry
 
 from models import Organisation
+from provisioning import members, service_accounts
+from schema import member as people
+from schema import service_account as programs
+from schema.connections import After, Before, First, Last, given
 from schema.context import Info
+from schema.errors import Forbidden
 from schema.node import Node, global_id
 
 
@@ -35,3 +40,42 @@ class Organization(Node):
         """From the plan."""
         quota = await info.context.loaders.quotas.load(self.key)
         return quota.allowed if quota else 0
+
+    @strawberry.field(description="Its people, oldest first; for those who may manage members.")
+    async def members(
+        self,
+        info: Info,
+        first: First = strawberry.UNSET,
+        after: After = strawberry.UNSET,
+        last: Last = strawberry.UNSET,
+        before: Before = strawberry.UNSET,
+    ) -> people.MemberConnection:
+        """Paged by the time at which they were recorded."""
+        _demand_manager(info)
+        window = people.CURSORS.below(self.key).window(given(first), given(after), given(last), given(before))
+        page = await info.context.transact(members.members, window, by=info.context.actor, of=self.key)
+        return people.MemberConnection.of(page)
+
+    @strawberry.field(
+        description="Its partners' programs, oldest first, revoked ones too; for those who may manage members."
+    )
+    async def service_accounts(
+        self,
+        info: Info,
+        first: First = strawberry.UNSET,
+        after: After = strawberry.UNSET,
+        last: Last = strawberry.UNSET,
+        before: Before = strawberry.UNSET,
+    ) -> programs.ServiceAccountConnection:
+        """Paged by the time at which they were created."""
+        _demand_manager(info)
+        window = programs.CURSORS.below(self.key).window(given(first), given(after), given(last), given(before))
+        page = await info.context.transact(
+            service_accounts.service_accounts, window, by=info.context.actor, of=self.key
+        )
+        return programs.ServiceAccountConnection.of(page)
+
+
+def _demand_manager(info: Info) -> None:
+    if not info.context.caller.manages_members:
+        raise Forbidden("This needs the right members:manage, which you do not have.")

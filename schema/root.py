@@ -10,7 +10,8 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import PreExecutionError
 
-from resolvers import access, audit, bulk, following, lifecycle, nodes, provisioning, tenants
+from resolvers import access, audit, bulk, following, lifecycle, managing, nodes, provisioning, tenants
+from schema import managing as managed
 from schema import payloads
 from schema.audit import AuditEvent, AuditEventConnection
 from schema.node import Node
@@ -95,6 +96,32 @@ class Mutation:
     resend_welcome_emails: payloads.ResendWelcomeEmailsPayload | None = strawberry.mutation(
         resolver=provisioning.resend_welcome_emails,
         description="Send the welcome mails of an ACTIVE tenant again.",
+    )
+
+    invite_member: managed.InviteMemberPayload | None = strawberry.mutation(
+        resolver=managing.invite_member,
+        description="Record a member, who joins by signing in with the identity provider within two weeks.",
+    )
+    change_member_role: managed.ChangeMemberRolePayload | None = strawberry.mutation(
+        resolver=managing.change_member_role, description="Give a member another role, or hand the ownership over."
+    )
+    remove_member: managed.RemoveMemberPayload | None = strawberry.mutation(
+        resolver=managing.remove_member, description="Forget a member, whose access ends within seconds."
+    )
+    create_service_account: managed.CreateServiceAccountPayload | None = strawberry.mutation(
+        resolver=managing.create_service_account,
+        description="Create the identity of a partner's program. The answer has its API token, shown this once.",
+    )
+    update_service_account: managed.UpdateServiceAccountPayload | None = strawberry.mutation(
+        resolver=managing.update_service_account, description="Change what a service account may."
+    )
+    rotate_service_account_token: managed.RotateServiceAccountTokenPayload | None = strawberry.mutation(
+        resolver=managing.rotate_service_account_token,
+        description="Issue a service account's next API token. The answer has it, shown this once.",
+    )
+    revoke_service_account: managed.RevokeServiceAccountPayload | None = strawberry.mutation(
+        resolver=managing.revoke_service_account,
+        description="End a service account for good; its access ends within seconds.",
     )
 
 

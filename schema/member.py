@@ -1,0 +1,85 @@
+"""A member, as those clients see it who may manage members."""
+
+from datetime import datetime
+
+import strawberry
+
+from models import Member as MemberRow
+from models import Role
+from provisioning.paging import Page
+from schema.connections import Cursors, PageInfo, instant, key
+from schema.context import Info
+from schema.node import Node, global_id
+
+CURSORS = Cursors("members", (instant, key))
+"""Of all organisations; ``below`` gives those of one."""
+
+
+@strawberry.type(description="A person who works for an organisation, with one role.")
+class Member(Node):
+    """A member."""
+
+    row: strawberry.Private[MemberRow]
+    id: strawberry.ID = strawberry.field(description="Global id.")
+    name: str = strawberry.field(description="Name to show.")
+    role: Role = strawberry.field(description="What the person may do.")
+    pending: bool = strawberry.field(description="Whether the person was invited and has not signed in yet.")
+    created_at: datetime = strawberry.field(description="When the member was recorded.")
+    invited_at: datetime | None = strawberry.field(description="When the invitation was made, null without one.")
+    joined_at: datetime | None = strawberry.field(
+        description="When the person first signed in with the identity provider, null before that."
+    )
+
+    @classmethod
+    def of(cls, row: MemberRow) -> "Member":
+        """What clients see of a row."""
+        return cls(
+            row=row,
+            id=global_id("Member", row.id),
+            name=row.name,
+            role=row.role,
+            pending=row.invited_at is not None and row.joined_at is None,
+            created_at=row.created_at,
+            invited_at=row.invited_at,
+            joined_at=row.joined_at,
+        )
+
+    @classmethod
+    def of_optional(cls, row: MemberRow | None) -> "Member | None":
+        """What clients see of a row, if there is one."""
+        return cls.of(row) if row else None
+
+    @strawberry.field(description="Mail address. Null for callers without the right to manage members.")
+    def email(self, info: Info) -> str | None:
+        """Personal data."""
+        return self.row.email if info.context.caller.manages_members else None
+
+
+@strawberry.type(description="One member in a page.")
+class MemberEdge:
+    """An edge."""
+
+    cursor: str = strawberry.field(description="Cursor of this item.")
+    node: Member = strawberry.field(description="The member.")
+
+    @classmethod
+    def of(cls, row: MemberRow) -> "MemberEdge":
+        """A member with its place in the list."""
+        return cls(
+            cursor=CURSORS.below(row.organisation_id).write((row.created_at, row.id)),
+            node=Member.of(row),
+        )
+
+
+@strawberry.type(description="A page of members.")
+class MemberConnection:
+    """A page."""
+
+    edges: list[MemberEdge] = strawberry.field(description="Edges, with cursors.")
+    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+
+    @classmethod
+    def of(cls, page: Page[MemberRow]) -> "MemberConnection":
+        """What clients see of a page."""
+        edges = [MemberEdge.of(row) for row in page.rows]
+        return cls(edges=edges, page_info=PageInfo.of(page, [edge.cursor for edge in edges]))

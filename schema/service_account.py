@@ -1,0 +1,83 @@
+"""A service account, as those clients see it who may manage them: never its token."""
+
+from datetime import datetime
+
+import strawberry
+
+from models import ServiceAccount as AccountRow
+from provisioning.paging import Page
+from schema.connections import Cursors, PageInfo, instant, key
+from schema.node import Node, global_id
+
+CURSORS = Cursors("service accounts", (instant, key))
+"""Of all organisations; ``below`` gives those of one."""
+
+
+@strawberry.type(description="The machine identity of a partner's integration.")
+class ServiceAccount(Node):
+    """A service account."""
+
+    id: strawberry.ID = strawberry.field(description="Global id.")
+    name: str = strawberry.field(description="Name to show.")
+    scopes: list[str] = strawberry.field(description="Rights it holds, as scope names.")
+    tenant_ids: list[strawberry.ID] | None = strawberry.field(
+        description="Global ids of the tenants it is limited to; null means every tenant of the organisation."
+    )
+    created_at: datetime = strawberry.field(description="When it was created.")
+    expires_at: datetime | None = strawberry.field(description="When it stops being good; null means never.")
+    last_used_at: datetime | None = strawberry.field(
+        description="When it last called, to within five minutes; null when it never did."
+    )
+    revoked_at: datetime | None = strawberry.field(description="When it was revoked, null while it was not.")
+    previous_token_until: datetime | None = strawberry.field(
+        description="Until when the token before the last rotation is good as well, null when it is not."
+    )
+
+    @classmethod
+    def of(cls, row: AccountRow) -> "ServiceAccount":
+        """What clients see of a row."""
+        limited = row.tenant_ids
+        return cls(
+            id=global_id("ServiceAccount", row.id),
+            name=row.name,
+            scopes=list(row.scopes),
+            tenant_ids=None if limited is None else [global_id("Tenant", one) for one in limited],
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            last_used_at=row.last_used_at,
+            revoked_at=row.revoked_at,
+            previous_token_until=row.previous_token_until,
+        )
+
+    @classmethod
+    def of_optional(cls, row: AccountRow | None) -> "ServiceAccount | None":
+        """What clients see of a row, if there is one."""
+        return cls.of(row) if row else None
+
+
+@strawberry.type(description="One service account in a page.")
+class ServiceAccountEdge:
+    """An edge."""
+
+    cursor: str = strawberry.field(description="Cursor of this item.")
+    node: ServiceAccount = strawberry.field(description="The service account.")
+
+
+@strawberry.type(description="A page of service accounts.")
+class ServiceAccountConnection:
+    """A page."""
+
+    edges: list[ServiceAccountEdge] = strawberry.field(description="Edges, with cursors.")
+    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+
+    @classmethod
+    def of(cls, page: Page[AccountRow]) -> "ServiceAccountConnection":
+        """What clients see of a page."""
+        edges = [
+            ServiceAccountEdge(
+                cursor=CURSORS.below(row.organisation_id).write((row.created_at, row.id)),
+                node=ServiceAccount.of(row),
+            )
+            for row in page.rows
+        ]
+        return cls(edges=edges, page_info=PageInfo.of(page, [edge.cursor for edge in edges]))

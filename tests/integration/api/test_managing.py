@@ -1,0 +1,449 @@
+"""An organisation's people and programs: managed by those who may, seen by nobody else, gone within seconds."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import col, select
+from websockets.exceptions import ConnectionClosed
+
+from models import Event, IdempotencyKey, Member, Role, ServiceAccount
+from models.columns import new_id
+from provisioning import api_tokens
+from schema.node import parts_of
+from tests.api import Api, Client, Facts, Subscription, tenant_gid
+from tests.outside import wait_until
+from tests.stage import Stage
+
+SOON = 5.0
+"""Seconds within which access ends."""
+
+ME = "{ viewer { actor { displayName } scopes } }"
+PEOPLE = """{ organization { members(first: 100) { edges { node { id name email role pending } } } } }"""
+PROGRAMS = """{ organization { serviceAccounts(first: 100) {
+  edges { node { id name scopes tenantIds expiresAt lastUsedAt revokedAt previousTokenUntil } }
+} } }"""
+ACCOUNT = "serviceAccount { id name scopes tenantIds revokedAt previousTokenUntil } token"
+
+
+def code_of(payload: Facts) -> str | None:
+    return payload["userErrors"][0]["code"] if payload["userErrors"] else None
+
+
+def told_in(stage: Stage, family: str) -> list[tuple[str, dict[str, Any]]]:
+    """Types and facts of a family of events, in order."""
+    mine = select(Event).where(Event.organisation_id == stage.organisation.id, col(Event.type).startswith(family))
+    rows = stage.read(lambda session: list(session.exec(mine.order_by(col(Event.position)))))
+    return [(row.type, row.data) for row in rows]
+
+
+def people_seen_by(client: Client) -> dict[str, Facts]:
+    edges = client.ask(PEOPLE)["organization"]["members"]["edges"]
+    return {edge["node"]["role"]: edge["node"] for edge in edges}
+
+
+def created(client: Client, *scopes: str, **more: object) -> Facts:
+    payload = client.mutate("createServiceAccount", ACCOUNT, name="Billing", scopes=list(scopes), **more)
+    assert payload["userErrors"] == []
+    return payload
+
+
+def bearer(api: Api, payload: Facts) -> Client:
+    return Client(api.address, f"Bearer {payload['token']}")
+
+
+def shut_out(client: Client) -> bool:
+    return client.post(ME).status_code == 401
+
+
+def closed_after_what_is_left(subscription: Subscription) -> int | None:
+    """The code with which a socket is closed, whatever comes before that."""
+    try:
+        while True:
+            subscription.message(SOON)
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else None
+
+
+def row_of(stage: Stage, payload: Facts) -> ServiceAccount:
+    parts = parts_of(payload["serviceAccount"]["id"])
+    assert parts is not None
+    return stage.read(lambda session: session.get_one(ServiceAccount, parts[1]))
+
+
+def test_an_invited_member_is_on_the_list_and_in_the_feed(stage: Stage, owner: Client) -> None:
+    fields = "member { id name email role pending joinedAt } memberEdge { node { id } }"
+
+    payload = owner.mutate("inviteMember", fields, email="Ada@Shop.Example", role="VIEWER")
+
+    member = payload["member"]
+    assert member | {"id": None} == {
+        "id": None,
+        "name": "Ada",
+        "email": "Ada@shop.example",
+        "role": "VIEWER",
+        "pending": True,
+        "joinedAt": None,
+    }
+    assert payload["memberEdge"]["node"]["id"] == member["id"]
+    assert set(people_seen_by(owner)) == {"OWNER", "VIEWER"}
+    key = str(parts_of(member["id"])[1])  # type: ignore[index]  # it is one of ours
+    assert told_in(stage, "org.") == [("org.member_invited", {"member_id": key, "name": "Ada", "role": "VIEWER"})]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "field"),
+    [
+        ({"email": "owner@SHOP.example", "role": "ADMIN"}, "TAKEN", "email"),
+        ({"email": "nonsense", "role": "ADMIN"}, "INVALID", "email"),
+        ({"email": "bob@shop.example", "role": "OWNER"}, "INVALID", "role"),
+        ({"email": "bob@shop.example", "role": "VIEWER", "name": "\u0007"}, "INVALID", "name"),
+    ],
+)
+def test_an_invitation_that_makes_no_sense_changes_nothing(
+    stage: Stage, owner: Client, wanted: dict[str, Any], code: str, field: str
+) -> None:
+    payload = owner.mutate("inviteMember", "member { id }", **wanted)
+
+    assert payload["member"] is None
+    assert (code_of(payload), payload["userErrors"][0]["field"]) == (code, ["input", field])
+    assert set(people_seen_by(owner)) == {"OWNER"}
+    assert told_in(stage, "org.") == []
+
+
+def test_an_admin_touches_everybody_but_the_owner(api: Api, stage: Stage, owner: Client) -> None:
+    owner.ask(ME)
+    admin = api.person(stage.organisation.id, Role.ADMIN)
+    api.person(stage.organisation.id, Role.VIEWER)
+    people = people_seen_by(admin)
+
+    demoted = admin.mutate("changeMemberRole", "member { id }", memberId=people["OWNER"]["id"], role="VIEWER")
+    crowned = admin.mutate("changeMemberRole", "member { id }", memberId=people["ADMIN"]["id"], role="OWNER")
+    removed = admin.mutate("removeMember", "removedMemberId", memberId=people["OWNER"]["id"])
+    promoted = admin.mutate("changeMemberRole", "member { role }", memberId=people["VIEWER"]["id"], role="ADMIN")
+
+    assert [code_of(payload) for payload in (demoted, crowned, removed)] == ["FORBIDDEN"] * 3
+    assert promoted["member"] == {"role": "ADMIN"}
+    assert {facts["action"] for _, facts in told_in(stage, "access.denied")} == {"changeMemberRole", "removeMember"}
+    assert [name for name, _ in told_in(stage, "org.")] == ["org.member_role_changed"]
+    assert people_seen_by(admin)["OWNER"]["id"] == people["OWNER"]["id"]
+
+
+def test_the_owner_hands_the_ownership_over_and_is_an_admin_then(api: Api, stage: Stage, owner: Client) -> None:
+    api.person(stage.organisation.id, Role.ADMIN)
+    before = people_seen_by(owner)
+
+    alone = owner.mutate("changeMemberRole", "member { id }", memberId=before["OWNER"]["id"], role="VIEWER")
+    payload = owner.mutate("changeMemberRole", "member { role }", memberId=before["ADMIN"]["id"], role="OWNER")
+
+    assert code_of(alone) == "INVALID"
+    assert payload["member"] == {"role": "OWNER"}
+    after = people_seen_by(owner)
+    assert (after["OWNER"]["id"], after["ADMIN"]["id"]) == (before["ADMIN"]["id"], before["OWNER"]["id"])
+    changes = [(facts["before"], facts["role"]) for _, facts in told_in(stage, "org.member_role_changed")]
+    assert changes == [("OWNER", "ADMIN"), ("ADMIN", "OWNER")]
+
+
+def test_somebody_who_never_signed_in_does_not_become_the_owner(owner: Client) -> None:
+    invited = owner.mutate("inviteMember", "member { id }", email="ada@shop.example", role="ADMIN")["member"]["id"]
+
+    assert code_of(owner.mutate("changeMemberRole", memberId=invited, role="OWNER")) == "INVALID"
+
+
+def test_nobody_else_sees_or_changes_who_belongs(api: Api, stage: Stage, other: Stage, owner: Client) -> None:
+    member = people_seen_by(owner)["OWNER"]["id"]
+    home = stage.organisation.id
+    outsiders = [
+        api.person(home, Role.VIEWER),
+        api.integration(home, "tenants:read", "tenants:write", "audit:read"),
+        api.support(),
+    ]
+
+    for outsider in outsiders:
+        document = f'{{ organization(slug: "{stage.organisation.slug}") {{ members {{ edges {{ cursor }} }} }} }}'
+        assert outsider.error(document)["extensions"]["code"] == "FORBIDDEN"
+        document = document.replace("members", "serviceAccounts")
+        assert outsider.error(document)["extensions"]["code"] == "FORBIDDEN"
+        assert outsider.ask("query N($id: ID!) { node(id: $id) { id } }", id=member) == {"node": None}
+        assert code_of(outsider.mutate("inviteMember", email="m@shop.example", role="ADMIN")) == "FORBIDDEN"
+    stranger = api.person(other.organisation.id)
+    assert stranger.ask("query N($id: ID!) { node(id: $id) { id } }", id=member) == {"node": None}
+    assert code_of(stranger.mutate("removeMember", memberId=member)) == "NOT_FOUND"
+    assert set(people_seen_by(owner)) == {"OWNER", "VIEWER"}
+
+
+def test_pages_of_members_go_on_where_they_ended(api: Api, stage: Stage, owner: Client) -> None:
+    for number in range(3):
+        owner.mutate("inviteMember", email=f"{number}@shop.example", role="VIEWER", name=f"N{number}")
+    document = """query M($after: String) { organization { members(first: 2, after: $after) {
+      edges { node { name } } pageInfo { hasNextPage endCursor } } } }"""
+
+    first = owner.ask(document)["organization"]["members"]
+    second = owner.ask(document, after=first["pageInfo"]["endCursor"])["organization"]["members"]
+
+    names = [edge["node"]["name"] for page in (first, second) for edge in page["edges"]]
+    assert names == [f"Owner of {stage.organisation.id}", "N0", "N1", "N2"]
+    assert (first["pageInfo"]["hasNextPage"], second["pageInfo"]["hasNextPage"]) == (True, False)
+
+
+def test_a_removed_member_is_out_within_seconds_sockets_included(api: Api, stage: Stage, owner: Client) -> None:
+    viewer = api.person(stage.organisation.id, Role.VIEWER)
+    viewer.ask(ME)
+
+    with viewer.subscribed("subscription { auditEventAdded { type } }") as subscription:
+        owner.mutate("removeMember", memberId=people_seen_by(owner)["VIEWER"]["id"])
+        wait_until(lambda: shut_out(viewer), within=SOON)
+        closed = closed_after_what_is_left(subscription)
+
+    assert closed == 4401
+    assert told_in(stage, "org.")[-1][0] == "org.member_removed"
+
+
+def test_another_role_counts_within_seconds_and_its_sockets_begin_anew(api: Api, stage: Stage, owner: Client) -> None:
+    admin = api.person(stage.organisation.id, Role.ADMIN)
+    assert "tenants:write" in admin.ask(ME)["viewer"]["scopes"]
+
+    with admin.connected() as socket:
+        owner.mutate("changeMemberRole", memberId=people_seen_by(owner)["ADMIN"]["id"], role="VIEWER")
+        wait_until(lambda: "tenants:write" not in admin.ask(ME)["viewer"]["scopes"], within=SOON)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(SOON)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4403
+    assert code_of(admin.mutate("createTenant", slug="x1", plan="free", firstAdminEmail="a@b.example")) == "FORBIDDEN"
+
+
+def test_a_right_that_was_taken_a_moment_ago_does_not_manage(api: Api, stage: Stage, owner: Client) -> None:
+    admin = api.person(stage.organisation.id, Role.ADMIN)
+    admin.ask(ME)
+    owner.mutate("changeMemberRole", memberId=people_seen_by(owner)["ADMIN"]["id"], role="VIEWER")
+
+    payload = admin.mutate("inviteMember", email="friend@shop.example", role="ADMIN")
+
+    assert code_of(payload) == "FORBIDDEN"
+
+
+def test_an_api_token_is_shown_once_and_kept_nowhere(api: Api, stage: Stage, owner: Client) -> None:
+    key = f"account-{stage.organisation.slug}"
+
+    first = created(owner, "tenants:read", idempotencyKey=key)
+    again = owner.mutate("createServiceAccount", ACCOUNT, name="Billing", scopes=["tenants:read"], idempotencyKey=key)
+
+    token = first["token"]
+    assert api_tokens.is_token(token)
+    assert again == first | {"token": None}
+    assert bearer(api, first).ask(ME)["viewer"] == {"actor": {"displayName": "Billing"}, "scopes": ["tenants:read"]}
+    assert row_of(stage, first).token_sha256 == api_tokens.digest_of(token)
+    kept = stage.read(lambda session: session.exec(select(IdempotencyKey).where(IdempotencyKey.key == key)).one())
+    assert token not in f"{kept.outcome} {told_in(stage, 'org.')} {owner.ask(PROGRAMS)} {row_of(stage, first)}"
+    assert [name for name, _ in told_in(stage, "org.")] == ["org.service_account_created"]
+
+
+def test_a_service_account_is_limited_as_it_was_told(api: Api, stage: Stage, owner: Client) -> None:
+    mine, hidden = stage.create("mine").tenant.id, stage.create("hidden").tenant.id
+
+    program = bearer(api, created(owner, "tenants:read", tenantIds=[tenant_gid(mine)]))
+
+    assert program.ask("{ tenants { nodes { slug } } }") == {"tenants": {"nodes": [{"slug": "mine"}]}}
+    assert program.ask("query T($id: ID!) { tenant(id: $id) { slug } }", id=tenant_gid(hidden)) == {"tenant": None}
+    assert code_of(program.mutate("cancelProvisioning", tenantId=tenant_gid(mine))) == "FORBIDDEN"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [
+        ({"name": "", "scopes": ["tenants:read"]}, "INVALID"),
+        ({"name": "Billing", "scopes": []}, "INVALID"),
+        ({"name": "Billing", "scopes": ["everything"]}, "INVALID"),
+        ({"name": "Billing", "scopes": ["members:manage"]}, "INVALID"),
+        ({"name": "Billing", "scopes": ["tenants:read"], "expiresAt": "2020-01-01T00:00:00Z"}, "INVALID"),
+        ({"name": "Billing", "scopes": ["tenants:read"], "tenantIds": [tenant_gid(new_id())]}, "NOT_FOUND"),
+        ({"name": "Billing", "scopes": ["tenants:read"], "tenantIds": ["x"]}, "NOT_FOUND"),
+    ],
+)  # fmt: skip
+def test_a_service_account_that_makes_no_sense_is_not_created(
+    stage: Stage, owner: Client, wanted: dict[str, Any], code: str
+) -> None:
+    payload = owner.mutate("createServiceAccount", ACCOUNT, **wanted)
+
+    assert (code_of(payload), payload["serviceAccount"], payload["token"]) == (code, None, None)
+    assert owner.ask(PROGRAMS)["organization"]["serviceAccounts"]["edges"] == []
+    assert told_in(stage, "org.") == []
+
+
+def test_what_a_service_account_may_can_be_changed(api: Api, stage: Stage, owner: Client) -> None:
+    mine = stage.create("mine").tenant.id
+    account = created(owner, "tenants:read", tenantIds=[tenant_gid(mine)])
+    program, name = bearer(api, account), account["serviceAccount"]["id"]
+
+    payload = owner.mutate(
+        "updateServiceAccount", ACCOUNT.replace("token", ""), serviceAccountId=name, scopes=["audit:read"],
+        tenantIds=None,
+    )  # fmt: skip
+
+    changed = payload["serviceAccount"]
+    assert (changed["scopes"], changed["tenantIds"], changed["name"]) == (["audit:read"], None, "Billing")
+    wait_until(lambda: program.ask(ME)["viewer"]["scopes"] == ["audit:read"], within=SOON)
+    _, facts = told_in(stage, "org.service_account_updated")[-1]
+    assert facts["changes"] == {"scopes": [["tenants:read"], ["audit:read"]], "tenant_ids": [[str(mine)], None]}
+
+
+def test_a_rotated_token_is_void_at_once(api: Api, stage: Stage, owner: Client) -> None:
+    before = created(owner, "tenants:read")
+    bearer(api, before).ask(ME)
+
+    after = owner.mutate("rotateServiceAccountToken", ACCOUNT, serviceAccountId=before["serviceAccount"]["id"])
+
+    assert after["token"] != before["token"]
+    assert bearer(api, after).ask(ME)
+    wait_until(lambda: shut_out(bearer(api, before)), within=SOON)
+    assert told_in(stage, "org.service_account_rotated")[-1][1]["previous_token_until"] is None
+
+
+def test_a_rotated_token_stays_good_for_the_overlap_and_no_longer(api: Api, stage: Stage, owner: Client) -> None:
+    before = created(owner, "tenants:read")
+    name = before["serviceAccount"]["id"]
+
+    after = owner.mutate("rotateServiceAccountToken", ACCOUNT, serviceAccountId=name, overlap="PT1H")
+    both = [bearer(api, one).ask(ME)["viewer"]["scopes"] for one in (before, after)]
+    ended = datetime.now(UTC) - timedelta(seconds=1)
+    with stage.database.transaction() as session:
+        row = session.get_one(ServiceAccount, row_of(stage, after).id)
+        row.previous_token_until = ended
+        session.add(row)
+
+    assert both == [["tenants:read"]] * 2
+    assert after["serviceAccount"]["previousTokenUntil"] is not None
+    wait_until(lambda: shut_out(bearer(api, before)), within=SOON)
+    assert bearer(api, after).ask(ME)
+
+
+def test_nobody_keeps_a_second_token_for_long(owner: Client) -> None:
+    name = created(owner, "tenants:read")["serviceAccount"]["id"]
+
+    payload = owner.mutate("rotateServiceAccountToken", ACCOUNT, serviceAccountId=name, overlap="P8D")
+
+    assert (code_of(payload), payload["token"]) == ("INVALID", None)
+
+
+def test_a_revoked_service_account_is_out_within_seconds_sockets_included(
+    api: Api, stage: Stage, owner: Client
+) -> None:
+    account = created(owner, "audit:read")
+    program, name = bearer(api, account), account["serviceAccount"]["id"]
+
+    with program.connected() as socket:
+        first = owner.mutate("revokeServiceAccount", "serviceAccount { revokedAt }", serviceAccountId=name)
+        second = owner.mutate("revokeServiceAccount", "serviceAccount { revokedAt }", serviceAccountId=name)
+        wait_until(lambda: shut_out(program), within=SOON)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(SOON)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+    assert first == second
+    assert [kind for kind, _ in told_in(stage, "org.")][1:] == ["org.service_account_revoked"]
+    for mutation in ("rotateServiceAccountToken", "updateServiceAccount"):
+        assert code_of(owner.mutate(mutation, serviceAccountId=name)) == "INVALID"
+
+
+def test_an_expired_service_account_is_out(api: Api, stage: Stage, owner: Client) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    program = bearer(api, created(owner, "audit:read", expiresAt=soon.isoformat()))
+
+    with program.connected() as socket, pytest.raises(ConnectionClosed) as closed:
+        socket.recv(SOON + 2)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+    wait_until(lambda: shut_out(program), within=SOON)
+
+
+def test_the_last_use_is_noted_and_not_at_every_call(api: Api, stage: Stage, owner: Client) -> None:
+    account = created(owner, "tenants:read")
+    program = bearer(api, account)
+    assert row_of(stage, account).last_used_at is None
+
+    program.ask(ME)
+    first = row_of(stage, account).last_used_at
+    api.services.doorkeeper._remembered.clear()
+    program.ask(ME)
+
+    assert first is not None
+    assert row_of(stage, account).last_used_at == first
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda token: token[:-1] + ("0" if token[-1] != "0" else "1"),
+    lambda token: token.lower(),
+    lambda token: token + "0",
+    lambda token: token[:20],
+    lambda _: "tnt_",
+    lambda token: token.replace("tnt_", "TNT_"),
+])  # fmt: skip
+def test_what_is_no_api_token_is_refused_without_a_look_into_the_database(api: Api, owner: Client, spoil: Any) -> None:
+    token = created(owner, "tenants:read")["token"]
+
+    assert not api_tokens.is_token(spoil(token))
+    assert shut_out(Client(api.address, f"Bearer {spoil(token)}"))
+
+
+def test_a_well_spelled_token_of_nobody_is_refused(api: Api) -> None:
+    assert shut_out(Client(api.address, f"Bearer {api_tokens.new_token()}"))
+
+
+def test_a_signed_token_gives_a_service_account_no_more_than_it_holds(api: Api, stage: Stage) -> None:
+    program = api.integration(stage.organisation.id, "tenants:read", "audit:read")
+    with stage.database.transaction() as session:
+        account = session.exec(
+            select(ServiceAccount).where(ServiceAccount.organisation_id == stage.organisation.id)
+        ).one()
+        account.scopes = ["tenants:read", "tenants:write"]
+        session.add(account)
+
+    assert program.ask(ME)["viewer"]["scopes"] == ["tenants:read"]
+
+
+def test_what_support_looks_at_is_on_record_once_an_hour(api: Api, stage: Stage, other: Stage) -> None:
+    stage.create("one")
+    other.create("elsewhere")
+    support = api.support()
+    look = "query T($id: ID!) { tenant(id: $id) { slug runs(first: 1) { edges { node { number } } } } }"
+
+    for _ in range(3):
+        support.ask(look, id=tenant_gid(stage.tenant_id))
+
+    assert told_in(stage, "access.support") == [("access.support_looked", {"tenant_ids": [str(stage.tenant_id)]})]
+    assert told_in(other, "access.support") == []
+
+
+def test_support_looking_at_another_tenant_is_on_record_too(api: Api, stage: Stage) -> None:
+    first, second = stage.create("one").tenant.id, stage.create("two").tenant.id
+    support = api.support()
+
+    support.ask("query T($id: ID!) { tenant(id: $id) { slug } }", id=tenant_gid(first))
+    support.ask("query F($id: ID!) { auditEvents(filter: {tenantId: $id}) { edges { node { type } } } }",
+                id=tenant_gid(second))  # fmt: skip
+
+    assert [facts["tenant_ids"] for _, facts in told_in(stage, "access.support")] == [[str(first)], [str(second)]]
+
+
+def test_what_the_organisations_own_people_look_at_is_not_on_record(stage: Stage, owner: Client) -> None:
+    stage.create("one")
+
+    owner.ask("{ tenants { nodes { slug } } }")
+
+    assert told_in(stage, "access.") == []
+
+
+def test_members_are_told_apart_from_their_rows_elsewhere(stage: Stage, other: Stage, owner: Client) -> None:
+    with stage.database.transaction() as session:
+        session.add(
+            Member(
+                organisation_id=other.organisation.id, email="owner@shop.example", name="Twin", role=Role.ADMIN,
+                created_at=datetime.now(UTC),
+            )
+        )  # fmt: skip
+
+    assert set(people_seen_by(owner)) == {"OWNER"}
