@@ -1,0 +1,250 @@
+"""Every root field for every kind of caller: one table, and a row for each field or the test fails."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from graphql import build_schema
+
+from models import Member, Role, ServiceAccount
+from models.columns import new_id
+from resolvers.permissions import SCOPES
+from runtime.settings import settings
+from schema.node import global_id, parts_of
+from schema.root import build_schema as served_schema
+from tests.api import PATIENCE, Api, Client, Facts, api_in, person, tenant_gid
+from tests.stage import Stage, stage_in
+
+TABLE = """
+                            owner  admin  viewer  partner  without  limited  support  stranger  expired  revoked  nobody
+node                        yes    yes    yes     yes      hidden   hidden   yes      hidden    401      401      401
+nodes                       yes    yes    yes     yes      hidden   hidden   yes      hidden    401      401      401
+viewer                      yes    yes    yes     yes      yes      yes      yes      yes       401      401      401
+organization                yes    yes    yes     yes      yes      yes      yes      hidden    401      401      401
+tenant                      yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+tenantBySlug                yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+tenants                     yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+auditEvents                 yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+rateLimit                   yes    yes    yes     yes      yes      yes      yes      yes       401      401      401
+createTenant                yes    yes    no      yes      no       no       no       yes       401      401      401
+updateTenant                yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+cancelProvisioning          yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+cancelProvisionings         yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+retryProvisioning           yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+resumeCompensation          yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+suspendTenant               yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+resumeTenant                yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+decommissionTenant          yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+recreateTenant              yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+resendWelcomeEmails         yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+inviteMember                yes    yes    no      no       no       no       no       yes       401      401      401
+changeMemberRole            yes    yes    no      no       no       no       no       hidden    401      401      401
+removeMember                yes    yes    no      no       no       no       no       hidden    401      401      401
+createServiceAccount        yes    yes    no      no       no       no       no       yes       401      401      401
+updateServiceAccount        yes    yes    no      no       no       no       no       hidden    401      401      401
+rotateServiceAccountToken   yes    yes    no      no       no       no       no       hidden    401      401      401
+revokeServiceAccount        yes    yes    no      no       no       no       no       hidden    401      401      401
+tenantProvisioning          yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+auditEventAdded             yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+"""
+"""yes: answered, or refused for a reason that has nothing to do with who asks. hidden: as if it did not exist.
+no: FORBIDDEN. 401: nobody was let in. A stranger, the owner of another organisation, makes things at home only."""
+
+HEAD, *ROWS = (line.split() for line in TABLE.splitlines() if line.strip())
+EXPECTED = {field: dict(zip(HEAD, answers, strict=True)) for field, *answers in ROWS}
+ACCESS = {"FORBIDDEN": "no", "NOT_FOUND": "hidden", "UNAUTHENTICATED": "401"}
+
+
+@dataclass
+class Scene:
+    """A tenant of an organisation, and everybody who might ask about it."""
+
+    stage: Stage
+    api: Api
+    callers: dict[str, Client]
+    viewer_id: str = ""
+    account_id: str = ""
+    revoked_id: str = ""
+
+    @property
+    def tenant(self) -> str:
+        return tenant_gid(self.stage.tenant_id)
+
+    def spare_member(self) -> str:
+        """Somebody whom nobody will miss."""
+        member = Member(
+            organisation_id=self.stage.organisation.id, email=f"{new_id().hex}@shop.example", name="Spare",
+            role=Role.VIEWER, created_at=datetime.now(UTC),
+        )  # fmt: skip
+        with self.stage.database.transaction() as session:
+            session.add(member)
+        return str(global_id("Member", member.id))
+
+
+@pytest.fixture(scope="module")
+def scene(database_url: str, redis_url: str) -> Iterator[Scene]:
+    roomy = settings().model_copy(update={"budget": 1_000_000, "budget_refill": 1_000_000})
+    with stage_in(settings()) as stage, stage_in(settings()) as other, api_in(roomy) as api:
+        hidden = stage.create("hidden", start=False).tenant.id
+        stage.create("shop", start=False)
+        yield made_in(stage, other, api, only=hidden)
+
+
+def made_in(stage: Stage, other: Stage, api: Api, only: UUID) -> Scene:
+    home = stage.organisation.id
+    callers = {
+        "owner": api.person(home, Role.OWNER),
+        "admin": api.person(home, Role.ADMIN),
+        "viewer": api.person(home, Role.VIEWER),
+        "partner": api.integration(home, *SCOPES),
+        "without": api.integration(home),
+        "limited": api.integration(home, *SCOPES, only={only}),
+        "support": api.support(),
+        "stranger": api.person(other.organisation.id),
+        "expired": api.client(person(home), timedelta(seconds=-1)),
+        "revoked": api.integration(home, *SCOPES),
+        "nobody": Client(api.address, None),
+    }
+    scene = Scene(stage, api, callers)
+    owner = callers["owner"]
+    made = owner.ask(
+        "{ organization { members(first: 9) { edges { node { id role } } }"
+        " serviceAccounts(first: 9) { edges { node { id } } } } }"
+    )["organization"]
+    scene.viewer_id = next(edge["node"]["id"] for edge in made["members"]["edges"] if edge["node"]["role"] == "VIEWER")
+    accounts = [edge["node"]["id"] for edge in made["serviceAccounts"]["edges"]]
+    scene.account_id, scene.revoked_id = accounts[0], accounts[-1]
+    assert owner.mutate("revokeServiceAccount", serviceAccountId=scene.revoked_id)["userErrors"] == []
+    assert owner.mutate("updateTenant", tenantId=scene.tenant, name="Shop")["userErrors"] == []
+    return scene
+
+
+QUERIES: dict[str, Callable[[Scene], str]] = {
+    "node": lambda scene: f'node(id: "{scene.tenant}") {{ id }}',
+    "nodes": lambda scene: f'nodes(ids: ["{scene.tenant}"]) {{ id }}',
+    "viewer": lambda _: "viewer { scopes }",
+    "organization": lambda scene: f'organization(slug: "{scene.stage.organisation.slug}") {{ slug }}',
+    "tenant": lambda scene: f'tenant(id: "{scene.tenant}") {{ slug }}',
+    "tenantBySlug": lambda _: 'tenantBySlug(slug: "shop") { slug }',
+    "tenants": lambda _: 'tenants(first: 1, filter: {slugPrefix: "shop"}) { edges { cursor } }',
+    "auditEvents": lambda scene: (
+        f'auditEvents(first: 1, filter: {{tenantId: "{scene.tenant}"}}) {{ edges {{ cursor }} }}'
+    ),
+    "rateLimit": lambda _: "rateLimit { cost }",
+}
+
+STALE = 999
+"""No tenant's version: whoever gets as far as its comparison has been let in, and changes nothing."""
+
+MUTATIONS: dict[str, Callable[[Scene], dict[str, Any]]] = {
+    "createTenant": lambda _: {"slug": "-", "plan": "free", "firstAdminEmail": "ada@shop.example"},
+    "cancelProvisionings": lambda scene: {"tenantIds": [scene.tenant]},
+    "inviteMember": lambda _: {"email": "nonsense", "role": "VIEWER"},
+    "changeMemberRole": lambda scene: {"memberId": scene.viewer_id, "role": "VIEWER"},
+    "removeMember": lambda scene: {"memberId": scene.spare_member()},
+    "createServiceAccount": lambda _: {"name": "", "scopes": ["tenants:read"]},
+    "updateServiceAccount": lambda scene: {"serviceAccountId": scene.account_id},
+    "rotateServiceAccountToken": lambda scene: {"serviceAccountId": scene.account_id, "overlap": "P99D"},
+    "revokeServiceAccount": lambda scene: {"serviceAccountId": scene.revoked_id},
+}
+
+SUBSCRIPTIONS: dict[str, Callable[[Scene], str]] = {
+    "tenantProvisioning": lambda scene: f'tenantProvisioning(tenantId: "{scene.tenant}") {{ kind }}',
+    "auditEventAdded": lambda scene: (
+        f'auditEventAdded(after: "{first_cursor(scene)}", filter: {{tenantId: "{scene.tenant}"}}) {{ type }}'
+    ),
+}
+
+
+def test_the_table_has_a_row_for_every_root_field() -> None:
+    schema = build_schema(served_schema().as_str())
+    roots = [schema.query_type, schema.mutation_type, schema.subscription_type]
+
+    assert list(EXPECTED) == [field for root in roots if root for field in root.fields]
+
+
+@pytest.mark.parametrize("field", EXPECTED)
+def test_each_caller_gets_the_answer_of_the_table(scene: Scene, field: str) -> None:
+    answers = {name: answer_to(scene, caller, field) for name, caller in scene.callers.items()}
+
+    assert answers == EXPECTED[field]
+
+
+def test_nothing_was_changed_by_all_these_calls(scene: Scene) -> None:
+    types = {event.type for event in scene.stage.events()}
+    accounts = scene.stage.read(lambda session: session.get_one(ServiceAccount, _uuid(scene.account_id)))
+
+    assert types == {"tenant.created", "tenant.updated"}
+    assert accounts.revoked_at is None
+
+
+def answer_to(scene: Scene, caller: Client, field: str) -> str:
+    if field in QUERIES:
+        return of_query(caller.post(f"{{ it: {QUERIES[field](scene)} }}"))
+    if field in SUBSCRIPTIONS:
+        return of_subscription(caller, f"subscription {{ it: {SUBSCRIPTIONS[field](scene)} }}")
+    stale = {"tenantId": scene.tenant, "expectedVersion": STALE}
+    return of_mutation(caller, field, MUTATIONS[field](scene) if field in MUTATIONS else stale)
+
+
+def of_query(response: httpx.Response) -> str:
+    body = response.json()
+    if "errors" in body:
+        return ACCESS[body["errors"][0]["extensions"]["code"]]
+    found = body["data"]["it"]
+    empty = found in (None, [None]) or (isinstance(found, dict) and found.get("edges") == [])
+    return "hidden" if empty else "yes"
+
+
+def of_mutation(caller: Client, field: str, input: dict[str, Any]) -> str:
+    kind = field[0].upper() + field[1:]
+    each = "results { userErrors { code } }" if field == "cancelProvisionings" else ""
+    response = caller.post(
+        f"mutation M($input: {kind}Input!) {{ it: {field}(input: $input) {{ {each} userErrors {{ code }} }} }}",
+        input=input,
+    )
+    body: Facts = response.json()
+    if "errors" in body:
+        return ACCESS[body["errors"][0]["extensions"]["code"]]
+    payload = body["data"]["it"]
+    refusals = [*payload["userErrors"], *(error for one in payload.get("results", ()) for error in one["userErrors"])]
+    return ACCESS.get(refusals[0]["code"], "yes") if refusals else "yes"
+
+
+def of_subscription(caller: Client, document: str) -> str:
+    """By server-sent events; whoever hears nothing within a second sees nothing."""
+    headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+    if caller.authorization:
+        headers["Authorization"] = caller.authorization
+    body, patience = json.dumps({"query": document}), httpx.Timeout(PATIENCE, read=1)
+    try:
+        with httpx.stream(
+            "POST", f"http://{caller.address}/graphql/stream", content=body, headers=headers, timeout=patience,
+            trust_env=False,
+        ) as response:  # fmt: skip
+            if response.status_code != 200:
+                return str(response.status_code)
+            line = next((line for line in response.iter_lines() if line.startswith("data: {")), None)
+    except httpx.ReadTimeout:
+        return "hidden"
+    told = json.loads(line.removeprefix("data: ")) if line else {}
+    if "errors" in told:
+        return ACCESS[told["errors"][0]["extensions"]["code"]]
+    return "yes"
+
+
+def first_cursor(scene: Scene) -> str:
+    document = f'{{ auditEvents(last: 1, filter: {{tenantId: "{scene.tenant}"}}) {{ edges {{ cursor }} }} }}'
+    edges = scene.callers["owner"].ask(document)["auditEvents"]["edges"]
+    return str(edges[0]["cursor"])
+
+
+def _uuid(gid: str) -> UUID:
+    parts = parts_of(gid)
+    assert parts is not None
+    return parts[1]
