@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from devserver import places
+from provisioning import api_tokens
 
 COMMAND = [sys.executable, "-m", "devserver", "--port", "0", "--workers", "1"]
 LAST_LINE = "Ctrl-C stops everything."
@@ -109,6 +110,7 @@ def test_everyone_gets_a_token_that_only_the_owner_of_the_folder_may_read(runnin
         "globex": everyone,
     }
     assert isinstance(running.tokens["support"], str)
+    assert all(api_tokens.is_token(running.tokens[one]["partner"]) for one in ("acme", "globex"))
     assert stat.S_IMODE(tokens.stat().st_mode) == 0o600
 
 
