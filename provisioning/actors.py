@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from models import ActorKind, Tenant
+from runtime.reach import Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,11 @@ class Actor:
     email: str | None = None
     organisation_id: UUID | None = None
     tenant_ids: frozenset[UUID] | None = None
+
+    @property
+    def reach(self) -> Reach:
+        """The same for Postgres, which holds the actor's transactions to it."""
+        return Reach(self.id, self.organisation_id, self.tenant_ids)
 
     def reaches(self, tenant: Tenant) -> bool:
         """Whether this tenant exists for the actor."""

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import Session, SQLModel, col
 
 from models import (
-    QUOTA_STATES,
     AbsenceCheck,
     ActorKind,
     Member,
@@ -29,7 +28,7 @@ from models import (
 from provisioning import ledger
 from provisioning.actors import PLATFORM, Actor
 from provisioning.paging import Order, Page, Window, page_of, pages_by_parent
-from provisioning.rules import Quota
+from provisioning.rules import Quota, tenants_that_count
 
 MOST_COUNTED = 10_000
 """Nobody waits for a longer count."""
@@ -159,14 +158,11 @@ def organisation_of_slug(session: Session, slug: str, *, by: Actor) -> Organisat
 
 
 def quotas(session: Session, ids: Sequence[UUID]) -> dict[UUID, Quota]:
-    """How much of its plan each organisation uses. Index: tenants_by_state."""
-    counted = and_(col(Tenant.organisation_id) == col(Organisation.id), col(Tenant.state).in_(QUOTA_STATES))
+    """How much of its plan each organisation uses."""
     found = session.execute(
-        select(col(Organisation.id), func.count(col(Tenant.id)), col(Plan.tenants_allowed))
+        select(col(Organisation.id), tenants_that_count(col(Organisation.id)), col(Plan.tenants_allowed))
         .join(Plan, col(Plan.code) == col(Organisation.plan_code))
-        .join(Tenant, counted, isouter=True)
         .where(col(Organisation.id).in_(ids))
-        .group_by(col(Organisation.id), col(Plan.tenants_allowed))
     )
     return {organisation: Quota(used, allowed) for organisation, used, allowed in found}
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import func
+from sqlalchemy import ARRAY, ColumnElement, Function, Text, cast, func, literal
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
 from models import QUOTA_STATES, Organisation, Plan, Tenant
+from models.columns import BIG
 from provisioning.errors import Malformed, QuotaExceeded
 
 SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -123,10 +125,13 @@ def quota_of(session: Session, organisation_id: UUID) -> Quota | None:
     allowed = limit_of(session, organisation_id)
     if allowed is None:
         return None
-    used = session.exec(
-        select(func.count()).where(Tenant.organisation_id == organisation_id, col(Tenant.state).in_(QUOTA_STATES))
-    ).one()
-    return Quota(used, allowed)
+    used = session.scalar(select(tenants_that_count(literal(organisation_id))))
+    return Quota(used or 0, allowed)
+
+
+def tenants_that_count(organisation_id: ColumnElement[UUID] | Mapped[UUID]) -> Function[int]:
+    """How many of its tenants count, also those hidden from the caller. Index: tenants_by_state."""
+    return func.count_tenants(organisation_id, cast([state.value for state in QUOTA_STATES], ARRAY(Text)), type_=BIG)
 
 
 def demand_room(session: Session, organisation_id: UUID) -> None:

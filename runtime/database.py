@@ -1,5 +1,6 @@
 """The database of this process: pooled connections, and transactions that send their wake-ups after the commit."""
 
+import copy
 import logging
 import random
 import threading
@@ -7,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlmodel import Session, select
 
+from runtime.reach import Reach, go_under
 from runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -51,7 +53,9 @@ Deliver = Callable[[Sequence[Any]], None]
 
 
 class Database:
-    """One engine. ``deliver`` gets, after each commit, what the transaction left in its outbox.
+    """One engine, as the product itself sees it; ``within`` is the same database as a caller sees it.
+
+    ``deliver`` gets, after each commit, what the transaction left in its outbox.
 
     An ``engine`` that is handed in is one that remembers how statements are spelled; its limits and its name stay.
     """
@@ -66,13 +70,23 @@ class Database:
     ) -> None:
         self.url = settings.database_url
         self.engine = engine or engine_for(settings, name)
+        self.for_callers = _engine_for_callers(settings, name) or self.engine
         self.deliver = deliver
+        self.reach: Reach | None = None
+
+    def within(self, reach: Reach) -> Self:
+        """The same database, in which nothing exists that is out of reach: Postgres sees to it."""
+        narrowed = copy.copy(self)
+        narrowed.engine, narrowed.reach = self.for_callers, reach
+        return narrowed
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, rolled back by an exception; then the outbox goes out."""
         with Session(self.engine, expire_on_commit=False) as session:
             with session.begin():
+                if self.reach is not None:
+                    go_under(session, self.reach)
                 yield session
             self._send(outbox_of(session))
 
@@ -125,6 +139,7 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+        self.for_callers.dispose()
 
     def _send(self, outbox: Sequence[Any]) -> None:
         if not (outbox and self.deliver):
@@ -136,7 +151,7 @@ class Database:
             logger.warning("wake-ups were not delivered, the sweeper will ask again", exc_info=True)
 
 
-def engine_for(settings: Settings, name: str = "tenantry") -> Engine:
+def engine_for(settings: Settings, name: str = "tenantry", url: str | None = None) -> Engine:
     """An engine whose connections carry the limits of the settings."""
     limits = (
         f"-c statement_timeout={_milliseconds(settings.statement_timeout)} "
@@ -144,7 +159,7 @@ def engine_for(settings: Settings, name: str = "tenantry") -> Engine:
         f"-c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
     )
     return create_engine(
-        sqlalchemy_url(settings.database_url),
+        sqlalchemy_url(url or settings.database_url),
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=10,
@@ -152,6 +167,11 @@ def engine_for(settings: Settings, name: str = "tenantry") -> Engine:
         hide_parameters=True,
         connect_args={"options": limits, "application_name": name, "connect_timeout": 5, **ALIVE_OR_LOST},
     )
+
+
+def _engine_for_callers(settings: Settings, name: str) -> Engine | None:
+    """Its connections log in as somebody else, when the settings name one: then no statement can leave the role."""
+    return engine_for(settings, name, settings.api_database_url) if settings.api_database_url else None
 
 
 def sqlalchemy_url(url: str) -> URL:

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TENANTRY_", frozen=True, extra="ignore")
 
     database_url: str = Field(description="The product's own Postgres, for example postgresql://app@db/tenantry.")
+    api_database_url: str = Field(
+        default="", description="The same Postgres, by a login of its own for callers of the API."
+    )
     tenants_database_url: str = Field(
         default="", description="The Postgres that holds the tenants' schemas; database_url when empty."
     )
@@ -127,7 +130,7 @@ class Settings(BaseSettings):
     lock_timeout: timedelta = Field(default=timedelta(seconds=5), description="Limit of one wait for a lock.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
 
-    @field_validator("database_url", "tenants_database_url")
+    @field_validator("database_url", "api_database_url", "tenants_database_url")
     @classmethod
     def _postgres(cls, url: str) -> str:
         if url and not url.startswith(("postgresql://", "postgres://")):

@@ -80,6 +80,8 @@ class Context:
     loaders: Loaders = field(init=False)
 
     def __post_init__(self) -> None:
+        # Whatever is asked on behalf of a caller is asked under a role that owns nothing, within the caller's reach.
+        self.database = self.database.within(self.actor.reach)
         self.renew()
 
     @property

@@ -1,0 +1,398 @@
+"""The whole schema, asked by everybody for what is another organisation's: nobody finds anything of it."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+from graphql import (
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    GraphQLUnionType,
+    OperationType,
+    build_schema,
+    get_named_type,
+    is_required_argument,
+    is_required_input_field,
+)
+from sqlalchemy import true, update
+from sqlmodel import Session, col, select
+
+import runtime.database
+from models import Event, Member, Role, ServiceAccount, Tenant
+from models.columns import new_id
+from provisioning import bulk_cancellation, history, queries
+from provisioning.actors import Actor
+from provisioning.commands import Corrections, update_tenant
+from resolvers.permissions import SCOPES
+from runtime.database import clock
+from schema.node import global_id
+from schema.root import build_schema as served_schema
+from tests.api import Api, Client, Facts, tenant_gid
+from tests.scenes import everything
+from tests.stage import Stage
+
+DEPTH = 3
+"""Levels of objects below each root field: a tenant, its run, that one's steps."""
+
+REFUSALS = {"FORBIDDEN", "NOT_FOUND", "BAD_USER_INPUT"}
+"""How a document of these tests may be refused. Anything else would mean that it was not understood."""
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """Another organisation: what names its objects, and what would give them away."""
+
+    stage: Stage
+    ids: dict[str, str]
+    cursors: dict[str, str]
+    slugs: tuple[str, ...]
+    secrets: frozenset[str]
+    hidden: frozenset[str]
+
+    def found_in(self, answer: object, asked: object = None) -> list[str]:
+        """What an answer gives away, besides what was in the question."""
+        said, known = json.dumps(answer), json.dumps(asked)
+        return sorted(secret for secret in self.secrets | self.hidden if secret in said and secret not in known)
+
+
+@pytest.fixture
+def theirs(api: Api, other: Stage) -> Theirs:
+    """A tenant in the middle of its second run, the people, and names that nobody would guess."""
+    other.create(f"ours-{new_id().hex[-12:]}", name=f"Name {new_id()}", first_admin_email=f"a@{new_id()}.example")
+    other.play(until="allocate_traffic")
+    other.cancel(reason=f"reason {new_id()}")
+    other.play()
+    other.retry()
+    other.play(until="apply_schema")
+    member, account = other.do(_people, other)
+    tenant, run = other.tenant(), other.run()
+    event = other.events()[3]
+    ids = {
+        "Tenant": tenant_gid(tenant.id),
+        "ProvisioningRun": str(global_id("ProvisioningRun", run.id)),
+        "ProvisioningEvent": str(global_id("ProvisioningEvent", event.id)),
+        "AuditEvent": str(global_id("AuditEvent", event.id)),
+        "Organization": str(global_id("Organization", other.organisation.id)),
+        "Actor": str(global_id("Actor", member)),
+        "Member": str(global_id("Member", member)),
+        "ServiceAccount": str(global_id("ServiceAccount", account)),
+    }
+    texts = {tenant.slug, tenant.name, run.address, other.organisation.slug, *other.ledger()}
+    texts |= {ids["Tenant"], ids["ProvisioningRun"], ids["AuditEvent"], ids["Organization"]}
+    keys = {str(one) for one in (tenant.id, run.id, event.id, other.organisation.id, member, account)}
+    hidden = keys | {tenant.first_admin_email, ids["Actor"], f"reason of {other.organisation.slug}"}
+    return Theirs(
+        other,
+        ids,
+        _cursors(api.person(other.organisation.id), ids["Tenant"]),
+        (tenant.slug, other.organisation.slug),
+        frozenset(texts),
+        frozenset(hidden),
+    )
+
+
+def _people(session: Session, stage: Stage) -> tuple[Any, Any]:
+    facts = {"organisation_id": stage.organisation.id, "created_at": clock(session)}
+    member = Member(email=f"{new_id()}@shop.example", name=f"Member {new_id()}", role=Role.OWNER, **facts)
+    account = ServiceAccount(name=f"Account {new_id()}", scopes=["tenants:read"], **facts)
+    session.add_all([member, account])
+    return member.id, account.id
+
+
+def _cursors(owner: Client, tenant: str) -> dict[str, str]:
+    document = """query C($id: ID!) {
+      tenants(first: 1) { edges { cursor } }
+      auditEvents(first: 1) { edges { cursor } }
+      tenant(id: $id) { runs(first: 1) { edges { cursor node { timeline(first: 2) { edges { cursor } } } } } }
+    }"""
+    found = owner.ask(document, id=tenant)
+    (run,) = found["tenant"]["runs"]["edges"]
+    return {
+        "tenants": found["tenants"]["edges"][0]["cursor"],
+        "auditEvents": found["auditEvents"]["edges"][0]["cursor"],
+        "auditEventAdded": found["auditEvents"]["edges"][0]["cursor"],
+        "runs": run["cursor"],
+        "tenantProvisioning": run["node"]["timeline"]["edges"][0]["cursor"],
+    }
+
+
+Call = Callable[[Api, Stage], Client]
+
+EVERYBODY: dict[str, Call] = {
+    "owner": lambda api, stage: api.person(stage.organisation.id, Role.OWNER),
+    "admin": lambda api, stage: api.person(stage.organisation.id, Role.ADMIN),
+    "viewer": lambda api, stage: api.person(stage.organisation.id, Role.VIEWER),
+    "partner": lambda api, stage: api.integration(stage.organisation.id, *SCOPES),
+    "limited": lambda api, stage: api.integration(stage.organisation.id, *SCOPES, only={stage.tenant_id}),
+    "limited to nothing": lambda api, stage: api.integration(stage.organisation.id, *SCOPES, only=set()),
+    "without scopes": lambda api, stage: api.integration(stage.organisation.id),
+}
+"""Everybody but support. A new person each time: a budget is a person's."""
+
+
+@cache
+def served() -> GraphQLSchema:
+    return build_schema(served_schema().as_str())
+
+
+@dataclass(frozen=True)
+class Question:
+    """A root field, asked with certain arguments for everything below it."""
+
+    document: str
+    variables: Facts
+
+    @property
+    def label(self) -> str:
+        return f"{self.document[:60]}… {json.dumps(self.variables)}"
+
+
+def questions(kind: str, theirs: Theirs) -> Iterator[Question]:
+    """Each root field with each way to fill in something of theirs."""
+    root = served().get_root_type(OperationType(kind))
+    assert isinstance(root, GraphQLObjectType)
+    for name, field in root.fields.items():
+        for variables in fillings(name, field, theirs):
+            yield Question(document(kind, name, field, variables), variables)
+
+
+def fillings(name: str, field: GraphQLField, theirs: Theirs) -> list[Facts]:
+    """Arguments for a field: what is required, and each of the rest once with each of its values."""
+    values = {one: candidates(name, one, arg.type, theirs) for one, arg in field.args.items()}
+    required = {one: values[one][0] for one, arg in field.args.items() if is_required_argument(arg)}
+    return _each_once(required, values)
+
+
+def candidates(field: str, name: str, kind: GraphQLInputType, theirs: Theirs) -> list[Any]:
+    """Values for an argument or an input's field that name something of theirs, or mean nothing in particular."""
+    if isinstance(kind, GraphQLNonNull):
+        return candidates(field, name, kind.of_type, theirs)
+    if isinstance(kind, GraphQLList):
+        return [[one for one in candidates(field, name, kind.of_type, theirs) if one]]
+    if isinstance(kind, GraphQLInputObjectType):
+        values = {one: candidates(field, one, part.type, theirs) for one, part in kind.fields.items()}
+        required = {one: values[one][0] for one, part in kind.fields.items() if is_required_input_field(part)}
+        return _each_once(required, values)
+    if isinstance(kind, GraphQLEnumType):
+        return [next(iter(kind.values))]
+    return _named(field, name, kind.name, theirs)
+
+
+def _named(field: str, name: str, kind: str, theirs: Theirs) -> list[Any]:
+    """For a scalar: what is called like it."""
+    if kind == "ID":
+        fitting = [
+            key for noun, key in theirs.ids.items() if name.removesuffix("Id").removesuffix("Ids") in noun.lower()
+        ]
+        return fitting or list(theirs.ids.values())
+    if name in {"after", "before"}:
+        return [theirs.cursors.get(field)]
+    if "slug" in name.lower():
+        return list(theirs.slugs)
+    plain: dict[str, Any] = {"Int": 5, "Boolean": False, "DateTime": "2026-01-01T00:00:00Z", "Duration": "PT1H"}
+    return [plain.get(kind, {"plan": "free", "email": "x@y.example", "typeIn": "tenant.*"}.get(name, "x"))]
+
+
+def _each_once(required: Facts, values: dict[str, list[Any]]) -> list[Facts]:
+    found = [required]
+    for name, several in values.items():
+        # A page is asked for from one end, and a call is made once or twice under a key only by who wants that.
+        if name in {"last", "before", "idempotencyKey", "expectedVersion"}:
+            continue
+        found += [required | {name: one} for one in several if required.get(name) != one]
+    return found
+
+
+def document(kind: str, name: str, field: GraphQLField, variables: Facts) -> str:
+    declared = ", ".join(f"${one}: {field.args[one].type}" for one in variables)
+    given = ", ".join(f"{one}: ${one}" for one in variables)
+    head = f"{kind} Walk({declared})" if variables else kind
+    return f"{head} {{ {name}{f'({given})' if given else ''} {selection(get_named_type(field.type), DEPTH)} }}"
+
+
+def selection(kind: Any, depth: int) -> str:
+    """Every field that a type has and that needs no argument, so many levels deep; of each page a few."""
+    if isinstance(kind, GraphQLScalarType | GraphQLEnumType):
+        return ""
+    if isinstance(kind, GraphQLUnionType | GraphQLInterfaceType):
+        return _of_each(kind, depth)
+    wrapped = kind.name.endswith(("Connection", "Edge", "Payload"))
+    fields = [_selected(name, field, depth - (not wrapped)) for name, field in kind.fields.items()]
+    return f"{{ {' '.join(['__typename', *filter(None, fields)])} }}"
+
+
+def _of_each(kind: GraphQLUnionType | GraphQLInterfaceType, depth: int) -> str:
+    """What the kinds have in common: each of them by itself is asked for where it stands first."""
+    common = getattr(kind, "fields", {})
+    fields = [_selected(name, field, depth - 1) for name, field in common.items()]
+    return f"{{ {' '.join(['__typename', *filter(None, fields)])} }}"
+
+
+def _selected(name: str, field: GraphQLField, depth: int) -> str | None:
+    if any(map(is_required_argument, field.args.values())):
+        return None
+    inner = get_named_type(field.type)
+    if isinstance(inner, GraphQLScalarType | GraphQLEnumType):
+        return name
+    if depth < 0 or name == "nodes":  # nodes are the edges' own
+        return None
+    few = "(first: 3)" if "first" in field.args else ""
+    below = selection(inner, depth)
+    return f"{name}{few} {below}" if below != "{ __typename }" else None
+
+
+def nodes_of(theirs: Theirs) -> Iterator[Question]:
+    """Each object by its id, with everything that its own type has."""
+    for noun, key in theirs.ids.items():
+        if noun in served().type_map:
+            below = selection(served().type_map[noun], DEPTH)
+            yield Question(f"query Walk($id: ID!) {{ node(id: $id) {{ ... on {noun} {below} }} }}", {"id": key})
+
+
+def reads(theirs: Theirs) -> list[Question]:
+    return [*questions("query", theirs), *nodes_of(theirs)]
+
+
+def answered(client: Client, question: Question) -> Facts:
+    """An answer to what was asked, and not to how."""
+    answer = client.answer(question.document, **question.variables)
+    codes = {error["extensions"]["code"] for error in answer.get("errors", ())}
+    assert codes <= REFUSALS, (question.label, answer["errors"])
+    return answer
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_nobody_reads_anything_of_another_organisation(api: Api, stage: Stage, theirs: Theirs, who: str) -> None:
+    stage.create()
+    asked = reads(theirs)
+
+    for question in asked:
+        answer = answered(EVERYBODY[who](api, stage), question)
+
+        assert theirs.found_in(answer, question.variables) == [], question.label
+    assert len(asked) > 30
+
+
+def test_the_same_questions_tell_their_owner_everything(api: Api, stage: Stage, theirs: Theirs) -> None:
+    """Otherwise the test above would prove nothing."""
+    told = [answered(api.person(theirs.stage.organisation.id), question) for question in reads(theirs)]
+
+    assert set(theirs.found_in(told)) >= theirs.secrets | {theirs.stage.tenant().first_admin_email}
+
+
+def test_support_reads_all_of_it_but_who_administers(api: Api, stage: Stage, theirs: Theirs) -> None:
+    told = [answered(api.support(), question) for question in reads(theirs)]
+
+    assert set(theirs.found_in(told)) >= theirs.secrets
+    assert theirs.stage.tenant().first_admin_email not in json.dumps(told)
+
+
+@pytest.mark.parametrize("who", [*EVERYBODY, "support"])
+def test_nobody_changes_anything_of_another_organisation(api: Api, stage: Stage, theirs: Theirs, who: str) -> None:
+    stage.create()
+    before = everything(theirs.stage)
+    asked = [
+        one for one in questions("mutation", theirs) if not one.document.startswith("mutation Walk($input: CreateT")
+    ]
+
+    for question in asked:
+        client = api.support() if who == "support" else EVERYBODY[who](api, stage)
+        answer = answered(client, question)
+
+        told = theirs.found_in(answer, question.variables)
+        assert told == [] or who == "support", question.label
+        (payload,) = answer["data"].values()
+        assert payload["userErrors"] or "tenantId" not in question.variables["input"], question.label
+    assert everything(theirs.stage) == before
+    assert len(asked) > 15
+
+
+def test_nobody_watches_another_organisation(api: Api, stage: Stage, theirs: Theirs) -> None:
+    mine = stage.create()
+    for question in questions("subscription", theirs):
+        with api.person(stage.organisation.id).subscribed(question.document, **question.variables) as subscription:
+            if question.document.startswith("subscription Walk($tenantId"):
+                message = subscription.message()
+                assert message["type"] in {"error", "next"}, message
+                assert theirs.found_in(message, question.variables) == [], question.label
+                assert "NOT_FOUND" in json.dumps(message), question.label
+                continue
+            theirs.stage.do(_touch, theirs.stage)
+            stage.do(_touch, stage)
+            if "filter" in question.variables and "typeIn" not in question.variables["filter"]:
+                continue
+            entry = subscription.next()
+            assert theirs.found_in(entry, question.variables) == [], question.label
+            assert entry["tenant"]["id"] == tenant_gid(mine.tenant.id), question.label
+
+
+def _touch(session: Session, stage: Stage) -> None:
+    """Something happens to the tenant."""
+    wanted = Corrections(name=f"Name {new_id()}")
+    update_tenant(session, stage.tenant_id, wanted, by=stage.operator, regions=stage.settings.regions)
+
+
+@pytest.fixture
+def unfiltered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code as it would be if somebody had forgotten every condition by which it keeps to an organisation."""
+
+    def everywhere(*_: object) -> Any:
+        return true()
+
+    for module in (queries, history):
+        monkeypatch.setattr(module, "within", everywhere)
+    for module in (queries, bulk_cancellation):
+        monkeypatch.setattr(module, "visible_tenants", everywhere)
+    monkeypatch.setattr(Actor, "reaches", everywhere)
+
+
+READ_ALL = """query All($id: ID!, $slug: String!) {
+  tenant(id: $id) { slug } tenantBySlug(slug: $slug) { name }
+  tenants(first: 100) { nodes { slug } totalCount }
+  auditEvents(first: 100) { edges { node { tenant { slug } } } }
+}"""
+
+
+@pytest.mark.usefixtures("unfiltered")
+def test_a_filter_that_the_code_forgets_is_kept_by_postgres(api: Api, stage: Stage, theirs: Theirs) -> None:
+    stage.create("mine")
+    before = everything(theirs.stage)
+    owner = api.person(stage.organisation.id)
+
+    found = owner.ask(READ_ALL, id=theirs.ids["Tenant"], slug=theirs.slugs[0])
+    renamed = owner.mutate("updateTenant", "tenant { name }", tenantId=theirs.ids["Tenant"], name="Mine")
+    stopped = owner.mutate("cancelProvisioning", "tenant { name }", tenantId=theirs.ids["Tenant"])
+
+    assert (found["tenant"], found["tenantBySlug"]) == (None, None)
+    assert found["tenants"] == {"nodes": [{"slug": "mine"}], "totalCount": 1}
+    assert {edge["node"]["tenant"]["slug"] for edge in found["auditEvents"]["edges"]} == {"mine"}
+    assert [one["userErrors"][0]["code"] for one in (renamed, stopped)] == ["NOT_FOUND"] * 2
+    assert everything(theirs.stage) == before
+
+
+@pytest.mark.usefixtures("unfiltered")
+def test_without_both_another_organisation_lies_open(
+    api: Api, stage: Stage, theirs: Theirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is Postgres that refuses in the test above, and nothing else."""
+    monkeypatch.setattr(runtime.database, "go_under", lambda *_: None)
+    owner = api.person(stage.organisation.id)
+
+    found = owner.ask(READ_ALL, id=theirs.ids["Tenant"], slug=theirs.slugs[0])
+    renamed = owner.mutate("updateTenant", "tenant { name }", tenantId=theirs.ids["Tenant"], name="Mine")
+
+    assert found["tenant"] == {"slug": theirs.slugs[0]}
+    assert found["tenants"]["totalCount"] > 0
+    assert renamed == {"tenant": {"name": "Mine"}, "userErrors": []}

@@ -1,0 +1,557 @@
+"""Postgres holds a caller's transactions to its reach, whatever the code forgets to ask for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import delete, event, insert, text, update
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from sqlmodel import Session, SQLModel, col, select
+
+from models import (
+    AbsenceCheck,
+    ActorKind,
+    Event,
+    IdempotencyKey,
+    Member,
+    Organisation,
+    Resource,
+    Role,
+    Run,
+    RunStep,
+    ServiceAccount,
+    Tenant,
+    TenantState,
+)
+from models.columns import new_id
+from provisioning import idempotency, rules
+from provisioning.actors import Actor
+from provisioning.events import EventType, emit_for_organisation
+from provisioning.idempotency import Once
+from runtime.database import Database, clock, sqlstate
+from runtime.reach import GO_UNDER
+from runtime.settings import settings
+from tests.outside import settings_with
+from tests.scenes import bring_to, everything
+from tests.stage import Stage, stage_in
+
+REFUSED = "42501"
+"""SQLSTATE insufficient_privilege: a right that was not granted, and a row that a policy does not let in."""
+
+READ = [
+    Organisation,
+    Member,
+    ServiceAccount,
+    Tenant,
+    Run,
+    RunStep,
+    Resource,
+    AbsenceCheck,
+    Event,
+    IdempotencyKey,
+]
+"""Everything that a caller may read at all."""
+
+SUPPORT = Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")
+
+
+@dataclass(frozen=True)
+class Two:
+    """Two organisations with everything that an organisation can have."""
+
+    mine: Stage
+    theirs: Stage
+
+    def as_caller(self, **more: Any) -> Database:
+        """The database as my organisation's operator sees it."""
+        return self.mine.database.within(replace(self.mine.operator, **more).reach)
+
+
+@pytest.fixture
+def two(stage: Stage, other: Stage) -> Two:
+    for one in (stage, other):
+        furnish(one)
+    return Two(stage, other)
+
+
+@pytest.fixture
+def other(database_url: str) -> Iterator[Stage]:
+    with stage_in(settings()) as built:
+        yield built
+
+
+def furnish(stage: Stage) -> None:
+    bring_to(stage, TenantState.PENDING)
+    stage.retry()
+    stage.play(until="allocate_traffic")
+    stage.do(_add_people, stage)
+    stage.do(_remember, stage)
+    stage.do(lambda session: session.add(AbsenceCheck(run_id=stage.run().id, asked_at=clock(session), found=[])))
+
+
+def _add_people(session: Session, stage: Stage) -> None:
+    facts = {"organisation_id": stage.organisation.id, "created_at": clock(session)}
+    session.add(Member(email="ada@shop.example", name="Ada", role=Role.OWNER, **facts))
+    session.add(ServiceAccount(name="Billing", scopes=["tenants:read"], **facts))
+
+
+def _remember(session: Session, stage: Stage) -> None:
+    call = Once(stage.operator.id, "createTenant", "key", "0" * 64)
+    idempotency.once(session, call, lambda: {"tenant_id": str(stage.tenant_id)})
+
+
+def keys_of(session: Session, model: type[SQLModel]) -> set[tuple[Any, ...]]:
+    """What a statement without any condition finds."""
+    names = [column.name for column in model.__table__.primary_key]  # type: ignore[attr-defined]  # SQLModel's table
+    return {tuple(getattr(row, name) for name in names) for row in session.exec(select(model))}
+
+
+def owners_of(session: Session, model: type[SQLModel]) -> set[UUID]:
+    """Whose rows a statement without any condition finds."""
+    return {_owner(session, row) for row in session.exec(select(model))}
+
+
+def _owner(session: Session, row: Any) -> UUID:
+    match row:
+        case Organisation():
+            return row.id
+        case IdempotencyKey():
+            return row.caller_id
+        case RunStep() | Resource() | AbsenceCheck():
+            return session.get_one(Run, row.run_id).organisation_id
+        case _:
+            owner: UUID = row.organisation_id
+            return owner
+
+
+@pytest.mark.parametrize("model", READ, ids=lambda model: model.__tablename__)
+def test_a_statement_without_a_filter_finds_ones_own_rows_only(two: Two, model: type[SQLModel]) -> None:
+    mine = two.mine.operator.id if model is IdempotencyKey else two.mine.organisation.id
+
+    seen = two.as_caller().transact(owners_of, model)
+    all_of_them = two.mine.read(lambda session: owners_of(session, model))
+
+    assert seen == {mine}
+    assert len(all_of_them) >= 2
+
+
+@pytest.mark.parametrize("model", READ, ids=lambda model: model.__tablename__)
+def test_a_statement_finds_everything_that_is_ones_own(two: Two, model: type[SQLModel]) -> None:
+    mine = two.mine.operator.id if model is IdempotencyKey else two.mine.organisation.id
+    found: Callable[[Session], int] = lambda session: sum(  # noqa: E731  # the same question twice
+        _owner(session, row) == mine for row in session.exec(select(model))
+    )
+
+    assert two.as_caller().transact(found) == two.mine.read(found) > 0
+
+
+def test_an_update_without_a_filter_changes_ones_own_rows_only(two: Two) -> None:
+    before = everything(two.theirs)
+
+    changed = two.as_caller().transact(lambda session: session.execute(update(Tenant).values(name="Mine")).rowcount)
+
+    assert changed == 1
+    assert everything(two.theirs) == before
+
+
+def test_nobody_is_removed_from_another_organisation(two: Two) -> None:
+    removed = two.as_caller().transact(lambda session: session.execute(delete(Member)).rowcount)
+
+    assert removed == 1
+    assert two.theirs.read(lambda session: two.theirs.organisation.id in owners_of(session, Member))
+
+
+def test_a_lock_on_another_organisations_row_locks_nothing(two: Two) -> None:
+    for model, theirs in ((Tenant, two.theirs.tenant_id), (Organisation, two.theirs.organisation.id)):
+        statement = select(model).where(col(model.id) == theirs).with_for_update()
+
+        assert two.as_caller().transact(lambda session, asked=statement: session.exec(asked).all()) == []
+
+
+def refused(database: Database, work: Callable[[Session], object]) -> str:
+    """What Postgres says to it; anything but a refusal fails the test."""
+    with pytest.raises(ProgrammingError) as refusal:
+        database.transact(work)
+    assert sqlstate(refusal.value) == REFUSED
+    return str(refusal.value.orig).splitlines()[0]
+
+
+def strangers(two: Two) -> dict[str, SQLModel]:
+    """A row of each table that a caller may write, in another organisation."""
+    theirs, now = two.theirs.organisation.id, two.mine.read(clock)
+    at = {"organisation_id": theirs, "created_at": now}
+    tenant = two.theirs.tenant().model_dump() | {"id": new_id(), "slug": "new", "address": f"new-{theirs}"}
+    run = two.theirs.run().model_dump() | {"id": new_id(), "number": 9}
+    told = {"type": "access.denied", "actor_kind": "USER", "actor_id": two.mine.operator.id, "actor_name": "Olga"}
+    of_a_tenant = {"tenant_id": two.theirs.tenant_id, "sequence": 99}
+    step = two.theirs.steps()[0].model_dump() | {"position": 99, "name": "more"}
+    kept = {"caller_id": two.theirs.operator.id, "field": "f", "key": "k", "input_sha256": "", "outcome": {}}
+    return {
+        "tenants": Tenant(**tenant),
+        "runs": Run(**run),
+        "my run of their tenant": Run(**run | {"organisation_id": two.mine.organisation.id}),
+        "run_steps": RunStep(**step),
+        "events": Event(**at, **told, data={}),
+        "my event of their tenant": Event(
+            **at | told | of_a_tenant | {"organisation_id": two.mine.organisation.id}, data={}
+        ),
+        "my event of their run": Event(
+            **at | told | {"organisation_id": two.mine.organisation.id, "run_id": two.theirs.run().id}, data={}
+        ),
+        "members": Member(**at, email="eve@shop.example", name="Eve", role=Role.ADMIN),
+        "service_accounts": ServiceAccount(**at, name="Eve", scopes=[]),
+        "idempotency_keys": IdempotencyKey(**kept, created_at=now, expires_at=now),
+    }
+
+
+STRANGERS = [
+    "tenants",
+    "runs",
+    "my run of their tenant",
+    "run_steps",
+    "events",
+    "my event of their tenant",
+    "my event of their run",
+    "members",
+    "service_accounts",
+    "idempotency_keys",
+]
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_nothing_is_written_into_another_organisation(two: Two, kind: str) -> None:
+    row = strangers(two)[kind]
+    before = everything(two.theirs)
+
+    said = refused(two.as_caller(), lambda session: session.execute(insert(type(row)).values(**row.model_dump(
+        exclude={"transaction_id", "rank", "position"} if isinstance(row, Event) else None
+    ))))  # fmt: skip
+
+    assert said == f'new row violates row-level security policy for table "{row.__tablename__}"'
+    assert everything(two.theirs) == before
+
+
+@pytest.mark.parametrize("model", [Tenant, Run, Member, ServiceAccount])
+def test_nothing_is_moved_into_another_organisation(two: Two, model: type[SQLModel]) -> None:
+    away = update(model).values(organisation_id=two.theirs.organisation.id)
+
+    assert "row-level security" in refused(two.as_caller(), lambda session: session.execute(away))
+
+
+def test_nobody_writes_into_the_feed_in_the_name_of_somebody_else(two: Two) -> None:
+    somebody = replace(two.mine.operator, id=new_id())
+
+    said = refused(
+        two.as_caller(),
+        lambda session: emit_for_organisation(
+            session, two.mine.organisation.id, EventType.ACCESS_DENIED, {}, by=somebody
+        ),
+    )
+
+    assert "row-level security" in said
+
+
+def test_whoever_is_limited_to_some_tenants_finds_those_and_nothing_besides(two: Two) -> None:
+    hidden = two.mine.create("hidden").tenant.id
+    shown = two.mine.create("shown").tenant.id
+    limited = two.as_caller(tenant_ids=frozenset({shown, two.theirs.tenant_id}))
+
+    def found(session: Session) -> list[set[Any]]:
+        runs = {run.id: run.tenant_id for run in session.exec(select(Run))}
+        steps = {runs.get(step.run_id) for step in session.exec(select(RunStep))}
+        return [
+            {tenant.id for tenant in session.exec(select(Tenant))},
+            set(runs.values()),
+            steps,
+            {one.tenant_id for one in session.exec(select(Event))},
+            {resource.tenant_id for resource in session.exec(select(Resource))},
+        ]
+
+    assert limited.transact(found) == [{shown}, {shown}, {shown}, {shown}, set()]
+    changed = limited.transact(lambda session: session.execute(update(Tenant).values(name="Mine")).rowcount)
+    assert changed == 1
+    assert two.mine.read(lambda session: session.get_one(Tenant, hidden)).name == "hidden"
+
+
+def test_whoever_is_limited_to_no_tenant_finds_none(two: Two) -> None:
+    limited = two.as_caller(tenant_ids=frozenset())
+
+    assert [limited.transact(keys_of, model) for model in (Tenant, Run, RunStep, Resource, Event)] == [set()] * 5
+
+
+def test_whoever_is_limited_makes_no_tenant_and_is_counted_with_all_the_others(two: Two) -> None:
+    limited = two.as_caller(tenant_ids=frozenset({two.mine.tenant_id}))
+    two.mine.create("hidden")
+    fresh = two.mine.tenant().model_dump() | {"id": new_id(), "slug": "new", "address": f"new-{new_id().hex}"}
+
+    said = refused(limited, lambda session: session.execute(insert(Tenant).values(**fresh)))
+    count = select(rules.tenants_that_count(col(Organisation.id)))
+
+    assert "row-level security" in said
+    assert limited.transact(lambda session: session.exec(count).all()) == [2]  # type: ignore[call-overload]  # a function is no column for SQLModel
+
+
+def test_what_is_denied_to_whoever_is_limited_goes_on_record(two: Two) -> None:
+    limited = replace(two.mine.operator, tenant_ids=frozenset({two.mine.tenant_id}))
+
+    two.mine.database.within(limited.reach).transact(
+        emit_for_organisation, two.mine.organisation.id, EventType.ACCESS_DENIED, {"action": "look"}, by=limited
+    )
+
+    told = select(Event).where(Event.type == "access.denied", Event.organisation_id == two.mine.organisation.id)
+    assert [one.data for one in two.mine.read(lambda session: list(session.exec(told)))] == [{"action": "look"}]
+
+
+def test_nobody_counts_another_organisations_tenants(two: Two) -> None:
+    states = sorted(TenantState)
+    counted = text("SELECT count_tenants(:organisation, CAST(:states AS text[]))")
+    asked = {"organisation": two.theirs.organisation.id, "states": states}
+
+    assert two.as_caller().transact(lambda session: session.scalar(counted, asked)) == 0
+    assert two.mine.read(lambda session: session.scalar(counted, asked)) == 1
+
+
+def test_support_sees_every_organisation(two: Two) -> None:
+    support = two.mine.database.within(SUPPORT.reach)
+
+    for model in READ:
+        if model is not IdempotencyKey:
+            seen = support.transact(owners_of, model)
+            assert seen >= {two.mine.organisation.id, two.theirs.organisation.id}, model
+    assert "idempotency_keys" in refused(support, lambda session: session.exec(select(IdempotencyKey)).all())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tenants SET name = 'Mine'",
+        "UPDATE runs SET error = 'x'",
+        "DELETE FROM members",
+        "INSERT INTO plans VALUES ('x', 'X', 1, 1)",
+        "SELECT id FROM tenants FOR UPDATE",
+        "SELECT id FROM organisations FOR UPDATE",
+    ],
+)
+def test_support_changes_nothing(two: Two, statement: str) -> None:
+    refused(two.mine.database.within(SUPPORT.reach), lambda session: session.execute(text(statement)))
+
+
+def test_support_puts_on_record_what_it_was_denied_and_nothing_else(two: Two) -> None:
+    support = two.mine.database.within(SUPPORT.reach)
+    theirs = two.theirs.organisation.id
+
+    support.transact(emit_for_organisation, theirs, EventType.ACCESS_DENIED, {}, by=SUPPORT)
+
+    for kind, by in ((EventType.SUSPENDED, SUPPORT), (EventType.ACCESS_DENIED, two.theirs.operator)):
+        emit: Any = lambda session, kind=kind, by=by: emit_for_organisation(session, theirs, kind, {}, by=by)  # noqa: E731  # one for each
+        assert "row-level security" in refused(support, emit)
+    told = select(Event.actor_id).where(Event.type == "access.denied", Event.organisation_id == theirs)
+    assert two.theirs.read(lambda session: list(session.exec(told))) == [SUPPORT.id]
+
+
+@pytest.mark.parametrize("role", ["tenantry_api", "tenantry_limited"])
+def test_a_transaction_that_says_nobodys_name_reaches_nothing(two: Two, role: str) -> None:
+    def found(session: Session) -> int:
+        session.execute(text(f"SET LOCAL ROLE {role}"))
+        return sum(len(keys_of(session, model)) for model in READ)
+
+    assert two.mine.read(found) == 0
+
+
+@pytest.fixture(params=["tenantry_api", "tenantry_limited", "tenantry_support"])
+def confined(two: Two, request: pytest.FixtureRequest) -> Database:
+    """The database under one of the roles, in somebody's name who has rows to look at."""
+    return {
+        "tenantry_api": two.as_caller(),
+        "tenantry_limited": two.as_caller(tenant_ids=frozenset({two.mine.tenant_id})),
+        "tenantry_support": two.mine.database.within(SUPPORT.reach),
+    }[request.param]
+
+
+FORBIDDEN = [
+    "DELETE FROM events",
+    "UPDATE events SET data = '{}'",
+    "TRUNCATE events",
+    "SET LOCAL tenantry.retention = 'on'; DELETE FROM events",
+    "ALTER TABLE events DISABLE TRIGGER ALL",
+    "DROP TRIGGER events_are_append_only ON events",
+    "CREATE OR REPLACE FUNCTION refuse_to_change_events() RETURNS trigger LANGUAGE sql AS 'SELECT NULL'",
+    "SET LOCAL session_replication_role = replica",
+    "ALTER TABLE tenants DISABLE ROW LEVEL SECURITY",
+    "DROP POLICY within_reach ON tenants",
+    "CREATE POLICY more ON tenants USING (true)",
+    "SET LOCAL row_security = off; SELECT count(*) FROM tenants",
+    "DROP TABLE idempotency_keys",
+    "CREATE TABLE loot (id int)",
+    "DELETE FROM tenants",
+    "DELETE FROM runs",
+    "DELETE FROM run_steps",
+    "DELETE FROM resources",
+    "DELETE FROM organisations",
+    "DELETE FROM idempotency_keys",
+    "INSERT INTO resources (id) VALUES (gen_random_uuid())",
+    "INSERT INTO organisations (id) VALUES (gen_random_uuid())",
+    "INSERT INTO absence_checks (id) VALUES (gen_random_uuid())",
+    "UPDATE resources SET released_at = now()",
+    "UPDATE absence_checks SET found = '{}'",
+    "UPDATE organisations SET plan_code = 'enterprise'",
+    "UPDATE organisations SET name = 'Mine'",
+    "UPDATE plans SET tenants_allowed = NULL",
+    "SELECT sealed_private_key FROM signing_keys",
+    "SELECT kid FROM signing_keys",
+    "SELECT email FROM tenant_accounts",
+    "SELECT name FROM host_names",
+    "SELECT name FROM workloads",
+    "SELECT version_num FROM alembic_version",
+    "UPDATE alembic_version SET version_num = '0'",
+    "ALTER ROLE CURRENT_USER SUPERUSER",
+    "CREATE ROLE loot",
+    "GRANT tenantry_support TO tenantry_api",
+    "SELECT pg_read_file('/etc/passwd')",
+    "COPY tenants TO PROGRAM 'cat'",
+]
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+def test_the_roles_of_callers_may_do_what_callers_may_and_no_more(confined: Database, statement: str) -> None:
+    refused(confined, lambda session: session.execute(text(statement)))
+
+
+def test_the_roles_of_callers_own_nothing_and_cannot_log_in(two: Two) -> None:
+    roles = "SELECT oid FROM pg_roles WHERE rolname LIKE 'tenantry\\_%'"
+    owned = text(f"SELECT count(*) FROM pg_shdepend WHERE refobjid IN ({roles}) AND deptype = 'o'")
+    able = text(
+        "SELECT rolname FROM pg_roles WHERE rolname IN ('tenantry_api', 'tenantry_limited', 'tenantry_support')"
+        " AND NOT (rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication)"
+    )
+
+    assert two.mine.read(lambda session: session.scalar(owned)) == 0
+    assert two.mine.read(lambda session: len(session.scalars(able).all())) == 3
+
+
+@pytest.fixture
+def apart(two: Two, database_url: str) -> Iterator[Database]:
+    """The database to which callers' transactions come by the login that docs/operating.md tells how to make."""
+    name = f"front_{new_id().hex[-12:]}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        role = sql.Identifier(name)
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT PASSWORD 'front'").format(role))
+        connection.execute(sql.SQL("GRANT tenantry_api, tenantry_limited, tenantry_support TO {}").format(role))
+        parts = urlsplit(database_url)
+        url = urlunsplit(parts._replace(netloc=f"{name}:front@{parts.netloc.rpartition('@')[2]}"))
+        database = Database(settings_with(database_url, api_database_url=url))
+        try:
+            yield database
+        finally:
+            database.close()
+            connection.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+WAYS_OUT = ["RESET ROLE", "SET LOCAL ROLE NONE", "SET SESSION AUTHORIZATION DEFAULT"]
+
+
+@pytest.mark.parametrize("way_out", WAYS_OUT)
+def test_a_login_of_its_own_has_nothing_to_go_back_to(two: Two, apart: Database, way_out: str) -> None:
+    callers = apart.within(two.mine.operator.reach)
+
+    assert callers.transact(owners_of, Tenant) == {two.mine.organisation.id}
+    for forbidden in ("SELECT id FROM tenants", "DELETE FROM events", "SELECT sealed_private_key FROM signing_keys"):
+        refused(callers, lambda session, then=forbidden: session.execute(text(f"{way_out}; {then}")))
+    assert apart.transact(owners_of, Tenant) >= {two.mine.organisation.id, two.theirs.organisation.id}
+
+
+def commits(session: Session) -> None:
+    session.execute(text("SELECT 1"))
+
+
+def raises(_: Session) -> None:
+    raise LookupError
+
+
+def fails(session: Session) -> None:
+    session.execute(text("SELECT 1 / 0"))
+
+
+def is_refused(session: Session) -> None:
+    session.execute(text("DELETE FROM events"))
+
+
+def is_cancelled(session: Session) -> None:
+    session.execute(text("SET LOCAL statement_timeout = '20ms'"))
+    session.execute(text("SELECT pg_sleep(60)"))
+
+
+def takes_back(session: Session) -> None:
+    with session.begin_nested():
+        raise LookupError
+
+
+STANDING = text(
+    "SELECT pg_backend_pid(), current_user = session_user, "
+    "concat(current_setting('tenantry.caller', true), current_setting('tenantry.organisation', true), "
+    "current_setting('tenantry.tenants', true))"
+)
+
+
+@pytest.fixture
+def small(database_url: str) -> Iterator[Database]:
+    """Whoever asks for a connection gets the one that the last one gave back."""
+    database = Database(settings_with(database_url, database_pool=2))
+    yield database
+    database.close()
+
+
+@pytest.mark.parametrize("ends", [commits, raises, fails, is_refused, is_cancelled, takes_back])
+def test_a_connection_goes_back_to_the_pool_without_anybodys_name(
+    small: Database, two: Two, ends: Callable[[Session], None]
+) -> None:
+    pid, *clean = small.transact(lambda session: session.execute(STANDING).one())
+    assert clean == [True, ""]
+
+    with suppress(LookupError, DBAPIError):
+        small.within(two.mine.operator.reach).transact(ends)
+
+    assert small.transact(lambda session: session.execute(STANDING).one()) == (pid, True, "")
+
+
+def test_callers_who_ask_the_same_on_one_connection_get_what_is_theirs_however_often(small: Database, two: Two) -> None:
+    count = text("SELECT count(DISTINCT organisation_id) FROM tenants")
+    mine, theirs = (small.within(one.operator.reach) for one in (two.mine, two.theirs))
+    support = small.within(SUPPORT.reach)
+
+    for _ in range(8):  # more often than the driver needs to prepare the statement
+        assert mine.transact(lambda session: session.scalar(count)) == 1
+        assert theirs.transact(owners_of, Tenant) == {two.theirs.organisation.id}
+        assert mine.transact(owners_of, Tenant) == {two.mine.organisation.id}
+        assert support.transact(lambda session: session.scalar(count)) >= 2
+        assert small.transact(lambda session: session.scalar(count)) >= 2
+        with pytest.raises(OperationalError):
+            theirs.transact(is_cancelled)
+
+
+def test_a_transaction_that_is_tried_again_is_held_to_the_same(small: Database, two: Two) -> None:
+    tries: list[Any] = []
+
+    def give_up_once(session: Session) -> Any:
+        tries.append(session.execute(STANDING).one())
+        if len(tries) == 1:
+            session.execute(text("DO $$ BEGIN RAISE 'again' USING ERRCODE = 'serialization_failure'; END $$"))
+        return owners_of(session, Tenant)
+
+    assert small.within(two.mine.operator.reach).transact(give_up_once) == {two.mine.organisation.id}
+    assert [clean for _, clean, _ in tries] == [False, False]
+
+
+def test_one_statement_more_is_all_it_costs(small: Database, two: Two) -> None:
+    sent: list[str] = []
+    event.listen(small.engine, "before_cursor_execute", lambda _c, _k, statement, *_: sent.append(statement))
+
+    small.within(two.mine.operator.reach).transact(commits)
+
+    assert sent == [GO_UNDER, "SELECT 1"]
