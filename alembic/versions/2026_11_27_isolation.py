@@ -10,8 +10,8 @@ from sqlalchemy.exc import ProgrammingError
 
 from runtime.migrations import MigrationRefused
 
-revision = "0002_isolation"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 CALLERS = "tenantry_api"
 LIMITED = "tenantry_limited"
