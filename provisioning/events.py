@@ -61,6 +61,7 @@ class EventType(StrEnum):
     SERVICE_ACCOUNT_UPDATED = "org.service_account_updated"
     SERVICE_ACCOUNT_ROTATED = "org.service_account_rotated"
     SERVICE_ACCOUNT_REVOKED = "org.service_account_revoked"
+    FEED_EXPORTED = "org.feed_exported"
     ACCESS_DENIED = "access.denied"
     SUPPORT_LOOKED = "access.support_looked"
 

@@ -161,7 +161,7 @@ def feed(session: Session, wanted: EventFilter, window: Window, *, by: Actor) ->
 
     Without a tenant or run it ends where a late commit could still come in, so that no follower of cursors misses one.
     """
-    statement = _matching(wanted, by)
+    statement = matching(wanted, by)
     if not wanted.numbered:
         statement = statement.where(col(Event.rank) < _horizon())
     return page_of(session.scalars(wanted.order(descending=True).cut(statement, window)).all(), window)
@@ -178,7 +178,7 @@ def feed_start(session: Session, wanted: EventFilter) -> FeedStart:
 def feed_since(session: Session, wanted: EventFilter, start: FeedStart, *, by: Actor) -> FeedLook:
     """What is new in the feed, oldest first, up to where a late commit could still come in."""
     window = Window(MOST_AT_ONCE, after=start.after)
-    statement = wanted.order(descending=False).cut(_matching(wanted, by), window)
+    statement = wanted.order(descending=False).cut(matching(wanted, by), window)
     if wanted.numbered:
         return FeedLook(list(session.scalars(statement)), held_back=False)
     if start.snapshot is not None:
@@ -206,7 +206,8 @@ def _progress(session: Session, run_id: UUID) -> Progress | None:
     return Progress(run_id, *found) if found else None
 
 
-def _matching(wanted: EventFilter, by: Actor) -> Select[Any]:
+def matching(wanted: EventFilter, by: Actor) -> Select[Any]:
+    """Whatever the actor may see and the filter leaves, in no order."""
     statement = select(Event).where(visible_events(by))
     if wanted.tenant_id is not None:
         statement = statement.where(col(Event.tenant_id) == wanted.tenant_id)

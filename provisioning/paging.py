@@ -50,6 +50,12 @@ class Order:
         ordered = [one.desc() if down else one.asc() for one in self.columns]
         return statement.order_by(*ordered).limit(window.size + 1)
 
+    def between(self, statement: Select[Any], after: Key | None, until: Key) -> Select[Any]:
+        """Leave what lies behind ``after`` and not behind ``until``, all of it. For orders that ascend."""
+        if after is not None:
+            statement = statement.where(self._beyond(after, upwards=True))
+        return statement.where(~self._beyond(until, upwards=True)).order_by(*self.columns)
+
     def _beyond(self, key: Key, *, upwards: bool) -> ColumnElement[bool]:
         here = tuple_(*self.columns)
         there = tuple_(*(literal(value, one.type) for one, value in zip(self.columns, key, strict=True)))

@@ -15,11 +15,13 @@ RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.
 _LENGTHS: TypeAdapter[timedelta] = TypeAdapter(timedelta)
 
 
-def _write_instant(instant: datetime) -> str:
+def write_instant(instant: datetime) -> str:
+    """In UTC, as RFC 3339."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _read_instant(text: object) -> datetime:
+def read_instant(text: object) -> datetime:
+    """Read RFC 3339, to UTC. Raises StrawberryInputCoercionError."""
     try:
         instant = datetime.fromisoformat(text) if isinstance(text, str) and RFC_3339.fullmatch(text) else None
     except ValueError:
@@ -45,8 +47,8 @@ SCALARS: dict[object, ScalarDefinition] = {
         name="DateTime",
         description="An instant in UTC as RFC 3339, for example 2026-11-22T09:30:00.123456Z. Input needs an offset.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
-        serialize=_write_instant,
-        parse_value=_read_instant,
+        serialize=write_instant,
+        parse_value=read_instant,
     ),
     timedelta: strawberry.scalar(
         name="Duration",

@@ -21,6 +21,7 @@ from schema.root import build_schema
 from server.budgets import Budgets, Spending
 from server.doorkeeper import Doorkeeper
 from server.endpoint import Endpoint
+from server.exports import Exports
 from server.faults import Faults
 from server.front import front
 from server.health import Health
@@ -35,11 +36,19 @@ CORS: dict[str, Any] = {
         "Authorization",
         "Content-Type",
         "GraphQL-Require-Preflight",
+        "Idempotency-Key",
         "Last-Event-ID",
         "Tenantry-Organization",
         "X-Request-ID",
     ],
-    "expose_headers": ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "X-Request-ID"],
+    "expose_headers": [
+        "Content-Disposition",
+        "RateLimit-Limit",
+        "RateLimit-Remaining",
+        "RateLimit-Reset",
+        "Retry-After",
+        "X-Request-ID",
+    ],
     "max_age": 7200,
 }
 """What pages of other sites may send and read, where the settings allow them at all."""
@@ -57,6 +66,7 @@ def create_app(settings: Settings) -> Starlette:
     budgets = Budgets(settings)
     schema = build_schema([Faults, Limits, Remembered, lambda: Spending(budgets)])
     endpoint = Endpoint(schema, services)
+    exports = Exports(services)
     health = Health(settings, database)
 
     @asynccontextmanager
@@ -74,6 +84,7 @@ def create_app(settings: Settings) -> Starlette:
                     await task
             await doorkeeper.close()
             await budgets.close()
+            exports.close()
             database.close()
             courier.close()
 
@@ -83,6 +94,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/graphql", endpoint),
             WebSocketRoute("/graphql", endpoint),
             Route("/graphql/stream", Streams(schema, services)),
+            Route("/export/audit.{format}", exports),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],

@@ -103,6 +103,11 @@ class Doorkeeper:
         finally:
             self._visits.discard(visit)
 
+    async def dismissal(self, shown: Pass) -> Ending:
+        """Wait until somebody has to leave: the token is over, or its bearer's standing has changed."""
+        with self.visit(shown) as visit:
+            return await visit.over()
+
     async def make_rounds(self) -> None:
         """Look at everybody who stays, again and again, until cancelled."""
         while True:

@@ -20,7 +20,7 @@ from strawberry.types.graphql import OperationType
 
 from schema.context import Context
 from server import answers
-from server.asking import caller_of, headers_of
+from server.asking import caller_of, headers_of, idempotency_key_of
 from server.auth import Pass
 from server.documents import Document, HttpRefused, document_of
 from server.services import Services
@@ -58,6 +58,7 @@ class Streams:
         shown = await caller_of(request, self._services, ALLOWED)
         document = await document_of(request)
         context = self._services.context(shown, headers["X-Request-ID"])
+        context.idempotency_key = idempotency_key_of(request)
         context.resume_after = request.headers.get("last-event-id") or None
         events = self._events(document, context, request.method)
         return EventStream(events, shown, self._services, headers)
@@ -103,9 +104,9 @@ class EventStream(Response):
         ends: list[Coroutine[Any, Any, object]] = [
             self._pump(send),
             _keep_alive(send),
-            _gone(receive),
+            gone(receive),
             self._services.stopping.wait(),
-            self._over(),
+            self._services.doorkeeper.dismissal(self._shown),
         ]
         tasks = [asyncio.create_task(end) for end in ends]
         try:
@@ -117,14 +118,10 @@ class EventStream(Response):
         with suppress(OSError):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _over(self) -> None:
-        with self._services.doorkeeper.visit(self._shown) as visit:
-            await visit.over()
-
     async def _pump(self, send: Send) -> None:
         async with aclosing(self._events):
             async for one in self._events:
-                await _write(send, one)
+                await write(send, one)
 
 
 def event(kind: str, data: object = None, id: str | None = None) -> bytes:
@@ -142,15 +139,16 @@ def result_of(result: object) -> dict[str, Any]:
 async def _keep_alive(send: Send) -> None:
     while True:
         await asyncio.sleep(KEEP_ALIVE_EVERY)
-        await _write(send, b":\n\n")
+        await write(send, b":\n\n")
 
 
-async def _write(send: Send, chunk: bytes) -> None:
+async def write(send: Send, chunk: bytes) -> None:
     """Send, or give up a client that does not read."""
     async with asyncio.timeout(SEND_WITHIN):
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
-async def _gone(receive: Receive) -> None:
+async def gone(receive: Receive) -> None:
+    """Wait until the client is."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,0 +1,103 @@
+"""A million events out of a whole API process: how much memory that takes, how long, and what others notice of it."""
+
+import threading
+import time
+from datetime import timedelta
+
+import httpx
+import psutil
+import psycopg
+
+from benchmarks.figures import Samples
+from benchmarks.processes import serving, watched
+from runtime.settings import Settings
+from server.auth import sign_token
+from tests.api import person
+from tests.stage import Stage, stage_in
+
+EVENTS = 1_000_000
+PROMISED_MEGABYTES = 150
+
+FILL = """
+    INSERT INTO events (
+        id, organisation_id, tenant_id, run_id, sequence, type,
+        actor_kind, actor_id, actor_name, actor_email, data, request_id, created_at
+    )
+    SELECT gen_random_uuid(), t.organisation_id, t.id, r.id, t.last_sequence + number,
+        'tenant.provisioning.step_completed', 'SYSTEM', '00000000-0000-0000-0000-000000000000', 'Tenantry', NULL,
+        jsonb_build_object(
+            'step', 'allocate_storage', 'duration_ms', number % 5000, 'resources', jsonb_build_array(
+                jsonb_build_object('kind', 'postgres_role', 'name', concat('t_shop_acme_', md5(number::text), '_r1')),
+                jsonb_build_object('kind', 'postgres_schema', 'name', concat('t_shop_acme_', md5(number::text), '_r1'))
+            )
+        ), NULL, now()
+    FROM tenants t JOIN runs r ON r.tenant_id = t.id, generate_series(1, %(count)s) AS number
+    WHERE t.id = %(tenant)s
+"""
+
+
+def run(settings: Settings, rounds: int) -> None:
+    """Take them as both formats, while somebody else asks now and then. ``rounds`` is how often."""
+    with stage_in(settings) as stage, serving() as (address, process):
+        stage.create()
+        _fill(settings, stage)
+        headers = {"Authorization": f"Bearer {sign_token(settings, person(stage.organisation.id), timedelta(hours=2))}"}
+        alone = Samples("a query, alone")
+        for _ in range(rounds):
+            _ask(alone, address, headers)
+        alone.report()
+        for name in ("audit.csv", "audit.jsonl"):
+            _take(name, address, headers, process)
+
+
+def _fill(settings: Settings, stage: Stage) -> None:
+    began = time.perf_counter()
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute(FILL, {"count": EVENTS, "tenant": stage.tenant_id})
+        connection.execute(
+            "UPDATE tenants SET last_sequence = last_sequence + %s WHERE id = %s", [EVENTS, stage.tenant_id]
+        )
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE events")
+    print(f"  {EVENTS:,} events written in {time.perf_counter() - began:.0f} s")
+
+
+def _take(name: str, address: str, headers: dict[str, str], process: psutil.Process) -> None:
+    beside, over = Samples(f"a query beside {name}"), threading.Event()
+
+    def ask_on() -> None:
+        while not over.wait(0.1):
+            _ask(beside, address, headers)
+
+    asking = threading.Thread(target=ask_on)
+    before, began = process.memory_info().rss / 1e6, time.perf_counter()
+    with watched(process) as peak:
+        asking.start()
+        lines, size = _download(f"http://{address}/export/{name}", headers)
+        took = time.perf_counter() - began
+        over.set()
+        asking.join()
+    print(
+        f"  {name:<12} {lines:,} lines, {size / 1e6:.0f} MB in {took:.1f} s ({lines / took:,.0f} /s); "
+        f"memory {before:.0f} MB before, {peak.megabytes:.0f} MB at the most"
+    )
+    beside.report()
+    if lines < EVENTS or peak.megabytes >= PROMISED_MEGABYTES:
+        raise SystemExit(f"promised: {EVENTS:,} events under {PROMISED_MEGABYTES} MB")
+
+
+def _download(url: str, headers: dict[str, str]) -> tuple[int, int]:
+    lines = size = 0
+    with httpx.stream("GET", url, headers=headers, timeout=120, trust_env=False) as response:
+        response.raise_for_status()
+        for chunk in response.iter_bytes():
+            lines += chunk.count(b"\n")
+            size += len(chunk)
+    return lines, size
+
+
+def _ask(samples: Samples, address: str, headers: dict[str, str]) -> None:
+    body = {"query": "{ viewer { actor { displayName } } organization { slug tenantsUsed } }"}
+    with samples.timed():
+        answer = httpx.post(f"http://{address}/graphql", json=body, headers=headers, timeout=60, trust_env=False)
+    answer.raise_for_status()
