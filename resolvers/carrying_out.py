@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
+from graphql import FieldNode
 from sqlmodel import Session
 
 from provisioning import idempotency
-from provisioning.errors import NotFound, NotPermitted, ProvisioningRefused
+from provisioning.errors import Malformed, NotFound, NotPermitted, ProvisioningRefused
 from provisioning.idempotency import Once, Outcome
 from provisioning.lookup import Change
 from resolvers import denials
@@ -28,6 +29,9 @@ Work = Callable[[Session], Change]
 
 WHERE_NULL_COUNTS = frozenset({"provisioning_deadline", "tenant_ids", "expires_at"})
 """Arguments for which null is not the same as nothing."""
+
+
+SEVERAL_FIELDS = "The header Idempotency-Key is for an operation of one field: give each an idempotencyKey instead."
 
 
 class KeyedInput(Protocol):
@@ -108,11 +112,21 @@ def action_of(info: Info) -> str:
 
 
 def call_of(info: Info, input: KeyedInput) -> Once | None:
-    """What tells this call from others, when the caller wants it done once."""
+    """What tells this call from others, when the caller wants it done once. Raises Malformed."""
     key = given(input.idempotency_key)
+    if key is None:
+        key = _key_of_request(info)
     if key is None:
         return None
     return Once(info.context.actor.id, action_of(info), key, _digest(input))
+
+
+def _key_of_request(info: Info) -> str | None:
+    """The key in the headers: for the one field of an operation, never for several that would share it."""
+    key, selections = info.context.idempotency_key, info.operation.selection_set.selections
+    if key is not None and not (len(selections) == 1 and isinstance(selections[0], FieldNode)):
+        raise Malformed("idempotency_key", SEVERAL_FIELDS)
+    return key
 
 
 def run_once(session: Session, call: Once | None, work: Callable[[], Outcome]) -> Outcome:
@@ -172,5 +186,5 @@ def _tells(name: str, value: object) -> bool:
 
 def _digest(input: KeyedInput) -> str:
     facts = {name: value for name, value in asdict(input).items() if _tells(name, value)}  # type: ignore[call-overload]  # every input is a dataclass
-    facts.pop("idempotency_key")
+    facts.pop("idempotency_key", None)
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -65,7 +65,7 @@ class Context:
     """One operation of one caller. A subscription renews its loaders for every event.
 
     ``resume_after`` is the cursor that a stream goes on after when its client comes back, whatever the document says;
-    ``told`` is that of the event told last.
+    ``told`` is that of the event told last. ``idempotency_key`` is the one in the request's headers.
     """
 
     caller: Caller
@@ -76,6 +76,7 @@ class Context:
     request_id: str
     budget: Budget | None = None
     resume_after: str | None = None
+    idempotency_key: str | None = None
     told: str | None = None
     loaders: Loaders = field(init=False)
 

@@ -14,6 +14,7 @@ from server.origins import refuse_cross_site
 from server.services import Services
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
+QUOTED = re.compile(r'"([^"\\]*)"')
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
 ORGANISATION = "tenantry-organization"
 """Header with the slug of the one that is meant, for people who belong to several."""
@@ -30,6 +31,13 @@ def request_id_of(request: Request) -> str:
     """The client's id for this request when it is a sane one, otherwise a new one."""
     given = request.headers.get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def idempotency_key_of(request: Request) -> str | None:
+    """What makes a repeat of this request safe; some write it as the quoted string of RFC 8941."""
+    given = request.headers.get("idempotency-key")
+    quoted = QUOTED.fullmatch(given or "")
+    return quoted[1] if quoted else given
 
 
 async def caller_of(request: Request, services: Services, methods: Collection[str]) -> Pass:

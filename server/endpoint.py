@@ -18,7 +18,7 @@ from strawberry.types.graphql import OperationType
 
 from schema.context import Context
 from server import answers
-from server.asking import caller_of, headers_of, not_allowed
+from server.asking import caller_of, headers_of, idempotency_key_of, not_allowed
 from server.documents import Document, HttpRefused, document_of
 from server.services import Services
 from server.sockets import INIT_WITHIN, BoundedSocket, Caller, Handler
@@ -88,6 +88,7 @@ class Endpoint(GraphQL[Any, None]):
             media_type = answers.media_type_of(request)
             shown = await caller_of(request, self.services, ALLOWED)
             context = self.services.context(shown, headers["X-Request-ID"])
+            context.idempotency_key = idempotency_key_of(request)
             result = await self._run(await document_of(request), context, request.method)
         except HttpRefused as refused:
             return answers.refusal(refused, media_type, headers)

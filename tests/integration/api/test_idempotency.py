@@ -249,3 +249,52 @@ def _call(session: Session, stage: Stage, key: str) -> dict[str, int]:
 
 def _once(stage: Stage, key: str) -> Once:
     return Once(stage.operator.id, "createTenant", key, "0" * 64)
+
+
+CREATE = "createTenant(input: $input) { tenant { id } run { id } userErrors { code message } }"
+CREATING = f"mutation Create($input: CreateTenantInput!) {{ it: {CREATE} }}"
+
+
+@pytest.mark.parametrize("spelled", ["{}", '"{}"'])
+def test_the_key_may_come_in_a_header(stage: Stage, owner: Client, key: str, spelled: str) -> None:
+    owner.headers["Idempotency-Key"] = spelled.format(key)
+
+    first, second = (owner.ask(CREATING, input=GOOD)["it"] for _ in range(2))
+    other = owner.ask(CREATING, input=GOOD | {"slug": "other"})["it"]
+    owner.headers.clear()
+    third = create(owner, idempotencyKey=key)
+
+    assert first == second == third | {"userErrors": []}
+    assert first["userErrors"] == []
+    assert codes_of(other) == ["IDEMPOTENCY_KEY_REUSED"]
+
+
+def test_the_key_of_an_input_goes_before_that_of_a_header(stage: Stage, owner: Client, key: str) -> None:
+    owner.headers["Idempotency-Key"] = f"{key}-header"
+
+    create(owner, idempotencyKey=key)
+
+    assert (len(keys_of(stage, key)), len(keys_of(stage, f"{key}-header"))) == (1, 0)
+
+
+def test_several_fields_do_not_share_the_key_of_a_header(stage: Stage, owner: Client, key: str) -> None:
+    stage.create()
+    before = everything(stage)
+    owner.headers["Idempotency-Key"] = key
+    cancel = (
+        f'cancelProvisioning(input: {{tenantId: "{tenant_gid(stage.tenant_id)}"}}) {{ userErrors {{ code message }} }}'
+    )
+
+    both = owner.ask(f"mutation {{ one: {cancel} two: {cancel} }}")
+    spread = owner.ask(f"mutation {{ ...F }} fragment F on Mutation {{ one: {cancel} }}")
+
+    for payload in (both["one"], both["two"], spread["one"]):
+        assert codes_of(payload) == ["INVALID"]
+        assert "give each an idempotencyKey" in payload["userErrors"][0]["message"]
+    assert everything(stage) == before
+
+
+def test_a_header_that_is_no_key_is_refused(stage: Stage, owner: Client) -> None:
+    for key in ("", "x" * 256):
+        owner.headers["Idempotency-Key"] = key
+        assert codes_of(owner.ask(CREATING, input=GOOD)["it"]) == ["INVALID"]
