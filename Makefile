@@ -15,10 +15,10 @@ export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
 # .venv is a folder, and always to be looked into.
-.PHONY: .venv help up demo test bench conformance model-check lint types schema migration format lock clean
+.PHONY: .venv help up demo test bench conformance model-check lint types schema release-schema migration format lock clean
 
 help: ## List what can be made
-	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 up: .venv ## Run the product on embedded servers; pass options with ARGS="--port 9000"
 	@exec $(BIN)/python -m devserver $(ARGS)
@@ -49,6 +49,9 @@ types: .venv ## Check types only
 schema: .venv ## Write the GraphQL schema to schema/schema.graphql
 	$(BIN)/python -m server schema > schema/schema.graphql.new
 	mv schema/schema.graphql.new schema/schema.graphql
+
+release-schema: .venv ## Let the schema stand for a release, unless it breaks clients of the last one
+	$(BIN)/python -m schema.evolution
 
 migration: .venv ## Draft a migration from the models; name it with NAME="add webhooks"
 	$(BIN)/python -m devserver migration "$(NAME)"

@@ -14,6 +14,7 @@ from graphql import (
     GraphQLSchema,
     build_schema,
     find_breaking_changes,
+    get_named_type,
     is_introspection_type,
     is_specified_scalar_type,
 )
@@ -146,3 +147,23 @@ def descriptions(some: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
         if isinstance(one, GraphQLEnumType):
             for value, detail in one.values.items():
                 yield f"{one.name}.{value}", detail.description
+
+
+def mutation_inputs(some: GraphQLSchema) -> dict[str, GraphQLInputObjectType]:
+    assert some.mutation_type is not None
+    named = {name: get_named_type(field.args["input"].type) for name, field in some.mutation_type.fields.items()}
+    return {name: one for name, one in named.items() if isinstance(one, GraphQLInputObjectType)}
+
+
+def test_every_mutation_may_be_said_once(ours: GraphQLSchema) -> None:
+    assert ours.mutation_type is not None
+    keyed = [name for name, one in mutation_inputs(ours).items() if "idempotencyKey" in one.fields]
+
+    assert keyed == list(ours.mutation_type.fields)
+
+
+def test_every_mutation_of_a_tenant_may_be_bound_to_what_its_caller_saw(ours: GraphQLSchema) -> None:
+    of_one_tenant = {name: one for name, one in mutation_inputs(ours).items() if "tenantId" in one.fields}
+
+    assert [name for name, one in of_one_tenant.items() if "expectedVersion" not in one.fields] == []
+    assert len(of_one_tenant) >= 9

@@ -1,0 +1,99 @@
+"""No client of the last release breaks; what goes was deprecated for a year."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from schema import evolution
+from schema.evolution import COMMITTED, RELEASED, at_short_notice, objections, without_a_day
+
+OLD = """
+type Query {
+  tenants(first: Int = 20, state: State): [Tenant!]!
+  region: String @deprecated(reason: "Ask tenants. Goes after 2027-11-27.")
+}
+type Tenant { slug: String! name: String }
+enum State { ACTIVE PENDING }
+input Wish { slug: String! }
+"""
+BEFORE, AFTER = date(2027, 11, 27), date(2027, 11, 28)
+
+
+def test_the_committed_schema_breaks_no_client_of_the_last_release() -> None:
+    today = datetime.now(UTC).date()
+
+    assert objections(RELEASED.read_text(), COMMITTED.read_text(), today) == []
+
+
+def test_every_deprecation_says_when_the_thing_goes() -> None:
+    assert without_a_day(COMMITTED.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "objection"),
+    [
+        ("slug: String! name", "name", "Field Tenant.slug was removed."),
+        ("slug: String! name", "handle: String! name", "Field Tenant.slug was removed."),
+        ("slug: String! name", "slug: String name", "Field Tenant.slug changed type from String! to String."),
+        (", state: State", "", "Argument Query.tenants(state:) was removed."),
+        (", state: State", ", state: State!", "Argument Query.tenants(state:) has changed type from State to State!."),
+        ("Int = 20,", "Int = 20, last: Int!,", "A required argument Query.tenants(last:) was added."),
+        ("ACTIVE PENDING", "ACTIVE", "Enum value State.PENDING was removed."),
+        ("{ slug: String! }", "{ slug: String! why: String! }", "A required field Wish.why was added."),
+        ("= 20", "= 50", "Query.tenants(first:) has changed defaultValue from 20 to 50."),
+    ],
+)
+def test_a_breaking_change_is_refused_with_what_it_breaks(old: str, new: str, objection: str) -> None:
+    assert old in OLD
+
+    assert objections(OLD, OLD.replace(old, new, 1), BEFORE) == [objection]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("name: String", "name: String! plan: String"),
+        ("ACTIVE PENDING", "ACTIVE PENDING FAILED"),
+        (", state: State", ", state: State, last: Int"),
+        ("{ slug: String! }", "{ slug: String! why: String }"),
+    ],
+)
+def test_additions_break_nobody(old: str, new: str) -> None:
+    assert objections(OLD, OLD.replace(old, new, 1), BEFORE) == []
+
+
+def test_what_was_deprecated_goes_after_its_day_and_not_before() -> None:
+    gone = OLD.replace('region: String @deprecated(reason: "Ask tenants. Goes after 2027-11-27.")', "")
+
+    assert objections(OLD, gone, BEFORE) == ["Field Query.region was removed."]
+    assert objections(OLD, gone, AFTER) == []
+
+
+def test_a_deprecation_without_a_day_or_with_less_than_a_year_is_told() -> None:
+    hurried = OLD.replace("name: String", 'name: String @deprecated(reason: "No. Goes after 2027-12-01.")')
+    vague = OLD.replace("name: String", 'name: String @deprecated(reason: "Soon.")')
+
+    assert without_a_day(vague) == ["Soon."]
+    assert without_a_day(OLD.replace("name: String", "name: String @deprecated")) == [""]
+    assert at_short_notice(OLD, hurried, date(2026, 12, 2)) == ["No. Goes after 2027-12-01."]
+    assert at_short_notice(OLD, hurried, date(2026, 12, 1)) == []
+
+
+def test_a_release_that_breaks_a_promise_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("schema")
+    released, ours = folder / "released.graphql", folder / "schema.graphql"
+    monkeypatch.setattr(evolution, "RELEASED", released)
+    monkeypatch.setattr(evolution, "COMMITTED", ours)
+    released.write_text(OLD)
+    ours.write_text(OLD.replace("slug: String! name", "name"))
+
+    assert evolution.release() == 2
+    assert capsys.readouterr().err == "Clients of the last release would break: Field Tenant.slug was removed.\n"
+    assert released.read_text() == OLD
+
+    ours.write_text(OLD.replace("name: String", "name: String plan: String"))
+
+    assert evolution.release() == 0
+    assert released.read_text() == ours.read_text()
