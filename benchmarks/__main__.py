@@ -5,12 +5,17 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from benchmarks import cancel, moves
+from benchmarks import cancel, export, hostile, moves
 from runtime.migrations import migrate
 from runtime.settings import Settings, read_settings
 from tests.servers import servers
 
-BENCHMARKS: dict[str, Callable[[Settings, int], None]] = {"moves": moves.run, "cancel": cancel.run}
+BENCHMARKS: dict[str, Callable[[Settings, int], None]] = {
+    "moves": moves.run,
+    "cancel": cancel.run,
+    "export": export.run,
+    "hostile": hostile.run,
+}
 
 
 def main() -> None:

@@ -20,10 +20,14 @@ class Samples:
         yield
         self._seconds.append(time.perf_counter() - began)
 
+    def quantile(self, part: float) -> float:
+        """What this part of the samples did not exceed, in seconds."""
+        return sorted(self._seconds)[int(len(self._seconds) * part)]
+
     def report(self) -> None:
         """Print median, 99th percentile and how many fit into a second."""
         median = statistics.median(self._seconds)
-        worst = sorted(self._seconds)[int(len(self._seconds) * 0.99)] if self._seconds else 0
+        worst = self.quantile(0.99)
         print(f"  {self.what:<44} p50 {median * 1000:8.2f} ms   p99 {worst * 1000:8.2f} ms   {1 / median:8.0f} /s")
 
 

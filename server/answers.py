@@ -25,6 +25,9 @@ JSON = "application/json"
 RESPONSE = "application/graphql-response+json"
 STREAM = "text/event-stream"
 
+LONGEST_ACCEPT = 1000
+"""Characters. Reading what is accepted takes time that grows with the square of it, before anybody is known."""
+
 MOST_ERRORS = 5
 """In one answer: a list of a hundred faults tells no more than its beginning."""
 
@@ -42,7 +45,7 @@ def media_type_of(request: Request) -> str:
 def preferred(offered: list[str], accept: str) -> str:
     """The best of what is offered, the last where two are as good. Raises HttpRefused when none is accepted."""
     try:
-        best: str = mimeparse.best_match(offered, accept)
+        best: str = mimeparse.best_match(offered, accept) if len(accept) <= LONGEST_ACCEPT else ""
     except mimeparse.MimeTypeParseException:
         best = ""
     if not best:

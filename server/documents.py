@@ -11,6 +11,9 @@ from starlette.requests import Request
 
 LARGEST_BODY = 256 * 1024
 
+LONGEST_MESSAGE = 300
+"""Characters of a refusal, some of which may be the client's own input."""
+
 BODY_WITHIN = 10.0
 """Seconds that a client may take to send its body: whoever drips it in holds a connection."""
 
@@ -21,7 +24,7 @@ class HttpRefused(Exception):
     def __init__(
         self, status: HTTPStatus, message: str, code: str = "BAD_REQUEST", headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message)
+        super().__init__(message[:LONGEST_MESSAGE])
         self.status = status
         self.code = code
         self.headers = dict(headers or {})

@@ -14,6 +14,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError, Strea
 from resolvers.permissions import Permission
 from runtime.database import is_busy, unable
 from schema.context import Context
+from schema.errors import TooComplex
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ SUGGESTION = " Did you mean "
 """How graphql-core begins to list what is there instead."""
 
 UNSTORABLE = "A text holds a character that cannot be kept: NUL, or half of a surrogate pair."
+TOO_MANY_DIGITS = "A number has more digits than can be read."
+"""Python refuses to read them, because the time for it grows with the square of their number."""
+
 DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
 DATABASE_IS_BUSY = "The database is too busy; try again in a moment."
 
@@ -54,6 +58,8 @@ class Faults(SchemaExtension):
             yield
         except CLIENTS:
             raise
+        except RecursionError:  # of a validation that follows values into each other
+            raise TooComplex("This document goes too deep.") from None
         except Exception as error:  # noqa: BLE001  # of an extension: no result would carry it past us
             raise _masked(
                 GraphQLError(str(error), original_error=error), INTERNAL, _request_id(self.execution_context)
@@ -78,6 +84,8 @@ def presentable(error: GraphQLError, request_id: str, *, prepared: bool) -> Grap
     """The error as the client gets it. ``prepared`` tells that the document was parsed and validated."""
     if "code" in (error.extensions or {}):
         return error
+    if not prepared and isinstance(error.original_error, ValueError):
+        return _with_code(error, "GRAPHQL_VALIDATION_FAILED", TOO_MANY_DIGITS)
     code = code_of(error, prepared=prepared)
     if code in {INTERNAL, AWAY}:
         return _masked(error, code, request_id)

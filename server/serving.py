@@ -5,6 +5,8 @@ import socket
 import uvicorn
 from starlette.applications import Starlette
 
+from server.peers import BoundedHttp, BoundedSocketProtocol
+
 LARGEST_MESSAGE = 256 * 1024
 """Bytes of one websocket message; the same as of a body."""
 
@@ -29,7 +31,8 @@ def configuration(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> 
         log_config=None,
         access_log=False,
         server_header=False,
-        ws="websockets-sansio",
+        http=BoundedHttp,
+        ws=BoundedSocketProtocol,
         ws_max_size=LARGEST_MESSAGE,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACE_SECONDS,

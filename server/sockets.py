@@ -1,7 +1,7 @@
 """GraphQL over a websocket: who is at the other end, for how long, and a fresh context for each operation."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,7 +18,9 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     Message,
     SubscribeMessage,
 )
+from strawberry.types.execution import ExecutionResult
 
+from server.answers import MOST_ERRORS
 from server.auth import Pass, Unauthenticated
 from server.doorkeeper import DoorClosed
 from server.services import Services
@@ -124,6 +126,9 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
         try:
             with self.context.services.subscriptions.one_more(self.context.shown.identity.actor.id):
                 await self._run(operation, self.context.shown)
+        except GraphQLError as refusal:  # of an extension, before there was a result to carry it
+            with suppress(WebSocketDisconnected):
+                await operation.send_initial_errors([refusal])
         except TooMany as refusal:
             with suppress(WebSocketDisconnected):
                 await operation.send_initial_errors([TooManyOperations(str(refusal))])
@@ -138,7 +143,7 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
         )
         with suppress(WebSocketDisconnected):
             async with aclosing(results):
-                await self._send_result_stream(operation, results)
+                await self._send_result_stream(operation, _brief(results))
             await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
     async def cleanup_operation(self, operation_id: str) -> None:
@@ -163,6 +168,14 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004  # the original's signature
         """A document that does not parse ends its own operation, not everybody's connection."""
         return None
+
+
+async def _brief(results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """The results, each with no more errors than an answer over HTTP lists."""
+    async for result in results:
+        if isinstance(result, ExecutionResult) and result.errors:
+            result.errors = result.errors[:MOST_ERRORS]
+        yield result
 
 
 def cancel_until_it_ends(task: asyncio.Task[Any]) -> None:

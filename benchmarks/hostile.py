@@ -1,0 +1,85 @@
+"""How long an ordinary question takes while an attack is repeated, against the same just before: in whole processes."""
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+
+from benchmarks.figures import Samples
+from benchmarks.processes import serving
+from runtime.settings import Settings
+from server.auth import sign_token
+from tests import attacks
+from tests.api import Client, person
+from tests.stage import Stage, stage_in
+
+ATTACKERS = 2
+SECONDS = 1.5
+PROMISED = 2.0
+"""A bystander's request stays under twice its usual time."""
+
+EACH: dict[str, attacks.Attack] = {
+    **{f"document: {name}": attacks.by_post(*one) for name, one in attacks.DOCUMENTS.items()},
+    **{f"over a socket: {name}": attacks.by_socket(*one) for name, one in attacks.DOCUMENTS.items()},
+    **{f"request: {name}": attack for name, (attack, _) in attacks.REQUESTS.items()},
+    **{f"socket: {name}": attack for name, (attack, _) in attacks.SOCKETS.items()},
+    **{f"bytes: {name}": attack for name, (attack, _) in attacks.WIRES.items()},
+}
+
+
+def run(settings: Settings, rounds: int) -> None:
+    """Each attack in turn, ``rounds`` a second from each of the attackers at the most."""
+    os.environ["TENANTRY_BUDGET"] = (
+        "100000000"  # what is measured is refused for what it is, not for how often it comes
+    )
+    context = multiprocessing.get_context("spawn")
+    with stage_in(settings) as stage, serving() as (address, _), ProcessPoolExecutor(ATTACKERS, context) as pool:
+        attacker, bystander = _client(settings, stage, address), _client(settings, stage, address)
+        list(pool.map(_repeat, ["request: no token"] * ATTACKERS, [attacker] * ATTACKERS, [rounds] * ATTACKERS))
+        _waits(bystander)
+        ratios = []
+        for name in EACH:
+            alone = _waits(bystander)
+            attacking = [pool.submit(_repeat, name, attacker, rounds) for _ in range(ATTACKERS)]
+            beside = _waits(bystander)
+            took = max(one.result() for one in attacking)
+            ratios.append(beside.quantile(0.5) / alone.quantile(0.5))
+            _report(name, alone, beside, took)
+    print(f"  {len(ratios)} attacks; the worst made a question take {max(ratios):.2f} times as long (median)")
+    if max(ratios) >= PROMISED:
+        raise SystemExit(f"promised: under {PROMISED} times")
+
+
+def _report(name: str, alone: Samples, beside: Samples, took: float) -> None:
+    before, during = ([samples.quantile(part) * 1000 for part in (0.5, 0.9)] for samples in (alone, beside))
+    print(
+        f"  {name:<52} {took * 1000:7.1f} ms   bystander p50 {before[0]:6.2f} to {during[0]:6.2f} ms "
+        f"({during[0] / before[0]:4.2f})   p90 {before[1]:6.2f} to {during[1]:6.2f} ms"
+    )
+
+
+def _repeat(name: str, client: Client, rate: int) -> float:
+    """Attack for a while; the longest that one took."""
+    longest, until = 0.0, time.monotonic() + SECONDS
+    while (began := time.monotonic()) < until:
+        EACH[name](client)
+        longest = max(longest, time.monotonic() - began)
+        time.sleep(max(0.0, began + 1 / rate - time.monotonic()))
+    return longest
+
+
+def _waits(client: Client) -> Samples:
+    """An ordinary question again and again for as long as an attack is repeated."""
+    samples, until = Samples("a question"), time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        with samples.timed():
+            told = attacks.asked(client, "POST", "/graphql", attacks.QUERY)
+        assert told.status == 200, told
+        time.sleep(0.005)
+    return samples
+
+
+def _client(settings: Settings, stage: Stage, address: str) -> Client:
+    token = sign_token(settings, person(stage.organisation.id), timedelta(hours=2))
+    return Client(address, f"Bearer {token}")
