@@ -9,7 +9,7 @@ from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge import edge_app, is_tenant_host
@@ -26,6 +26,7 @@ from server.faults import Faults
 from server.front import front
 from server.health import Health
 from server.limits import Limits, Remembered
+from server.pages import Assets
 from server.services import Services
 from server.streams import Streams
 from workers.courier import Courier
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> Starlette:
             WebSocketRoute("/graphql", endpoint),
             Route("/graphql/stream", Streams(schema, services)),
             Route("/export/audit.{format}", exports),
+            Mount("/assets", Assets()),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],

@@ -5,19 +5,18 @@ from json import JSONDecodeError
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry import Schema
 from strawberry.asgi import GraphQL
-from strawberry.http.ides import get_graphql_ide_html
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from schema.context import Context
-from server import answers
+from server import answers, pages
 from server.asking import caller_of, headers_of, idempotency_key_of, not_allowed
 from server.documents import Document, HttpRefused, document_of
 from server.services import Services
@@ -80,9 +79,9 @@ class Endpoint(GraphQL[Any, None]):
         return Caller(self.services)
 
     async def _answer(self, request: Request) -> Response:
-        headers = headers_of(request)
         if _wants_page(request):
-            return HTMLResponse(get_graphql_ide_html(), headers=headers)
+            return pages.page("graphiql.html")
+        headers = headers_of(request)
         media_type = answers.JSON  # of a refusal, until we know what the client takes
         try:
             media_type = answers.media_type_of(request)

@@ -3,6 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from server.pages import HEADERS
+
 PLACES = {
     "/graphql": "GraphQL: POST, and graphql-transport-ws; GraphiQL for browsers",
     "/graphql/stream": "GraphQL over Server-Sent Events",
@@ -21,5 +23,5 @@ async def front(request: Request) -> Response:
     """Say what is here."""
     if "text/html" in request.headers.get("accept", ""):
         places = "".join(f'<li><a href="{path}">{path}</a>: {what}</li>' for path, what in PLACES.items())
-        return HTMLResponse(PAGE.format(places=places))
+        return HTMLResponse(PAGE.format(places=places), headers=HEADERS)
     return JSONResponse({"name": "Tenantry", "places": PLACES})

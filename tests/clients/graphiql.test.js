@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
+import { chromium } from "playwright-core";
+import { create, PRODUCT, TOKEN, truth, until } from "./product.js";
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const skip = existsSync(CHROMIUM) ? false : `there is no ${CHROMIUM}: install chromium, or name yours with CHROMIUM=…`;
+
+describe("GraphiQL in a browser", { skip, timeout: 120_000 }, () => {
+  let browser;
+  let page;
+  const complaints = [];
+  const foreign = [];
+
+  before(async () => {
+    // Chromium refuses to put root into its sandbox; it only ever opens our own page.
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+    page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+    page.setDefaultTimeout(60_000);
+    page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(message.text()));
+    page.on("pageerror", (error) => complaints.push(error.stack));
+    page.on("request", (request) => {
+      const { protocol, origin } = new URL(request.url());
+      if (!["data:", "blob:"].includes(protocol) && origin !== PRODUCT) foreign.push(request.url());
+    });
+    await page.goto(`${PRODUCT}/graphql`);
+  });
+
+  after(() => browser?.close());
+
+  const response = () => page.locator(".graphiql-response").textContent();
+  const run = () => page.getByRole("button", { name: /^Execute query/ }).click();
+
+  async function writeVariables(text) {
+    await page.locator(".graphiql-editor-tool .monaco-editor").first().click();
+    await page.keyboard.press("Control+A");
+    await page.keyboard.insertText(text);
+  }
+
+  test("asks for a token, and keeps it for the tab alone", async () => {
+    await page.getByLabel("Token").fill(`Bearer ${TOKEN}`);
+    await page.getByRole("button", { name: "Use it" }).click();
+    await page.locator(".graphiql-query-editor .monaco-editor").waitFor();
+
+    assert.deepEqual(await page.evaluate(() => Object.values(sessionStorage)), [TOKEN]);
+    assert.ok(!(await page.evaluate(() => JSON.stringify(localStorage))).includes(TOKEN));
+  });
+
+  test("brings operations along, and runs one", async () => {
+    const tabs = await page.getByRole("tab").allInnerTexts();
+    assert.deepEqual(
+      tabs.map((tab) => tab.trim()),
+      ["ListTenants", "CreateTenant", "WatchProvisioning", "CancelProvisioning", "AuditFeed"],
+    );
+
+    await run();
+
+    await until(async () => (await response()).includes("totalCount"));
+  });
+
+  test("watches a provisioning over the websocket", async () => {
+    const tenantId = await create("graphiql-watched", true);
+    await page.getByRole("tab", { name: "WatchProvisioning" }).click();
+    await writeVariables(JSON.stringify({ tenantId }));
+
+    await run();
+
+    await until(async () => (await response()).includes("RUN_FINISHED"));
+    assert.equal((await truth("graphiql-watched")).state, "ACTIVE");
+  });
+
+  test("shows the schema, the explorer and the history", async () => {
+    for (const name of ["Documentation Explorer", "History", "GraphiQL Explorer"]) {
+      await page.getByRole("button", { name: new RegExp(`Show ${name}`) }).click();
+      await page.getByRole("button", { name: new RegExp(`Hide ${name}`) }).waitFor();
+    }
+    await page.locator(".graphiql-plugin").getByText("auditEvents").waitFor();
+    if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+  });
+
+  test("never needed anything from elsewhere, and the browser had nothing to complain of", () => {
+    assert.deepEqual(foreign, []);
+    assert.deepEqual(complaints, []);
+  });
+});
