@@ -93,6 +93,9 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         """Learn who it is before acknowledging."""
+        if self.connection_init_received:
+            await super().handle_connection_init(message)  # which refuses a second one
+            return
         payload = message.get("payload") or {}
         if self.connection_init_received:
             await super().handle_connection_init(message)  # which refuses a second one
@@ -196,7 +199,9 @@ def _objection(message: object) -> str | None:
     kind, name = message.get("type"), message.get("id")
     if kind in ("subscribe", "complete") and not (isinstance(name, str) and name):
         return "An id is a string that is not empty"
-    return _objection_to(message.get("payload")) if kind == "subscribe" else None
+    if kind == "subscribe":
+        return _objection_to(message.get("payload"))
+    return None if isinstance(message.get("payload"), dict | NoneType) else "A payload is an object"
 
 
 def _objection_to(payload: object) -> str | None:
