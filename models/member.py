@@ -43,3 +43,4 @@ class Member(SQLModel, table=True):
     subject: str | None = Field(default=None, max_length=512)
     invited_at: datetime | None = instant(optional=True)
     joined_at: datetime | None = instant(optional=True)
+    version: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})

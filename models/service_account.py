@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 from models.columns import IDS, WORDS, identity, instant
@@ -30,3 +30,4 @@ class ServiceAccount(SQLModel, table=True):
     expires_at: datetime | None = instant(optional=True)
     last_used_at: datetime | None = instant(optional=True)
     revoked_at: datetime | None = instant(optional=True)
+    version: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})

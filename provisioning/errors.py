@@ -82,10 +82,10 @@ class StaleRun(ProvisioningRefused):
 
 
 class VersionConflict(ProvisioningRefused):
-    """Somebody else changed the tenant first."""
+    """Somebody else changed the object first."""
 
-    def __init__(self, expected: int, current: int) -> None:
-        super().__init__(f"The tenant is at version {current}, not {expected}: read it again, then decide.")
+    def __init__(self, expected: int, current: int, what: str = "tenant") -> None:
+        super().__init__(f"The {what} is at version {current}, not {expected}: read it again, then decide.")
         self.expected = expected
         self.current = current
 

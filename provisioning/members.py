@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 from models import Member, Role
 from provisioning import rules
 from provisioning.actors import Actor
-from provisioning.errors import Malformed, NotFound, NotPermitted, Taken
+from provisioning.errors import Malformed, NotFound, NotPermitted, Taken, VersionConflict
 from provisioning.events import EventType, emit_for_organisation
 from provisioning.paging import Order, Page, Window, page_of
 from runtime.database import clock
@@ -52,12 +52,14 @@ def invite(session: Session, wanted: Invitation, *, by: Actor) -> Member:
     return member
 
 
-def change_role(session: Session, member_id: UUID, role: Role, *, by: Actor) -> Member:
+def change_role(
+    session: Session, member_id: UUID, role: Role, *, by: Actor, expected_version: int | None = None
+) -> Member:
     """Give a member another role. The owner alone hands the ownership over, and becomes an admin by that.
 
-    Raises NotFound, NotPermitted, Malformed.
+    Raises NotFound, NotPermitted, Malformed, VersionConflict.
     """
-    manager, member = _both(session, member_id, by)
+    manager, member = _both(session, member_id, by, expected_version)
     if role is member.role:
         return member
     if Role.OWNER in {role, member.role} and manager.role is not Role.OWNER:
@@ -71,9 +73,9 @@ def change_role(session: Session, member_id: UUID, role: Role, *, by: Actor) -> 
     return member
 
 
-def remove(session: Session, member_id: UUID, *, by: Actor) -> Member:
-    """Forget a member, whose access ends with that. Raises NotFound, NotPermitted."""
-    _, member = _both(session, member_id, by)
+def remove(session: Session, member_id: UUID, *, by: Actor, expected_version: int | None = None) -> Member:
+    """Forget a member, whose access ends with that. Raises NotFound, NotPermitted, VersionConflict."""
+    _, member = _both(session, member_id, by, expected_version)
     if member.role is Role.OWNER:
         raise NotPermitted("remove the owner")
     session.delete(member)
@@ -98,12 +100,19 @@ def demand_manager(session: Session, by: Actor) -> Member:
     return _manager_among(_locked(session, by, [by.id]), by)
 
 
-def _both(session: Session, member_id: UUID, by: Actor) -> tuple[Member, Member]:
-    """The actor's row and the other, locked in the order of ids. Raises NotPermitted, NotFound."""
+def demand_version(what: str, current: int, expected: int | None) -> None:
+    """Raise VersionConflict when another version was expected."""
+    if expected is not None and expected != current:
+        raise VersionConflict(expected, current, what)
+
+
+def _both(session: Session, member_id: UUID, by: Actor, expected_version: int | None) -> tuple[Member, Member]:
+    """The actor's row and the other, locked in the order of ids. Raises NotPermitted, NotFound, VersionConflict."""
     found = _locked(session, by, [by.id, member_id])
     manager = _manager_among(found, by)
     if member_id not in found:
         raise NotFound("member")
+    demand_version("member", found[member_id].version, expected_version)
     return manager, found[member_id]
 
 
@@ -142,6 +151,7 @@ def _demand_joined(member: Member) -> None:
 
 def _set_role(session: Session, member: Member, role: Role, by: Actor) -> None:
     before, member.role = member.role, role
+    member.version += 1
     session.add(member)
     session.flush()  # in this order: there is one owner at any moment
     _tell(session, member, EventType.MEMBER_ROLE_CHANGED, by, before=before.value)

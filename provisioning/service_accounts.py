@@ -1,7 +1,7 @@
 """The machine identities of an organisation: created, corrected, given a new token, revoked."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from provisioning import api_tokens, rules
 from provisioning.actors import Actor
 from provisioning.errors import Malformed, NotFound, NotPermitted
 from provisioning.events import EventType, emit_for_organisation
-from provisioning.members import demand_manager
+from provisioning.members import demand_manager, demand_version
 from provisioning.paging import Order, Page, Window, page_of
 from runtime.database import clock
 
@@ -65,7 +65,7 @@ class Issued:
     """An account with a token that is shown now and never again."""
 
     account: ServiceAccount
-    token: str
+    token: str = field(repr=False)
 
 
 def create(session: Session, wanted: NewAccount, *, by: Actor, giver: Giver) -> Issued:
@@ -86,9 +86,17 @@ def create(session: Session, wanted: NewAccount, *, by: Actor, giver: Giver) -> 
     return issued
 
 
-def update(session: Session, account_id: UUID, wanted: AccountChanges, *, by: Actor, giver: Giver) -> ServiceAccount:
-    """Change what an account may. Raises NotFound, Malformed, NotPermitted."""
-    account = _locked(session, account_id, by)
+def update(
+    session: Session,
+    account_id: UUID,
+    wanted: AccountChanges,
+    *,
+    by: Actor,
+    giver: Giver,
+    expected_version: int | None = None,
+) -> ServiceAccount:
+    """Change what an account may. Raises NotFound, Malformed, NotPermitted, VersionConflict."""
+    account = _locked(session, account_id, by, expected_version)
     before = _facts(account)
     if wanted.name is not None:
         account.name = rules.check_name(wanted.name)
@@ -100,33 +108,38 @@ def update(session: Session, account_id: UUID, wanted: AccountChanges, *, by: Ac
         account.expires_at = _checked_expiry(session, wanted.expires_at)
     changes = {name: [before[name], value] for name, value in _facts(account).items() if value != before[name]}
     if changes:
-        session.add(account)
+        _keep(session, account)
         _tell(session, account, EventType.SERVICE_ACCOUNT_UPDATED, {"changes": changes}, by)
     return account
 
 
-def rotate(session: Session, account_id: UUID, overlap: timedelta, *, by: Actor) -> Issued:
-    """Issue a new token; the old one stays good for the overlap, if any. Raises NotFound, Malformed, NotPermitted."""
-    account = _locked(session, account_id, by)
+def rotate(
+    session: Session, account_id: UUID, overlap: timedelta, *, by: Actor, expected_version: int | None = None
+) -> Issued:
+    """Issue a new token; the old one stays good for the overlap, if any.
+
+    Raises NotFound, Malformed, NotPermitted, VersionConflict.
+    """
+    account = _locked(session, account_id, by, expected_version)
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise Malformed("overlap", f"Two tokens are good side by side for {LONGEST_OVERLAP.days} days at the most.")
     until = clock(session) + overlap if overlap else None
     account.previous_token_sha256 = account.token_sha256 if until else None
     account.previous_token_until = until if account.previous_token_sha256 else None
     issued = _issue(account)
-    session.add(account)
+    _keep(session, account)
     ends = account.previous_token_until.isoformat() if account.previous_token_until else None
     _tell(session, account, EventType.SERVICE_ACCOUNT_ROTATED, {"previous_token_until": ends}, by)
     return issued
 
 
-def revoke(session: Session, account_id: UUID, *, by: Actor) -> ServiceAccount:
-    """End an account for good; twice is once. Raises NotFound, NotPermitted."""
-    account = _locked(session, account_id, by, revoked_too=True)
+def revoke(session: Session, account_id: UUID, *, by: Actor, expected_version: int | None = None) -> ServiceAccount:
+    """End an account for good; twice is once. Raises NotFound, NotPermitted, VersionConflict."""
+    account = _locked(session, account_id, by, expected_version, revoked_too=True)
     if account.revoked_at is None:
         account.revoked_at = clock(session)
         account.token_sha256 = account.previous_token_sha256 = account.previous_token_until = None
-        session.add(account)
+        _keep(session, account)
         _tell(session, account, EventType.SERVICE_ACCOUNT_REVOKED, {}, by)
     return account
 
@@ -153,8 +166,18 @@ def _issue(account: ServiceAccount) -> Issued:
     return Issued(account, token)
 
 
-def _locked(session: Session, account_id: UUID, by: Actor, *, revoked_too: bool = False) -> ServiceAccount:
-    """The account under lock, behind the manager's own row. Raises NotPermitted, NotFound, Malformed."""
+def _keep(session: Session, account: ServiceAccount) -> None:
+    account.version += 1
+    session.add(account)
+
+
+def _locked(
+    session: Session, account_id: UUID, by: Actor, expected_version: int | None, *, revoked_too: bool = False
+) -> ServiceAccount:
+    """The account under lock, behind the manager's own row.
+
+    Raises NotPermitted, NotFound, VersionConflict, and Malformed for one that was revoked.
+    """
     organisation_id = demand_manager(session, by).organisation_id
     account = session.scalars(
         select(ServiceAccount)
@@ -164,6 +187,7 @@ def _locked(session: Session, account_id: UUID, by: Actor, *, revoked_too: bool 
     ).one_or_none()
     if account is None:
         raise NotFound("service account")
+    demand_version("service account", account.version, expected_version)
     if account.revoked_at is not None and not revoked_too:
         raise Malformed("service_account_id", "This service account was revoked, which is for good: create another.")
     return account

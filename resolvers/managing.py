@@ -49,7 +49,7 @@ class Managed(Generic[Row]):
 
     key: UUID | None = None
     row: Row | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     user_errors: list[UserError] = field(default_factory=list)
 
 
@@ -69,7 +69,9 @@ async def change_member_role(
 
     def work(session: Session) -> MemberRow:
         key = uuid_of("Member", input.member_id, called="member")
-        return members.change_role(session, key, input.role, by=info.context.actor)
+        return members.change_role(
+            session, key, input.role, by=info.context.actor, expected_version=given(input.expected_version)
+        )
 
     done = await _manage(info, input, work)
     row = await _member(info.context, done)
@@ -81,7 +83,7 @@ async def remove_member(info: Info, input: Annotated[RemoveMemberInput, WHAT_TO_
 
     def work(session: Session) -> MemberRow:
         key = uuid_of("Member", input.member_id, called="member")
-        return members.remove(session, key, by=info.context.actor)
+        return members.remove(session, key, by=info.context.actor, expected_version=given(input.expected_version))
 
     done = await _manage(info, input, work)
     gone = global_id("Member", done.key) if done.key else None
@@ -123,7 +125,14 @@ async def update_service_account(
             expires_at=given(input.expires_at),
             unending=input.expires_at is None,
         )
-        return service_accounts.update(session, _key(input), wanted, by=context.actor, giver=_giver(context))
+        return service_accounts.update(
+            session,
+            _key(input),
+            wanted,
+            by=context.actor,
+            giver=_giver(context),
+            expected_version=given(input.expected_version),
+        )
 
     done = await _manage(info, input, work)
     account = ServiceAccount.of_optional(await _account(context, done))
@@ -138,7 +147,9 @@ async def rotate_service_account_token(
 
     def work(session: Session) -> Issued:
         overlap = given(input.overlap) or timedelta(0)
-        return service_accounts.rotate(session, _key(input), overlap, by=context.actor)
+        return service_accounts.rotate(
+            session, _key(input), overlap, by=context.actor, expected_version=given(input.expected_version)
+        )
 
     done = await _manage(info, input, work)
     account = ServiceAccount.of_optional(await _account(context, done))
@@ -150,7 +161,13 @@ async def revoke_service_account(
 ) -> RevokeServiceAccountPayload | None:
     """For good: it counts from the account's next call, and ends what it watches."""
     context = info.context
-    done = await _manage(info, input, lambda session: service_accounts.revoke(session, _key(input), by=context.actor))
+
+    def work(session: Session) -> AccountRow:
+        return service_accounts.revoke(
+            session, _key(input), by=context.actor, expected_version=given(input.expected_version)
+        )
+
+    done = await _manage(info, input, work)
     account = ServiceAccount.of_optional(await _account(context, done))
     return RevokeServiceAccountPayload(service_account=account, user_errors=done.user_errors)
 

@@ -35,6 +35,9 @@ class ChangeMemberRoleInput:
     role: Role = strawberry.field(
         description="New role. OWNER hands the ownership over: the owner alone may, and becomes an ADMIN."
     )
+    expected_version: int | None = strawberry.field(
+        description="Only when the member still has this version.", default=strawberry.UNSET
+    )
     idempotency_key: str | None = strawberry.field(description=KEY, default=strawberry.UNSET)
 
 
@@ -43,6 +46,9 @@ class RemoveMemberInput:
     """Input of removeMember."""
 
     member_id: strawberry.ID = strawberry.field(description="The member; never the owner.")
+    expected_version: int | None = strawberry.field(
+        description="Only when the member still has this version.", default=strawberry.UNSET
+    )
     idempotency_key: str | None = strawberry.field(description=KEY, default=strawberry.UNSET)
 
 
@@ -77,6 +83,9 @@ class UpdateServiceAccountInput:
     expires_at: datetime | None = strawberry.field(
         description="When it stops being good; null means never.", default=strawberry.UNSET
     )
+    expected_version: int | None = strawberry.field(
+        description="Only when the account still has this version.", default=strawberry.UNSET
+    )
     idempotency_key: str | None = strawberry.field(description=KEY, default=strawberry.UNSET)
 
 
@@ -89,6 +98,9 @@ class RotateServiceAccountTokenInput:
         description="How long the old token stays good beside the new one, at most seven days; not at all when absent.",
         default=strawberry.UNSET,
     )
+    expected_version: int | None = strawberry.field(
+        description="Only when the account still has this version.", default=strawberry.UNSET
+    )
     idempotency_key: str | None = strawberry.field(description=KEY_OF_TOKEN, default=strawberry.UNSET)
 
 
@@ -97,6 +109,9 @@ class RevokeServiceAccountInput:
     """Input of revokeServiceAccount."""
 
     service_account_id: strawberry.ID = strawberry.field(description="The service account.")
+    expected_version: int | None = strawberry.field(
+        description="Only when the account still has this version.", default=strawberry.UNSET
+    )
     idempotency_key: str | None = strawberry.field(description=KEY, default=strawberry.UNSET)
 
 

@@ -24,6 +24,9 @@ class Member(Node):
     name: str = strawberry.field(description="Name to show.")
     role: Role = strawberry.field(description="What the person may do.")
     pending: bool = strawberry.field(description="Whether the person was invited and has not signed in yet.")
+    version: int = strawberry.field(
+        description="Grows by one with every change. Pass it as expectedVersion to guard a mutation."
+    )
     created_at: datetime = strawberry.field(description="When the member was recorded.")
     invited_at: datetime | None = strawberry.field(description="When the invitation was made, null without one.")
     joined_at: datetime | None = strawberry.field(
@@ -39,6 +42,7 @@ class Member(Node):
             name=row.name,
             role=row.role,
             pending=row.invited_at is not None and row.joined_at is None,
+            version=row.version,
             created_at=row.created_at,
             invited_at=row.invited_at,
             joined_at=row.joined_at,

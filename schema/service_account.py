@@ -23,6 +23,9 @@ class ServiceAccount(Node):
     tenant_ids: list[strawberry.ID] | None = strawberry.field(
         description="Global ids of the tenants it is limited to; null means every tenant of the organisation."
     )
+    version: int = strawberry.field(
+        description="Grows by one with every change. Pass it as expectedVersion to guard a mutation."
+    )
     created_at: datetime = strawberry.field(description="When it was created.")
     expires_at: datetime | None = strawberry.field(description="When it stops being good; null means never.")
     last_used_at: datetime | None = strawberry.field(
@@ -42,6 +45,7 @@ class ServiceAccount(Node):
             name=row.name,
             scopes=list(row.scopes),
             tenant_ids=None if limited is None else [global_id("Tenant", one) for one in limited],
+            version=row.version,
             created_at=row.created_at,
             expires_at=row.expires_at,
             last_used_at=row.last_used_at,

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from provisioning import api_tokens, standing
+from provisioning import api_tokens, rules, standing
 from provisioning.signing_in import NotAMember, sign_in
 from provisioning.standing import AccountByToken, MemberBySubject, Standing, Whose
 from runtime.database import Database, unable
@@ -114,7 +114,7 @@ class Doorkeeper:
             await asyncio.sleep(ROUND_EVERY)
             try:
                 await self._make_round()
-            except SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001  # a round that fails must not be the last
                 # Whoever stays reads from the same database: while it is away they get nothing.
                 logger.warning("nobody can be looked after", extra={"cause": type(error).__name__})
 
@@ -135,6 +135,8 @@ class Doorkeeper:
         return pass_of(claim, found)
 
     async def _signed_in(self, provider: Provider, token: str, organisation: str | None) -> Pass:
+        if organisation is not None and not rules.SLUG.fullmatch(organisation):
+            raise Unauthenticated("There is no organisation of this name.")
         try:
             vouched = await provider.vouched_in(token)
         except ProviderAway:

@@ -1,6 +1,7 @@
 """The OpenID Connect provider: whom it vouches for, by keys that it publishes and changes as it likes."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -40,8 +41,11 @@ ASK_AGAIN_AFTER = 10.0
 WITHIN = 3.0
 PLAIN = {"Accept": "application/json", "Accept-Encoding": "identity"}
 LARGEST_ANSWER = 256 * 1024
-LONGEST_SUBJECT = 255
-"""Characters (OpenID Connect Core, section 2)."""
+LONGEST_TEXT = 255
+"""Characters of a subject (OpenID Connect Core, section 2), or of an address."""
+
+UNREADABLE = (httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError, KeyError, TypeError, ValueError, RecursionError)
+"""What reading an answer may raise that is none, or makes no sense."""
 
 
 class ProviderAway(Exception):
@@ -110,10 +114,10 @@ class Provider:
 
     def _vouched(self, claims: Mapping[str, Any]) -> Vouched:
         subject, email = claims["sub"], claims.get("email")
-        if not isinstance(subject, str) or not 1 <= len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
+        if not _is_plain(subject):
             raise ValueError("not a subject")
         # An address that anybody could have typed in must open no door.
-        verified = email if isinstance(email, str) and claims.get("email_verified") is True else None
+        verified = email if _is_plain(email) and claims.get("email_verified") is True else None
         return Vouched(f"{self.issuer} {subject}", verified, datetime.fromtimestamp(claims["exp"] + LEEWAY, UTC))
 
     async def _key_of(self, header: Mapping[str, Any]) -> PyJWK:
@@ -147,8 +151,11 @@ class Provider:
     async def _ask(self) -> None:
         try:
             self._keys = Keys(await self._published(), time.monotonic())
-        except (httpx.HTTPError, jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
-            logger.warning("the identity provider's keys cannot be had", extra={"cause": f"{type(error).__name__}"})
+        except UNREADABLE as error:
+            logger.warning(
+                "the identity provider's keys cannot be had",
+                extra={"cause": f"{type(error).__name__}: {error}"[:LONGEST_TEXT]},
+            )
 
     async def _published(self) -> Mapping[str | None, PyJWK]:
         """By discovery. Raises what httpx and PyJWT raise, and ValueError for an answer that makes no sense."""
@@ -156,7 +163,7 @@ class Provider:
         if about["issuer"] != self.issuer:
             raise ValueError("the discovery document is another issuer's")
         address = about["jwks_uri"]
-        if not is_safe_address(address):
+        if not isinstance(address, str) or not is_safe_address(address):
             raise ValueError("the keys lie at an address that anybody could answer for")
         found = PyJWKSet.from_dict(await self._answer(address)).keys
         return {key.key_id: key for key in found if key.algorithm_name in ALGORITHMS and key.public_key_use != "enc"}
@@ -170,7 +177,12 @@ class Provider:
                 body += chunk
                 if len(body) > LARGEST_ANSWER:
                     raise ValueError("answered without an end")
-        answer = httpx.Response(200, content=bytes(body)).json()
+        answer = json.loads(body)
         if not isinstance(answer, dict):
             raise TypeError("answered with something else")
         return answer
+
+
+def _is_plain(text: object) -> bool:
+    """Whether it is a text of usual length that a database keeps and a page shows."""
+    return isinstance(text, str) and 1 <= len(text) <= LONGEST_TEXT and text.isprintable()

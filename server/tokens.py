@@ -53,6 +53,8 @@ def _refuse_what_is_not_taken(settings: Settings, wanted: Wanted) -> None:
         return
     if not wanted.support:
         raise TokenRefused("People sign in here and programs have API tokens: TENANTRY_SIGNED_TOKENS is not true.")
+    if wanted.email is None:
+        raise TokenRefused("Support names a person, whom organisations' feeds will show: give --email.")
     if wanted.life > LONGEST_SUPPORT:
         hours = LONGEST_SUPPORT.seconds // 3600
         raise TokenRefused(f"With an issuer a token of support is good for {hours} hours at the most: give --days 0.5.")

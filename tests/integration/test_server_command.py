@@ -16,6 +16,7 @@ from provisioning.standing import AccountById, MemberById, Staff, Standing, stan
 from runtime.database import clock
 from server.__main__ import main
 from server.auth import Claim, read_token
+from server.tokens import TokenRefused, Wanted, token_for
 from tests.stage import Stage
 
 ROOT = Path(__file__).parent.parent.parent
@@ -114,6 +115,23 @@ def test_a_token_for_nobody_is_refused_in_one_sentence(
     assert said.out == ""
     assert sentence in said.err
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        (Wanted("acme", "OWNER", (), support=False, email=None, life=timedelta(days=1)), "People sign in here"),
+        (Wanted(None, None, (), support=True, email=None, life=timedelta(hours=1)), "Support names a person"),
+        (Wanted(None, None, (), support=True, email="sam@x.example", life=timedelta(days=1)), "12 hours at the most"),
+    ],
+)
+def test_where_people_sign_in_only_support_gets_a_signed_token_and_a_brief_one(
+    stage: Stage, wanted: Wanted, sentence: str
+) -> None:
+    more = {"oidc_issuer": "https://login.example.com", "oidc_audience": "api"}
+
+    with pytest.raises(TokenRefused, match=sentence):
+        token_for(stage.settings.model_copy(update=more), wanted)
 
 
 def test_settings_that_make_no_sense_stop_the_start_with_one_sentence() -> None:

@@ -162,6 +162,21 @@ def test_who_belongs_to_several_organisations_names_one(
     assert client.post(ME).status_code == 401
 
 
+@pytest.mark.parametrize("organisation", ["\0", "a" * 300, "'; --", "Shop"])
+def test_what_is_no_organisations_name_closes_the_socket_like_any_other_stranger(
+    signed: Api, provider: IdentityProvider, organisation: str
+) -> None:
+    payload = {"authorization": f"Bearer {provider.token(email=None)}", "organization": organisation}
+
+    with connect(f"ws://{signed.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket:
+        socket.send(json.dumps({"type": "connection_init", "payload": payload}))
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(PATIENCE)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "RS256"])
 def test_keys_of_every_usual_kind_are_taken(
     signed: Api, stage: Stage, provider: IdentityProvider, address: str, algorithm: str
@@ -374,7 +389,7 @@ def test_a_socket_lives_as_long_as_the_members_token(
 ) -> None:
     monkeypatch.setattr("server.provider.LEEWAY", 0)
     invite(stage, address)
-    brief = bearer(signed, provider.token(email=address, exp=datetime.now(UTC) + timedelta(seconds=2)))
+    brief = bearer(signed, provider.token(email=address, exp=datetime.now(UTC) + timedelta(seconds=4)))
 
     with brief.connected() as socket, pytest.raises(ConnectionClosed) as closed:
         socket.recv(PATIENCE)
