@@ -23,15 +23,15 @@ FILL = """
         id, organisation_id, tenant_id, run_id, sequence, type,
         actor_kind, actor_id, actor_name, actor_email, data, request_id, created_at
     )
-    SELECT gen_random_uuid(), t.organisation_id, t.id, r.id, t.last_sequence + number,
+    SELECT gen_random_uuid(), t.organisation_id, t.id, r.id, t.last_sequence + nth,
         'tenant.provisioning.step_completed', 'SYSTEM', '00000000-0000-0000-0000-000000000000', 'Tenantry', NULL,
         jsonb_build_object(
-            'step', 'allocate_storage', 'duration_ms', number % 5000, 'resources', jsonb_build_array(
-                jsonb_build_object('kind', 'postgres_role', 'name', concat('t_shop_acme_', md5(number::text), '_r1')),
-                jsonb_build_object('kind', 'postgres_schema', 'name', concat('t_shop_acme_', md5(number::text), '_r1'))
+            'step', 'allocate_storage', 'duration_ms', nth %% 5000, 'resources', jsonb_build_array(
+                jsonb_build_object('kind', 'postgres_role', 'name', concat('t_shop_acme_', md5(nth::text), '_r1')),
+                jsonb_build_object('kind', 'postgres_schema', 'name', concat('t_shop_acme_', md5(nth::text), '_r1'))
             )
         ), NULL, now()
-    FROM tenants t JOIN runs r ON r.tenant_id = t.id, generate_series(1, %(count)s) AS number
+    FROM tenants t JOIN runs r ON r.tenant_id = t.id, generate_series(1, %(count)s) AS nth
     WHERE t.id = %(tenant)s
 """
 

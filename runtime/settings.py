@@ -121,6 +121,10 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Origins of other sites whose pages may call the API, comma separated."
     )
+    trusted_documents: str = Field(default="", description="A file of documents by their SHA-256, as JSON.")
+    trusted_only: bool = Field(
+        default=False, description="Whether callers without the right schema:read may send no other documents."
+    )
     sockets_per_address: int = Field(default=100, ge=1, description="Websockets that one address may have open.")
     budget: int = Field(default=5000, ge=100, description="Points that a caller of the API may spend at once.")
     budget_refill: int = Field(default=500, ge=1, description="Points that flow back to a caller each second.")
@@ -274,6 +278,8 @@ class Settings(BaseSettings):
             raise ValueError("lease must be at least twice lease_renewal, and both above zero")
         if min(self.sweep_interval, self.statement_timeout, self.lock_timeout) <= timedelta(0):
             raise ValueError("sweep_interval, statement_timeout and lock_timeout must be above zero")
+        if self.trusted_only and not self.trusted_documents:
+            raise ValueError("trusted_only needs trusted_documents, or nothing could be asked")
         if self.drain_timeout < timedelta(0) or not timedelta(0) <= self.pace <= LONGEST_PACE:
             raise ValueError(
                 f"drain_timeout must not be below zero, and pace lie between 0 and {LONGEST_PACE.seconds} s"

@@ -29,6 +29,7 @@ from server.limits import Limits, Remembered
 from server.pages import Assets
 from server.services import Services
 from server.streams import Streams
+from server.trusted import Trusting, trusted_by
 from workers.courier import Courier
 
 CORS: dict[str, Any] = {
@@ -57,6 +58,7 @@ CORS: dict[str, Any] = {
 
 def create_app(settings: Settings) -> Starlette:
     """Build the application. It holds a pool of connections from here on; its lifespan gives them back."""
+    trusted = trusted_by(settings)  # first: what it refuses leaves nothing open
     courier = Courier(settings)
     database = Database(settings, deliver=courier, name="tenantry-api")
     feed = Feed(settings.database_url, FEED_CHANNEL)
@@ -65,7 +67,7 @@ def create_app(settings: Settings) -> Starlette:
     doorkeeper = Doorkeeper(settings, database, limiter)
     services = Services(settings, database, feed, limiter, doorkeeper)
     budgets = Budgets(settings)
-    schema = build_schema([Faults, Limits, Remembered, lambda: Spending(budgets)])
+    schema = build_schema([Faults, lambda: Trusting(trusted), Limits, Remembered, lambda: Spending(budgets)])
     endpoint = Endpoint(schema, services)
     exports = Exports(services)
     health = Health(settings, database)

@@ -9,6 +9,8 @@ from typing import Any
 
 from starlette.requests import Request
 
+from server.trusted import reference_in
+
 LARGEST_BODY = 256 * 1024
 
 LONGEST_MESSAGE = 300
@@ -99,10 +101,11 @@ def _checked(given: object) -> Document:
         raise HttpRefused(HTTPStatus.BAD_REQUEST, "One operation in one request: batching is off.")
     if not isinstance(given, dict):
         raise HttpRefused(HTTPStatus.BAD_REQUEST, "A request is a JSON object with a query.")
-    if not isinstance(given.get("query"), str) or not given["query"].strip():
+    query = given.get("query") or reference_in(given)
+    if not isinstance(query, str) or not query.strip():
         raise HttpRefused(HTTPStatus.BAD_REQUEST, "There is no query in this request.")
     return Document(
-        given["query"],
+        query,
         _of_type(given, "variables", dict, "an object"),
         _of_type(given, "operationName", str, "a string") or None,
         _of_type(given, "extensions", dict, "an object"),

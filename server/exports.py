@@ -42,7 +42,8 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 4
 """Exports under way in this process. They have connections of their own, so nobody else waits for one."""
 
-AT_ONCE_PER_CALLER = 1
+AT_ONCE_PER_CALLER = 2
+"""One may still be put away while the next begins."""
 
 CURSOR_WITHIN = 60.0
 """Seconds for which a cursor is read: Postgres keeps what is deleted meanwhile. Then another goes on behind it."""

@@ -25,6 +25,7 @@ from server.auth import Pass, Unauthenticated
 from server.doorkeeper import DoorClosed
 from server.services import Services
 from server.tally import TooMany, TooManyOperations
+from server.trusted import reference_in
 
 INIT_WITHIN = timedelta(seconds=3)
 SEND_WITHIN = 20.0
@@ -85,6 +86,7 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
 
     async def handle_message(self, message: object) -> None:
         """Refuse what is no message at all; the original would break."""
+        _name_document(message)
         objection = _objection(message)
         if objection is not None:
             await self.handle_invalid_message(objection)
@@ -190,6 +192,13 @@ def cancel_until_it_ends(task: asyncio.Task[Any]) -> None:
     if not task.done():
         task.cancel()
         asyncio.get_running_loop().call_later(CANCEL_AGAIN_AFTER, cancel_until_it_ends, task)
+
+
+def _name_document(message: object) -> None:
+    """Put a text that names the document into the place of one that is not sent."""
+    payload = message.get("payload") if isinstance(message, dict) else None
+    if isinstance(payload, dict) and (reference := reference_in(payload)):
+        payload["query"] = reference
 
 
 def _objection(message: object) -> str | None:

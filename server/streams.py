@@ -11,6 +11,7 @@ from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Any
 
+from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -69,6 +70,8 @@ class Streams:
                 async with aclosing(await self._results(document, context, method)) as results:
                     async for result in results:
                         yield event("next", result_of(result), context.told)
+        except GraphQLError as refusal:  # of an extension, before there was a result to carry it
+            yield event("next", {"errors": [refusal.formatted]})
         except TooMany as refusal:
             yield event("next", {"errors": [TooManyOperations(str(refusal)).formatted]})
         yield event("complete")

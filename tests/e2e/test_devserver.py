@@ -67,9 +67,9 @@ def bare(**added: str) -> dict[str, str]:
 
 
 @contextmanager
-def started(data: Path) -> Iterator[Started]:
+def started(data: Path, *options: str) -> Iterator[Started]:
     process = subprocess.Popen(
-        [*COMMAND, "--data-dir", str(data)],
+        [*COMMAND, "--data-dir", str(data), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -242,6 +242,12 @@ def test_saga_gives_each_step_its_time_and_its_attempts() -> None:
     assert listed == [(f"{step.timeout.total_seconds():g} s", str(step.attempts)) for step in saga]
 
 
+def test_the_api_document_lists_every_page_of_its_own() -> None:
+    pages = sorted(f"api/{page.name}" for page in (ROOT / "docs" / "api").glob("*.md"))
+
+    assert [page for page in pages if f"]({page})" not in text_of("docs/api.md")] == []
+
+
 def operations() -> list[str]:
     """Every GraphQL document that docs/api.md sends, as it arrives."""
     text = text_of("docs/api.md")

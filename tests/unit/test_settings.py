@@ -22,6 +22,13 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+def test_only_trusted_documents_needs_some(surroundings: pytest.MonkeyPatch) -> None:
+    surroundings.setenv("TENANTRY_TRUSTED_ONLY", "true")
+
+    with pytest.raises(SettingsRefused, match="trusted_only needs trusted_documents"):
+        read_settings()
+
+
 def test_three_settings_are_enough() -> None:
     settings = read_settings()
 

@@ -337,9 +337,9 @@ def test_a_client_that_does_not_read_is_given_up(
         wait_until(lambda: cursors_open(long_feed) == 0)
 
 
-def test_one_caller_has_one_export_at_a_time(long_feed: Stage, owner: Client) -> None:
-    with opened(owner):
-        wait_until(lambda: cursors_open(long_feed) == 1)
+def test_one_caller_has_two_exports_at_a_time(long_feed: Stage, owner: Client) -> None:
+    with opened(owner), opened(owner):
+        wait_until(lambda: cursors_open(long_feed) == 2)
         refused = taken(owner)
 
     assert refused.status_code == 429

@@ -136,9 +136,8 @@ def dripped(client: Client, head: bytes) -> int:
 
 
 def test_a_message_in_too_many_pieces_closes_the_socket(owner: Client) -> None:
-    with attacks.acknowledged(owner) as connection:
-        with pytest.raises(ConnectionClosed) as closed:
-            connection.send("" for _ in itertools.count())
+    with attacks.acknowledged(owner) as connection, pytest.raises(ConnectionClosed) as closed:
+        connection.send("" for _ in itertools.count())
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
