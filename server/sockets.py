@@ -99,9 +99,6 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
             await super().handle_connection_init(message)  # which refuses a second one
             return
         payload = message.get("payload") or {}
-        if self.connection_init_received:
-            await super().handle_connection_init(message)  # which refuses a second one
-            return
         if self.connection_init_timeout_task is not None:
             self.connection_init_timeout_task.cancel()  # it came; finding out who it is may take its time
         try:
