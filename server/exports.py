@@ -111,7 +111,9 @@ class Exports:
         demand_to_read(context.caller, Permission.EXPORT_FEED)
         self._take_a_place(context, stack)
         export = await context.transact(exporting.begin, wish.wanted, wish.organisation, wish.facts, by=context.actor)
-        reading = Reading(self._database.within(context.actor.reach), export, wish.after, kind, context.caller, self._threads)
+        reading = Reading(
+            self._database.within(context.actor.reach), export, wish.after, kind, context.caller, self._threads
+        )
         stack.push_async_callback(reading.end)
         first = kind.head + (await reading.chunk() or b"")
         return Download(reading, first, shown, self._services, {**headers, **_as_file(export, kind)})

@@ -51,6 +51,9 @@ BEGIN ATOMIC
         AND (current_setting('role') NOT IN ('tenantry_api', 'tenantry_limited')
             OR of_organisation = caller_organisation());
 END;
+
+REVOKE EXECUTE ON FUNCTION count_tenants FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION count_tenants TO tenantry_api, tenantry_support;
 """
 """The small ones are written out by the planner wherever they stand. A setting that is missing reaches nothing.
 
@@ -62,8 +65,11 @@ OF_A_TENANT = "EXISTS (SELECT FROM tenants WHERE tenants.id = tenant_id)"
 OF_A_RUN = "EXISTS (SELECT FROM runs WHERE runs.id = run_id)"
 """A caller finds in tenants and runs what the policies of these let it find."""
 
-IN_MY_NAME = "actor_id IN (caller_id(), '00000000-0000-0000-0000-000000000000')"
-"""Or in the platform's, when what a caller asked for ends a run."""
+IN_MY_NAME = (
+    "(actor_id IN (caller_id(), '00000000-0000-0000-0000-000000000000')"
+    " OR EXISTS (SELECT FROM runs WHERE runs.id = run_id AND runs.cancel_actor_id = actor_id))"
+)
+"""Or, when what a caller asked for ends a run, in the platform's name or that of whoever had cancelled the run."""
 
 TOLD = f"{MINE} AND {IN_MY_NAME} AND (tenant_id IS NULL OR {OF_A_TENANT}) AND (run_id IS NULL OR {OF_A_RUN})"
 

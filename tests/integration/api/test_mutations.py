@@ -374,6 +374,25 @@ def test_decommissioning_and_recreating(stage: Stage, owner: Client) -> None:
     assert (fresh["tenant"]["slug"], fresh["tenant"]["state"]) == ("shop", "PROVISIONING")
 
 
+def test_whoever_ends_a_stuck_undo_that_somebody_else_asked_for_ends_it_in_that_ones_name(
+    stage: Stage, owner: Client
+) -> None:
+    _stick(stage)
+
+    payload = owner.mutate(
+        "resumeCompensation",
+        "tenant { state }",
+        tenantId=tenant_gid(stage.tenant_id),
+        skipSteps=["allocate_storage", "validate_request"],
+        reason="it is gone",
+    )
+
+    assert payload == {"tenant": {"state": "PENDING"}, "userErrors": []}
+    told = {event.type: event.actor_id for event in stage.events()}
+    assert told["tenant.provisioning.cancelled"] == stage.operator.id
+    assert told["tenant.provisioning.compensation_resumed"] != stage.operator.id
+
+
 def test_a_stuck_run_goes_on_when_told_what_to_give_up(stage: Stage, owner: Client) -> None:
     _stick(stage)
     tenant_id = tenant_gid(stage.tenant_id)

@@ -1,0 +1,125 @@
+"""Who may migrate and who may run the product, where not everybody is a superuser: what docs/operating.md says."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlmodel import Session, select
+
+from models import Tenant
+from models.columns import new_id
+from runtime.database import Database
+from runtime.migrations import MigrationRefused, migrate
+from runtime.settings import Settings
+from tests.outside import settings_with
+from tests.scratch import scratch_database
+from tests.stage import stage_in
+
+ROLES = "tenantry_api, tenantry_limited, tenantry_support"
+
+
+def logged_in_as(name: str, url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{name}:secret@{parts.netloc.rpartition('@')[2]}"))
+
+
+def as_superuser(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture
+def name(database_url: str) -> Iterator[str]:
+    """An ordinary login; what it comes to own goes with its database."""
+    name = f"ordinary_{new_id().hex[-12:]}"
+    as_superuser(database_url, f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
+    yield name
+    as_superuser(database_url, f"DROP ROLE {name}")
+
+
+@pytest.fixture
+def empty(database_url: str, name: str) -> Iterator[str]:
+    """The superuser's way into an empty database, which is that login's."""
+    with scratch_database(database_url) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            owned = sql.SQL("ALTER DATABASE {} OWNER TO {}")
+            connection.execute(owned.format(sql.Identifier(connection.info.dbname), sql.Identifier(name)))
+        yield url
+
+
+@pytest.fixture
+def ordinary(empty: str, name: str) -> Settings:
+    return settings_with(logged_in_as(name, empty))
+
+
+def tables(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def test_a_login_that_may_not_take_on_the_roles_is_told_what_to_have_done(
+    ordinary: Settings, empty: str, name: str
+) -> None:
+    with pytest.raises(MigrationRefused) as refusal:
+        migrate(ordinary)
+
+    assert "CREATE ROLE tenantry_api NOLOGIN; GRANT tenantry_api TO that login" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert tables(empty) <= 1  # the table that says that no migration was made
+
+
+def seen(session: Session) -> list[str]:
+    return [tenant.slug for tenant in session.exec(select(Tenant))]
+
+
+def seen_by_one_of_two(settings: Settings) -> list[str]:
+    """What an operator sees when there are two organisations, both at work."""
+    with stage_in(settings) as other, stage_in(settings) as stage:
+        other.create("theirs")
+        stage.create("mine")
+        stage.play(until="allocate_traffic")
+        assert sorted(stage.read(seen)) == ["mine", "theirs"], "workers see both"
+        return stage.database.within(stage.operator.reach).transact(seen)
+
+
+def test_an_ordinary_login_migrates_once_the_roles_were_given_to_it(ordinary: Settings, empty: str, name: str) -> None:
+    as_superuser(empty, f"GRANT {ROLES} TO {name}")
+
+    migrate(ordinary)
+
+    assert seen_by_one_of_two(ordinary) == ["mine"]
+    migrate(ordinary, "base")
+    assert tables(empty) <= 1
+
+
+def test_the_application_may_be_somebody_who_owns_nothing(database_url: str, name: str) -> None:
+    with scratch_database(database_url) as url:
+        migrate(settings_with(url))
+        as_superuser(
+            url,
+            f"ALTER ROLE {name} BYPASSRLS",
+            f"GRANT {ROLES} TO {name}",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}",
+            f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {name}",
+            f"REVOKE UPDATE ON events FROM {name}",
+        )
+
+        assert seen_by_one_of_two(settings_with(logged_in_as(name, url))) == ["mine"]
+
+
+def test_two_databases_of_a_cluster_share_the_roles_and_nothing_else(database_url: str) -> None:
+    with scratch_database(database_url) as one, scratch_database(database_url) as another:
+        for url in (one, another):
+            migrate(settings_with(url))
+        migrate(settings_with(one), "base")
+
+        assert seen_by_one_of_two(settings_with(another)) == ["mine"]
+        database = Database(settings_with(one))
+        with pytest.raises(Exception, match="does not exist"):
+            database.transact(seen)
+        database.close()
