@@ -53,6 +53,7 @@ def run(settings: Settings, rounds: int) -> None:
 def _fill(settings: Settings, stage: Stage) -> None:
     began = time.perf_counter()
     with psycopg.connect(settings.database_url) as connection:
+        connection.execute("SET session_replication_role = replica")  # what the rows refer to is there
         connection.execute(FILL, {"count": EVENTS, "tenant": stage.tenant_id})
         connection.execute(
             "UPDATE tenants SET last_sequence = last_sequence + %s WHERE id = %s", [EVENTS, stage.tenant_id]
@@ -88,7 +89,7 @@ def _take(name: str, address: str, headers: dict[str, str], process: psutil.Proc
 
 def _download(url: str, headers: dict[str, str]) -> tuple[int, int]:
     lines = size = 0
-    with httpx.stream("GET", url, headers=headers, timeout=120, trust_env=False) as response:
+    with httpx.stream("GET", url, headers=headers, timeout=None, trust_env=False) as response:
         response.raise_for_status()
         for chunk in response.iter_bytes():
             lines += chunk.count(b"\n")

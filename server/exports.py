@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Generator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -22,7 +22,8 @@ from provisioning.errors import NotFound as Unknown
 from provisioning.exporting import Export
 from provisioning.paging import Key
 from resolvers.permissions import Permission, demand_to_read
-from runtime.database import Database, is_busy, unable
+from runtime.database import TRIES, Database, is_busy, unable
+from runtime.feed import RECONNECT_AFTER
 from runtime.giving_up import Statement
 from schema.context import Caller, Context
 from schema.errors import NotFound, RequestRefused
@@ -141,6 +142,7 @@ class Reading:
     threads: CapacityLimiter
     _statement: Statement = field(default_factory=Statement)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _over: threading.Event = field(default_factory=threading.Event)
     _complete: bool = False
 
     def __post_init__(self) -> None:
@@ -160,13 +162,23 @@ class Reading:
             return next(self._chunks, None)
 
     def _end(self) -> None:
+        self._over.set()
         self._statement.cancel()
-        with self._lock:
+        with self._lock, suppress(SQLAlchemyError):  # a connection that is dead needs no closing
             self._chunks.close()
 
     def _read(self) -> Generator[bytes, None, None]:
+        """One cursor after another, also after Postgres was away for a moment; what was told is not told again."""
+        tries, begun_at = 0, self.place
         while not self._complete:
-            yield from self._portion()
+            before = self.place
+            try:
+                yield from self._portion()
+            except SQLAlchemyError as error:
+                tries = 1 if self.place != before else tries + 1
+                if self.place == begun_at or tries > TRIES or not unable(error) or self._over.wait(RECONNECT_AFTER):
+                    raise
+                logger.info("an export goes on with another cursor", extra={"cause": type(error).__name__})
 
     def _portion(self) -> Generator[bytes, None, None]:
         """What one cursor finds until it is at the end, or old."""

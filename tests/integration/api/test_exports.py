@@ -356,7 +356,7 @@ def test_an_export_that_breaks_in_the_middle_does_not_look_whole(
     def brittle(*args: object, **kwargs: object) -> Iterator[object]:
         for number, batch in enumerate(genuine(*args, **kwargs)):  # type: ignore[arg-type]  # passed through
             if number == 3:
-                raise OperationalError("FETCH", {}, Exception("connection lost"))
+                raise OperationalError("FETCH", {}, psycopg.errors.DataCorrupted())
             yield batch
 
     monkeypatch.setattr(exporting, "batches", brittle)
@@ -364,6 +364,19 @@ def test_an_export_that_breaks_in_the_middle_does_not_look_whole(
     with pytest.raises(httpx.RemoteProtocolError):
         taken(owner)
     wait_until(lambda: cursors_open(long_feed) == 0)
+
+
+def test_an_export_outlives_its_connection(long_feed: Stage, owner: Client) -> None:
+    address, headers = f"http://{owner.address}/export/audit.jsonl", {"Authorization": owner.authorization or ""}
+    with httpx.stream("GET", address, headers=headers, timeout=PATIENCE, trust_env=False) as response:
+        found = response.iter_lines()
+        ids = [json.loads(next(found))["id"]]
+        with psycopg.connect(long_feed.settings.database_url, autocommit=True) as other:
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tenantry-export'"
+            assert other.execute(cut).fetchall()
+        ids += [json.loads(line)["id"] for line in found]
+
+    assert len(ids) == len(set(ids)) == 20_000
 
 
 def test_a_token_that_runs_out_ends_the_export(api: Api, long_feed: Stage) -> None:

@@ -50,7 +50,7 @@ class References(HTMLParser):
         if self._inside in {"script", "style"} and data.strip():
             self.inline.append(data)
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002  # the original's signature
         self._inside = ""
 
 
