@@ -1,5 +1,7 @@
 """An organisation's people and programs: managed by those who may, seen by nobody else, gone within seconds."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -143,6 +145,36 @@ def test_the_owner_hands_the_ownership_over_and_is_an_admin_then(api: Api, stage
     assert (after["OWNER"]["id"], after["ADMIN"]["id"]) == (before["ADMIN"]["id"], before["OWNER"]["id"])
     changes = [(facts["before"], facts["role"]) for _, facts in told_in(stage, "org.member_role_changed")]
     assert changes == [("OWNER", "ADMIN"), ("ADMIN", "OWNER")]
+
+
+def test_two_invitations_of_one_address_at_once_are_one(stage: Stage, owner: Client) -> None:
+    owner.ask(ME)
+
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(owner.mutate, "inviteMember", email="ada@shop.example", role="VIEWER") for _ in range(4)]
+    codes = Counter(code_of(call.result()) for call in calls)
+
+    assert codes == {None: 1, "TAKEN": 3}
+    assert [kind for kind, _ in told_in(stage, "org.")] == ["org.member_invited"]
+
+
+def test_the_ownership_goes_to_one_of_two_to_whom_it_is_handed_at_once(api: Api, stage: Stage, owner: Client) -> None:
+    for role in (Role.ADMIN, Role.VIEWER):
+        api.person(stage.organisation.id, role)
+    people = people_seen_by(owner)
+
+    with ThreadPoolExecutor(2) as pool:
+        calls = [
+            pool.submit(owner.mutate, "changeMemberRole", memberId=people[role]["id"], role="OWNER")
+            for role in ("ADMIN", "VIEWER")
+        ]
+    codes = Counter(code_of(call.result()) for call in calls)
+
+    assert codes == {None: 1, "FORBIDDEN": 1}
+    roles = stage.read(
+        lambda session: sorted(session.exec(select(Member.role).where(Member.organisation_id == stage.organisation.id)))
+    )
+    assert roles.count(Role.OWNER) == 1
 
 
 def test_somebody_who_never_signed_in_does_not_become_the_owner(owner: Client) -> None:
