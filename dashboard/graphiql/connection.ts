@@ -2,6 +2,7 @@
 
 import { createGraphiQLFetcher, type Fetcher } from "@graphiql/toolkit";
 import { createClient } from "graphql-ws";
+import { headersOf, type Identity, introductionOf } from "../shared/identity";
 
 const ADDRESS = "/graphql";
 
@@ -10,17 +11,16 @@ export interface Connection {
   end: () => void;
 }
 
-export function connect(token: string): Connection {
-  const authorization = `Bearer ${token}`;
+export function connect(identity: Identity): Connection {
   const socket = createClient({
     url: new URL(ADDRESS, location.href.replace(/^http/, "ws")).href,
-    connectionParams: { authorization },
+    connectionParams: introductionOf(identity),
     // A stream that is begun again would tell everything again: the person decides, with the last cursor as `after`.
     retryAttempts: 0,
   });
   const fetcher = createGraphiQLFetcher({
     url: ADDRESS,
-    headers: { authorization },
+    headers: headersOf(identity),
     wsClient: socket,
     // The API delivers nothing in parts, and is asked for nothing of the kind.
     enableIncrementalDelivery: false,

@@ -1,27 +1,27 @@
-/** GraphiQL with a token, and with operations to begin with. */
+/** GraphiQL for whoever says who it is, with operations to begin with. */
 
 import { explorerPlugin } from "@graphiql/plugin-explorer";
 import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
 import { useEffect, useMemo, useState } from "react";
-import { rememberedToken, rememberToken } from "../shared/token";
+import { rememberedIdentity, rememberIdentity } from "../shared/identity";
 import { connect } from "./connection";
+import { IdentityBox } from "./identity-box";
 import { OPERATIONS } from "./operations";
-import { TokenBox } from "./token-box";
 
 const PLUGINS = [HISTORY_PLUGIN, explorerPlugin()];
 
 export function Page() {
-  const [token, setToken] = useState(rememberedToken);
-  const { fetcher, end } = useMemo(() => connect(token), [token]);
+  const [identity, setIdentity] = useState(rememberedIdentity);
+  const { fetcher, end } = useMemo(() => connect(identity), [identity]);
   useEffect(() => end, [end]);
 
   return (
     <>
-      <TokenBox token={token} onChange={(typed) => setToken(rememberToken(typed))} />
-      {token ? (
-        // Another token may see another schema, so GraphiQL begins anew with it.
+      <IdentityBox identity={identity} onChange={(typed) => setIdentity(rememberIdentity(typed))} />
+      {identity.token ? (
+        // Somebody else may see another schema, so GraphiQL begins anew then.
         <GraphiQL
-          key={token}
+          key={JSON.stringify(identity)}
           fetcher={fetcher}
           plugins={PLUGINS}
           defaultTabs={OPERATIONS}

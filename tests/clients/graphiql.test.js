@@ -45,10 +45,12 @@ describe("GraphiQL in a browser", { skip, timeout: 120_000 }, () => {
 
   test("asks for a token, and keeps it for the tab alone", async () => {
     await page.getByLabel("Token").fill(`Bearer ${TOKEN}`);
+    await page.getByLabel("Organisation").fill("acme");
     await page.getByRole("button", { name: "Use it" }).click();
     await page.locator(".graphiql-query-editor .monaco-editor").waitFor();
 
-    assert.deepEqual(await page.evaluate(() => Object.values(sessionStorage)), [TOKEN]);
+    const kept = JSON.stringify({ token: TOKEN, organization: "acme" });
+    assert.deepEqual(await page.evaluate(() => Object.values(sessionStorage)), [kept]);
     assert.ok(!(await page.evaluate(() => JSON.stringify(localStorage))).includes(TOKEN));
   });
 
