@@ -139,8 +139,7 @@ def test_a_message_in_too_many_pieces_closes_the_socket(owner: Client) -> None:
     with attacks.acknowledged(owner) as connection, pytest.raises(ConnectionClosed) as closed:
         connection.send("" for _ in itertools.count())
 
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1009
+    assert closed.value.rcvd is None or closed.value.rcvd.code == 1009  # it was sending when it was hung up on
 
 
 def test_who_pings_and_does_not_read_is_not_written_to_for_ever(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
