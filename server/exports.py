@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from anyio import CancelScope, CapacityLimiter, to_thread
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -51,6 +52,8 @@ CURSOR_WITHIN = 60.0
 
 STATEMENT_WITHIN = timedelta(seconds=60)
 """For the rows of one fetch, which may lie behind many that the filter leaves out."""
+
+READ_ONLY = text("SET TRANSACTION READ ONLY")
 
 EXPORT_WITHIN = 3600.0
 """Seconds for all of it. Whoever reads slower takes the rest with ``after``."""
@@ -183,7 +186,7 @@ class Reading:
     def _portion(self) -> Generator[bytes, None, None]:
         """What one cursor finds until it is at the end, or old."""
         with self.database.transaction() as session:
-            session.connection(execution_options={"postgresql_readonly": True})
+            session.execute(READ_ONLY)
             with self._statement.of(session):
                 old_at = time.monotonic() + CURSOR_WITHIN
                 for rows in exporting.batches(session, self.export, self.place, by=self.caller.actor):

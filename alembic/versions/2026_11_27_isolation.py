@@ -116,8 +116,10 @@ WRITES = {
 LOOKED_AT = [table for table in RULES if table != "idempotency_keys"]
 """By support, and of all organisations."""
 
-ON_RECORD = "actor_id = caller_id() AND tenant_id IS NULL AND starts_with(type, 'access.')"
-"""What support may write: what it looked at or was denied, in its own name."""
+ON_RECORD = (
+    "actor_id = caller_id() AND tenant_id IS NULL AND (starts_with(type, 'access.') OR type = 'org.feed_exported')"
+)
+"""What support may write: what it looked at, took away or was denied, in its own name."""
 
 
 def upgrade() -> None:

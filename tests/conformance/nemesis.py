@@ -40,7 +40,7 @@ class Nemesis(Database):
     """Shares the engine of a database and strikes the next transactions as it was told to."""
 
     def __init__(self, database: Database) -> None:
-        self.url, self.engine, self.deliver = database.url, database.engine, database.deliver
+        vars(self).update(vars(database))
         self.strikes: list[Strike | None] = []
         self.violations: list[str] = []
 

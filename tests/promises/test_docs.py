@@ -178,7 +178,7 @@ def spelled(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     match field.default:
-        case None | "" | SecretStr():
+        case None | "" | () | SecretStr():
             return "empty"
         case timedelta() as length:
             return f"`{length.total_seconds():g}` s"

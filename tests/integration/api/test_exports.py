@@ -11,14 +11,16 @@ from datetime import timedelta
 import httpx
 import psycopg
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
+from sqlmodel import col
 
-from models import Role, TenantState
+from models import Role, ServiceAccount, TenantState
 from provisioning import exporting
 from schema.node import global_id
 from server import exports
 from server.lines import COLUMNS
-from tests.api import PATIENCE, Api, Client, Facts, person, tenant_gid
+from tests.api import PATIENCE, Api, Client, Facts, integration, person, tenant_gid
 from tests.outside import wait_until
 from tests.scenes import bring_to
 from tests.stage import Stage
@@ -101,9 +103,9 @@ def test_csv_has_the_same_facts_in_columns(stage: Stage, owner: Client) -> None:
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "＝1", 'he said "no",\r\nso=there'])  # noqa: RUF001  # wide
 def test_no_cell_is_a_formula_and_every_quote_is_doubled(api: Api, stage: Stage, name: str) -> None:
-    sly = person(stage.organisation.id)
-    object.__setattr__(sly.actor, "name", name)
-    object.__setattr__(sly.actor, "email", None)
+    sly = integration(stage.organisation.id, "audit:read", "audit:export")
+    renamed = update(ServiceAccount).where(col(ServiceAccount.id) == sly.actor.id).values(name=name)
+    stage.do(lambda session: session.execute(renamed))
     client = api.client(sly)
     taken(client)
 
