@@ -1,11 +1,12 @@
 """What support looked at goes on record in the organisation it belongs to, in the transaction of the look."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlmodel import Session, SQLModel, col
 
 from models import Event, Organisation, Tenant
@@ -19,10 +20,25 @@ Looks = Mapping[UUID, set[UUID]]
 """The tenants that were seen of each organisation; none, when it was the organisation or its feed itself."""
 
 
-def seen_in(session: Session, by: Actor) -> Looks:
-    """What a transaction has read so far, apart from what the actor wrote."""
+@contextmanager
+def watched(session: Session) -> Iterator[list[object]]:
+    """Every row that the session reads within the block; it keeps none of those that nobody holds on to."""
+    read: list[object] = []
+
+    def note(_: Session, row: object) -> None:
+        read.append(row)
+
+    event.listen(session, "loaded_as_persistent", note)
+    try:
+        yield read
+    finally:
+        event.remove(session, "loaded_as_persistent", note)
+
+
+def seen_in(read: Iterable[object], by: Actor) -> Looks:
+    """What rows tell of, apart from what the actor wrote."""
     seen: dict[UUID, set[UUID]] = {}
-    for row in session.identity_map.values():
+    for row in read:
         if isinstance(row, Event) and row.actor_id == by.id:
             continue
         organisation_id, tenant_id = _place_of(row)

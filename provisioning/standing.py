@@ -1,5 +1,6 @@
 """Who a caller is at this moment: what the tables say of whoever a token names."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -92,8 +93,8 @@ def standing_of(session: Session, whose: Whose) -> Standing | None:
     return found
 
 
-def _only(kind: type[T], whose: Collection[Whose]) -> list[T]:
-    return [one for one in whose if isinstance(one, kind)]
+def _only(kind: type[T], whose: Collection[Whose]) -> frozenset[T]:
+    return frozenset(one for one in whose if isinstance(one, kind))
 
 
 def _of_staff(one: Staff) -> Standing:
@@ -120,8 +121,11 @@ def _members_by_subject(
         .join(Organisation, col(Organisation.id) == col(Member.organisation_id))
         .where(col(Member.subject) == _any([one.subject for one in wanted], WORDS))
     ).all()
+    by_subject: dict[str | None, list[tuple[Member, str]]] = defaultdict(list)
+    for row, slug in rows:
+        by_subject[row.subject].append((row, slug))
     for one in wanted:
-        mine = [row for row, slug in rows if row.subject == one.subject and one.organisation in {None, slug}]
+        mine = [row for row, slug in by_subject[one.subject] if one.organisation in {None, slug}]
         if len(mine) == 1:
             yield one, of_member(mine[0])
 

@@ -25,6 +25,7 @@ from schema.tenant import Tenant
 
 P = ParamSpec("P")
 T = TypeVar("T")
+W = TypeVar("W")
 Work = Callable[[Session], Change]
 
 WHERE_NULL_COUNTS = frozenset({"provisioning_deadline", "tenant_ids", "expires_at"})
@@ -77,7 +78,7 @@ async def change_tenant(
 
 async def carry_out(info: Info, permission: Permission, input: KeyedInput, work: Work) -> Answer:
     """Carry out ``work``; a refusal becomes user errors, and one that concerns access goes on record."""
-    done, user_errors = await attempt(info, permission, input, _outcome_of, work, call_of(info, input))
+    done, user_errors = await attempt(info, permission, input, _outcome_of, work)
     if done is None:
         return Answer(user_errors=user_errors)
     outcome, change = done
@@ -90,16 +91,15 @@ async def attempt(
     info: Info,
     permission: Permission,
     input: KeyedInput,
-    work: Callable[Concatenate[Session, P], T],
-    *args: P.args,
-    **kwargs: P.kwargs,
+    once: Callable[[Session, W, Once | None], T],
+    work: W,
 ) -> tuple[T | None, list[UserError]]:
-    """What came of ``work``, or nothing and why."""
+    """What came of ``work``, done ``once`` for each key; or nothing and why."""
     context = info.context
     context.renew()
     try:
         demand(context.caller, permission, action_of(info))
-        return await context.transact(work, *args, **kwargs), []
+        return await context.transact(once, work, call_of(info, input)), []
     except ProvisioningRefused as refusal:
         if isinstance(refusal, NotFound | NotPermitted):
             await denials.put_on_record(info, refusal, [input.tenant_id] if hasattr(input, "tenant_id") else [])

@@ -14,7 +14,7 @@ from provisioning import members, service_accounts
 from provisioning.idempotency import Once, Outcome
 from provisioning.members import Invitation
 from provisioning.service_accounts import AccountChanges, Giver, Issued, NewAccount
-from resolvers.carrying_out import KeyedInput, attempt, call_of, run_once
+from resolvers.carrying_out import KeyedInput, attempt, run_once
 from resolvers.permissions import SCOPES, Permission
 from schema.arguments import WHAT_TO_CREATE, WHAT_TO_DO
 from schema.connections import given
@@ -174,7 +174,7 @@ async def revoke_service_account(
 
 async def _manage(info: Info, input: KeyedInput, work: Callable[[Session], Any]) -> Managed[Any]:
     """Do it, once for each key; a refusal becomes user errors."""
-    managed, user_errors = await attempt(info, Permission.MANAGE_MEMBERS, input, _once, work, call_of(info, input))
+    managed, user_errors = await attempt(info, Permission.MANAGE_MEMBERS, input, _once, work)
     return managed or Managed(user_errors=user_errors)
 
 

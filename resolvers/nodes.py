@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated
 from uuid import UUID
@@ -84,7 +84,11 @@ async def _organization(context: Context, key: UUID) -> Node | None:
 
 async def _actor(context: Context, key: UUID) -> Node | None:
     actor = await context.transact(queries.actor_of_id, key, by=context.actor)
-    return Actor.of_actor(actor) if actor else None
+    if actor is None:
+        return None
+    # Whoever may not look at members knows people by their names only.
+    known = actor.id == context.actor.id or context.caller.manages_members
+    return Actor.of_actor(actor if known else replace(actor, email=None))
 
 
 @dataclass(frozen=True, slots=True)

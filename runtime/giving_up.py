@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -33,6 +33,7 @@ class Statement:
         self._lock = threading.Lock()
         self._connection: psycopg.Connection[Any] | None = None
         self._given_up = False
+        self._unsure = False
 
     @contextmanager
     def of(self, session: Session) -> Iterator[None]:
@@ -51,22 +52,33 @@ class Statement:
             # Whoever is cancelling it has the lock: no later statement of this connection is hit.
             with self._lock:
                 self._connection = None
+            if self._unsure:
+                session.connection().invalidate()  # a cancellation may still be on its way to it
 
     def cancel(self) -> None:
         """Cancel it, unless it has ended; one that has not begun never will."""
-        with self._lock, suppress(psycopg.Error):
+        with self._lock:
             self._given_up = True
             if self._connection is not None:
-                self._connection.cancel_safe(timeout=CANCEL_WITHIN)
+                self._cancel(self._connection)
+
+    def _cancel(self, connection: psycopg.Connection[Any]) -> None:
+        try:
+            connection.cancel_safe(timeout=CANCEL_WITHIN)
+        except psycopg.Error:
+            self._unsure = True
 
 
 async def in_thread(work: Callable[[Statement], T], limiter: CapacityLimiter) -> T:
     """One hop to a thread. Raises what ``work`` raises. Whoever gives it up waits for nothing.
 
-    The thread keeps its place until it has ended, since its connection does so too.
+    The thread keeps its place until it has ended, since its connection does so too. What is given up before there was
+    a place for it never begins.
     """
     statement = Statement()
-    job = asyncio.ensure_future(to_thread.run_sync(work, statement, limiter=limiter))
+    await limiter.acquire_on_behalf_of(statement)
+    job = asyncio.ensure_future(to_thread.run_sync(work, statement, limiter=CapacityLimiter(1)))
+    job.add_done_callback(lambda _: limiter.release_on_behalf_of(statement))
     try:
         return await asyncio.shield(job)
     except asyncio.CancelledError:

@@ -106,9 +106,11 @@ class Context:
             # Events written by the work name the request that caused them.
             session.info["request_id"] = self.request_id
             with statement.of(session):
-                done = work(session, *args, **kwargs)
-                if self.actor.kind is ActorKind.SUPPORT:
-                    looks.put_on_record(session, looks.seen_in(session, self.actor), by=self.actor)
+                if self.actor.kind is not ActorKind.SUPPORT:
+                    return work(session, *args, **kwargs)
+                with looks.watched(session) as read:
+                    done = work(session, *args, **kwargs)
+                looks.put_on_record(session, looks.seen_in(read, self.actor), by=self.actor)
                 return done
 
         return await in_thread(lambda statement: self.database.transact(named, statement), self.limiter)

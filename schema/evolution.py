@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from graphql import (
     REMOVE,
     DangerousChangeType,
     DirectiveNode,
+    NameNode,
     Node,
     StringValueNode,
     Visitor,
@@ -26,7 +28,6 @@ RELEASED = Path(__file__).with_name("released.graphql")
 """What the last release served; until there is one, the contract that the first has to keep."""
 
 NOTICE = timedelta(days=365)
-DEPRECATED = re.compile(r'@deprecated(?:\(reason: "((?:[^"\\]|\\.)*)"\))?')
 LAST_DAY = re.compile(r"Goes after (\d{4}-\d{2}-\d{2})\.$")
 """How the reason of every deprecation ends."""
 
@@ -45,12 +46,13 @@ def objections(released: str, ours: str, today: date) -> list[str]:
 
 def without_a_day(sdl: str) -> list[str]:
     """Reasons of deprecations that do not say after which day the thing goes."""
-    return [reason for reason in _reasons(sdl) if _last_day(reason) is None]
+    return [reason for reason in _reasons(sdl).values() if _last_day(reason) is None]
 
 
 def at_short_notice(released: str, ours: str, today: date) -> list[str]:
     """Reasons of new deprecations that leave clients less than a year from a release of today."""
-    new = set(_reasons(ours)) - set(_reasons(released))
+    known = _reasons(released)
+    new = {reason for where, reason in _reasons(ours).items() if known.get(where) != reason}
     return sorted(reason for reason in new if (_last_day(reason) or today) < today + NOTICE)
 
 
@@ -83,8 +85,29 @@ def release() -> int:
     return 0
 
 
-def _reasons(sdl: str) -> list[str]:
-    return DEPRECATED.findall(sdl)
+class Deprecations(Visitor):
+    """Finds the reason of each deprecation, by the names that lead to what is deprecated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: dict[tuple[str, ...], str] = {}
+
+    def enter(self, node: Node, _key: object, _parent: object, _path: object, ancestors: Sequence[object]) -> None:
+        """Note a field, an argument or a value that is deprecated."""
+        for one in getattr(node, "directives", None) or ():
+            if one.name.value == "deprecated":
+                self.reasons[(*_names(ancestors), *_names([node]))] = _reason_of(one)
+
+
+def _reasons(sdl: str) -> dict[tuple[str, ...], str]:
+    found = Deprecations()
+    visit(parse(sdl), found)
+    return found.reasons
+
+
+def _names(nodes: Iterable[object]) -> list[str]:
+    named = (getattr(node, "name", None) for node in nodes if isinstance(node, Node))
+    return [name.value for name in named if isinstance(name, NameNode)]
 
 
 def _reason_of(directive: DirectiveNode) -> str:

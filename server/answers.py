@@ -28,6 +28,9 @@ STREAM = "text/event-stream"
 LONGEST_ACCEPT = 1000
 """Characters. Reading what is accepted takes time that grows with the square of it, before anybody is known."""
 
+OUR_FAULT = {"TIMEOUT": HTTPStatus.GATEWAY_TIMEOUT, "INTERNAL_SERVER_ERROR": HTTPStatus.INTERNAL_SERVER_ERROR}
+"""What a request error may be besides the client's: something may have been executed."""
+
 MOST_ERRORS = 5
 """In one answer: a list of a hundred faults tells no more than its beginning."""
 
@@ -92,7 +95,8 @@ def _status_of(result: ExecutionResult, media_type: str) -> tuple[HTTPStatus, di
     if limited is not None:
         return HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(limited.retry_after), **_budget_in(limited.budget)}
     if media_type == RESPONSE and is_request_error(result):
-        return HTTPStatus.BAD_REQUEST, {}
+        codes = {(error.extensions or {}).get("code") for error in result.errors or ()}
+        return next((status for code, status in OUR_FAULT.items() if code in codes), HTTPStatus.BAD_REQUEST), {}
     return HTTPStatus.OK, {}
 
 

@@ -56,6 +56,10 @@ CORS: dict[str, Any] = {
 """What pages of other sites may send and read, where the settings allow them at all."""
 
 
+AT_THE_DOOR = 4
+"""Connections, and threads, for finding out who somebody is."""
+
+
 def create_app(settings: Settings) -> Starlette:
     """Build the application. It holds a pool of connections from here on; its lifespan gives them back."""
     trusted = trusted_by(settings)  # first: what it refuses leaves nothing open
@@ -64,7 +68,9 @@ def create_app(settings: Settings) -> Starlette:
     feed = Feed(settings.database_url, FEED_CHANNEL)
     # A thread for each connection: whoever waits for a connection waits here, on the event loop, and not in a thread.
     limiter = CapacityLimiter(settings.database_pool)
-    doorkeeper = Doorkeeper(settings, database, limiter)
+    # Whoever comes in or has to leave does not wait behind everybody's work.
+    door = Database(settings.model_copy(update={"database_pool": AT_THE_DOOR}), name="tenantry-door")
+    doorkeeper = Doorkeeper(settings, door, CapacityLimiter(AT_THE_DOOR))
     services = Services(settings, database, feed, limiter, doorkeeper)
     budgets = Budgets(settings)
     schema = build_schema([Faults, lambda: Trusting(trusted), Limits, Remembered, lambda: Spending(budgets)])
@@ -86,6 +92,7 @@ def create_app(settings: Settings) -> Starlette:
                 with suppress(asyncio.CancelledError):
                     await task
             await doorkeeper.close()
+            door.close()
             await budgets.close()
             exports.close()
             database.close()

@@ -80,7 +80,7 @@ def sign_token(settings: Settings, identity: Identity, life: timedelta) -> str:
 def token_in(authorization: str | None) -> str:
     """The token in an ``Authorization`` value. Raises Unauthenticated."""
     scheme, _, token = (authorization or "").strip().partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if scheme.lower() != "bearer" or not token.strip() or not token.isascii():
         raise Unauthenticated("Send a token: Authorization: Bearer <token>.")
     return token.strip()
 

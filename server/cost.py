@@ -1,6 +1,7 @@
 """What an operation costs: a point for each field, as often as a page may repeat it."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from graphql import (
@@ -11,6 +12,7 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
@@ -19,13 +21,17 @@ from graphql import (
 )
 from graphql.language import ValueNode
 
+from resolvers.bulk import MOST_AT_ONCE
 from schema.connections import LARGEST_SIZE, USUAL_SIZE
 
-CONNECTIONS = frozenset({"tenants", "runs", "timeline", "auditEvents"})
+CONNECTIONS = frozenset({"tenants", "runs", "timeline", "auditEvents", "members", "serviceAccounts"})
 """Fields that answer with a page."""
 
 LISTS = {"nodes": "ids"}
 """Fields that answer with as many objects as an argument names."""
+
+IN_BULK = {"cancelProvisionings": "tenantIds"}
+"""Fields that answer with as many objects as their input names, or as its filter finds."""
 
 
 def cost_of(document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any] | None) -> int:
@@ -77,6 +83,8 @@ class Estimate:
         given = {argument.name.value: argument.value for argument in node.arguments or ()}
         if node.name.value in LISTS and LISTS[node.name.value] in given:
             return self._length(given[LISTS[node.name.value]])
+        if node.name.value in IN_BULK and "input" in given:
+            return self._named_in(given["input"], IN_BULK[node.name.value])
         if node.name.value not in CONNECTIONS:
             return 1
         sizes = [self._number(given[name]) for name in ("first", "last") if name in given]
@@ -88,7 +96,18 @@ class Estimate:
         if isinstance(value, IntValueNode):
             return int(value.value)
         found = self._variables.get(value.name.value) if isinstance(value, VariableNode) else None
-        return found if isinstance(found, int) else None
+        # GraphQL takes 100.0 for an Int.
+        return int(found) if isinstance(found, int | float) and isfinite(found) else None
+
+    def _named_in(self, value: ValueNode, name: str) -> int:
+        """How many objects an input names under this name; the most that there may be, when it names none."""
+        value = self._default_of(value)
+        if isinstance(value, ObjectValueNode):
+            named = next((one.value for one in value.fields if one.name.value == name), None)
+            return self._length(named) if named is not None else MOST_AT_ONCE
+        found = self._variables.get(value.name.value) if isinstance(value, VariableNode) else None
+        listed = found.get(name) if isinstance(found, Mapping) else None
+        return len(listed) if isinstance(listed, list) else MOST_AT_ONCE
 
     def _default_of(self, value: ValueNode) -> ValueNode:
         """The value that a variable has when the client gives none; any other value itself."""

@@ -39,12 +39,17 @@ ASK_AGAIN_AFTER = 10.0
 """Seconds between two looks for a key that nobody knows: forged names of keys must not make us hammer the provider."""
 
 WITHIN = 3.0
+"""Seconds for asking, in all."""
+
 PLAIN = {"Accept": "application/json", "Accept-Encoding": "identity"}
 LARGEST_ANSWER = 256 * 1024
 LONGEST_TEXT = 255
 """Characters of a subject (OpenID Connect Core, section 2), or of an address."""
 
-UNREADABLE = (httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError, KeyError, TypeError, ValueError, RecursionError)
+UNREADABLE = (
+    *(httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError),
+    *(KeyError, TypeError, ValueError, RecursionError, TimeoutError),
+)
 """What reading an answer may raise that is none, or makes no sense."""
 
 
@@ -135,7 +140,8 @@ class Provider:
 
     async def _fresh_keys(self) -> Mapping[str | None, PyJWK]:
         known = self._keys
-        return known.by_id if known.age < KEYS_KEPT else await self._asked_again(known)
+        good_meanwhile = known.age < KEYS_SURVIVE and self._asking.locked()
+        return known.by_id if known.age < KEYS_KEPT or good_meanwhile else await self._asked_again(known)
 
     async def _asked_again(self, known: Keys) -> Mapping[str | None, PyJWK]:
         """The keys as they are now; whoever comes while somebody asks takes that answer. Raises ProviderAway."""
@@ -150,7 +156,8 @@ class Provider:
 
     async def _ask(self) -> None:
         try:
-            self._keys = Keys(await self._published(), time.monotonic())
+            async with asyncio.timeout(WITHIN):
+                self._keys = Keys(await self._published(), time.monotonic())
         except UNREADABLE as error:
             logger.warning(
                 "the identity provider's keys cannot be had",

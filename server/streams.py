@@ -6,6 +6,7 @@ One operation on each connection: the "distinct connections mode" of https://git
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
 from http import HTTPStatus
@@ -27,6 +28,8 @@ from server.documents import Document, HttpRefused, document_of
 from server.services import Services
 from server.sockets import SEND_WITHIN, cancel_until_it_ends
 from server.tally import TooMany, TooManyOperations
+
+logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_EVERY = 15.0
 """Seconds between two comments, which tell proxies that the connection is not dead."""
@@ -117,7 +120,9 @@ class EventStream(Response):
         finally:
             for task in tasks:
                 cancel_until_it_ends(task)
-            await asyncio.gather(*tasks, return_exceptions=True)
+            pumped, *_ = await asyncio.gather(*tasks, return_exceptions=True)
+            if isinstance(pumped, Exception) and not isinstance(pumped, TimeoutError | OSError):
+                logger.error("a stream broke off", exc_info=pumped)
         with suppress(OSError):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -21,6 +21,7 @@ from graphql import (
 
 import schema
 from schema.root import build_schema as served_schema
+from server.cost import CONNECTIONS
 
 COMMITTED = Path(schema.__file__).parent / "schema.graphql"
 CONTRACT = Path(__file__).parent / "contract.graphql"
@@ -37,6 +38,16 @@ ADDED_TYPES = """
 @pytest.fixture(scope="module")
 def ours() -> GraphQLSchema:
     return build_schema(COMMITTED.read_text())
+
+
+def test_every_page_counts_in_what_an_operation_costs(ours: GraphQLSchema) -> None:
+    objects = [one for one in ours.type_map.values() if isinstance(one, GraphQLObjectType)]
+    pages = {
+        name for one in objects for name, field in one.fields.items()
+        if get_named_type(field.type).name.endswith("Connection")
+    }  # fmt: skip
+
+    assert pages == CONNECTIONS
 
 
 @pytest.fixture(scope="module")

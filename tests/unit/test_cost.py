@@ -22,6 +22,15 @@ from server.cost import cost_of
         ("query Q($missing: Int) { tenants(first: $missing) { totalCount } }", 1 + 20),
         ("query Q($size: Int = 100) { tenants(first: $size) { totalCount } }", 1 + 100),
         ("query Q($n: Int = 100) { tenants(first: $n) { totalCount } }", 1 + 7),
+        ("query Q($decimal: Int) { tenants(first: $decimal) { totalCount } }", 1 + 100),
+        ("{ organization { members(first: 10) { totalCount } serviceAccounts { totalCount } } }", 1 + 1 + 10 + 1 + 20),
+        (
+            'mutation { cancelProvisionings(input: {tenantIds: ["a", "b"]}) { results { alreadyRequested } } }',
+            1 + 2 * 2,
+        ),
+        ("mutation { cancelProvisionings(input: {filter: {}}) { results { alreadyRequested } } }", 1 + 500 * 2),
+        ("mutation Q($two: X!) { cancelProvisionings(input: $two) { results { alreadyRequested } } }", 1 + 2 * 2),
+        ("mutation Q($all: X!) { cancelProvisionings(input: $all) { results { alreadyRequested } } }", 1 + 500 * 2),
         ("{ tenants(first: 10) { nodes { runs(first: 10) { edges { cursor } } } } }", 1 + 10 * (1 + 1 + 10 * 2)),
         ('{ nodes(ids: ["a", "b", "c"]) { id } }', 1 + 3),
         ("query Q($ids: [ID!]!) { nodes(ids: $ids) { id } }", 1 + 2),
@@ -34,7 +43,8 @@ from server.cost import cost_of
 def test_points(document: str, cost: int) -> None:
     name = "Q" if "Q" in document.split("{", maxsplit=1)[0] or "query Q {" in document else None
 
-    assert cost_of(parse(document), name, {"n": 7, "ids": ["a", "b"]}) == cost
+    inputs = {"two": {"tenantIds": ["a", "b"]}, "all": {"filter": {}}}
+    assert cost_of(parse(document), name, {"n": 7, "decimal": 100.0, "ids": ["a", "b"], **inputs}) == cost
 
 
 def test_fragments_that_double_each_other_are_walked_once() -> None:

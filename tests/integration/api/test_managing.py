@@ -512,6 +512,30 @@ def test_support_looking_at_another_tenant_is_on_record_too(api: Api, stage: Sta
     assert [facts["tenant_ids"] for _, facts in told_in(stage, "access.support")] == [[str(first)], [str(second)]]
 
 
+ACTOR = "query A($id: ID!) { node(id: $id) { ... on Actor { displayName } } }"
+
+
+def test_support_looking_at_a_person_is_on_record_too(api: Api, stage: Stage, owner: Client) -> None:
+    support, somebody = api.support(), owner.ask("{ viewer { actor { id } } }")["viewer"]["actor"]["id"]
+
+    support.ask(ACTOR, id=somebody)
+
+    assert told_in(stage, "access.support") == [("access.support_looked", {"tenant_ids": []})]
+
+
+def test_who_does_not_manage_members_knows_people_by_their_names(api: Api, stage: Stage, owner: Client) -> None:
+    viewer, auditor = (
+        api.person(stage.organisation.id, Role.VIEWER),
+        api.integration(stage.organisation.id, "audit:read"),
+    )
+    somebody = owner.ask("{ viewer { actor { id } } }")["viewer"]["actor"]["id"]
+
+    shown = [client.ask(ACTOR, id=somebody)["node"] for client in (owner, viewer, auditor, api.support())]
+
+    name = f"Owner of {stage.organisation.id}"
+    assert shown == [{"displayName": "owner@shop.example"}, *[{"displayName": name}] * 3]
+
+
 def test_what_the_organisations_own_people_look_at_is_not_on_record(stage: Stage, owner: Client) -> None:
     stage.create("one")
 
