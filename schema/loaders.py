@@ -1,5 +1,6 @@
 """One question for many objects: a field asked for on each of a hundred tenants is one statement."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -19,6 +20,14 @@ V = TypeVar("V")
 Transact = Callable[..., Awaitable[Any]]
 
 
+class Shared(DataLoader[K, V]):
+    """What one field waits for, others may wait for too: when its sibling fails it stops waiting, and they do not."""
+
+    def load(self, key: K) -> Awaitable[V]:
+        """The answer, of which the loader keeps a copy for everybody who asks."""
+        return asyncio.shield(super().load(key))
+
+
 class Loaders:
     """What has been asked for by one operation. Nothing is asked twice, and nothing is kept for the next one."""
 
@@ -36,15 +45,15 @@ class Loaders:
         self.resources: DataLoader[UUID, list[Resource] | None] = self._details(queries.resources_of_runs)
         self.absence_checks: DataLoader[UUID, list[AbsenceCheck] | None] = self._details(queries.absence_checks_of_runs)
         self.held: DataLoader[UUID, list[Resource] | None] = self._details(queries.held_resources)
-        self.runs_of_tenants: DataLoader[tuple[UUID, Window], Page[Run]] = DataLoader(self._run_pages)
-        self.timelines: DataLoader[tuple[UUID, Window], Page[Event]] = DataLoader(self._timeline_pages)
+        self.runs_of_tenants: DataLoader[tuple[UUID, Window], Page[Run]] = Shared(self._run_pages)
+        self.timelines: DataLoader[tuple[UUID, Window], Page[Event]] = Shared(self._timeline_pages)
 
     def _one(self, query: Callable[..., Mapping[UUID, V]], **scope: Actor) -> DataLoader[UUID, V | None]:
         async def load(keys: list[UUID]) -> list[V | None]:
             found: Mapping[UUID, V] = await self._transact(query, keys, **scope)
             return [found.get(key) for key in keys]
 
-        return DataLoader(load)
+        return Shared(load)
 
     def _details(self, query: Callable[..., Mapping[UUID, V]]) -> DataLoader[UUID, V | None]:
         """What lies below a tenant or run, which callers without the right to read also get, from their own calls."""
@@ -54,7 +63,7 @@ class Loaders:
             self._demand_reader()
             return await load(keys)
 
-        return DataLoader(load_for_readers)
+        return Shared(load_for_readers)
 
     def _demand_reader(self) -> None:
         # An empty list would say that there is nothing.

@@ -34,12 +34,16 @@ from provisioning.actors import Actor
 from provisioning.commands import Corrections, update_tenant
 from resolvers.permissions import SCOPES
 from runtime.database import clock
+from runtime.settings import settings
 from schema.node import global_id
 from schema.root import build_schema as served_schema
-from tests.api import Api, Client, Facts, tenant_gid
+from tests.api import Api, Client, Facts, api_in, tenant_gid
 from tests.outside import wait_until
 from tests.scenes import everything
 from tests.stage import Stage
+
+# Where a field is refused that cannot be null, graphql-core forgets the fields beside it, and Python notices.
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 
 DEPTH = 2
 """Levels of objects below what a root field gives: a tenant's run, and that one's steps."""
@@ -63,6 +67,13 @@ class Theirs:
         """What an answer gives away, besides what was in the question."""
         said, known = json.dumps(answer), json.dumps(asked)
         return sorted(secret for secret in self.secrets | self.hidden if secret in said and secret not in known)
+
+
+@pytest.fixture(scope="module")
+def api(database_url: str, redis_url: str) -> Iterator[Api]:
+    """One whose callers may ask for as much as they like."""
+    with api_in(settings().model_copy(update={"budget": 10**9})) as running:
+        yield running
 
 
 @pytest.fixture
