@@ -20,12 +20,17 @@ ABOUT_THE_SCHEMA = frozenset({"__schema", "__type"})
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Of a selection with everything below it: fragments count as often as they are spread."""
+    """Of a selection with everything below it: fragments count as often as they are spread.
+
+    ``repeats`` are fields with fields below them that are asked for again under the same name: validation compares
+    each with each, and everything below them too.
+    """
 
     depth: int = 0
     fields: int = 0
     aliases: int = 0
     directives: int = 0
+    repeats: int = 0
 
     def beside(self, other: "Extent") -> "Extent":
         """Both, in one selection set."""
@@ -34,6 +39,7 @@ class Extent:
             self.fields + other.fields,
             self.aliases + other.aliases,
             self.directives + other.directives,
+            self.repeats + other.repeats,
         )
 
 
@@ -86,8 +92,9 @@ class _Walk:
         self, selections: SelectionSetNode | None, *, schema: bool | None, own: OperationDefinitionNode | None = None
     ) -> Extent:
         """What a selection set has. At the root, ``schema`` tells which of its fields count; None is all of them."""
-        extent = Extent(directives=len(own.directives or ())) if own else NOTHING
-        for node in selections.selections if selections else ():
+        nodes = selections.selections if selections else ()
+        extent = Extent(directives=len(own.directives or ()) if own else 0, repeats=_repeats_in(nodes))
+        for node in nodes:
             extent = extent.beside(self._of(node, schema))
         return extent
 
@@ -115,7 +122,7 @@ class _Walk:
                     return NOTHING
                 below = self.below(node.selection_set, schema=None)
                 aliases = below.aliases + (node.alias is not None)
-                return Extent(below.depth + 1, below.fields + 1, aliases, below.directives + directives)
+                return Extent(below.depth + 1, below.fields + 1, aliases, below.directives + directives, below.repeats)
             case InlineFragmentNode():
                 return self.below(node.selection_set, schema=schema).beside(Extent(directives=directives))
             case FragmentSpreadNode():
@@ -150,4 +157,14 @@ def _largest(extents: Iterable[Extent]) -> Extent:
         max(one.fields for one in each),
         max(one.aliases for one in each),
         max(one.directives for one in each),
+        max(one.repeats for one in each),
     )
+
+
+def _repeats_in(nodes: Iterable[SelectionNode]) -> int:
+    names = [
+        (node.alias or node.name).value
+        for node in nodes
+        if isinstance(node, FieldNode) and node.selection_set is not None
+    ]
+    return len(names) - len(set(names))

@@ -43,6 +43,7 @@ MOST = {
     "fields": 500,
     "aliases": 30,
     "directives": 20,
+    "repeated fields": 20,
 }
 """What a document may have. Fragments count as often as they are spread."""
 
@@ -146,6 +147,7 @@ def _check_size(extents: Extents) -> None:
         "fields": max(data.fields, extents.about_schema.fields),
         "aliases": max(data.aliases, extents.about_schema.aliases),
         "directives": max(data.directives, extents.about_schema.directives),
+        "repeated fields": max(data.repeats, extents.about_schema.repeats),
     }
     for what, most in MOST.items():
         if has[what] > most:

@@ -70,6 +70,11 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
         "{ " + " ".join(f'a: tenantBySlug(slug: "s{n}") {{ id }}' for n in range(90)) + " }",
         {},
     ),
+    "fields said again": ("{ viewer { " + "actor { id } " * 240 + "} }", {}),
+    "fields said again, in each other": (
+        "{ tenants { nodes { " + ("recreatedFrom { " + "recreatedFrom { id } " * 20 + "} ") * 10 + "} } }",
+        {},
+    ),
     "directives": ("{ viewer { scopes " + "@include(if: true) " * 150 + "} }", {}),
     "unknown directives": ("{ viewer { scopes " + "@x " * 400 + "} }", {}),
     "many operations": (" ".join(f"query Q{number} {{ {VIEWER} }}" for number in range(100)), {}),

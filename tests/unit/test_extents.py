@@ -23,6 +23,8 @@ DOUBLING = "query { ...F0 } " + " ".join(
         ("query @q { a @one @two { b @three } }", Extent(depth=2, fields=2, directives=4)),
         ("{ ... @one { a } ...F @two } fragment F on Q { b { c } }", Extent(depth=2, fields=3, directives=2)),
         ("{ ...F ...F } fragment F on Q { x: a }", Extent(depth=1, fields=2, aliases=2)),
+        ("{ a { b } a { b } x: a { b b } c c }", Extent(depth=2, fields=9, aliases=1, repeats=1)),
+        ("{ ...F ...F } fragment F on Q { a { b } a { b } }", Extent(depth=2, fields=8, repeats=2)),
         ("{ ...F } fragment F on Q { a ...F }", Extent(depth=1, fields=1)),
         ("{ a ...Missing }", Extent(depth=1, fields=1)),
         ("{ a } fragment Unused on Q { a { b { c { d } } } }", Extent(depth=4, fields=4)),
