@@ -40,7 +40,7 @@ test-clients: .venv dashboard tests/clients/node_modules/.as-locked ## Let other
 	$(BIN)/python -m pytest -q tests/integration/api/test_python_clients.py
 	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m tests.clients $(ARGS)
 
-bench: .venv ## Measure what moves and cancels cost; narrow with ARGS="moves --rounds 100"
+bench: .venv ## Measure what moves, cancels, exports and attacks cost; narrow with ARGS="moves --rounds 100"
 	$(BIN)/python -m benchmarks $(ARGS)
 
 conformance: .venv ## Prove every promise under fire, a row for each; narrow with ARGS="--only cancel_twice"

@@ -1,4 +1,4 @@
-"""``make bench``: what the moves of a run cost, and how long a cancel takes, measured side by side in one go."""
+"""``make bench``: what moves, cancels and exports cost, and what others notice of attacks, measured in one go."""
 
 import argparse
 import os

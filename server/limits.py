@@ -32,6 +32,9 @@ LONGEST_REMEMBERED = 8 * 1024
 LONGEST_LIST = 500
 """Of any list in the variables."""
 
+MOST_NAMES = 100
+"""Of any object in the variables: for each name that is unknown, all of the object is told in an error."""
+
 OPERATION_WITHIN = 10.0
 """Seconds for a query or a mutation; what it asks of Postgres is cancelled then."""
 
@@ -163,6 +166,8 @@ def _check_lists(variables: dict[str, Any] | None) -> None:
         value = left.pop()
         if isinstance(value, list) and len(value) > LONGEST_LIST:
             raise TooComplex(f"A list has {LONGEST_LIST} items at the most.")
+        if isinstance(value, dict) and len(value) > MOST_NAMES:
+            raise TooComplex(f"An object has {MOST_NAMES} names at the most.")
         if isinstance(value, list | dict):
             left.extend(value if isinstance(value, list) else value.values())
 

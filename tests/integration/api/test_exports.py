@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import socket
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -368,9 +369,29 @@ def test_an_export_that_breaks_in_the_middle_does_not_look_whole(
     wait_until(lambda: cursors_open(long_feed) == 0)
 
 
-def test_an_export_outlives_its_connection(long_feed: Stage, owner: Client) -> None:
-    address, headers = f"http://{owner.address}/export/audit.jsonl", {"Authorization": owner.authorization or ""}
+@contextmanager
+def streamed(client: Client) -> Iterator[httpx.Response]:
+    """An export that is read as it comes."""
+    address, headers = f"http://{client.address}/export/audit.jsonl", {"Authorization": client.authorization or ""}
     with httpx.stream("GET", address, headers=headers, timeout=PATIENCE, trust_env=False) as response:
+        yield response
+
+
+def test_memory_does_not_grow_with_the_export(long_feed: Stage, owner: Client) -> None:
+    tracemalloc.start()
+    try:
+        with streamed(owner) as response:
+            size = sum(len(chunk) for chunk in response.iter_bytes())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert size > 15_000_000
+    assert peak < 5_000_000
+
+
+def test_an_export_outlives_its_connection(long_feed: Stage, owner: Client) -> None:
+    with streamed(owner) as response:
         found = response.iter_lines()
         ids = [json.loads(next(found))["id"]]
         with psycopg.connect(long_feed.settings.database_url, autocommit=True) as other:
