@@ -23,6 +23,9 @@ MOST_TOKENS = 1000
 LONGEST_DOCUMENT = 32 * 1024
 """Characters."""
 
+MOST_LINES = 2000
+"""Each line of a block string is taken out of it by itself."""
+
 REMEMBERED = 128
 """Documents of which a process remembers how they parse, and that they are valid; clients send the same few."""
 
@@ -124,6 +127,8 @@ class Remembered(ValidationCache):
 
 def _parse(text: str) -> Parsed:
     """Read a document; those that clients send again are remembered. Raises TooComplex and GraphQLSyntaxError."""
+    if text.count("\n") > MOST_LINES:
+        raise TooComplex(f"A document has {MOST_LINES} lines at the most.")
     if len(text) > LONGEST_DOCUMENT:
         raise TooComplex(f"A document has {LONGEST_DOCUMENT // 1024} kB at the most.")
     return _remembered(text) if len(text) <= LONGEST_REMEMBERED else _read(text)

@@ -34,11 +34,15 @@ SEND_WITHIN = 20.0
 MOST_OPERATIONS = 100
 """Under way on one socket."""
 
+MOST_REFUSED = 100
+"""Operations beyond those, until the socket is closed: who asks on does not listen."""
+
 CANCEL_AGAIN_AFTER = 0.5
 """Seconds: nothing that an operation does on its way out takes so long."""
 
 UNAUTHORIZED = 4401
 TRY_AGAIN = 1013
+TOO_MANY_REQUESTS = 4429
 
 LONGEST_REASON = 123
 """Bytes (RFC 6455, section 5.5.1)."""
@@ -83,9 +87,11 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
     """Strawberry's handler, with identities, and with a context of its own for each operation."""
 
     _visit: asyncio.Task[None] | None = None
+    _refused = 0
 
     async def handle_message(self, message: object) -> None:
         """Refuse what is no message at all; the original would break."""
+        await asyncio.sleep(0)  # messages that came together are not answered together: others get their turn between
         _name_document(message)
         objection = _objection(message)
         if objection is not None:
@@ -119,6 +125,9 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
         if len(self.operations) >= MOST_OPERATIONS and message["id"] not in self.operations:
             refusal = TooManyOperations(f"{MOST_OPERATIONS} operations are under way on this socket: end one first.")
             await self.send_message({"id": message["id"], "type": "error", "payload": [refusal.formatted]})
+            self._refused += 1
+            if self._refused >= MOST_REFUSED:
+                await self.websocket.close(TOO_MANY_REQUESTS, "You do not listen: end operations first.")
             return
         await super().handle_subscribe(message)
 

@@ -130,7 +130,7 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 HARMLESS = {
     *("a NUL in a string", "a family of types that is a pattern", "an id of nonsense"),
-    *("a long string", "a block string", "a huge string in a variable"),
+    *("a long string", "a huge string in a variable"),
 }
 """Refused, or answered with nothing: a value is what is odd about them."""
 
@@ -276,14 +276,16 @@ def handshake(**options: Any) -> Attack:
 
 
 def ten_thousand_subscribes(client: Client) -> Told:
-    """As fast as they go; told is the last refusal."""
+    """As fast as they go."""
     document = "subscription { auditEventAdded { type } }"
     with acknowledged(client) as connection:
-        for number in range(10_000):
-            connection.send(json.dumps({"id": str(number), "type": "subscribe", "payload": {"query": document}}))
-        refused = [json.loads(connection.recv(WITHIN)) for _ in range(10_000 - 100)]
-    assert {message["type"] for message in refused} == {"error"}
-    return Told(200, json.dumps(refused[-1]["payload"]))
+        try:
+            for number in range(10_000):
+                connection.send(json.dumps({"id": str(number), "type": "subscribe", "payload": {"query": document}}))
+            while True:
+                connection.recv(WITHIN)
+        except ConnectionClosed as closed:
+            return closed_with(closed)
 
 
 SUBSCRIBE = json.dumps({"id": "1", "type": "subscribe", "payload": {"query": f"{{ {VIEWER} }}"}})
@@ -304,7 +306,7 @@ SOCKETS: dict[str, tuple[Attack, set[int]]] = {
     "bytes": (sending(b"\x00\xff" * 1000), {4400, 1003, 1007}),
     "a foreign page": (handshake(origin=Origin("https://evil.example")), {403}),
     "the old protocol": (handshake(subprotocols=[Subprotocol("graphql-ws")]), {4406}),
-    "ten thousand subscribes": (ten_thousand_subscribes, {200}),
+    "ten thousand subscribes": (ten_thousand_subscribes, {4429, 0}),
 }
 """Sockets, and the close codes that may end them."""
 
