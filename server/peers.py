@@ -1,6 +1,7 @@
 """Uvicorn's protocols, for peers that take their time: a request has to come, and what is sent has to be read."""
 
 import asyncio
+import socket
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -14,6 +15,12 @@ READ_WITHIN = 20.0
 
 GOODBYE_WITHIN = 3.0
 """Seconds in which the peer of a socket that we close has to close it too."""
+
+AT_ONCE = 16 * 1024
+"""Bytes that the system keeps for us of a socket: each of the small frames in them is read before anybody else is."""
+
+MOST_UNHEARD = 64 * 1024
+"""Bytes that may still come once a socket was told that it is closed."""
 
 MOST_FRAGMENTS = 1000
 """Frames of one message: each costs memory, also one that carries nothing."""
@@ -98,7 +105,18 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
         """Begin with nothing in the way."""
         self._reading = Patience(READ_WITHIN)
         self.close_timeout = GOODBYE_WITHIN
+        self._unheard = 0
+        if (connection := transport.get_extra_info("socket")) is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, AT_ONCE)
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take frames, a few at once; whoever sends on after the goodbye is not heard for long."""
+        self._unheard += len(data) if self.close_sent else 0
+        if self._unheard > MOST_UNHEARD:
+            self.transport.abort()
+            return
+        super().data_received(data)
 
     def handle_ping(self) -> None:
         """Answer, and read on when the peer does."""
