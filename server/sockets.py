@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from types import MappingProxyType, NoneType
 from typing import Any, cast
 from uuid import uuid4
@@ -33,6 +34,10 @@ SEND_WITHIN = 20.0
 
 MOST_OPERATIONS = 100
 """Under way on one socket."""
+
+MOST_BEGINNING = 20
+BEGUN_AFTER = 0.1
+"""So many operations of one socket may begin in so many seconds; the others wait, and cost nothing when they go."""
 
 MOST_REFUSED = 100
 """Operations beyond those, until the socket is closed: who asks on does not listen."""
@@ -89,6 +94,10 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
     _visit: asyncio.Task[None] | None = None
     _refused = 0
 
+    @cached_property
+    def _beginning(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(MOST_BEGINNING)
+
     async def handle_message(self, message: object) -> None:
         """Refuse what is no message at all; the original would break."""
         await asyncio.sleep(0)  # messages that came together are not answered together: others get their turn between
@@ -134,6 +143,8 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
     async def run_operation(self, operation: Operation[Caller, None]) -> None:
         """Run one operation to its end, unless its caller has enough of them under way on other sockets too."""
         assert self.context.shown is not None, "operations come after the acknowledgement"
+        await self._beginning.acquire()
+        asyncio.get_running_loop().call_later(BEGUN_AFTER, self._beginning.release)
         try:
             with self.context.services.subscriptions.one_more(self.context.shown.identity.actor.id):
                 await self._run(operation, self.context.shown)
