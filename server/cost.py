@@ -21,7 +21,6 @@ from graphql import (
 )
 from graphql.language import ValueNode
 
-from resolvers.bulk import MOST_AT_ONCE
 from schema.connections import LARGEST_SIZE, USUAL_SIZE
 
 CONNECTIONS = frozenset({"tenants", "runs", "timeline", "auditEvents", "members", "serviceAccounts"})
@@ -84,7 +83,8 @@ class Estimate:
         if node.name.value in LISTS and LISTS[node.name.value] in given:
             return self._length(given[LISTS[node.name.value]])
         if node.name.value in IN_BULK and "input" in given:
-            return self._named_in(given["input"], IN_BULK[node.name.value])
+            # No more than a page: whoever cancels hundreds at once asks for the usual about each.
+            return min(self._named_in(given["input"], IN_BULK[node.name.value]), LARGEST_SIZE)
         if node.name.value not in CONNECTIONS:
             return 1
         sizes = [self._number(given[name]) for name in ("first", "last") if name in given]
@@ -96,18 +96,19 @@ class Estimate:
         if isinstance(value, IntValueNode):
             return int(value.value)
         found = self._variables.get(value.name.value) if isinstance(value, VariableNode) else None
-        # GraphQL takes 100.0 for an Int.
-        return int(found) if isinstance(found, int | float) and isfinite(found) else None
+        if isinstance(found, float) and isfinite(found):
+            return int(found)  # GraphQL takes 100.0 for an Int
+        return found if isinstance(found, int) else None
 
     def _named_in(self, value: ValueNode, name: str) -> int:
-        """How many objects an input names under this name; the most that there may be, when it names none."""
+        """How many objects an input names under this name; as many as the largest page, when it names none."""
         value = self._default_of(value)
         if isinstance(value, ObjectValueNode):
             named = next((one.value for one in value.fields if one.name.value == name), None)
-            return self._length(named) if named is not None else MOST_AT_ONCE
+            return self._length(named) if named is not None else LARGEST_SIZE
         found = self._variables.get(value.name.value) if isinstance(value, VariableNode) else None
         listed = found.get(name) if isinstance(found, Mapping) else None
-        return len(listed) if isinstance(listed, list) else MOST_AT_ONCE
+        return len(listed) if isinstance(listed, list) else LARGEST_SIZE
 
     def _default_of(self, value: ValueNode) -> ValueNode:
         """The value that a variable has when the client gives none; any other value itself."""

@@ -385,7 +385,7 @@ def test_one_indexed_look_tells_who_calls_and_none_within_the_second(api: Api, s
     program = bearer(api, created(owner, "tenants:read"))
     program.ask(ME)
     looks: list[str] = []
-    engine = api.services.database.engine
+    engine = api.services.doorkeeper._database.engine
 
     def note(_c: object, _k: object, statement: str, *_: object) -> None:
         looks.extend([statement] if "token_sha256" in statement else [])
