@@ -5,7 +5,10 @@ import { chromium } from "playwright-core";
 import { create, PRODUCT, TOKEN, truth, until } from "./product.js";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const skip = existsSync(CHROMIUM) || process.env.CI ? false : `there is no ${CHROMIUM}: install chromium, or name yours with CHROMIUM=…`;
+const skip =
+  existsSync(CHROMIUM) || process.env.CI
+    ? false
+    : `there is no ${CHROMIUM}: install chromium, or name yours with CHROMIUM=…`;
 
 describe("GraphiQL in a browser", { skip, timeout: 120_000 }, () => {
   let browser;
