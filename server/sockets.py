@@ -35,8 +35,8 @@ SEND_WITHIN = 20.0
 MOST_OPERATIONS = 100
 """Under way on one socket."""
 
-MOST_BEGINNING = 20
-BEGUN_AFTER = 0.1
+MOST_BEGINNING = 2
+BEGUN_AFTER = 0.02
 """So many operations of one socket may begin in so many seconds; the others wait, and cost nothing when they go."""
 
 MOST_REFUSED = 100
