@@ -34,6 +34,7 @@ AFTER_THE_END = {
     "tenant.welcome_email_failed",
 }
 STARTED = "tenant.provisioning.step_started"
+FAILED = "tenant.provisioning.step_failed"
 COMPLETED = "tenant.provisioning.step_completed"
 UNDONE = {"tenant.provisioning.step_compensated", "tenant.deprovisioning.step_completed"}
 REQUESTED = "tenant.provisioning.cancel_requested"
