@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
-from graphql import FieldNode
+from graphql import FieldNode, SelectionNode
 from sqlmodel import Session
 
 from provisioning import idempotency
@@ -123,10 +123,17 @@ def call_of(info: Info, input: KeyedInput) -> Once | None:
 
 def _key_of_request(info: Info) -> str | None:
     """The key in the headers: for the one field of an operation, never for several that would share it."""
-    key, selections = info.context.idempotency_key, info.operation.selection_set.selections
-    if key is not None and not (len(selections) == 1 and isinstance(selections[0], FieldNode)):
+    key = info.context.idempotency_key
+    asked = [one for one in info.operation.selection_set.selections if not _is_meta_field(one)]
+    # A fragment may hold any number of fields.
+    if key is not None and not (len(asked) == 1 and isinstance(asked[0], FieldNode)):
         raise Malformed("idempotency_key", SEVERAL_FIELDS)
     return key
+
+
+def _is_meta_field(selection: SelectionNode) -> bool:
+    """Whether it is a field such as ``__typename``, which clients add."""
+    return isinstance(selection, FieldNode) and selection.name.value.startswith("__")
 
 
 def run_once(session: Session, call: Once | None, work: Callable[[], Outcome]) -> Outcome:

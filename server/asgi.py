@@ -75,7 +75,7 @@ def create_app(settings: Settings) -> Starlette:
     budgets = Budgets(settings)
     schema = build_schema([Faults, lambda: Trusting(trusted), Limits, Remembered, lambda: Spending(budgets)])
     endpoint = Endpoint(schema, services)
-    exports = Exports(services)
+    exports = Exports(services, budgets)
     health = Health(settings, database)
 
     @asynccontextmanager

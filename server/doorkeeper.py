@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from provisioning import api_tokens, rules, standing
 from provisioning.signing_in import NotAMember, sign_in
-from provisioning.standing import AccountByToken, MemberBySubject, Standing, Whose
+from provisioning.standing import AccountByToken, MemberById, MemberBySubject, Standing, Whose
 from runtime.database import Database, unable
 from runtime.settings import Settings
 from server.auth import ALGORITHM, Claim, Pass, Unauthenticated, algorithm_of, pass_of, read_token, token_in
@@ -143,7 +143,7 @@ class Doorkeeper:
             raise DoorClosed("The identity provider cannot be reached; try again in a moment.") from None
         whose = MemberBySubject(vouched.subject, organisation)
         found = await self._standing_of(whose) or await self._for_the_first_time(vouched, whose)
-        return pass_of(Claim(whose, vouched.expires_at), found)
+        return pass_of(Claim(_same_person(found, whose), vouched.expires_at), found)
 
     async def _for_the_first_time(self, vouched: Vouched, whose: MemberBySubject) -> Standing:
         try:
@@ -185,6 +185,12 @@ class Doorkeeper:
                 raise
             logger.warning("nobody can be let in", extra={"cause": type(error).__name__})
             raise DoorClosed("The database cannot be reached; try again in a moment.") from None
+
+
+def _same_person(found: Standing, whose: MemberBySubject) -> Whose:
+    """Whoever stays is looked after as the member they came in as, also when they join another organisation."""
+    actor = found.actor
+    return MemberById(actor.id, actor.organisation_id) if actor.organisation_id else whose
 
 
 def _judge(visit: Visit, found: Standing | None) -> None:

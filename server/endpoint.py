@@ -21,7 +21,7 @@ from server.asking import caller_of, headers_of, idempotency_key_of, not_allowed
 from server.documents import Document, HttpRefused, document_of
 from server.services import Services
 from server.sockets import INIT_WITHIN, BoundedSocket, Caller, Handler
-from server.tally import Tally, TooMany
+from server.tally import Tally, TooManyOperations
 
 ALLOWED = {
     "GET": frozenset({OperationType.QUERY}),
@@ -58,7 +58,7 @@ class Endpoint(GraphQL[Any, None]):
         try:
             with self._sockets.one_more(address):
                 await super().__call__(scope, receive, send)
-        except TooMany as refusal:
+        except TooManyOperations as refusal:
             await WebSocket(scope, receive, send).send_denial_response(
                 Response(str(refusal), HTTPStatus.TOO_MANY_REQUESTS)
             )

@@ -31,12 +31,13 @@ from schema.errors import NotFound, RequestRefused
 from server import answers
 from server.asking import caller_of, headers_of, not_allowed
 from server.auth import Pass
+from server.budgets import Budgets, RateLimited
 from server.documents import HttpRefused
 from server.faults import AWAY, DATABASE_IS_AWAY, DATABASE_IS_BUSY, INTERNAL
 from server.lines import FORMATS, Format
 from server.services import Services
 from server.streams import gone, write
-from server.tally import Tally, TooMany, TooManyOperations
+from server.tally import Tally, TooManyOperations
 from server.wishes import Wish, wish_of
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,12 @@ AT_ONCE_PER_CALLER = 2
 
 CURSOR_WITHIN = 60.0
 """Seconds for which a cursor is read: Postgres keeps what is deleted meanwhile. Then another goes on behind it."""
+
+AT_ONCE_PER_ORGANISATION = 3
+"""However many accounts it has: one place is left for somebody else."""
+
+COST = 100
+"""Points of the caller's budget: as much as a page of the feed, because each leaves an event."""
 
 STATEMENT_WITHIN = timedelta(seconds=60)
 """For the rows of one fetch, which may lie behind many that the filter leaves out."""
@@ -64,12 +71,14 @@ STATUSES = {"FORBIDDEN": HTTPStatus.FORBIDDEN, "NOT_FOUND": HTTPStatus.NOT_FOUND
 class Exports:
     """The address for exports."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, budgets: Budgets) -> None:
         own = services.settings.model_copy(update={"database_pool": AT_ONCE, "statement_timeout": STATEMENT_WITHIN})
         self._services = services
+        self._budgets = budgets
         self._database = Database(own, name="tenantry-export")
         self._threads = CapacityLimiter(AT_ONCE)
         self._all = Tally(AT_ONCE, "exports under way in this process")
+        self._theirs = Tally(AT_ONCE_PER_ORGANISATION, "exports under way in your organisation")
         self._own = Tally(AT_ONCE_PER_CALLER, "exports under way")
 
     def close(self) -> None:
@@ -95,6 +104,8 @@ class Exports:
             return await self._begun(
                 context, shown, wish_of(request.query_params, kind.name, context.actor.kind), kind, headers, stack
             )
+        except RateLimited as refusal:
+            raise _too_many(refusal, wait=refusal.retry_after) from None
         except RequestRefused as refusal:
             raise HttpRefused(STATUSES.get(refusal.code, HTTPStatus.BAD_REQUEST), str(refusal), refusal.code) from None
         except Unknown as refusal:
@@ -114,6 +125,7 @@ class Exports:
         """With its first rows at hand, so that what cannot begin is refused and not broken off."""
         demand_to_read(context.caller, Permission.EXPORT_FEED)
         self._take_a_place(context, stack)
+        await self._budgets.take(context.actor.id, COST)
         export = await context.transact(exporting.begin, wish.wanted, wish.organisation, wish.facts, by=context.actor)
         reading = Reading(
             self._database.within(context.actor.reach), export, wish.after, kind, context.caller, self._threads
@@ -124,13 +136,13 @@ class Exports:
 
     def _take_a_place(self, context: Context, stack: AsyncExitStack) -> None:
         """Until the stack is unwound. Raises HttpRefused when there is none."""
+        actor = context.actor
         try:
-            stack.enter_context(self._own.one_more(context.actor.id))
+            stack.enter_context(self._own.one_more(actor.id))
+            stack.enter_context(self._theirs.one_more(actor.organisation_id or actor.id))
             stack.enter_context(self._all.one_more("everybody"))
-        except TooMany as refusal:
-            raise HttpRefused(
-                HTTPStatus.TOO_MANY_REQUESTS, str(refusal), TooManyOperations.code, {"Retry-After": "30"}
-            ) from None
+        except TooManyOperations as refusal:
+            raise _too_many(refusal, wait=30) from None
 
 
 @dataclass
@@ -245,6 +257,11 @@ class Download(Response):
             "an export broke off",
             extra={"request_id": self.headers["X-Request-ID"], "cause": type(error).__name__ if error else "it ended"},
         )
+
+
+def _too_many(refusal: RequestRefused, wait: int) -> HttpRefused:
+    """As HTTP says it, with the seconds after which to try again."""
+    return HttpRefused(HTTPStatus.TOO_MANY_REQUESTS, str(refusal), refusal.code, {"Retry-After": str(wait)})
 
 
 def _format_of(request: Request) -> Format:

@@ -1,6 +1,7 @@
 """GraphQL over a websocket: who is at the other end, for how long, and a fresh context for each operation."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -24,9 +25,12 @@ from strawberry.types.execution import ExecutionResult
 from server.answers import MOST_ERRORS
 from server.auth import Pass, Unauthenticated
 from server.doorkeeper import DoorClosed
+from server.faults import INTERNAL
 from server.services import Services
-from server.tally import TooMany, TooManyOperations
+from server.tally import TooManyOperations
 from server.trusted import reference_in
+
+logger = logging.getLogger(__name__)
 
 INIT_WITHIN = timedelta(seconds=3)
 SEND_WITHIN = 20.0
@@ -51,6 +55,8 @@ TOO_MANY_REQUESTS = 4429
 
 LONGEST_REASON = 123
 """Bytes (RFC 6455, section 5.5.1)."""
+
+BROKEN_OFF = GraphQLError("Something went wrong on our side; try again.", extensions={"code": INTERNAL})
 
 SHAPES: Mapping[str, tuple[tuple[type, ...], str]] = MappingProxyType(
     {
@@ -151,9 +157,10 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
         except GraphQLError as refusal:  # of an extension, before there was a result to carry it
             with suppress(WebSocketDisconnected):
                 await operation.send_initial_errors([refusal])
-        except TooMany as refusal:
+        except Exception as error:  # noqa: BLE001  # of ours: it may not leave the id taken, nor go unheard
+            self._log(error, operation)
             with suppress(WebSocketDisconnected):
-                await operation.send_initial_errors([TooManyOperations(str(refusal))])
+                await operation.send_initial_errors([BROKEN_OFF])
 
     async def _run(self, operation: Operation[Caller, None], shown: Pass) -> None:
         """With a context that has read nothing yet."""
@@ -167,6 +174,10 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
             async with aclosing(results):
                 await self._send_result_stream(operation, _brief(results))
             await operation.send_operation_message({"id": operation.id, "type": "complete"})
+
+    @staticmethod
+    def _log(error: Exception, operation: Operation[Caller, None]) -> None:
+        logger.error("an operation of a socket broke off", extra={"operation": operation.id[:100]}, exc_info=error)
 
     async def cleanup_operation(self, operation_id: str) -> None:
         """End one operation; the original cancels once and would wait for ever for one that did not hear it."""

@@ -27,7 +27,6 @@ from server.auth import Pass
 from server.documents import Document, HttpRefused, document_of
 from server.services import Services
 from server.sockets import SEND_WITHIN, cancel_until_it_ends
-from server.tally import TooMany, TooManyOperations
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +74,6 @@ class Streams:
                         yield event("next", result_of(result), context.told)
         except GraphQLError as refusal:  # of an extension, before there was a result to carry it
             yield event("next", {"errors": [refusal.formatted]})
-        except TooMany as refusal:
-            yield event("next", {"errors": [TooManyOperations(str(refusal)).formatted]})
         yield event("complete")
 
     async def _results(self, document: Document, context: Context, method: str) -> AsyncGenerator[Any, None]:

@@ -8,13 +8,9 @@ from schema.errors import RequestRefused
 
 
 class TooManyOperations(RequestRefused):
-    """A caller has as many operations under way as it may have."""
+    """Somebody has as many of something under way as they may have."""
 
     code = "TOO_MANY_OPERATIONS"
-
-
-class TooMany(Exception):
-    """Somebody has as many as they may have. The message is for them."""
 
 
 class Tally:
@@ -27,9 +23,9 @@ class Tally:
 
     @contextmanager
     def one_more(self, whose: Hashable) -> Iterator[None]:
-        """Count one for the length of the block. Raises TooMany."""
+        """Count one for the length of the block. Raises TooManyOperations."""
         if self._now[whose] >= self._most:
-            raise TooMany(f"You have {self._most} {self._noun} already: end one first.")
+            raise TooManyOperations(f"You have {self._most} {self._noun} already: end one first.")
         self._now[whose] += 1
         try:
             yield

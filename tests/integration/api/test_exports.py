@@ -21,7 +21,7 @@ from provisioning import exporting
 from schema.node import global_id
 from server import exports
 from server.lines import COLUMNS
-from tests.api import PATIENCE, Api, Client, Facts, integration, person, tenant_gid
+from tests.api import PATIENCE, Api, Client, Facts, api_in, integration, person, tenant_gid
 from tests.outside import wait_until
 from tests.scenes import bring_to
 from tests.stage import Stage
@@ -349,6 +349,29 @@ def test_one_caller_has_two_exports_at_a_time(long_feed: Stage, owner: Client) -
     assert refused.json()["errors"][0]["extensions"]["code"] == "TOO_MANY_OPERATIONS"
     assert "Retry-After" in refused.headers
     wait_until(lambda: taken(owner, occurredFrom="2200-01-01T00:00:00Z").status_code == 200)
+
+
+def test_an_organisation_leaves_a_place_for_another(api: Api, long_feed: Stage, other: Stage, owner: Client) -> None:
+    second = api.person(long_feed.organisation.id, Role.ADMIN)
+    with opened(owner), opened(owner), opened(second):
+        wait_until(lambda: cursors_open(long_feed) == 3)
+        refused = taken(second)
+        elsewhere = taken(api.person(other.organisation.id))
+
+    assert refused.status_code == 429
+    assert "in your organisation" in refused.json()["errors"][0]["message"]
+    assert elsewhere.status_code == 200
+
+
+def test_an_export_is_paid_for(stage: Stage, redis_url: str) -> None:
+    with api_in(stage.settings.model_copy(update={"budget": exports.COST + 50, "budget_refill": 1})) as poor:
+        owner = poor.person(stage.organisation.id)
+        first, second = taken(owner), taken(owner)
+
+    assert first.status_code == 200
+    assert second.status_code == 429
+    assert second.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+    assert 1 <= int(second.headers["Retry-After"]) <= exports.COST
 
 
 def test_an_export_that_breaks_in_the_middle_does_not_look_whole(

@@ -252,7 +252,7 @@ def _once(stage: Stage, key: str) -> Once:
 
 
 CREATE = "createTenant(input: $input) { tenant { id } run { id } userErrors { code message } }"
-CREATING = f"mutation Create($input: CreateTenantInput!) {{ it: {CREATE} }}"
+CREATING = f"mutation Create($input: CreateTenantInput!) {{ __typename it: {CREATE} }}"
 
 
 @pytest.mark.parametrize("spelled", ["{}", '"{}"'])

@@ -21,6 +21,7 @@ from provisioning.actors import Actor
 from resolvers.permissions import Identity
 from runtime.settings import SettingsRefused, read_settings, settings
 from server.auth import sign_token
+from server.doorkeeper import ROUND_EVERY
 from tests.api import PATIENCE, PROTOCOL, Api, Client, api_in, integration, person
 from tests.identity_provider import AUDIENCE, KEYS, IdentityProvider, identity_provider
 from tests.outside import wait_until
@@ -160,6 +161,21 @@ def test_who_belongs_to_several_organisations_names_one(
     assert "tenants:write" not in scopes[stage.organisation.slug]
     assert "tenants:write" in scopes[other.organisation.slug]
     assert client.post(ME).status_code == 401
+
+
+def test_joining_a_second_organisation_ends_no_socket_of_the_first(
+    signed: Api, stage: Stage, other: Stage, provider: IdentityProvider, address: str
+) -> None:
+    invite(stage, address)
+    token = provider.token(sub=new_id().hex, email=address)
+
+    with bearer(signed, token).connected() as socket:
+        invite(other, address)
+        second = bearer(signed, token)
+        second.headers["Tenantry-Organization"] = other.organisation.slug
+        assert second.ask(ME)
+        with pytest.raises(TimeoutError):
+            socket.recv(2 * ROUND_EVERY)
 
 
 @pytest.mark.parametrize("organisation", ["\0", "a" * 300, "'; --", "Shop"])

@@ -124,3 +124,13 @@ def test_a_client_that_completes_hears_nothing_more_and_may_use_the_id_again(own
         assert hear(socket) == {"type": "complete", "id": "1"}
         tell(socket, "ping")
         assert hear(socket) == {"type": "pong"}
+
+
+def test_a_fault_of_ours_ends_its_operation_and_frees_its_id(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.sockets._brief", lambda _: 1 / 0)
+    with owner.connected() as socket:
+        for _ in range(2):
+            tell(socket, "subscribe", id="1", payload=WHO)
+            broken = hear(socket)
+            assert (broken["type"], broken["id"]) == ("error", "1")
+            assert broken["payload"][0]["extensions"] == {"code": "INTERNAL_SERVER_ERROR"}
