@@ -17,9 +17,13 @@ GOODBYE_WITHIN = 3.0
 """Seconds in which the peer of a socket that we close has to close it too."""
 
 AT_ONCE = 16 * 1024
-"""Bytes that the system keeps for us of a socket: each of the small frames in them is read before anybody else is."""
+"""Bytes that are read of a socket before it is anybody else's turn: there may be thousands of small frames in them."""
 
-MOST_UNHEARD = 64 * 1024
+KEPT_BACK = 128 * 1024
+"""Bytes that the system keeps for us of a socket. With less its window closes so often that both sides wait for timers,
+200 ms each, and a flood that is refused in 40 ms of work lasts half a second."""
+
+MOST_UNHEARD = 32 * 1024
 """Bytes that may still come once a socket was told that it is closed."""
 
 MOST_FRAGMENTS = 1000
@@ -107,7 +111,8 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
         self.close_timeout = GOODBYE_WITHIN
         self._unheard = 0
         if (connection := transport.get_extra_info("socket")) is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, AT_ONCE)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KEPT_BACK)
+        transport.max_size = AT_ONCE  # type: ignore[attr-defined]  # of asyncio's own transports, 256 KiB by default
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 from anyio import CapacityLimiter
 
@@ -27,6 +29,8 @@ class Services:
     limiter: CapacityLimiter
     doorkeeper: Doorkeeper
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    beginnings: WeakValueDictionary[UUID, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)
+    """By caller, how many of its operations on sockets begin now."""
     subscriptions: Tally = field(default_factory=lambda: Tally(SUBSCRIPTIONS_PER_CALLER, "operations under way"))
 
     def context(self, shown: Pass, request_id: str) -> Context:

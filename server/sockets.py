@@ -39,11 +39,15 @@ SEND_WITHIN = 20.0
 MOST_OPERATIONS = 100
 """Under way on one socket."""
 
+MOST_IN_A_ROW = 8
+"""Messages of one socket that are answered before it is others' turn. One at a time, a flood lasts, and whatever of it
+can begin does so meanwhile."""
+
 MOST_BEGINNING = 2
 BEGUN_AFTER = 0.02
-"""So many operations of one socket may begin in so many seconds; the others wait, and cost nothing when they go."""
+"""So many operations of one caller may begin in so many seconds; the others wait, and cost nothing when they go."""
 
-MOST_REFUSED = 100
+MOST_REFUSED = 20
 """Operations beyond those, until the socket is closed: who asks on does not listen."""
 
 CANCEL_AGAIN_AFTER = 0.5
@@ -99,14 +103,20 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
 
     _visit: asyncio.Task[None] | None = None
     _refused = 0
+    _in_a_row = 0
 
     @cached_property
     def _beginning(self) -> asyncio.Semaphore:
-        return asyncio.Semaphore(MOST_BEGINNING)
+        """The caller's: on however many sockets it comes."""
+        assert self.context.shown is not None, "operations come after the acknowledgement"
+        caller_id = self.context.shown.identity.actor.id
+        return self.context.services.beginnings.setdefault(caller_id, asyncio.Semaphore(MOST_BEGINNING))
 
     async def handle_message(self, message: object) -> None:
         """Refuse what is no message at all; the original would break."""
-        await asyncio.sleep(0)  # messages that came together are not answered together: others get their turn between
+        self._in_a_row = (self._in_a_row + 1) % MOST_IN_A_ROW
+        if not self._in_a_row:
+            await asyncio.sleep(0)
         _name_document(message)
         objection = _objection(message)
         if objection is not None:
