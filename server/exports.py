@@ -33,7 +33,7 @@ from server.asking import caller_of, headers_of, not_allowed
 from server.auth import Pass
 from server.budgets import Budgets, RateLimited
 from server.documents import HttpRefused
-from server.faults import AWAY, DATABASE_IS_AWAY, DATABASE_IS_BUSY, INTERNAL
+from server.faults import AWAY, DATABASE_IS_AWAY, DATABASE_IS_BUSY, INTERNAL, SOMETHING_WRONG
 from server.lines import FORMATS, Format
 from server.services import Services
 from server.streams import gone, write
@@ -124,7 +124,7 @@ class Exports:
     ) -> "Download":
         """With its first rows at hand, so that what cannot begin is refused and not broken off."""
         demand_to_read(context.caller, Permission.EXPORT_FEED)
-        self._take_a_place(context, stack)
+        self._take_a_place(context, wish, stack)
         await self._budgets.take(context.actor.id, COST)
         export = await context.transact(exporting.begin, wish.wanted, wish.organisation, wish.facts, by=context.actor)
         reading = Reading(
@@ -134,12 +134,12 @@ class Exports:
         first = kind.head + (await reading.chunk() or b"")
         return Download(reading, first, shown, self._services, {**headers, **_as_file(export, kind)})
 
-    def _take_a_place(self, context: Context, stack: AsyncExitStack) -> None:
+    def _take_a_place(self, context: Context, wish: Wish, stack: AsyncExitStack) -> None:
         """Until the stack is unwound. Raises HttpRefused when there is none."""
         actor = context.actor
         try:
             stack.enter_context(self._own.one_more(actor.id))
-            stack.enter_context(self._theirs.one_more(actor.organisation_id or actor.id))
+            stack.enter_context(self._theirs.one_more(actor.organisation_id or wish.organisation))
             stack.enter_context(self._all.one_more("everybody"))
         except TooManyOperations as refusal:
             raise _too_many(refusal, wait=30) from None
@@ -286,6 +286,4 @@ def _fault(error: SQLAlchemyError, request_id: str) -> HttpRefused:
         return HttpRefused(
             HTTPStatus.SERVICE_UNAVAILABLE, DATABASE_IS_BUSY if is_busy(error) else DATABASE_IS_AWAY, code
         )
-    return HttpRefused(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side; quote the request id.", code
-    )
+    return HttpRefused(HTTPStatus.INTERNAL_SERVER_ERROR, SOMETHING_WRONG, code)

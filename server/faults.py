@@ -45,6 +45,7 @@ UNSTORABLE = "A text holds a character that cannot be kept: NUL, or half of a su
 TOO_MANY_DIGITS = "A number has more digits than can be read."
 """Python refuses to read them, because the time for it grows with the square of their number."""
 
+SOMETHING_WRONG = "Something went wrong on our side; quote the request id."
 DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
 DATABASE_IS_BUSY = "The database is too busy; try again in a moment."
 
@@ -126,7 +127,7 @@ def _masked(error: GraphQLError, code: str, request_id: str) -> GraphQLError:
         extra={"request_id": request_id, "path": ".".join(map(str, error.path or ())), "code": code},
         exc_info=error.original_error or error,
     )
-    message = "Something went wrong on our side; quote the request id."
+    message = SOMETHING_WRONG
     if code == AWAY:
         message = DATABASE_IS_BUSY if is_busy(error.original_error) else DATABASE_IS_AWAY
     return GraphQLError(message, nodes=error.nodes, path=error.path, extensions={"code": code, "requestId": request_id})

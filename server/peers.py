@@ -23,8 +23,8 @@ KEPT_BACK = 128 * 1024
 """Bytes that the system keeps for us of a socket. With less its window closes so often that both sides wait for timers,
 200 ms each, and a flood that is refused in 40 ms of work lasts half a second."""
 
-MOST_UNHEARD = 32 * 1024
-"""Bytes that may still come once a socket was told that it is closed."""
+MOST_UNHEARD = 256 * 1024
+"""Bytes that may still come once a socket was told that it is closed: the rest of a message that is on its way."""
 
 MOST_FRAGMENTS = 1000
 """Frames of one message: each costs memory, also one that carries nothing."""

@@ -33,6 +33,7 @@ def configuration(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> 
         server_header=False,
         http=BoundedHttp,
         ws=BoundedSocketProtocol,
+        loop="asyncio",  # whose transports take the limits that server/peers.py sets
         ws_max_size=LARGEST_MESSAGE,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACE_SECONDS,

@@ -22,10 +22,11 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 from strawberry.types.execution import ExecutionResult
 
+from schema.context import Context
 from server.answers import MOST_ERRORS
 from server.auth import Pass, Unauthenticated
 from server.doorkeeper import DoorClosed
-from server.faults import INTERNAL
+from server.faults import INTERNAL, SOMETHING_WRONG
 from server.services import Services
 from server.tally import TooManyOperations
 from server.trusted import reference_in
@@ -48,7 +49,7 @@ BEGUN_AFTER = 0.02
 """So many operations of one caller may begin in so many seconds; the others wait, and cost nothing when they go."""
 
 MOST_REFUSED = 20
-"""Operations beyond those, until the socket is closed: who asks on does not listen."""
+"""Without one that comes to its end, until the socket is closed: who asks on does not listen."""
 
 CANCEL_AGAIN_AFTER = 0.5
 """Seconds: nothing that an operation does on its way out takes so long."""
@@ -59,8 +60,6 @@ TOO_MANY_REQUESTS = 4429
 
 LONGEST_REASON = 123
 """Bytes (RFC 6455, section 5.5.1)."""
-
-BROKEN_OFF = GraphQLError("Something went wrong on our side; try again.", extensions={"code": INTERNAL})
 
 SHAPES: Mapping[str, tuple[tuple[type, ...], str]] = MappingProxyType(
     {
@@ -150,49 +149,55 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
         if len(self.operations) >= MOST_OPERATIONS and message["id"] not in self.operations:
             refusal = TooManyOperations(f"{MOST_OPERATIONS} operations are under way on this socket: end one first.")
             await self.send_message({"id": message["id"], "type": "error", "payload": [refusal.formatted]})
-            self._refused += 1
-            if self._refused >= MOST_REFUSED:
-                await self.websocket.close(TOO_MANY_REQUESTS, "You do not listen: end operations first.")
+            await self._count_refusal()
             return
         await super().handle_subscribe(message)
+
+    async def _count_refusal(self) -> None:
+        """Close the socket of somebody who asks on, however often it was refused."""
+        self._refused += 1
+        if self._refused == MOST_REFUSED:
+            await self.websocket.close(TOO_MANY_REQUESTS, "You do not listen: end operations first.")
 
     async def run_operation(self, operation: Operation[Caller, None]) -> None:
         """Run one operation to its end, unless its caller has enough of them under way on other sockets too."""
         assert self.context.shown is not None, "operations come after the acknowledgement"
-        await self._beginning.acquire()
-        asyncio.get_running_loop().call_later(BEGUN_AFTER, self._beginning.release)
-        try:
-            with self.context.services.subscriptions.one_more(self.context.shown.identity.actor.id):
-                await self._run(operation, self.context.shown)
-        except GraphQLError as refusal:  # of an extension, before there was a result to carry it
-            with suppress(WebSocketDisconnected):
+        request_id = uuid4().hex
+        with suppress(WebSocketDisconnected):
+            try:
+                with self.context.services.subscriptions.one_more(self.context.shown.identity.actor.id):
+                    await self._beginning.acquire()
+                    asyncio.get_running_loop().call_later(BEGUN_AFTER, self._beginning.release)
+                    await self._run(operation, self.context.services.context(self.context.shown, request_id))
+                self._refused = 0  # one has come to its end, so there is room again
+            except TooManyOperations as refusal:
                 await operation.send_initial_errors([refusal])
-        except Exception as error:  # noqa: BLE001  # of ours: it may not leave the id taken, nor go unheard
-            self._log(error, operation)
-            with suppress(WebSocketDisconnected):
-                await operation.send_initial_errors([BROKEN_OFF])
+                await self._count_refusal()
+            except GraphQLError as refusal:  # of an extension, before there was a result to carry it
+                await operation.send_initial_errors([refusal])
+            except WebSocketDisconnected:
+                raise
+            except Exception:  # of ours: it may not leave the id taken, nor go unheard
+                logger.exception("an operation of a socket broke off", extra={"request_id": request_id})
+                await operation.send_initial_errors([_broken_off(request_id)])
 
-    async def _run(self, operation: Operation[Caller, None], shown: Pass) -> None:
+    async def _run(self, operation: Operation[Caller, None], context: Context) -> None:
         """With a context that has read nothing yet."""
         results = await self.schema.stream(
             operation.query,
             variable_values=operation.variables,
             operation_name=operation.operation_name or None,
-            context_value=self.context.services.context(shown, uuid4().hex),
+            context_value=context,
         )
-        with suppress(WebSocketDisconnected):
-            async with aclosing(results):
-                await self._send_result_stream(operation, _brief(results))
-            await operation.send_operation_message({"id": operation.id, "type": "complete"})
-
-    @staticmethod
-    def _log(error: Exception, operation: Operation[Caller, None]) -> None:
-        logger.error("an operation of a socket broke off", extra={"operation": operation.id[:100]}, exc_info=error)
+        async with aclosing(results):
+            await self._send_result_stream(operation, _brief(results))
+        await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
     async def cleanup_operation(self, operation_id: str) -> None:
         """End one operation; the original cancels once and would wait for ever for one that did not hear it."""
         operation = self.operations.pop(operation_id, None)
         if operation is not None and operation.task is not None:
+            operation.completed = True  # until it has ended its id may be another's: it says nothing more
             cancel_until_it_ends(operation.task)
 
     async def shutdown(self) -> None:
@@ -219,6 +224,10 @@ async def _brief(results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None
         if isinstance(result, ExecutionResult) and result.errors:
             result.errors = result.errors[:MOST_ERRORS]
         yield result
+
+
+def _broken_off(request_id: str) -> GraphQLError:
+    return GraphQLError(SOMETHING_WRONG, extensions={"code": INTERNAL, "requestId": request_id})
 
 
 def cancel_until_it_ends(task: asyncio.Task[Any]) -> None:

@@ -22,6 +22,7 @@ def census_name(pid: int) -> str:
 
 
 def _write(path: Path) -> None:
+    gc.unfreeze()  # what a server made at its start is counted too
     counted = {
         "listeners": sum(feed.watchers for feed in gc.get_objects() if isinstance(feed, Feed)),
         "tasks": _tasks(),

@@ -133,4 +133,5 @@ def test_a_fault_of_ours_ends_its_operation_and_frees_its_id(owner: Client, monk
             tell(socket, "subscribe", id="1", payload=WHO)
             broken = hear(socket)
             assert (broken["type"], broken["id"]) == ("error", "1")
-            assert broken["payload"][0]["extensions"] == {"code": "INTERNAL_SERVER_ERROR"}
+            extensions = broken["payload"][0]["extensions"]
+            assert (extensions["code"], len(extensions["requestId"])) == ("INTERNAL_SERVER_ERROR", 32)
