@@ -72,8 +72,11 @@ class Scenario:
     tell: Tell
     wishes: Wishes
     removal: str
-    breaks: str
-    """The invariant that does not hold without the protection, as far as somebody sees who may only look."""
+    breaks: tuple[str, ...]
+    """The invariants that do not hold without the protection, as far as somebody sees who may only look.
+
+    Where there are several, it is a matter of moments which of them is seen to break first.
+    """
     alone: bool
     """Whether it must have the machine for itself, because it measures or because it is a storm."""
     quick: bool
@@ -84,13 +87,14 @@ MANIFEST: dict[str, Scenario] = {}
 
 
 def scenario(
-    *, without: str, breaks: str, wishes: Wishes = STANDARD, alone: bool = False, quick: bool = False
+    *, without: str, breaks: str | tuple[str, ...], wishes: Wishes = STANDARD, alone: bool = False, quick: bool = False
 ) -> Callable[[Tell], Tell]:
     """Put a function on the manifest under its own name. ``without`` that protection ``breaks`` is broken."""
 
     def declare(tell: Tell) -> Tell:
         assert tell.__name__ not in MANIFEST, f"{tell.__name__} is declared twice"
-        MANIFEST[tell.__name__] = Scenario(tell.__name__, tell, wishes, without, breaks, alone, quick)
+        broken_ones = (breaks,) if isinstance(breaks, str) else breaks
+        MANIFEST[tell.__name__] = Scenario(tell.__name__, tell, wishes, without, broken_ones, alone, quick)
         return tell
 
     return declare
