@@ -13,7 +13,8 @@ NODE := $(CURDIR)/.node
 NPM = PATH="$(NODE)/bin:$$PATH" npm
 NEW_ENOUGH := [a, b] = process.versions.node.split(".").map(Number); \
 	process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)
-PAGES := $(shell find dashboard -name node_modules -prune -o -name dist -prune -o -type f -print)
+# What the pages are made of; how they are tested changes nothing about them.
+PAGES := $(shell find dashboard \( -name node_modules -o -name dist -o -name "e2e*" \) -prune -o -type f -print)
 INSTALL_NODE = VIRTUAL_ENV=.node $(UV) pip sync --quiet --require-hashes node.lock
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 TOO_OLD := "Tenantry needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"
@@ -22,7 +23,7 @@ export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
 # .venv and dashboard are folders, and always to be looked into.
-.PHONY: .venv help up demo test test-clients bench conformance model-check dashboard lint lint-js types schema release-schema migration format lock clean
+.PHONY: .venv help up demo test test-clients test-dashboard bench conformance model-check dashboard documents screenshots lint lint-js types schema release-schema migration format lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -40,6 +41,10 @@ test-clients: .venv dashboard tests/clients/node_modules/.as-locked ## Let other
 	$(BIN)/python -m pytest -q tests/integration/api/test_python_clients.py
 	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m tests.clients $(ARGS)
 
+test-dashboard: .venv dashboard ## Test the dashboard: its parts by themselves, and in browsers on the running product
+	cd dashboard && $(NPM) run --silent test
+	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m tests.dashboard $(ARGS)
+
 bench: .venv ## Measure what moves, cancels, exports and attacks cost; narrow with ARGS="moves --rounds 100"
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -49,7 +54,13 @@ conformance: .venv ## Prove every promise under fire, a row for each; narrow wit
 model-check: ## Check the formal model of cancel, and that it needs every protection; needs spin and gcc
 	@formal/check
 
-dashboard: dashboard/dist/.as-written ## Build the pages for browsers: GraphiQL
+dashboard: dashboard/dist/.as-written ## Build the pages for browsers: the dashboard and GraphiQL
+
+documents: dashboard/node_modules/.as-locked ## Write the dashboard's GraphQL documents as typed values
+	cd dashboard && $(NPM) run --silent codegen
+
+screenshots: .venv dashboard ## Take the pictures of the documents from the running product
+	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m tests.dashboard --screenshots
 
 lint: .venv types ## Check style, types and the import order
 	$(BIN)/ruff check .
@@ -83,7 +94,7 @@ lock: $(UV) ## Choose the newest versions that fit and lock them
 		--no-emit-find-links --custom-compile-command "make lock" --output-file node.lock -
 
 clean: ## Remove what was built; the data in .tenantry stays
-	rm -rf $(VENV) .uv .node dashboard/dist dashboard/node_modules tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf $(VENV) .uv .node dashboard/dist dashboard/node_modules tests/clients/node_modules dashboard/e2e-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv: .venv/.as-locked ## Install exactly what the lock names

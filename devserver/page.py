@@ -22,6 +22,7 @@ def welcome(options: Options, psql: str) -> str:
 
         Tenantry is up. {_remarks(options)}
 
+          Dashboard {base}/dashboard     sign in as anybody the seed made
           API       {base}/graphql     GraphiQL in a browser; POST and websocket (graphql-transport-ws)
           Health    {base}/readyz
           Tenants   http://<tenant>-<organisation>.localhost:{options.port}

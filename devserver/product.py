@@ -25,6 +25,8 @@ def environment(options: Options, *, database_url: str, redis_url: str, smtp_por
         "TENANTRY_SMTP_PORT": str(smtp_port),
         "TENANTRY_CONSOLE_URL": f"http://localhost:{options.port}",
     }
+    if not os.environ.get("TENANTRY_OIDC_ISSUER"):  # whoever has a provider tries that out, and these would be refused
+        chosen["TENANTRY_SEEDED_TOKENS"] = str(options.data.absolute() / "tokens.json")
     told = {
         "TENANTRY_TENANT_PORT": str(options.port),
         "TENANTRY_PACE": f"PT{options.pace:f}S",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,10 @@ from provisioning.queries import within
 
 MOST_AT_ONCE = 100
 """Events in one look of a follower; it looks again at once when there are as many."""
+
+BETWEEN_SIGNS = timedelta(seconds=4)
+"""Less than a renewal takes to come, so that each of a quiet step's is told, and a step that is looked at every second
+costs its watchers little."""
 
 LARGEST = 2**63 - 1
 
@@ -76,17 +80,30 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a step says it is."""
+    """How far a step says it is, or nothing of the sort; and when whoever is at it last gave a sign of life."""
 
     run_id: UUID
     step: str
+    status: StepStatus
     percent: int | None
-    message: str
+    message: str | None
+    heartbeat_at: datetime | None
     shown_at: datetime
 
     def same_as(self, other: "Progress | None") -> bool:
-        """Whether both say the same, whenever they said it."""
-        return other is not None and replace(self, shown_at=other.shown_at) == other
+        """Whether both say the same, whenever they said it, and this one is no later sign of life worth telling."""
+        if other is None or self._is_livelier_than(other):
+            return False
+        return replace(self, heartbeat_at=other.heartbeat_at, shown_at=other.shown_at) == other
+
+    def goes_on_from(self, other: "Progress | None") -> bool:
+        """Whether both are of the same step on the same way, done or undone."""
+        return other is not None and (self.run_id, self.step, self.status) == (other.run_id, other.step, other.status)
+
+    def _is_livelier_than(self, other: "Progress") -> bool:
+        if self.heartbeat_at is None or other.heartbeat_at is None:
+            return False
+        return self.heartbeat_at - other.heartbeat_at >= BETWEEN_SIGNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +211,20 @@ def visible_events(by: Actor) -> ColumnElement[bool]:
 
 
 def _progress(session: Session, run_id: UUID) -> Progress | None:
+    """Of the step that somebody is at; of none that waits for its next attempt."""
     found = session.execute(
-        select(col(RunStep.name), col(RunStep.percent), col(RunStep.message), func.clock_timestamp())
+        select(
+            col(RunStep.name),
+            col(RunStep.status),
+            col(RunStep.percent),
+            col(RunStep.message),
+            col(RunStep.heartbeat_at),
+            func.clock_timestamp(),
+        )
         .where(
             col(RunStep.run_id) == run_id,
             col(RunStep.status).in_([StepStatus.RUNNING, StepStatus.COMPENSATING]),
-            col(RunStep.message).is_not(None),
+            or_(col(RunStep.message).is_not(None), col(RunStep.heartbeat_at).is_not(None)),
         )
         .limit(1)
     ).one_or_none()

@@ -157,6 +157,12 @@ def organisation_of_slug(session: Session, slug: str, *, by: Actor) -> Organisat
     return session.scalars(select(Organisation).where(col(Organisation.slug) == slug, mine)).one_or_none()
 
 
+def plan_codes(session: Session) -> list[str]:
+    """The plans on offer, the smallest first."""
+    in_order = select(col(Plan.code)).order_by(col(Plan.tenants_allowed).asc().nulls_last(), col(Plan.code))
+    return list(session.scalars(in_order))
+
+
 def quotas(session: Session, ids: Sequence[UUID]) -> dict[UUID, Quota]:
     """How much of its plan each organisation uses."""
     found = session.execute(

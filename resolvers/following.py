@@ -35,7 +35,10 @@ T = TypeVar("T")
 
 
 class Pace:
-    """Coalesces progress: what was there before somebody watched is old news, and what comes is told now and then."""
+    """Coalesces progress: what was there before somebody watched is old news, and what comes is told now and then.
+
+    So are signs of life: that a step began has an entry of its own, and only later ones say that it is still at work.
+    """
 
     def __init__(self, before: Progress | None) -> None:
         self._told = before
@@ -43,7 +46,10 @@ class Pace:
 
     def take(self, progress: Progress | None) -> Progress | None:
         """What is to be told of this, if anything."""
-        if progress is None or progress.same_as(self._told) or self.rest > 0:
+        if progress is None or (progress.message is None and not progress.goes_on_from(self._told)):
+            self._told = progress  # nobody is at it, or somebody has only begun: entries tell that
+            return None
+        if progress.same_as(self._told) or self.rest > 0:
             return None
         self._told, self._told_at = progress, time.monotonic()
         return progress

@@ -1,26 +1,25 @@
 """Reading tenants."""
 
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 
 from provisioning import queries
 from resolvers.permissions import Permission, demand_to_read
-from schema.arguments import CONDITIONS, GLOBAL_ID, SLUG, SORT_ORDER
+from schema.arguments import CONDITIONS, GLOBAL_OR_DATABASE_ID, SLUG, SORT_ORDER
 from schema.connections import After, Before, FirstOrUsual, Last, given
 from schema.context import Info
-from schema.node import parts_of
+from schema.node import parts_of, plain_key
 from schema.tenant import Tenant
 from schema.tenants import NEWEST_FIRST, TenantConnection, TenantFilter, TenantOrder
 
 
-async def tenant(info: Info, id: Annotated[strawberry.ID, GLOBAL_ID]) -> Tenant | None:
+async def tenant(info: Info, id: Annotated[strawberry.ID, GLOBAL_OR_DATABASE_ID]) -> Tenant | None:
     """Null when there is none, or the caller may not see it."""
     demand_to_read(info.context.caller, Permission.READ_TENANTS)
-    parts = parts_of(id)
-    if parts is None or parts[0] != "Tenant":
-        return None
-    return Tenant.of_optional(await info.context.loaders.tenants.load(parts[1]))
+    key = _key_in(id)
+    return Tenant.of_optional(await info.context.loaders.tenants.load(key)) if key else None
 
 
 async def tenant_by_slug(info: Info, slug: Annotated[str, SLUG]) -> Tenant | None:
@@ -46,3 +45,9 @@ async def tenants(
     wanted = (given(filter) or TenantFilter()).to_domain()
     page = await context.transact(queries.tenants, wanted, order.to_domain(), window, by=context.actor)
     return TenantConnection.of(page, order, wanted)
+
+
+def _key_in(text: str) -> UUID | None:
+    """The key that an id names: a global one's of a tenant, or a plain one, as it stands in a page's address."""
+    type_name, key = parts_of(text) or ("Tenant", plain_key(text))
+    return key if type_name == "Tenant" else None

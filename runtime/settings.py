@@ -113,9 +113,20 @@ class Settings(BaseSettings):
         default="", description="Issuer of the OpenID Connect provider with which people sign in; none when empty."
     )
     oidc_audience: str = Field(default="", description="Whom its tokens must be meant for; needed with an issuer.")
+    oidc_client_id: str = Field(
+        default="",
+        description="Client id with which the dashboard signs people in at the provider; "
+        "people paste tokens when empty.",
+    )
+    oidc_scope: str = Field(default="openid email", description="Scope that the dashboard asks the provider for.")
     signed_tokens: bool | None = Field(
         default=None,
         description="Whether tokens of python -m server token are taken; when empty, only without an issuer.",
+    )
+    seeded_tokens: str = Field(
+        default="",
+        description="A file of tokens that the dashboard's sign-in offers to anybody on this machine; "
+        "for development, python -m devserver sets it.",
     )
 
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -272,8 +283,6 @@ class Settings(BaseSettings):
             raise ValueError("tenant_scheme must be http or https")
         if self.deployer is DeployerKind.HTTP and not _is_web_address(self.deployer_url):
             raise ValueError("deployer_url must be an http(s) address when deployer is http")
-        if bool(self.oidc_issuer) != bool(self.oidc_audience):
-            raise ValueError("oidc_issuer and oidc_audience belong together: set both, or neither")
         if not timedelta(0) < self.lease_renewal * 2 <= self.lease:
             raise ValueError("lease must be at least twice lease_renewal, and both above zero")
         if min(self.sweep_interval, self.statement_timeout, self.lock_timeout) <= timedelta(0):
@@ -284,6 +293,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"drain_timeout must not be below zero, and pace lie between 0 and {LONGEST_PACE.seconds} s"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if bool(self.oidc_issuer) != bool(self.oidc_audience):
+            raise ValueError("oidc_issuer and oidc_audience belong together: set both, or neither")
+        if self.oidc_client_id and not self.oidc_issuer:
+            raise ValueError("oidc_client_id needs oidc_issuer: it is the dashboard's name there")
+        if self.seeded_tokens and self.oidc_issuer:
+            raise ValueError("seeded_tokens is for development, where nobody signs in: not with an oidc_issuer")
         return self
 
     @property

@@ -3,8 +3,10 @@
 import strawberry
 
 GLOBAL_ID = strawberry.argument(description="Global id.")
+GLOBAL_OR_DATABASE_ID = strawberry.argument(description="Global id, or the databaseId that addresses and logs have.")
 GLOBAL_IDS = strawberry.argument(description="Global ids.")
 SLUG = strawberry.argument(description="Slug.")
+WANTED_SLUG = strawberry.argument(description="The slug that a tenant is to get.")
 OWN_SLUG = strawberry.argument(description="Slug; the caller's own when absent.")
 CONDITIONS = strawberry.argument(description="Conditions.")
 SORT_ORDER = strawberry.argument(description="Sort order; newest first when absent.")

@@ -158,7 +158,8 @@ _publish(
     STEP_SUCCEEDED="A step is done.",
     STEP_FAILED="A step failed.",
     STEP_INTERRUPTED="Stopped by a cancel, or its worker was lost; it is undone first.",
-    STEP_PROGRESS="A running step says how far it is; coalesced, never stored in the audit feed.",
+    STEP_PROGRESS="A step at work says how far it is; a quiet one, every few seconds, that it is still at work. "
+    "Coalesced, never stored in the audit feed.",
     CANCEL_REQUESTED="A stop was asked for.",
     COMPENSATION_STARTED="A compensation began.",
     STEP_COMPENSATED="A compensation is done and confirmed.",

@@ -31,6 +31,15 @@ def parts_of(text: str) -> tuple[str, UUID] | None:
         return None
 
 
+def plain_key(text: str) -> UUID | None:
+    """The UUID that is written like one, in lower case with its hyphens; None for every other way to write one."""
+    try:
+        key = UUID(text)
+    except ValueError:
+        return None
+    return key if str(key) == text else None
+
+
 def uuid_of(type_name: str, text: str, *, called: str) -> UUID:
     """The UUID in a global id of this type. Raises NotFound: an id of another type names nothing here."""
     parts = parts_of(text)

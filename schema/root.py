@@ -10,11 +10,12 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import PreExecutionError
 
-from resolvers import access, audit, bulk, following, lifecycle, managing, nodes, provisioning, tenants
+from resolvers import access, audit, bulk, following, lifecycle, managing, nodes, offers, provisioning, tenants
 from schema import managing as managed
 from schema import payloads
 from schema.audit import AuditEvent, AuditEventConnection
 from schema.node import Node
+from schema.offers import ProvisioningOptions, SlugCheck
 from schema.organization import Organization
 from schema.results import GenericError, InvalidStateError
 from schema.scalars import SCALARS
@@ -40,11 +41,19 @@ class Query:
     organization: Organization | None = strawberry.field(
         resolver=access.organization, description="The caller's organisation; support may name another."
     )
-    tenant: Tenant | None = strawberry.field(resolver=tenants.tenant, description="One tenant by its global id.")
+    tenant: Tenant | None = strawberry.field(resolver=tenants.tenant, description="One tenant by its id.")
     tenant_by_slug: Tenant | None = strawberry.field(
         resolver=tenants.tenant_by_slug, description="One live tenant by slug."
     )
     tenants: TenantConnection = strawberry.field(resolver=tenants.tenants, description="Tenants the caller may see.")
+    slug_check: SlugCheck = strawberry.field(
+        resolver=offers.slug_check,
+        description="Whether a tenant could be created under this slug now, for forms of those who may create tenants. "
+        "createTenant decides: somebody may be faster, and in rare cases another organisation holds the same address.",
+    )
+    provisioning_options: ProvisioningOptions = strawberry.field(
+        resolver=offers.provisioning_options, description="What createTenant and updateTenant may be given."
+    )
     audit_events: AuditEventConnection = strawberry.field(
         resolver=audit.audit_events,
         description="The audit feed, newest first. Without a tenant or run in the filter it ends where a transaction "

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from models import Event
+from models import Event, StepStatus
 from provisioning.events import EventType
+from provisioning.history import Progress
 from provisioning.saga import UnknownStep
 from provisioning.steps import saga
 from schema.enums import ProvisioningEventKind
@@ -102,3 +103,9 @@ def told_by(event: Event) -> tuple[Kind, str]:
     """The kind of a timeline's event, and its sentence. Raises KeyError for an event that no timeline shows."""
     kind, sentence = _TOLD[EventType(event.type)]
     return kind, sentence(event.data)
+
+
+def sign_of(progress: Progress) -> str:
+    """What a step says it is doing; of a quiet one, that somebody is at it."""
+    at_it = "still being undone." if progress.status is StepStatus.COMPENSATING else "still at work."
+    return f"{step_title(progress.step)}: {progress.message or at_it}"

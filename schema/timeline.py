@@ -15,7 +15,7 @@ from schema.connections import Cursors, PageInfo, number
 from schema.context import Info
 from schema.enums import ProvisioningEventKind
 from schema.node import Node, global_id
-from schema.sentences import step_title, told_by
+from schema.sentences import sign_of, told_by
 
 if TYPE_CHECKING:
     from schema.run import ProvisioningRun
@@ -58,7 +58,7 @@ class ProvisioningEvent(Node):
 
     @classmethod
     def of_progress(cls, progress: Progress, tenant_id: UUID, after: int) -> "ProvisioningEvent":
-        """How far a step is, told to somebody who has seen everything up to ``after``."""
+        """How far a step is, or that it is at work, told to somebody who has seen everything up to ``after``."""
         return cls(
             run_key=progress.run_id,
             id=global_id("ProvisioningEvent", new_id()),
@@ -66,7 +66,7 @@ class ProvisioningEvent(Node):
             sequence=None,
             kind=ProvisioningEventKind.STEP_PROGRESS,
             step=progress.step,
-            message=f"{step_title(progress.step)}: {progress.message}",
+            message=sign_of(progress),
             occurred_at=progress.shown_at,
         )
 

@@ -21,6 +21,7 @@ from schema.root import build_schema
 from server.budgets import Budgets, Spending
 from server.doorkeeper import Doorkeeper
 from server.endpoint import Endpoint
+from server.entrance import Entrance
 from server.exports import Exports
 from server.faults import Faults
 from server.front import front
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> Starlette:
     schema = build_schema([Faults, lambda: Trusting(trusted), Limits, Remembered, lambda: Spending(budgets)])
     endpoint = Endpoint(schema, services)
     exports = Exports(services, budgets)
+    entrance = Entrance(settings, doorkeeper.provider)
     health = Health(settings, database)
 
     @asynccontextmanager
@@ -101,6 +103,9 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=[
             Route("/", front),
+            Route("/dashboard", entrance.page),
+            Route("/dashboard/sign-in.json", entrance.sign_in),
+            Route("/dashboard/{path:path}", entrance.page),
             Route("/graphql", endpoint),
             WebSocketRoute("/graphql", endpoint),
             Route("/graphql/stream", Streams(schema, services)),

@@ -77,7 +77,7 @@ class Doorkeeper:
         self._settings = settings
         self._database = database
         self._limiter = limiter
-        self._provider = Provider(settings) if settings.oidc_issuer else None
+        self.provider = Provider(settings) if settings.oidc_issuer else None
         self._remembered: dict[Whose, tuple[Standing, float]] = {}
         self._visits: set[Visit] = set()
 
@@ -89,9 +89,9 @@ class Doorkeeper:
         token = token_in(authorization)
         if token.startswith(api_tokens.PREFIX):
             return await self._by_api_token(token)
-        if self._provider is None or algorithm_of(token) == ALGORITHM:
+        if self.provider is None or algorithm_of(token) == ALGORITHM:
             return await self._of(read_token(self._settings, token))
-        return await self._signed_in(self._provider, token, organisation)
+        return await self._signed_in(self.provider, token, organisation)
 
     @contextmanager
     def visit(self, shown: Pass) -> Iterator[Visit]:
@@ -120,8 +120,8 @@ class Doorkeeper:
 
     async def close(self) -> None:
         """Give connections back."""
-        if self._provider is not None:
-            await self._provider.close()
+        if self.provider is not None:
+            await self.provider.close()
 
     async def _by_api_token(self, token: str) -> Pass:
         if not api_tokens.is_token(token):

@@ -6,6 +6,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from server.pages import HEADERS
 
 PLACES = {
+    "/dashboard": "the dashboard, for people",
     "/graphql": "GraphQL: POST, and graphql-transport-ws; GraphiQL for browsers",
     "/graphql/stream": "GraphQL over Server-Sent Events",
     "/export/audit.csv": "the audit feed as CSV; /export/audit.jsonl as JSON Lines",

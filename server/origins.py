@@ -5,7 +5,7 @@ from http import HTTPStatus
 from starlette.requests import HTTPConnection
 from strawberry.http.websocket_origin import is_same_origin, normalize_origin
 
-from runtime.settings import Settings
+from runtime.settings import ORIGIN, Settings
 from server.documents import HttpRefused
 
 PREFLIGHT = "graphql-require-preflight"
@@ -32,3 +32,16 @@ def refuse_cross_site(request: HTTPConnection, settings: Settings) -> None:
         raise HttpRefused(
             HTTPStatus.FORBIDDEN, f"Another site's page may ask this only with the header {PREFLIGHT}.", "FORBIDDEN"
         )
+
+
+def is_from_own_page(request: HTTPConnection) -> bool:
+    """Whether no page of another origin asks: one of ours does, a person who typed the address, or a program."""
+    origin = request.headers.get("origin")
+    own = origin is None or is_same_origin(origin, request.headers.get("host"))
+    return own and request.headers.get("sec-fetch-site", "none") in OWN_SITES
+
+
+def origin_of(url: str) -> str | None:
+    """The origin of an address, as a page's policy names it; None for what would be more than an origin there."""
+    origin = normalize_origin(url)
+    return origin if origin and ORIGIN.fullmatch(origin) else None

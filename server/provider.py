@@ -1,4 +1,4 @@
-"""The OpenID Connect provider: whom it vouches for, by keys that it publishes and changes as it likes."""
+"""The OpenID Connect provider: where people sign in, and whom it vouches for, by what it publishes and changes."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx
 import jwt
@@ -54,7 +54,7 @@ UNREADABLE = (
 
 
 class ProviderAway(Exception):
-    """The provider's keys cannot be had, so nobody knows whom it vouches for."""
+    """What the provider publishes cannot be had, so nobody knows whom it vouches for, or where one signs in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,19 @@ class Vouched:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """What the provider published, and when it was asked."""
+class Endpoints:
+    """Where a browser takes a person to sign in, and where it then gets the token."""
 
-    by_id: Mapping[str | None, PyJWK] = field(default_factory=dict)
+    authorization: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the provider published, and when it was asked. Without endpoints where nobody signs in by a browser."""
+
+    keys: Mapping[str | None, PyJWK] = field(default_factory=dict)
+    endpoints: Endpoints | None = None
     asked_at: float = float("-inf")
 
     @property
@@ -90,7 +99,7 @@ class Provider:
         self.issuer = settings.oidc_issuer
         self._audience = settings.oidc_audience
         self._http = httpx.AsyncClient(timeout=WITHIN, follow_redirects=False)
-        self._keys = Keys()
+        self._known = Published()
         self._tried_at = float("-inf")
         self._asking = asyncio.Lock()
 
@@ -113,6 +122,13 @@ class Provider:
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
             raise Unauthenticated("This token is not valid here.") from None
 
+    async def endpoints(self) -> Endpoints:
+        """Where people sign in. Raises ProviderAway, also for a provider that does not say, or says it unsafely."""
+        found = (await self._fresh()).endpoints
+        if found is None:
+            raise ProviderAway
+        return found
+
     async def close(self) -> None:
         """Give the connections back."""
         await self._http.aclose()
@@ -130,50 +146,51 @@ class Provider:
         if header.get("alg") not in ALGORITHMS or str(header.get("typ", "JWT")).lower() not in TYPES:
             raise ValueError("not a token that we take")
         name = header.get("kid")
-        keys = await self._fresh_keys()
+        keys = (await self._fresh()).keys
         if name not in keys:
-            keys = await self._asked_again(self._keys)
+            keys = (await self._asked_again(self._known)).keys
         key = keys[name]
         if key.algorithm_name != header["alg"]:
             raise ValueError("not the algorithm of this key")
         return key
 
-    async def _fresh_keys(self) -> Mapping[str | None, PyJWK]:
-        known = self._keys
+    async def _fresh(self) -> Published:
+        known = self._known
         good_meanwhile = known.age < KEYS_SURVIVE and self._asking.locked()
-        return known.by_id if known.age < KEYS_KEPT or good_meanwhile else await self._asked_again(known)
+        return known if known.age < KEYS_KEPT or good_meanwhile else await self._asked_again(known)
 
-    async def _asked_again(self, known: Keys) -> Mapping[str | None, PyJWK]:
-        """The keys as they are now; whoever comes while somebody asks takes that answer. Raises ProviderAway."""
+    async def _asked_again(self, known: Published) -> Published:
+        """What is published now; whoever comes while somebody asks takes that answer. Raises ProviderAway."""
         async with self._asking:
             resting = time.monotonic() - self._tried_at < ASK_AGAIN_AFTER
-            if self._keys is known and not resting:
+            if self._known is known and not resting:
                 self._tried_at = time.monotonic()
                 await self._ask()
-        if self._keys.age >= KEYS_SURVIVE:
+        if self._known.age >= KEYS_SURVIVE:
             raise ProviderAway
-        return self._keys.by_id
+        return self._known
 
     async def _ask(self) -> None:
         try:
             async with asyncio.timeout(WITHIN):
-                self._keys = Keys(await self._published(), time.monotonic())
+                self._known = await self._published()
         except UNREADABLE as error:
             logger.warning(
                 "the identity provider's keys cannot be had",
                 extra={"cause": f"{type(error).__name__}: {error}"[:LONGEST_TEXT]},
             )
 
-    async def _published(self) -> Mapping[str | None, PyJWK]:
+    async def _published(self) -> Published:
         """By discovery. Raises what httpx and PyJWT raise, and ValueError for an answer that makes no sense."""
         about = await self._answer(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration")
         if about["issuer"] != self.issuer:
             raise ValueError("the discovery document is another issuer's")
         address = about["jwks_uri"]
-        if not isinstance(address, str) or not is_safe_address(address):
+        if not _is_safe(address):
             raise ValueError("the keys lie at an address that anybody could answer for")
         found = PyJWKSet.from_dict(await self._answer(address)).keys
-        return {key.key_id: key for key in found if key.algorithm_name in ALGORITHMS and key.public_key_use != "enc"}
+        good = {key.key_id: key for key in found if key.algorithm_name in ALGORITHMS and key.public_key_use != "enc"}
+        return Published(good, _endpoints_in(about), time.monotonic())
 
     async def _answer(self, address: str) -> dict[str, Any]:
         async with self._http.stream("GET", address, headers=PLAIN) as response:
@@ -188,6 +205,19 @@ class Provider:
         if not isinstance(answer, dict):
             raise TypeError("answered with something else")
         return answer
+
+
+def _endpoints_in(about: Mapping[str, Any]) -> Endpoints | None:
+    """None when it names none, or one at which anybody could answer: tokens are taken all the same."""
+    authorization, token = about.get("authorization_endpoint"), about.get("token_endpoint")
+    return Endpoints(authorization, token) if _is_safe(authorization) and _is_safe(token) else None
+
+
+def _is_safe(address: object) -> TypeGuard[str]:
+    try:
+        return isinstance(address, str) and is_safe_address(address)
+    except ValueError:  # brackets that do not close
+        return False
 
 
 def _is_plain(text: object) -> bool:

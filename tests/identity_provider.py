@@ -26,6 +26,7 @@ class IdentityProvider:
 
     issuer: str
     says_it_is: str | None = None
+    more_about: dict[str, Any] = field(default_factory=dict)
     away: bool = False
     keys: dict[str, tuple[str, PrivateKeyTypes]] = field(default_factory=dict)
     more: list[dict[str, Any]] = field(default_factory=list)
@@ -57,6 +58,16 @@ class IdentityProvider:
         named = {name: value for name, value in ({"kid": kid} | (headers or {})).items() if value is not None}
         return jwt.encode(self.claims(**more), key, algorithm, named)  # type: ignore[arg-type]  # they are private keys of these kinds
 
+    def about(self) -> dict[str, Any]:
+        """The discovery document; None leaves something out."""
+        said: dict[str, Any] = {
+            "issuer": self.says_it_is or self.issuer,
+            "jwks_uri": f"{self.issuer}{KEYS}",
+            "authorization_endpoint": f"{self.issuer}/authorize",
+            "token_endpoint": f"{self.issuer}/token",
+        } | self.more_about
+        return {name: value for name, value in said.items() if value is not None}
+
     def published(self) -> dict[str, Any]:
         """The set of public keys."""
         return {"keys": [*(self._public(name) for name in self.keys), *self.more]}
@@ -75,10 +86,7 @@ def identity_provider() -> Iterator[IdentityProvider]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.asked[self.path] += 1
-            answers = {
-                DISCOVERY: {"issuer": provider.says_it_is or provider.issuer, "jwks_uri": f"{provider.issuer}{KEYS}"},
-                KEYS: provider.published(),
-            }
+            answers = {DISCOVERY: provider.about(), KEYS: provider.published()}
             found = self.path in answers and not provider.away
             body = json.dumps(answers.get(self.path)).encode()
             self.send_response(200 if found else 503)

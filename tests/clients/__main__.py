@@ -1,18 +1,12 @@
 """``python -m tests.clients``: let the clients that npm has use the running product."""
 
 import argparse
-import json
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devserver import places
-from devserver.development import Running, stoppable, up
-from devserver.options import HOST, Options
 from devserver.refusal import Refused
+from tests.running import demand_node, product, run
 
 HERE = Path(__file__).parent
 PACE = 0.3
@@ -27,35 +21,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m tests.clients", description=__doc__)
     parser.add_argument("files", nargs="*", help="of tests, for example urql.test.js (default: all)")
     chosen = parser.parse_args(arguments)
-    if shutil.which("node") is None:
-        parser.error("there is no node here; make test-clients fetches one")
     try:
+        demand_node("test-clients")
         return _run(chosen.files or sorted(path.name for path in HERE.glob("*.test.js")))
     except Refused as refusal:
         parser.error(str(refusal))
 
 
 def _run(files: Sequence[str]) -> int:
-    _forget_settings()
-    with (
-        stoppable(),
-        places.temporary("tenantry-clients-") as folder,
-        up(Options(data=folder, port=0, pace=PACE)) as running,
-    ):
-        command = ["node", "--test", "--test-force-exit", *OPTIONS, *files]
-        return subprocess.run(command, cwd=HERE, env=os.environ | _told(running), check=False).returncode
-
-
-def _forget_settings() -> None:
-    """What the person exported may name somebody's database; the tests have servers of their own."""
-    for name in [name for name in os.environ if name.startswith("TENANTRY_")]:
-        del os.environ[name]
-
-
-def _told(running: Running) -> dict[str, str]:
-    tokens = json.loads((running.options.data / "tokens.json").read_text())
-    people = {"TOKEN": tokens["acme"]["owner"], "OBSERVER": tokens["acme"]["admin"]}
-    return {"PRODUCT": f"http://{HOST}:{running.options.port}", **people}
+    command = ["node", "--test", "--test-force-exit", *OPTIONS, *files]
+    with product("clients", PACE) as running:
+        people = {"TOKEN": running.token("acme", "owner"), "OBSERVER": running.token("acme", "admin")}
+        return run(command, HERE, PRODUCT=running.address, **people)
 
 
 if __name__ == "__main__":

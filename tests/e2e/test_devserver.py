@@ -120,6 +120,15 @@ def test_it_is_ready_for_work(running: Started) -> None:
     assert readiness.json()["status"] == "ok"
 
 
+def test_the_dashboards_sign_in_offers_everyones_token(running: Started) -> None:
+    offered = httpx.get(f"{running.base}/dashboard/sign-in.json", trust_env=False).json()
+
+    held = [(one["organization"], one["role"], one["token"]) for one in offered["seeded"]]
+    people = [(name, role, token) for name in ("acme", "globex") for role, token in running.tokens[name].items()]
+    assert held == [*people, (None, "support", running.tokens["support"])]
+    assert offered["provider"] is None
+
+
 def test_the_second_on_one_folder_learns_who_holds_it(running: Started) -> None:
     second = subprocess.run(
         [*COMMAND, "--data-dir", str(running.data)],

@@ -268,7 +268,7 @@ def test_what_the_api_document_sends_is_valid(operation: str, schema: GraphQLSch
 
 
 def test_the_api_document_sends_something() -> None:
-    assert len(operations()) == 13
+    assert len(operations()) == 14
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ ADDED_TYPES = """
     RemoveMemberInput RemoveMemberPayload CreateServiceAccountInput CreateServiceAccountPayload
     UpdateServiceAccountInput UpdateServiceAccountPayload RotateServiceAccountTokenInput
     RotateServiceAccountTokenPayload RevokeServiceAccountInput RevokeServiceAccountPayload
+    ProvisioningOptions SlugCheck
 """
 
 
@@ -105,6 +106,9 @@ def test_what_we_added_to_the_contract_is_known(ours: GraphQLSchema, contract: G
         "ProvisioningEventKind.COMPENSATION_RESUMED",
         "ProvisioningEventKind.STEP_INTERRUPTED",
         "ProvisioningRun.absenceChecks: [AbsenceCheck!]!",
+        "Query.provisioningOptions: ProvisioningOptions!",
+        "Query.slugCheck(slug: String!)",
+        "Query.slugCheck: SlugCheck!",
     ]
 
 

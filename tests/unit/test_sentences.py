@@ -1,14 +1,15 @@
 """Every event that belongs into a timeline has a kind and a sentence, whatever its facts."""
 
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 
-from models import ActorKind, Event
+from models import ActorKind, Event, StepStatus
 from provisioning.events import EventType
-from provisioning.history import TIMELINE
+from provisioning.history import TIMELINE, Progress
 from schema.enums import ProvisioningEventKind
-from schema.sentences import told_by
+from schema.sentences import sign_of, told_by
 
 FULL = {
     "run_number": 2,
@@ -57,3 +58,17 @@ def test_every_kind_but_progress_comes_from_an_event() -> None:
 )
 def test_sentences(event_type: EventType, sentence: str) -> None:
     assert told_by(event(event_type, FULL))[1] == sentence
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "sentence"),
+    [
+        (StepStatus.RUNNING, "Table 2 of 5", "Apply the schema: Table 2 of 5"),
+        (StepStatus.RUNNING, None, "Apply the schema: still at work."),
+        (StepStatus.COMPENSATING, None, "Apply the schema: still being undone."),
+    ],
+)
+def test_a_quiet_step_has_a_sentence_too(status: StepStatus, message: str | None, sentence: str) -> None:
+    now = datetime.now(UTC)
+
+    assert sign_of(Progress(uuid4(), "apply_schema", status, None, message, now, now)) == sentence

@@ -29,6 +29,8 @@ organization                yes    yes    yes     yes      yes      yes      yes
 tenant                      yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
 tenantBySlug                yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
 tenants                     yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+slugCheck                   yes    yes    no      yes      no       no       no       yes       401      401      401
+provisioningOptions         yes    yes    yes     yes      no       yes      yes      yes       401      401      401
 auditEvents                 yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
 rateLimit                   yes    yes    yes     yes      yes      yes      yes      yes       401      401      401
 createTenant                yes    yes    no      yes      no       no       no       yes       401      401      401
@@ -132,6 +134,8 @@ QUERIES: dict[str, Callable[[Scene], str]] = {
     "tenant": lambda scene: f'tenant(id: "{scene.tenant}") {{ slug }}',
     "tenantBySlug": lambda _: 'tenantBySlug(slug: "shop") { slug }',
     "tenants": lambda _: 'tenants(first: 1, filter: {slugPrefix: "shop"}) { edges { cursor } }',
+    "slugCheck": lambda _: 'slugCheck(slug: "shop") { available }',
+    "provisioningOptions": lambda _: "provisioningOptions { plans }",
     "auditEvents": lambda scene: (
         f'auditEvents(first: 1, filter: {{tenantId: "{scene.tenant}"}}) {{ edges {{ cursor }} }}'
     ),

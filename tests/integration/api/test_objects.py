@@ -65,6 +65,17 @@ def test_an_id_of_another_type_names_nothing(stage: Stage, owner: Client) -> Non
     assert owner.ask(NODE, id=global_id("ProvisioningRun", stage.tenant_id)) == {"node": None}
 
 
+def test_a_tenant_is_found_by_the_key_in_its_address_too(stage: Stage, other: Stage, owner: Client) -> None:
+    stage.create()
+    other.create()
+    document = "query T($id: ID!) { tenant(id: $id) { id databaseId } }"
+    key = str(stage.tenant_id)
+
+    assert owner.ask(document, id=key) == {"tenant": {"id": tenant_gid(stage.tenant_id), "databaseId": key}}
+    for stranger in (key.upper(), key.replace("-", ""), f"urn:uuid:{key}", str(other.tenant_id)):
+        assert owner.ask(document, id=stranger) == {"tenant": None}
+
+
 def test_more_nodes_than_a_hundred_are_refused(owner: Client) -> None:
     ids = [tenant_gid(uuid4()) for _ in range(101)]
 

@@ -1,5 +1,6 @@
 """What browsers get: pages that may load nothing from elsewhere, and files of theirs that may be kept for ever."""
 
+import gzip
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -74,6 +75,19 @@ def test_its_files_may_be_kept_for_ever(built: Api) -> None:
     assert file.headers["x-content-type-options"] == "nosniff"
 
 
+def test_its_files_are_sent_as_they_were_compressed_when_they_were_built(built: Api, tmp_path: Path) -> None:
+    (tmp_path / "graphiql-1a2B3c4D.js.gz").write_bytes(gzip.compress(b"1;"))
+
+    small = built.get("/assets/graphiql-1a2B3c4D.js", **{"Accept-Encoding": "gzip, deflate, br"})
+    plain = built.get("/assets/graphiql-1a2B3c4D.js", **{"Accept-Encoding": "identity"})
+
+    assert (small.text, plain.text) == ("1;", "0;")
+    assert (small.headers["content-encoding"], plain.headers.get("content-encoding")) == ("gzip", None)
+    assert {answer.headers["content-type"] for answer in (small, plain)} == {"text/javascript; charset=utf-8"}
+    assert {answer.headers["vary"] for answer in (small, plain)} == {"Accept-Encoding, Origin"}
+    assert built.get("/assets/graphiql-1a2B3c4D.js.gz").status_code == 404
+
+
 @pytest.mark.parametrize(
     "path", ["graphiql.html", "graphiql-00000000.js", "", ".as-written", "../graphiql.html", "%2e%2e/vite-12345678.ts"]
 )
@@ -115,4 +129,4 @@ def test_a_page_loads_from_its_own_origin_and_runs_nothing_inline(page: Path) ->
 
 
 def test_there_are_pages() -> None:
-    assert [page.name for page in SOURCES] == ["graphiql.html"]
+    assert [page.name for page in SOURCES] == ["dashboard.html", "graphiql.html"]

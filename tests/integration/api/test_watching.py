@@ -4,18 +4,20 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
-from sqlmodel import Session
+from sqlmodel import Session, col
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from models import TenantState
+from models import RunStep, StepStatus, TenantState
 from models.columns import new_id
 from provisioning import history
 from provisioning.events import FEED_CHANNEL
@@ -195,6 +197,33 @@ def test_progress_comes_live_is_not_numbered_and_is_never_replayed(stage: Stage,
     assert (entry["kind"], entry["step"], entry["sequence"]) == ("STEP_PROGRESS", "apply_schema", None)
     assert entry["message"] == "Apply the schema: Table 2 of 5"
     assert entry["cursor"] == replayed[-1]["cursor"]
+
+
+def test_a_quiet_step_that_is_at_work_gives_a_sign_of_life(stage: Stage, owner: Client) -> None:
+    stage.create()
+    stage.play(until="apply_schema")
+    claim = stage.claim()
+    with watching(owner, stage) as subscription:
+        replayed = [subscription.next() for _ in told(stage)]
+        stage.do(renew, claim.run_id, after=timedelta(seconds=5))
+        sign = subscription.next()
+        stage.record(claim, stage.perform(claim))
+        following = subscription.next()
+
+    assert (sign["kind"], sign["step"], sign["sequence"]) == ("STEP_PROGRESS", "apply_schema", None)
+    assert sign["message"] == "Apply the schema: still at work."
+    assert sign["cursor"] == replayed[-1]["cursor"]
+    assert following["kind"] == "STEP_SUCCEEDED"
+
+
+def renew(session: Session, run_id: UUID, after: timedelta) -> None:
+    """As a worker does so long after it began. It wakes nobody: watchers look by themselves."""
+    session.execute(
+        update(RunStep)
+        .where(col(RunStep.run_id) == run_id, col(RunStep.status) == StepStatus.RUNNING)
+        .values(heartbeat_at=col(RunStep.attempt_started_at) + after)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def test_progress_is_told_at_most_four_times_a_second_and_ends_with_the_newest(stage: Stage, owner: Client) -> None:

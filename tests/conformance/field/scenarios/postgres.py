@@ -10,7 +10,7 @@ from tests.conformance.field.scenario import Play, scenario
 from tests.conformance.field.witness import STARTED
 
 
-@scenario(without="no_token_check", breaks="V9", wishes=Wishes(cut_commits=0.02))
+@scenario(without="no_token_check", breaks=("V1", "V9"), wishes=Wishes(cut_commits=0.02))
 def cancel_across_postgres_restart(play: Play) -> str:
     """Postgres crashes again and again, and links end at a COMMIT: each create makes one tenant, each cancel holds."""
     relay = cast("CutsCommits", play.field.relays[0])

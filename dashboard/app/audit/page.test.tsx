@@ -1,0 +1,132 @@
+import { fireEvent, screen } from "@testing-library/react";
+import { afterEach, expect, test, vi } from "vitest";
+import type { AuditRowFragment } from "../__generated__/graphql";
+import { render } from "../testing";
+import { AuditPage } from "./page";
+
+afterEach(() => vi.unstubAllGlobals());
+
+function entry(id: string, changes: Partial<AuditRowFragment> = {}): AuditRowFragment {
+  return {
+    id,
+    type: "tenant.provisioning.cancelled",
+    occurredAt: "2026-11-27T09:00:00Z",
+    requestId: "request-7",
+    data: { reason: "wrong plan", total_duration_ms: 5120 },
+    actor: { id: "actor-1", kind: "USER", displayName: "olive@acme.example" },
+    tenant: { id: "tenant-1", databaseId: "0192", slug: "shop" },
+    run: { id: "run-1", number: 2 },
+    ...changes,
+  };
+}
+
+function page(...events: AuditRowFragment[]) {
+  const [newest] = events;
+  const startCursor = newest ? `cursor of ${newest.id}` : null;
+  const pageInfo = { hasNextPage: true, hasPreviousPage: false, startCursor, endCursor: "last" };
+  return { auditEvents: { edges: events.map((node) => ({ node })), pageInfo } };
+}
+
+function open(route = "/audit", answers: Record<string, unknown> = {}) {
+  const played = render(<AuditPage />, { answers: { AuditEvents: page(entry("1")), ...answers }, route });
+  const asked = (name = "AuditEvents") => played.sent.filter((one) => one.name === name).map((one) => one.variables);
+  return { ...played, asked };
+}
+
+test("a family of types goes into the address, and the feed begins anew", async () => {
+  const { user, address, asked } = open("/audit?after=somewhere");
+  expect(asked().at(-1)).toEqual({ first: 50, after: "somewhere", filter: {} });
+
+  await user.selectOptions(screen.getByLabelText("Type"), "tenant.provisioning.*");
+
+  expect(address()).toBe("/audit?type=tenant.provisioning.*");
+  expect(asked().at(-1)).toEqual({ first: 50, filter: { typeIn: ["tenant.provisioning.*"] } });
+});
+
+test("a type that the list does not have is taken from the address all the same", () => {
+  const { asked } = open("/audit?type=tenant.resumed");
+
+  expect(screen.getByLabelText("Type")).toHaveValue("tenant.resumed");
+  expect(asked().at(-1)).toEqual({ first: 50, filter: { typeIn: ["tenant.resumed"] } });
+});
+
+test("a moment is chosen in local time and asked for in UTC", () => {
+  const { asked } = open();
+  const local = "2026-11-01T10:00";
+
+  fireEvent.change(screen.getByLabelText("From"), { target: { value: local } });
+
+  expect(screen.getByLabelText("From")).toHaveValue(local);
+  expect(asked().at(-1)).toEqual({ first: 50, filter: { occurredFrom: new Date(local).toISOString() } });
+});
+
+test("an entry unfolds its facts and its request", async () => {
+  const { user } = open();
+
+  await user.click(screen.getByText("Facts", { selector: "summary" }));
+
+  expect(screen.getByText("wrong plan")).toBeVisible();
+  expect(screen.getByText("5.1 s")).toBeVisible();
+  expect(screen.getByText("request-7")).toBeVisible();
+  expect(screen.getByRole("link", { name: "shop" })).toHaveAttribute("href", "/tenants/0192");
+});
+
+test("from an entry to all of its actor, and back", async () => {
+  const named = { node: { id: "actor-1", displayName: "olive@acme.example" } };
+  const { user, address } = open("/audit", { AuditActorName: named });
+
+  await user.click(screen.getByText("Facts", { selector: "summary" }));
+  await user.click(screen.getByRole("button", { name: "Only this actor" }));
+  expect(address()).toBe("/audit?actor=actor-1");
+  await user.click(screen.getByRole("button", { name: "Remove the filter on actor olive@acme.example" }));
+
+  expect(address()).toBe("/audit");
+});
+
+test("what happens comes in on top, without asking for the page again", () => {
+  const { asked, tell } = open();
+  expect(asked("AuditGrowing")).toEqual([{ after: "cursor of 1", filter: {} }]);
+  const before = asked().length;
+
+  tell("AuditGrowing", { auditEventAdded: { cursor: "2", ...entry("2", { type: "tenant.updated" }) } });
+  tell("AuditGrowing", { auditEventAdded: { cursor: "3", ...entry("3", { type: "tenant.suspended" }) } });
+
+  const types = screen.getAllByRole("rowheader").map((cell) => cell.textContent);
+  expect(types).toEqual(["tenant.suspended", "tenant.updated", "tenant.provisioning.cancelled"]);
+  expect(asked()).toHaveLength(before);
+});
+
+test("an older page stays as it is", () => {
+  const { asked } = open("/audit?after=somewhere");
+
+  expect(asked("AuditGrowing")).toEqual([]);
+});
+
+test("where nothing matches there is a way back", async () => {
+  const { user, address } = open("/audit?type=org.*", { AuditEvents: page() });
+
+  await user.click(screen.getByRole("button", { name: "Clear the filters" }));
+
+  expect(address()).toBe("/audit");
+});
+
+test("a refused export says why, and under which number", async () => {
+  const error = { message: "Your budget is spent.", extensions: { code: "RATE_LIMITED", requestId: "request-9" } };
+  const fetching = vi.fn(async () => new Response(JSON.stringify({ errors: [error] }), { status: 429 }));
+  vi.stubGlobal("fetch", fetching);
+  const { user } = open("/audit?tenant=tenant-1&after=somewhere");
+
+  await user.click(screen.getByRole("button", { name: "Export CSV" }));
+
+  const alert = await screen.findByRole("alert");
+  expect(alert).toHaveTextContent("Your budget is spent.");
+  expect(alert).toHaveTextContent("request-9");
+  expect(fetching).toHaveBeenCalledWith("/export/audit.csv?tenantId=tenant-1", expect.anything());
+});
+
+test("whoever may not read the feed is told so, and asks for nothing", () => {
+  const { sent } = render(<AuditPage />, { scopes: ["tenants:read"] });
+
+  expect(screen.getByText("audit:read")).toBeVisible();
+  expect(sent).toEqual([]);
+});

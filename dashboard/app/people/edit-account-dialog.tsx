@@ -1,0 +1,49 @@
+/** Another name or other scopes for a service account. */
+
+import { type FormEvent, useState } from "react";
+import { Form } from "react-aria-components/Form";
+import { type ServiceAccountRowFragment, UpdateServiceAccountDocument } from "../__generated__/graphql";
+import { useCommand } from "../api/command";
+import { Button } from "../ui/button";
+import { Choices, Dialog } from "../ui/dialog";
+import { Field } from "../ui/field";
+import { besides, byField, Problem, Refusals } from "../ui/notice";
+import { useFreshAfter } from "./fresh";
+import { ScopeChoice } from "./scope-choice";
+
+interface Props {
+  account: ServiceAccountRowFragment;
+  again: () => void;
+  onClose: () => void;
+}
+
+export function EditAccountDialog({ account, again, onClose }: Props) {
+  const [name, setName] = useState(account.name);
+  const [scopes, setScopes] = useState<string[]>([...account.scopes]);
+  const { send, sending, refusals, error } = useCommand(UpdateServiceAccountDocument);
+  useFreshAfter(refusals, again);
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    // What is left out stays as it is: the tenants it is limited to, and when it expires.
+    const input = { serviceAccountId: account.id, name, scopes, expectedVersion: account.version };
+    if (await send(input)) onClose();
+  }
+
+  return (
+    <Dialog title={`Edit ${account.name}`} onClose={onClose}>
+      <Form onSubmit={submit} validationErrors={byField(refusals)}>
+        <Field label="Name" name="name" value={name} onChange={setName} isRequired maxLength={80} />
+        <ScopeChoice held={account.scopes} chosen={scopes} onChange={setScopes} />
+        <Refusals errors={besides(refusals, ["name", "scopes"])} />
+        {error && <Problem error={error} />}
+        <Choices>
+          <Button onPress={onClose}>Close</Button>
+          <Button type="submit" weight="primary" isPending={sending}>
+            {sending ? "Saving…" : "Save"}
+          </Button>
+        </Choices>
+      </Form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,65 @@
+/** Inviting: the person is on record, and joins by signing in. */
+
+import { type FormEvent, useState } from "react";
+import { Form } from "react-aria-components/Form";
+import { InviteMemberDocument, type MemberRole } from "../__generated__/graphql";
+import { useCommand } from "../api/command";
+import { Button } from "../ui/button";
+import { Choices, Dialog } from "../ui/dialog";
+import { Choice, Field } from "../ui/field";
+import { besides, byField, Problem, Refusals } from "../ui/notice";
+import { useKeyFor } from "./once";
+import { ROLES } from "./roles";
+
+const FIELDS = ["email", "role", "name"];
+
+export function InviteDialog({ onDone, onClose }: { onDone: (sentence: string) => void; onClose: () => void }) {
+  const [email, setEmail] = useState("");
+  const [role, setRole] = useState<MemberRole>("VIEWER");
+  const [name, setName] = useState("");
+  const keyFor = useKeyFor();
+  const { send, sending, refusals, error } = useCommand(InviteMemberDocument);
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    const input = { email, role, name: name || null };
+    if (!(await send({ ...input, idempotencyKey: keyFor(input) }))) return;
+    onDone(`${email} is invited. No mail was sent: tell them to sign in.`);
+    onClose();
+  }
+
+  const wrong = byField(refusals);
+  return (
+    <Dialog title="Invite a member" onClose={onClose}>
+      <Form onSubmit={submit} validationErrors={wrong}>
+        <p>
+          No mail is sent. Tell the person yourself to sign in with the identity provider within two weeks, with this
+          address.
+        </p>
+        <Field label="E-mail" name="email" type="email" value={email} onChange={setEmail} isRequired />
+        <Choice
+          label="Role"
+          value={role}
+          options={ROLES.filter((one) => one.value !== "OWNER")}
+          onChange={(value) => setRole(value as MemberRole)}
+          wrong={wrong.role?.[0]}
+        />
+        <Field
+          label="Name"
+          name="name"
+          value={name}
+          onChange={setName}
+          hint="To show. What stands before the @, if you leave it empty."
+        />
+        <Refusals errors={besides(refusals, FIELDS)} />
+        {error && <Problem error={error} />}
+        <Choices>
+          <Button onPress={onClose}>Close</Button>
+          <Button type="submit" weight="primary" isPending={sending}>
+            {sending ? "Inviting…" : "Invite"}
+          </Button>
+        </Choices>
+      </Form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,90 @@
+import { screen, within } from "@testing-library/react";
+import { expect, test } from "vitest";
+import type { MemberRowFragment } from "../__generated__/graphql";
+import { render } from "../testing";
+import { PeoplePage } from "./page";
+
+const BOB: MemberRowFragment = {
+  id: "member-2",
+  name: "Bob",
+  email: "bob@acme.example",
+  role: "ADMIN",
+  pending: false,
+  version: 4,
+  createdAt: "2026-11-01T09:00:00Z",
+  invitedAt: "2026-11-01T09:00:00Z",
+  joinedAt: "2026-11-02T09:00:00Z",
+};
+
+function open(answers: Record<string, unknown> = {}, scopes?: string[]) {
+  const pageInfo = { hasNextPage: false, hasPreviousPage: false, startCursor: "first", endCursor: "last" };
+  const lists = {
+    PeopleMembers: { organization: { id: "acme", members: { edges: [{ node: BOB }], pageInfo } } },
+    PeopleServiceAccounts: { organization: { id: "acme", serviceAccounts: { edges: [], pageInfo } } },
+  };
+  const stage = { answers: { ...lists, ...answers }, route: "/people" };
+  const played = render(<PeoplePage />, scopes ? { ...stage, scopes } : stage);
+  const inputs = (name: string) => played.sent.filter((one) => one.name === name).map((one) => one.variables.input);
+  return { ...played, inputs };
+}
+
+const changed = { changeMemberRole: { member: BOB, userErrors: [] } };
+
+test("handing the ownership over asks first, and says what becomes of oneself", async () => {
+  const { user, inputs } = open({ ChangeMemberRole: changed });
+
+  await user.click(screen.getByRole("button", { name: "Change role of Bob" }));
+  await user.selectOptions(screen.getByLabelText("Role"), "OWNER");
+  await user.click(screen.getByRole("button", { name: "Change role" }));
+
+  const dialog = within(screen.getByRole("alertdialog", { name: "Hand the ownership over?" }));
+  expect(dialog.getByText(/Bob becomes the owner, and you become an ADMIN/)).toBeVisible();
+  expect(inputs("ChangeMemberRole")).toEqual([]);
+  await user.click(dialog.getByRole("button", { name: "Hand over" }));
+  expect(inputs("ChangeMemberRole")).toEqual([{ memberId: "member-2", role: "OWNER", expectedVersion: 4 }]);
+  expect(screen.queryByRole("alertdialog")).toBeNull();
+});
+
+test("any other role is given at once", async () => {
+  const { user, inputs } = open({ ChangeMemberRole: changed });
+
+  await user.click(screen.getByRole("button", { name: "Change role of Bob" }));
+  await user.selectOptions(screen.getByLabelText("Role"), "VIEWER");
+  await user.click(screen.getByRole("button", { name: "Change role" }));
+
+  expect(inputs("ChangeMemberRole")).toEqual([{ memberId: "member-2", role: "VIEWER", expectedVersion: 4 }]);
+  expect(screen.getByText("Bob is VIEWER now.")).toBeVisible();
+});
+
+test("a refusal is shown in the server's words, and the list asked for anew", async () => {
+  const refusal = { code: "FORBIDDEN", message: "You may not remove the owner.", field: null };
+  const { user, sent } = open({ RemoveMember: { removeMember: { removedMemberId: null, userErrors: [refusal] } } });
+  const asked = () => sent.filter((one) => one.name === "PeopleMembers").length;
+  const before = asked();
+
+  await user.click(screen.getByRole("button", { name: "Remove Bob" }));
+  await user.click(within(screen.getByRole("alertdialog")).getByRole("button", { name: "Remove" }));
+
+  expect(screen.getByRole("alert")).toHaveTextContent("You may not remove the owner.");
+  expect(asked()).toBe(before + 1);
+});
+
+test("an invitation says that no mail is sent", async () => {
+  const { user, inputs } = open({ InviteMember: { inviteMember: { member: BOB, userErrors: [] } } });
+
+  await user.click(screen.getByRole("button", { name: "Invite a member" }));
+  expect(screen.getByText(/No mail is sent/)).toBeVisible();
+  await user.type(screen.getByRole("textbox", { name: "E-mail" }), "eve@acme.example");
+  await user.click(screen.getByRole("button", { name: "Invite" }));
+
+  expect(inputs("InviteMember")).toEqual([
+    { email: "eve@acme.example", role: "VIEWER", name: null, idempotencyKey: expect.any(String) },
+  ]);
+});
+
+test("whoever may not manage people is told who can, and asks for nothing", () => {
+  const { sent } = open({}, ["tenants:read"]);
+
+  expect(screen.getByText(/managed by the owner and the admins/)).toBeVisible();
+  expect(sent).toEqual([]);
+});

@@ -1,0 +1,33 @@
+/** Signing in with a token that somebody has. */
+
+import { type FormEvent, useState } from "react";
+import { Form } from "react-aria-components/Form";
+import { signIn } from "../session";
+import { Button } from "../ui/button";
+import { Field } from "../ui/field";
+
+export function PasteForm() {
+  const [token, setToken] = useState("");
+  const [organization, setOrganization] = useState("");
+
+  function submit(event: FormEvent) {
+    event.preventDefault();
+    if (token.trim()) signIn({ token, organization });
+  }
+
+  return (
+    <Form className="card" onSubmit={submit} aria-label="Paste a token">
+      <h2>Paste a token</h2>
+      <Field label="Token" value={token} onChange={setToken} isRequired autoComplete="off" spellCheck="false" />
+      <Field
+        label="Organisation"
+        value={organization}
+        onChange={setOrganization}
+        hint="Its slug, if you belong to several."
+      />
+      <Button type="submit" weight="primary">
+        Sign in
+      </Button>
+    </Form>
+  );
+}

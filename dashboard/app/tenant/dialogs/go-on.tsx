@@ -1,0 +1,69 @@
+/** A stuck undo: try again, or leave something behind knowingly and say why. */
+
+import { type FormEvent, useState } from "react";
+import { Checkbox } from "react-aria-components/Checkbox";
+import { Form } from "react-aria-components/Form";
+import { ResumeCompensationDocument } from "../../__generated__/graphql";
+import { useCommand } from "../../api/command";
+import { Button } from "../../ui/button";
+import { Choices, Dialog } from "../../ui/dialog";
+import { Field } from "../../ui/field";
+import { besides, byField, Problem, Refusals } from "../../ui/notice";
+import { Resources } from "../held";
+import type { Tenant } from "../page";
+import { type Run, stuckStep } from "../run";
+
+interface Props {
+  tenant: Tenant;
+  run: Run | undefined;
+  onClose: () => void;
+}
+
+export function GoOnDialog({ tenant, run, onClose }: Props) {
+  const [stuck] = useState(run && stuckStep(run));
+  const [skipping, setSkipping] = useState(false);
+  const [reason, setReason] = useState("");
+  const { send, sending, refusals, error } = useCommand(ResumeCompensationDocument);
+  const held = tenant.heldResources.filter((resource) => resource.step === stuck?.name);
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    const skipSteps = skipping && stuck ? [stuck.name] : null;
+    if (await send({ tenantId: tenant.id, skipSteps, reason: reason || null })) onClose();
+  }
+
+  return (
+    <Dialog title="Go on with the undo" onClose={onClose} alert>
+      <Form onSubmit={submit} validationErrors={byField(refusals)}>
+        {stuck && (
+          <p>
+            “{stuck.title}” could not be undone: {stuck.error}
+          </p>
+        )}
+        {held.length > 0 && <Resources resources={held} caption="Still held by this step" />}
+        <Checkbox className="check" isSelected={skipping} onChange={setSkipping} isDisabled={!stuck}>
+          <span className="box" aria-hidden="true" />
+          Skip it: what it took is left behind and recorded as abandoned
+        </Checkbox>
+        <Field
+          label="Reason"
+          name="reason"
+          value={reason}
+          onChange={setReason}
+          isRequired={skipping}
+          lines={2}
+          maxLength={500}
+          hint={skipping ? "Needed: the audit feed says who left it, and why." : "Kept in the audit feed."}
+        />
+        <Refusals errors={besides(refusals, ["reason"])} />
+        {error && <Problem error={error} />}
+        <Choices>
+          <Button onPress={onClose}>Close</Button>
+          <Button type="submit" weight={skipping ? "danger" : "primary"} isPending={sending}>
+            {skipping ? "Skip and go on" : "Try again"}
+          </Button>
+        </Choices>
+      </Form>
+    </Dialog>
+  );
+}

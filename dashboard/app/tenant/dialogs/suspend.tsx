@@ -1,0 +1,45 @@
+/** Suspending: everything is kept, and nobody is served. */
+
+import { type FormEvent, useState } from "react";
+import { Form } from "react-aria-components/Form";
+import { SuspendTenantDocument } from "../../__generated__/graphql";
+import { useCommand } from "../../api/command";
+import { Button } from "../../ui/button";
+import { Choices, Dialog } from "../../ui/dialog";
+import { Field } from "../../ui/field";
+import { Problem, Refusals } from "../../ui/notice";
+import type { Tenant } from "../page";
+
+export function SuspendDialog({ tenant, onClose }: { tenant: Tenant; onClose: () => void }) {
+  const [reason, setReason] = useState("");
+  const { send, sending, refusals, error } = useCommand(SuspendTenantDocument);
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    if (await send({ tenantId: tenant.id, reason: reason || null })) onClose();
+  }
+
+  return (
+    <Dialog title={`Suspend ${tenant.name}?`} onClose={onClose} alert>
+      <Form onSubmit={submit}>
+        <p>Its address says that it is suspended, until somebody resumes it. Nothing is released.</p>
+        <Field
+          label="Reason"
+          value={reason}
+          onChange={setReason}
+          lines={2}
+          maxLength={500}
+          hint="Kept in the audit feed."
+        />
+        <Refusals errors={refusals} />
+        {error && <Problem error={error} />}
+        <Choices>
+          <Button onPress={onClose}>Close</Button>
+          <Button type="submit" weight="danger" isPending={sending}>
+            {sending ? "Suspending…" : "Suspend"}
+          </Button>
+        </Choices>
+      </Form>
+    </Dialog>
+  );
+}

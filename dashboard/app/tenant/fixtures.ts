@@ -1,0 +1,107 @@
+/** A tenant in the middle of its first run, to be changed by tests as they need it. */
+
+import type { Tenant } from "./page";
+import type { Run, Step } from "./run";
+
+export const NOW = "2026-11-27T09:00:00Z";
+
+export function step(name: string, changes: Partial<Step> = {}): Step {
+  return {
+    name,
+    title: name.replaceAll("_", " "),
+    position: 1,
+    status: "WAITING",
+    attempts: 0,
+    maxAttempts: 5,
+    compensationAttempts: 0,
+    interruptible: true,
+    percent: null,
+    message: null,
+    error: null,
+    heartbeatAt: null,
+    nextAttemptAt: null,
+    startedAt: null,
+    finishedAt: null,
+    duration: null,
+    compensatedAt: null,
+    ...changes,
+  };
+}
+
+export function run(changes: Partial<Run> = {}): Run {
+  return {
+    id: "run-1",
+    number: 1,
+    kind: "PROVISION",
+    status: "RUNNING",
+    cancellable: true,
+    startedAt: NOW,
+    finishedAt: null,
+    startedBy: { id: "actor", displayName: "Olive Owner" },
+    cancelRequest: null,
+    steps: [
+      step("allocate_storage", { status: "DONE", startedAt: NOW, finishedAt: NOW }),
+      step("allocate_identity", { status: "RUNNING", startedAt: NOW, position: 2 }),
+      step("mark_active", { position: 3 }),
+    ],
+    resources: [],
+    absenceChecks: [],
+    ...changes,
+  };
+}
+
+export function tenant(changes: Partial<Tenant> = {}): Tenant {
+  return {
+    id: "tenant-1",
+    databaseId: "0192",
+    slug: "shop",
+    name: "Shop",
+    region: "eu-central",
+    state: "PROVISIONING",
+    plan: "pro",
+    provisioningDeadline: null,
+    version: 3,
+    createdAt: NOW,
+    updatedAt: NOW,
+    url: "http://shop-acme.localhost",
+    firstAdminEmail: "ada@example.com",
+    availableActions: ["CANCEL_PROVISIONING"],
+    heldResources: [
+      {
+        kind: "postgres_schema",
+        name: "t_shop_1",
+        step: "allocate_storage",
+        status: "HELD",
+        heldAt: NOW,
+        releasedAt: null,
+      },
+    ],
+    cancellationPreview: {
+      stepInFlight: { name: "allocate_identity", title: "Allocate identity" },
+      interruptible: true,
+      releases: [
+        {
+          kind: "signing_key",
+          name: "k_shop_1",
+          step: "allocate_identity",
+          status: "INTENDED",
+          heldAt: null,
+          releasedAt: null,
+        },
+        {
+          kind: "postgres_schema",
+          name: "t_shop_1",
+          step: "allocate_storage",
+          status: "HELD",
+          heldAt: NOW,
+          releasedAt: null,
+        },
+      ],
+    },
+    currentRun: { id: "run-1", status: "RUNNING" },
+    recreatedFrom: null,
+    newest: { edges: [] },
+    runs: { edges: [{ node: run() }] },
+    ...changes,
+  };
+}

@@ -1,0 +1,31 @@
+/** What happened in the newest run, entry by entry, numbered without gaps. */
+
+import { Link } from "react-router";
+import type { EntryFragment } from "../__generated__/graphql";
+import { Time } from "../ui/time";
+
+interface Props {
+  entries: readonly EntryFragment[];
+  /** Whether the run has no earlier ones. */
+  complete: boolean;
+  tenantId: string;
+}
+
+export function History({ entries, complete, tenantId }: Props) {
+  return (
+    <section className="card" aria-labelledby="history">
+      <h2 id="history">What happened</h2>
+      {!complete && <p className="hint">The newest sixty entries; the audit feed has all of them.</p>}
+      <ol className="history">
+        {entries.map((entry) => (
+          <li key={entry.id} data-sequence={entry.sequence} data-kind={entry.kind}>
+            <span className="number">{entry.sequence}</span>
+            <Time at={entry.occurredAt} short />
+            <span>{entry.message}</span>
+          </li>
+        ))}
+      </ol>
+      <Link to={`/audit?tenant=${encodeURIComponent(tenantId)}`}>The tenant’s audit feed</Link>
+    </section>
+  );
+}

@@ -1,0 +1,162 @@
+import { screen, within } from "@testing-library/react";
+import { Route, Routes } from "react-router";
+import { expect, test } from "vitest";
+import { render } from "../testing";
+import { run, step, tenant } from "./fixtures";
+import { type Tenant, TenantPage } from "./page";
+
+function open(shown: Tenant | null, answers: Record<string, unknown> = {}) {
+  const page = (
+    <Routes>
+      <Route path="/tenants/:key" element={<TenantPage />} />
+    </Routes>
+  );
+  return render(page, { answers: { Tenant: { tenant: shown }, ...answers }, route: "/tenants/0192" });
+}
+
+const refusal = (code: string, message: string) => ({ code, message, field: null });
+
+test("the buttons are those that the server names", () => {
+  open(tenant({ state: "ACTIVE", availableActions: ["SUSPEND", "DECOMMISSION"] }));
+
+  const actions = within(screen.getByRole("region", { name: "Actions" }));
+  expect(actions.getAllByRole("button").map((button) => button.textContent)).toEqual(["Suspend…", "Decommission…"]);
+});
+
+test("an action that this page does not know yet has no button", () => {
+  open(tenant({ availableActions: ["TELEPORT" as never] }));
+
+  expect(screen.queryAllByRole("button")).toEqual([]);
+});
+
+test("whoever may do nothing is told so", () => {
+  open(tenant({ availableActions: [] }));
+
+  expect(screen.getByText("There is nothing for you to do here now.")).toBeVisible();
+});
+
+test("a tenant that is not there is said not to be there", () => {
+  open(null);
+
+  expect(screen.getByRole("heading", { name: "There is no such tenant" })).toBeVisible();
+});
+
+test("the dialog shows what a cancel releases, in the order of release", async () => {
+  const { user } = open(tenant());
+
+  await user.click(screen.getByRole("button", { name: "Cancel provisioning" }));
+
+  const dialog = within(screen.getByRole("alertdialog"));
+  expect(dialog.getByText(/stops at its next safe point/)).toBeVisible();
+  const released = dialog.getAllByRole("listitem").map((item) => item.textContent);
+  expect(released).toEqual(["signing key k_shop_1", "postgres schema t_shop_1"]);
+});
+
+test("a cancel names the run that was on the screen, and the reason", async () => {
+  const { user, sent } = open(tenant(), {
+    CancelProvisioning: {
+      cancelProvisioning: { tenant: tenant(), run: run(), alreadyRequested: false, userErrors: [] },
+    },
+  });
+
+  await user.click(screen.getByRole("button", { name: "Cancel provisioning" }));
+  await user.type(screen.getByLabelText("Reason"), "typo");
+  await user.click(within(screen.getByRole("alertdialog")).getByRole("button", { name: "Cancel provisioning" }));
+
+  const input = { tenantId: "tenant-1", runId: "run-1", reason: "typo" };
+  expect(sent.filter((one) => one.name === "CancelProvisioning")).toEqual([
+    { name: "CancelProvisioning", variables: { input } },
+  ]);
+  expect(screen.queryByRole("alertdialog")).toBeNull();
+});
+
+test("a cancel that came too late stays on the screen, in the server's words", async () => {
+  const late = refusal("INVALID_STATE", "It is ACTIVE: there is nothing to cancel.");
+  const { user } = open(tenant(), {
+    CancelProvisioning: {
+      cancelProvisioning: { tenant: null, run: null, alreadyRequested: false, userErrors: [late] },
+    },
+  });
+
+  await user.click(screen.getByRole("button", { name: "Cancel provisioning" }));
+  await user.click(within(screen.getByRole("alertdialog")).getByRole("button", { name: "Cancel provisioning" }));
+
+  expect(screen.getByRole("alert")).toHaveTextContent("It is ACTIVE: there is nothing to cancel.");
+});
+
+test("who was second is told who was first, and why", async () => {
+  const request = {
+    requestedAt: "2026-11-27T09:00:00Z",
+    requestedBy: { id: "adam", displayName: "Adam Admin" },
+    reason: "wrong plan",
+    stepInFlight: null,
+  };
+  const payload = { tenant: tenant(), run: run({ cancelRequest: request }), alreadyRequested: true, userErrors: [] };
+  const { user } = open(tenant(), { CancelProvisioning: { cancelProvisioning: payload } });
+
+  await user.click(screen.getByRole("button", { name: "Cancel provisioning" }));
+  await user.click(within(screen.getByRole("alertdialog")).getByRole("button", { name: "Cancel provisioning" }));
+
+  expect(screen.getByRole("dialog", { name: "Somebody was first" })).toHaveTextContent(/Adam Admin.*wrong plan/);
+});
+
+test("a stuck undo shows what failed and what is held, and goes on only for a reason when something is left behind", async () => {
+  const failed = step("allocate_storage", {
+    title: "Allocate storage",
+    status: "COMPENSATION_FAILED",
+    compensationAttempts: 8,
+    error: "the database is away",
+  });
+  const stuck = tenant({
+    availableActions: ["RESUME_COMPENSATION"],
+    runs: { edges: [{ node: run({ status: "STUCK", steps: [failed] }) }] },
+  });
+  const { user, sent } = open(stuck, {
+    ResumeCompensation: { resumeCompensation: { tenant: stuck, run: null, userErrors: [] } },
+  });
+
+  expect(screen.getByText(/stuck at “Allocate storage”, after 8 attempts: the database is away/)).toBeVisible();
+  await user.click(screen.getByRole("button", { name: "Go on with the undo…" }));
+  const dialog = within(screen.getByRole("alertdialog"));
+  expect(dialog.getByText("t_shop_1")).toBeVisible();
+  await user.click(dialog.getByRole("checkbox"));
+  await user.click(dialog.getByRole("button", { name: "Skip and go on" }));
+  expect(sent.some((one) => one.name === "ResumeCompensation")).toBe(false);
+  await user.type(dialog.getByRole("textbox"), "gone with the old cluster");
+  await user.click(dialog.getByRole("button", { name: "Skip and go on" }));
+
+  const input = { tenantId: "tenant-1", skipSteps: ["allocate_storage"], reason: "gone with the old cluster" };
+  expect(sent.at(-1)).toEqual({ name: "ResumeCompensation", variables: { input } });
+});
+
+test("decommissioning waits until the slug is typed", async () => {
+  const { user } = open(tenant({ state: "ACTIVE", availableActions: ["DECOMMISSION"] }));
+
+  await user.click(screen.getByRole("button", { name: "Decommission…" }));
+  const confirm = within(screen.getByRole("alertdialog")).getByRole("button", { name: "Decommission" });
+
+  expect(confirm).toBeDisabled();
+  await user.type(screen.getByLabelText("Type shop to confirm"), "shop");
+  expect(confirm).toBeEnabled();
+});
+
+test("the undo lists the last step first", () => {
+  const steps = [
+    step("allocate_storage", { title: "Allocate storage", status: "COMPENSATED" }),
+    step("allocate_identity", { title: "Allocate identity", status: "COMPENSATED" }),
+    step("mark_active", { title: "Go live" }),
+  ];
+  open(tenant({ state: "PENDING", runs: { edges: [{ node: run({ status: "CANCELLED", steps }) }] } }));
+
+  const undo = within(screen.getByRole("region", { name: "Undone in reverse" }));
+  expect(undo.getAllByRole("listitem").map((item) => item.textContent)).toEqual([
+    expect.stringContaining("Allocate identity"),
+    expect.stringContaining("Allocate storage"),
+  ]);
+});
+
+test("an empty ledger says that nothing is held", () => {
+  open(tenant({ heldResources: [] }));
+
+  expect(screen.getByText("Nothing is held.")).toBeVisible();
+});

@@ -1,0 +1,86 @@
+/** The provisioning timeline: every step from the start, each filling in as it happens, none moving from its place. */
+
+import { RunBadge } from "../ui/badge";
+import { Spent } from "../ui/time";
+import type { Run, Step } from "./run";
+import { SignOfLife } from "./sign-of-life";
+
+const GLYPHS: Record<Step["status"], [glyph: string, words: string]> = {
+  WAITING: ["○", "not begun"],
+  RUNNING: ["◌", "being performed"],
+  DONE: ["✓", "done"],
+  FAILED: ["✗", "failed"],
+  INTERRUPTED: ["⊘", "interrupted"],
+  COMPENSATING: ["↶", "being undone"],
+  COMPENSATED: ["↶", "undone"],
+  COMPENSATION_FAILED: ["✗", "could not be undone"],
+  ABANDONED: ["⚑", "left as it is"],
+};
+
+export function Timeline({ run }: { run: Run }) {
+  return (
+    <section className="card" aria-labelledby="timeline">
+      <h2 id="timeline">{run.kind === "DECOMMISSION" ? "Decommissioning" : "Provisioning timeline"}</h2>
+      <p className="row">
+        <span>Run {run.number}</span>
+        <span role="status">
+          <RunBadge status={run.status} kind={run.kind} />
+        </span>
+        {run.startedAt && (
+          <span className="hint">
+            <Spent from={run.startedAt} to={run.finishedAt} />
+          </span>
+        )}
+        <span className="hint">started by {run.startedBy.displayName}</span>
+      </p>
+      <ol className="steps">
+        {run.steps.map((step) => (
+          <Line key={step.name} step={step} />
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+function Line({ step }: { step: Step }) {
+  return (
+    <li className={`step ${step.status.toLowerCase()}`} data-step={step.name}>
+      <Glyph status={step.status} />
+      <span className="title">{step.title}</span>
+      <span className="length">{step.startedAt && <Spent from={step.startedAt} to={step.finishedAt} />}</span>
+      <span className="more">
+        <More step={step} />
+      </span>
+    </li>
+  );
+}
+
+export function Glyph({ status }: { status: Step["status"] }) {
+  const [glyph, words] = GLYPHS[status] ?? ["?", status];
+  return (
+    <span className="glyph" role="img" aria-label={words}>
+      {glyph}
+    </span>
+  );
+}
+
+/** One line of what there is to know: the error when one is, the progress while it runs. The line is there in any case. */
+function More({ step }: { step: Step }) {
+  const { status, attempts, maxAttempts, percent, message, error } = step;
+  const running = status === "RUNNING";
+  return (
+    <>
+      {attempts > 1 && (
+        <span>
+          Attempt {attempts} of {maxAttempts}.{" "}
+        </span>
+      )}
+      {running && percent !== null && (
+        <progress max={100} value={percent ?? 0} aria-label={`Progress of: ${step.title}`} />
+      )}
+      {running && message && <span>{message} </span>}
+      {running && <SignOfLife step={step} />}
+      {error && (running || status === "FAILED") && <span className="wrong">{error}</span>}
+    </>
+  );
+}

@@ -1,0 +1,90 @@
+/** Creating a tenant: the slug is checked while it is typed, and the address it will have is shown. */
+
+import { type FormEvent, useState } from "react";
+import { Checkbox } from "react-aria-components/Checkbox";
+import { Form } from "react-aria-components/Form";
+import { useNavigate } from "react-router";
+import { useQuery } from "urql";
+import { CreateTenantDocument, OffersDocument } from "../__generated__/graphql";
+import { useCommand } from "../api/command";
+import { useIdempotencyKey } from "../api/idempotency";
+import { Button } from "../ui/button";
+import { Choices, Dialog } from "../ui/dialog";
+import { Choice, Field, plainly } from "../ui/field";
+import { besides, byField, Problem, Refusals } from "../ui/notice";
+import { SlugField } from "./slug-field";
+
+const FIELDS = ["slug", "name", "plan", "region", "firstAdminEmail"];
+
+export function CreateDialog({ onClose }: { onClose: () => void }) {
+  const navigate = useNavigate();
+  const [{ data: offers, error: unread }] = useQuery({ query: OffersDocument });
+  const { plans = [], regions = [] } = offers?.provisioningOptions ?? {};
+  const { send, sending, refusals, error } = useCommand(CreateTenantDocument);
+  const [slug, setSlug] = useState("");
+  const [name, setName] = useState("");
+  const [plan, setPlan] = useState("");
+  const [region, setRegion] = useState("");
+  const [firstAdminEmail, setFirstAdminEmail] = useState("");
+  const [start, setStart] = useState(true);
+  const keyFor = useIdempotencyKey();
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    const chosen = { plan: plan || plans[0] || "", region: region || regions[0] || null };
+    const input = { slug, name: name || null, ...chosen, firstAdminEmail, start };
+    const done = await send({ ...input, idempotencyKey: keyFor(input) });
+    if (done?.tenant) navigate(`/tenants/${done.tenant.databaseId}`);
+  }
+
+  const wrong = byField(refusals);
+  return (
+    <Dialog title="Create a tenant" onClose={onClose}>
+      <Form onSubmit={submit} validationErrors={wrong}>
+        <SlugField value={slug} onChange={setSlug} />
+        <Field
+          label="Name"
+          name="name"
+          value={name}
+          onChange={setName}
+          hint="To show. The slug, if you leave it empty."
+        />
+        <Choice
+          label="Plan"
+          value={plan || plans[0] || ""}
+          options={plainly(plans)}
+          onChange={setPlan}
+          wrong={wrong.plan?.[0]}
+        />
+        <Choice
+          label="Region"
+          value={region || regions[0] || ""}
+          options={plainly(regions)}
+          onChange={setRegion}
+          wrong={wrong.region?.[0]}
+        />
+        <Field
+          label="First administrator"
+          name="firstAdminEmail"
+          type="email"
+          value={firstAdminEmail}
+          onChange={setFirstAdminEmail}
+          isRequired
+          hint="The address that gets the welcome mail."
+        />
+        <Checkbox className="check" isSelected={start} onChange={setStart}>
+          <span className="box" aria-hidden="true" />
+          Begin provisioning at once
+        </Checkbox>
+        <Refusals errors={besides(refusals, FIELDS)} />
+        {(error || unread) && <Problem error={(error ?? unread) as NonNullable<typeof error>} />}
+        <Choices>
+          <Button onPress={onClose}>Close</Button>
+          <Button type="submit" weight="primary" isPending={sending} isDisabled={plans.length === 0}>
+            {sending ? "Creating…" : "Create"}
+          </Button>
+        </Choices>
+      </Form>
+    </Dialog>
+  );
+}

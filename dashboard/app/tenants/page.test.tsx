@@ -1,0 +1,138 @@
+import { screen, within } from "@testing-library/react";
+import { expect, test } from "vitest";
+import type { TenantRowFragment } from "../__generated__/graphql";
+import { render } from "../testing";
+import { TenantsPage } from "./page";
+
+function row(slug: string, changes: Partial<TenantRowFragment> = {}): TenantRowFragment {
+  return {
+    id: slug,
+    databaseId: `key-of-${slug}`,
+    slug,
+    name: slug,
+    state: "PROVISIONING",
+    plan: "pro",
+    region: "eu-central",
+    updatedAt: "2026-11-27T09:00:00Z",
+    availableActions: ["CANCEL_PROVISIONING"],
+    currentRun: { id: `run of ${slug}`, status: "RUNNING" },
+    ...changes,
+  };
+}
+
+function page(...rows: TenantRowFragment[]) {
+  const edges = rows.map((node) => ({ cursor: node.id, node }));
+  const pageInfo = { hasNextPage: true, hasPreviousPage: false, startCursor: "first", endCursor: "last" };
+  return { tenants: { edges, pageInfo, totalCount: rows.length } };
+}
+
+const OFFERS = { provisioningOptions: { plans: ["pro", "starter"], regions: ["eu-central", "us-east"] } };
+
+test("conditions live in the address, and begin the list anew", async () => {
+  const { user, address, sent } = render(<TenantsPage />, {
+    answers: { Tenants: page(row("a")), Offers: OFFERS },
+    route: "/tenants?after=somewhere",
+  });
+
+  await user.selectOptions(screen.getByLabelText("State"), "FAILED");
+  await user.selectOptions(screen.getByLabelText("Plan"), "starter");
+
+  expect(address()).toBe("/tenants?state=FAILED&plan=starter");
+  expect(sent.findLast((one) => one.name === "Tenants")?.variables).toEqual({
+    first: 25,
+    filter: { stateIn: ["FAILED"], planIn: ["starter"] },
+    orderBy: null,
+  });
+});
+
+test("pages are turned by cursor", async () => {
+  const { user, address } = render(<TenantsPage />, { answers: { Tenants: page(row("a")), Offers: OFFERS } });
+
+  await user.click(screen.getByRole("button", { name: "Next" }));
+
+  expect(address()).toBe("/?after=last");
+});
+
+test("an empty list says what to do, and a filtered one how to see more", async () => {
+  const { user, address } = render(<TenantsPage />, {
+    answers: { Tenants: page(), Offers: OFFERS },
+    route: "/tenants?state=FAILED",
+  });
+
+  await user.click(screen.getByRole("button", { name: "Clear the filters" }));
+
+  expect(address()).toBe("/tenants");
+  expect(screen.getByText(/There is no tenant yet/)).toBeVisible();
+});
+
+test("whoever may not write is offered nothing", () => {
+  render(<TenantsPage />, {
+    answers: { Tenants: page(row("a", { availableActions: [] })), Offers: OFFERS },
+    scopes: ["tenants:read"],
+  });
+
+  expect(screen.queryByRole("button", { name: "Create tenant" })).toBeNull();
+  expect(screen.queryByRole("checkbox")).toBeNull();
+});
+
+test("several are cancelled at once, and answered for one by one", async () => {
+  const late = { code: "INVALID_STATE", message: "It is ACTIVE.", field: null };
+  const results = [
+    { tenant: row("a"), run: null, alreadyRequested: false, userErrors: [] },
+    { tenant: row("b"), run: null, alreadyRequested: false, userErrors: [late] },
+  ];
+  const { user, sent } = render(<TenantsPage />, {
+    answers: {
+      Tenants: page(row("a"), row("b"), row("c", { state: "ACTIVE", availableActions: ["SUSPEND"] })),
+      Offers: OFFERS,
+      CancelProvisionings: { cancelProvisionings: { results, userErrors: [] } },
+    },
+  });
+
+  await user.click(screen.getByLabelText("Choose all that can be cancelled"));
+  await user.click(screen.getByRole("button", { name: "Cancel 2 provisionings…" }));
+  const dialog = within(screen.getByRole("alertdialog"));
+  await user.type(dialog.getByRole("textbox"), "wrong plan");
+  await user.click(dialog.getByRole("button", { name: "Cancel provisionings" }));
+
+  expect(sent.at(-1)?.variables).toEqual({ input: { tenantIds: ["a", "b"], reason: "wrong plan" } });
+  expect(dialog.getAllByRole("listitem").map((item) => item.textContent)).toEqual([
+    "a: cancelling",
+    "b: It is ACTIVE.",
+  ]);
+});
+
+test("whatever moves a tenant has the list asked for again", () => {
+  const { sent, tell } = render(<TenantsPage />, { answers: { Tenants: page(row("a")), Offers: OFFERS } });
+  const asked = () => sent.filter((one) => one.name === "Tenants").length;
+  const before = asked();
+
+  tell("TenantsChanging", {
+    auditEventAdded: { id: "1", cursor: "1", type: "tenant.provisioning.step_started", tenant: row("a") },
+  });
+  expect(asked()).toBe(before);
+  tell("TenantsChanging", {
+    auditEventAdded: { id: "2", cursor: "2", type: "tenant.provisioning.completed", tenant: row("a") },
+  });
+
+  expect(asked()).toBe(before + 1);
+});
+
+const checked = ({ slug }: Record<string, unknown>) => ({
+  slugCheck: { slug, available: slug === "shop", problem: "It is taken.", url: "http://shop-acme.localhost" },
+});
+
+test("a slug is checked while it is typed, and shows the address it will have", async () => {
+  const { user } = render(<TenantsPage />, {
+    answers: {
+      Tenants: page(),
+      Offers: OFFERS,
+      SlugCheck: checked,
+    },
+  });
+
+  await user.click(screen.getByRole("button", { name: "Create tenant" }));
+  await user.type(screen.getByRole("textbox", { name: "Slug" }), "shop");
+
+  expect(await screen.findByText(/The tenant will be at http:\/\/shop-acme.localhost/)).toBeVisible();
+});

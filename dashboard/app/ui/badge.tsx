@@ -1,0 +1,47 @@
+/** States, as words in a colour; the word alone says it all. */
+
+import type { ResourceStatus, RunStatus, TenantState } from "../__generated__/graphql";
+
+type Tone = "calm" | "busy" | "good" | "warn" | "bad" | "over";
+
+const TENANT: Record<TenantState, Tone> = {
+  PENDING: "calm",
+  PROVISIONING: "busy",
+  ACTIVE: "good",
+  SUSPENDED: "warn",
+  FAILED: "bad",
+  DECOMMISSIONING: "busy",
+  DECOMMISSIONED: "over",
+};
+
+const RUN: Record<RunStatus, [Tone, string]> = {
+  QUEUED: ["calm", "Queued"],
+  RUNNING: ["busy", "Running"],
+  CANCELLING: ["warn", "Cancelling…"],
+  COMPENSATING: ["warn", "Undoing…"],
+  STUCK: ["bad", "Stuck"],
+  SUCCEEDED: ["good", "Succeeded"],
+  CANCELLED: ["calm", "Cancelled"],
+  FAILED: ["bad", "Failed"],
+  DECOMMISSIONED: ["over", "Decommissioned"],
+};
+
+const RESOURCE: Record<ResourceStatus, Tone> = { INTENDED: "warn", HELD: "busy", RELEASED: "calm", ABANDONED: "bad" };
+
+export function StateBadge({ state }: { state: TenantState }) {
+  return <Badge tone={TENANT[state] ?? "calm"}>{state}</Badge>;
+}
+
+/** A decommissioning run has its own word for going backward: nothing went wrong there. */
+export function RunBadge({ status, kind = "PROVISION" }: { status: RunStatus; kind?: string }) {
+  const [tone, word] = RUN[status] ?? ["calm", status];
+  return <Badge tone={tone}>{kind === "DECOMMISSION" && status === "COMPENSATING" ? "Releasing…" : word}</Badge>;
+}
+
+export function ResourceBadge({ status }: { status: ResourceStatus }) {
+  return <Badge tone={RESOURCE[status] ?? "calm"}>{status.toLowerCase()}</Badge>;
+}
+
+export function Badge({ tone, children }: { tone: Tone; children: string }) {
+  return <span className={`badge ${tone}`}>{children}</span>;
+}

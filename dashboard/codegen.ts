@@ -1,0 +1,21 @@
+/** The documents beside the pages, checked against the schema and written out as typed values. */
+
+import type { CodegenConfig } from "@graphql-codegen/cli";
+
+const config: CodegenConfig = {
+  schema: "../schema/schema.graphql",
+  documents: "app/**/*.graphql",
+  generates: {
+    "app/__generated__/graphql.ts": {
+      plugins: ["typescript-operations", "typed-document-node"],
+      config: {
+        enumType: "string-literal",
+        useTypeImports: true,
+        strictScalars: true,
+        scalars: { ID: "string", DateTime: "string", Duration: "string", JSON: "unknown" },
+      },
+    },
+  },
+};
+
+export default config;

@@ -1,0 +1,30 @@
+import { expect, test } from "./people";
+import { create, slugFor, start } from "./product";
+
+test("the feed of a tenant grows from the top, live, and can be narrowed and taken as a file", async ({ people }) => {
+  const tenant = await create(slugFor("audited"), { start: false });
+  const page = await people.arrive("admin", `/dashboard/audit?tenant=${encodeURIComponent(tenant.id)}`);
+  const rows = page.locator("tbody tr");
+  await expect(rows).toHaveCount(1);
+  await expect(rows.first()).toContainText("tenant.created");
+  await expect(page.getByRole("list", { name: "Limited to" })).toContainText(tenant.slug);
+
+  await start(tenant);
+
+  await expect(page.getByRole("row").filter({ hasText: "tenant.provisioning.completed" })).toBeVisible();
+  await expect(rows.last()).toContainText("tenant.created");
+
+  await page.getByLabel("Type").selectOption("tenant.provisioning.*");
+  await expect(page.getByRole("row").filter({ hasText: "tenant.created" })).toHaveCount(0);
+  expect(new URL(page.url()).searchParams.get("type")).toBe("tenant.provisioning.*");
+  await rows.first().locator("summary").click();
+  await expect(rows.first().getByRole("button", { name: "Only this tenant" })).toBeVisible();
+
+  const taking = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export CSV" }).click();
+  expect((await taking).suggestedFilename()).toMatch(/\.csv$/);
+
+  await page.getByRole("button", { name: `Remove the filter on tenant ${tenant.slug}` }).click();
+  await expect(page.getByRole("list", { name: "Limited to" })).toHaveCount(0);
+  expect(new URL(page.url()).searchParams.has("tenant")).toBe(false);
+});

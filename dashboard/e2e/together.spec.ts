@@ -1,0 +1,81 @@
+import type { Page } from "@playwright/test";
+import { expect, test } from "./people";
+import { create, slugFor, start, truth } from "./product";
+import { addressOf, askToCancel, LIST, lookOut, marksOf, operationOf, rowOf, tenantOn } from "./screen";
+
+test("one cancels, and everybody else sees by whom, the undo, and the list move, without asking again", async ({
+  people,
+}) => {
+  const tenant = await create(slugFor("together"), { start: false });
+  const address = addressOf(tenant);
+  const [owner, admin, list] = await Promise.all([
+    people.arrive("owner", address),
+    people.arrive("admin", address),
+    people.arrive("viewer", `${LIST}?slug=${tenant.slug}`),
+  ]);
+  await expect(rowOf(list, tenant)).toContainText("PENDING");
+  const sawCancelling = await lookOut(owner, { selector: ".actions .notice", text: "Cancelling…" });
+  const sawUndo = await lookOut(owner, { selector: "[data-undo]" });
+  const sawRowTurn = await lookOut(list, { selector: "tbody tr", text: "Cancelling…|Undoing…" });
+  await start(tenant);
+  await expect(tenantOn(owner).step("allocate_storage")).toHaveClass(/\bdone\b/);
+  await expect(rowOf(list, tenant)).toContainText("PROVISIONING");
+
+  const confirm = await askToCancel(admin, "changed our mind");
+  await confirm.click();
+
+  const { text } = await sawCancelling();
+  expect(text).toContain("admin@acme.example");
+  expect(text).toContain("changed our mind");
+  await sawUndo();
+  await sawRowTurn();
+  await expect(tenantOn(owner).state).toHaveText("PENDING");
+  await expect(tenantOn(owner).nothingHeld).toBeVisible();
+  await expect(rowOf(list, tenant)).toContainText("PENDING");
+  await expect(tenantOn(admin).state).toHaveText("PENDING");
+  expect(await undoOn(owner)).toEqual(await undoOn(admin));
+});
+
+test("whoever confirms second is told who was first, and why", async ({ people }) => {
+  const tenant = await create(slugFor("second"), { start: false });
+  const address = addressOf(tenant);
+  const [owner, admin] = await Promise.all([people.arrive("owner", address), people.arrive("admin", address)]);
+  const sending = await heldBack(owner, "CancelProvisioning");
+  await start(tenant);
+  const [ownersConfirm, adminsConfirm] = [await askToCancel(owner, "mine"), await askToCancel(admin, "quicker")];
+  // Late in the run there is the more to undo: the owner's request has to come while that goes on.
+  await expect(tenantOn(owner).step("apply_schema")).toHaveClass(/\brunning\b/);
+
+  await ownersConfirm.click();
+  await expect(tenantOn(owner).dialog.getByText("Asking it to stop…")).toBeVisible();
+  const accepted = admin.waitForResponse((response) => operationOf(response.request()) === "CancelProvisioning");
+  await adminsConfirm.click();
+  await accepted;
+  sending.letGo();
+
+  const told = owner.getByRole("dialog", { name: "Somebody was first" });
+  await expect(told).toContainText("admin@acme.example");
+  await expect(told).toContainText("quicker");
+  await told.getByRole("button", { name: "Watch the undo" }).click();
+  await expect(tenantOn(owner).state).toHaveText("PENDING");
+  const { cancelRequest, entries } = await truth(tenant);
+  expect(cancelRequest).toEqual({ reason: "quicker", requestedBy: { displayName: "admin@acme.example" } });
+  expect(entries.filter((entry) => entry.kind === "CANCEL_REQUESTED")).toHaveLength(1);
+});
+
+function undoOn(page: Page) {
+  return marksOf(tenantOn(page).undo, "data-undo");
+}
+
+/** What a page sends as this operation waits on the way until it is let go. */
+async function heldBack(page: Page, operation: string): Promise<{ letGo: () => void }> {
+  let letGo = () => {};
+  const gone = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  await page.route("**/graphql", async (route) => {
+    if (operationOf(route.request()) === operation) await gone;
+    await route.continue();
+  });
+  return { letGo };
+}

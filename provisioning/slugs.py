@@ -1,0 +1,34 @@
+"""Whether a slug could be a tenant's, for whoever asks before insisting on it."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlmodel import Session
+
+from models import Organisation
+from provisioning import queries, rules
+from provisioning.actors import Actor
+from provisioning.errors import Malformed, Taken
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The address that a slug makes, if it makes one, and what is in its way, if anything is."""
+
+    slug: str
+    address: str | None = None
+    problem: str | None = None
+
+
+def look_into(session: Session, slug: str, *, organisation_id: UUID, by: Actor) -> Finding:
+    """What createTenant would say of a slug now, as far as the organisation itself goes.
+
+    It alone decides: somebody may be faster. And an address that another organisation holds (ADR 18) is told to nobody
+    who does not insist.
+    """
+    try:
+        address = rules.address_of(rules.check_slug(slug), session.get_one(Organisation, organisation_id))
+    except Malformed as refusal:
+        return Finding(slug, problem=str(refusal))
+    held = queries.tenant_of_slug(session, slug, by=by)
+    return Finding(slug, address, problem=str(Taken("slug", slug)) if held else None)
