@@ -24,7 +24,8 @@ export default defineConfig({
     trace: "retain-on-failure",
   },
   projects: [
-    { name: "story", testMatch: /e2e\/story\.spec\.ts$/ },
+    // It measures, and a trace takes its time.
+    { name: "story", testMatch: /e2e\/story\.spec\.ts$/, use: { trace: "off" } },
     { name: "product", testMatch: /e2e\/(?!story)[^/]+\.spec\.ts$/ },
     { name: "provider", testMatch: /e2e\/provider\/[^/]+\.spec\.ts$/ },
     { name: "screenshots", testMatch: /e2e\/screenshots\.ts$/ },

@@ -26,6 +26,10 @@ CURSORS = Cursors("runs", (number,))
 """Of all tenants; ``below`` gives those of one."""
 
 
+UNDONE = frozenset({RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.DECOMMISSIONED})
+"""A run that ended so is due only for looks outside."""
+
+
 @strawberry.type(description="Who asked a run to stop, when and why.")
 class CancelRequest:
     """A cancel on record."""
@@ -67,6 +71,10 @@ class ProvisioningRun(Node):
     started_at: datetime | None = strawberry.field(description="When the first step began.")
     finished_at: datetime | None = strawberry.field(description="When the run ended, compensations included.")
     elapsed: timedelta | None = strawberry.field(description="Time spent so far.")
+    next_absence_check_at: datetime | None = strawberry.field(
+        description="When the adapters are asked again whether anything of it is there; null before it was undone, "
+        "and after the last look."
+    )
 
     @classmethod
     def of(cls, row: Run) -> "ProvisioningRun":
@@ -83,6 +91,7 @@ class ProvisioningRun(Node):
             started_at=row.started_at,
             finished_at=row.finished_at,
             elapsed=time_spent(row.started_at, row.finished_at),
+            next_absence_check_at=row.due_at if row.status in UNDONE else None,
         )
 
     @classmethod

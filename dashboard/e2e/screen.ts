@@ -23,7 +23,7 @@ export function tenantOn(page: Page) {
     action: (name: string) => page.locator(".actions").getByRole("button", { name, exact: true }),
     dialog: page.getByRole("alertdialog"),
     confirm: (name: string) => page.getByRole("alertdialog").getByRole("button", { name, exact: true }),
-    nothingHeld: page.getByText("Nothing is held."),
+    nothingHeld: page.locator(".nothing-held"),
   };
 }
 

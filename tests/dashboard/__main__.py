@@ -59,7 +59,7 @@ def _having(passed_on: Sequence[str]) -> Sequence[str]:
 
 def _lists_some(project: str, passed_on: Sequence[str]) -> bool:
     command = [*PLAYWRIGHT, "--list", f"--project={project}", *passed_on]
-    return subprocess.run(command, cwd=DASHBOARD, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    return subprocess.run(command, cwd=DASHBOARD, capture_output=True, check=False).returncode == 0
 
 
 def _codes(projects: Sequence[str], passed_on: Sequence[str]) -> Iterator[int]:

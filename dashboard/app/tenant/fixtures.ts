@@ -46,6 +46,7 @@ export function run(changes: Partial<Run> = {}): Run {
     ],
     resources: [],
     absenceChecks: [],
+    nextAbsenceCheckAt: null,
     ...changes,
   };
 }

@@ -2,7 +2,7 @@
 
 import { useEffect } from "react";
 import { now } from "../api/clock";
-import { hasSettled, type Run } from "./run";
+import type { Run } from "./run";
 
 /** Milliseconds that a look may take. */
 const TAKES = 2000;
@@ -11,7 +11,7 @@ const SOON = 5 * 60 * 1000;
 
 /** No entry tells of a look that found nothing: nothing happened. */
 export function useLooks(run: Run | undefined, again: () => void): void {
-  const due = run && hasSettled(run) ? run.steps.find((step) => step.nextAttemptAt)?.nextAttemptAt : null;
+  const due = run?.nextAbsenceCheckAt;
   useEffect(() => {
     if (!due) return;
     const wait = Math.max(Date.parse(due) - now(), 0) + TAKES;

@@ -1,10 +1,10 @@
 /** What the outside itself answered after an undo: the proof that nothing is held. */
 
-import { Time } from "../ui/time";
+import { Time, Until } from "../ui/time";
 import type { Run } from "./run";
 
-export function Proof({ run: { absenceChecks } }: { run: Run }) {
-  if (absenceChecks.length === 0) return null;
+export function Proof({ run: { absenceChecks, nextAbsenceCheckAt: next } }: { run: Run }) {
+  if (absenceChecks.length === 0 && !next) return null;
   return (
     <section className="card" aria-labelledby="proof">
       <h2 id="proof">Asked again outside</h2>
@@ -16,6 +16,11 @@ export function Proof({ run: { absenceChecks } }: { run: Run }) {
           </li>
         ))}
       </ul>
+      {next && (
+        <p className="hint">
+          Next look <Until at={next} />.
+        </p>
+      )}
     </section>
   );
 }

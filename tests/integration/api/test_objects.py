@@ -1,5 +1,6 @@
 """Objects by their ids, and how often the database is asked for many of them."""
 
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -74,6 +75,24 @@ def test_a_tenant_is_found_by_the_key_in_its_address_too(stage: Stage, other: St
     assert owner.ask(document, id=key) == {"tenant": {"id": tenant_gid(stage.tenant_id), "databaseId": key}}
     for stranger in (key.upper(), key.replace("-", ""), f"urn:uuid:{key}", str(other.tenant_id)):
         assert owner.ask(document, id=stranger) == {"tenant": None}
+
+
+def test_a_run_that_was_undone_says_when_the_outside_is_asked_again(stage: Stage, owner: Client) -> None:
+    document = """query N($id: ID!) { tenant(id: $id) { runs(first: 1) { edges { node { nextAbsenceCheckAt } } } } }"""
+
+    def told() -> datetime | None:
+        (run,) = owner.ask(document, id=tenant_gid(stage.tenant_id))["tenant"]["runs"]["edges"]
+        written = run["node"]["nextAbsenceCheckAt"]
+        return datetime.fromisoformat(written) if written else None
+
+    stage.create()
+    stage.play(until="allocate_traffic")
+    before = told()
+    stage.cancel()
+    stage.play()
+
+    assert (before, told()) == (None, stage.run().due_at)
+    assert told() is not None
 
 
 def test_more_nodes_than_a_hundred_are_refused(owner: Client) -> None:
