@@ -6,6 +6,10 @@ const config: CodegenConfig = {
   schema: "../schema/schema.graphql",
   documents: "app/**/*.graphql",
   generates: {
+    "app/__generated__/possible-types.ts": {
+      plugins: ["fragment-matcher"],
+      config: { useExplicitTyping: true },
+    },
     "app/__generated__/graphql.ts": {
       plugins: ["typescript-operations", "typed-document-node"],
       config: {

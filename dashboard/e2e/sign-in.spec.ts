@@ -38,7 +38,7 @@ test("a token that is no good signs nobody in, and the page says so", async ({ p
   await form.getByLabel("Token").fill("nonsense");
   await form.getByRole("button", { name: "Sign in" }).click();
 
-  await expect(page.locator(".notice")).toContainText("no longer good");
+  await expect(page.locator(".notice")).toContainText("This token is not valid here.");
   await expect(page.getByRole("heading", { name: "Sign in to Tenantry" })).toBeVisible();
 });
 

@@ -17,6 +17,9 @@ CHROMIUM = "/usr/bin/chromium"
 PACE = 0.7
 """Seconds that every step takes longer: a person has time to watch it and to cancel."""
 
+BUDGET = "100000"
+"""Points: one person of the tests does in a minute what a person does in an hour."""
+
 STORY, PRODUCT, PROVIDER, SCREENSHOTS = "story", "product", "provider", "screenshots"
 """The projects of dashboard/playwright.config.ts. The story measures, so that nothing else goes on beside it."""
 
@@ -65,7 +68,7 @@ def _lists_some(project: str, passed_on: Sequence[str]) -> bool:
 def _codes(projects: Sequence[str], passed_on: Sequence[str]) -> Iterator[int]:
     """Play them on one product, and those for whom people sign in elsewhere on another."""
     if here := [project for project in projects if project != PROVIDER]:
-        with product("dashboard", PACE) as running:
+        with product("dashboard", PACE, TENANTRY_BUDGET=BUDGET) as running:
             yield from [_play(project, passed_on, running) for project in here]
     if PROVIDER in projects:
         with letting_in() as provider:

@@ -1,5 +1,6 @@
 /** The API as the signed-in person reaches it: one client, one cache, one websocket. */
 
+import { retryExchange } from "@urql/exchange-retry";
 import { createContext, type ReactNode, useContext, useEffect, useState } from "react";
 import { Client, type CombinedError, fetchExchange, mapExchange, Provider, subscriptionExchange } from "urql";
 import { headersOf, type Identity } from "../../shared/identity";
@@ -53,6 +54,7 @@ function connect(identity: Identity): Connection {
     exchanges: [
       mapExchange({ onError: (error) => isUnauthenticated(error) && expire(sentencesOf(error).join(" ")) }),
       freshCache(),
+      retryExchange({ initialDelayMs: 1000, maxNumberAttempts: 4, retryIf: isTooMuch }),
       subscriptionExchange({
         forwardSubscription: ({ query, variables }) => ({
           subscribe: (sink) => ({
@@ -64,6 +66,11 @@ function connect(identity: Identity): Connection {
     ],
   });
   return { client, link, end: () => void socket.dispose() };
+}
+
+/** The budget is spent: nothing was done, and points flow back by the second. */
+function isTooMuch(error: CombinedError): boolean {
+  return (error.response as Response | undefined)?.status === 429;
 }
 
 function isUnauthenticated(error: CombinedError): boolean {

@@ -3,6 +3,7 @@
 import { type Cache, cacheExchange, type UpdateResolver } from "@urql/exchange-graphcache";
 import type { Exchange } from "urql";
 import { RunTimelineFragmentDoc, type TenantProvisioningSubscription } from "../__generated__/graphql";
+import kinds from "../__generated__/possible-types";
 
 /** Parts of another object, or answers that are nobody's. */
 const PARTS = [
@@ -20,6 +21,7 @@ type Entry = TenantProvisioningSubscription["tenantProvisioning"];
 
 export function freshCache(): Exchange {
   return cacheExchange({
+    possibleTypes: kinds.possibleTypes,
     keys: Object.fromEntries(PARTS.map((name) => [name, () => null])),
     updates: {
       Mutation: {

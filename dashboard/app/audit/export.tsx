@@ -45,7 +45,7 @@ export function Export({ conditions }: { conditions: Conditions }) {
           <Button
             key={format}
             onPress={() => take(format)}
-            isPending={taking === format}
+            isBusy={taking === format}
             isDisabled={!organization && !slug}
           >
             {taking === format ? `Exporting ${label}…` : `Export ${label}`}

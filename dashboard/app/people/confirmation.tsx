@@ -28,7 +28,7 @@ export function Confirmation({ command, act, acting, keep, onAct, onClose, child
         <Button onPress={onClose} autoFocus>
           {keep}
         </Button>
-        <Button weight="danger" onPress={onAct} isPending={sending}>
+        <Button weight="danger" onPress={onAct} isBusy={sending}>
           {sending ? acting : act}
         </Button>
       </Choices>

@@ -59,7 +59,7 @@ function Wanted({ onIssued, onClose }: { onIssued: (issued: Issued) => void; onC
       {error && <Problem error={error} />}
       <Choices>
         <Button onPress={onClose}>Close</Button>
-        <Button type="submit" weight="primary" isPending={sending}>
+        <Button type="submit" weight="primary" isBusy={sending}>
           {sending ? "Creating…" : "Create"}
         </Button>
       </Choices>

@@ -39,7 +39,7 @@ export function EditAccountDialog({ account, again, onClose }: Props) {
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>
-          <Button type="submit" weight="primary" isPending={sending}>
+          <Button type="submit" weight="primary" isBusy={sending}>
             {sending ? "Saving…" : "Save"}
           </Button>
         </Choices>

@@ -55,7 +55,7 @@ export function InviteDialog({ onDone, onClose }: { onDone: (sentence: string) =
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>
-          <Button type="submit" weight="primary" isPending={sending}>
+          <Button type="submit" weight="primary" isBusy={sending}>
             {sending ? "Inviting…" : "Invite"}
           </Button>
         </Choices>

@@ -60,7 +60,7 @@ export function RoleDialog({ member, again, onDone, onClose }: Props) {
           {error && <Problem error={error} />}
           <Choices>
             <Button onPress={onClose}>Close</Button>
-            <Button type="submit" weight="primary" isPending={sending} isDisabled={role === member.role}>
+            <Button type="submit" weight="primary" isBusy={sending} isDisabled={role === member.role}>
               {sending ? "Changing…" : "Change role"}
             </Button>
           </Choices>

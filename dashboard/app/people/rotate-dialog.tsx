@@ -73,7 +73,7 @@ function Wanted({ account, again, onIssued, onClose }: Props & { onIssued: (issu
       {error && <Problem error={error} />}
       <Choices>
         <Button onPress={onClose}>Close</Button>
-        <Button type="submit" weight="primary" isPending={sending}>
+        <Button type="submit" weight="primary" isBusy={sending}>
           {sending ? "Rotating…" : "Rotate"}
         </Button>
       </Choices>

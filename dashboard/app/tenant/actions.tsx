@@ -168,7 +168,7 @@ function Direct<Result>({ label, command, input, primary = false, onDone }: Dire
   }
   return (
     <>
-      <Button weight={primary ? "primary" : "plain"} isPending={command.sending} onPress={press}>
+      <Button weight={primary ? "primary" : "plain"} isBusy={command.sending} onPress={press}>
         {label}
       </Button>
       <Refusals errors={command.refusals} />

@@ -51,7 +51,7 @@ export function BulkCancelDialog({ tenants, onClose }: { tenants: readonly Tenan
           {error && <Problem error={error} />}
           <Choices>
             <Button onPress={onClose}>Keep them going</Button>
-            <Button type="submit" weight="danger" isPending={sending}>
+            <Button type="submit" weight="danger" isBusy={sending}>
               {sending ? "Asking them to stop…" : "Cancel provisionings"}
             </Button>
           </Choices>

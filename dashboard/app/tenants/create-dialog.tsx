@@ -80,7 +80,7 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
         {(error || unread) && <Problem error={(error ?? unread) as NonNullable<typeof error>} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>
-          <Button type="submit" weight="primary" isPending={sending} isDisabled={plans.length === 0}>
+          <Button type="submit" weight="primary" isBusy={sending} isDisabled={plans.length === 0}>
             {sending ? "Creating…" : "Create"}
           </Button>
         </Choices>

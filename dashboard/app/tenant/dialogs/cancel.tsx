@@ -46,7 +46,7 @@ export function CancelDialog({ tenant, onClose }: { tenant: Tenant; onClose: () 
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>{refusals.length > 0 ? "Close" : "Keep it going"}</Button>
-          <Button type="submit" weight="danger" isPending={sending}>
+          <Button type="submit" weight="danger" isBusy={sending}>
             {sending ? "Asking it to stop…" : "Cancel provisioning"}
           </Button>
         </Choices>

@@ -39,7 +39,7 @@ export function DecommissionDialog({ tenant, onClose }: { tenant: Tenant; onClos
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Keep it</Button>
-          <Button type="submit" weight="danger" isPending={sending} isDisabled={confirmSlug !== tenant.slug}>
+          <Button type="submit" weight="danger" isBusy={sending} isDisabled={confirmSlug !== tenant.slug}>
             {sending ? "Decommissioning…" : "Decommission"}
           </Button>
         </Choices>

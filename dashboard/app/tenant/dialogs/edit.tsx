@@ -48,7 +48,7 @@ export function EditDialog({ tenant, onClose }: { tenant: Tenant; onClose: () =>
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>
-          <Button type="submit" weight="primary" isPending={sending}>
+          <Button type="submit" weight="primary" isBusy={sending}>
             {sending ? "Saving…" : "Save"}
           </Button>
         </Choices>

@@ -59,7 +59,7 @@ export function GoOnDialog({ tenant, run, onClose }: Props) {
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>
-          <Button type="submit" weight={skipping ? "danger" : "primary"} isPending={sending}>
+          <Button type="submit" weight={skipping ? "danger" : "primary"} isBusy={sending}>
             {skipping ? "Skip and go on" : "Try again"}
           </Button>
         </Choices>

@@ -35,7 +35,7 @@ export function SuspendDialog({ tenant, onClose }: { tenant: Tenant; onClose: ()
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>
-          <Button type="submit" weight="danger" isPending={sending}>
+          <Button type="submit" weight="danger" isBusy={sending}>
             {sending ? "Suspending…" : "Suspend"}
           </Button>
         </Choices>
