@@ -43,8 +43,8 @@ test("whoever confirms second is told who was first, and why", async ({ people }
   const sending = await heldBack(owner, "CancelProvisioning");
   await start(tenant);
   const [ownersConfirm, adminsConfirm] = [await askToCancel(owner, "mine"), await askToCancel(admin, "quicker")];
-  // Late in the run there is the more to undo: the owner's request has to come while that goes on.
-  await expect(tenantOn(owner).step("apply_schema")).toHaveClass(/\brunning\b/);
+  // The further the run, the more there is to undo: the owner's request has to come while that goes on.
+  await expect(tenantOn(owner).step("allocate_traffic")).toHaveClass(/\brunning\b/);
 
   await ownersConfirm.click();
   await expect(tenantOn(owner).dialog.getByText("Asking it to stop…")).toBeVisible();
