@@ -71,10 +71,6 @@ class ProvisioningRun(Node):
     started_at: datetime | None = strawberry.field(description="When the first step began.")
     finished_at: datetime | None = strawberry.field(description="When the run ended, compensations included.")
     elapsed: timedelta | None = strawberry.field(description="Time spent so far.")
-    next_absence_check_at: datetime | None = strawberry.field(
-        description="When the adapters are asked again whether anything of it is there; null before it was undone, "
-        "and after the last look."
-    )
 
     @classmethod
     def of(cls, row: Run) -> "ProvisioningRun":
@@ -91,7 +87,6 @@ class ProvisioningRun(Node):
             started_at=row.started_at,
             finished_at=row.finished_at,
             elapsed=time_spent(row.started_at, row.finished_at),
-            next_absence_check_at=row.due_at if row.status in UNDONE else None,
         )
 
     @classmethod
@@ -120,6 +115,17 @@ class ProvisioningRun(Node):
     async def absence_checks(self, info: Info) -> list[AbsenceCheck]:
         """The proof that nothing is held."""
         return [AbsenceCheck.of(row) for row in await info.context.loaders.absence_checks.load(self.row.id) or []]
+
+    @strawberry.field(
+        description="When the adapters are asked again whether anything of it is there, or have just begun to be; "
+        "null before it was undone, and after the last look."
+    )
+    def next_absence_check_at(self, info: Info) -> datetime | None:
+        """Of a run that somebody is at, the due time is the lease's end: the look is now."""
+        if self.row.status not in UNDONE:
+            return None
+        held_until = self.row.lease_until
+        return held_until - info.context.settings.lease if held_until else self.row.due_at
 
     @strawberry.field(description="Its tenant.")
     async def tenant(self, info: Info) -> Annotated["Tenant", strawberry.lazy("schema.tenant")]:

@@ -19,7 +19,7 @@ import { EditDialog } from "./dialogs/edit";
 import { GoOnDialog } from "./dialogs/go-on";
 import { SuspendDialog } from "./dialogs/suspend";
 import type { Tenant } from "./page";
-import { goesBack, hasSettled, type Run, stuckStep } from "./run";
+import { isBeingCancelled, type Run, stuckStep } from "./run";
 
 interface Props {
   tenant: Tenant;
@@ -54,7 +54,9 @@ export function Actions({ tenant, run, opened, onOpen }: Props) {
             </Button>
           );
         })}
-        {tenant.availableActions.length === 0 && <p className="hint">There is nothing for you to do here now.</p>}
+        {tenant.availableActions.length === 0 && !(run && isBeingCancelled(run)) && (
+          <p className="hint">There is nothing for you to do here now.</p>
+        )}
       </div>
       {opened === "CANCEL_PROVISIONING" && <CancelDialog tenant={tenant} onClose={close} />}
       {opened === "SUSPEND" && <SuspendDialog tenant={tenant} onClose={close} />}
@@ -97,7 +99,7 @@ function UnderWay({ run }: { run: Run }) {
     );
   }
   const { cancelRequest } = run;
-  if (!cancelRequest || !goesBack(run) || hasSettled(run)) return null;
+  if (!cancelRequest || !isBeingCancelled(run)) return null;
   return (
     <p className="notice warn" role="status">
       <strong>Cancelling…</strong> asked for by {cancelRequest.requestedBy.displayName},{" "}

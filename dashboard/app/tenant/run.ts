@@ -25,6 +25,11 @@ export function hasSettled(run: Run): boolean {
   return SETTLED.has(run.status);
 }
 
+/** Whether a cancel is on record and its undo still under way. */
+export function isBeingCancelled(run: Run): boolean {
+  return run.cancelRequest !== null && goesBack(run) && !hasSettled(run);
+}
+
 /** The steps whose undo is done, at work or still to come, last first. */
 export function undoOf(run: Run): Step[] {
   if (!goesBack(run)) return [];

@@ -1,6 +1,6 @@
 /** The undo, as it runs backward: last done, first released. */
 
-import { Spent } from "../ui/time";
+import { Time } from "../ui/time";
 import { goesBack, hasSettled, type Run, type Step, undoOf } from "./run";
 import { SignOfLife } from "./sign-of-life";
 import { Glyph } from "./timeline";
@@ -32,12 +32,12 @@ export function Undo({ run }: { run: Run }) {
 }
 
 function Line({ step }: { step: Step }) {
-  const { status, title, name, error, compensationAttempts, compensatedAt, finishedAt } = step;
+  const { status, title, name, error, compensationAttempts, compensatedAt } = step;
   return (
     <li className={`step ${status.toLowerCase()}`} data-undo={name}>
       <Glyph status={status} />
       <span className="title">{title}</span>
-      <span className="length">{compensatedAt && finishedAt && <Spent from={finishedAt} to={compensatedAt} />}</span>
+      <span className="length">{compensatedAt && <Time at={compensatedAt} short />}</span>
       <span className="more">
         {WORDS[status] ?? "still to be undone"}
         {compensationAttempts > 1 && ` · attempt ${compensationAttempts}`}
