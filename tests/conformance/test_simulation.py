@@ -35,8 +35,8 @@ class Tale:
     peace: int
 
 
-SHORT, LONG = (Tale(250, 6, 6), Tale(20, 50, 10)) if FULL else (Tale(25, 6, 6), Tale(4, 40, 10))
-TALES = [SHORT] * (8 if FULL else 2) + [LONG] * 2
+SHORT, LONG = (Tale(250, 6, 6), Tale(20, 50, 10)) if FULL else (Tale(66, 4, 6), Tale(4, 40, 10))
+TALES = [SHORT] * (8 if FULL else 3) + [LONG] * 2
 """Shared out, so that several processes can take part. Most faults need few rules; some only show after many."""
 
 WHICH = st.integers(0, 5)

@@ -106,6 +106,7 @@ def test_what_we_added_to_the_contract_is_known(ours: GraphQLSchema, contract: G
         "ProvisioningEventKind.COMPENSATION_RESUMED",
         "ProvisioningEventKind.STEP_INTERRUPTED",
         "ProvisioningRun.absenceChecks: [AbsenceCheck!]!",
+        "ProvisioningRun.nextAbsenceCheckAt: DateTime",
         "Query.provisioningOptions: ProvisioningOptions!",
         "Query.slugCheck(slug: String!)",
         "Query.slugCheck: SlugCheck!",
