@@ -22,13 +22,15 @@ export default defineConfig(({ command }) => ({
       onLog: (level, log, tell) => log.code !== "MODULE_LEVEL_DIRECTIVE" && tell(level, log),
     },
   },
+  // GraphiQL's workers cannot be prepared like that; it is there as it was built, at the API's own address.
+  optimizeDeps: { entries: ["dashboard.html"] },
   server: {
     proxy: {
       "/graphql": { target: API, ws: true },
       "/export": API,
       "/dashboard/sign-in.json": API,
       // Every address below /dashboard is the same page, as the server has it.
-      "/dashboard": { target: API, bypass: () => "/dashboard.html" },
+      "^/dashboard(/|$)": { target: API, bypass: () => "/dashboard.html" },
     },
   },
   worker: { format: "es" },

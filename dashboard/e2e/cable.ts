@@ -6,6 +6,8 @@ import type { Page, WebSocketRoute } from "@playwright/test";
 const GONE = { code: 1012 };
 
 export class Cable {
+  /** What was subscribed to over it, in order: the operation and the entry after which it was to begin. */
+  readonly subscribed: { name: string; after: string | null }[] = [];
   #whole = true;
   readonly #near = new Set<WebSocketRoute>();
 
@@ -26,12 +28,23 @@ export class Cable {
     this.#whole = true;
   }
 
+  #note(message: string): void {
+    const { type, payload } = JSON.parse(message);
+    if (type !== "subscribe") return;
+    const [, name = ""] = /subscription (\w+)/.exec(payload.query) ?? [];
+    this.subscribed.push({ name, after: payload.variables.after ?? null });
+  }
+
   #join(near: WebSocketRoute): void {
     if (!this.#whole) {
       void near.close(GONE);
       return;
     }
     const far = near.connectToServer();
+    near.onMessage((message) => {
+      this.#note(String(message));
+      far.send(message);
+    });
     this.#near.add(near);
     near.onClose(() => {
       this.#near.delete(near);

@@ -17,6 +17,8 @@ test("one cancels, and everybody else sees by whom, the undo, and the list move,
   const sawCancelling = await lookOut(owner, { selector: ".actions .notice", text: "Cancelling…" });
   const sawUndo = await lookOut(owner, { selector: "[data-undo]" });
   const sawRowTurn = await lookOut(list, { selector: "tbody tr", text: "Cancelling…|Undoing…" });
+  const questions: string[] = [];
+  owner.on("request", (request) => questions.push(operationOf(request) ?? ""));
   await start(tenant);
   await expect(tenantOn(owner).step("allocate_storage")).toHaveClass(/\bdone\b/);
   await expect(rowOf(list, tenant)).toContainText("PROVISIONING");
@@ -31,6 +33,7 @@ test("one cancels, and everybody else sees by whom, the undo, and the list move,
   await sawRowTurn();
   await expect(tenantOn(owner).state).toHaveText("PENDING");
   await expect(tenantOn(owner).nothingHeld).toBeVisible();
+  expect(questions).toEqual([]);
   await expect(rowOf(list, tenant)).toContainText("PENDING");
   await expect(tenantOn(admin).state).toHaveText("PENDING");
   expect(await undoOn(owner)).toEqual(await undoOn(admin));

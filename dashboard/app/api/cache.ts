@@ -44,7 +44,10 @@ export function freshCache(): Exchange {
 
 /** Ask for a list anew when somebody looks at it again: what belongs into it, and where, is for the server to say. */
 function forget(entity: "Query", field: string): UpdateResolver {
-  return (_, __, cache) => cache.invalidate(entity, field);
+  return (_, __, cache) => {
+    const asked = cache.inspectFields(entity).filter(({ fieldName }) => fieldName === field);
+    for (const { fieldKey } of asked) cache.invalidate(entity, fieldKey);
+  };
 }
 
 function forgetPeople(_: unknown, __: unknown, cache: Cache): void {

@@ -21,7 +21,8 @@ export class LinkStore {
   };
 
   connecting(again: boolean): void {
-    this.#become({ ...this.#link, state: again ? "lost" : "connecting" });
+    const lost = again || this.#link.state === "lost";
+    this.#become({ ...this.#link, state: lost ? "lost" : "connecting" });
   }
 
   connected(): void {

@@ -8,6 +8,7 @@ const FIRST_WAIT = 250;
 const LONGEST_WAIT = 5000;
 const PING_EVERY = 10_000;
 const PONG_WITHIN = 5000;
+const ACK_WITHIN = 10_000;
 /** What the server says of a token that is no good (any more). */
 const UNAUTHENTICATED = 4401;
 
@@ -20,6 +21,7 @@ export function openSocket(identity: Identity, link: LinkStore, onRefused: (why:
     shouldRetry: () => true,
     retryWait: (tries) => new Promise((resolve) => setTimeout(resolve, waitBefore(tries))),
     keepAlive: PING_EVERY,
+    connectionAckWaitTimeout: ACK_WITHIN,
     // Leaving one page and entering the next takes no new connection.
     lazyCloseTimeout: 1000,
     on: {

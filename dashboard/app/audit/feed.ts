@@ -1,6 +1,6 @@
 /** The entries to show: a page as it was asked for and, where it is newest, what has come since. */
 
-import { useCallback, useEffect, useMemo, useRef } from "react";
+import { useCallback, useEffect, useMemo } from "react";
 import { type CombinedError, useQuery, useSubscription } from "urql";
 import {
   AuditEventsDocument,
@@ -8,7 +8,7 @@ import {
   AuditGrowingDocument,
   type AuditRowFragment,
 } from "../__generated__/graphql";
-import { useLink } from "../api/api";
+import { useHealing } from "../api/healing";
 import type { Wish } from "./wish";
 
 /** Entries on top of a page after which the page is asked for anew. */
@@ -79,15 +79,4 @@ function useGrowth(filter: Wish["filter"], after: string | null, current: boolea
 function onTop(newer: Events, older: Events): Events {
   const known = new Set(older.map((event) => event.id));
   return [...newer.filter((event) => !known.has(event.id)), ...older];
-}
-
-/** After the connection was lost, ask anew: an empty page had no entry from which to go on. */
-function useHealing(again: () => void): void {
-  const { regained } = useLink();
-  const healed = useRef(regained);
-  useEffect(() => {
-    if (healed.current === regained) return;
-    healed.current = regained;
-    again();
-  }, [regained, again]);
 }

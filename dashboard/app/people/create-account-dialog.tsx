@@ -8,7 +8,6 @@ import { Button } from "../ui/button";
 import { Choices, Dialog } from "../ui/dialog";
 import { Field } from "../ui/field";
 import { besides, byField, Problem, Refusals } from "../ui/notice";
-import { useKeyFor } from "./once";
 import { ScopeChoice } from "./scope-choice";
 import { TokenShown } from "./token-shown";
 
@@ -33,13 +32,12 @@ function Wanted({ onIssued, onClose }: { onIssued: (issued: Issued) => void; onC
   const [name, setName] = useState("");
   const [scopes, setScopes] = useState<string[]>([]);
   const [lastDay, setLastDay] = useState("");
-  const keyFor = useKeyFor();
   const { send, sending, refusals, error } = useCommand(CreateServiceAccountDocument);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const input = { name, scopes, expiresAt: lastDay ? endOf(lastDay) : null };
-    const done = await send({ ...input, idempotencyKey: keyFor(input) });
+    const done = await send(input);
     if (done) onIssued(done);
   }
 

@@ -13,7 +13,6 @@ import { Choices, Dialog } from "../ui/dialog";
 import { Choice } from "../ui/field";
 import { besides, byField, Problem, Refusals } from "../ui/notice";
 import { useFreshAfter } from "./fresh";
-import { useKeyFor } from "./once";
 import { TokenShown } from "./token-shown";
 
 type Issued = NonNullable<RotateServiceAccountTokenMutation["rotateServiceAccountToken"]>;
@@ -47,14 +46,13 @@ export function RotateDialog({ account, again, onClose }: Props) {
 
 function Wanted({ account, again, onIssued, onClose }: Props & { onIssued: (issued: Issued) => void }) {
   const [overlap, setOverlap] = useState("PT1H");
-  const keyFor = useKeyFor();
   const { send, sending, refusals, error } = useCommand(RotateServiceAccountTokenDocument);
   useFreshAfter(refusals, again);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const input = { serviceAccountId: account.id, overlap: overlap || null, expectedVersion: account.version };
-    const done = await send({ ...input, idempotencyKey: keyFor(input) });
+    const done = await send(input);
     if (done) onIssued(done);
   }
 

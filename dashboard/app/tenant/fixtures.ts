@@ -102,7 +102,7 @@ export function tenant(changes: Partial<Tenant> = {}): Tenant {
     currentRun: { id: "run-1", status: "RUNNING" },
     recreatedFrom: null,
     newest: { edges: [] },
-    runs: { edges: [{ node: run() }] },
+    runs: { edges: [{ node: run() }], pageInfo: { hasNextPage: false } },
     ...changes,
   };
 }

@@ -63,7 +63,7 @@ test("a cancel names the run that was on the screen, and the reason", async () =
   await user.type(screen.getByLabelText("Reason"), "typo");
   await user.click(within(screen.getByRole("alertdialog")).getByRole("button", { name: "Cancel provisioning" }));
 
-  const input = { tenantId: "tenant-1", runId: "run-1", reason: "typo" };
+  const input = { tenantId: "tenant-1", runId: "run-1", reason: "typo", idempotencyKey: expect.any(String) };
   expect(sent.filter((one) => one.name === "CancelProvisioning")).toEqual([
     { name: "CancelProvisioning", variables: { input } },
   ]);
@@ -109,7 +109,7 @@ test("a stuck undo shows what failed and what is held, and goes on only for a re
   });
   const stuck = tenant({
     availableActions: ["RESUME_COMPENSATION"],
-    runs: { edges: [{ node: run({ status: "STUCK", steps: [failed] }) }] },
+    runs: { edges: [{ node: run({ status: "STUCK", steps: [failed] }) }], pageInfo: { hasNextPage: false } },
   });
   const { user, sent } = open(stuck, {
     ResumeCompensation: { resumeCompensation: { tenant: stuck, run: null, userErrors: [] } },
@@ -125,7 +125,8 @@ test("a stuck undo shows what failed and what is held, and goes on only for a re
   await user.type(dialog.getByRole("textbox"), "gone with the old cluster");
   await user.click(dialog.getByRole("button", { name: "Skip and go on" }));
 
-  const input = { tenantId: "tenant-1", skipSteps: ["allocate_storage"], reason: "gone with the old cluster" };
+  const key = { idempotencyKey: expect.any(String) };
+  const input = { tenantId: "tenant-1", skipSteps: ["allocate_storage"], reason: "gone with the old cluster", ...key };
   expect(sent.at(-1)).toEqual({ name: "ResumeCompensation", variables: { input } });
 });
 
@@ -146,7 +147,12 @@ test("the undo lists the last step first", () => {
     step("allocate_identity", { title: "Allocate identity", status: "COMPENSATED" }),
     step("mark_active", { title: "Go live" }),
   ];
-  open(tenant({ state: "PENDING", runs: { edges: [{ node: run({ status: "CANCELLED", steps }) }] } }));
+  open(
+    tenant({
+      state: "PENDING",
+      runs: { edges: [{ node: run({ status: "CANCELLED", steps }) }], pageInfo: { hasNextPage: false } },
+    }),
+  );
 
   const undo = within(screen.getByRole("region", { name: "Undone in reverse" }));
   expect(undo.getAllByRole("listitem").map((item) => item.textContent)).toEqual([

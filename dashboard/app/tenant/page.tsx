@@ -1,10 +1,10 @@
 /** One tenant: what it is, what is being done to it, what it holds, and what somebody may do about it. */
 
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useState } from "react";
 import { Link, useParams } from "react-router";
-import { useQuery } from "urql";
+import { type CombinedError, useQuery } from "urql";
 import { TenantDocument, type TenantQuery } from "../__generated__/graphql";
-import { useLink } from "../api/api";
+import { useHealing } from "../api/healing";
 import { Empty, Loading, Problem } from "../ui/notice";
 import { useTitle } from "../ui/title";
 import { Actions } from "./actions";
@@ -34,12 +34,9 @@ function Asked({ id }: { id: string }) {
     requestPolicy: "cache-and-network",
   });
   const again = useCallback(() => ask({ requestPolicy: "network-only" }), [ask]);
-  const { regained } = useLink();
-  useEffect(() => {
-    if (regained) again();
-  }, [regained, again]);
+  useHealing(again);
 
-  if (data?.tenant) return <Shown tenant={data.tenant} again={again} />;
+  if (data?.tenant) return <Shown tenant={data.tenant} error={error} again={again} />;
   return (
     <main className="page">
       {error && <Problem error={error} onRetry={again} />}
@@ -56,20 +53,28 @@ function Asked({ id }: { id: string }) {
   );
 }
 
-function Shown({ tenant, again }: { tenant: Tenant; again: () => void }) {
+interface ShownProps {
+  tenant: Tenant;
+  /** What kept the page from being asked for anew; what is shown may be old then. */
+  error: CombinedError | undefined;
+  again: () => void;
+}
+
+function Shown({ tenant, error, again }: ShownProps) {
   const [newest] = tenant.newest.edges.map((edge) => edge.node);
   const runs = tenant.runs.edges.map((edge) => edge.node);
   const [run, ...earlier] = runs;
   const entries = newest?.timeline?.edges.map((edge) => edge.node) ?? [];
-  useLive(tenant.id, entries.at(-1)?.cursor);
+  const lost = useLive(tenant.id, entries.at(-1)?.cursor) ?? error;
   useLooks(run, again);
   useTitle(`${tenant.name} · Tenantry`);
-  // With whom the page goes on when a run has ended: the dialog that is open knows which run was meant.
+  // Kept here, above what the tenant's state takes away: the dialog that is open says what became of its run.
   const [opened, setOpened] = useState<string>();
 
   return (
     <main className="page">
       <TenantHead tenant={tenant} />
+      {lost && <Problem error={lost} onRetry={again} />}
       <Actions tenant={tenant} run={run} opened={opened} onOpen={setOpened} />
       <Cards tenant={tenant} />
       <div className="columns">
@@ -80,7 +85,7 @@ function Shown({ tenant, again }: { tenant: Tenant; again: () => void }) {
           {run && <Proof run={run} />}
         </div>
       </div>
-      {earlier.length > 0 && <Runs runs={runs} />}
+      {earlier.length > 0 && <Runs runs={runs} complete={!tenant.runs.pageInfo.hasNextPage} />}
       <History entries={entries} complete={!newest?.timeline?.pageInfo.hasPreviousPage} tenantId={tenant.id} />
     </main>
   );

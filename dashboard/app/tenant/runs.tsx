@@ -6,11 +6,18 @@ import { Spent, Time } from "../ui/time";
 import type { Run } from "./run";
 import { Glyph } from "./timeline";
 
-export function Runs({ runs }: { runs: readonly Run[] }) {
+interface Props {
+  runs: readonly Run[];
+  /** Whether there are no others. */
+  complete: boolean;
+}
+
+export function Runs({ runs, complete }: Props) {
   const titles = new Map(runs.flatMap((run) => run.steps.map((step) => [step.name, step.title] as const)));
   return (
     <section className="card" aria-labelledby="runs">
       <h2 id="runs">Runs side by side</h2>
+      {!complete && <p className="hint">The newest four; the audit feed has all of them.</p>}
       <Scroll label="Runs, compared step by step">
         <table>
           <thead>
@@ -54,6 +61,8 @@ function Cell({ run, name }: { run: Run; name: string }) {
     <>
       <Glyph status={step.status} />{" "}
       {step.startedAt && step.finishedAt && <Spent from={step.startedAt} to={step.finishedAt} />}
+      {step.attempts > 1 && <span className="hint"> {step.attempts} attempts</span>}
+      {step.error && <span className="wrong"> {step.error}</span>}
     </>
   );
 }

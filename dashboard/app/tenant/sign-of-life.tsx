@@ -13,7 +13,7 @@ export function SignOfLife({ step: { heartbeatAt, nextAttemptAt } }: { step: Ste
   }
   if (instant - Date.parse(heartbeatAt) < SILENT_AFTER) {
     return (
-      <span className="hint alive">
+      <span className="hint">
         At work, last sign of life <Age since={heartbeatAt} />.
       </span>
     );

@@ -7,7 +7,6 @@ import { useNavigate } from "react-router";
 import { useQuery } from "urql";
 import { CreateTenantDocument, OffersDocument } from "../__generated__/graphql";
 import { useCommand } from "../api/command";
-import { useIdempotencyKey } from "../api/idempotency";
 import { Button } from "../ui/button";
 import { Choices, Dialog } from "../ui/dialog";
 import { Choice, Field, plainly } from "../ui/field";
@@ -27,13 +26,11 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
   const [region, setRegion] = useState("");
   const [firstAdminEmail, setFirstAdminEmail] = useState("");
   const [start, setStart] = useState(true);
-  const keyFor = useIdempotencyKey();
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const chosen = { plan: plan || plans[0] || "", region: region || regions[0] || null };
-    const input = { slug, name: name || null, ...chosen, firstAdminEmail, start };
-    const done = await send({ ...input, idempotencyKey: keyFor(input) });
+    const done = await send({ slug, name: name || null, ...chosen, firstAdminEmail, start });
     if (done?.tenant) navigate(`/tenants/${done.tenant.databaseId}`);
   }
 

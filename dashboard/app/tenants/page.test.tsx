@@ -23,7 +23,12 @@ function row(slug: string, changes: Partial<TenantRowFragment> = {}): TenantRowF
 function page(...rows: TenantRowFragment[]) {
   const edges = rows.map((node) => ({ cursor: node.id, node }));
   const pageInfo = { hasNextPage: true, hasPreviousPage: false, startCursor: "first", endCursor: "last" };
-  return { tenants: { edges, pageInfo, totalCount: rows.length } };
+  const organization = { id: "acme", tenantsUsed: 1, tenantsAllowed: 50 };
+  return {
+    tenants: { edges, pageInfo, totalCount: rows.length },
+    organization,
+    feed: { pageInfo: { startCursor: "c7" } },
+  };
 }
 
 const OFFERS = { provisioningOptions: { plans: ["pro", "starter"], regions: ["eu-central", "us-east"] } };
@@ -42,6 +47,7 @@ test("conditions live in the address, and begin the list anew", async () => {
     first: 25,
     filter: { stateIn: ["FAILED"], planIn: ["starter"] },
     orderBy: null,
+    follow: true,
   });
 });
 
@@ -95,7 +101,9 @@ test("several are cancelled at once, and answered for one by one", async () => {
   await user.type(dialog.getByRole("textbox"), "wrong plan");
   await user.click(dialog.getByRole("button", { name: "Cancel provisionings" }));
 
-  expect(sent.at(-1)?.variables).toEqual({ input: { tenantIds: ["a", "b"], reason: "wrong plan" } });
+  expect(sent.at(-1)?.variables).toEqual({
+    input: { tenantIds: ["a", "b"], reason: "wrong plan", idempotencyKey: expect.any(String) },
+  });
   expect(dialog.getAllByRole("listitem").map((item) => item.textContent)).toEqual([
     "a: cancelling",
     "b: It is ACTIVE.",
@@ -104,6 +112,7 @@ test("several are cancelled at once, and answered for one by one", async () => {
 
 test("whatever moves a tenant has the list asked for again", () => {
   const { sent, tell } = render(<TenantsPage />, { answers: { Tenants: page(row("a")), Offers: OFFERS } });
+  expect(sent.find((one) => one.name === "TenantsChanging")?.variables).toEqual({ after: "c7" });
   const asked = () => sent.filter((one) => one.name === "Tenants").length;
   const before = asked();
 

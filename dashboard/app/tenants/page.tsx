@@ -2,7 +2,8 @@
 
 import { useCallback, useState } from "react";
 import { useQuery } from "urql";
-import { TenantsDocument } from "../__generated__/graphql";
+import { TenantsDocument, type TenantsQuery } from "../__generated__/graphql";
+import { useHealing } from "../api/healing";
 import { useMe } from "../me";
 import { Button } from "../ui/button";
 import { Empty, Loading, Problem } from "../ui/notice";
@@ -13,7 +14,7 @@ import { useChanges } from "./changes";
 import { CreateDialog } from "./create-dialog";
 import { Filters } from "./filters";
 import { TenantsTable } from "./table";
-import { useWish } from "./wish";
+import { useWish, type Wish } from "./wish";
 
 /** The server counts no further. */
 const COUNTED_UP_TO = 10_000;
@@ -24,11 +25,11 @@ export function TenantsPage() {
   const wish = useWish();
   const [{ data, error }, ask] = useQuery({
     query: TenantsDocument,
-    variables: wish.variables,
+    variables: { ...wish.variables, follow: me.may("audit:read") },
     requestPolicy: "cache-and-network",
   });
   const again = useCallback(() => ask({ requestPolicy: "network-only" }), [ask]);
-  useChanges(again);
+  useHealing(again);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [dialog, setDialog] = useState<"create" | "cancel">();
 
@@ -44,7 +45,7 @@ export function TenantsPage() {
     <main className="page">
       <header className="page-head">
         <h1>Tenants</h1>
-        <Quota />
+        {data?.organization && <Quota organization={data.organization} />}
         {me.may("tenants:write") && (
           <Button weight="primary" onPress={() => setDialog("create")}>
             Create tenant
@@ -54,7 +55,8 @@ export function TenantsPage() {
       <Filters wish={wish} />
       {error && <Problem error={error} onRetry={again} />}
       {!data && !error && <Loading lines={12} />}
-      {data && rows.length === 0 && <NothingHere filtered={wish.filtered} onClear={wish.clear} />}
+      {data && <Following newest={data.feed?.pageInfo.startCursor} again={again} />}
+      {data && rows.length === 0 && <NothingHere wish={wish} />}
       {rows.length > 0 && (
         <>
           <div className="row" hidden={cancellable.length === 0}>
@@ -77,11 +79,16 @@ export function TenantsPage() {
 }
 
 /** How much of the plan is used. */
-function Quota() {
-  const { organization } = useMe();
-  if (!organization) return null;
+function Quota({ organization }: { organization: NonNullable<TenantsQuery["organization"]> }) {
   const { tenantsUsed: used, tenantsAllowed: allowed } = organization;
   return <span className="hint">{allowed === null ? `${used} in use` : `${used} of ${allowed} in use`}</span>;
+}
+
+/** Keeps the list true from the moment in which it was read. */
+function Following({ newest, again }: { newest: string | null | undefined; again: () => void }) {
+  const error = useChanges(newest, again);
+  if (newest === undefined) return <p className="hint">This list does not follow along: that takes audit:read.</p>;
+  return error ? <Problem error={error} /> : null;
 }
 
 function Count({ total }: { total: number }) {
@@ -93,12 +100,16 @@ function Count({ total }: { total: number }) {
   );
 }
 
-function NothingHere({ filtered, onClear }: { filtered: boolean; onClear: () => void }) {
-  if (!filtered) return <Empty>There is no tenant yet. Create the first one, and watch it come to life.</Empty>;
-  return (
-    <Empty>
-      <p>No tenant is like that.</p>
-      <Button onPress={onClear}>Clear the filters</Button>
-    </Empty>
-  );
+function NothingHere({ wish }: { wish: Wish }) {
+  const me = useMe();
+  if (wish.filtered || wish.turned) {
+    return (
+      <Empty>
+        <p>{wish.filtered ? "No tenant is like that." : "There is none on this page."}</p>
+        <Button onPress={wish.clear}>{wish.filtered ? "Clear the filters" : "To the first page"}</Button>
+      </Empty>
+    );
+  }
+  if (!me.may("tenants:write")) return <Empty>There is no tenant yet.</Empty>;
+  return <Empty>There is no tenant yet. Create the first one, and watch it come to life.</Empty>;
 }

@@ -18,7 +18,11 @@ export function SlugField({ value, onChange }: { value: string; onChange: (slug:
       isRequired
       autoComplete="off"
       spellCheck="false"
-      hint={<Verdict slug={value} />}
+      hint={
+        <span role="status">
+          <Verdict slug={value} />
+        </span>
+      }
     />
   );
 }

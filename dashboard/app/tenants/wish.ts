@@ -28,7 +28,9 @@ export interface Wish {
   slug: string;
   order: string;
   filtered: boolean;
-  variables: TenantsQueryVariables;
+  /** Whether this is another page than the first. */
+  turned: boolean;
+  variables: Omit<TenantsQueryVariables, "follow">;
   /** Change one condition; the list begins at its first page again. */
   set: (name: "state" | "plan" | "slug" | "order", value: string) => void;
   clear: () => void;
@@ -59,6 +61,7 @@ export function useWish(): Wish {
     order,
     variables,
     filtered: Boolean(state || plan || slug),
+    turned: Boolean(after || before),
     set: (name, value) => setAddress((was) => changed(was, name, value), { replace: name === "slug" }),
     clear: () => setAddress({}),
     turn: (direction, cursor) => setAddress((was) => changed(was, direction, cursor)),

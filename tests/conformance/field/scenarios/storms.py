@@ -58,7 +58,7 @@ class Messages:
 
 @scenario(
     without="no_token_check",
-    breaks="V9",
+    breaks=("V1", "V3", "V4", "V9"),
     wishes=Wishes(workers=3, lose_every_reply=20, cut_commits=0.01),
     alone=True,
 )
