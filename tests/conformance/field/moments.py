@@ -53,6 +53,8 @@ class Answers:
     """Take so many seconds longer, unless told to stop: ``slow 2.5``."""
     LATE = "late"
     """Give up, and let the call have its effect so many seconds later: ``late 2.5``."""
+    DEAF = "deaf"
+    """Make the call whatever one was told meanwhile: it was past its last look when it stood still."""
 
 
 class Performer:
@@ -98,13 +100,13 @@ class Performer:
             self._later(float(answer.removeprefix(Answers.LATE)), name, method, args)
             raise TryAgain(f"{name} was given up; it may have its effect yet.")
         _obey(answer, name)
-        result = method(*args)
+        result = _deafly(method, args) if answer == Answers.DEAF else method(*args)
         _obey(self.ask(f"after {name}"), name)
         return result
 
     def _later(self, seconds: float, name: str, method: Callable[..., object], args: tuple[Any, ...]) -> None:
         """Call when nobody waits for it any more. The director is asked before and after, as with any call."""
-        patient = [NOBODY_STOPS if hasattr(argument, "checkpoint") else argument for argument in args]
+        patient = _unstoppable(args)
         about = getattr(self._mine, "about", {})
 
         def call() -> None:
@@ -189,6 +191,18 @@ def _wanted(run_id: object, move: Forward | Backward) -> dict[str, Any]:
 
 def _held(claim: Claim) -> dict[str, Any]:
     return _wanted(claim.run_id, claim.move) | {"stem": claim.footprint.stem}
+
+
+def _unstoppable(args: tuple[Any, ...]) -> list[Any]:
+    return [NOBODY_STOPS if hasattr(argument, "checkpoint") else argument for argument in args]
+
+
+def _deafly(method: Callable[..., object], args: tuple[Any, ...]) -> object:
+    before = current_patience.set(NOBODY_STOPS)
+    try:
+        return method(*_unstoppable(args))
+    finally:
+        current_patience.reset(before)
 
 
 def _obey(answer: str, name: str) -> None:

@@ -66,7 +66,8 @@ def cancel_with_paused_worker_resumed_late(play: Play) -> str:
     returned: dict[str, str] = {}
     play.field.director.rule(partial(_note, returned, halted.keys()))
     for _, hold in halted.values():
-        hold.let_go()
+        # Awake again, it may hear of the cancel before it goes on; a call that is on its way hears nothing.
+        hold.let_go(Answers.DEAF)
     for worker in asleep:
         play.field.go_on(worker)
     until(lambda: returned.keys() == halted.keys(), "V8: not every late call returned")
