@@ -41,7 +41,9 @@ test("handing the ownership over asks first, and says what becomes of oneself", 
   expect(dialog.getByText(/Bob becomes the owner, and you become an ADMIN/)).toBeVisible();
   expect(inputs("ChangeMemberRole")).toEqual([]);
   await user.click(dialog.getByRole("button", { name: "Hand over" }));
-  expect(inputs("ChangeMemberRole")).toEqual([{ memberId: "member-2", role: "OWNER", expectedVersion: 4, idempotencyKey: expect.any(String) }]);
+  expect(inputs("ChangeMemberRole")).toEqual([
+    { memberId: "member-2", role: "OWNER", expectedVersion: 4, idempotencyKey: expect.any(String) },
+  ]);
   expect(screen.queryByRole("alertdialog")).toBeNull();
 });
 
@@ -52,7 +54,9 @@ test("any other role is given at once", async () => {
   await user.selectOptions(screen.getByLabelText("Role"), "VIEWER");
   await user.click(screen.getByRole("button", { name: "Change role" }));
 
-  expect(inputs("ChangeMemberRole")).toEqual([{ memberId: "member-2", role: "VIEWER", expectedVersion: 4, idempotencyKey: expect.any(String) }]);
+  expect(inputs("ChangeMemberRole")).toEqual([
+    { memberId: "member-2", role: "VIEWER", expectedVersion: 4, idempotencyKey: expect.any(String) },
+  ]);
   expect(screen.getByText("Bob is VIEWER now.")).toBeVisible();
 });
 
