@@ -125,7 +125,7 @@ def test_a_page_loads_from_its_own_origin_and_runs_nothing_inline(page: Path) ->
     found.feed(page.read_text())
 
     assert found.inline == []
-    assert [where for where in found.loaded if not re.match(r"/assets/|\./|data:,$", where)] == []
+    assert [where for where in found.loaded if not re.match(r"/assets/|/app/|\./|data:,$", where)] == []
 
 
 def test_there_are_pages() -> None:
