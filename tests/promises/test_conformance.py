@@ -1,7 +1,10 @@
 """What docs/conformance.md promises: the whole manifest, each scenario with the protection that it proves."""
 
+import re
+
 import pytest
 
+from runtime.migrations import ROOT
 from tests.conformance.field import removals, scenarios
 from tests.conformance.field.scenario import MANIFEST
 
@@ -16,6 +19,8 @@ PUBLISHED = """
     subscription_resume_gap_free_over_cancel nothing_held_after_settling_time welcome_mail_never_for_cancelled
 """
 """The ids under which others may cite a scenario: they are never renamed."""
+
+DOCUMENT = (ROOT / "docs" / "conformance.md").read_text()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,3 +42,23 @@ def test_every_scenario_says_in_a_sentence_what_it_shows() -> None:
 
 def test_every_scenario_names_a_protection_that_can_be_taken_away() -> None:
     assert {one.id: one.removal for one in MANIFEST.values() if one.removal not in removals.ALL} == {}
+
+
+def rows_of(table: str) -> dict[str, str]:
+    """By name, how each row of a table in the document ended."""
+    text = DOCUMENT.split(f"<!-- {table} -->", 1)[1].split(f"<!-- end of {table} -->", 1)[0]
+    return dict(re.findall(r"^\| `([^`]+)` \| (\w+) \|", text, re.MULTILINE))
+
+
+def test_the_last_proof_in_the_document_is_whole() -> None:
+    rows = rows_of("table")
+
+    assert set(MANIFEST) <= set(rows)
+    assert set(rows.values()) == {"pass"}
+
+
+def test_the_document_shows_that_every_protection_is_needed() -> None:
+    rows = rows_of("removals")
+
+    assert set(rows) == {f"without: {scenario_id}" for scenario_id in MANIFEST}
+    assert set(rows.values()) == {"pass"}
