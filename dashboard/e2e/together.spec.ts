@@ -33,7 +33,8 @@ test("one cancels, and everybody else sees by whom, the undo, and the list move,
   await sawRowTurn();
   await expect(tenantOn(owner).state).toHaveText("PENDING");
   await expect(tenantOn(owner).nothingHeld).toBeVisible();
-  expect(questions).toEqual([]);
+  // It may still have been beginning to follow.
+  expect(questions.filter((name) => name !== "TenantStart")).toEqual([]);
   await expect(rowOf(list, tenant)).toContainText("PENDING");
   await expect(tenantOn(admin).state).toHaveText("PENDING");
   expect(await undoOn(owner)).toEqual(await undoOn(admin));
