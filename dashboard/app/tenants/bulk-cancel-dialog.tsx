@@ -10,7 +10,7 @@ import {
 import { useCommand } from "../api/command";
 import { Button } from "../ui/button";
 import { Choices, Dialog } from "../ui/dialog";
-import { Field } from "../ui/field";
+import { ReasonField } from "../ui/field";
 import { Problem, Refusals } from "../ui/notice";
 
 type Answer = NonNullable<CancelProvisioningsMutation["cancelProvisionings"]>;
@@ -39,14 +39,7 @@ export function BulkCancelDialog({ tenants, onClose }: { tenants: readonly Tenan
               <li key={tenant.id}>{tenant.slug}</li>
             ))}
           </ul>
-          <Field
-            label="Reason"
-            value={reason}
-            onChange={setReason}
-            lines={2}
-            maxLength={500}
-            hint="Kept in the audit feed."
-          />
+          <ReasonField value={reason} onChange={setReason} />
           <Refusals errors={refusals} />
           {error && <Problem error={error} />}
           <Choices>

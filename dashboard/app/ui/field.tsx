@@ -30,6 +30,18 @@ export function Field({ label, hint, lines, ...rest }: Props) {
   );
 }
 
+interface ReasonProps {
+  value: string;
+  onChange: (reason: string) => void;
+}
+
+/** Why somebody does something, in up to 500 characters, as the API takes it. */
+export function ReasonField({ value, onChange }: ReasonProps) {
+  return (
+    <Field label="Reason" value={value} onChange={onChange} lines={2} maxLength={500} hint="Kept in the audit feed." />
+  );
+}
+
 interface ChoiceProps {
   label: string;
   value: string;

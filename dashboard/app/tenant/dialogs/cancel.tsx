@@ -6,7 +6,7 @@ import { CancelProvisioningDocument, type CancelProvisioningMutation } from "../
 import { useCommand } from "../../api/command";
 import { Button } from "../../ui/button";
 import { Choices, Dialog } from "../../ui/dialog";
-import { Field } from "../../ui/field";
+import { ReasonField } from "../../ui/field";
 import { Problem, Refusals } from "../../ui/notice";
 import { Time } from "../../ui/time";
 import type { Tenant } from "../page";
@@ -34,14 +34,7 @@ export function CancelDialog({ tenant, onClose }: { tenant: Tenant; onClose: () 
     <Dialog title="Cancel provisioning?" onClose={onClose} alert>
       <Form onSubmit={submit}>
         <Preview tenant={tenant} runId={runId} />
-        <Field
-          label="Reason"
-          value={reason}
-          onChange={setReason}
-          lines={2}
-          maxLength={500}
-          hint="Kept in the audit feed."
-        />
+        <ReasonField value={reason} onChange={setReason} />
         <Refusals errors={refusals} />
         {error && <Problem error={error} />}
         <Choices>

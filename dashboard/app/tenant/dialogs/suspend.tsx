@@ -6,7 +6,7 @@ import { SuspendTenantDocument } from "../../__generated__/graphql";
 import { useCommand } from "../../api/command";
 import { Button } from "../../ui/button";
 import { Choices, Dialog } from "../../ui/dialog";
-import { Field } from "../../ui/field";
+import { ReasonField } from "../../ui/field";
 import { Problem, Refusals } from "../../ui/notice";
 import type { Tenant } from "../page";
 
@@ -23,14 +23,7 @@ export function SuspendDialog({ tenant, onClose }: { tenant: Tenant; onClose: ()
     <Dialog title={`Suspend ${tenant.name}?`} onClose={onClose} alert>
       <Form onSubmit={submit}>
         <p>Its address says that it is suspended, until somebody resumes it. Nothing is released.</p>
-        <Field
-          label="Reason"
-          value={reason}
-          onChange={setReason}
-          lines={2}
-          maxLength={500}
-          hint="Kept in the audit feed."
-        />
+        <ReasonField value={reason} onChange={setReason} />
         <Refusals errors={refusals} />
         {error && <Problem error={error} />}
         <Choices>
