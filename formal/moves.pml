@@ -1,4 +1,4 @@
-/* How a run is moved. Each inline is the body of a transaction, or a part of one. */
+/* The moves of a run. Each inline is a transaction, or a part of one. */
 
 /* models/run.py, provisioning/decisions.py */
 
@@ -77,7 +77,7 @@ inline claim_forward()
 		assert(V6_no_new_forward_work || !accepted);
 		step[s] = running;
 		lease();
-		printf("worker %d claims step %d, try %d\n", me, s, tries)
+		printf("worker %d claims step %d, attempt %d\n", me, s, tries)
 	fi
 }
 
@@ -99,7 +99,7 @@ inline claim_backward()
 		backward = true;
 		step[s] = compensating;
 		lease();
-		printf("worker %d claims the undo of step %d, try %d\n", me, s, tries)
+		printf("worker %d claims the undo of step %d, attempt %d\n", me, s, tries)
 	fi
 }
 
@@ -113,7 +113,7 @@ inline lease()
 	SAFETY(fenced[me] = false)
 }
 
-/* provisioning/engine.py: intend, record, record_failure. Each under the token. */
+/* provisioning/engine.py: intend, record, record_failure. Each checks the token. */
 
 inline intend()
 {
@@ -138,7 +138,7 @@ inline record()
 		:: else -> record_forward()
 		fi;
 		advance()
-	:: else -> printf("worker %d finds that its claim is gone\n", me)
+	:: else -> printf("worker %d has lost its claim and records nothing\n", me)
 	fi;
 	forget()
 }
