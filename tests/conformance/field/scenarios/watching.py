@@ -50,8 +50,13 @@ QUIET = 3.0
 MOST_CUTS = 20
 """How often somebody may be cut off without having seen anything new."""
 
-GONE_WITHIN = 20.0
-"""Seconds after which nothing reminds of a visitor who was torn away."""
+IDLE_THREADS_END_AFTER = 10.0
+"""Seconds: anyio ends threads that were idle for so long, at the next call that takes a thread
+(``MAX_IDLE_TIME`` of its worker threads). Until then there are as many as were ever needed at once."""
+
+GONE_WITHIN = 10.0 + IDLE_THREADS_END_AFTER
+"""Seconds after which nothing is left of a visitor who was torn away: his last statement ends within
+``statement_timeout`` (10 s, the default) even if nobody cancels it, and its thread is idle from then on."""
 
 WRITERS = 64
 WAITERS = 8
@@ -180,19 +185,23 @@ def subscriptions_do_not_leak(play: Play) -> str:
     play.witness.await_run(saga, "SUCCEEDED")
     cycles = play.many(5000, hurried=200)
     with ThreadPoolExecutor(8) as crowd:
+        # So far one question was asked at a time: these are the fewest threads, and all others have to end.
+        fewest = play.field.census()["threads"]
         list(crowd.map(lambda seed: _come_and_go(play, saga.id, seed), range(80)))
-        base = _steady(play)
+        base = _steady(play) | {"threads": fewest}
         list(crowd.map(lambda seed: _come_and_go(play, saga.id, seed), range(cycles)))
-    slack = {"listeners": 0, "tasks": 2, "threads": 8, "files": play.field.settings.database_pool}
+    # The pool of connections grows to its size and stays there; a question takes one or two threads.
+    slack = {"listeners": 0, "tasks": 2, "threads": 2, "files": play.field.settings.database_pool}
 
     def back_to_base() -> bool:
+        play.owner.look(saga)  # idle threads end when a thread is taken
         return all(count <= base[name] + slack[name] for name, count in play.field.census().items())
 
     try:
         until(back_to_base, "", within=GONE_WITHIN, every=0.25)
     except AssertionError:
         raise AssertionError(f"V13: {play.field.census()} after {cycles} visits, and {base} before") from None
-    return f"{cycles} visits, {base['tasks']} tasks, {base['files']} files before and after"
+    return f"{cycles} visits, {base['tasks']} tasks, {base['threads']} threads, {base['files']} files before and after"
 
 
 def _next(subscription: Subscription) -> Facts | None:
