@@ -21,24 +21,85 @@ PATIENCE = 30.0
 
 @dataclass
 class Hold:
-    """A place where processes halt. Whoever reaches it waits until it is let go."""
+    """A place where processes halt. A moment that it concerns waits there until it is let go.
 
-    wanted: Callable[[Moment], bool]
-    patient: bool
+    It concerns moments at ``where``, of this run, step and process when they are named, and of ``times`` attempts at
+    the most. All messages for one move are one attempt: what was doubled halts too, and does not go on alone.
+
+    A transaction (``before claim``, ``after record``) has a direction as well, forward unless ``backward``: a stale
+    forward message is no undo. The calls of a step and of its undo have names of their own.
+    """
+
+    where: str
+    run_id: str = ""
+    step: str = ""
+    backward: bool = False
+    pid: int = 0
+    times: int = 1
+    patient: bool = False
     answer: str = Answers.GO
     moments: list[Moment] = field(default_factory=list)
-    reached: threading.Event = field(default_factory=threading.Event)
-    released: threading.Event = field(default_factory=threading.Event)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _released: bool = False
+
+    def concerns(self, moment: Moment) -> bool:
+        """Whether this moment is meant, and not one of another run, step, direction or process."""
+        return (
+            moment.where == self.where
+            and self.run_id in {"", moment.run_id}
+            and self.step in {"", moment.step}
+            and self.pid in {0, moment.pid}
+            and ("." in self.where or moment.backward is self.backward)
+        )
+
+    def takes(self, moment: Moment) -> bool:
+        """Halt this moment if it concerns the hold; whether it does."""
+        with self._changed:
+            if self._released or not self.concerns(moment):
+                return False
+            known = {_attempt_of(one) for one in self.moments}
+            if _attempt_of(moment) not in known:
+                if len(known) >= self.times:
+                    return False
+                self.moments.append(moment)
+                self._changed.notify_all()
+            return True
+
+    def only(self, run_id: str) -> None:
+        """Name the run when it is known: until then all runs halt here, now one attempt of this run does."""
+        with self._changed:
+            self.run_id, self.times = run_id, 1
+            self.moments = [moment for moment in self.moments if self.concerns(moment)]
+            self._changed.notify_all()
 
     def await_one(self, within: float = PATIENCE) -> Moment:
         """The first moment that halted here. Raises AssertionError when none comes."""
-        assert self.reached.wait(within), "V8: nobody came by"
-        return self.moments[0]
+        with self._changed:
+            came = self._changed.wait_for(lambda: self.moments, within)
+            assert came, f"V8: no process comes to {self.where} {self.step}"
+            return self.moments[0]
+
+    def await_release(self, moment: Moment) -> str | None:
+        """Wait until this moment may go on; the answer to it, None when another run was named meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._released or not self.concerns(moment))
+            return self.answer if self.concerns(moment) else None
 
     def let_go(self, answer: str = Answers.GO) -> None:
         """Answer whoever halted here; nobody halts here any more."""
-        self.answer = answer
-        self.released.set()
+        with self._changed:
+            self.answer = answer
+            self._released = True
+            self._changed.notify_all()
+
+    @property
+    def released(self) -> bool:
+        """Whether nobody halts here any more."""
+        return self._released
+
+
+def _attempt_of(moment: Moment) -> tuple[str, str, bool, int]:
+    return moment.run_id, moment.step, moment.backward, moment.attempt
 
 
 class Director:
@@ -52,20 +113,18 @@ class Director:
         self.struck: Counter[str] = Counter()
 
     def hold(
-        self, where: str, *, run_id: str = "", step: str = "", pid: int = 0, times: int = 1, patient: bool = False
+        self,
+        where: str,
+        *,
+        run_id: str = "",
+        step: str = "",
+        backward: bool = False,
+        pid: int = 0,
+        times: int = 1,
+        patient: bool = False,
     ) -> Hold:
         """Halt whoever comes to this place, the first so many times; who is ``patient`` leaves when told to stop."""
-        left = [times]
-
-        def wanted(moment: Moment) -> bool:
-            if moment.where != where or run_id not in {"", moment.run_id} or step not in {"", moment.step}:
-                return False
-            if pid not in {0, moment.pid}:
-                return False
-            left[0] -= 1
-            return left[0] >= 0
-
-        hold = Hold(wanted, patient)
+        hold = Hold(where, run_id, step, backward, pid, times, patient)
         with self._lock:
             self._holds.append(hold)
         return hold
@@ -99,20 +158,22 @@ class Director:
         """What a performer is told: more than one answer when it is to hang first."""
         with self._lock:
             self.seen[moment.where] += 1
-            self._holds = [hold for hold in self._holds if not hold.released.is_set()]
-            hold = next((hold for hold in self._holds if hold.wanted(moment)), None)
+        answer = None
+        while answer is None:
+            hold, told = self._hold_or_answer(moment)
+            if hold and hold.patient:
+                yield Answers.HANG
+            answer = hold.await_release(moment) if hold else told
+        yield answer
+
+    def _hold_or_answer(self, moment: Moment) -> tuple[Hold | None, str]:
+        with self._lock:
+            self._holds = [hold for hold in self._holds if not hold.released]
+            hold = next((hold for hold in self._holds if hold.takes(moment)), None)
             told = None if hold else next((told for rule in self._rules if (told := rule(moment))), None)
             if told:
                 self.struck[told.split()[0]] += 1
-        if hold is None:
-            yield told or Answers.GO
-            return
-        hold.moments.append(moment)
-        hold.reached.set()
-        if hold.patient:
-            yield Answers.HANG
-        hold.released.wait()
-        yield hold.answer
+            return hold, told or Answers.GO
 
 
 @contextmanager

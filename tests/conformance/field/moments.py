@@ -30,7 +30,11 @@ LOOK_EVERY = 0.02
 
 @dataclass(frozen=True)
 class Moment:
-    """``where`` is ``before storage.create`` or ``after record``; what is not known yet is empty."""
+    """``where`` is ``before storage.create`` or ``after record``; what is not known yet is empty.
+
+    ``before claim`` is asked for each message, also for a stale or doubled one: its ``attempt`` is 0. When it finds
+    nothing to claim, ``after vain claim`` follows in the place of ``after claim``.
+    """
 
     pid: int
     where: str
@@ -38,6 +42,7 @@ class Moment:
     stem: str = ""
     step: str = ""
     backward: bool = False
+    attempt: int = 0
 
 
 class Answers:
@@ -81,7 +86,8 @@ class Performer:
             result = genuine_transact(database, work, *args, **kwargs)
             if isinstance(result, Claim):
                 self._mine.about = _held(result)
-            self.ask(f"after {work.__name__}")
+            vain = work.__name__ == "claim" and result is None
+            self.ask("after vain claim" if vain else f"after {work.__name__}")
             return result
 
         def send(database: Database, outbox: Sequence[Any]) -> None:
@@ -190,7 +196,7 @@ def _wanted(run_id: object, move: Forward | Backward) -> dict[str, Any]:
 
 
 def _held(claim: Claim) -> dict[str, Any]:
-    return _wanted(claim.run_id, claim.move) | {"stem": claim.footprint.stem}
+    return _wanted(claim.run_id, claim.move) | {"stem": claim.footprint.stem, "attempt": claim.attempt}
 
 
 def _unstoppable(args: tuple[Any, ...]) -> list[Any]:

@@ -8,9 +8,13 @@ from functools import partial
 from itertools import count
 
 from tests.conformance.effort import FULL
+from tests.conformance.field.director import Hold
 from tests.conformance.field.people import Caller, Cast, Saga, cast_in
 from tests.conformance.field.processes import Field, Wishes, laid_out
 from tests.conformance.field.witness import Witness
+
+EVERYBODY = 1_000_000
+"""Moments that a place may halt before the run that is meant has an id."""
 
 
 @dataclass
@@ -47,6 +51,15 @@ class Play:
     def create(self, **wanted: object) -> Saga:
         """One more tenant on its way."""
         return self.owner.create(f"t{next(self.numbers)}", **wanted)
+
+    def create_halting(
+        self, where: str, *, step: str = "", patient: bool = False, **wanted: object
+    ) -> tuple[Saga, Hold]:
+        """One more tenant on its way, whose own run halts at this place: no other run's, and no earlier message."""
+        hold = self.field.director.hold(where, step=step, patient=patient, times=EVERYBODY)
+        saga = self.create(**wanted)
+        hold.only(saga.run_id)
+        return saga, hold
 
     def cancel(self, saga: Saga, by: Caller | None = None, **wanted: object) -> bool:
         """Cancel, and have the witness remember the answer; whether it was accepted."""

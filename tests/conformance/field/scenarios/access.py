@@ -15,8 +15,8 @@ from resolvers.permissions import Identity
 from schema.node import global_id
 from server.auth import sign_token
 from tests.api import Facts, integration
-from tests.conformance.field.people import Caller, Saga, cast_in, codes
-from tests.conformance.field.scenario import Play, scenario
+from tests.conformance.field.people import Caller, Saga, cast_in, codes, uuid_of
+from tests.conformance.field.scenario import EVERYBODY, Play, scenario
 from tests.conformance.field.witness import nodes
 
 OTHER_SECRET = "somebody-else-s-secret-key-0123456789abcdef"  # nobody's, and that is the point
@@ -33,7 +33,8 @@ CANCEL = """
 @scenario(without="no_regard_for_who_asks", breaks="V5", quick=True)
 def cross_org_cancel_denied_and_audited(play: Play) -> str:
     """A stranger, a partner of other tenants, a viewer and support are refused and put on record; the run goes on."""
-    stranger, halt, saga = cast_in(play.field).owner, play.field.director.hold("before deployer.deploy"), play.create()
+    stranger = cast_in(play.field).owner
+    saga, halt = play.create_halting("before deployer.deploy")
     other = play.create()
     halt.await_one()
     limited = play.cast.caller(
@@ -68,8 +69,7 @@ def cross_org_cancel_denied_and_audited(play: Play) -> str:
 @scenario(without="no_look_at_signatures", breaks="V7", quick=True)
 def spoofed_actor_rejected(play: Play) -> str:
     """Forged tokens are turned away, and whatever else claims to be somebody: the feed names the token's actor."""
-    halt = play.field.director.hold("before deployer.deploy", patient=True)
-    saga = play.create()
+    saga, halt = play.create_halting("before deployer.deploy", patient=True)
     halt.await_one()
 
     forgeries = _forgeries(play)
@@ -103,19 +103,20 @@ def spoofed_actor_rejected(play: Play) -> str:
 @scenario(without="no_regard_for_the_run_that_was_meant", breaks="V5", quick=True)
 def stale_cancel_for_old_run_refused(play: Play) -> str:
     """A cancel of run 1 that arrives when run 2 is at work: refused as stale, and run 2 goes live."""
-    halt = play.field.director.hold("before deployer.deploy", patient=True)
-    saga = play.create()
+    saga, halt = play.create_halting("before deployer.deploy", patient=True)
     halt.await_one()
     assert play.cancel(saga, runId=saga.run), "V5: refused"
     play.witness.await_run(saga, "CANCELLED")
-    halt = play.field.director.hold("before deployer.deploy")
-    assert not play.owner.retry(saga)["userErrors"], "V12: it cannot be retried"
-    halt.await_one()
+    second = play.field.director.hold("before deployer.deploy", times=EVERYBODY)
+    retried = play.owner.retry(saga)
+    assert not retried["userErrors"], "V12: it cannot be retried"
+    second.only(uuid_of(retried["run"]["id"]))
+    second.await_one()
 
     answer = play.owner.cancel(saga, runId=saga.run)
 
     assert codes(answer) == ["STALE_RUN"], f"V5: {answer}"
-    halt.let_go()
+    second.let_go()
     assert play.settle() == {"CANCELLED": 1, "SUCCEEDED": 1}, "V5: the wrong run was cancelled"
     return "STALE_RUN"
 
@@ -123,8 +124,7 @@ def stale_cancel_for_old_run_refused(play: Play) -> str:
 @scenario(without="no_deadlines", breaks="V13")
 def deadline_auto_cancel(play: Play) -> str:
     """A run that takes too long, at work or waiting, is cancelled by the platform, and the feed says so."""
-    at_work = play.field.director.hold("before storage.create", patient=True)
-    working = play.create(provisioningDeadline=BRIEF)
+    working, at_work = play.create_halting("before storage.create", patient=True, provisioningDeadline=BRIEF)
     at_work.await_one()
     _expect_cancelled_by_the_platform(play, working)
     gate = play.field.director.hold("before claim", step="validate_request", times=1000)

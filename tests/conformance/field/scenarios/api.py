@@ -16,8 +16,7 @@ def cancel_api_crash_after_commit(play: Play) -> str:
     for step in BETWEEN[1:2] if play.hurried else BETWEEN:
         api = play.field.api
         assert api is not None, "somebody started it"
-        gate = play.field.director.hold("before claim", step=step, times=1000)
-        saga = play.create()
+        saga, gate = play.create_halting("before claim", step=step)
         gate.await_one()
         crash = play.field.director.hold("before deliver", pid=api.process.pid)
         with ThreadPoolExecutor(1) as client:

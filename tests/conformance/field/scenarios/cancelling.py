@@ -3,18 +3,20 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.conformance.field.calls import CALLS
+from tests.conformance.field.director import until
 from tests.conformance.field.people import codes
 from tests.conformance.field.processes import Wishes
-from tests.conformance.field.scenario import Play, scenario
+from tests.conformance.field.scenario import EVERYBODY, Play, scenario
 from tests.scenes import PIVOT, STEPS
 
 
 @scenario(without="no_guard_in_the_claim", breaks=("V1", "V6"), quick=True)
 def cancel_queued_run(play: Play) -> str:
     """Nobody has begun: nothing begins any more."""
-    gate = play.field.director.hold("before claim", times=1000)
+    gate = play.field.director.hold("before claim", times=EVERYBODY)
     sagas = [play.create() for _ in range(play.many(20, hurried=3))]
-    gate.await_one()
+    mine = {saga.run_id for saga in sagas}
+    until(lambda: mine & {moment.run_id for moment in gate.moments}, "V8: no message of these runs arrives")
     for saga in sagas:
         assert play.cancel(saga), "V5: a queued run can be cancelled"
 
@@ -30,8 +32,7 @@ def cancel_queued_run(play: Play) -> str:
 def cancel_before_each_step(play: Play) -> str:
     """The message of the next step is out; the cancel overtakes it."""
     for step in STEPS:
-        gate = play.field.director.hold("before claim", step=step)
-        saga = play.create()
+        saga, gate = play.create_halting("before claim", step=step)
         gate.await_one()
         assert play.cancel(saga), f"V5: it had not even begun {step}"
         gate.let_go()
@@ -46,7 +47,7 @@ def cancel_before_each_step(play: Play) -> str:
 def cancel_inside_each_step(play: Play) -> str:
     """Before its call outside, after the call and before the record, after the record."""
     for step in play.some(STEPS):
-        gate = play.field.director.hold("before claim", step="validate_request", times=10)
+        gate = play.field.director.hold("before claim", step="validate_request", times=EVERYBODY)
         moments = [f"before {CALLS[step]}"] if step in CALLS else []
         moments += ["before record", "after record"]
         sagas = [play.create() for _ in moments]
@@ -73,8 +74,7 @@ def cancel_inside_each_step(play: Play) -> str:
 @scenario(without="no_regard_for_uninterruptible_steps", breaks="V13", wishes=Wishes(saga="uninterruptible"))
 def cancel_uninterruptible_step_reports_waiting(play: Play) -> str:
     """The API says what the cancel waits for; the step ends, and is undone first."""
-    halt = play.field.director.hold("before identity.create", patient=True)
-    saga = play.create()
+    saga, halt = play.create_halting("before identity.create", patient=True)
     halt.await_one()
     assert play.cancel(saga), "V5: refused"
     run = play.owner.look(saga)["run"]
@@ -96,8 +96,7 @@ def cancel_uninterruptible_step_reports_waiting(play: Play) -> str:
 @scenario(without="no_first_request", breaks="V5", quick=True)
 def cancel_twice_parallel(play: Play) -> str:
     """Fifty people at once: one request, one end, and everybody is told the same."""
-    gate = play.field.director.hold("before deployer.deploy")
-    saga = play.create()
+    saga, gate = play.create_halting("before deployer.deploy")
     gate.await_one()
     people = [play.cast.owner, play.cast.admin, play.cast.partner]
     with ThreadPoolExecutor(50) as crowd:

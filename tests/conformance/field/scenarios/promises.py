@@ -14,7 +14,8 @@ from tests.conformance.field.director import let_pass, until
 from tests.conformance.field.moments import Answers, Moment
 from tests.conformance.field.people import Saga
 from tests.conformance.field.processes import Wishes
-from tests.conformance.field.scenario import Play, scenario
+from tests.conformance.field.scenario import EVERYBODY, Play, scenario
+from tests.scenes import STEPS
 from workers.broker import FORWARD_QUEUE
 from workers.courier import Courier
 
@@ -56,10 +57,13 @@ def nothing_held_after_settling_time(play: Play) -> str:
             return f"{Answers.LATE} 1"
 
     def one(number: int) -> Saga:
+        gate = play.field.director.hold("before claim", step=STEPS[0], times=EVERYBODY)
         saga = play.owner.create(f"{list(LATE_CALLS)[number % len(LATE_CALLS)]}-{number}")
+        gate.only(saga.run_id)
         halt = play.field.director.hold(f"before late {_late_call(saga.slug)}", run_id=saga.run_id)
         # The step is tried again, and a cancel must not be too late.
         play.field.director.hold(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, patient=True)
+        gate.let_go()
         until(lambda: saga.run_id in given_up, "V8: nobody came by")
         assert play.cancel(saga), "V5: refused"
         play.witness.await_run(saga, "CANCELLED", within=60)

@@ -24,13 +24,14 @@ def worker_killed_recovers(play: Play) -> str:
     """SIGKILL in the middle of many steps: the next attempt begins within 20 s."""
     took = []
     for _ in range(play.many(2, hurried=1)):
-        sagas, hold = _halted(play, play.many(54, hurried=6), "before deployer.deploy")
+        sagas, holds = _halted(play, play.many(54, hurried=6), "before deployer.deploy")
         victims = list(play.field.workers)
         play.field.hire(len(victims))
         killed = datetime.now(UTC)
         for victim in victims:
             play.field.kill(victim)
-        hold.let_go()
+        for hold in holds:
+            hold.let_go()
         took += _recovered(play, sagas, killed, AFTER_A_KILL)
     play.settle()
     return _told(took, AFTER_A_KILL)
@@ -72,10 +73,11 @@ def postgres_back_recovers(play: Play) -> str:
     """Postgres crashes while steps are under way: once it is back, each is on record or goes on within 5 s."""
     took = []
     for _ in range(play.many(3, hurried=1)):
-        sagas, hold = _halted(play, play.many(20, hurried=6), "before record")
+        sagas, holds = _halted(play, play.many(20, hurried=6), "before record")
         away = datetime.now(UTC)
         play.field.stop_postgres()
-        hold.let_go()
+        for hold in holds:
+            hold.let_go()
         let_pass(4)
         play.field.start_postgres()
         back = (datetime.now(UTC) - away).total_seconds()
@@ -86,12 +88,12 @@ def postgres_back_recovers(play: Play) -> str:
     return _told(took, AFTER_POSTGRES)
 
 
-def _halted(play: Play, count: int, where: str) -> tuple[list[Saga], Hold]:
+def _halted(play: Play, count: int, where: str) -> tuple[list[Saga], list[Hold]]:
     """So many runs, each in the middle of a step."""
-    hold = play.field.director.hold(where, times=count)
-    sagas = [play.create() for _ in range(count)]
-    until(lambda: len(hold.moments) == count, f"V8: not everybody comes to {where}", within=60)
-    return sagas, hold
+    halting = [play.create_halting(where) for _ in range(count)]
+    for _, hold in halting:
+        hold.await_one(within=60)
+    return [saga for saga, _ in halting], [hold for _, hold in halting]
 
 
 def _recovered(play: Play, sagas: Collection[Saga], since: datetime, limit: float) -> list[float]:

@@ -97,8 +97,7 @@ def compensation_fails_then_resume_and_skip(play: Play) -> str:
 @scenario(without="no_wait_before_a_retry", breaks="V12")
 def retry_while_cancelling_refused(play: Play) -> str:
     """Fired without a pause by several people: refused to the end, then one run and one set of resources."""
-    deploying = play.field.director.hold("before deployer.deploy", patient=True)
-    saga = play.create()
+    saga, deploying = play.create_halting("before deployer.deploy", patient=True)
     deploying.await_one()
     halts = [_halt(play, saga, f"before {call}") for call in UNDO_CALLS.values()]
     assert play.cancel(saga), "V5: refused"
@@ -156,7 +155,7 @@ def _slug(moment: Moment) -> str:
 def _cancel_at(play: Play, saga: Saga, deploying: Hold, where: str, step: str, *, failing: bool) -> None:
     """Turn the run back at its deployment, and cancel it, first or again, at this place of its undo."""
     deploying.await_one()
-    halt = _halt(play, saga, where, step)
+    halt = play.field.director.hold(where, run_id=saga.run_id, step=step, backward=True)
     if failing:
         deploying.let_go(Answers.REFUSE)
     else:

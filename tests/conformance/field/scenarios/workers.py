@@ -31,7 +31,7 @@ def cancel_with_killed_worker(play: Play) -> str:
         assert play.cancel(saga), "V5: its worker had not even died"
     kill_everybody(play)
     undoing = [
-        play.field.director.hold(_undone_at(where), step=step, run_id=saga.run_id)
+        play.field.director.hold(_undone_at(where), step=step, run_id=saga.run_id, backward=True)
         for step, where, saga in halted
         if _undone_at(where)
     ]
