@@ -3,6 +3,7 @@
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from provisioning import commands
 from provisioning.commands import Corrections
 from provisioning.events import EventType, emit_for_organisation
 from runtime.database import Database
+from runtime.feed import POLL_EVERY
 from tests.api import Client, Facts, Subscription
 from tests.conformance.field.abrupt import Visitor
 from tests.conformance.field.director import until
@@ -44,8 +46,11 @@ TOLD = """
     query T($id: ID!) { tenant(id: $id) { runs(first: 1) { edges { node {
       timeline(first: 100) { edges { node { id sequence kind } } } } } } } }
 """
-QUIET = 3.0
-"""Seconds without a word after which a follower believes that there is nothing more; the product polls every two."""
+QUIET = POLL_EVERY + 1.0
+"""Seconds that a follower waits for the next entry before it goes on: the product polls every two."""
+
+LONGEST_SILENCE = 60.0
+"""Seconds without an entry after which the next one counts as lost: twice the longest wait for a run, 30 s."""
 
 MOST_CUTS = 20
 """How often somebody may be cut off without having seen anything new."""
@@ -58,11 +63,30 @@ GONE_WITHIN = 10.0 + IDLE_THREADS_END_AFTER
 """Seconds after which nothing is left of a visitor who was torn away: his last statement ends within
 ``statement_timeout`` (10 s, the default) even if nobody cancels it, and its thread is idle from then on."""
 
+WRITTEN = {"access.denied", "tenant.updated"}
+"""Events that writers write."""
+
 WRITERS = 64
 WAITERS = 8
 """Writers who meet others at a tenant's lock."""
 LONGEST_DELAY = 0.3
 """The longest that a transaction stays open after it has written, in seconds."""
+
+
+@dataclass
+class Goal:
+    """The last event that every reader has to see. It is known once everything was written."""
+
+    last: str | None = None
+
+    def reached(self, entries: list[Facts]) -> bool:
+        """Whether it is among these entries."""
+        return self.last is not None and any(entry["id"] == self.last for entry in reversed(entries))
+
+    def up_to_here(self, entries: list[Facts]) -> list[Facts]:
+        """The entries as far as the goal: of what is written later, some readers have seen more than others."""
+        ids = [entry["id"] for entry in entries]
+        return entries[: ids.index(self.last) + 1] if self.last in ids else entries
 
 
 @dataclass
@@ -76,6 +100,7 @@ class Follower:
     cursor: str | None = None
     seen: list[Facts] = field(default_factory=list)
     cuts: int = 0
+    heard_at: float = field(default_factory=time.monotonic)
 
     def follow(self, enough: Callable[[list[Facts]], bool]) -> None:
         """Until it is enough, at one connection after the other."""
@@ -91,10 +116,13 @@ class Follower:
             for _ in range(entries):
                 entry = _next(subscription)
                 if entry is not None:
+                    self.heard_at = time.monotonic()
                     self.cursor = entry["cursor"]
                     self.seen += [entry] if entry.get("sequence", 0) is not None else []
-                if enough(self.seen) and (entry is None or entry.get("kind") == "RUN_FINISHED"):
+                if enough(self.seen):
                     return True
+                silent = time.monotonic() - self.heard_at
+                assert silent < LONGEST_SILENCE, f"V10: nothing more comes for {silent:.0f} s"
             if abruptly:
                 subscription.socket.socket.shutdown(socket.SHUT_RDWR)
         return False
@@ -105,7 +133,7 @@ def subscription_resume_gap_free_over_cancel(play: Play) -> str:
     """Timelines and the feed, cut at random, resumed by cursor while runs are cancelled: everything once, in order."""
     play.create()
     start = _newest_cursor(play.owner)
-    over = threading.Event()
+    over, goal = threading.Event(), Goal()
     count = play.many(40, hurried=8)
     watchers = [Follower(play.owner, FOLLOW_ALL, {}, seed, start) for seed in range(3)]
     chance = random.Random(1)  # a story, not a secret
@@ -121,21 +149,23 @@ def subscription_resume_gap_free_over_cancel(play: Play) -> str:
         return saga, follower
 
     with ThreadPoolExecutor(len(watchers)) as watching:
-        told = [watching.submit(one.follow, lambda _: over.is_set()) for one in watchers]
+        told = [watching.submit(one.follow, lambda seen: over.is_set() or goal.reached(seen)) for one in watchers]
         try:
             with ThreadPoolExecutor(8) as people:
                 followed = list(people.map(live, range(count), [chance.uniform(0, 1.5) for _ in range(count)]))
             ends = play.settle()
-        finally:
+            goal.last = _newer(play.owner, start)[-1]["id"]
+        except BaseException:
             over.set()
+            raise
         for watcher in told:
             watcher.result()
 
     for saga, follower in followed:
         _expect_the_timeline(play, saga, follower)
-    feed = _newer(play.owner, start)
+    feed = goal.up_to_here(_newer(play.owner, start))
     for one in watchers:
-        _expect_the_same(one.seen, feed)
+        _expect_the_same(goal.up_to_here(one.seen), feed)
     cuts = sum(one.cuts for one in [*watchers, *(follower for _, follower in followed)])
     assert cuts > count / 4, f"V10: only {cuts} cuts prove nothing"
     return f"{cuts} cuts, {count} timelines, {len(feed)} events, {ends.get('CANCELLED', 0)} cancelled"
@@ -146,35 +176,41 @@ def feed_gap_free_with_64_writers(play: Play) -> str:
     """64 writers whose commits are delayed at random, readers that drop at random: every event once, in order."""
     tenants = [_quiet_tenant(play, f"w{number}") for number in range(WRITERS // 2)]
     start = _newest_cursor(play.owner)
-    over = threading.Event()
+    over, goal = threading.Event(), Goal()
     each = play.many(25, hurried=4)
     followers = [Follower(play.owner, FOLLOW_ALL, {}, seed, start) for seed in range(4)]
     settings = play.field.settings.model_copy(update={"database_pool": WRITERS // 2})
     database = Database(settings, name="tenantry-writers")
 
+    def enough(seen: list[Facts]) -> bool:
+        return over.is_set() or goal.reached(seen)
+
     with ThreadPoolExecutor(WRITERS) as writers, ThreadPoolExecutor(len(followers) + 1) as readers:
-        reading: list[Future[None]] = [readers.submit(one.follow, lambda _: over.is_set()) for one in followers]
-        pages = readers.submit(_turn_pages, play.owner, start, over)
+        reading: list[Future[None]] = [readers.submit(one.follow, enough) for one in followers]
+        pages = readers.submit(_turn_pages, play.owner, start, enough)
         try:
             slow = [writers.submit(_write_slowly, database, play, number, each) for number in range(WRITERS // 2)]
             named = [writers.submit(_rename, play, tenant, each) for tenant in tenants]
             waiting = [writers.submit(_write_and_wait, database, play, tenant, each) for tenant in tenants[:WAITERS]]
             for writer in [*slow, *named, *waiting]:
                 writer.result()
-        finally:
+            expected = (WRITERS + 2 * WAITERS) * each
+            goal.last = _await_written(play.owner, start, expected)
+        except BaseException:
             over.set()
+            raise
+        finally:
             database.close()
         for reader in reading:
             reader.result()
 
-    feed = _newer(play.owner, start)
-    written = sum(event["type"] in {"access.denied", "tenant.updated"} for event in feed)
-    expected = (WRITERS + 2 * WAITERS) * each
+    feed = goal.up_to_here(_newer(play.owner, start))
+    written = sum(event["type"] in WRITTEN for event in feed)
     assert written == expected, f"V10: {written} of {expected} events are in the feed"
     _expect_each_to_follow_from_the_one_before(play.owner, start)
     for follower in followers:
-        _expect_the_same(follower.seen, feed)
-    _expect_the_same(pages.result(), feed)
+        _expect_the_same(goal.up_to_here(follower.seen), feed)
+    _expect_the_same(goal.up_to_here(pages.result()), feed)
     return f"{len(feed)} events, {len(followers) + 1} readers, {sum(one.cuts for one in followers)} cuts"
 
 
@@ -218,8 +254,15 @@ def _next(subscription: Subscription) -> Facts | None:
 
 
 def _newest_cursor(reader: Caller) -> str:
-    newest: str = nodes(reader.ask(NEWEST)["auditEvents"])[0]["cursor"]
-    return newest
+    """Of the newest event that is told already: while an earlier transaction is open, there may be none."""
+    newest: list[Facts] = []
+
+    def told() -> bool:
+        newest[:] = nodes(reader.ask(NEWEST)["auditEvents"])
+        return bool(newest)
+
+    until(told, "V10: the feed tells nothing")
+    return str(newest[0]["cursor"])
 
 
 def _newer(reader: Caller, cursor: str, document: str = NEWER) -> list[Facts]:
@@ -231,16 +274,28 @@ def _newer(reader: Caller, cursor: str, document: str = NEWER) -> list[Facts]:
     return found
 
 
-def _turn_pages(reader: Caller, cursor: str, over: threading.Event) -> list[Facts]:
+def _turn_pages(reader: Caller, cursor: str, enough: Callable[[list[Facts]], bool]) -> list[Facts]:
     """Read page after page, as somebody does who has no socket."""
     found: list[Facts] = []
-    while True:
-        last = over.is_set()
+    heard_at = time.monotonic()
+    while not enough(found):
         page = _newer(reader, cursor)
         found += page
-        cursor = page[-1]["cursor"] if page else cursor
-        if last and not page:
-            return found
+        cursor, heard_at = (page[-1]["cursor"], time.monotonic()) if page else (cursor, heard_at)
+        assert time.monotonic() - heard_at < LONGEST_SILENCE, "V10: the pages end too early"
+    return found
+
+
+def _await_written(reader: Caller, cursor: str, expected: int) -> str:
+    """Wait until so many events are told; the id of the newest. An open transaction keeps later ones back."""
+    feed: list[Facts] = []
+
+    def told() -> bool:
+        feed[:] = _newer(reader, cursor)
+        return sum(event["type"] in WRITTEN for event in feed) >= expected
+
+    until(told, f"V10: the feed does not tell {expected} events", every=0.25)
+    return str(feed[-1]["id"])
 
 
 def _expect_the_same(seen: list[Facts], feed: list[Facts]) -> None:
