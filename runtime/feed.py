@@ -51,8 +51,8 @@ class Feed:
 
     @property
     def watchers(self) -> int:
-        """How many watch now."""
-        return sum(len(watchers) for watchers in self._watchers.values())
+        """How many watch now. Any thread may ask."""
+        return sum(len(watchers) for watchers in list(self._watchers.values()))
 
     @contextmanager
     def watch(self, *words: str) -> Iterator[Watcher]:

@@ -168,6 +168,10 @@ class Api:
     def support(self) -> Client:
         return self.client(Identity(Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")))
 
+    def await_watchers(self, count: int, within: float = PATIENCE) -> None:
+        """Wait until exactly so many watch. Those of an earlier test leave within two seconds (``POLL_EVERY``)."""
+        wait_until(lambda: self.services.feed.watchers == count, within=within)
+
     def get(self, path: str, **headers: str) -> httpx.Response:
         return httpx.get(f"http://{self.address}{path}", headers=headers, timeout=PATIENCE, trust_env=False)
 

@@ -11,7 +11,6 @@ from sqlmodel import Session, select
 from models import Event, Tenant
 from provisioning.events import EventType, emit, emit_for_organisation
 from tests.api import Api, Client, Facts, Subscription, tenant_gid
-from tests.outside import wait_until
 from tests.stage import Stage
 
 ADDED = """
@@ -25,9 +24,9 @@ FEED = "{ auditEvents(first: 100) { edges { cursor node { type data } } } }"
 @contextmanager
 def added(api: Api, client: Client, **variables: object) -> Iterator[Subscription]:
     """A subscription that has begun to watch."""
-    before = api.services.feed.watchers
+    api.await_watchers(0)
     with client.subscribed(ADDED, **variables) as subscription:
-        wait_until(lambda: api.services.feed.watchers == before + 1)
+        api.await_watchers(1)
         yield subscription
 
 

@@ -208,7 +208,7 @@ def test_of_several_operations_without_a_name_none_is_carried_out(stage: Stage, 
 
 def test_a_document_of_too_many_tokens_is_refused_before_it_takes_any_time(owner: Client) -> None:
     document = "{ " + "viewer { scopes } " * 900 + "}"
-    began = time.monotonic()
+    began = time.process_time()  # the API is in this process; how busy the machine is does not count
 
     refused = owner.error(document)
     with owner.subscribed(document) as subscription:
@@ -216,7 +216,7 @@ def test_a_document_of_too_many_tokens_is_refused_before_it_takes_any_time(owner
 
     assert len(document) > 16_000
     assert refused["extensions"]["code"] == message["payload"][0]["extensions"]["code"] == "DOCUMENT_TOO_COMPLEX"
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_the_questions_that_tools_ask_about_the_schema_are_answered(owner: Client) -> None:

@@ -344,7 +344,7 @@ def test_a_socket_without_an_identity_is_closed(api: Api, payload: object) -> No
 
 def test_an_expired_token_ends_the_socket_and_its_subscriptions(api: Api, stage: Stage) -> None:
     stage.create()
-    before = api.services.feed.watchers
+    api.await_watchers(0)
     client = api.client(person(stage.organisation.id), life=timedelta(seconds=2))
     document = "subscription S($id: ID!) { tenantProvisioning(tenantId: $id) { kind } }"
 
@@ -355,7 +355,7 @@ def test_an_expired_token_ends_the_socket_and_its_subscriptions(api: Api, stage:
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4401
-    assert api.services.feed.watchers == before
+    api.await_watchers(0)
 
 
 def test_every_kind_of_identity_survives_its_token(api: Api, stage: Stage) -> None:

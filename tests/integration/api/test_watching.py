@@ -290,25 +290,25 @@ def test_fifty_watchers_of_one_tenant_all_see_everything_and_leave_nothing(
     api: Api, stage: Stage, owner: Client
 ) -> None:
     stage.create()
-    before = api.services.feed.watchers
+    api.await_watchers(0)
     with ExitStack() as stack:
         subscriptions = [stack.enter_context(watching(owner, stage)) for _ in range(50)]
-        wait_until(lambda: api.services.feed.watchers == before + 50)
+        api.await_watchers(50)
         with ThreadPoolExecutor(50) as pool:
             seen = [pool.submit(subscription.rest) for subscription in subscriptions]
             stage.play()
         assert all(numbers(entries.result()) == told(stage) for entries in seen)
 
-    wait_until(lambda: api.services.feed.watchers == before, within=2)
+    api.await_watchers(0, within=2)
 
 
 @pytest.mark.parametrize("farewell", ["complete", "close", "cut"])
 def test_whoever_leaves_is_forgotten_within_two_seconds(api: Api, stage: Stage, owner: Client, farewell: str) -> None:
     stage.create()
-    before = api.services.feed.watchers
+    api.await_watchers(0)
     with watching(owner, stage) as subscription:
         subscription.next()
-        assert api.services.feed.watchers == before + 1
+        assert api.services.feed.watchers == 1
         match farewell:
             case "complete":
                 subscription.send(id="1", type="complete")
@@ -316,7 +316,7 @@ def test_whoever_leaves_is_forgotten_within_two_seconds(api: Api, stage: Stage, 
                 subscription.socket.close()
             case _:
                 subscription.socket.socket.close()
-        wait_until(lambda: api.services.feed.watchers == before, within=2)
+        api.await_watchers(0, within=2)
 
 
 def test_what_cannot_be_watched_is_an_error_of_its_own(api: Api, stage: Stage, other: Stage, owner: Client) -> None:
