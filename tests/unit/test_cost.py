@@ -50,7 +50,7 @@ def test_points(document: str, cost: int) -> None:
 def test_fragments_that_double_each_other_are_walked_once() -> None:
     levels = "".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }} " for n in range(200))
     document = parse(f"{{ ...F0 }} {levels} fragment F200 on Query {{ viewer {{ scopes }} }}")
-    began = time.perf_counter()
+    began = time.thread_time()  # of this thread alone, however busy the machine is
 
     assert cost_of(document, None, None) == 2 * 2**200
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1

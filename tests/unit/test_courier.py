@@ -40,8 +40,9 @@ def test_a_broker_that_hangs_delays_one_commit_by_half_a_second_and_the_next_not
     with silent_server() as address, courier_to(address) as one:
         first, second = seconds_to_send(one), seconds_to_send(one)
 
-    assert 0.4 < first < 1
-    assert second < 0.1
+    # A wait for the broker lasts PATIENCE (0.5 s): half of it, and as much again, are for a machine that is busy.
+    assert 0.8 * courier.PATIENCE < first < 2 * courier.PATIENCE
+    assert second < courier.PATIENCE / 2
 
 
 def test_a_broker_that_hangs_is_left_alone_for_longer_than_one_that_hangs_up() -> None:

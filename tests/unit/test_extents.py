@@ -61,10 +61,10 @@ def test_the_name_of_a_type_tells_nothing_about_the_schema() -> None:
 
 def test_what_doubles_sixty_times_is_counted_at_once() -> None:
     document = parse(DOUBLING)
-    began = time.monotonic()
+    began = time.thread_time()  # of this thread alone, however busy the machine is
 
     found = extents_of(document)
 
-    assert time.monotonic() - began < 0.1
+    assert time.thread_time() - began < 0.1
     assert found.data.fields == 2 * (2**60 - 1)
     assert found.root_fields == 2**60 - 1
