@@ -13,6 +13,8 @@ from websockets.uri import parse_uri
 from tests.api import PROTOCOL
 
 PATIENCE = 20.0
+"""Seconds that a peer waits for an answer: that of the longest statement (``statement_timeout``, 10 s), twice."""
+
 AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER: reset the connection instead of closing it."""
 

@@ -11,6 +11,10 @@ from tests.conformance.field.scenario import Play
 LOADERS = 12
 """People who create and cancel at the same time."""
 
+WITHIN = 120.0
+"""Seconds until everything has settled after the last blow: twice what it may take when nothing strikes (60 s), since
+a run that was struck several times has a lease or a back-off before it each time."""
+
 Nemesis = Callable[[Play, random.Random], None]
 """One blow. It is called again and again, on the main thread, until everything was created and cancelled."""
 
@@ -23,7 +27,7 @@ def campaign(
     every: float = 1.0,
     blows: int = 0,
     longest_wait: float = 1.0,
-    within: float = 120.0,
+    within: float = WITHIN,
     share: float = 0.5,
     repair: Callable[[Play], None] | None = None,
 ) -> str:

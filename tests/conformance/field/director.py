@@ -16,7 +16,10 @@ Rule = Callable[[Moment], str | None]
 """An answer, or None when it has nothing to say about this moment."""
 
 PATIENCE = 30.0
-"""Seconds until a moment that does not come counts as never coming."""
+"""Seconds until a moment that does not come counts as never coming: twice the longest lease of a field (15 s).
+
+The longest that a run stands still by itself is one lease; a lost message costs a second and a sweep.
+"""
 
 
 @dataclass

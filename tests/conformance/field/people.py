@@ -29,6 +29,7 @@ DOCUMENTS = {
     "decommissionTenant": "tenant { state } run { id number }",
 }
 PATIENCE = 120.0
+"""Seconds until a mutation has to be answered, whatever strikes meanwhile: three calls (40 s) given up in a row."""
 
 
 class NoAnswer(Exception):

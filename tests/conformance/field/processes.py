@@ -34,8 +34,14 @@ from tests.conftest import SECRET_KEY
 DATABASE = "tenantry"
 DOMAIN = "localhost"
 STARTED_WITHIN = 60.0
+"""Seconds until a process has to work: it took 5 at a load of 20 on two cores. A precondition, no promise."""
+
 INFORMATION = re.compile(r'"info"|\bINFO\b')
+
 ANSWERED_WITHIN = 40.0
+"""Seconds until a call of the API is given up: it waits for a connection (10 s), a lock (5 s) and a statement (10 s)
+at the most, and longer than the API itself does nobody here."""
+
 MANY = httpx.Limits(max_connections=100, max_keepalive_connections=50)
 
 

@@ -11,7 +11,7 @@ from tests.conformance.effort import FULL
 from tests.conformance.field.director import Hold
 from tests.conformance.field.people import Caller, Cast, Saga, cast_in
 from tests.conformance.field.processes import Field, Wishes, laid_out
-from tests.conformance.field.witness import Witness
+from tests.conformance.field.witness import SETTLED_WITHIN, Witness
 
 EVERYBODY = 1_000_000
 """Moments that a place may halt before the run that is meant has an id."""
@@ -66,7 +66,7 @@ class Play:
         caller = by or self.owner
         return self.witness.heard(saga, caller.cancel(saga, **wanted), caller.name)
 
-    def settle(self, within: float = 60.0) -> dict[str, int]:
+    def settle(self, within: float = SETTLED_WITHIN) -> dict[str, int]:
         """Wait until everything has its end, and hold it against every invariant."""
         self.field.director.clear()
         self.witness.await_settled(within)

@@ -16,7 +16,7 @@ from models import TenantState
 from provisioning.footprint import Footprint
 from runtime.database import Database
 from tests.api import Facts
-from tests.conformance.field.director import until
+from tests.conformance.field.director import PATIENCE, until
 from tests.conformance.field.people import Cast, Saga, accepted, codes, uuid_of
 
 EMPTY = {"PENDING", "FAILED", "DECOMMISSIONED"}
@@ -40,6 +40,14 @@ UNDONE = {"tenant.provisioning.step_compensated", "tenant.deprovisioning.step_co
 REQUESTED = "tenant.provisioning.cancel_requested"
 CANCELLED = "tenant.provisioning.cancelled"
 MAIL = "tenant.welcome_email_sent"
+SETTLED_WITHIN = 60.0
+"""Seconds until nothing is on its way any more, once nothing strikes: two lapsed leases in a row (15 s each at most)
+and as long again for the work: the undo of 2,000 runs took 58 s on two idle cores, and here are 500 at the most."""
+
+TOLD_WITHIN = 20.0
+"""Seconds until the feed tells what was committed: as long as the longest transaction that was open then, and no
+statement takes longer than 10 s (``statement_timeout``)."""
+
 SAMPLE = 25
 """Tenants for whom every adapter is asked one by one, and the edge as well; of all others the inventories tell."""
 
@@ -90,7 +98,7 @@ class Witness:
         self.refused[saga.run] = answer["userErrors"][0]["currentState"]
         return False
 
-    def await_settled(self, within: float = 60.0) -> float:
+    def await_settled(self, within: float = SETTLED_WITHIN) -> float:
         """Wait until no run is on its way; how long it took, in seconds."""
         owner = self.cast.owner
 
@@ -103,7 +111,7 @@ class Witness:
             self.look_for_harm()
             raise AssertionError(f"{error}\n{self.unsettled()}") from None
 
-    def await_run(self, saga: Saga, *statuses: str, within: float = 30.0) -> Facts:
+    def await_run(self, saga: Saga, *statuses: str, within: float = PATIENCE) -> Facts:
         """Wait until a tenant's newest run stands like this."""
         try:
             until(lambda: self.cast.owner.look(saga)["run"]["status"] in statuses, "", within=within)
@@ -166,7 +174,7 @@ class Witness:
             found[:] = self.events()
             return {event["run"]["id"] for event in found if event["type"] in TERMINAL.values()} >= set(runs)
 
-        until(told, "V10: the feed does not tell every end", within=20, every=0.25)
+        until(told, "V10: the feed does not tell every end", within=TOLD_WITHIN, every=0.25)
         return found
 
     def inspect_inventories(

@@ -11,6 +11,7 @@ from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
 
 OUTAGE = 60.0
+"""Seconds: four leases of 15 s, and longer than the longest rest of any thread that waits for the broker."""
 
 
 @scenario(without="no_sweeper", breaks="V8")

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from uuid import UUID
 
 from provisioning.moves import Backward, Forward
+from provisioning.steps import LOOKS
 from provisioning.wakeups import WakeUp
 from runtime.settings import Settings
 from tests.conformance.field.calls import LAST_CALL, UNDONE_BY
@@ -25,8 +26,9 @@ LATE_CALLS = {call.partition(".")[0]: call for call in UNDONE_BY}
 SOONEST = 2
 """Seconds after the undo until a call that was given up has its effect, at the least; three more at the most."""
 
-SECOND_LOOK = 45.0
-"""Seconds: it comes half a minute after the undo."""
+SECOND_LOOK = LOOKS[0].total_seconds() + 15.0
+"""Seconds: it comes half a minute after the first, which follows the undo; half of that again for a lapsed lease (3 s),
+a lost message (1.5 s) and a queue of sixty."""
 
 AROUND_THE_PIVOT = [
     (where, step)
@@ -34,7 +36,10 @@ AROUND_THE_PIVOT = [
     for where in ("before claim", "after claim", "before record", "after record")
 ]
 LONGEST_ANSWER = 20.0
-"""Seconds that a cancel may take; the point of no return waits for it, or for a moment only."""
+"""Seconds that a cancel may take; the point of no return waits for it, or for a moment only.
+
+A statement takes 10 s at the most, and a wait for a lock 5 s.
+"""
 
 MOST_COPIES = 5
 """How often one message is delivered at the most."""

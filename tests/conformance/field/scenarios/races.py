@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.api import Facts
+from tests.conformance.field.director import PATIENCE
 from tests.conformance.field.moments import Moment
 from tests.conformance.field.people import accepted, codes
 from tests.conformance.field.processes import Wishes
@@ -61,7 +62,7 @@ def cancel_race_mark_active_10k(play: Play) -> str:
 
     def race(number: int) -> None:
         saga = play.owner.create(f"r{number}")
-        assert starter.gun(saga.run_id).wait(30), "V8: its pivot is never claimed"
+        assert starter.gun(saga.run_id).wait(PATIENCE), "V8: its pivot is never claimed"
         answer = play.owner.cancel(saga)
         told[saga.run] = _outcome(answer)
         starter.learn(won=told[saga.run])

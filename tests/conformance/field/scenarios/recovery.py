@@ -13,10 +13,18 @@ DEFAULTS = Wishes(lease=15, sweep=1, forward_threads=30)
 """The product's own lease and sweep interval."""
 
 AFTER_A_KILL = 20.0
+"""Seconds until a run has to move again: the rest of its lease (15 s), a sweep (1 s), and four for its next attempt."""
+
 AFTER_A_FLUSH = 3.0
+"""The same: its message counts as lost after 1 s, the next sweep (1 s) sends another, and one more to claim it."""
+
 AFTER_THE_BROKER = 3.0
+"""The same: senders rest 1 s at the most between two tries, the next sweep comes within 1 s, and one more to claim."""
+
 AFTER_POSTGRES = 5.0
-"""Seconds until a run has to move again."""
+"""The same, as docs/operating.md promises: threads try again every 0.5 s; a step that is handed on rests for 1.2 s, its
+message counts as lost after 1 s, the next sweep (1 s) sends another, and one more to claim. Twenty runs took 3.5 s at
+the most."""
 
 
 @scenario(without="leases_that_never_lapse", breaks="V8", wishes=DEFAULTS, alone=True)

@@ -28,6 +28,9 @@ CHANCES = {
 }
 """What befalls a call outside or a transaction of a worker, and how likely."""
 
+REPAIRED_WITHIN = 300.0
+"""Seconds until a person has nothing left to resume, once nothing strikes: five back-offs of 60 s, the longest."""
+
 REMEMBERED = 100
 STUCK = "{ tenants(first: 100, filter: { stateIn: [PROVISIONING] }) { edges { node { id runs(first: 1) { edges { node {"
 STUCK += " status } } } } } } }"
@@ -114,7 +117,9 @@ def _repair(play: Play) -> None:
     """Nothing strikes any more: processes are kept up, and whatever is STUCK is resumed, as an operator would."""
     play.field.director.clear()
     try:
-        until(lambda: _nothing_is_left_to_resume(play), "V13: not everything settles", within=300, every=0.5)
+        until(
+            lambda: _nothing_is_left_to_resume(play), "V13: not everything settles", within=REPAIRED_WITHIN, every=0.5
+        )
     except AssertionError as error:
         raise AssertionError(f"{error}\n{play.witness.unsettled()}") from None
 
