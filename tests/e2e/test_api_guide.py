@@ -19,7 +19,7 @@ ELSEWHERE = "python -m server token"
 
 TOLD = [
     *('"state":"PROVISIONING"', '"interruptible"', '"alreadyRequested":false', '"state":"PENDING"'),
-    *("tenant.provisioning.cancelled", '"number":2', '"code":"INVALID_STATE"', '"totalCount"', " RUN_FINISHED "),
+    *("tenant.provisioning.cancelled", '"number":2', '"code":"INVALID_STATE"', " RUN_FINISHED ", '"totalCount"'),
     *("id,cursor,type,occurredAt", "tenant.provisioning.started", '"type":"org.feed_exported"'),
     *("PROVISIONING\n", "journals PROVISIONING", "RUN_FINISHED The tenant"),
 ]
