@@ -207,7 +207,7 @@ def test_without_pytest_the_command_says_what_it_needs() -> None:
 
 
 def test_the_document_explains_every_check_and_no_other() -> None:
-    table = (ROOT / "docs" / "adapters.md").read_text().partition("## What a broken check means")[2]
+    table = (ROOT / "docs" / "adapters.md").read_text().partition("## What a failed check means")[2]
     explained = re.findall(r"^\| `(\w+)` \| \S", table, re.MULTILINE)
 
     assert sorted(explained) == sorted({check for _, check, _ in NOTICES})
