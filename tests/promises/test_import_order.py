@@ -1,4 +1,4 @@
-"""The import contracts place every module, so a new one cannot escape them."""
+"""The import contracts place every module, also a new one."""
 
 import tomllib
 from pathlib import Path
@@ -14,7 +14,7 @@ def test_every_module_of_the_schema_has_a_layer() -> None:
     assert {name for name in LAYERS if name.startswith("schema.")} == modules
 
 
-def test_every_package_is_looked_at() -> None:
+def test_every_package_is_under_the_import_contracts() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
 
     assert set(CONFIGURATION["root_packages"]) == packages

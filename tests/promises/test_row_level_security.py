@@ -1,4 +1,4 @@
-"""Every table says whose its rows are: none is forgotten that a migration adds."""
+"""Every table is under row-level security, also the ones that a later migration adds."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,8 @@ from runtime.migrations import migrate
 from runtime.settings import settings
 
 OPEN_TO_ALL = {
-    "plans": "what is on offer, the same for everybody, and nobody's data",
-    "alembic_version": "the migrators' own; no caller may even read it",
+    "plans": "the plans on offer: the same for every organisation, and no organisation's data",
+    "alembic_version": "for migrations only: no caller may even read it",
 }
 """Tables without row-level security, and why."""
 
@@ -20,7 +20,7 @@ NOT_FOR_CALLERS = {
     "tenant_accounts": "workers make them",
     "workloads": "the built-in deployer's",
 }
-"""Tables of which no caller sees a row, and why. They have no policy, and nobody was granted anything on them."""
+"""Tables of which no caller sees a row, and why. They have no policy, and no role has a grant on them."""
 
 ROLES = ["tenantry_api", "tenantry_limited", "tenantry_support"]
 
@@ -57,7 +57,7 @@ def test_every_table_under_row_level_security_says_what_callers_and_support_see(
     assert tables - for_support == {*NOT_FOR_CALLERS, "idempotency_keys"}
 
 
-def test_every_table_with_tenants_in_it_is_limited_for_whoever_is_limited(
+def test_every_table_with_a_tenant_id_is_limited_for_a_limited_caller(
     connection: psycopg.Connection[tuple[str, ...]],
 ) -> None:
     with_tenants = names(
@@ -71,32 +71,34 @@ def test_every_table_with_tenants_in_it_is_limited_for_whoever_is_limited(
     assert limited == {"tenants", "runs", "events"}
 
 
-def test_every_policy_is_for_a_role_that_is_named(connection: psycopg.Connection[tuple[str, ...]]) -> None:
+def test_every_policy_names_a_role(connection: psycopg.Connection[tuple[str, ...]]) -> None:
     assert names(connection, "SELECT DISTINCT unnest(roles)::text FROM pg_policies") == set(ROLES)
 
 
-def test_no_view_looks_around_the_policies(connection: psycopg.Connection[tuple[str, ...]]) -> None:
+def test_no_view_and_only_one_function_bypasses_the_policies(connection: psycopg.Connection[tuple[str, ...]]) -> None:
     views = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'"
     definers = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
 
     assert names(connection, views) == set()
-    assert names(connection, definers) == {"count_tenants"}, "what runs as the owner sees all: think twice"
+    assert names(connection, definers) == {"count_tenants"}, "it reads every row: review it, then add it here"
 
 
-def test_what_runs_as_the_owner_is_for_callers_only(connection: psycopg.Connection[tuple[str, ...]]) -> None:
-    """Tenants' own logins may share this database with the product."""
-    of_everybody = (
+def test_a_function_that_runs_as_the_owner_is_for_callers_only(connection: psycopg.Connection[tuple[str, ...]]) -> None:
+    """Tenants' own logins may share this database with the product, so PUBLIC includes them."""
+    executable_by_public = (
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
         " AND has_function_privilege('public', oid, 'EXECUTE')"
     )
 
-    assert names(connection, of_everybody) == set()
+    assert names(connection, executable_by_public) == set()
 
 
-@pytest.mark.parametrize("table", [*NOT_FOR_CALLERS, "alembic_version"])
-def test_nobody_was_granted_what_is_not_for_callers(
-    connection: psycopg.Connection[tuple[str, ...]], table: str
+def test_no_caller_was_granted_anything_on_a_table_that_is_not_for_callers(
+    connection: psycopg.Connection[tuple[str, ...]],
 ) -> None:
+    closed = [*NOT_FOR_CALLERS, "alembic_version"]
     rights = "SELECT grantee FROM information_schema.column_privileges WHERE table_name = '%s'"
 
-    assert names(connection, rights % table).isdisjoint([*ROLES, "PUBLIC"])
+    granted = {table: names(connection, rights % table) & {*ROLES, "PUBLIC"} for table in closed}
+
+    assert granted == {table: set() for table in closed}

@@ -1,4 +1,4 @@
-"""The committed schema is the served one, keeps the contract, and describes everything."""
+"""The committed schema is the served one, has all of the contract, describes every name."""
 
 import re
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def ours() -> GraphQLSchema:
     return build_schema(COMMITTED.read_text())
 
 
-def test_every_page_counts_in_what_an_operation_costs(ours: GraphQLSchema) -> None:
+def test_every_connection_counts_in_the_cost_of_an_operation(ours: GraphQLSchema) -> None:
     objects = [one for one in ours.type_map.values() if isinstance(one, GraphQLObjectType)]
     pages = {
         name for one in objects for name, field in one.fields.items()
@@ -60,19 +60,17 @@ def test_the_committed_schema_is_the_one_that_is_served() -> None:
     assert COMMITTED.read_text() == served_schema().as_str() + "\n", "run make schema"
 
 
-def test_nothing_of_the_contract_is_missing_renamed_or_of_another_shape(
-    ours: GraphQLSchema, contract: GraphQLSchema
-) -> None:
+def test_the_schema_breaks_nothing_of_the_contract(ours: GraphQLSchema, contract: GraphQLSchema) -> None:
     breaking = find_breaking_changes(contract, ours)
 
     assert [change.description for change in breaking] == []
 
 
-def test_every_signature_of_the_contract_is_ours_to_the_letter(ours: GraphQLSchema, contract: GraphQLSchema) -> None:
+def test_every_signature_of_the_contract_is_kept_to_the_letter(ours: GraphQLSchema, contract: GraphQLSchema) -> None:
     assert sorted(set(signatures(contract)) - set(signatures(ours))) == []
 
 
-def test_what_we_added_to_the_contract_is_known(ours: GraphQLSchema, contract: GraphQLSchema) -> None:
+def test_every_addition_to_the_contract_is_listed(ours: GraphQLSchema, contract: GraphQLSchema) -> None:
     added = set(signatures(ours)) - set(signatures(contract))
     types = {one.name for one in types_of(ours)} - {one.name for one in types_of(contract)}
 
@@ -114,13 +112,13 @@ def test_what_we_added_to_the_contract_is_known(ours: GraphQLSchema, contract: G
 
 
 def type_in(signature: str) -> str:
-    """The type that a signature is of."""
+    """The type that a signature belongs to."""
     found = re.match(r"(?:GraphQL\w+ )?(\w+)", signature)
     assert found
     return found[1]
 
 
-def test_everything_is_described(ours: GraphQLSchema) -> None:
+def test_every_name_of_the_schema_is_described(ours: GraphQLSchema) -> None:
     assert [name for name, description in descriptions(ours) if not (description or "").strip()] == []
 
 
@@ -171,14 +169,14 @@ def mutation_inputs(some: GraphQLSchema) -> dict[str, GraphQLInputObjectType]:
     return {name: one for name, one in named.items() if isinstance(one, GraphQLInputObjectType)}
 
 
-def test_every_mutation_may_be_said_once(ours: GraphQLSchema) -> None:
+def test_every_mutation_takes_an_idempotency_key(ours: GraphQLSchema) -> None:
     assert ours.mutation_type is not None
     keyed = [name for name, one in mutation_inputs(ours).items() if "idempotencyKey" in one.fields]
 
     assert keyed == list(ours.mutation_type.fields)
 
 
-def test_every_mutation_of_a_tenant_may_be_bound_to_what_its_caller_saw(ours: GraphQLSchema) -> None:
+def test_every_mutation_of_a_tenant_takes_an_expected_version(ours: GraphQLSchema) -> None:
     of_one_tenant = {name: one for name, one in mutation_inputs(ours).items() if "tenantId" in one.fields}
 
     assert [name for name, one in of_one_tenant.items() if "expectedVersion" not in one.fields] == []
