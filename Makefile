@@ -23,7 +23,7 @@ export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
 # .venv and dashboard are folders, and always to be looked into.
-.PHONY: .venv help up demo test test-clients test-dashboard bench conformance model-check dashboard documents screenshots lint lint-js types schema release-schema migration format lock clean
+.PHONY: .venv help up demo test test-clients test-dashboard bench metrics conformance model-check dashboard documents screenshots lint lint-js types schema release-schema migration format lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -47,6 +47,9 @@ test-dashboard: .venv dashboard ## Test the dashboard: its parts by themselves, 
 
 bench: .venv ## Measure what moves, cancels, exports and attacks cost; narrow with ARGS="moves --rounds 100"
 	$(BIN)/python -m benchmarks $(ARGS)
+
+metrics: .venv ## Count words, names, modules, lines and tests; another checkout with ARGS="--at DIR"
+	@$(BIN)/python -m tests.code_metrics $(ARGS)
 
 conformance: .venv ## Prove every promise under fire, a row for each; narrow with ARGS="--only cancel_twice"
 	@$(BIN)/python -m tests.conformance $(ARGS)

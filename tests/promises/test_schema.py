@@ -9,19 +9,17 @@ from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
-    GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
     build_schema,
     find_breaking_changes,
     get_named_type,
-    is_introspection_type,
-    is_specified_scalar_type,
 )
 
 import schema
 from schema.root import build_schema as served_schema
 from server.cost import CONNECTIONS
+from tests.code_metrics.schema_text import descriptions, types_of
 
 COMMITTED = Path(schema.__file__).parent / "schema.graphql"
 CONTRACT = Path(__file__).parent / "contract.graphql"
@@ -119,13 +117,7 @@ def type_in(signature: str) -> str:
 
 
 def test_every_name_of_the_schema_is_described(ours: GraphQLSchema) -> None:
-    assert [name for name, description in descriptions(ours) if not (description or "").strip()] == []
-
-
-def types_of(some: GraphQLSchema) -> list[GraphQLNamedType]:
-    return [
-        one for one in some.type_map.values() if not is_introspection_type(one) and not is_specified_scalar_type(one)
-    ]
+    assert [name for name, description in descriptions(ours) if not description] == []
 
 
 def signatures(some: GraphQLSchema) -> Iterator[str]:
@@ -148,19 +140,6 @@ def default_of(details: object) -> str:
     node = getattr(details, "ast_node", None)
     value = getattr(node, "default_value", None)
     return f" = {getattr(value, 'value', value)}" if value else ""
-
-
-def descriptions(some: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
-    for one in types_of(some):
-        yield one.name, one.description
-        if isinstance(one, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
-            for name, field in one.fields.items():
-                yield f"{one.name}.{name}", field.description
-                for argument, details in getattr(field, "args", {}).items():
-                    yield f"{one.name}.{name}({argument})", details.description
-        if isinstance(one, GraphQLEnumType):
-            for value, detail in one.values.items():
-                yield f"{one.name}.{value}", detail.description
 
 
 def mutation_inputs(some: GraphQLSchema) -> dict[str, GraphQLInputObjectType]:
