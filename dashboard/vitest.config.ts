@@ -1,5 +1,14 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
+import type { TestModule } from "vitest/node";
+
+/** The names of the tests that failed, as the last lines: the default reporter ends with counts. */
+function showFailures(module: TestModule) {
+  if (module.errors().length) console.error(`failed: ${module.relativeModuleId}`);
+  for (const test of module.children.allTests("failed")) {
+    console.error(`failed: ${module.relativeModuleId} > ${test.fullName}`);
+  }
+}
 
 // Components by themselves; whole stories are played in a browser, see e2e/.
 export default defineConfig({
@@ -9,5 +18,6 @@ export default defineConfig({
     include: ["app/**/*.test.{ts,tsx}"],
     setupFiles: ["app/testing.setup.ts"],
     restoreMocks: true,
+    reporters: ["default", { onTestRunEnd: (modules) => modules.forEach(showFailures) }],
   },
 });

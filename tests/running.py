@@ -49,6 +49,12 @@ def run(command: Sequence[str], folder: Path, **told: str) -> int:
     return subprocess.run(command, cwd=folder, env=os.environ | told, check=False).returncode
 
 
+def show_failures(failed: Sequence[str]) -> None:
+    """Print the names of the tests that failed: the last thing that a run says."""
+    if failed:
+        print(f"\n{len(failed)} failed:", *failed, sep="\n", flush=True)  # noqa: T201  # for the person who ran them
+
+
 def demand_node(target: str) -> None:
     """Raise Refused where there is no Node; this target of make fetches one."""
     if shutil.which("node") is None:

@@ -4,16 +4,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from devserver.refusal import Refused
-from tests.running import demand_node, product, run
+from tests.running import demand_node, product, run, show_failures
 
 HERE = Path(__file__).parent
 PACE = 0.3
 """Seconds that every step takes longer: time enough to be watched, to be cut off and to be cancelled."""
 
-OPTIONS = ("--test-reporter=spec", "--test-concurrency=3")
+OPTIONS = ("--test-concurrency=3", "--test-force-exit")
 """Three files at once: they wait more than they work."""
+
+REPORTERS = tuple(
+    option
+    for reporter in ("spec", "./failures.js")
+    for option in (f"--test-reporter={reporter}", "--test-reporter-destination=stdout")
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,10 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(files: Sequence[str]) -> int:
-    command = ["node", "--test", "--test-force-exit", *OPTIONS, *files]
-    with product("clients", PACE) as running:
-        people = {"TOKEN": running.token("acme", "owner"), "OBSERVER": running.token("acme", "admin")}
-        return run(command, HERE, PRODUCT=running.address, **people)
+    command = ["node", "--test", *OPTIONS, *REPORTERS, *files]
+    with TemporaryDirectory() as folder:
+        failures = Path(folder, "failures")
+        failures.touch()
+        with product("clients", PACE) as running:
+            people = {"TOKEN": running.token("acme", "owner"), "OBSERVER": running.token("acme", "admin")}
+            code = run(command, HERE, PRODUCT=running.address, FAILURES=str(failures), **people)
+        show_failures(failures.read_text().splitlines())
+    return code
 
 
 if __name__ == "__main__":

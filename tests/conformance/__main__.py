@@ -70,8 +70,9 @@ def _run(wanted: Sequence[Part]) -> list[Row]:
         say(f"\n{part.title}")
         code = pytest.main([*QUIETLY, *part.arguments], plugins=[table])
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
-            table.rows[part.title] = Row(part.title, failed=1)
-            say(f"pytest ended with {code!r}")
+            reason = f"pytest ended with {code!r}"
+            table.rows[part.title] = Row(part.title, failed=1, reason=reason)
+            say(reason)
     return list(table.rows.values())
 
 
@@ -80,6 +81,8 @@ def _tell(rows: Sequence[Row], failed: Sequence[Row], seconds: float) -> None:
     for row in rows:
         say(line_of(row))
     say(f"\n{len(rows) - len(failed)} of {len(rows)} hold, in {seconds / 60:.1f} minutes.")
+    for row in failed:
+        say(f"fail  {row.name}: {row.reason or 'no case of it passed'}")
 
 
 def _said_of(time_: int, rows: Sequence[Row], seconds: float) -> str:

@@ -19,10 +19,12 @@ class Row:
     failed: int = 0
     seconds: float = 0.0
     figures: list[str] = field(default_factory=list)
+    reason: str = ""
+    """Why the last of its cases failed: one line."""
 
     @property
     def result(self) -> str:
-        """How it went."""
+        """``pass`` or ``fail``. A row of which nothing ran has failed."""
         return "fail" if self.failed or not self.passed else "pass"
 
     @property
@@ -47,6 +49,7 @@ class Table:
         row.seconds += report.duration
         if report.failed:
             row.failed += 1
+            row.reason = reason_of(report)
             say(f"\n{row.name} fails:\n{report.longreprtext}\n")
         elif report.passed:
             row.passed += 1
@@ -57,7 +60,8 @@ class Table:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A module that cannot be imported must not look like one without scenarios."""
         if report.failed:
-            self.rows[report.nodeid] = Row(report.nodeid, failed=1)
+            reason = report.longreprtext.strip().rpartition("\n")[2]
+            self.rows[report.nodeid] = Row(report.nodeid, failed=1, reason=reason)
             say(report.longreprtext)
 
 
@@ -69,6 +73,12 @@ def name_of(node_id: str) -> str:
     if test == REMOVAL:
         return f"without: {case.removesuffix(']')}"
     return test.removeprefix("test_")
+
+
+def reason_of(report: pytest.TestReport) -> str:
+    """The first line of the error, shortened."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return " ".join(str(getattr(crash, "message", report.longreprtext)).strip().splitlines()[:1])[:200]
 
 
 def line_of(row: Row) -> str:

@@ -1,16 +1,19 @@
 """``python -m tests.dashboard``: let people at browsers use the dashboard of the running product."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from devserver.refusal import Refused
 from tests.dashboard.provider import CLIENT_ID, letting_in
 from tests.identity_provider import AUDIENCE
-from tests.running import Product, demand_node, product, run
+from tests.running import Product, demand_node, product, run, show_failures
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "dashboard"
 CHROMIUM = "/usr/bin/chromium"
@@ -25,6 +28,7 @@ STORY, PRODUCT, PROVIDER, SCREENSHOTS = "story", "product", "provider", "screens
 
 TESTS = (STORY, PRODUCT, PROVIDER)
 PLAYWRIGHT = ("node", "node_modules/@playwright/test/cli.js", "test")
+REPORTERS = "--reporter=list,json"
 EPILOG = "What is not listed here goes to Playwright, for example: race.spec.ts, or -g 'sees the undo'."
 
 
@@ -39,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         demand_node("test-dashboard")
         _demand_browser()
         projects = [SCREENSHOTS] if chosen.screenshots else _having(passed_on)
-        codes = list(_codes(projects, passed_on))
+        with TemporaryDirectory() as folder:
+            codes = list(_codes(projects, passed_on, Path(folder)))
+            show_failures([failed for project in projects for failed in _failed(Path(folder, project))])
     except Refused as refusal:
         raise SystemExit(str(refusal)) from None
     return next((code for code in codes if code), 0)
@@ -65,11 +71,11 @@ def _lists_some(project: str, passed_on: Sequence[str]) -> bool:
     return subprocess.run(command, cwd=DASHBOARD, capture_output=True, check=False).returncode == 0
 
 
-def _codes(projects: Sequence[str], passed_on: Sequence[str]) -> Iterator[int]:
+def _codes(projects: Sequence[str], passed_on: Sequence[str], reports: Path) -> Iterator[int]:
     """Play them on one product, and those for whom people sign in elsewhere on another."""
     if here := [project for project in projects if project != PROVIDER]:
         with product("dashboard", PACE, TENANTRY_BUDGET=BUDGET) as running:
-            yield from [_play(project, passed_on, running) for project in here]
+            yield from [_play(project, passed_on, running, reports) for project in here]
     if PROVIDER in projects:
         with letting_in() as provider:
             settings = {
@@ -80,11 +86,11 @@ def _codes(projects: Sequence[str], passed_on: Sequence[str]) -> Iterator[int]:
                 "TENANTRY_SIGNED_TOKENS": "true",
             }
             with product("provider", PACE, **settings) as running:
-                yield _play(PROVIDER, passed_on, running, ISSUER=provider.issuer)
+                yield _play(PROVIDER, passed_on, running, reports, ISSUER=provider.issuer)
 
 
-def _play(project: str, passed_on: Sequence[str], running: Product, **told: str) -> int:
-    command = [*PLAYWRIGHT, f"--project={project}", f"--output=e2e-results/{project}", *passed_on]
+def _play(project: str, passed_on: Sequence[str], running: Product, reports: Path, **told: str) -> int:
+    command = [*PLAYWRIGHT, f"--project={project}", f"--output=e2e-results/{project}", REPORTERS, *passed_on]
     people = {
         "OWNER": running.token("acme", "owner"),
         "ADMIN": running.token("acme", "admin"),
@@ -92,7 +98,22 @@ def _play(project: str, passed_on: Sequence[str], running: Product, **told: str)
         "PARTNER": running.token("acme", "partner"),
         "GLOBEX_OWNER": running.token("globex", "owner"),
     }
-    return run(command, DASHBOARD, PRODUCT=running.address, **people, **told)
+    report = {"PLAYWRIGHT_JSON_OUTPUT_FILE": str(reports / project)}
+    return run(command, DASHBOARD, PRODUCT=running.address, **report, **people, **told)
+
+
+def _failed(report: Path) -> Iterator[str]:
+    """The place and the name of every test that a report of Playwright's calls failed."""
+    if report.exists():
+        yield from _failed_in(json.loads(report.read_text()))
+
+
+def _failed_in(suite: dict[str, Any]) -> Iterator[str]:
+    for test in suite.get("specs", []):
+        if not test["ok"]:
+            yield f"{test['file']}:{test['line']} {test['title']}"
+    for inner in suite.get("suites", []):
+        yield from _failed_in(inner)
 
 
 if __name__ == "__main__":
