@@ -1,4 +1,4 @@
-/** The documents beside the pages, checked against the schema and written out as typed values. */
+/** Checks the pages' GraphQL documents against the schema, and generates typed values from them. */
 
 import type { CodegenConfig } from "@graphql-codegen/cli";
 

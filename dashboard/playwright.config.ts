@@ -1,4 +1,4 @@
-/** Whole stories in a browser, on the running product; `python -m tests.dashboard` brings it up and says where. */
+/** End-to-end tests in a browser; `python -m tests.dashboard` starts the product and passes its address. */
 
 import { defineConfig } from "@playwright/test";
 
@@ -12,16 +12,16 @@ export default defineConfig({
   workers: 2,
   reporter: "list",
   timeout: 120_000,
-  // A run of the tests' product takes some seconds, and nobody knows on how busy a machine.
+  // A provisioning takes about 8 s in the product of these tests, and the machine may be busy.
   expect: { timeout: 30_000 },
   use: {
     baseURL: PRODUCT ?? "http://127.0.0.1:8000",
-    // Chromium refuses to put root into its sandbox; it only ever opens our own pages.
+    // Chromium's sandbox does not work as root; the browser only opens our own pages.
     launchOptions: { executablePath: CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox"] },
     locale: "en-GB",
     timezoneId: "UTC",
     viewport: { width: 1280, height: 800 },
-    // A trace takes time that a run does not wait for; `--trace on` makes one.
+    // A trace slows the browser down while runs go on; `--trace on` records one.
     screenshot: "only-on-failure",
   },
   projects: [

@@ -2,34 +2,34 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 import { compression } from "vite-plugin-compression2";
 
-/** A running API, for `npm run dev`: `make up` starts one here. */
+/** The address of a running API, for `npm run dev`. The default is where `make up` starts one. */
 const API = process.env.API ?? "http://127.0.0.1:8000";
 
-// Each page is one HTML file here and one input below; the server gives an address to each (server/pages.py).
+// Each page is one HTML file here and one input below; the server maps paths to the pages.
 export default defineConfig(({ command }) => ({
   base: command === "build" ? "/assets/" : "/",
-  // Compressed once, here: the server has other things to do.
+  // Files are compressed once, at build time, instead of for each response.
   plugins: [react(), compression({ algorithms: ["gzip"], include: /\.(js|css)$/ })],
   build: {
-    // Every file beside the pages carries a hash of what is in it, so that it may be kept for ever.
+    // Every file except the pages has a hash of its content in its name, so that it can be cached for ever.
     assetsDir: ".",
     chunkSizeWarningLimit: 4096,
-    // It would add an inline script to pages that may not have one.
+    // The polyfill is an inline script, which the pages' Content-Security-Policy forbids.
     modulePreload: { polyfill: false },
     rolldownOptions: {
       input: ["dashboard.html", "graphiql.html"],
-      // React's compiler has been over these libraries already, so what they tell it is of no use any more.
-      onLog: (level, log, tell) => log.code !== "MODULE_LEVEL_DIRECTIVE" && tell(level, log),
+      // These libraries are already compiled by React's compiler, so their "use" directives have no effect any more.
+      onLog: (level, log, emit) => log.code !== "MODULE_LEVEL_DIRECTIVE" && emit(level, log),
     },
   },
-  // GraphiQL's workers cannot be prepared like that; it is there as it was built, at the API's own address.
+  // GraphiQL's workers cannot be pre-bundled; the built GraphiQL is at the API's own address.
   optimizeDeps: { entries: ["dashboard.html"] },
   server: {
     proxy: {
       "/graphql": { target: API, ws: true },
       "/export": API,
       "/dashboard/sign-in.json": API,
-      // Every address below /dashboard is the same page, as the server has it.
+      // Every path below /dashboard is the same page, as on the server.
       "^/dashboard(/|$)": { target: API, bypass: () => "/dashboard.html" },
     },
   },

@@ -1,9 +1,9 @@
-/** The dashboard: who is signed in decides what there is, the address which part of it is shown. */
+/** The dashboard's root: the sign-in page, or the page that the URL names. */
 
 import { lazy, Suspense } from "react";
 import { BrowserRouter, Navigate, Route, Routes } from "react-router";
 import { Api } from "./api/api";
-import { WhoeverThisIs } from "./me";
+import { MeProvider } from "./me";
 import { useSession } from "./session";
 import { Shell } from "./shell";
 import { SignInPage } from "./sign-in/page";
@@ -17,12 +17,12 @@ const PeoplePage = lazy(async () => ({ default: (await import("./people/page")).
 export function App() {
   const { identity } = useSession();
   return (
-    // Conditions are typed into the address: put off, they would lag behind the fingers.
+    // Filters are typed into the URL; with transitions the input would lag behind the keyboard.
     <BrowserRouter basename="/dashboard" useTransitions={false}>
       {identity.token ? (
-        // Somebody else may see other things, so that everything begins anew then.
+        // Another user may see other data, so the whole tree is mounted again.
         <Api key={JSON.stringify(identity)} identity={identity}>
-          <WhoeverThisIs>
+          <MeProvider>
             <Shell>
               <Suspense fallback={<Loading />}>
                 <Routes>
@@ -34,7 +34,7 @@ export function App() {
                 </Routes>
               </Suspense>
             </Shell>
-          </WhoeverThisIs>
+          </MeProvider>
         </Api>
       ) : (
         <SignInPage />

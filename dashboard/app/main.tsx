@@ -3,9 +3,9 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app";
 
-const place = document.getElementById("page");
-if (!place) throw new Error("The page has no place for the dashboard.");
-createRoot(place).render(
+const root = document.getElementById("page");
+if (!root) throw new Error('The HTML page has no element with the id "page".');
+createRoot(root).render(
   <StrictMode>
     <App />
   </StrictMode>,

@@ -1,4 +1,4 @@
-/** The signed-in person as the server knows them: name, rights, organisation. */
+/** The signed-in user as the server knows them: actor, scopes, organisation. */
 
 import { createContext, type ReactNode, useContext } from "react";
 import { useQuery } from "urql";
@@ -9,7 +9,7 @@ export interface Me {
   actor: MeQuery["viewer"]["actor"];
   scopes: readonly string[];
   organization: MeQuery["organization"];
-  /** Whether the server would let them; for what no `availableActions` tells of. */
+  /** Whether the user has a scope. For what is not covered by a tenant's `availableActions`. */
   may: (scope: string) => boolean;
 }
 
@@ -17,17 +17,17 @@ export const MeContext = createContext<Me | undefined>(undefined);
 
 export function useMe(): Me {
   const me = useContext(MeContext);
-  if (!me) throw new Error("This part of the dashboard is for people who are signed in.");
+  if (!me) throw new Error("useMe needs a MeProvider above it.");
   return me;
 }
 
-/** Ask once; everything below knows. */
-export function WhoeverThisIs({ children }: { children: ReactNode }) {
-  const [{ data, error }, again] = useQuery({ query: MeDocument });
+/** Queries the user once, for all components below it. */
+export function MeProvider({ children }: { children: ReactNode }) {
+  const [{ data, error }, execute] = useQuery({ query: MeDocument });
   if (error && !data) {
     return (
       <main className="page">
-        <Problem error={error} onRetry={() => again({ requestPolicy: "network-only" })} />
+        <Problem error={error} onRetry={() => execute({ requestPolicy: "network-only" })} />
       </main>
     );
   }

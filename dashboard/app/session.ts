@@ -1,41 +1,41 @@
-/** Who is signed in, in this tab: one value that everything follows. */
+/** The session of this browser tab: one value, to which components subscribe. */
 
 import { useSyncExternalStore } from "react";
-import { type Identity, NOBODY, rememberedIdentity, rememberIdentity } from "../shared/identity";
+import { type Identity, rememberedIdentity, rememberIdentity, SIGNED_OUT } from "../shared/identity";
 
 export interface Session {
   identity: Identity;
-  /** Why the last one ended, when it did not end by choice. */
-  farewell: string;
+  /** Why the last session ended; empty if the user signed out. */
+  endReason: string;
 }
 
-let session: Session = { identity: rememberedIdentity(), farewell: "" };
-const followers = new Set<() => void>();
+let session: Session = { identity: rememberedIdentity(), endReason: "" };
+const listeners = new Set<() => void>();
 
 export function signIn(identity: Identity): void {
-  become({ identity: rememberIdentity(identity), farewell: "" });
+  set({ identity: rememberIdentity(identity), endReason: "" });
 }
 
-export function signOut(farewell = ""): void {
-  rememberIdentity(NOBODY);
-  become({ identity: NOBODY, farewell });
+export function signOut(endReason = ""): void {
+  rememberIdentity(SIGNED_OUT);
+  set({ identity: SIGNED_OUT, endReason });
 }
 
-/** The server no longer takes the token: in its own words. */
-export function expire(why: string): void {
-  signOut(`You were signed out. ${why}`);
+/** The server does not accept the token any more; `reason` is the server's message. */
+export function expire(reason: string): void {
+  signOut(`You were signed out. ${reason}`);
 }
 
 export function useSession(): Session {
-  return useSyncExternalStore(follow, () => session);
+  return useSyncExternalStore(subscribe, () => session);
 }
 
-function become(next: Session): void {
+function set(next: Session): void {
   session = next;
-  for (const tell of followers) tell();
+  for (const listener of listeners) listener();
 }
 
-function follow(tell: () => void): () => void {
-  followers.add(tell);
-  return () => followers.delete(tell);
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
 }

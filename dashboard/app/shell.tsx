@@ -1,8 +1,8 @@
-/** What is around every page: where one can go, who one is, and whether what one sees is live. */
+/** The frame around every page: navigation, the signed-in user, and the state of the live connection. */
 
 import type { ReactNode } from "react";
 import { NavLink } from "react-router";
-import { useLink } from "./api/api";
+import { useConnectionStatus } from "./api/api";
 import { useMe } from "./me";
 import { signOut } from "./session";
 import { Button } from "./ui/button";
@@ -22,7 +22,7 @@ export function Shell({ children }: { children: ReactNode }) {
           {me.may("members:manage") && <NavLink to="/people">People</NavLink>}
           <a href="/graphql">GraphiQL</a>
         </nav>
-        <LinkState />
+        <ConnectionState />
         <span className="who">
           {me.actor.displayName}
           {me.organization && <span className="hint"> {me.organization.name}</span>}
@@ -36,10 +36,10 @@ export function Shell({ children }: { children: ReactNode }) {
   );
 }
 
-/** Said aloud when it changes: somebody who waits for a step wants to know that nothing can come. */
-function LinkState() {
-  const { state } = useLink();
-  const words = { idle: "", connecting: "", live: "Live", lost: "Connection lost, trying again…" };
+/** Announced by screen readers when it changes: while the connection is lost, no step can be seen to finish. */
+function ConnectionState() {
+  const { state } = useConnectionStatus();
+  const words = { idle: "", connecting: "", live: "Live", lost: "Connection lost, reconnecting…" };
   return (
     <span className={`link ${state}`} role="status">
       {words[state]}

@@ -1,4 +1,4 @@
-/** Components on a stage: an API that answers by the operation's name, an address, and somebody who may do everything. */
+/** Renders components with a fake API that answers by operation name, a router, and a user who has all scopes. */
 
 import { act, type RenderResult, render as renderPlainly } from "@testing-library/react";
 import { type UserEvent, userEvent } from "@testing-library/user-event";
@@ -9,26 +9,26 @@ import { fromValue, makeSubject, never, type Source, type Subject } from "wonka"
 import { type Me, MeContext, meIn } from "./me";
 
 type Variables = Record<string, unknown>;
-/** What an operation is answered with; a function is asked each time. */
+/** The data of an operation, an Error, or a function that returns one of them for each request. */
 type Answer = unknown | ((variables: Variables) => unknown);
 
-interface Stage {
+interface Options {
   answers?: Record<string, Answer>;
   route?: string;
   scopes?: readonly string[];
 }
 
-interface Played extends RenderResult {
+interface Rendered extends RenderResult {
   user: UserEvent;
   /** The operations that were sent, in order. */
   sent: { name: string; variables: Variables }[];
-  /** Where the browser is. */
-  address: () => string;
-  /** Let a subscription tell something. */
-  tell: (name: string, data: unknown) => void;
+  /** The current path and query string. */
+  url: () => string;
+  /** Deliver a result to a subscription. */
+  emit: (name: string, data: unknown) => void;
 }
 
-const EVERYTHING = [
+const ALL_SCOPES = [
   "tenants:read",
   "tenants:write",
   "tenants:cancel",
@@ -39,45 +39,49 @@ const EVERYTHING = [
   "schema:read",
 ];
 
-export function me(scopes: readonly string[] = EVERYTHING): Me {
+export function me(scopes: readonly string[] = ALL_SCOPES): Me {
   return meIn({
     viewer: { actor: { id: "actor", kind: "USER", displayName: "Olive Owner" }, scopes: [...scopes] },
     organization: { id: "acme", slug: "acme", name: "Acme", plan: "pro", tenantsUsed: 1, tenantsAllowed: 50 },
   });
 }
 
-export function render(ui: ReactElement, { answers = {}, route = "/", scopes = EVERYTHING }: Stage = {}): Played {
-  const sent: Played["sent"] = [];
-  const streams = new Map<string, Subject<OperationResult>>();
-  let place = route;
+export function render(ui: ReactElement, { answers = {}, route = "/", scopes = ALL_SCOPES }: Options = {}): Rendered {
+  const sent: Rendered["sent"] = [];
+  const subscriptions = new Map<string, Subject<OperationResult>>();
+  let current = route;
 
-  function answer(request: GraphQLRequest): Source<OperationResult> {
+  function execute(request: GraphQLRequest): Source<OperationResult> {
     const [name, variables] = [nameOf(request), request.variables as Variables];
     sent.push({ name, variables });
     if (!(name in answers)) return never as unknown as Source<OperationResult>;
-    const found = answers[name];
-    return fromValue(resultOf(typeof found === "function" ? found(variables) : found));
+    const answer = answers[name];
+    return fromValue(resultOf(typeof answer === "function" ? answer(variables) : answer));
   }
 
-  function stream(request: GraphQLRequest): Source<OperationResult> {
+  function subscribe(request: GraphQLRequest): Source<OperationResult> {
     const name = nameOf(request);
     sent.push({ name, variables: request.variables as Variables });
-    const subject = streams.get(name) ?? makeSubject<OperationResult>();
-    streams.set(name, subject);
+    const subject = subscriptions.get(name) ?? makeSubject<OperationResult>();
+    subscriptions.set(name, subject);
     return subject.source;
   }
 
-  function remember(moved: string) {
-    place = moved;
+  function setCurrent(url: string) {
+    current = url;
   }
 
-  const client = { executeQuery: answer, executeMutation: answer, executeSubscription: stream } as unknown as Client;
+  const client = {
+    executeQuery: execute,
+    executeMutation: execute,
+    executeSubscription: subscribe,
+  } as unknown as Client;
   const rendered = renderPlainly(
     <MemoryRouter initialEntries={[route]}>
       <Provider value={client}>
         <MeContext value={me(scopes)}>
           {ui}
-          <Place onMove={remember} />
+          <LocationObserver onChange={setCurrent} />
         </MeContext>
       </Provider>
     </MemoryRouter>,
@@ -86,14 +90,14 @@ export function render(ui: ReactElement, { answers = {}, route = "/", scopes = E
     ...rendered,
     user: userEvent.setup(),
     sent,
-    address: () => place,
-    tell: (name, data) => act(() => streams.get(name)?.next(resultOf(data))),
+    url: () => current,
+    emit: (name, data) => act(() => subscriptions.get(name)?.next(resultOf(data))),
   };
 }
 
-function Place({ onMove }: { onMove: (place: string) => void }) {
+function LocationObserver({ onChange }: { onChange: (url: string) => void }) {
   const { pathname, search } = useLocation();
-  useEffect(() => onMove(pathname + search), [onMove, pathname, search]);
+  useEffect(() => onChange(pathname + search), [onChange, pathname, search]);
   return null;
 }
 
@@ -102,8 +106,8 @@ function nameOf({ query }: GraphQLRequest): string {
   return first && "name" in first && first.name ? first.name.value : "";
 }
 
-/** Data, or whatever was thrown at us as an error. */
-function resultOf(found: unknown): OperationResult {
-  const error = found instanceof Error ? (found as CombinedError) : undefined;
-  return { data: error ? undefined : found, error, stale: false, hasNext: false } as unknown as OperationResult;
+/** An Error becomes the result's error, anything else its data. */
+function resultOf(answer: unknown): OperationResult {
+  const error = answer instanceof Error ? (answer as CombinedError) : undefined;
+  return { data: error ? undefined : answer, error, stale: false, hasNext: false } as unknown as OperationResult;
 }

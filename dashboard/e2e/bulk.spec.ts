@@ -1,27 +1,28 @@
-import { expect, test } from "./people";
-import { create, slugFor, truth } from "./product";
-import { LIST, rowOf } from "./screen";
+import { LIST, rowOf } from "./page-objects";
+import { create, fetchTenant, slugFor } from "./product";
+import { expect, test } from "./users";
 
-test("several provisionings are cancelled at once, each is answered for, and the list shows how it went", async ({
-  people,
+test("several provisionings are cancelled at once, each has a result, and the list shows the new states", async ({
+  users,
 }) => {
   const base = slugFor("bulk");
-  const page = await people.arrive("owner", `${LIST}?slug=${base}&order=slug`);
+  const page = await users.signedIn("owner", `${LIST}?slug=${base}&order=slug`);
+  await expect(page.getByText("No tenants match the filters.")).toBeVisible();
   const tenants = await Promise.all(["a", "b", "c"].map((letter) => create(`${base}-${letter}`)));
   for (const tenant of tenants) await expect(rowOf(page, tenant)).toContainText("PROVISIONING");
 
-  await page.getByLabel("Choose all that can be cancelled").check();
+  await page.getByLabel("Select all that can be cancelled").check();
   await page.getByRole("button", { name: "Cancel 3 provisionings…" }).click();
   const dialog = page.getByRole("alertdialog");
   await dialog.getByLabel("Reason").fill("the campaign is off");
   await dialog.getByRole("button", { name: "Cancel provisionings" }).click();
 
-  const answers = tenants.map(({ slug }) => `${slug}: cancelling`);
-  await expect.poll(async () => (await dialog.getByRole("listitem").allInnerTexts()).toSorted()).toEqual(answers);
+  const results = tenants.map(({ slug }) => `${slug}: cancelling`);
+  await expect.poll(async () => (await dialog.getByRole("listitem").allInnerTexts()).toSorted()).toEqual(results);
   await dialog.getByRole("button", { name: "Close" }).click();
   for (const tenant of tenants) await expect(rowOf(page, tenant)).toContainText("PENDING");
   for (const tenant of tenants) {
-    const { state, held, cancelRequest } = await truth(tenant);
+    const { state, held, cancelRequest } = await fetchTenant(tenant);
     expect({ state, held }).toEqual({ state: "PENDING", held: [] });
     expect(cancelRequest?.reason).toBe("the campaign is off");
   }

@@ -1,16 +1,18 @@
-import { expect, test } from "./people";
+import { LIST } from "./page-objects";
 import { create, slugFor } from "./product";
-import { LIST } from "./screen";
+import { expect, test } from "./users";
 
-const PAGE = 25;
+const PAGE_SIZE = 25;
 
-test("conditions, order and page live in the address, and survive a reload and the way back", async ({ people }) => {
+test("filters, order and page are in the URL, and survive a reload and the browser's back button", async ({
+  users,
+}) => {
   const base = slugFor("many");
-  for (let number = 10; number < 10 + PAGE + 2; number += 1) {
+  for (let number = 10; number < 10 + PAGE_SIZE + 2; number += 1) {
     await create(`${base}-${number}`, { start: false, as: "globex" });
   }
   await create(`${base}-odd`, { start: false, plan: "starter", as: "globex" });
-  const page = await people.arrive("globex", LIST);
+  const page = await users.signedIn("globex", LIST);
   const rows = page.locator("tbody tr");
 
   await page.getByLabel("Slug begins with").fill(base);
@@ -18,38 +20,38 @@ test("conditions, order and page live in the address, and survive a reload and t
   await page.getByLabel("Plan").selectOption("pro");
   await page.getByLabel("Order").selectOption("slug");
 
-  await expect(page.getByText(`${PAGE + 2} tenants`)).toBeVisible();
-  await expect(rows).toHaveCount(PAGE);
+  await expect(page.getByText(`${PAGE_SIZE + 2} tenants`)).toBeVisible();
+  await expect(rows).toHaveCount(PAGE_SIZE);
   await expect(rows.first()).toContainText(`${base}-10`);
-  const wished = { slug: base, state: "PENDING", plan: "pro", order: "slug" };
-  expect(Object.fromEntries(new URL(page.url()).searchParams)).toEqual(wished);
+  const filters = { slug: base, state: "PENDING", plan: "pro", order: "slug" };
+  expect(Object.fromEntries(new URL(page.url()).searchParams)).toEqual(filters);
 
   await page.getByRole("button", { name: "Next" }).click();
   await expect(rows).toHaveCount(2);
   await page.reload();
   await expect(rows).toHaveCount(2);
   await expect(page.getByLabel("State")).toHaveValue("PENDING");
-  await expect(rows.last()).toContainText(`${base}-${10 + PAGE + 1}`);
+  await expect(rows.last()).toContainText(`${base}-${10 + PAGE_SIZE + 1}`);
   await page.goBack();
-  await expect(rows).toHaveCount(PAGE);
-  expect(Object.fromEntries(new URL(page.url()).searchParams)).toEqual(wished);
+  await expect(rows).toHaveCount(PAGE_SIZE);
+  expect(Object.fromEntries(new URL(page.url()).searchParams)).toEqual(filters);
 });
 
-test("an empty result says so, and offers to clear the filters", async ({ people }) => {
-  const page = await people.arrive("globex", `${LIST}?slug=${slugFor("nobody")}`);
-  await expect(page.getByText("No tenant is like that.")).toBeVisible();
+test("an empty result says so, and offers to clear the filters", async ({ users }) => {
+  const page = await users.signedIn("globex", `${LIST}?slug=${slugFor("unknown")}`);
+  await expect(page.getByText("No tenants match the filters.")).toBeVisible();
 
   await page.getByRole("button", { name: "Clear the filters" }).click();
 
-  await expect(page.getByText("No tenant is like that.")).toHaveCount(0);
+  await expect(page.getByText("No tenants match the filters.")).toHaveCount(0);
   expect(new URL(page.url()).search).toBe("");
 });
 
-test("an address of no tenant says that there is none", async ({ people }) => {
+test("the URL of an unknown tenant shows that it was not found", async ({ users }) => {
   for (const unknown of ["00000000-0000-7000-8000-000000000000", "nonsense"]) {
-    const page = await people.arrive("globex", `${LIST}/${unknown}`);
+    const page = await users.signedIn("globex", `${LIST}/${unknown}`);
 
-    await expect(page.getByRole("heading", { name: "There is no such tenant" })).toBeVisible();
+    await expect(page.getByRole("heading", { name: "Tenant not found" })).toBeVisible();
     await page.getByRole("link", { name: "All tenants" }).click();
     await expect(page.getByRole("heading", { name: "Tenants" })).toBeVisible();
   }

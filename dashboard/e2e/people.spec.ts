@@ -1,11 +1,11 @@
-import { expect, test } from "./people";
 import { slugFor } from "./product";
+import { expect, test } from "./users";
 
-const PAGE = "/dashboard/people";
+const PEOPLE = "/dashboard/people";
 
-test("a member is invited, given another role, and removed", async ({ people }) => {
+test("a member is invited, given another role, and removed", async ({ users }) => {
   const name = slugFor("Grace");
-  const page = await people.arrive("owner", PAGE);
+  const page = await users.signedIn("owner", PEOPLE);
   const row = page.getByRole("row").filter({ hasText: name });
 
   await page.getByRole("button", { name: "Invite a member" }).click();
@@ -25,38 +25,38 @@ test("a member is invited, given another role, and removed", async ({ people }) 
   await row.getByRole("button", { name: `Remove ${name}` }).click();
   await page.getByRole("alertdialog").getByRole("button", { name: "Remove", exact: true }).click();
   await expect(row).toHaveCount(0);
-  await expect(page.getByText(`${name} is no member any more.`)).toBeVisible();
+  await expect(page.getByText(`${name} was removed.`)).toBeVisible();
 });
 
-test("the token of a new service account is shown once, and is good", async ({ people, request }) => {
+test("the token of a new service account is shown once, and is valid", async ({ users, request }) => {
   const name = slugFor("Importer");
-  const page = await people.arrive("owner", PAGE);
+  const page = await users.signedIn("owner", PEOPLE);
 
   await page.getByRole("button", { name: "Create a service account" }).click();
   const form = page.getByRole("dialog", { name: "Create a service account" });
   await form.getByLabel("Name").fill(name);
-  // The box is drawn beside the browser's own, which is what knows whether it is ticked.
+  // The visible box is drawn beside the real checkbox, which is hidden: the click goes to the label.
   await form.locator("label", { hasText: "tenants:read" }).click();
   await form.getByRole("button", { name: "Create", exact: true }).click();
-  const shown = page.getByRole("alertdialog", { name: "The token" });
-  const token = await shown.getByLabel("API token").inputValue();
-  await shown.getByRole("button", { name: "Close" }).click();
+  const dialog = page.getByRole("alertdialog", { name: "New token" });
+  const token = await dialog.getByLabel("API token").inputValue();
+  await dialog.getByRole("button", { name: "Close" }).click();
 
   const row = page.getByRole("row").filter({ hasText: name });
   await expect(row).toContainText("tenants:read");
   expect(await page.content()).not.toContain(token);
-  const answer = await request.post("/graphql", {
+  const response = await request.post("/graphql", {
     headers: { authorization: `Bearer ${token}` },
     data: { query: "{ viewer { actor { displayName } scopes } }" },
   });
-  expect(await answer.json()).toEqual({
+  expect(await response.json()).toEqual({
     data: { viewer: { actor: { displayName: name }, scopes: ["tenants:read"] } },
   });
 });
 
-test("whoever may not manage people is told who may", async ({ people }) => {
-  const page = await people.arrive("viewer", PAGE);
+test("a user who may not manage people sees who may", async ({ users }) => {
+  const page = await users.signedIn("viewer", PEOPLE);
 
-  await expect(page.getByText(/managed by the owner and the admins/)).toBeVisible();
+  await expect(page.getByText(/Only the owner and the admins/)).toBeVisible();
   await expect(page.getByRole("table")).toHaveCount(0);
 });

@@ -1,12 +1,12 @@
-/** The running product, asked without the dashboard: what people see on the pages is held against this. */
+/** Requests to the API of the running product without the dashboard: tests compare the pages with these results. */
 
 export const PRODUCT = process.env.PRODUCT ?? "http://127.0.0.1:8000";
 
 const { OWNER = "", ADMIN = "", VIEWER = "", PARTNER = "", GLOBEX_OWNER = "" } = process.env;
 const TOKENS = { owner: OWNER, admin: ADMIN, viewer: VIEWER, partner: PARTNER, globex: GLOBEX_OWNER };
 
-/** Of acme, except globex: that is the owner of the other organisation. */
-export type Person = keyof typeof TOKENS;
+/** Users of the organisation acme, except `globex`: that is the owner of the other organisation. */
+export type User = keyof typeof TOKENS;
 
 export interface Tenant {
   id: string;
@@ -20,7 +20,7 @@ interface Entry {
   step: string | null;
 }
 
-interface Truth {
+interface TenantResult {
   state: string;
   heldResources: { name: string }[];
   runs: {
@@ -34,42 +34,42 @@ interface Truth {
   };
 }
 
-export function tokenOf(person: Person): string {
-  return TOKENS[person];
+export function tokenOf(user: User): string {
+  return TOKENS[user];
 }
 
-/** The tests ask as the partner's program, whose budget no person at a browser shares. */
-export async function ask<Data>(
+/** The default user is the partner's service account: its rate limit is not shared with any browser of the tests. */
+export async function execute<Data>(
   document: string,
   variables: Record<string, unknown> = {},
-  as: Person = "partner",
+  as: User = "partner",
 ): Promise<Data> {
-  const answer = await fetch(`${PRODUCT}/graphql`, {
+  const response = await fetch(`${PRODUCT}/graphql`, {
     method: "POST",
     headers: { authorization: `Bearer ${tokenOf(as)}`, "content-type": "application/json" },
     body: JSON.stringify({ query: document, variables }),
   });
-  const { data, errors } = (await answer.json()) as { data: Data; errors?: unknown };
+  const { data, errors } = (await response.json()) as { data: Data; errors?: unknown };
   if (errors) throw new Error(JSON.stringify(errors));
   return data;
 }
 
-/** Something that nobody used before, also when the tests run once more on the same product. */
+/** A slug that is unused, also when the tests run again on the same product. */
 export function slugFor(word: string): string {
   return `${word}-${Date.now().toString(36)}`;
 }
 
-interface Order {
+interface CreateOptions {
   start?: boolean;
   plan?: string;
-  as?: Person;
+  as?: User;
 }
 
 export async function create(
   slug: string,
-  { start = true, plan = "pro", as = "partner" }: Order = {},
+  { start = true, plan = "pro", as = "partner" }: CreateOptions = {},
 ): Promise<Tenant> {
-  const { createTenant } = await ask<{ createTenant: { tenant: Tenant; userErrors: { message: string }[] } }>(
+  const { createTenant } = await execute<{ createTenant: { tenant: Tenant; userErrors: { message: string }[] } }>(
     `mutation Create($input: CreateTenantInput!) {
       createTenant(input: $input) { tenant { id databaseId slug } userErrors { message } }
     }`,
@@ -80,31 +80,31 @@ export async function create(
   return createTenant.tenant;
 }
 
-/** A mutation on one tenant; its refusals. */
+/** Send a mutation for one tenant; the result is its refusals. */
 export async function command(
   name: string,
   inputType: string,
   input: Record<string, unknown>,
-  as: Person = "partner",
+  as: User = "partner",
 ): Promise<{ code: string; message: string }[]> {
-  const answer = await ask<Record<string, { userErrors: { code: string; message: string }[] }>>(
+  const data = await execute<Record<string, { userErrors: { code: string; message: string }[] }>>(
     `mutation Command($input: ${inputType}!) { ${name}(input: $input) { userErrors { code message } } }`,
     { input },
     as,
   );
-  return answer[name]?.userErrors ?? [];
+  return data[name]?.userErrors ?? [];
 }
 
-/** Start the next run of a tenant, while people are looking at it already. */
-export async function start(tenant: Tenant, as: Person = "partner"): Promise<void> {
+/** Start the next run of a tenant, when its pages are already open. */
+export async function start(tenant: Tenant, as: User = "partner"): Promise<void> {
   const refusals = await command("retryProvisioning", "RetryProvisioningInput", { tenantId: tenant.id }, as);
   if (refusals.length > 0) throw new Error(JSON.stringify(refusals));
 }
 
-/** The tenant, its newest run and that run's numbered entries, from the rows. */
-export async function truth({ id }: Tenant, as: Person = "partner") {
-  const { tenant } = await ask<{ tenant: Truth }>(
-    `query Truth($id: ID!) {
+/** The tenant, its newest run and the numbered entries of that run. */
+export async function fetchTenant({ id }: Tenant, as: User = "partner") {
+  const { tenant } = await execute<{ tenant: TenantResult }>(
+    `query FetchTenant($id: ID!) {
       tenant(id: $id) {
         state
         heldResources { name }
@@ -132,9 +132,9 @@ export async function truth({ id }: Tenant, as: Person = "partner") {
   };
 }
 
-/** The number of the newest entry of the tenant's newest run. */
-export async function newest({ id }: Tenant, as: Person = "partner"): Promise<number> {
-  const { tenant } = await ask<{ tenant: Truth }>(
+/** The sequence number of the newest entry of the tenant's newest run; 0 if there is no run. */
+export async function newestSequence({ id }: Tenant, as: User = "partner"): Promise<number> {
+  const { tenant } = await execute<{ tenant: TenantResult }>(
     `query Newest($id: ID!) {
       tenant(id: $id) { runs(first: 1) { edges { node { timeline(last: 1) { edges { node { sequence } } } } } } }
     }`,

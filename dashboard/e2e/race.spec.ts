@@ -1,15 +1,16 @@
-import { expect, test } from "./people";
-import { create, slugFor, truth } from "./product";
-import { addressOf, askToCancel, operationOf, tenantOn } from "./screen";
+import { fillCancelDialog, operationOf, pathOf, tenantOn } from "./page-objects";
+import { create, fetchTenant, slugFor, start } from "./product";
+import { expect, test } from "./users";
 
-test("a tenant that became ACTIVE while the dialog was open stays so, and the refusal is shown as what it is", async ({
-  people,
+test("a cancel is refused when the tenant became ACTIVE while the dialog was open, and the refusal is shown", async ({
+  users,
 }) => {
-  const tenant = await create(slugFor("late"));
-  const page = await people.arrive("admin", addressOf(tenant));
-  const { state, step, dialog, confirm } = tenantOn(page);
-  await expect(step("deploy_workloads")).toHaveClass(/\brunning\b/);
-  await askToCancel(page, "too late");
+  const tenant = await create(slugFor("late"), { start: false });
+  const page = await users.signedIn("admin", pathOf(tenant));
+  const { state, dialog, confirm } = tenantOn(page);
+  await expect(state).toHaveText("PENDING");
+  await start(tenant);
+  await fillCancelDialog(page, "too late");
   await expect(state).toHaveText("ACTIVE");
   await expect(dialog).toContainText("There is nothing to cancel any more");
 
@@ -21,22 +22,24 @@ test("a tenant that became ACTIVE while the dialog was open stays so, and the re
   await confirm("Close").click();
   await expect(dialog).toHaveCount(0);
   await expect(state).toHaveText("ACTIVE");
-  const { state: kept, status, cancelRequest } = await truth(tenant);
-  expect({ kept, status, cancelRequest }).toEqual({ kept: "ACTIVE", status: "SUCCEEDED", cancelRequest: null });
+  const { state: stored, status, cancelRequest } = await fetchTenant(tenant);
+  expect({ stored, status, cancelRequest }).toEqual({ stored: "ACTIVE", status: "SUCCEEDED", cancelRequest: null });
 });
 
-test("clicking twice cancels once", async ({ people }) => {
-  const tenant = await create(slugFor("twice"));
-  const page = await people.arrive("admin", addressOf(tenant));
+test("a double click on the button cancels once", async ({ users }) => {
+  const tenant = await create(slugFor("twice"), { start: false });
+  const page = await users.signedIn("admin", pathOf(tenant));
   const { state, step } = tenantOn(page);
   const sent: (string | undefined)[] = [];
   page.on("request", (request) => sent.push(operationOf(request)));
+  await expect(state).toHaveText("PENDING");
+  await start(tenant);
   await expect(step("allocate_storage")).toHaveClass(/\bdone\b/);
 
-  await (await askToCancel(page, "twice")).dblclick();
+  await (await fillCancelDialog(page, "twice")).dblclick();
 
   await expect(state).toHaveText("PENDING");
   expect(sent.filter((operation) => operation === "CancelProvisioning")).toHaveLength(1);
-  const { entries } = await truth(tenant);
+  const { entries } = await fetchTenant(tenant);
   expect(entries.filter((entry) => entry.kind === "CANCEL_REQUESTED")).toHaveLength(1);
 });

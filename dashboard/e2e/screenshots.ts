@@ -1,43 +1,44 @@
-/** The documents' pictures, taken of the running product while it lives through the story that they tell. */
+/** Takes the screenshots for the documents, from the running product. */
 
 import type { Page } from "@playwright/test";
-import { expect, test } from "./people";
-import { command, create, start, type Tenant, truth } from "./product";
-import { addressOf, askToCancel, LIST, rowOf, tenantOn } from "./screen";
+import { fillCancelDialog, LIST, pathOf, rowOf, tenantOn } from "./page-objects";
+import { command, create, fetchTenant, start, type Tenant } from "./product";
+import { expect, test } from "./users";
+import { WebSocketProxy } from "./websocket-proxy";
 
 const IMAGES = new URL("../../docs/images/", import.meta.url).pathname;
-/** The person on the pictures. */
+/** The user on the screenshots. */
 const BY = { as: "owner" } as const;
 
-test("a cancel in flight, its dialog, what is left of it, and the list", async ({ people }) => {
+test("screenshots of a cancel, its dialog, its result, and the list", async ({ users }) => {
   test.setTimeout(180_000);
   const [books, toys, garden] = await Promise.all([
     create("books", BY),
     create("toys", BY),
     create("garden", { start: false, ...BY }),
   ]);
-  await Promise.all([books, toys].map(live));
+  await Promise.all([books, toys].map(becomesActive));
   await command("suspendTenant", "SuspendTenantInput", { tenantId: toys.id, reason: "the invoice is open" });
   const music = await create("music", { start: false, ...BY });
-  const page = await people.arrive("owner");
-  const stream = await stoppableUnder(page);
-  await page.goto(addressOf(music));
+  const page = await users.signedIn("owner");
+  const proxy = await WebSocketProxy.install(page);
+  await page.goto(pathOf(music));
   const { state, step, dialog, nothingHeld } = tenantOn(page);
   await expect(state).toHaveText("PENDING");
 
   await start(music, BY.as);
   await expect(step("allocate_traffic")).toHaveClass(/\bdone\b/);
-  const confirm = await askToCancel(page, "The customer changed the plan.");
+  const confirm = await fillCancelDialog(page, "The customer changed the plan.");
   await expect(dialog.getByRole("listitem").first()).toBeVisible();
   await take(page, "dashboard-cancel");
 
-  // An undo is over in a moment, so that the picture is of what the page was told up to its middle.
-  stream.stopAt(/"status": ?"COMPENSATED"/);
+  // An undo takes a moment only, so the page gets the messages up to its middle until the screenshot is taken.
+  proxy.pauseAfter(/"status": ?"COMPENSATED"/);
   await confirm.click();
   await expect(page.locator("[data-undo].compensated").first()).toBeVisible();
   await expect(page.getByText("Cancelling…").first()).toBeVisible();
   await take(page, "dashboard-cancelling");
-  stream.goOn();
+  proxy.resume();
   await expect(state).toHaveText("PENDING");
   await expect(nothingHeld).toBeVisible();
   await take(page, "dashboard-undone");
@@ -57,34 +58,6 @@ async function take(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: `${IMAGES}${name}.png`, animations: "disabled", caret: "hide" });
 }
 
-async function live(tenant: Tenant): Promise<void> {
-  await expect.poll(async () => (await truth(tenant)).state).toBe("ACTIVE");
-}
-
-/** A stream that can be held after a message: what comes later waits, and nothing is lost. */
-async function stoppableUnder(page: Page): Promise<{ stopAt: (message: RegExp) => void; goOn: () => void }> {
-  let last: RegExp | undefined;
-  let stopped = false;
-  const waiting: (() => void)[] = [];
-  await page.routeWebSocket(/\/graphql$/, (near) => {
-    const far = near.connectToServer();
-    far.onMessage((message) => {
-      if (stopped) {
-        waiting.push(() => near.send(message));
-        return;
-      }
-      near.send(message);
-      stopped = last?.test(String(message)) ?? false;
-    });
-  });
-  return {
-    stopAt: (message) => {
-      last = message;
-    },
-    goOn: () => {
-      last = undefined;
-      stopped = false;
-      for (const pass of waiting.splice(0)) pass();
-    },
-  };
+async function becomesActive(tenant: Tenant): Promise<void> {
+  await expect.poll(async () => (await fetchTenant(tenant)).state).toBe("ACTIVE");
 }

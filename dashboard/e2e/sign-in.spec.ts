@@ -1,23 +1,23 @@
 import type { Page } from "@playwright/test";
-import { expect, KEPT_UNDER, test } from "./people";
+import { LIST, pathOf, tenantOn } from "./page-objects";
 import { create, slugFor, tokenOf } from "./product";
-import { addressOf, LIST, tenantOn } from "./screen";
+import { expect, IDENTITY_KEY, test } from "./users";
 
-test("on a machine of one's own one may be anybody whom the seed made, and nobody again", async ({ people }) => {
-  const page = await people.stranger(LIST);
+test("on a development server a seeded user can be chosen to sign in, and can sign out", async ({ users }) => {
+  const page = await users.anonymous(LIST);
 
   await page.getByRole("group", { name: "acme" }).getByRole("button", { name: "owner" }).click();
 
   await expect(page.getByRole("heading", { name: "Tenants" })).toBeVisible();
-  await expect(whoOn(page)).toContainText("owner@acme.example");
+  await expect(signedInUserOn(page)).toContainText("owner@acme.example");
   await page.getByRole("button", { name: "Sign out" }).click();
   await expect(page.getByRole("heading", { name: "Sign in to Tenantry" })).toBeVisible();
   expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
 });
 
-test("a token can be pasted, and whoever came for a tenant gets to it", async ({ people }) => {
+test("after signing in with a pasted token the requested page is shown", async ({ users }) => {
   const tenant = await create(slugFor("deep"), { start: false });
-  const page = await people.stranger(addressOf(tenant));
+  const page = await users.anonymous(pathOf(tenant));
   const form = page.getByRole("form", { name: "Paste a token" });
 
   await form.getByLabel("Token").fill(`Bearer ${tokenOf("viewer")}`);
@@ -25,14 +25,14 @@ test("a token can be pasted, and whoever came for a tenant gets to it", async ({
 
   await expect(tenantOn(page).state).toHaveText("PENDING");
   await expect(page.getByRole("heading", { name: tenant.slug })).toBeVisible();
-  const kept = JSON.stringify({ token: tokenOf("viewer"), organization: "" });
-  expect(await page.evaluate(() => ({ ...sessionStorage }))).toEqual({ [KEPT_UNDER]: kept });
+  const stored = JSON.stringify({ token: tokenOf("viewer"), organization: "" });
+  expect(await page.evaluate(() => ({ ...sessionStorage }))).toEqual({ [IDENTITY_KEY]: stored });
   expect(await page.evaluate(() => localStorage.length)).toBe(0);
 });
 
-test("a token that is no good signs nobody in, and the page says so", async ({ people }) => {
-  people.tolerate(/status of 401/);
-  const page = await people.stranger(LIST);
+test("an invalid token does not sign in, and the page says so", async ({ users }) => {
+  users.allowConsoleMessage(/status of 401/);
+  const page = await users.anonymous(LIST);
   const form = page.getByRole("form", { name: "Paste a token" });
 
   await form.getByLabel("Token").fill("nonsense");
@@ -42,6 +42,6 @@ test("a token that is no good signs nobody in, and the page says so", async ({ p
   await expect(page.getByRole("heading", { name: "Sign in to Tenantry" })).toBeVisible();
 });
 
-function whoOn(page: Page) {
+function signedInUserOn(page: Page) {
   return page.locator(".shell .who");
 }

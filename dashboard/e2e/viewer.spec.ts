@@ -1,12 +1,15 @@
-import { expect, test } from "./people";
-import { command, create, slugFor, truth } from "./product";
-import { addressOf, LIST, rowOf, tenantOn } from "./screen";
+import { LIST, pathOf, rowOf, tenantOn, watchFor } from "./page-objects";
+import { command, create, fetchTenant, slugFor, start } from "./product";
+import { expect, test } from "./users";
 
-test("a viewer sees everything live, and no button that would do something", async ({ people }) => {
-  const tenant = await create(slugFor("viewed"));
-  const page = await people.arrive("viewer", `${LIST}?slug=${tenant.slug}`);
+test("a viewer sees everything live, and no button for an action", async ({ users }) => {
+  const tenant = await create(slugFor("viewed"), { start: false });
+  const page = await users.signedIn("viewer", `${LIST}?slug=${tenant.slug}`);
+  await expect(rowOf(page, tenant)).toContainText("PENDING");
+  const sawProvisioning = await watchFor(page, { selector: "tbody tr", text: "PROVISIONING" });
+  await start(tenant);
 
-  await expect(rowOf(page, tenant)).toContainText("PROVISIONING");
+  await sawProvisioning();
   await expect(page.getByRole("button", { name: "Create tenant" })).toHaveCount(0);
   await expect(page.getByRole("checkbox")).toHaveCount(0);
   await expect(page.getByRole("link", { name: "Audit feed" })).toBeVisible();
@@ -15,13 +18,13 @@ test("a viewer sees everything live, and no button that would do something", asy
   await page.getByRole("link", { name: tenant.slug }).click();
   const { actions, state, steps } = tenantOn(page);
   await expect(steps.first()).toBeVisible();
-  await expect(page.getByText("There is nothing for you to do here now.")).toBeVisible();
+  await expect(page.getByText("There are no actions for you here now.")).toBeVisible();
   await expect(actions).toHaveCount(0);
   await expect(state).toHaveText("ACTIVE");
   await expect(actions).toHaveCount(0);
 });
 
-test("what a viewer has no button for, the server refuses all the same", async () => {
+test("the server refuses a viewer's mutations", async () => {
   const tenant = await create(slugFor("refused"));
 
   const refusals = [
@@ -35,13 +38,13 @@ test("what a viewer has no button for, the server refuses all the same", async (
   ];
 
   expect(refusals.map((refusal) => refusal.code)).toEqual(["FORBIDDEN", "FORBIDDEN"]);
-  expect(await truth(tenant)).toMatchObject({ state: "PROVISIONING", cancelRequest: null });
+  expect(await fetchTenant(tenant)).toMatchObject({ state: "PROVISIONING", cancelRequest: null });
 });
 
-test("a tenant of another organisation does not exist for anybody here", async ({ people }) => {
+test("a tenant of another organisation is not found", async ({ users }) => {
   const tenant = await create(slugFor("theirs"), { start: false, as: "globex" });
 
-  const page = await people.arrive("viewer", addressOf(tenant));
+  const page = await users.signedIn("viewer", pathOf(tenant));
 
-  await expect(page.getByRole("heading", { name: "There is no such tenant" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "Tenant not found" })).toBeVisible();
 });

@@ -1,29 +1,29 @@
-/** How the page talks to the API: questions and commands over HTTP, subscriptions over one websocket. */
+/** The page's connection to the API: queries and mutations over HTTP, subscriptions over one websocket. */
 
 import { createGraphiQLFetcher, type Fetcher } from "@graphiql/toolkit";
 import { createClient } from "graphql-ws";
-import { headersOf, type Identity, introductionOf } from "../shared/identity";
+import { connectionParamsOf, headersOf, type Identity } from "../shared/identity";
 
-const ADDRESS = "/graphql";
+const PATH = "/graphql";
 
 export interface Connection {
   fetcher: Fetcher;
-  end: () => void;
+  close: () => void;
 }
 
 export function connect(identity: Identity): Connection {
   const socket = createClient({
-    url: new URL(ADDRESS, location.href.replace(/^http/, "ws")).href,
-    connectionParams: introductionOf(identity),
-    // A stream that is begun again would tell everything again: the person decides, with the last cursor as `after`.
+    url: new URL(PATH, location.href.replace(/^http/, "ws")).href,
+    connectionParams: connectionParamsOf(identity),
+    // A repeated subscription would deliver all entries again: the user subscribes again, with the last cursor as `after`.
     retryAttempts: 0,
   });
   const fetcher = createGraphiQLFetcher({
-    url: ADDRESS,
+    url: PATH,
     headers: headersOf(identity),
     wsClient: socket,
-    // The API delivers nothing in parts, and is asked for nothing of the kind.
+    // The API does not support incremental delivery.
     enableIncrementalDelivery: false,
   });
-  return { fetcher, end: () => void socket.dispose() };
+  return { fetcher, close: () => void socket.dispose() };
 }

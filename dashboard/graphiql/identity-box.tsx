@@ -1,14 +1,14 @@
-/** Where a person puts the token and, belonging to several organisations, says which is meant. */
+/** The form for the token and, for users who belong to several organisations, the organisation. */
 
 import type { FormEvent } from "react";
-import { type Identity, NOBODY } from "../shared/identity";
+import { type Identity, SIGNED_OUT } from "../shared/identity";
 
-interface Properties {
+interface Props {
   identity: Identity;
   onChange: (typed: Identity) => void;
 }
 
-export function IdentityBox({ identity, onChange }: Properties) {
+export function IdentityBox({ identity, onChange }: Props) {
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const typed = new FormData(event.currentTarget);
@@ -24,7 +24,7 @@ export function IdentityBox({ identity, onChange }: Properties) {
         type="password"
         autoComplete="off"
         spellCheck={false}
-        placeholder="forgotten when this tab is closed"
+        placeholder="removed when this tab is closed"
         defaultValue={identity.token}
       />
       <label htmlFor="organization">Organisation</label>
@@ -33,13 +33,13 @@ export function IdentityBox({ identity, onChange }: Properties) {
         name="organization"
         autoComplete="off"
         spellCheck={false}
-        placeholder="if you have several"
+        placeholder="if you belong to several"
         defaultValue={identity.organization}
       />
-      <button type="submit">Use it</button>
+      <button type="submit">Use token</button>
       {identity.token && (
-        <button type="button" onClick={() => onChange(NOBODY)}>
-          Forget it
+        <button type="button" onClick={() => onChange(SIGNED_OUT)}>
+          Forget token
         </button>
       )}
     </form>

@@ -1,4 +1,4 @@
-/** What the first tabs hold. tests/promises validates each against the schema. */
+/** The operations of the default tabs. tests/promises validates each against the schema. */
 
 import type { GraphiQLProps } from "graphiql";
 
@@ -28,7 +28,7 @@ export const OPERATIONS: NonNullable<GraphiQLProps["defaultTabs"]> = [
 `,
   },
   {
-    query: `# Lost the connection? Subscribe again with the last cursor as "after": nothing is skipped and nothing comes twice.
+    query: `# After a lost connection, subscribe again with the last cursor as "after": no entry is skipped or repeated.
 subscription WatchProvisioning($tenantId: ID!, $after: String) {
   tenantProvisioning(tenantId: $tenantId, after: $after) {
     sequence
@@ -41,7 +41,7 @@ subscription WatchProvisioning($tenantId: ID!, $after: String) {
 }
 `,
     variables: `{
-  "tenantId": "the id that createTenant answered"
+  "tenantId": "the id that createTenant returned"
 }
 `,
   },
@@ -56,7 +56,7 @@ subscription WatchProvisioning($tenantId: ID!, $after: String) {
 }
 `,
     variables: `{
-  "input": { "tenantId": "the id that createTenant answered", "reason": "wrong plan" }
+  "input": { "tenantId": "the id that createTenant returned", "reason": "wrong plan" }
 }
 `,
   },

@@ -1,4 +1,4 @@
-/** GraphiQL for whoever says who it is, with operations to begin with. */
+/** GraphiQL with a form for the token and with prepared operations. */
 
 import { explorerPlugin } from "@graphiql/plugin-explorer";
 import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
@@ -12,14 +12,14 @@ const PLUGINS = [HISTORY_PLUGIN, explorerPlugin()];
 
 export function Page() {
   const [identity, setIdentity] = useState(rememberedIdentity);
-  const { fetcher, end } = useMemo(() => connect(identity), [identity]);
-  useEffect(() => end, [end]);
+  const { fetcher, close } = useMemo(() => connect(identity), [identity]);
+  useEffect(() => close, [close]);
 
   return (
     <>
       <IdentityBox identity={identity} onChange={(typed) => setIdentity(rememberIdentity(typed))} />
       {identity.token ? (
-        // Somebody else may see another schema, so GraphiQL begins anew then.
+        // Another user may see another schema, so GraphiQL is mounted again.
         <GraphiQL
           key={JSON.stringify(identity)}
           fetcher={fetcher}
@@ -31,11 +31,11 @@ export function Page() {
           <GraphiQL.Logo>Tenantry</GraphiQL.Logo>
         </GraphiQL>
       ) : (
-        <main className="nobody">
-          <p>Every call needs a token, the questions about the schema too.</p>
+        <main className="signed-out">
+          <p>Every request needs a token, introspection too.</p>
           <p>
-            <code>make up</code> writes some into <code>.tenantry/tokens.json</code>; on other servers{" "}
-            <code>python -m server token --help</code> makes one.
+            <code>make up</code> writes tokens to <code>.tenantry/tokens.json</code>. On other servers,{" "}
+            <code>python -m server token</code> issues one; <code>--help</code> shows its options.
           </p>
         </main>
       )}

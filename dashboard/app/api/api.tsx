@@ -1,75 +1,79 @@
-/** The API as the signed-in person reaches it: one client, one cache, one websocket. */
+/** The API client of the signed-in user: one urql client, one cache, one websocket. */
 
 import { retryExchange } from "@urql/exchange-retry";
 import { createContext, type ReactNode, useContext, useEffect, useState } from "react";
 import { Client, type CombinedError, fetchExchange, mapExchange, Provider, subscriptionExchange } from "urql";
 import { headersOf, type Identity } from "../../shared/identity";
 import { expire } from "../session";
-import { sentencesOf } from "../ui/notice";
-import { freshCache } from "./cache";
-import { learnFrom } from "./clock";
-import { type Link, LinkStore, useLinkOf } from "./link";
-import { resuming } from "./resuming";
+import { messagesOf } from "../ui/notice";
+import { createCache } from "./cache";
+import { syncClock } from "./clock";
+import { type ConnectionStatus, ConnectionStore, useStatusOf } from "./connection-status";
+import { resumableSubscription } from "./resumable-subscription";
 import { openSocket } from "./socket";
 
 interface Connection {
   client: Client;
-  link: LinkStore;
-  end: () => void;
+  store: ConnectionStore;
+  close: () => void;
 }
 
-const LinkContext = createContext(new LinkStore());
+const ConnectionContext = createContext(new ConnectionStore());
 
 export function Api({ identity, children }: { identity: Identity; children: ReactNode }) {
   const [connection, setConnection] = useState<Connection>();
   useEffect(() => {
-    const made = connect(identity);
-    setConnection(made);
-    return made.end;
+    const opened = connect(identity);
+    setConnection(opened);
+    return opened.close;
   }, [identity]);
   if (!connection) return null;
   return (
-    <LinkContext value={connection.link}>
+    <ConnectionContext value={connection.store}>
       <Provider value={connection.client}>{children}</Provider>
-    </LinkContext>
+    </ConnectionContext>
   );
 }
 
-export function useLink(): Link {
-  return useLinkOf(useContext(LinkContext));
+export function useConnectionStatus(): ConnectionStatus {
+  return useStatusOf(useContext(ConnectionContext));
 }
 
 function connect(identity: Identity): Connection {
-  const link = new LinkStore();
-  const socket = openSocket(identity, link, expire);
+  const store = new ConnectionStore();
+  const socket = openSocket(identity, store, expire);
   const client = new Client({
     url: "/graphql",
     preferGetMethod: false,
-    fetch: async (address, init) => {
-      const answer = await fetch(address, init);
-      learnFrom(answer);
-      return answer;
+    fetch: async (url, init) => {
+      const response = await fetch(url, init);
+      syncClock(response);
+      return response;
     },
     fetchOptions: { headers: headersOf(identity) },
     exchanges: [
-      mapExchange({ onError: (error) => isUnauthenticated(error) && expire(sentencesOf(error).join(" ")) }),
-      freshCache(),
-      retryExchange({ initialDelayMs: 1000, maxNumberAttempts: 4, retryIf: isTooMuch }),
+      mapExchange({ onError: (error) => isUnauthenticated(error) && expire(messagesOf(error).join(" ")) }),
+      createCache(),
+      retryExchange({ initialDelayMs: 1000, maxNumberAttempts: 4, retryIf: isRateLimited }),
       subscriptionExchange({
         forwardSubscription: ({ query, variables }) => ({
           subscribe: (sink) => ({
-            unsubscribe: resuming(socket, { query: query ?? "", variables: variables ?? {} }, sink as never),
+            unsubscribe: resumableSubscription(
+              socket,
+              { query: query ?? "", variables: variables ?? {} },
+              sink as never,
+            ),
           }),
         }),
       }),
       fetchExchange,
     ],
   });
-  return { client, link, end: () => void socket.dispose() };
+  return { client, store, close: () => void socket.dispose() };
 }
 
-/** The budget is spent: nothing was done, and points flow back by the second. */
-function isTooMuch(error: CombinedError): boolean {
+/** A rate-limited request had no effect, and the budget refills every second: a retry is safe. */
+function isRateLimited(error: CombinedError): boolean {
   return (error.response as Response | undefined)?.status === 429;
 }
 

@@ -1,7 +1,7 @@
 import { Client, fetchExchange } from "urql";
 import { expect, test } from "vitest";
 import { CreateTenantDocument, TenantsDocument, type TenantsQuery } from "../__generated__/graphql";
-import { freshCache } from "./cache";
+import { createCache } from "./cache";
 
 const NO_PAGE = { hasNextPage: false, hasPreviousPage: false, startCursor: null, endCursor: null };
 
@@ -14,21 +14,21 @@ function listOf(totalCount: number) {
   };
 }
 
-/** A client over our cache; the answers are given out in order. */
-function clientWith(...answers: unknown[]): Client {
+/** A client with our cache; the responses are returned in order. */
+function clientWith(...responses: unknown[]): Client {
   return new Client({
     url: "http://api.test/graphql",
     preferGetMethod: false,
-    fetch: async () => Response.json({ data: answers.shift() }),
-    exchanges: [freshCache(), fetchExchange],
+    fetch: async () => Response.json({ data: responses.shift() }),
+    exchanges: [createCache(), fetchExchange],
   });
 }
 
 const create = { slug: "shop", plan: "pro", firstAdminEmail: "ada@example.com", start: true };
 
-test("a list is asked for again when something was made that may belong into it", async () => {
-  const made = { __typename: "CreateTenantPayload", tenant: null, run: null, userErrors: [] };
-  const client = clientWith(listOf(1), { createTenant: made }, listOf(2));
+test("a list is fetched again after a tenant was created that may belong to it", async () => {
+  const payload = { __typename: "CreateTenantPayload", tenant: null, run: null, userErrors: [] };
+  const client = clientWith(listOf(1), { createTenant: payload }, listOf(2));
   const count = async () => {
     const { data } = await client.query(TenantsDocument, { first: 25, follow: false }).toPromise();
     return (data as TenantsQuery).tenants.totalCount;
@@ -40,7 +40,7 @@ test("a list is asked for again when something was made that may belong into it"
   expect(await count()).toBe(2);
 });
 
-test("a refusal of any kind keeps its code and its sentence", async () => {
+test("a refusal of any type keeps its code and its message", async () => {
   const refusal = {
     __typename: "InvalidStateError",
     code: "INVALID_STATE",

@@ -1,12 +1,12 @@
-/** The cache: every object once, by its id, so that whatever tells of it, a question, a command or a stream, is shown everywhere. */
+/** The normalised cache: one copy of each object, by its id, so that a query, a mutation or a subscription updates every view. */
 
 import { type Cache, cacheExchange, type UpdateResolver } from "@urql/exchange-graphcache";
 import type { Exchange } from "urql";
 import { RunTimelineFragmentDoc, type TenantProvisioningSubscription } from "../__generated__/graphql";
-import kinds from "../__generated__/possible-types";
+import introspection from "../__generated__/possible-types";
 
-/** Parts of another object, or answers that are nobody's. */
-const PARTS = [
+/** Types without an id: they are cached as part of the object or query that holds them. */
+const EMBEDDED = [
   "AbsenceCheck",
   "CancelRequest",
   "CancellationPreview",
@@ -19,59 +19,59 @@ const PARTS = [
 
 type Entry = TenantProvisioningSubscription["tenantProvisioning"];
 
-export function freshCache(): Exchange {
+export function createCache(): Exchange {
   return cacheExchange({
-    possibleTypes: kinds.possibleTypes,
-    keys: Object.fromEntries(PARTS.map((name) => [name, () => null])),
+    possibleTypes: introspection.possibleTypes,
+    keys: Object.fromEntries(EMBEDDED.map((name) => [name, () => null])),
     updates: {
       Mutation: {
-        createTenant: forget("Query", "tenants"),
-        recreateTenant: forget("Query", "tenants"),
-        inviteMember: forgetPeople,
-        changeMemberRole: forgetPeople,
-        removeMember: forgetPeople,
-        createServiceAccount: forgetPeople,
-        revokeServiceAccount: forgetPeople,
+        createTenant: invalidate("Query", "tenants"),
+        recreateTenant: invalidate("Query", "tenants"),
+        inviteMember: invalidatePeople,
+        changeMemberRole: invalidatePeople,
+        removeMember: invalidatePeople,
+        createServiceAccount: invalidatePeople,
+        revokeServiceAccount: invalidatePeople,
       },
       Subscription: {
-        tenantProvisioning: (told, _, cache) => {
-          remember((told as unknown as TenantProvisioningSubscription).tenantProvisioning, cache);
+        tenantProvisioning: (data, _, cache) => {
+          appendEntry((data as unknown as TenantProvisioningSubscription).tenantProvisioning, cache);
         },
       },
     },
   });
 }
 
-/** Ask for a list anew when somebody looks at it again: what belongs into it, and where, is for the server to say. */
-function forget(entity: "Query", field: string): UpdateResolver {
+/** Refetch a list when it is shown the next time: only the server knows which objects belong to it, and where. */
+function invalidate(entity: "Query", field: string): UpdateResolver {
   return (_, __, cache) => {
-    const asked = cache.inspectFields(entity).filter(({ fieldName }) => fieldName === field);
-    for (const { fieldKey } of asked) cache.invalidate(entity, fieldKey);
+    const cached = cache.inspectFields(entity).filter(({ fieldName }) => fieldName === field);
+    for (const { fieldKey } of cached) cache.invalidate(entity, fieldKey);
   };
 }
 
-function forgetPeople(_: unknown, __: unknown, cache: Cache): void {
+function invalidatePeople(_: unknown, __: unknown, cache: Cache): void {
   cache.invalidate("Query", "organization");
 }
 
-/** A numbered entry goes to the end of its run's timeline. Signs of progress are no history. */
-function remember(entry: Entry, cache: Cache): void {
+/** Append a numbered entry to its run's timeline. Progress entries have no number and are not part of the history. */
+function appendEntry(entry: Entry, cache: Cache): void {
   if (entry.sequence === null) return;
   const { id } = entry.run;
-  const kept = cache.readFragment(RunTimelineFragmentDoc, { __typename: "ProvisioningRun", id });
-  // Nobody has asked for this timeline yet; whoever does is told everything.
-  if (!kept && entry.kind !== "RUN_STARTED") return;
-  const edges = kept?.timeline.edges ?? [];
+  const cached = cache.readFragment(RunTimelineFragmentDoc, { __typename: "ProvisioningRun", id });
+  // This timeline was not queried yet; a later query returns all of it.
+  if (!cached && entry.kind !== "RUN_STARTED") return;
+  const edges = cached?.timeline.edges ?? [];
   if (edges.some((edge) => edge.node.id === entry.id)) return;
-  const { run: _, cursor, ...told } = entry;
-  const node = { __typename: "ProvisioningEvent", cursor, ...told };
+  const { run: _, cursor, ...fields } = entry;
+  const node = { __typename: "ProvisioningEvent", cursor, ...fields };
   cache.writeFragment(RunTimelineFragmentDoc, {
     __typename: "ProvisioningRun",
     id,
     timeline: {
       __typename: "ProvisioningEventConnection",
       edges: [...edges, { __typename: "ProvisioningEventEdge", cursor, node }],
-      pageInfo: kept?.timeline.pageInfo ?? { __typename: "PageInfo", hasPreviousPage: false },
+      pageInfo: cached?.timeline.pageInfo ?? { __typename: "PageInfo", hasPreviousPage: false },
     },
   } as never);
 }

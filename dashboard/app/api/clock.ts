@@ -1,19 +1,19 @@
-/** The server's time as far as the browser knows it: ages are shown by it, so that a wrong clock here misleads nobody. */
+/** The server's clock, as far as the browser can know it: ages are computed from it, as the local clock may be wrong. */
 
-const UNIT_OF_HTTP_DATE = 1000;
+const HTTP_DATE_RESOLUTION = 1000;
 
-/** Milliseconds that the server is ahead. */
-let ahead = 0;
+/** Milliseconds that the server's clock is ahead of the local one. */
+let offset = 0;
 
-/** Learn from an answer's `Date` (RFC 9110, section 6.6.1), which is exact to a second. */
-export function learnFrom(answer: Response): void {
-  const said = Date.parse(answer.headers.get("Date") ?? "");
-  if (Number.isNaN(said)) return;
-  const difference = said + UNIT_OF_HTTP_DATE / 2 - Date.now();
-  ahead = Math.abs(difference) <= 2 * UNIT_OF_HTTP_DATE ? 0 : difference;
+/** Take the offset from a response's `Date` (RFC 9110, section 6.6.1), which is exact to a second. */
+export function syncClock(response: Response): void {
+  const date = Date.parse(response.headers.get("Date") ?? "");
+  if (Number.isNaN(date)) return;
+  const difference = date + HTTP_DATE_RESOLUTION / 2 - Date.now();
+  offset = Math.abs(difference) <= 2 * HTTP_DATE_RESOLUTION ? 0 : difference;
 }
 
-/** Milliseconds since 1970, as the server counts. */
+/** Milliseconds since 1970 by the server's clock. */
 export function now(): number {
-  return Date.now() + ahead;
+  return Date.now() + offset;
 }

@@ -1,4 +1,4 @@
-/** One command to the server: whether it is under way, what was refused, and what broke. */
+/** One mutation: whether it is being sent, what the server refused, and which error occurred. */
 
 import { useRef, useState } from "react";
 import { type AnyVariables, type CombinedError, type DocumentInput, useMutation } from "urql";
@@ -8,18 +8,18 @@ interface Payload {
   userErrors: readonly RefusalFragment[];
 }
 
-/** What a caller says; the key is ours. */
-type Said<Input> = Omit<Input, "idempotencyKey">;
+/** The input without its idempotency key, which this module adds. */
+type CommandInput<Input> = Omit<Input, "idempotencyKey">;
 
 export interface Command<Input, Result> {
-  /** Send it. The answer is its payload when it was carried out, undefined when it was refused or broke. */
-  send: (input: Said<Input>) => Promise<Result | undefined>;
+  /** Send the mutation. Resolves to its payload, or to undefined after a refusal or an error. */
+  send: (input: CommandInput<Input>) => Promise<Result | undefined>;
   sending: boolean;
   refusals: readonly RefusalFragment[];
   error: CombinedError | undefined;
 }
 
-/** For a document with one mutation, whose variable is `$input`. A second click while the first is under way sends nothing. */
+/** For a document with one mutation and the variable `$input`. While one request is under way, `send` sends nothing. */
 export function useCommand<Data extends Record<string, unknown>, Input>(
   document: DocumentInput<Data, AnyVariables & { input: Input }>,
 ): Command<Input, NonNullable<Data[keyof Data]>> {
@@ -28,24 +28,24 @@ export function useCommand<Data extends Record<string, unknown>, Input>(
   const [refusals, setRefusals] = useState<readonly RefusalFragment[]>([]);
   const [error, setError] = useState<CombinedError>();
 
-  const unanswered = useRef({ wish: "", key: "" });
+  const unanswered = useRef({ content: "", key: "" });
 
-  async function send(said: Said<Input>): Promise<Result | undefined> {
+  async function send(input: CommandInput<Input>): Promise<Result | undefined> {
     if (fetching) return undefined;
-    const input = { ...said, idempotencyKey: keyFor(said) } as Input;
-    const answer = await execute({ input });
-    if (!answer.error?.networkError) unanswered.current = { wish: "", key: "" };
-    const payload = payloadIn<Result>(answer.data);
+    const variables = { input: { ...input, idempotencyKey: keyFor(input) } as Input };
+    const result = await execute(variables);
+    if (!result.error?.networkError) unanswered.current = { content: "", key: "" };
+    const payload = payloadIn<Result>(result.data);
     const refused = (payload as unknown as Payload | undefined)?.userErrors ?? [];
-    setError(answer.error);
+    setError(result.error);
     setRefusals(refused);
     return payload && refused.length === 0 ? payload : undefined;
   }
 
-  /** The same wish has the same key until it is answered: if the answer was lost, sending it again does it once. */
-  function keyFor(said: Said<Input>): string {
-    const wish = JSON.stringify(said);
-    if (unanswered.current.wish !== wish) unanswered.current = { wish, key: crypto.randomUUID() };
+  /** The same input keeps its key until it is answered: if the response was lost, a retry has its effect only once. */
+  function keyFor(input: CommandInput<Input>): string {
+    const content = JSON.stringify(input);
+    if (unanswered.current.content !== content) unanswered.current = { content, key: crypto.randomUUID() };
     return unanswered.current.key;
   }
 

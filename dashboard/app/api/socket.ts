@@ -1,51 +1,56 @@
-/** The websocket of a signed-in person: opened when something is watched, opened again whenever it is lost. */
+/** The websocket of the signed-in user: opened with the first subscription, reopened whenever it is lost. */
 
 import { createClient, type Client as Socket } from "graphql-ws";
-import { type Identity, introductionOf } from "../../shared/identity";
-import type { LinkStore } from "./link";
+import { connectionParamsOf, type Identity } from "../../shared/identity";
+import type { ConnectionStore } from "./connection-status";
 
-const FIRST_WAIT = 250;
-const LONGEST_WAIT = 5000;
-const PING_EVERY = 10_000;
-const PONG_WITHIN = 5000;
-const ACK_WITHIN = 10_000;
-/** What the server says of a token that is no good (any more). */
+// All in milliseconds.
+const FIRST_DELAY = 250;
+const LONGEST_DELAY = 5000;
+const PING_INTERVAL = 10_000;
+const PONG_TIMEOUT = 5000;
+const ACK_TIMEOUT = 10_000;
+/** The close code for a token that is invalid or no longer valid. */
 const UNAUTHENTICATED = 4401;
 
-export function openSocket(identity: Identity, link: LinkStore, onRefused: (why: string) => void): Socket {
-  let overdue: ReturnType<typeof setTimeout> | undefined;
+export function openSocket(
+  identity: Identity,
+  store: ConnectionStore,
+  onUnauthenticated: (reason: string) => void,
+): Socket {
+  let pongTimer: ReturnType<typeof setTimeout> | undefined;
   const socket = createClient({
     url: new URL("/graphql", location.href.replace(/^http/, "ws")).href,
-    connectionParams: introductionOf(identity),
+    connectionParams: connectionParamsOf(identity),
     retryAttempts: Number.POSITIVE_INFINITY,
     shouldRetry: () => true,
-    retryWait: (tries) => new Promise((resolve) => setTimeout(resolve, waitBefore(tries))),
-    keepAlive: PING_EVERY,
-    connectionAckWaitTimeout: ACK_WITHIN,
-    // Leaving one page and entering the next takes no new connection.
+    retryWait: (attempts) => new Promise((resolve) => setTimeout(resolve, retryDelay(attempts))),
+    keepAlive: PING_INTERVAL,
+    connectionAckWaitTimeout: ACK_TIMEOUT,
+    // Going from one page to the next reuses the connection.
     lazyCloseTimeout: 1000,
     on: {
-      connecting: (again) => link.connecting(again),
-      connected: () => link.connected(),
+      connecting: (isRetry) => store.connecting(isRetry),
+      connected: () => store.connected(),
       closed: (event) => {
-        clearTimeout(overdue);
+        clearTimeout(pongTimer);
         const { code, reason } = event as CloseEvent;
-        link.closed(code);
-        if (code === UNAUTHENTICATED) onRefused(reason);
+        store.closed(code);
+        if (code === UNAUTHENTICATED) onUnauthenticated(reason);
       },
-      // A connection may die without a word: whoever does not answer is taken for gone.
+      // A dead connection may send no close frame: without a pong in time it counts as lost.
       ping: (received) => {
-        if (!received) overdue = setTimeout(() => socket.terminate(), PONG_WITHIN);
+        if (!received) pongTimer = setTimeout(() => socket.terminate(), PONG_TIMEOUT);
       },
       pong: (received) => {
-        if (received) clearTimeout(overdue);
+        if (received) clearTimeout(pongTimer);
       },
     },
   });
   return socket;
 }
 
-/** Milliseconds, with chance in them, so that not everybody comes back at once. */
-export function waitBefore(tries: number): number {
-  return Math.min(FIRST_WAIT * 2 ** tries, LONGEST_WAIT) * (0.5 + Math.random() / 2);
+/** The back-off in milliseconds, with jitter, so that clients do not reconnect all at once. */
+export function retryDelay(attempts: number): number {
+  return Math.min(FIRST_DELAY * 2 ** attempts, LONGEST_DELAY) * (0.5 + Math.random() / 2);
 }

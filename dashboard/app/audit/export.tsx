@@ -1,4 +1,4 @@
-/** Taking what the page shows, all pages of it, as a file. */
+/** Exporting the filtered feed, all pages of it, as a file. */
 
 import { useState } from "react";
 import { CombinedError } from "urql";
@@ -6,9 +6,9 @@ import { useMe } from "../me";
 import { expire, useSession } from "../session";
 import { Button } from "../ui/button";
 import { Field } from "../ui/field";
-import { Problem, sentencesOf } from "../ui/notice";
-import { addressOf, type Format, takeFile } from "./exporting";
-import type { Conditions } from "./wish";
+import { messagesOf, Problem } from "../ui/notice";
+import { downloadFile, exportUrl, type Format } from "./download";
+import type { Conditions } from "./url-filters";
 
 const FORMATS: readonly { format: Format; label: string }[] = [
   { format: "csv", label: "CSV" },
@@ -19,36 +19,38 @@ export function Export({ conditions }: { conditions: Conditions }) {
   const { organization } = useMe();
   const { identity } = useSession();
   const [slug, setSlug] = useState("");
-  const [taking, setTaking] = useState<Format>();
+  const [exporting, setExporting] = useState<Format>();
   const [error, setError] = useState<CombinedError>();
 
-  async function take(format: Format) {
-    setTaking(format);
+  async function startExport(format: Format) {
+    setExporting(format);
     setError(undefined);
     try {
-      await takeFile(addressOf(format, conditions, organization ? "" : slug), identity);
-    } catch (refused) {
-      if (!(refused instanceof CombinedError)) throw refused;
-      if (refused.response?.status === 401) expire(sentencesOf(refused).join(" "));
-      setError(refused);
+      await downloadFile(exportUrl(format, conditions, organization ? "" : slug), identity);
+    } catch (thrown) {
+      if (!(thrown instanceof CombinedError)) throw thrown;
+      if (thrown.response?.status === 401) expire(messagesOf(thrown).join(" "));
+      setError(thrown);
     } finally {
-      setTaking(undefined);
+      setExporting(undefined);
     }
   }
 
   return (
     <>
       <div className="row">
-        {/* Support belongs to no organisation. */}
-        {!organization && <Field label="Organisation to export" value={slug} onChange={setSlug} hint="Its slug." />}
+        {/* Support users belong to no organisation, so they name one. */}
+        {!organization && (
+          <Field label="Organisation to export" value={slug} onChange={setSlug} hint="The organisation’s slug." />
+        )}
         {FORMATS.map(({ format, label }) => (
           <Button
             key={format}
-            onPress={() => take(format)}
-            isBusy={taking === format}
+            onPress={() => startExport(format)}
+            isBusy={exporting === format}
             isDisabled={!organization && !slug}
           >
-            {taking === format ? `Exporting ${label}…` : `Export ${label}`}
+            {exporting === format ? `Exporting ${label}…` : `Export ${label}`}
           </Button>
         ))}
       </div>

@@ -1,79 +1,79 @@
-/** The entries to show: a page as it was asked for and, where it is newest, what has come since. */
+/** The entries to show: one page of the audit feed and, where it is the newest, the entries that arrived since. */
 
-import { useCallback, useEffect, useMemo } from "react";
-import { type CombinedError, useQuery, useSubscription } from "urql";
+import { useEffect, useMemo } from "react";
+import { type CombinedError, useSubscription } from "urql";
 import {
   AuditEventsDocument,
   type AuditEventsQuery,
   AuditGrowingDocument,
   type AuditRowFragment,
 } from "../__generated__/graphql";
-import { useHealing } from "../api/healing";
-import type { Wish } from "./wish";
+import { useRefetchOnReconnect } from "../api/refetch-on-reconnect";
+import { useRefetchableQuery } from "../api/refetchable-query";
+import type { UrlFilters } from "./url-filters";
 
-/** Entries on top of a page after which the page is asked for anew. */
-const MOST_GROWN = 200;
+/** So many new entries on top of a page, and the page is fetched again. */
+const MOST_NEW_ENTRIES = 200;
 
 type Events = readonly AuditRowFragment[];
 
 const NONE: Events = [];
 
 export interface Feed {
-  /** Undefined while nobody has answered. */
+  /** Undefined until there is a response. */
   events: Events | undefined;
   page: AuditEventsQuery["auditEvents"]["pageInfo"] | undefined;
   error: CombinedError | undefined;
-  again: () => void;
+  refetch: () => void;
 }
 
-export function useFeed({ window, filter, atNewest }: Wish): Feed {
-  const [{ data, error, fetching, stale }, ask] = useQuery({
+export function useFeed({ window, filter, atNewest }: UrlFilters): Feed {
+  const { data, error, fetching, stale, refetch } = useRefetchableQuery({
     query: AuditEventsDocument,
     variables: { ...window, filter },
-    requestPolicy: "cache-and-network",
   });
-  const again = useCallback(() => ask({ requestPolicy: "network-only" }), [ask]);
-  useHealing(again);
+  useRefetchOnReconnect(refetch);
 
-  const answer = data?.auditEvents;
-  // An answer to another question, or an old one, is nothing to go on from.
-  const current = atNewest && answer !== undefined && !fetching && !stale;
-  const grown = useGrowth(filter, answer?.pageInfo.startCursor ?? null, current);
-  const newer = atNewest ? grown.events : NONE;
+  const connection = data?.auditEvents;
+  // Data of another query or stale data is no place to subscribe from.
+  const current = atNewest && connection !== undefined && !fetching && !stale;
+  const live = useNewEvents(filter, connection?.pageInfo.startCursor ?? null, current);
+  const newer = atNewest ? live.events : NONE;
   useEffect(() => {
-    if (newer.length >= MOST_GROWN) again();
-  }, [newer.length, again]);
+    if (newer.length >= MOST_NEW_ENTRIES) refetch();
+  }, [newer.length, refetch]);
 
-  const page = answer?.edges.map((edge) => edge.node);
+  const page = connection?.edges.map((edge) => edge.node);
   return {
     events: page && onTop(newer, page),
-    page: answer?.pageInfo,
-    error: error ?? (atNewest ? grown.error : undefined),
-    again,
+    page: connection?.pageInfo,
+    error: error ?? (atNewest ? live.error : undefined),
+    refetch,
   };
 }
 
-interface Grown {
-  /** The page on which they came. */
-  on: string;
+interface NewEvents {
+  /** The subscription that delivered them. */
+  key: string;
   events: Events;
 }
 
 /**
- * What came after the first entry of the page, newest first. Nothing is skipped: the subscription goes on from that
- * entry. Each entry is told whole, because a page costs a thousand points, and 500 flow back in a second.
+ * The entries after the first one of the page, newest first. None is skipped, because the subscription starts at that
+ * entry. Each is delivered with all its fields, because fetching the page again costs a thousand points, and 500 points
+ * refill in a second.
  */
-function useGrowth(filter: Wish["filter"], after: string | null, current: boolean) {
+function useNewEvents(filter: UrlFilters["filter"], after: string | null, current: boolean) {
   const variables = useMemo(() => ({ after, filter }), [after, filter]);
-  const on = JSON.stringify(variables);
+  const key = JSON.stringify(variables);
   const [{ data, error }] = useSubscription(
     { query: AuditGrowingDocument, variables, pause: !current },
-    (grown: Grown | undefined, { auditEventAdded: event }): Grown => ({
-      on,
-      events: onTop([event], grown?.on === on ? grown.events : NONE),
+    (previous: NewEvents | undefined, { auditEventAdded: event }): NewEvents => ({
+      key,
+      events: onTop([event], previous?.key === key ? previous.events : NONE),
     }),
   );
-  return { events: data?.on === on ? data.events : NONE, error };
+  return { events: data?.key === key ? data.events : NONE, error };
 }
 
 function onTop(newer: Events, older: Events): Events {

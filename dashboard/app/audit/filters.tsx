@@ -1,34 +1,34 @@
-/** Conditions on the feed, as a row above it. */
+/** The filters of the feed, as a row above it. */
 
 import { Choice } from "../ui/field";
 import { Chips } from "./chips";
-import { Moment } from "./moment";
-import type { Wish } from "./wish";
+import { DateTimeField } from "./date-time-field";
+import type { UrlFilters } from "./url-filters";
 
-/** Families first, then those that somebody looks for most. The server knows more; the address takes any. */
+/** Families first, then the most used types. The server has more types; the URL accepts any of them. */
 const TYPES = [
   { value: "", label: "All" },
-  { value: "tenant.*", label: "Tenants, all of it" },
+  { value: "tenant.*", label: "Tenants: all events" },
   { value: "tenant.provisioning.*", label: "Provisioning" },
   { value: "tenant.deprovisioning.*", label: "Decommissioning" },
   { value: "org.*", label: "Organisation: people, service accounts, exports" },
-  { value: "access.*", label: "Access: refusals, looks of support" },
+  { value: "access.*", label: "Access: refusals, support access" },
   { value: "tenant.provisioning.cancelled", label: "Provisioning cancelled" },
   { value: "tenant.provisioning.failed", label: "Provisioning failed" },
   { value: "tenant.provisioning.stuck", label: "Undo stuck" },
   { value: "access.denied", label: "Access denied" },
 ];
 
-export function Filters({ wish }: { wish: Wish }) {
-  const { type, from, until } = wish.conditions;
+export function Filters({ filters }: { filters: UrlFilters }) {
+  const { type, from, until } = filters.conditions;
   return (
     <search>
       <div className="toolbar">
-        <Choice label="Type" value={type} options={typesWith(type)} onChange={(value) => wish.set("type", value)} />
-        <Moment label="From" value={from} onChange={(value) => wish.set("from", value)} />
-        <Moment label="Until" value={until} onChange={(value) => wish.set("until", value)} />
+        <Choice label="Type" value={type} options={typesWith(type)} onChange={(value) => filters.set("type", value)} />
+        <DateTimeField label="From" value={from} onChange={(value) => filters.set("from", value)} />
+        <DateTimeField label="Until" value={until} onChange={(value) => filters.set("until", value)} />
       </div>
-      <Chips wish={wish} />
+      <Chips filters={filters} />
     </search>
   );
 }

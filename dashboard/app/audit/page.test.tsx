@@ -28,29 +28,29 @@ function page(...events: AuditRowFragment[]) {
 }
 
 function open(route = "/audit", answers: Record<string, unknown> = {}) {
-  const played = render(<AuditPage />, { answers: { AuditEvents: page(entry("1")), ...answers }, route });
-  const asked = (name = "AuditEvents") => played.sent.filter((one) => one.name === name).map((one) => one.variables);
-  return { ...played, asked };
+  const rendered = render(<AuditPage />, { answers: { AuditEvents: page(entry("1")), ...answers }, route });
+  const asked = (name = "AuditEvents") => rendered.sent.filter((one) => one.name === name).map((one) => one.variables);
+  return { ...rendered, asked };
 }
 
-test("a family of types goes into the address, and the feed begins anew", async () => {
-  const { user, address, asked } = open("/audit?after=somewhere");
+test("choosing a family of types puts it into the URL and returns to the first page", async () => {
+  const { user, url, asked } = open("/audit?after=somewhere");
   expect(asked().at(-1)).toEqual({ first: 50, after: "somewhere", filter: {} });
 
   await user.selectOptions(screen.getByLabelText("Type"), "tenant.provisioning.*");
 
-  expect(address()).toBe("/audit?type=tenant.provisioning.*");
+  expect(url()).toBe("/audit?type=tenant.provisioning.*");
   expect(asked().at(-1)).toEqual({ first: 50, filter: { typeIn: ["tenant.provisioning.*"] } });
 });
 
-test("a type that the list does not have is taken from the address all the same", () => {
+test("a type in the URL that the list does not have is applied all the same", () => {
   const { asked } = open("/audit?type=tenant.resumed");
 
   expect(screen.getByLabelText("Type")).toHaveValue("tenant.resumed");
   expect(asked().at(-1)).toEqual({ first: 50, filter: { typeIn: ["tenant.resumed"] } });
 });
 
-test("a moment is chosen in local time and asked for in UTC", () => {
+test("a time is chosen in local time and queried in UTC", () => {
   const { asked } = open();
   const local = "2026-11-01T10:00";
 
@@ -60,10 +60,10 @@ test("a moment is chosen in local time and asked for in UTC", () => {
   expect(asked().at(-1)).toEqual({ first: 50, filter: { occurredFrom: new Date(local).toISOString() } });
 });
 
-test("an entry unfolds its facts and its request", async () => {
+test("an entry unfolds its details and its request id", async () => {
   const { user } = open();
 
-  await user.click(screen.getByText("Facts", { selector: "summary" }));
+  await user.click(screen.getByText("Details", { selector: "summary" }));
 
   expect(screen.getByText("wrong plan")).toBeVisible();
   expect(screen.getByText("5.1 s")).toBeVisible();
@@ -71,46 +71,46 @@ test("an entry unfolds its facts and its request", async () => {
   expect(screen.getByRole("link", { name: "shop" })).toHaveAttribute("href", "/tenants/0192");
 });
 
-test("from an entry to all of its actor, and back", async () => {
+test("an entry's actor can be set as a filter, and removed again", async () => {
   const named = { node: { id: "actor-1", displayName: "olive@acme.example" } };
-  const { user, address } = open("/audit", { AuditActorName: named });
+  const { user, url } = open("/audit", { AuditActorName: named });
 
-  await user.click(screen.getByText("Facts", { selector: "summary" }));
+  await user.click(screen.getByText("Details", { selector: "summary" }));
   await user.click(screen.getByRole("button", { name: "Only this actor" }));
-  expect(address()).toBe("/audit?actor=actor-1");
+  expect(url()).toBe("/audit?actor=actor-1");
   await user.click(screen.getByRole("button", { name: "Remove the filter on actor olive@acme.example" }));
 
-  expect(address()).toBe("/audit");
+  expect(url()).toBe("/audit");
 });
 
-test("what happens comes in on top, without asking for the page again", () => {
-  const { asked, tell } = open();
+test("new entries appear on top, without fetching the page again", () => {
+  const { asked, emit } = open();
   expect(asked("AuditGrowing")).toEqual([{ after: "cursor of 1", filter: {} }]);
   const before = asked().length;
 
-  tell("AuditGrowing", { auditEventAdded: { cursor: "2", ...entry("2", { type: "tenant.updated" }) } });
-  tell("AuditGrowing", { auditEventAdded: { cursor: "3", ...entry("3", { type: "tenant.suspended" }) } });
+  emit("AuditGrowing", { auditEventAdded: { cursor: "2", ...entry("2", { type: "tenant.updated" }) } });
+  emit("AuditGrowing", { auditEventAdded: { cursor: "3", ...entry("3", { type: "tenant.suspended" }) } });
 
   const types = screen.getAllByRole("rowheader").map((cell) => cell.textContent);
   expect(types).toEqual(["tenant.suspended", "tenant.updated", "tenant.provisioning.cancelled"]);
   expect(asked()).toHaveLength(before);
 });
 
-test("an older page stays as it is", () => {
+test("an older page does not subscribe to new entries", () => {
   const { asked } = open("/audit?after=somewhere");
 
   expect(asked("AuditGrowing")).toEqual([]);
 });
 
-test("where nothing matches there is a way back", async () => {
-  const { user, address } = open("/audit?type=org.*", { AuditEvents: page() });
+test("an empty result offers to clear the filters", async () => {
+  const { user, url } = open("/audit?type=org.*", { AuditEvents: page() });
 
   await user.click(screen.getByRole("button", { name: "Clear the filters" }));
 
-  expect(address()).toBe("/audit");
+  expect(url()).toBe("/audit");
 });
 
-test("a refused export says why, and under which number", async () => {
+test("a refused export shows the reason and the request id", async () => {
   const error = { message: "Your budget is spent.", extensions: { code: "RATE_LIMITED", requestId: "request-9" } };
   const fetching = vi.fn(async () => new Response(JSON.stringify({ errors: [error] }), { status: 429 }));
   vi.stubGlobal("fetch", fetching);
@@ -124,7 +124,7 @@ test("a refused export says why, and under which number", async () => {
   expect(fetching).toHaveBeenCalledWith("/export/audit.csv?tenantId=tenant-1", expect.anything());
 });
 
-test("whoever may not read the feed is told so, and asks for nothing", () => {
+test("a user without audit:read sees which right is missing, and nothing is queried", () => {
   const { sent } = render(<AuditPage />, { scopes: ["tenants:read"] });
 
   expect(screen.getByText("audit:read")).toBeVisible();

@@ -1,15 +1,15 @@
-/** The audit feed: filtered by the address, a page at a time, live where it is newest. */
+/** The audit feed: filtered by the URL, one page at a time, with live updates on the newest page. */
 
 import { useMe } from "../me";
 import { Button } from "../ui/button";
 import { Empty, Loading, Problem } from "../ui/notice";
-import { Pages } from "../ui/pages";
+import { Pagination } from "../ui/pagination";
 import { useTitle } from "../ui/title";
 import { Export } from "./export";
 import { useFeed } from "./feed";
 import { Filters } from "./filters";
 import { EventsTable } from "./table";
-import { useWish, type Wish } from "./wish";
+import { type UrlFilters, useUrlFilters } from "./url-filters";
 
 export function AuditPage() {
   useTitle("Audit feed · Tenantry");
@@ -19,54 +19,54 @@ export function AuditPage() {
       <header className="page-head">
         <h1>Audit feed</h1>
       </header>
-      {me.may("audit:read") ? <Feed /> : <NotYours />}
+      {me.may("audit:read") ? <Feed /> : <NoAccess />}
     </main>
   );
 }
 
 function Feed() {
   const me = useMe();
-  const wish = useWish();
-  const { events, page, error, again } = useFeed(wish);
+  const filters = useUrlFilters();
+  const { events, page, error, refetch } = useFeed(filters);
   return (
     <>
-      <Filters wish={wish} />
-      {me.may("audit:export") && <Export conditions={wish.conditions} />}
-      {error && <Problem error={error} onRetry={again} />}
-      {error && wish.filtered && (
+      <Filters filters={filters} />
+      {me.may("audit:export") && <Export conditions={filters.conditions} />}
+      {error && <Problem error={error} onRetry={refetch} />}
+      {error && filters.filtered && (
         <div className="row">
-          <Button onPress={wish.clear}>Clear the filters</Button>
+          <Button onPress={filters.clear}>Clear the filters</Button>
         </div>
       )}
       {!events && !error && <Loading lines={12} />}
-      {events?.length === 0 && <NothingHere wish={wish} />}
-      {events && events.length > 0 && <EventsTable events={events} wish={wish} />}
+      {events?.length === 0 && <NoEntries filters={filters} />}
+      {events && events.length > 0 && <EventsTable events={events} filters={filters} />}
       {page && (
-        <Pages label="Pages of the feed" page={page} onTurn={wish.turn}>
-          {!wish.atNewest && <Button onPress={wish.toNewest}>Newest</Button>}
-        </Pages>
+        <Pagination label="Pages of the feed" page={page} onTurn={filters.turn}>
+          {!filters.atNewest && <Button onPress={filters.toNewest}>Newest</Button>}
+        </Pagination>
       )}
     </>
   );
 }
 
-function NothingHere({ wish }: { wish: Wish }) {
-  if (wish.filtered) {
+function NoEntries({ filters }: { filters: UrlFilters }) {
+  if (filters.filtered) {
     return (
       <Empty>
-        <p>No entry is like that.</p>
-        <Button onPress={wish.clear}>Clear the filters</Button>
+        <p>No entries match the filters.</p>
+        <Button onPress={filters.clear}>Clear the filters</Button>
       </Empty>
     );
   }
-  return <Empty>Nothing has happened yet. Create a tenant, and every step of it is told here.</Empty>;
+  return <Empty>There are no entries yet. Create a tenant, and every step is recorded here.</Empty>;
 }
 
-function NotYours() {
+function NoAccess() {
   return (
     <Empty>
-      Reading the feed takes the right <code>audit:read</code>, which you do not have. Every member of the organisation
-      has it; a service account needs it among its scopes.
+      You need the right <code>audit:read</code> to read the audit feed. Every member of the organisation has it; a
+      service account needs it among its scopes.
     </Empty>
   );
 }

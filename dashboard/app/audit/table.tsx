@@ -1,21 +1,21 @@
-/** The entries, newest first, each with its facts to unfold. */
+/** The entries as a table, newest first, each with details to unfold. */
 
 import { Link } from "react-router";
 import type { ActorKind, AuditRowFragment } from "../__generated__/graphql";
 import { Button } from "../ui/button";
 import { Scroll } from "../ui/scroll";
 import { Time } from "../ui/time";
-import { Facts } from "./facts";
-import type { Wish } from "./wish";
+import { EventDetails } from "./event-details";
+import type { UrlFilters } from "./url-filters";
 
-/** What an actor is, where it is no person of the organisation. */
+/** The kind of an actor that is not a member of the organisation. */
 const KINDS: Partial<Record<ActorKind, string>> = {
   INTEGRATION: "service account",
   SUPPORT: "support",
-  SYSTEM: "the platform",
+  SYSTEM: "platform",
 };
 
-export function EventsTable({ events, wish }: { events: readonly AuditRowFragment[]; wish: Wish }) {
+export function EventsTable({ events, filters }: { events: readonly AuditRowFragment[]; filters: UrlFilters }) {
   return (
     <Scroll label="Entries">
       <table>
@@ -27,12 +27,12 @@ export function EventsTable({ events, wish }: { events: readonly AuditRowFragmen
             <th scope="col">Actor</th>
             <th scope="col">Tenant</th>
             <th scope="col">Run</th>
-            <th scope="col">Facts</th>
+            <th scope="col">Details</th>
           </tr>
         </thead>
         <tbody>
           {events.map((event) => (
-            <Row key={event.id} event={event} wish={wish} />
+            <Row key={event.id} event={event} filters={filters} />
           ))}
         </tbody>
       </table>
@@ -40,7 +40,7 @@ export function EventsTable({ events, wish }: { events: readonly AuditRowFragmen
   );
 }
 
-function Row({ event, wish }: { event: AuditRowFragment; wish: Wish }) {
+function Row({ event, filters }: { event: AuditRowFragment; filters: UrlFilters }) {
   const { type, occurredAt, actor, tenant, run } = event;
   return (
     <tr>
@@ -58,28 +58,28 @@ function Row({ event, wish }: { event: AuditRowFragment; wish: Wish }) {
       <td>
         <details>
           <summary>
-            Facts<span className="visually-hidden"> of {type}</span>
+            Details<span className="visually-hidden"> of {type}</span>
           </summary>
-          <Facts facts={event.data} />
+          <EventDetails data={event.data} />
           {event.requestId && (
             <p className="hint">
-              Request <code>{event.requestId}</code>
+              Request ID <code>{event.requestId}</code>
             </p>
           )}
-          <Narrower event={event} wish={wish} />
+          <FilterButtons event={event} filters={filters} />
         </details>
       </td>
     </tr>
   );
 }
 
-/** From one entry to all that are like it. */
-function Narrower({ event: { actor, tenant, run }, wish }: { event: AuditRowFragment; wish: Wish }) {
+/** Filters the feed by what one entry is about. */
+function FilterButtons({ event: { actor, tenant, run }, filters }: { event: AuditRowFragment; filters: UrlFilters }) {
   return (
     <div className="row">
-      <Button onPress={() => wish.set("actor", actor.id)}>Only this actor</Button>
-      {tenant && <Button onPress={() => wish.set("tenant", tenant.id)}>Only this tenant</Button>}
-      {run && <Button onPress={() => wish.set("run", run.id)}>Only this run</Button>}
+      <Button onPress={() => filters.set("actor", actor.id)}>Only this actor</Button>
+      {tenant && <Button onPress={() => filters.set("tenant", tenant.id)}>Only this tenant</Button>}
+      {run && <Button onPress={() => filters.set("run", run.id)}>Only this run</Button>}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-/** What a dialog asks before something is done that cannot simply be taken back. */
+/** The content of a dialog that asks for confirmation before an action that cannot simply be undone. */
 
 import type { ReactNode } from "react";
 import type { Command } from "../api/command";
@@ -8,9 +8,10 @@ import { Problem, Refusals } from "../ui/notice";
 
 interface Props {
   command: Pick<Command<never, unknown>, "sending" | "refusals" | "error">;
-  /** What the button says, and what it says while it is at work. */
+  /** The label of the action's button, before and while the request is sent. */
   act: string;
   acting: string;
+  /** The label of the button that closes the dialog and changes nothing. */
   keep: string;
   onAct: () => void;
   onClose: () => void;

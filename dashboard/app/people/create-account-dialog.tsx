@@ -1,4 +1,4 @@
-/** Creating a service account, and showing its token. */
+/** The dialog that creates a service account and shows its token. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -7,9 +7,9 @@ import { useCommand } from "../api/command";
 import { Button } from "../ui/button";
 import { Choices, Dialog } from "../ui/dialog";
 import { Field } from "../ui/field";
-import { besides, byField, Problem, Refusals } from "../ui/notice";
+import { byField, outsideFields, Problem, Refusals } from "../ui/notice";
+import { IssuedToken } from "./issued-token";
 import { ScopeChoice } from "./scope-choice";
-import { TokenShown } from "./token-shown";
 
 type Issued = NonNullable<CreateServiceAccountMutation["createServiceAccount"]>;
 
@@ -18,17 +18,17 @@ const FIELDS = ["name", "scopes", "expiresAt"];
 export function CreateAccountDialog({ onClose }: { onClose: () => void }) {
   const [issued, setIssued] = useState<Issued>();
   return (
-    <Dialog title={issued ? "The token" : "Create a service account"} onClose={onClose} alert={issued !== undefined}>
+    <Dialog title={issued ? "New token" : "Create a service account"} onClose={onClose} alert={issued !== undefined}>
       {issued ? (
-        <TokenShown token={issued.token ?? null} onClose={onClose} />
+        <IssuedToken token={issued.token ?? null} onClose={onClose} />
       ) : (
-        <Wanted onIssued={setIssued} onClose={onClose} />
+        <AccountForm onIssued={setIssued} onClose={onClose} />
       )}
     </Dialog>
   );
 }
 
-function Wanted({ onIssued, onClose }: { onIssued: (issued: Issued) => void; onClose: () => void }) {
+function AccountForm({ onIssued, onClose }: { onIssued: (issued: Issued) => void; onClose: () => void }) {
   const [name, setName] = useState("");
   const [scopes, setScopes] = useState<string[]>([]);
   const [lastDay, setLastDay] = useState("");
@@ -51,9 +51,9 @@ function Wanted({ onIssued, onClose }: { onIssued: (issued: Issued) => void; onC
         type="date"
         value={lastDay}
         onChange={setLastDay}
-        hint="On which its tokens are good, by your clock. For ever, if you leave it empty."
+        hint="The last day on which its tokens are valid, in your time zone. Leave it empty for no expiry."
       />
-      <Refusals errors={besides(refusals, FIELDS)} />
+      <Refusals errors={outsideFields(refusals, FIELDS)} />
       {error && <Problem error={error} />}
       <Choices>
         <Button onPress={onClose}>Close</Button>
@@ -65,7 +65,7 @@ function Wanted({ onIssued, onClose }: { onIssued: (issued: Issued) => void; onC
   );
 }
 
-/** The day as the reader has it; what has no zone is read in theirs. */
+/** The end of the day in the user's time zone: a time without a zone is parsed as local. */
 function endOf(day: string): string {
   return new Date(`${day}T23:59:59`).toISOString();
 }

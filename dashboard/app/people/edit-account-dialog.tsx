@@ -1,4 +1,4 @@
-/** Another name or other scopes for a service account. */
+/** The dialog that changes the name and the scopes of a service account. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -7,25 +7,25 @@ import { useCommand } from "../api/command";
 import { Button } from "../ui/button";
 import { Choices, Dialog } from "../ui/dialog";
 import { Field } from "../ui/field";
-import { besides, byField, Problem, Refusals } from "../ui/notice";
-import { useFreshAfter } from "./fresh";
+import { byField, outsideFields, Problem, Refusals } from "../ui/notice";
+import { useRefetchAfterRefusal } from "./refetch-after-refusal";
 import { ScopeChoice } from "./scope-choice";
 
 interface Props {
   account: ServiceAccountRowFragment;
-  again: () => void;
+  refetch: () => void;
   onClose: () => void;
 }
 
-export function EditAccountDialog({ account, again, onClose }: Props) {
+export function EditAccountDialog({ account, refetch, onClose }: Props) {
   const [name, setName] = useState(account.name);
   const [scopes, setScopes] = useState<string[]>([...account.scopes]);
   const { send, sending, refusals, error } = useCommand(UpdateServiceAccountDocument);
-  useFreshAfter(refusals, again);
+  useRefetchAfterRefusal(refusals, refetch);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
-    // What is left out stays as it is: the tenants it is limited to, and when it expires.
+    // Omitted fields stay unchanged: the tenants that the account is limited to, and its expiry.
     const input = { serviceAccountId: account.id, name, scopes, expectedVersion: account.version };
     if (await send(input)) onClose();
   }
@@ -35,7 +35,7 @@ export function EditAccountDialog({ account, again, onClose }: Props) {
       <Form onSubmit={submit} validationErrors={byField(refusals)}>
         <Field label="Name" name="name" value={name} onChange={setName} isRequired maxLength={80} />
         <ScopeChoice held={account.scopes} chosen={scopes} onChange={setScopes} />
-        <Refusals errors={besides(refusals, ["name", "scopes"])} />
+        <Refusals errors={outsideFields(refusals, ["name", "scopes"])} />
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>

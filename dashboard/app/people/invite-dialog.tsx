@@ -1,4 +1,4 @@
-/** Inviting: the person is on record, and joins by signing in. */
+/** The dialog that invites a member: the invitation is stored, and the person joins by signing in. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -7,12 +7,12 @@ import { useCommand } from "../api/command";
 import { Button } from "../ui/button";
 import { Choices, Dialog } from "../ui/dialog";
 import { Choice, Field } from "../ui/field";
-import { besides, byField, Problem, Refusals } from "../ui/notice";
+import { byField, outsideFields, Problem, Refusals } from "../ui/notice";
 import { ROLES } from "./roles";
 
 const FIELDS = ["email", "role", "name"];
 
-export function InviteDialog({ onDone, onClose }: { onDone: (sentence: string) => void; onClose: () => void }) {
+export function InviteDialog({ onDone, onClose }: { onDone: (message: string) => void; onClose: () => void }) {
   const [email, setEmail] = useState("");
   const [role, setRole] = useState<MemberRole>("VIEWER");
   const [name, setName] = useState("");
@@ -22,7 +22,7 @@ export function InviteDialog({ onDone, onClose }: { onDone: (sentence: string) =
     event.preventDefault();
     const input = { email, role, name: name || null };
     if (!(await send(input))) return;
-    onDone(`${email} is invited. No mail was sent: tell them to sign in.`);
+    onDone(`${email} is invited. No e-mail was sent: ask them to sign in.`);
     onClose();
   }
 
@@ -31,8 +31,7 @@ export function InviteDialog({ onDone, onClose }: { onDone: (sentence: string) =
     <Dialog title="Invite a member" onClose={onClose}>
       <Form onSubmit={submit} validationErrors={wrong}>
         <p>
-          No mail is sent. Tell the person yourself to sign in with the identity provider within two weeks, with this
-          address.
+          No e-mail is sent. Ask the person to sign in with the identity provider within two weeks, using this address.
         </p>
         <Field label="E-mail" name="email" type="email" value={email} onChange={setEmail} isRequired />
         <Choice
@@ -47,9 +46,9 @@ export function InviteDialog({ onDone, onClose }: { onDone: (sentence: string) =
           name="name"
           value={name}
           onChange={setName}
-          hint="To show. What stands before the @, if you leave it empty."
+          hint="The display name. If empty, the part of the address before the @."
         />
-        <Refusals errors={besides(refusals, FIELDS)} />
+        <Refusals errors={outsideFields(refusals, FIELDS)} />
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>

@@ -22,32 +22,32 @@ function open(answers: Record<string, unknown> = {}, scopes?: string[]) {
     PeopleMembers: { organization: { id: "acme", members: { edges: [{ node: BOB }], pageInfo } } },
     PeopleServiceAccounts: { organization: { id: "acme", serviceAccounts: { edges: [], pageInfo } } },
   };
-  const stage = { answers: { ...lists, ...answers }, route: "/people" };
-  const played = render(<PeoplePage />, scopes ? { ...stage, scopes } : stage);
-  const inputs = (name: string) => played.sent.filter((one) => one.name === name).map((one) => one.variables.input);
-  return { ...played, inputs };
+  const options = { answers: { ...lists, ...answers }, route: "/people" };
+  const rendered = render(<PeoplePage />, scopes ? { ...options, scopes } : options);
+  const inputs = (name: string) => rendered.sent.filter((one) => one.name === name).map((one) => one.variables.input);
+  return { ...rendered, inputs };
 }
 
 const changed = { changeMemberRole: { member: BOB, userErrors: [] } };
 
-test("handing the ownership over asks first, and says what becomes of oneself", async () => {
+test("a transfer of the ownership asks first, and says which role the old owner gets", async () => {
   const { user, inputs } = open({ ChangeMemberRole: changed });
 
   await user.click(screen.getByRole("button", { name: "Change role of Bob" }));
   await user.selectOptions(screen.getByLabelText("Role"), "OWNER");
   await user.click(screen.getByRole("button", { name: "Change role" }));
 
-  const dialog = within(screen.getByRole("alertdialog", { name: "Hand the ownership over?" }));
+  const dialog = within(screen.getByRole("alertdialog", { name: "Transfer ownership?" }));
   expect(dialog.getByText(/Bob becomes the owner, and you become an ADMIN/)).toBeVisible();
   expect(inputs("ChangeMemberRole")).toEqual([]);
-  await user.click(dialog.getByRole("button", { name: "Hand over" }));
+  await user.click(dialog.getByRole("button", { name: "Transfer ownership" }));
   expect(inputs("ChangeMemberRole")).toEqual([
     { memberId: "member-2", role: "OWNER", expectedVersion: 4, idempotencyKey: expect.any(String) },
   ]);
   expect(screen.queryByRole("alertdialog")).toBeNull();
 });
 
-test("any other role is given at once", async () => {
+test("any other role is changed without a confirmation", async () => {
   const { user, inputs } = open({ ChangeMemberRole: changed });
 
   await user.click(screen.getByRole("button", { name: "Change role of Bob" }));
@@ -57,10 +57,10 @@ test("any other role is given at once", async () => {
   expect(inputs("ChangeMemberRole")).toEqual([
     { memberId: "member-2", role: "VIEWER", expectedVersion: 4, idempotencyKey: expect.any(String) },
   ]);
-  expect(screen.getByText("Bob is VIEWER now.")).toBeVisible();
+  expect(screen.getByText("Bob now has the role VIEWER.")).toBeVisible();
 });
 
-test("a refusal is shown in the server's words, and the list asked for anew", async () => {
+test("a refusal is shown in the server's words, and the list is fetched again", async () => {
   const refusal = { code: "FORBIDDEN", message: "You may not remove the owner.", field: null };
   const { user, sent } = open({ RemoveMember: { removeMember: { removedMemberId: null, userErrors: [refusal] } } });
   const asked = () => sent.filter((one) => one.name === "PeopleMembers").length;
@@ -73,11 +73,11 @@ test("a refusal is shown in the server's words, and the list asked for anew", as
   expect(asked()).toBe(before + 1);
 });
 
-test("an invitation says that no mail is sent", async () => {
+test("the invitation dialog says that no e-mail is sent", async () => {
   const { user, inputs } = open({ InviteMember: { inviteMember: { member: BOB, userErrors: [] } } });
 
   await user.click(screen.getByRole("button", { name: "Invite a member" }));
-  expect(screen.getByText(/No mail is sent/)).toBeVisible();
+  expect(screen.getByText(/No e-mail is sent/)).toBeVisible();
   await user.type(screen.getByRole("textbox", { name: "E-mail" }), "eve@acme.example");
   await user.click(screen.getByRole("button", { name: "Invite" }));
 
@@ -86,9 +86,9 @@ test("an invitation says that no mail is sent", async () => {
   ]);
 });
 
-test("whoever may not manage people is told who can, and asks for nothing", () => {
+test("a user without members:manage sees who can manage people, and nothing is queried", () => {
   const { sent } = open({}, ["tenants:read"]);
 
-  expect(screen.getByText(/managed by the owner and the admins/)).toBeVisible();
+  expect(screen.getByText(/Only the owner and the admins/)).toBeVisible();
   expect(sent).toEqual([]);
 });

@@ -1,27 +1,20 @@
-/** The members: who they are, in which role, and since when. */
+/** The members: name, e-mail address, role, and since when. */
 
-import { useCallback, useState } from "react";
-import { useQuery } from "urql";
+import { useState } from "react";
 import { type MemberRowFragment, PeopleMembersDocument } from "../__generated__/graphql";
 import { Badge } from "../ui/badge";
 import { Button } from "../ui/button";
 import { Empty, Loading, Problem } from "../ui/notice";
-import { Pages } from "../ui/pages";
+import { Pagination } from "../ui/pagination";
 import { Scroll } from "../ui/scroll";
 import { Time } from "../ui/time";
 import { InviteDialog } from "./invite-dialog";
-import { usePlace } from "./place";
+import { usePagedQuery } from "./paged-query";
 import { RemoveDialog } from "./remove-dialog";
 import { RoleDialog } from "./role-dialog";
 
 export function Members() {
-  const { window, turn } = usePlace();
-  const [{ data, error }, ask] = useQuery({
-    query: PeopleMembersDocument,
-    variables: window,
-    requestPolicy: "cache-and-network",
-  });
-  const again = useCallback(() => ask({ requestPolicy: "network-only" }), [ask]);
+  const { data, error, refetch, turn } = usePagedQuery(PeopleMembersDocument);
   const [inviting, setInviting] = useState(false);
   const [done, setDone] = useState("");
   const list = data?.organization?.members;
@@ -37,10 +30,10 @@ export function Members() {
       <p className="hint" role="status">
         {done}
       </p>
-      {error && <Problem error={error} onRetry={again} />}
+      {error && <Problem error={error} onRetry={refetch} />}
       {!data && !error && <Loading />}
-      {list && <List members={list.edges.map((edge) => edge.node)} again={again} onDone={setDone} />}
-      {list && <Pages label="Pages of members" page={list.pageInfo} onTurn={turn} />}
+      {list && <List members={list.edges.map((edge) => edge.node)} refetch={refetch} onDone={setDone} />}
+      {list && <Pagination label="Pages of members" page={list.pageInfo} onTurn={turn} />}
       {inviting && <InviteDialog onDone={setDone} onClose={() => setInviting(false)} />}
     </section>
   );
@@ -48,12 +41,12 @@ export function Members() {
 
 interface ListProps {
   members: readonly MemberRowFragment[];
-  again: () => void;
-  onDone: (sentence: string) => void;
+  refetch: () => void;
+  onDone: (message: string) => void;
 }
 
-function List({ members, again, onDone }: ListProps) {
-  if (members.length === 0) return <Empty>Nobody is on this page. Go back to the one before.</Empty>;
+function List({ members, refetch, onDone }: ListProps) {
+  if (members.length === 0) return <Empty>There are no members on this page. Go back to the previous one.</Empty>;
   return (
     <Scroll label="Members">
       <table>
@@ -69,7 +62,7 @@ function List({ members, again, onDone }: ListProps) {
         </thead>
         <tbody>
           {members.map((member) => (
-            <Row key={member.id} member={member} again={again} onDone={onDone} />
+            <Row key={member.id} member={member} refetch={refetch} onDone={onDone} />
           ))}
         </tbody>
       </table>
@@ -77,10 +70,10 @@ function List({ members, again, onDone }: ListProps) {
   );
 }
 
-/** What somebody may not do is for the server to say: it knows who the owner is at that moment. */
-function Row({ member, again, onDone }: { member: MemberRowFragment } & Omit<ListProps, "members">) {
+/** Every row has both buttons: only the server knows the current owner, and it refuses what is not allowed. */
+function Row({ member, refetch, onDone }: { member: MemberRowFragment } & Omit<ListProps, "members">) {
   const [dialog, setDialog] = useState<"role" | "remove">();
-  const shared = { member, again, onDone, onClose: () => setDialog(undefined) };
+  const shared = { member, refetch, onDone, onClose: () => setDialog(undefined) };
   return (
     <tr>
       <th scope="row">{member.name}</th>

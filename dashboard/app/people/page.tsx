@@ -1,4 +1,4 @@
-/** Who belongs to the organisation: people, and their partners' programs. */
+/** The people page: the members and the service accounts of the organisation. */
 
 import { useMe } from "../me";
 import { Empty } from "../ui/notice";
@@ -21,7 +21,7 @@ export function PeoplePage() {
         </>
       ) : (
         <Empty>
-          Members and service accounts are managed by the owner and the admins of the organisation. Ask one of them.
+          Only the owner and the admins of the organisation can manage members and service accounts. Ask one of them.
         </Empty>
       )}
     </main>

@@ -1,25 +1,25 @@
-/** Removing a member. */
+/** The dialog that removes a member. */
 
 import { type MemberRowFragment, RemoveMemberDocument } from "../__generated__/graphql";
 import { useCommand } from "../api/command";
 import { Dialog } from "../ui/dialog";
 import { Confirmation } from "./confirmation";
-import { useFreshAfter } from "./fresh";
+import { useRefetchAfterRefusal } from "./refetch-after-refusal";
 
 interface Props {
   member: MemberRowFragment;
-  again: () => void;
-  onDone: (sentence: string) => void;
+  refetch: () => void;
+  onDone: (message: string) => void;
   onClose: () => void;
 }
 
-export function RemoveDialog({ member, again, onDone, onClose }: Props) {
+export function RemoveDialog({ member, refetch, onDone, onClose }: Props) {
   const command = useCommand(RemoveMemberDocument);
-  useFreshAfter(command.refusals, again);
+  useRefetchAfterRefusal(command.refusals, refetch);
 
   async function remove() {
     if (!(await command.send({ memberId: member.id, expectedVersion: member.version }))) return;
-    onDone(`${member.name} is no member any more.`);
+    onDone(`${member.name} was removed.`);
     onClose();
   }
 
@@ -29,11 +29,11 @@ export function RemoveDialog({ member, again, onDone, onClose }: Props) {
         command={command}
         act="Remove"
         acting="Removing…"
-        keep="Keep the member"
+        keep="Keep member"
         onAct={remove}
         onClose={onClose}
       >
-        <p>Access ends within seconds. What {member.name} did stays in the audit feed.</p>
+        <p>Access ends within seconds. The actions of {member.name} stay in the audit feed.</p>
       </Confirmation>
     </Dialog>
   );

@@ -1,4 +1,4 @@
-/** Another role for a member. Making somebody the owner is asked about once more. */
+/** The dialog that changes a member's role. A transfer of the ownership needs a confirmation. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -9,48 +9,49 @@ import { Choices, Dialog } from "../ui/dialog";
 import { Choice } from "../ui/field";
 import { Problem, Refusals } from "../ui/notice";
 import { Confirmation } from "./confirmation";
-import { useFreshAfter } from "./fresh";
+import { useRefetchAfterRefusal } from "./refetch-after-refusal";
 import { ROLES } from "./roles";
 
 interface Props {
   member: MemberRowFragment;
-  again: () => void;
-  onDone: (sentence: string) => void;
+  refetch: () => void;
+  onDone: (message: string) => void;
   onClose: () => void;
 }
 
-export function RoleDialog({ member, again, onDone, onClose }: Props) {
+export function RoleDialog({ member, refetch, onDone, onClose }: Props) {
   const [role, setRole] = useState(member.role);
-  const [asking, setAsking] = useState(false);
+  const [confirming, setConfirming] = useState(false);
   const command = useCommand(ChangeMemberRoleDocument);
   const { send, sending, refusals, error } = command;
-  useFreshAfter(refusals, again);
+  useRefetchAfterRefusal(refusals, refetch);
 
   async function change() {
     if (!(await send({ memberId: member.id, role, expectedVersion: member.version }))) return;
-    onDone(`${member.name} is ${role} now.`);
+    onDone(`${member.name} now has the role ${role}.`);
     onClose();
   }
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    if (role === "OWNER" && member.role !== "OWNER") setAsking(true);
+    if (role === "OWNER" && member.role !== "OWNER") setConfirming(true);
     else void change();
   }
 
   return (
-    <Dialog title={asking ? "Hand the ownership over?" : `Role of ${member.name}`} onClose={onClose} alert={asking}>
-      {asking ? (
+    <Dialog title={confirming ? "Transfer ownership?" : `Role of ${member.name}`} onClose={onClose} alert={confirming}>
+      {confirming ? (
         <Confirmation
           command={command}
-          act="Hand over"
-          acting="Handing over…"
-          keep="Keep it as it is"
+          act="Transfer ownership"
+          acting="Transferring…"
+          keep="Keep ownership"
           onAct={change}
           onClose={onClose}
         >
           <p>
-            {member.name} becomes the owner, and you become an ADMIN. Only the new owner can hand the ownership back.
+            {member.name} becomes the owner, and you become an ADMIN. Only the new owner can transfer the ownership
+            back.
           </p>
         </Confirmation>
       ) : (

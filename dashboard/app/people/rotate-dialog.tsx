@@ -1,4 +1,4 @@
-/** The next token of a service account. */
+/** The dialog that rotates the token of a service account. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -11,9 +11,9 @@ import { useCommand } from "../api/command";
 import { Button } from "../ui/button";
 import { Choices, Dialog } from "../ui/dialog";
 import { Choice } from "../ui/field";
-import { besides, byField, Problem, Refusals } from "../ui/notice";
-import { useFreshAfter } from "./fresh";
-import { TokenShown } from "./token-shown";
+import { byField, outsideFields, Problem, Refusals } from "../ui/notice";
+import { IssuedToken } from "./issued-token";
+import { useRefetchAfterRefusal } from "./refetch-after-refusal";
 
 type Issued = NonNullable<RotateServiceAccountTokenMutation["rotateServiceAccountToken"]>;
 
@@ -26,28 +26,28 @@ const OVERLAPS = [
 
 interface Props {
   account: ServiceAccountRowFragment;
-  again: () => void;
+  refetch: () => void;
   onClose: () => void;
 }
 
-export function RotateDialog({ account, again, onClose }: Props) {
+export function RotateDialog({ account, refetch, onClose }: Props) {
   const [issued, setIssued] = useState<Issued>();
-  const title = issued ? "The token" : `Rotate the token of ${account.name}`;
+  const title = issued ? "New token" : `Rotate the token of ${account.name}`;
   return (
     <Dialog title={title} onClose={onClose} alert={issued !== undefined}>
       {issued ? (
-        <TokenShown token={issued.token ?? null} onClose={onClose} />
+        <IssuedToken token={issued.token ?? null} onClose={onClose} />
       ) : (
-        <Wanted account={account} again={again} onIssued={setIssued} onClose={onClose} />
+        <RotateForm account={account} refetch={refetch} onIssued={setIssued} onClose={onClose} />
       )}
     </Dialog>
   );
 }
 
-function Wanted({ account, again, onIssued, onClose }: Props & { onIssued: (issued: Issued) => void }) {
+function RotateForm({ account, refetch, onIssued, onClose }: Props & { onIssued: (issued: Issued) => void }) {
   const [overlap, setOverlap] = useState("PT1H");
   const { send, sending, refusals, error } = useCommand(RotateServiceAccountTokenDocument);
-  useFreshAfter(refusals, again);
+  useRefetchAfterRefusal(refusals, refetch);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
@@ -58,16 +58,16 @@ function Wanted({ account, again, onIssued, onClose }: Props & { onIssued: (issu
 
   return (
     <Form onSubmit={submit}>
-      <p>The program gets a new token, which is shown once.</p>
+      <p>A new token is issued and shown once.</p>
       <Choice
-        label="The old one stays good"
+        label="The old token stays valid"
         value={overlap}
         options={OVERLAPS}
         onChange={setOverlap}
         wrong={byField(refusals).overlap?.[0]}
-        hint="Long enough to bring the new one to where the program finds it."
+        hint="Choose enough time to give the new token to the program."
       />
-      <Refusals errors={besides(refusals, ["overlap"])} />
+      <Refusals errors={outsideFields(refusals, ["overlap"])} />
       {error && <Problem error={error} />}
       <Choices>
         <Button onPress={onClose}>Close</Button>

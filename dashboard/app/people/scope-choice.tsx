@@ -1,4 +1,4 @@
-/** The scopes of a service account, to be ticked. */
+/** The scopes of a service account, as checkboxes. */
 
 import { Checkbox } from "react-aria-components/Checkbox";
 import { CheckboxGroup } from "react-aria-components/CheckboxGroup";
@@ -6,20 +6,20 @@ import { FieldError } from "react-aria-components/FieldError";
 import { Label } from "react-aria-components/Label";
 import { useMe } from "../me";
 
-/** Rights that people have by their role and no program can be given (resolvers/permissions.py). */
-const FOR_PEOPLE = new Set(["members:manage", "tenants:first-admin"]);
+/** Rights that members have by their role and that no service account can have. */
+const MEMBERS_ONLY = new Set(["members:manage", "tenants:first-admin"]);
 
 const MEANINGS: Readonly<Record<string, string>> = {
-  "tenants:read": "see tenants and runs",
+  "tenants:read": "read tenants and runs",
   "tenants:write": "create, retry, suspend, resume, decommission",
   "tenants:cancel": "cancel a provisioning",
-  "audit:read": "read the feed",
-  "audit:export": "take the feed as a file",
+  "audit:read": "read the audit feed",
+  "audit:export": "export the audit feed as a file",
   "schema:read": "explore the API’s schema",
 };
 
 interface Props {
-  /** What the account holds already: that may stay, whoever is asking. */
+  /** The account's current scopes. They are offered even if the signed-in user does not have them. */
   held?: readonly string[];
   chosen: readonly string[];
   onChange: (scopes: string[]) => void;
@@ -27,7 +27,7 @@ interface Props {
 
 export function ScopeChoice({ held = [], chosen, onChange }: Props) {
   const { scopes } = useMe();
-  const offered = [...new Set([...scopes.filter((scope) => !FOR_PEOPLE.has(scope)), ...held])];
+  const offered = [...new Set([...scopes.filter((scope) => !MEMBERS_ONLY.has(scope)), ...held])];
   return (
     <CheckboxGroup className="checks" name="scopes" value={[...chosen]} onChange={onChange}>
       <Label>Scopes</Label>

@@ -1,4 +1,4 @@
-/** The service accounts as a table, with what can be done to each. */
+/** The service accounts as a table, with the actions for each. */
 
 import { useState } from "react";
 import type { ServiceAccountRowFragment } from "../__generated__/graphql";
@@ -13,11 +13,11 @@ import { RotateDialog } from "./rotate-dialog";
 
 interface Props {
   accounts: readonly ServiceAccountRowFragment[];
-  again: () => void;
-  onDone: (sentence: string) => void;
+  refetch: () => void;
+  onDone: (message: string) => void;
 }
 
-export function AccountsTable({ accounts, again, onDone }: Props) {
+export function AccountsTable({ accounts, refetch, onDone }: Props) {
   return (
     <Scroll label="Service accounts">
       <table>
@@ -36,7 +36,7 @@ export function AccountsTable({ accounts, again, onDone }: Props) {
         </thead>
         <tbody>
           {accounts.map((account) => (
-            <Row key={account.id} account={account} again={again} onDone={onDone} />
+            <Row key={account.id} account={account} refetch={refetch} onDone={onDone} />
           ))}
         </tbody>
       </table>
@@ -44,7 +44,7 @@ export function AccountsTable({ accounts, again, onDone }: Props) {
   );
 }
 
-function Row({ account, again, onDone }: { account: ServiceAccountRowFragment } & Omit<Props, "accounts">) {
+function Row({ account, refetch, onDone }: { account: ServiceAccountRowFragment } & Omit<Props, "accounts">) {
   return (
     <tr>
       <th scope="row">{account.name}</th>
@@ -58,8 +58,8 @@ function Row({ account, again, onDone }: { account: ServiceAccountRowFragment } 
       </td>
       <td>{account.lastUsedAt ? <Time at={account.lastUsedAt} /> : "never"}</td>
       <td>{account.expiresAt ? <Time at={account.expiresAt} /> : "never"}</td>
-      {/* Revoking is for good. */}
-      <td>{!account.revokedAt && <Actions account={account} again={again} onDone={onDone} />}</td>
+      {/* A revoked account cannot be restored. */}
+      <td>{!account.revokedAt && <Actions account={account} refetch={refetch} onDone={onDone} />}</td>
     </tr>
   );
 }
@@ -73,16 +73,16 @@ function State({ account }: { account: ServiceAccountRowFragment }) {
       <Badge tone="good">active</Badge>
       {previousTokenUntil && Date.parse(previousTokenUntil) > now() && (
         <p className="hint">
-          Its former token is good until <Time at={previousTokenUntil} />
+          The previous token is valid until <Time at={previousTokenUntil} />
         </p>
       )}
     </>
   );
 }
 
-function Actions({ account, again, onDone }: { account: ServiceAccountRowFragment } & Omit<Props, "accounts">) {
+function Actions({ account, refetch, onDone }: { account: ServiceAccountRowFragment } & Omit<Props, "accounts">) {
   const [dialog, setDialog] = useState<"edit" | "rotate" | "revoke">();
-  const shared = { account, again, onClose: () => setDialog(undefined) };
+  const shared = { account, refetch, onClose: () => setDialog(undefined) };
   const name = <span className="visually-hidden">{account.name}</span>;
   return (
     <div className="row">

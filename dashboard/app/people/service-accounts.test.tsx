@@ -29,14 +29,14 @@ function open(accounts: ServiceAccountRowFragment[] = [], answers: Record<string
     PeopleMembers: { organization: { id: "acme", members: { edges: [], pageInfo } } },
     PeopleServiceAccounts: { organization: { id: "acme", serviceAccounts: { edges, pageInfo } } },
   };
-  const played = render(<PeoplePage />, { answers: { ...lists, ...answers }, route: "/people" });
-  const inputs = (name: string) => played.sent.filter((one) => one.name === name).map((one) => one.variables.input);
-  return { ...played, inputs };
+  const rendered = render(<PeoplePage />, { answers: { ...lists, ...answers }, route: "/people" });
+  const inputs = (name: string) => rendered.sent.filter((one) => one.name === name).map((one) => one.variables.input);
+  return { ...rendered, inputs };
 }
 
 const created = { createServiceAccount: { serviceAccount: account("robot"), token: TOKEN, userErrors: [] } };
 
-test("a token is shown once, and gone when the dialog is closed", async () => {
+test("a token is shown once, and is gone after the dialog is closed", async () => {
   const { user, inputs } = open([], { CreateServiceAccount: created });
 
   await user.click(screen.getByRole("button", { name: "Create a service account" }));
@@ -48,7 +48,7 @@ test("a token is shown once, and gone when the dialog is closed", async () => {
     { name: "robot", scopes: ["tenants:read"], expiresAt: null, idempotencyKey: expect.any(String) },
   ]);
   expect(screen.getByRole("textbox", { name: "API token" })).toHaveValue(TOKEN);
-  expect(screen.getByText(/Shown this once/)).toBeVisible();
+  expect(screen.getByText(/Shown only once/)).toBeVisible();
   await user.click(screen.getByRole("button", { name: "Close" }));
   await user.click(screen.getByRole("button", { name: "Create a service account" }));
   expect(screen.queryByDisplayValue(TOKEN)).toBeNull();
@@ -66,7 +66,7 @@ test("a token can be copied", async () => {
   expect(await navigator.clipboard.readText()).toBe(TOKEN);
 });
 
-test("a program is offered no right that is for people only", async () => {
+test("a service account is offered no right that only members can have", async () => {
   const { user } = open();
 
   await user.click(screen.getByRole("button", { name: "Create a service account" }));
@@ -76,12 +76,12 @@ test("a program is offered no right that is for people only", async () => {
   expect(screen.queryByRole("checkbox", { name: /tenants:first-admin/ })).toBeNull();
 });
 
-test("rotating says for how long the old token stays good", async () => {
+test("a rotation asks for how long the old token stays valid", async () => {
   const rotated = { rotateServiceAccountToken: { serviceAccount: account("robot"), token: TOKEN, userErrors: [] } };
   const { user, inputs } = open([account("robot")], { RotateServiceAccountToken: rotated });
 
   await user.click(screen.getByRole("button", { name: "Rotate token robot" }));
-  await user.selectOptions(screen.getByLabelText("The old one stays good"), "P1D");
+  await user.selectOptions(screen.getByLabelText("The old token stays valid"), "P1D");
   await user.click(screen.getByRole("button", { name: "Rotate" }));
 
   const input = { serviceAccountId: "robot", overlap: "P1D", expectedVersion: 2, idempotencyKey: expect.any(String) };
@@ -89,7 +89,7 @@ test("rotating says for how long the old token stays good", async () => {
   expect(screen.getByRole("textbox", { name: "API token" })).toHaveValue(TOKEN);
 });
 
-test("the state of an account is a word, and a revoked one has no actions", () => {
+test("the state of an account is shown as a word, and a revoked account has no actions", () => {
   open([account("old", { expiresAt: "2020-01-01T00:00:00Z" }), account("gone", { revokedAt: "2026-11-20T09:00:00Z" })]);
 
   expect(within(screen.getByRole("row", { name: /old/ })).getByText("expired")).toBeVisible();

@@ -1,23 +1,16 @@
-/** The service accounts: what partners' programs may, and whether they still do. */
+/** The service accounts: the identities of partners' programs, their rights and their state. */
 
-import { useCallback, useState } from "react";
-import { useQuery } from "urql";
+import { useState } from "react";
 import { PeopleServiceAccountsDocument } from "../__generated__/graphql";
 import { Button } from "../ui/button";
 import { Empty, Loading, Problem } from "../ui/notice";
-import { Pages } from "../ui/pages";
+import { Pagination } from "../ui/pagination";
 import { CreateAccountDialog } from "./create-account-dialog";
-import { usePlace } from "./place";
+import { usePagedQuery } from "./paged-query";
 import { AccountsTable } from "./service-accounts-table";
 
 export function ServiceAccounts() {
-  const { window, turn } = usePlace();
-  const [{ data, error }, ask] = useQuery({
-    query: PeopleServiceAccountsDocument,
-    variables: window,
-    requestPolicy: "cache-and-network",
-  });
-  const again = useCallback(() => ask({ requestPolicy: "network-only" }), [ask]);
+  const { data, error, refetch, turn } = usePagedQuery(PeopleServiceAccountsDocument);
   const [creating, setCreating] = useState(false);
   const [done, setDone] = useState("");
   const list = data?.organization?.serviceAccounts;
@@ -34,13 +27,13 @@ export function ServiceAccounts() {
       <p className="hint" role="status">
         {done}
       </p>
-      {error && <Problem error={error} onRetry={again} />}
+      {error && <Problem error={error} onRetry={refetch} />}
       {!data && !error && <Loading />}
       {accounts?.length === 0 && (
-        <Empty>There is none here. Create one for each program that is to call the API by itself.</Empty>
+        <Empty>There are no service accounts here. Create one for each program that calls the API.</Empty>
       )}
-      {accounts && accounts.length > 0 && <AccountsTable accounts={accounts} again={again} onDone={setDone} />}
-      {list && <Pages label="Pages of service accounts" page={list.pageInfo} onTurn={turn} />}
+      {accounts && accounts.length > 0 && <AccountsTable accounts={accounts} refetch={refetch} onDone={setDone} />}
+      {list && <Pagination label="Pages of service accounts" page={list.pageInfo} onTurn={turn} />}
       {creating && <CreateAccountDialog onClose={() => setCreating(false)} />}
     </section>
   );

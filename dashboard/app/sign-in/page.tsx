@@ -1,25 +1,25 @@
-/** Signing in: at the identity provider, as somebody whom the seed made, or with a token. */
+/** The sign-in page: at the identity provider, as a seeded user, or with a token. */
 
 import { lazy, Suspense } from "react";
 import { useLocation } from "react-router";
 import { signIn, useSession } from "../session";
 import { Button } from "../ui/button";
 import { Loading } from "../ui/notice";
-import { type Offer, type Seeded, useOffer } from "./offer";
+import { type SeededUser, type SignInOptions, useSignInOptions } from "./options";
 import { PasteForm } from "./paste-form";
 
-// Whoever pastes a token has no use for the program that talks to providers.
-const AtProvider = lazy(async () => ({ default: (await import("./at-provider")).AtProvider }));
+// Loaded only when a provider is configured: signing in with a token does not need the OpenID Connect library.
+const ProviderSignIn = lazy(async () => ({ default: (await import("./provider-sign-in")).ProviderSignIn }));
 
 export function SignInPage() {
-  const { farewell } = useSession();
-  const { offer, problem } = useOffer();
+  const { endReason } = useSession();
+  const { options, problem } = useSignInOptions();
   return (
     <main className="page narrow">
       <h1>Sign in to Tenantry</h1>
-      {farewell && (
+      {endReason && (
         <p className="notice warn" role="status">
-          {farewell}
+          {endReason}
         </p>
       )}
       {problem && (
@@ -27,38 +27,38 @@ export function SignInPage() {
           {problem}
         </p>
       )}
-      {offer ? <Ways offer={offer} /> : !problem && <Loading lines={4} />}
+      {options ? <Choices options={options} /> : !problem && <Loading lines={4} />}
       <PasteForm />
     </main>
   );
 }
 
-function Ways({ offer: { provider, seeded } }: { offer: Offer }) {
+function Choices({ options: { provider, seeded } }: { options: SignInOptions }) {
   const { pathname, search } = useLocation();
   return (
     <>
       {provider && (
         <Suspense fallback={<Loading lines={2} />}>
-          <AtProvider provider={provider} back={pathname + search} />
+          <ProviderSignIn provider={provider} target={pathname + search} />
         </Suspense>
       )}
-      {seeded.length > 0 && <Seeds seeded={seeded} />}
+      {seeded.length > 0 && <SeededUsers seeded={seeded} />}
     </>
   );
 }
 
-/** On a machine of one's own, be anybody. */
-function Seeds({ seeded }: { seeded: readonly Seeded[] }) {
-  const houses = [...new Set(seeded.map((one) => one.organization))];
+/** On a development server, a button for each user whom the seed created. */
+function SeededUsers({ seeded }: { seeded: readonly SeededUser[] }) {
+  const organizations = [...new Set(seeded.map((one) => one.organization))];
   return (
     <section className="card" aria-labelledby="seeded">
-      <h2 id="seeded">Be somebody</h2>
-      <p className="hint">This is a development server. Its seed has made these people.</p>
-      {houses.map((house) => (
-        <fieldset className="row" key={house}>
-          <legend>{house ?? "the platform"}</legend>
+      <h2 id="seeded">Sign in as</h2>
+      <p className="hint">This is a development server. These users were created by its seed.</p>
+      {organizations.map((organization) => (
+        <fieldset className="row" key={organization}>
+          <legend>{organization ?? "platform"}</legend>
           {seeded
-            .filter((one) => one.organization === house)
+            .filter((one) => one.organization === organization)
             .map(({ role, token }) => (
               <Button key={role} onPress={() => signIn({ token, organization: "" })}>
                 {role}

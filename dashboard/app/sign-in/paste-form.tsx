@@ -1,4 +1,4 @@
-/** Signing in with a token that somebody has. */
+/** The form to sign in with a token. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -23,7 +23,7 @@ export function PasteForm() {
         label="Organisation"
         value={organization}
         onChange={setOrganization}
-        hint="Its slug, if you belong to several."
+        hint="The organisation’s slug. Needed only if you belong to several."
       />
       <Button type="submit" weight="primary">
         Sign in

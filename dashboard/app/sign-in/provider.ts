@@ -1,32 +1,33 @@
 /** Signing in at the OpenID Connect provider: the code flow with PKCE (RFC 7636), as oidc-client-ts does it. */
 
 import { UserManager, WebStorageStateStore } from "oidc-client-ts";
-import type { Provider } from "./offer";
+import type { Provider } from "./options";
 
-interface Kept {
+/** What oidc-client-ts stores while the browser is at the provider. */
+interface StoredState {
   provider: Provider;
   organization: string;
-  /** Where the person wanted to go. */
-  back: string;
+  /** The path that the user wanted to open. */
+  target: string;
 }
 
-export interface Arrived {
+export interface SignedIn {
   token: string;
   organization: string;
-  back: string;
+  target: string;
 }
 
-/** Go to the provider; it sends the browser back to `/dashboard/signed-in`. */
-export async function leaveFor(provider: Provider, organization: string, back: string): Promise<void> {
-  const kept: Kept = { provider, organization, back };
-  await managerOf(provider).signinRedirect({ state: kept });
+/** Redirect to the provider; it sends the browser back to `/dashboard/signed-in`. */
+export async function startSignIn(provider: Provider, organization: string, target: string): Promise<void> {
+  const state: StoredState = { provider, organization, target };
+  await managerOf(provider).signinRedirect({ state });
 }
 
-/** Back from the provider: trade the code for a token. Raises what is wrong with the answer. */
-export async function arrive(provider: Provider): Promise<Arrived> {
+/** After the return from the provider, exchange the code for a token. Throws if the provider's response is invalid. */
+export async function completeSignIn(provider: Provider): Promise<SignedIn> {
   const user = await managerOf(provider).signinRedirectCallback();
-  const { organization, back } = user.state as Kept;
-  return { token: user.access_token, organization, back };
+  const { organization, target } = user.state as StoredState;
+  return { token: user.access_token, organization, target };
 }
 
 function managerOf(provider: Provider): UserManager {
@@ -36,19 +37,19 @@ function managerOf(provider: Provider): UserManager {
     client_id: clientId,
     redirect_uri: `${location.origin}/dashboard/signed-in`,
     scope,
-    // The server has asked the provider already, so that the page needs no third address.
+    // The server has already fetched the provider's metadata, so the page needs no access to the discovery endpoint.
     metadata: { issuer, authorization_endpoint: authorizationEndpoint, token_endpoint: tokenEndpoint },
     extraQueryParams: { audience },
     stateStore: new WebStorageStateStore({ store: sessionStorage }),
-    // The token lies where every page of ours has it (shared/identity.ts), and nowhere else.
-    userStore: new WebStorageStateStore({ store: new NothingKept() }),
+    // The token is stored by shared/identity.ts only.
+    userStore: new WebStorageStateStore({ store: new EmptyStorage() }),
     automaticSilentRenew: false,
     loadUserInfo: false,
   });
 }
 
-/** A store that forgets. */
-class NothingKept implements Storage {
+/** A storage that stores nothing. */
+class EmptyStorage implements Storage {
   readonly length = 0;
   key = () => null;
   getItem = () => null;

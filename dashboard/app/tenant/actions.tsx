@@ -1,4 +1,4 @@
-/** What may be done now. The server says which; the page only knows how each is called and asked for. */
+/** The actions on a tenant. The server says which are available; the page knows their labels and their dialogs. */
 
 import { type RefObject, useEffect, useRef } from "react";
 import { useNavigate } from "react-router";
@@ -16,38 +16,39 @@ import { Time } from "../ui/time";
 import { CancelDialog } from "./dialogs/cancel";
 import { DecommissionDialog } from "./dialogs/decommission";
 import { EditDialog } from "./dialogs/edit";
-import { GoOnDialog } from "./dialogs/go-on";
+import { ResumeUndoDialog } from "./dialogs/resume-undo";
 import { SuspendDialog } from "./dialogs/suspend";
-import type { Tenant } from "./page";
 import { isBeingCancelled, type Run, stuckStep } from "./run";
+import type { Tenant } from "./tenant";
 
 interface Props {
   tenant: Tenant;
   run: Run | undefined;
-  /** The action whose dialog is open. It stays open when the action is no longer to be had, and says so. */
+  /** The action with an open dialog. The dialog stays open if the action becomes unavailable, and shows that. */
   opened: string | undefined;
   onOpen: (action: string | undefined) => void;
 }
 
-const ASKED_FIRST: Partial<Record<TenantAction, [label: string, weight: "danger" | "plain"]>> = {
+/** Actions that open a dialog. */
+const WITH_DIALOG: Partial<Record<TenantAction, [label: string, weight: "danger" | "plain"]>> = {
   CANCEL_PROVISIONING: ["Cancel provisioning", "danger"],
   SUSPEND: ["Suspend…", "plain"],
   DECOMMISSION: ["Decommission…", "danger"],
   UPDATE: ["Edit…", "plain"],
-  RESUME_COMPENSATION: ["Go on with the undo…", "plain"],
+  RESUME_COMPENSATION: ["Resume undo…", "plain"],
 };
 
 export function Actions({ tenant, run, opened, onOpen }: Props) {
   const close = () => onOpen(undefined);
-  const place = useRestingPlace(opened !== undefined);
+  const focusTarget = useFocusAfterDialog(opened !== undefined);
   return (
-    <section className="card actions" aria-labelledby="actions" tabIndex={-1} ref={place}>
+    <section className="card actions" aria-labelledby="actions" tabIndex={-1} ref={focusTarget}>
       <h2 id="actions">Actions</h2>
-      {run && <UnderWay run={run} />}
+      {run && <RunNotice run={run} />}
       <div className="row">
         {tenant.availableActions.map((action) => {
-          const [label, weight] = ASKED_FIRST[action] ?? [];
-          if (!label) return <AtOnce key={action} action={action} tenant={tenant} />;
+          const [label, weight] = WITH_DIALOG[action] ?? [];
+          if (!label) return <DirectAction key={action} action={action} tenant={tenant} />;
           return (
             <Button key={action} weight={weight ?? "plain"} onPress={() => onOpen(action)}>
               {label}
@@ -55,36 +56,36 @@ export function Actions({ tenant, run, opened, onOpen }: Props) {
           );
         })}
         {tenant.availableActions.length === 0 && !(run && isBeingCancelled(run)) && (
-          <p className="hint">There is nothing for you to do here now.</p>
+          <p className="hint">There are no actions for you here now.</p>
         )}
       </div>
       {opened === "CANCEL_PROVISIONING" && <CancelDialog tenant={tenant} onClose={close} />}
       {opened === "SUSPEND" && <SuspendDialog tenant={tenant} onClose={close} />}
       {opened === "DECOMMISSION" && <DecommissionDialog tenant={tenant} onClose={close} />}
       {opened === "UPDATE" && <EditDialog tenant={tenant} onClose={close} />}
-      {opened === "RESUME_COMPENSATION" && <GoOnDialog tenant={tenant} run={run} onClose={close} />}
+      {opened === "RESUME_COMPENSATION" && <ResumeUndoDialog tenant={tenant} run={run} onClose={close} />}
     </section>
   );
 }
 
-/** Where the keyboard goes when a dialog has closed and the button that opened it is gone, as after a cancel. */
-function useRestingPlace(open: boolean): RefObject<HTMLElement | null> {
-  const place = useRef<HTMLElement>(null);
+/** The element that gets the keyboard focus after a dialog closed and the button that opened it is gone, as after a cancel. */
+function useFocusAfterDialog(open: boolean): RefObject<HTMLElement | null> {
+  const target = useRef<HTMLElement>(null);
   const wasOpen = useRef(false);
   useEffect(() => {
     const closed = wasOpen.current && !open;
     wasOpen.current = open;
     if (!closed) return;
-    const looking = requestAnimationFrame(() =>
-      requestAnimationFrame(() => document.activeElement === document.body && place.current?.focus()),
+    const frame = requestAnimationFrame(() =>
+      requestAnimationFrame(() => document.activeElement === document.body && target.current?.focus()),
     );
-    return () => cancelAnimationFrame(looking);
+    return () => cancelAnimationFrame(frame);
   }, [open]);
-  return place;
+  return target;
 }
 
-/** What was asked for already, and is still being done. */
-function UnderWay({ run }: { run: Run }) {
+/** A cancellation that is under way, or an undo that is stuck. */
+function RunNotice({ run }: { run: Run }) {
   const stuck = stuckStep(run);
   if (stuck) {
     return (
@@ -93,7 +94,7 @@ function UnderWay({ run }: { run: Run }) {
           The undo is stuck at “{stuck.title}”, after {stuck.compensationAttempts} attempts: {stuck.error}
         </p>
         <p className="hint">
-          What it took is still held, as listed below. Mend the cause and go on, or skip it knowingly.
+          Its resources are still held, as listed below. Fix the cause and resume the undo, or skip this step.
         </p>
       </div>
     );
@@ -102,15 +103,15 @@ function UnderWay({ run }: { run: Run }) {
   if (!cancelRequest || !isBeingCancelled(run)) return null;
   return (
     <p className="notice warn" role="status">
-      <strong>Cancelling…</strong> asked for by {cancelRequest.requestedBy.displayName},{" "}
+      <strong>Cancelling…</strong> requested by {cancelRequest.requestedBy.displayName},{" "}
       <Time at={cancelRequest.requestedAt} short />
       {cancelRequest.reason && <>: “{cancelRequest.reason}”</>}
     </p>
   );
 }
 
-/** Actions that a second thought is not needed for: what they do can be taken back. */
-function AtOnce({ action, tenant }: { action: TenantAction; tenant: Tenant }) {
+/** Actions without a confirmation, because their effect can be undone. */
+function DirectAction({ action, tenant }: { action: TenantAction; tenant: Tenant }) {
   switch (action) {
     case "RETRY_PROVISIONING":
       return <Retry tenant={tenant} />;
@@ -121,31 +122,31 @@ function AtOnce({ action, tenant }: { action: TenantAction; tenant: Tenant }) {
     case "RESEND_WELCOME_EMAILS":
       return <Resend tenant={tenant} />;
     default:
-      // The server may know actions that this page does not; it has no button for them.
+      // A newer server may have actions that this page does not know: they get no button.
       return null;
   }
 }
 
 function Retry({ tenant }: { tenant: Tenant }) {
   const command = useCommand(RetryProvisioningDocument);
-  return <Direct label="Retry provisioning" command={command} input={{ tenantId: tenant.id }} primary />;
+  return <CommandButton label="Retry provisioning" command={command} input={{ tenantId: tenant.id }} primary />;
 }
 
 function Resume({ tenant }: { tenant: Tenant }) {
   const command = useCommand(ResumeTenantDocument);
-  return <Direct label="Resume" command={command} input={{ tenantId: tenant.id }} primary />;
+  return <CommandButton label="Resume" command={command} input={{ tenantId: tenant.id }} primary />;
 }
 
 function Resend({ tenant }: { tenant: Tenant }) {
   const command = useCommand(ResendWelcomeEmailsDocument);
-  return <Direct label="Send the welcome mails again" command={command} input={{ tenantId: tenant.id }} />;
+  return <CommandButton label="Resend welcome e-mails" command={command} input={{ tenantId: tenant.id }} />;
 }
 
 function Recreate({ tenant }: { tenant: Tenant }) {
   const navigate = useNavigate();
   const command = useCommand(RecreateTenantDocument);
   return (
-    <Direct
+    <CommandButton
       label="Recreate"
       command={command}
       input={{ tenantId: tenant.id }}
@@ -155,7 +156,7 @@ function Recreate({ tenant }: { tenant: Tenant }) {
   );
 }
 
-interface DirectProps<Result> {
+interface CommandButtonProps<Result> {
   label: string;
   command: Command<{ tenantId: string }, Result>;
   input: { tenantId: string };
@@ -163,7 +164,7 @@ interface DirectProps<Result> {
   onDone?: (result: Result) => void;
 }
 
-function Direct<Result>({ label, command, input, primary = false, onDone }: DirectProps<Result>) {
+function CommandButton<Result>({ label, command, input, primary = false, onDone }: CommandButtonProps<Result>) {
   async function press() {
     const done = await command.send(input);
     if (done) onDone?.(done);

@@ -1,7 +1,7 @@
-/** What was ordered. */
+/** The tenant's settings, as cards. */
 
 import { Time } from "../ui/time";
-import type { Tenant } from "./page";
+import type { Tenant } from "./tenant";
 
 export function Cards({ tenant }: { tenant: Tenant }) {
   const { region, plan, firstAdminEmail, provisioningDeadline, createdAt } = tenant;
@@ -17,7 +17,7 @@ export function Cards({ tenant }: { tenant: Tenant }) {
       </div>
       <div className="card">
         <dt>First administrator</dt>
-        <dd>{firstAdminEmail ?? "not for you to see"}</dd>
+        <dd>{firstAdminEmail ?? "not visible to you"}</dd>
       </div>
       <div className="card">
         <dt>Created</dt>
@@ -27,7 +27,7 @@ export function Cards({ tenant }: { tenant: Tenant }) {
       </div>
       {provisioningDeadline && (
         <div className="card">
-          <dt>Deadline of a run</dt>
+          <dt>Provisioning deadline</dt>
           <dd>{provisioningDeadline}</dd>
         </div>
       )}

@@ -1,7 +1,7 @@
-/** A tenant in the middle of its first run, to be changed by tests as they need it. */
+/** Test data: a tenant in the middle of its first run; each test passes its changes. */
 
-import type { Tenant } from "./page";
 import type { Run, Step } from "./run";
+import type { Tenant } from "./tenant";
 
 export const NOW = "2026-11-27T09:00:00Z";
 

@@ -1,14 +1,14 @@
-/** Which tenant this is, where it stands, and where it answers. */
+/** The head of the page: the tenant's name, state and address. */
 
 import { Link } from "react-router";
 import { StateBadge } from "../ui/badge";
-import type { Tenant } from "./page";
+import type { Tenant } from "./tenant";
 
 export function TenantHead({ tenant }: { tenant: Tenant }) {
   const { name, slug, state, url, recreatedFrom } = tenant;
   return (
     <header className="page-head">
-      <nav aria-label="Where this is">
+      <nav aria-label="Breadcrumb">
         <Link to="/tenants">Tenants</Link>
       </nav>
       <h1>{name}</h1>
@@ -23,7 +23,7 @@ export function TenantHead({ tenant }: { tenant: Tenant }) {
       )}
       {recreatedFrom && (
         <span className="hint">
-          made again from <Link to={`/tenants/${recreatedFrom.databaseId}`}>an earlier {recreatedFrom.slug}</Link>
+          recreated from <Link to={`/tenants/${recreatedFrom.databaseId}`}>an earlier {recreatedFrom.slug}</Link>
         </span>
       )}
     </header>

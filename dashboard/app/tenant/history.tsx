@@ -1,4 +1,4 @@
-/** What happened in the newest run, entry by entry, numbered without gaps. */
+/** The history of the newest run, entry by entry, numbered without gaps. */
 
 import { Link } from "react-router";
 import type { EntryFragment } from "../__generated__/graphql";
@@ -6,7 +6,7 @@ import { Time } from "../ui/time";
 
 interface Props {
   entries: readonly EntryFragment[];
-  /** Whether the run has no earlier ones. */
+  /** Whether these are all entries of the run. */
   complete: boolean;
   tenantId: string;
 }
@@ -14,8 +14,8 @@ interface Props {
 export function History({ entries, complete, tenantId }: Props) {
   return (
     <section className="card" aria-labelledby="history">
-      <h2 id="history">What happened</h2>
-      {!complete && <p className="hint">The newest sixty entries; the audit feed has all of them.</p>}
+      <h2 id="history">History</h2>
+      {!complete && <p className="hint">Only the newest 60 entries; the audit feed has all of them.</p>}
       <ol className="history">
         {entries.map((entry) => (
           <li key={entry.id} data-sequence={entry.sequence} data-kind={entry.kind}>

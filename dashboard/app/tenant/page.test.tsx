@@ -3,15 +3,16 @@ import { Route, Routes } from "react-router";
 import { expect, test } from "vitest";
 import { render } from "../testing";
 import { run, step, tenant } from "./fixtures";
-import { type Tenant, TenantPage } from "./page";
+import { TenantPage } from "./page";
+import type { Tenant } from "./tenant";
 
-function open(shown: Tenant | null, answers: Record<string, unknown> = {}) {
+function open(loaded: Tenant | null, answers: Record<string, unknown> = {}) {
   const page = (
     <Routes>
       <Route path="/tenants/:key" element={<TenantPage />} />
     </Routes>
   );
-  return render(page, { answers: { Tenant: { tenant: shown }, ...answers }, route: "/tenants/0192" });
+  return render(page, { answers: { Tenant: { tenant: loaded }, ...answers }, route: "/tenants/0192" });
 }
 
 const refusal = (code: string, message: string) => ({ code, message, field: null });
@@ -23,25 +24,25 @@ test("the buttons are those that the server names", () => {
   expect(actions.getAllByRole("button").map((button) => button.textContent)).toEqual(["Suspend…", "Decommission…"]);
 });
 
-test("an action that this page does not know yet has no button", () => {
+test("an action that the page does not know has no button", () => {
   open(tenant({ availableActions: ["TELEPORT" as never] }));
 
   expect(screen.queryAllByRole("button")).toEqual([]);
 });
 
-test("whoever may do nothing is told so", () => {
+test("a user without any action sees that there are none", () => {
   open(tenant({ availableActions: [] }));
 
-  expect(screen.getByText("There is nothing for you to do here now.")).toBeVisible();
+  expect(screen.getByText("There are no actions for you here now.")).toBeVisible();
 });
 
-test("a tenant that is not there is said not to be there", () => {
+test("an unknown tenant is shown as not found", () => {
   open(null);
 
-  expect(screen.getByRole("heading", { name: "There is no such tenant" })).toBeVisible();
+  expect(screen.getByRole("heading", { name: "Tenant not found" })).toBeVisible();
 });
 
-test("the dialog shows what a cancel releases, in the order of release", async () => {
+test("the cancel dialog lists the resources in the order of their release", async () => {
   const { user } = open(tenant());
 
   await user.click(screen.getByRole("button", { name: "Cancel provisioning" }));
@@ -52,7 +53,7 @@ test("the dialog shows what a cancel releases, in the order of release", async (
   expect(released).toEqual(["signing key k_shop_1", "postgres schema t_shop_1"]);
 });
 
-test("a cancel names the run that was on the screen, and the reason", async () => {
+test("a cancel sends the run that was shown, and the reason", async () => {
   const { user, sent } = open(tenant(), {
     CancelProvisioning: {
       cancelProvisioning: { tenant: tenant(), run: run(), alreadyRequested: false, userErrors: [] },
@@ -70,7 +71,7 @@ test("a cancel names the run that was on the screen, and the reason", async () =
   expect(screen.queryByRole("alertdialog")).toBeNull();
 });
 
-test("a cancel that came too late stays on the screen, in the server's words", async () => {
+test("the refusal of a cancel that was too late is shown in the server's words", async () => {
   const late = refusal("INVALID_STATE", "It is ACTIVE: there is nothing to cancel.");
   const { user } = open(tenant(), {
     CancelProvisioning: {
@@ -84,7 +85,7 @@ test("a cancel that came too late stays on the screen, in the server's words", a
   expect(screen.getByRole("alert")).toHaveTextContent("It is ACTIVE: there is nothing to cancel.");
 });
 
-test("who was second is told who was first, and why", async () => {
+test("the second of two cancels shows who was first, and the reason", async () => {
   const request = {
     requestedAt: "2026-11-27T09:00:00Z",
     requestedBy: { id: "adam", displayName: "Adam Admin" },
@@ -97,10 +98,10 @@ test("who was second is told who was first, and why", async () => {
   await user.click(screen.getByRole("button", { name: "Cancel provisioning" }));
   await user.click(within(screen.getByRole("alertdialog")).getByRole("button", { name: "Cancel provisioning" }));
 
-  expect(screen.getByRole("dialog", { name: "Somebody was first" })).toHaveTextContent(/Adam Admin.*wrong plan/);
+  expect(screen.getByRole("dialog", { name: "Already cancelled by Adam Admin" })).toHaveTextContent(/wrong plan/);
 });
 
-test("a stuck undo shows what failed and what is held, and goes on only for a reason when something is left behind", async () => {
+test("a stuck undo shows what failed and what is held, and skipping a step needs a reason", async () => {
   const failed = step("allocate_storage", {
     title: "Allocate storage",
     status: "COMPENSATION_FAILED",
@@ -116,21 +117,21 @@ test("a stuck undo shows what failed and what is held, and goes on only for a re
   });
 
   expect(screen.getByText(/stuck at “Allocate storage”, after 8 attempts: the database is away/)).toBeVisible();
-  await user.click(screen.getByRole("button", { name: "Go on with the undo…" }));
+  await user.click(screen.getByRole("button", { name: "Resume undo…" }));
   const dialog = within(screen.getByRole("alertdialog"));
   expect(dialog.getByText("t_shop_1")).toBeVisible();
   await user.click(dialog.getByRole("checkbox"));
-  await user.click(dialog.getByRole("button", { name: "Skip and go on" }));
+  await user.click(dialog.getByRole("button", { name: "Skip and resume" }));
   expect(sent.some((one) => one.name === "ResumeCompensation")).toBe(false);
   await user.type(dialog.getByRole("textbox"), "gone with the old cluster");
-  await user.click(dialog.getByRole("button", { name: "Skip and go on" }));
+  await user.click(dialog.getByRole("button", { name: "Skip and resume" }));
 
   const key = { idempotencyKey: expect.any(String) };
   const input = { tenantId: "tenant-1", skipSteps: ["allocate_storage"], reason: "gone with the old cluster", ...key };
   expect(sent.at(-1)).toEqual({ name: "ResumeCompensation", variables: { input } });
 });
 
-test("decommissioning waits until the slug is typed", async () => {
+test("decommissioning is disabled until the slug is typed", async () => {
   const { user } = open(tenant({ state: "ACTIVE", availableActions: ["DECOMMISSION"] }));
 
   await user.click(screen.getByRole("button", { name: "Decommission…" }));

@@ -1,51 +1,46 @@
-/** One tenant: what it is, what is being done to it, what it holds, and what somebody may do about it. */
+/** The page of one tenant: its state and settings, its run, its resources, and the actions on it. */
 
-import { useCallback, useState } from "react";
+import { useState } from "react";
 import { Link, useParams } from "react-router";
-import { type CombinedError, useQuery } from "urql";
-import { TenantDocument, type TenantQuery } from "../__generated__/graphql";
-import { useHealing } from "../api/healing";
+import type { CombinedError } from "urql";
+import { TenantDocument } from "../__generated__/graphql";
+import { useRefetchOnReconnect } from "../api/refetch-on-reconnect";
+import { useRefetchableQuery } from "../api/refetchable-query";
 import { Empty, Loading, Problem } from "../ui/notice";
 import { useTitle } from "../ui/title";
+import { AbsenceChecks } from "./absence-checks";
 import { Actions } from "./actions";
 import { Cards } from "./cards";
 import { TenantHead } from "./head";
-import { HeldResources } from "./held";
+import { HeldResources } from "./held-resources";
 import { History } from "./history";
-import { useLive } from "./live";
-import { useLooks } from "./looks";
-import { Proof } from "./proof";
+import { useLiveUpdates } from "./live-updates";
 import { Runs } from "./runs";
+import type { Tenant } from "./tenant";
 import { Timeline } from "./timeline";
 import { Undo } from "./undo";
-
-export type Tenant = NonNullable<TenantQuery["tenant"]>;
+import { useAbsenceChecks } from "./use-absence-checks";
 
 export function TenantPage() {
   const { key = "" } = useParams();
-  // Another tenant is another page: nothing of the one before is to be seen on it, an open dialog least of all.
-  return <Asked key={key} id={key} />;
+  // The key mounts a new page for another tenant, so that no state of the previous one stays, such as an open dialog.
+  return <LoadedTenant key={key} id={key} />;
 }
 
-function Asked({ id }: { id: string }) {
-  const [{ data, error, fetching }, ask] = useQuery({
-    query: TenantDocument,
-    variables: { id },
-    requestPolicy: "cache-and-network",
-  });
-  const again = useCallback(() => ask({ requestPolicy: "network-only" }), [ask]);
-  useHealing(again);
+function LoadedTenant({ id }: { id: string }) {
+  const { data, error, fetching, refetch } = useRefetchableQuery({ query: TenantDocument, variables: { id } });
+  useRefetchOnReconnect(refetch);
 
-  if (data?.tenant) return <Shown tenant={data.tenant} error={error} again={again} />;
+  if (data?.tenant) return <TenantView tenant={data.tenant} error={error} refetch={refetch} />;
   return (
     <main className="page">
-      {error && <Problem error={error} onRetry={again} />}
+      {error && <Problem error={error} onRetry={refetch} />}
       {!error && fetching && <Loading lines={16} />}
       {!error && !fetching && (
         <Empty>
-          <h1>There is no such tenant</h1>
+          <h1>Tenant not found</h1>
           <p>
-            Or none that you may see. <Link to="/tenants">All tenants</Link>
+            It does not exist, or you have no access to it. <Link to="/tenants">All tenants</Link>
           </p>
         </Empty>
       )}
@@ -53,36 +48,40 @@ function Asked({ id }: { id: string }) {
   );
 }
 
-interface ShownProps {
+interface TenantViewProps {
   tenant: Tenant;
-  /** What kept the page from being asked for anew; what is shown may be old then. */
+  /** Why the last fetch failed; the shown data may be out of date then. */
   error: CombinedError | undefined;
-  again: () => void;
+  refetch: () => void;
 }
 
-function Shown({ tenant, error, again }: ShownProps) {
+function TenantView({ tenant, error, refetch }: TenantViewProps) {
   const [newest] = tenant.newest.edges.map((edge) => edge.node);
   const runs = tenant.runs.edges.map((edge) => edge.node);
   const [run, ...earlier] = runs;
   const entries = newest?.timeline?.edges.map((edge) => edge.node) ?? [];
-  const lost = useLive(tenant.id, entries.at(-1)?.cursor) ?? error;
-  useLooks(run, again);
+  const problem = useLiveUpdates(tenant.id, entries.at(-1)?.cursor) ?? error;
+  useAbsenceChecks(run, refetch);
   useTitle(`${tenant.name} · Tenantry`);
-  // Kept here, above what the tenant's state takes away: the dialog that is open says what became of its run.
+  // The open dialog is state of this component, which is always mounted: the dialog stays open when the tenant's state changes.
   const [opened, setOpened] = useState<string>();
 
   return (
     <main className="page">
       <TenantHead tenant={tenant} />
-      {lost && <Problem error={lost} onRetry={again} />}
+      {problem && <Problem error={problem} onRetry={refetch} />}
       <Actions tenant={tenant} run={run} opened={opened} onOpen={setOpened} />
       <Cards tenant={tenant} />
       <div className="columns">
-        {run ? <Timeline run={run} /> : <Empty>No run yet. Retry provisioning starts the first.</Empty>}
+        {run ? (
+          <Timeline run={run} />
+        ) : (
+          <Empty>There are no runs yet. “Retry provisioning” starts the first one.</Empty>
+        )}
         <div>
           {run && <Undo run={run} />}
           <HeldResources tenant={tenant} run={run} />
-          {run && <Proof run={run} />}
+          {run && <AbsenceChecks run={run} />}
         </div>
       </div>
       {earlier.length > 0 && <Runs runs={runs} complete={!tenant.runs.pageInfo.hasNextPage} />}

@@ -1,4 +1,4 @@
-/** What a run's status and its steps mean for what a page shows. */
+/** How a run's status and its steps determine what the page shows. */
 
 import type { RunStatus, RunWholeFragment, StepLineFragment } from "../__generated__/graphql";
 
@@ -16,8 +16,8 @@ const BACKWARD: ReadonlySet<RunStatus> = new Set([
 const SETTLED: ReadonlySet<RunStatus> = new Set(["SUCCEEDED", "CANCELLED", "FAILED", "DECOMMISSIONED"]);
 const UNDO: ReadonlySet<Step["status"]> = new Set(["COMPENSATING", "COMPENSATED", "COMPENSATION_FAILED", "ABANDONED"]);
 
-/** Whether it is going back over what was done, or has been. */
-export function goesBack(run: Run): boolean {
+/** Whether the run is undoing its steps, or has undone them. */
+export function isUndo(run: Run): boolean {
   return BACKWARD.has(run.status);
 }
 
@@ -25,19 +25,19 @@ export function hasSettled(run: Run): boolean {
   return SETTLED.has(run.status);
 }
 
-/** Whether a cancel is on record and its undo still under way. */
+/** Whether a cancel was requested and its undo has not ended. */
 export function isBeingCancelled(run: Run): boolean {
-  return run.cancelRequest !== null && goesBack(run) && !hasSettled(run);
+  return run.cancelRequest !== null && isUndo(run) && !hasSettled(run);
 }
 
-/** The steps whose undo is done, at work or still to come, last first. */
+/** The steps that were undone, are being undone or will be undone, last first. */
 export function undoOf(run: Run): Step[] {
-  if (!goesBack(run)) return [];
-  const touched = run.steps.filter((step) => UNDO.has(step.status) || (step.status !== "WAITING" && !hasSettled(run)));
-  return touched.reverse();
+  if (!isUndo(run)) return [];
+  const started = run.steps.filter((step) => UNDO.has(step.status) || (step.status !== "WAITING" && !hasSettled(run)));
+  return started.reverse();
 }
 
-/** The step whose compensation is out of attempts. */
+/** The step with a compensation that has no attempts left. */
 export function stuckStep(run: Run): Step | undefined {
   return run.status === "STUCK" ? run.steps.find((step) => step.status === "COMPENSATION_FAILED") : undefined;
 }

@@ -1,4 +1,4 @@
-/** Runs side by side: where one got stuck, another went through. */
+/** Runs side by side, to compare them step by step. */
 
 import { RunBadge } from "../ui/badge";
 import { Scroll } from "../ui/scroll";
@@ -8,7 +8,7 @@ import { Glyph } from "./timeline";
 
 interface Props {
   runs: readonly Run[];
-  /** Whether there are no others. */
+  /** Whether these are all runs of the tenant. */
   complete: boolean;
 }
 
@@ -17,7 +17,7 @@ export function Runs({ runs, complete }: Props) {
   return (
     <section className="card" aria-labelledby="runs">
       <h2 id="runs">Runs side by side</h2>
-      {!complete && <p className="hint">The newest four; the audit feed has all of them.</p>}
+      {!complete && <p className="hint">Only the newest four runs; the audit feed has all of them.</p>}
       <Scroll label="Runs, compared step by step">
         <table>
           <thead>
@@ -56,7 +56,7 @@ export function Runs({ runs, complete }: Props) {
 
 function Cell({ run, name }: { run: Run; name: string }) {
   const step = run.steps.find((one) => one.name === name);
-  if (!step) return <span className="hint">not in its plan</span>;
+  if (!step) return <span className="hint">not part of this run</span>;
   return (
     <>
       <Glyph status={step.status} />{" "}

@@ -1,20 +1,20 @@
-/** The provisioning timeline: every step from the start, each filling in as it happens, none moving from its place. */
+/** The provisioning timeline: all steps are listed from the start and keep their place while they are filled in. */
 
 import { RunBadge } from "../ui/badge";
 import { Spent } from "../ui/time";
 import type { Run, Step } from "./run";
-import { SignOfLife } from "./sign-of-life";
+import { StepHeartbeat } from "./step-heartbeat";
 
 const GLYPHS: Record<Step["status"], [glyph: string, words: string]> = {
-  WAITING: ["○", "not begun"],
-  RUNNING: ["◌", "being performed"],
+  WAITING: ["○", "not started"],
+  RUNNING: ["◌", "running"],
   DONE: ["✓", "done"],
   FAILED: ["✗", "failed"],
   INTERRUPTED: ["⊘", "interrupted"],
   COMPENSATING: ["↶", "being undone"],
   COMPENSATED: ["↶", "undone"],
   COMPENSATION_FAILED: ["✗", "could not be undone"],
-  ABANDONED: ["⚑", "left as it is"],
+  ABANDONED: ["⚑", "left in place"],
 };
 
 export function Timeline({ run }: { run: Run }) {
@@ -64,7 +64,7 @@ export function Glyph({ status }: { status: Step["status"] }) {
   );
 }
 
-/** One line of what there is to know: the error when one is, the progress while it runs. The line is there in any case. */
+/** One line about the step: its progress while it runs, its error after it failed. The line takes its space in any case. */
 function More({ step }: { step: Step }) {
   const { status, attempts, maxAttempts, percent, message, error } = step;
   const running = status === "RUNNING";
@@ -76,10 +76,10 @@ function More({ step }: { step: Step }) {
         </span>
       )}
       {running && percent !== null && (
-        <progress max={100} value={percent ?? 0} aria-label={`Progress of: ${step.title}`} />
+        <progress max={100} value={percent ?? 0} aria-label={`Progress of ${step.title}`} />
       )}
       {running && message && <span>{message} </span>}
-      {running && <SignOfLife step={step} />}
+      {running && <StepHeartbeat step={step} />}
       {error && (running || status === "FAILED") && <span className="wrong">{error}</span>}
     </>
   );

@@ -1,26 +1,26 @@
-/** The undo, as it runs backward: last done, first released. */
+/** The undo: the steps in reverse order, as they are compensated. */
 
 import { Time } from "../ui/time";
-import { goesBack, hasSettled, type Run, type Step, undoOf } from "./run";
-import { SignOfLife } from "./sign-of-life";
+import { hasSettled, isUndo, type Run, type Step, undoOf } from "./run";
+import { StepHeartbeat } from "./step-heartbeat";
 import { Glyph } from "./timeline";
 
 const WORDS: Partial<Record<Step["status"], string>> = {
   COMPENSATING: "being undone",
   COMPENSATED: "undone, confirmed absent",
-  COMPENSATION_FAILED: "out of attempts",
-  ABANDONED: "left as it is, by decision",
+  COMPENSATION_FAILED: "no attempts left",
+  ABANDONED: "skipped, resources left in place",
   RUNNING: "stopping first",
 };
 
 export function Undo({ run }: { run: Run }) {
-  if (!goesBack(run)) return null;
+  if (!isUndo(run)) return null;
   const steps = undoOf(run);
   return (
     <section className="card" aria-labelledby="undo">
       <h2 id="undo">{run.kind === "DECOMMISSION" ? "Released in reverse" : "Undone in reverse"}</h2>
       {steps.length === 0 && (
-        <p className="hint">{hasSettled(run) ? "There was nothing to undo." : "About to begin."}</p>
+        <p className="hint">{hasSettled(run) ? "There was nothing to undo." : "About to start."}</p>
       )}
       <ol className="steps" aria-live="polite">
         {steps.map((step) => (
@@ -39,12 +39,12 @@ function Line({ step }: { step: Step }) {
       <span className="title">{title}</span>
       <span className="length">{compensatedAt && <Time at={compensatedAt} short />}</span>
       <span className="more">
-        {WORDS[status] ?? "still to be undone"}
+        {WORDS[status] ?? "waiting to be undone"}
         {compensationAttempts > 1 && ` · attempt ${compensationAttempts}`}
         {status === "COMPENSATING" && (
           <>
             {" · "}
-            <SignOfLife step={step} />
+            <StepHeartbeat step={step} />
           </>
         )}
         {error && status !== "COMPENSATED" && <span className="wrong"> {error}</span>}

@@ -1,4 +1,4 @@
-/** Cancelling several provisionings at once; each is answered for by itself. */
+/** The dialog that cancels several provisionings at once, and shows a result for each. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -13,29 +13,33 @@ import { Choices, Dialog } from "../ui/dialog";
 import { ReasonField } from "../ui/field";
 import { Problem, Refusals } from "../ui/notice";
 
-type Answer = NonNullable<CancelProvisioningsMutation["cancelProvisionings"]>;
+type Payload = NonNullable<CancelProvisioningsMutation["cancelProvisionings"]>;
 
 export function BulkCancelDialog({ tenants, onClose }: { tenants: readonly TenantRowFragment[]; onClose: () => void }) {
-  // What was chosen when the dialog opened: rows that go live meanwhile are told of in the answer.
-  const [meant] = useState(tenants);
+  // The selection when the dialog opened: a tenant that became ACTIVE meanwhile gets its refusal in the payload.
+  const [selected] = useState(tenants);
   const [reason, setReason] = useState("");
-  const [answer, setAnswer] = useState<Answer>();
+  const [payload, setPayload] = useState<Payload>();
   const { send, sending, refusals, error } = useCommand(CancelProvisioningsDocument);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
-    setAnswer(await send({ tenantIds: meant.map((tenant) => tenant.id), reason: reason || null }));
+    setPayload(await send({ tenantIds: selected.map((tenant) => tenant.id), reason: reason || null }));
   }
 
   return (
-    <Dialog title={`Cancel ${meant.length} provisioning${meant.length === 1 ? "" : "s"}?`} onClose={onClose} alert>
-      {answer ? (
-        <Answers answer={answer} meant={meant} onClose={onClose} />
+    <Dialog
+      title={`Cancel ${selected.length} provisioning${selected.length === 1 ? "" : "s"}?`}
+      onClose={onClose}
+      alert
+    >
+      {payload ? (
+        <Results payload={payload} selected={selected} onClose={onClose} />
       ) : (
         <Form onSubmit={submit}>
-          <p>Everything they have done so far is undone, and each of these tenants is PENDING again:</p>
+          <p>Everything done so far for these tenants is undone, and each of them returns to PENDING:</p>
           <ul className="names">
-            {meant.map((tenant) => (
+            {selected.map((tenant) => (
               <li key={tenant.id}>{tenant.slug}</li>
             ))}
           </ul>
@@ -43,9 +47,9 @@ export function BulkCancelDialog({ tenants, onClose }: { tenants: readonly Tenan
           <Refusals errors={refusals} />
           {error && <Problem error={error} />}
           <Choices>
-            <Button onPress={onClose}>Keep them going</Button>
+            <Button onPress={onClose}>Keep provisioning</Button>
             <Button type="submit" weight="danger" isBusy={sending}>
-              {sending ? "Asking them to stop…" : "Cancel provisionings"}
+              {sending ? "Requesting cancellation…" : "Cancel provisionings"}
             </Button>
           </Choices>
         </Form>
@@ -54,22 +58,22 @@ export function BulkCancelDialog({ tenants, onClose }: { tenants: readonly Tenan
   );
 }
 
-function Answers({
-  answer,
-  meant,
+function Results({
+  payload,
+  selected,
   onClose,
 }: {
-  answer: Answer;
-  meant: readonly TenantRowFragment[];
+  payload: Payload;
+  selected: readonly TenantRowFragment[];
   onClose: () => void;
 }) {
   return (
     <>
       <div role="status">
         <ul className="names">
-          {answer.results.map((result, place) => (
-            <li key={meant[place]?.id}>
-              {meant[place]?.slug}: {wordsFor(result)}
+          {payload.results.map((result, index) => (
+            <li key={selected[index]?.id}>
+              {selected[index]?.slug}: {resultText(result)}
             </li>
           ))}
         </ul>
@@ -83,7 +87,7 @@ function Answers({
   );
 }
 
-function wordsFor({ alreadyRequested, userErrors }: Answer["results"][number]): string {
+function resultText({ alreadyRequested, userErrors }: Payload["results"][number]): string {
   if (userErrors.length > 0) return userErrors.map((error) => error.message).join(" ");
-  return alreadyRequested ? "was being cancelled already" : "cancelling";
+  return alreadyRequested ? "already being cancelled" : "cancelling";
 }

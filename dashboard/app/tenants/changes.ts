@@ -1,25 +1,28 @@
-/** The list stays true by itself: rows change where they are, and who belongs into the list is asked again. */
+/** Keeps the list up to date: a subscription updates its rows, and a change of state fetches the list again. */
 
 import { useState } from "react";
 import { type CombinedError, useSubscription } from "urql";
 import { TenantsChangingDocument } from "../__generated__/graphql";
-import { useThrottled } from "../api/throttled";
+import { useThrottle } from "../api/throttle";
 
-/** Milliseconds between two questions, however much happens: a page costs 530 points, and 500 flow back in a second. */
-const AT_MOST_EVERY = 1500;
+/** Milliseconds between two fetches at least: a page costs 530 points of the budget, and 500 points refill in a second. */
+const REFETCH_INTERVAL = 1500;
 
-/** Entries that move a tenant from one state to another, or make one. The others only change a row. */
-const MOVES =
+/** Events that change a tenant's state or create a tenant, so that it may join or leave the list. Others change only a row. */
+const CHANGES_LIST =
   /^tenant\.(created|recreated|suspended|resumed|updated|.*provisioning\.(started|completed|failed|cancelled))$/;
 
-/** From the entry that was newest when the page was read; null when there was none. Undefined: nobody may follow. */
-export function useChanges(newest: string | null | undefined, again: () => void): CombinedError | undefined {
+/**
+ * Subscribe from the newest event at the time of the query: its cursor, null if there was none, or undefined if the user
+ * may not subscribe.
+ */
+export function useChanges(newest: string | null | undefined, refetch: () => void): CombinedError | undefined {
   const [after] = useState(newest);
-  const soon = useThrottled(again, AT_MOST_EVERY);
+  const refetchSoon = useThrottle(refetch, REFETCH_INTERVAL);
   const request = { query: TenantsChangingDocument, variables: { after: after ?? null }, pause: newest === undefined };
-  const [{ error }] = useSubscription(request, (_, told) => {
-    if (MOVES.test(told.auditEventAdded.type)) soon();
-    return told;
+  const [{ error }] = useSubscription(request, (_, data) => {
+    if (CHANGES_LIST.test(data.auditEventAdded.type)) refetchSoon();
+    return data;
   });
   return error;
 }

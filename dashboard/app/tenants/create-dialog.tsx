@@ -1,4 +1,4 @@
-/** Creating a tenant: the slug is checked while it is typed, and the address it will have is shown. */
+/** The dialog that creates a tenant: the slug is checked while it is typed, and the tenant's address is shown. */
 
 import { type FormEvent, useState } from "react";
 import { Checkbox } from "react-aria-components/Checkbox";
@@ -9,16 +9,16 @@ import { CreateTenantDocument, OffersDocument } from "../__generated__/graphql";
 import { useCommand } from "../api/command";
 import { Button } from "../ui/button";
 import { Choices, Dialog } from "../ui/dialog";
-import { Choice, Field, plainly } from "../ui/field";
-import { besides, byField, Problem, Refusals } from "../ui/notice";
+import { Choice, Field, optionsOf } from "../ui/field";
+import { byField, outsideFields, Problem, Refusals } from "../ui/notice";
 import { SlugField } from "./slug-field";
 
 const FIELDS = ["slug", "name", "plan", "region", "firstAdminEmail"];
 
 export function CreateDialog({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
-  const [{ data: offers, error: unread }] = useQuery({ query: OffersDocument });
-  const { plans = [], regions = [] } = offers?.provisioningOptions ?? {};
+  const [{ data, error: queryError }] = useQuery({ query: OffersDocument });
+  const { plans = [], regions = [] } = data?.provisioningOptions ?? {};
   const { send, sending, refusals, error } = useCommand(CreateTenantDocument);
   const [slug, setSlug] = useState("");
   const [name, setName] = useState("");
@@ -44,19 +44,19 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
           name="name"
           value={name}
           onChange={setName}
-          hint="To show. The slug, if you leave it empty."
+          hint="The display name. If empty, the slug is used."
         />
         <Choice
           label="Plan"
           value={plan || plans[0] || ""}
-          options={plainly(plans)}
+          options={optionsOf(plans)}
           onChange={setPlan}
           wrong={wrong.plan?.[0]}
         />
         <Choice
           label="Region"
           value={region || regions[0] || ""}
-          options={plainly(regions)}
+          options={optionsOf(regions)}
           onChange={setRegion}
           wrong={wrong.region?.[0]}
         />
@@ -67,14 +67,14 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
           value={firstAdminEmail}
           onChange={setFirstAdminEmail}
           isRequired
-          hint="The address that gets the welcome mail."
+          hint="The e-mail address that receives the welcome e-mail."
         />
         <Checkbox className="check" isSelected={start} onChange={setStart}>
           <span className="box" aria-hidden="true" />
-          Begin provisioning at once
+          Start provisioning now
         </Checkbox>
-        <Refusals errors={besides(refusals, FIELDS)} />
-        {(error || unread) && <Problem error={(error ?? unread) as NonNullable<typeof error>} />}
+        <Refusals errors={outsideFields(refusals, FIELDS)} />
+        {(error || queryError) && <Problem error={(error ?? queryError) as NonNullable<typeof error>} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>
           <Button type="submit" weight="primary" isBusy={sending} isDisabled={plans.length === 0}>

@@ -1,32 +1,37 @@
-/** Conditions on the list, as a row above it. */
+/** The filters and the order of the list, as a row above it. */
 
 import { useQuery } from "urql";
 import { OffersDocument } from "../__generated__/graphql";
-import { Choice, Field, plainly } from "../ui/field";
-import { ORDERS, STATES, type Wish } from "./wish";
+import { Choice, Field, optionsOf } from "../ui/field";
+import { ORDERS, STATES, type UrlFilters } from "./url-filters";
 
-export function Filters({ wish }: { wish: Wish }) {
+export function Filters({ filters }: { filters: UrlFilters }) {
   const [{ data }] = useQuery({ query: OffersDocument });
   return (
     <search className="toolbar">
-      <Choice label="State" value={wish.state} onChange={(value) => wish.set("state", value)} options={orAny(STATES)} />
+      <Choice
+        label="State"
+        value={filters.state}
+        onChange={(value) => filters.set("state", value)}
+        options={withAny(STATES)}
+      />
       <Choice
         label="Plan"
-        value={wish.plan}
-        onChange={(value) => wish.set("plan", value)}
-        options={orAny(data?.provisioningOptions.plans ?? (wish.plan ? [wish.plan] : []))}
+        value={filters.plan}
+        onChange={(value) => filters.set("plan", value)}
+        options={withAny(data?.provisioningOptions.plans ?? (filters.plan ? [filters.plan] : []))}
       />
-      <Field label="Slug begins with" value={wish.slug} onChange={(value) => wish.set("slug", value)} />
+      <Field label="Slug begins with" value={filters.slug} onChange={(value) => filters.set("slug", value)} />
       <Choice
         label="Order"
-        value={wish.order || "newest"}
-        onChange={(value) => wish.set("order", value === "newest" ? "" : value)}
+        value={filters.order || "newest"}
+        onChange={(value) => filters.set("order", value === "newest" ? "" : value)}
         options={Object.entries(ORDERS).map(([value, { label }]) => ({ value, label }))}
       />
     </search>
   );
 }
 
-function orAny(values: readonly string[]) {
-  return [{ value: "", label: "Any" }, ...plainly(values)];
+function withAny(values: readonly string[]) {
+  return [{ value: "", label: "Any" }, ...optionsOf(values)];
 }

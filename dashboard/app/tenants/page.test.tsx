@@ -33,8 +33,8 @@ function page(...rows: TenantRowFragment[]) {
 
 const OFFERS = { provisioningOptions: { plans: ["pro", "starter"], regions: ["eu-central", "us-east"] } };
 
-test("conditions live in the address, and begin the list anew", async () => {
-  const { user, address, sent } = render(<TenantsPage />, {
+test("filters are put into the URL, and return to the first page", async () => {
+  const { user, url, sent } = render(<TenantsPage />, {
     answers: { Tenants: page(row("a")), Offers: OFFERS },
     route: "/tenants?after=somewhere",
   });
@@ -42,7 +42,7 @@ test("conditions live in the address, and begin the list anew", async () => {
   await user.selectOptions(screen.getByLabelText("State"), "FAILED");
   await user.selectOptions(screen.getByLabelText("Plan"), "starter");
 
-  expect(address()).toBe("/tenants?state=FAILED&plan=starter");
+  expect(url()).toBe("/tenants?state=FAILED&plan=starter");
   expect(sent.findLast((one) => one.name === "Tenants")?.variables).toEqual({
     first: 25,
     filter: { stateIn: ["FAILED"], planIn: ["starter"] },
@@ -52,26 +52,26 @@ test("conditions live in the address, and begin the list anew", async () => {
 });
 
 test("pages are turned by cursor", async () => {
-  const { user, address } = render(<TenantsPage />, { answers: { Tenants: page(row("a")), Offers: OFFERS } });
+  const { user, url } = render(<TenantsPage />, { answers: { Tenants: page(row("a")), Offers: OFFERS } });
 
   await user.click(screen.getByRole("button", { name: "Next" }));
 
-  expect(address()).toBe("/?after=last");
+  expect(url()).toBe("/?after=last");
 });
 
-test("an empty list says what to do, and a filtered one how to see more", async () => {
-  const { user, address } = render(<TenantsPage />, {
+test("an empty list says so, and a filtered one offers to clear the filters", async () => {
+  const { user, url } = render(<TenantsPage />, {
     answers: { Tenants: page(), Offers: OFFERS },
     route: "/tenants?state=FAILED",
   });
 
   await user.click(screen.getByRole("button", { name: "Clear the filters" }));
 
-  expect(address()).toBe("/tenants");
-  expect(screen.getByText(/There is no tenant yet/)).toBeVisible();
+  expect(url()).toBe("/tenants");
+  expect(screen.getByText(/There are no tenants yet/)).toBeVisible();
 });
 
-test("whoever may not write is offered nothing", () => {
+test("a user without tenants:write is offered no action", () => {
   render(<TenantsPage />, {
     answers: { Tenants: page(row("a", { availableActions: [] })), Offers: OFFERS },
     scopes: ["tenants:read"],
@@ -81,7 +81,7 @@ test("whoever may not write is offered nothing", () => {
   expect(screen.queryByRole("checkbox")).toBeNull();
 });
 
-test("several are cancelled at once, and answered for one by one", async () => {
+test("several provisionings are cancelled at once, with a result for each", async () => {
   const late = { code: "INVALID_STATE", message: "It is ACTIVE.", field: null };
   const results = [
     { tenant: row("a"), run: null, alreadyRequested: false, userErrors: [] },
@@ -95,7 +95,7 @@ test("several are cancelled at once, and answered for one by one", async () => {
     },
   });
 
-  await user.click(screen.getByLabelText("Choose all that can be cancelled"));
+  await user.click(screen.getByLabelText("Select all that can be cancelled"));
   await user.click(screen.getByRole("button", { name: "Cancel 2 provisionings…" }));
   const dialog = within(screen.getByRole("alertdialog"));
   await user.type(dialog.getByRole("textbox"), "wrong plan");
@@ -110,17 +110,17 @@ test("several are cancelled at once, and answered for one by one", async () => {
   ]);
 });
 
-test("whatever moves a tenant has the list asked for again", () => {
-  const { sent, tell } = render(<TenantsPage />, { answers: { Tenants: page(row("a")), Offers: OFFERS } });
+test("a change of a tenant's state fetches the list again", () => {
+  const { sent, emit } = render(<TenantsPage />, { answers: { Tenants: page(row("a")), Offers: OFFERS } });
   expect(sent.find((one) => one.name === "TenantsChanging")?.variables).toEqual({ after: "c7" });
   const asked = () => sent.filter((one) => one.name === "Tenants").length;
   const before = asked();
 
-  tell("TenantsChanging", {
+  emit("TenantsChanging", {
     auditEventAdded: { id: "1", cursor: "1", type: "tenant.provisioning.step_started", tenant: row("a") },
   });
   expect(asked()).toBe(before);
-  tell("TenantsChanging", {
+  emit("TenantsChanging", {
     auditEventAdded: { id: "2", cursor: "2", type: "tenant.provisioning.completed", tenant: row("a") },
   });
 
@@ -131,7 +131,7 @@ const checked = ({ slug }: Record<string, unknown>) => ({
   slugCheck: { slug, available: slug === "shop", problem: "It is taken.", url: "http://shop-acme.localhost" },
 });
 
-test("a slug is checked while it is typed, and shows the address it will have", async () => {
+test("a slug is checked while it is typed, and the tenant's address is shown", async () => {
   const { user } = render(<TenantsPage />, {
     answers: {
       Tenants: page(),
@@ -143,5 +143,5 @@ test("a slug is checked while it is typed, and shows the address it will have", 
   await user.click(screen.getByRole("button", { name: "Create tenant" }));
   await user.type(screen.getByRole("textbox", { name: "Slug" }), "shop");
 
-  expect(await screen.findByText(/The tenant will be at http:\/\/shop-acme.localhost/)).toBeVisible();
+  expect(await screen.findByText(/The tenant’s address will be http:\/\/shop-acme.localhost/)).toBeVisible();
 });

@@ -1,44 +1,44 @@
-/** All tenants: filtered by the address, a page at a time, live. */
+/** The list of tenants: filtered by the URL, one page at a time, with live updates. */
 
-import { useCallback, useState } from "react";
-import { useQuery } from "urql";
+import { useState } from "react";
 import { TenantsDocument, type TenantsQuery } from "../__generated__/graphql";
-import { useHealing } from "../api/healing";
+import { useRefetchOnReconnect } from "../api/refetch-on-reconnect";
+import { useRefetchableQuery } from "../api/refetchable-query";
 import { useMe } from "../me";
 import { Button } from "../ui/button";
 import { Empty, Loading, Problem } from "../ui/notice";
-import { Pages } from "../ui/pages";
+import { Pagination } from "../ui/pagination";
 import { useTitle } from "../ui/title";
 import { BulkCancelDialog } from "./bulk-cancel-dialog";
 import { useChanges } from "./changes";
 import { CreateDialog } from "./create-dialog";
 import { Filters } from "./filters";
 import { TenantsTable } from "./table";
-import { useWish, type Wish } from "./wish";
+import { type UrlFilters, useUrlFilters } from "./url-filters";
 
-/** The server counts no further. */
+/** The server stops counting here. */
 const COUNTED_UP_TO = 10_000;
 
 export function TenantsPage() {
   useTitle("Tenants · Tenantry");
   const me = useMe();
-  const wish = useWish();
-  const [{ data, error }, ask] = useQuery({
+  const filters = useUrlFilters();
+  const { data, error, refetch } = useRefetchableQuery({
     query: TenantsDocument,
-    variables: { ...wish.variables, follow: me.may("audit:read") },
-    requestPolicy: "cache-and-network",
+    variables: { ...filters.variables, follow: me.may("audit:read") },
   });
-  const again = useCallback(() => ask({ requestPolicy: "network-only" }), [ask]);
-  useHealing(again);
-  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  useRefetchOnReconnect(refetch);
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [dialog, setDialog] = useState<"create" | "cancel">();
 
   const rows = data?.tenants.edges.map((edge) => edge.node) ?? [];
-  const cancellable = rows.filter((row) => chosen.has(row.id) && row.availableActions.includes("CANCEL_PROVISIONING"));
+  const cancellable = rows.filter(
+    (row) => selected.has(row.id) && row.availableActions.includes("CANCEL_PROVISIONING"),
+  );
 
   function close() {
     setDialog(undefined);
-    setChosen(new Set());
+    setSelected(new Set());
   }
 
   return (
@@ -52,11 +52,11 @@ export function TenantsPage() {
           </Button>
         )}
       </header>
-      <Filters wish={wish} />
-      {error && <Problem error={error} onRetry={again} />}
+      <Filters filters={filters} />
+      {error && <Problem error={error} onRetry={refetch} />}
       {!data && !error && <Loading lines={12} />}
-      {data && <Following newest={data.feed?.pageInfo.startCursor} again={again} />}
-      {data && rows.length === 0 && <NothingHere wish={wish} />}
+      {data && <LiveUpdates newest={data.feed?.pageInfo.startCursor} refetch={refetch} />}
+      {data && rows.length === 0 && <NoTenants filters={filters} />}
       {rows.length > 0 && (
         <>
           <div className="row" hidden={cancellable.length === 0}>
@@ -64,13 +64,13 @@ export function TenantsPage() {
               {`Cancel ${cancellable.length} provisioning${cancellable.length === 1 ? "" : "s"}…`}
             </Button>
           </div>
-          <TenantsTable rows={rows} chosen={chosen} onChoose={setChosen} />
+          <TenantsTable rows={rows} selected={selected} onSelect={setSelected} />
         </>
       )}
       {data && (
-        <Pages label="Pages of the list" page={data.tenants.pageInfo} onTurn={wish.turn}>
+        <Pagination label="Pages of the list" page={data.tenants.pageInfo} onTurn={filters.turn}>
           <Count total={data.tenants.totalCount} />
-        </Pages>
+        </Pagination>
       )}
       {dialog === "create" && <CreateDialog onClose={() => setDialog(undefined)} />}
       {dialog === "cancel" && <BulkCancelDialog tenants={cancellable} onClose={close} />}
@@ -78,16 +78,17 @@ export function TenantsPage() {
   );
 }
 
-/** How much of the plan is used. */
+/** How many tenants exist, of those that the plan allows. */
 function Quota({ organization }: { organization: NonNullable<TenantsQuery["organization"]> }) {
   const { tenantsUsed: used, tenantsAllowed: allowed } = organization;
   return <span className="hint">{allowed === null ? `${used} in use` : `${used} of ${allowed} in use`}</span>;
 }
 
-/** Keeps the list true from the moment in which it was read. */
-function Following({ newest, again }: { newest: string | null | undefined; again: () => void }) {
-  const error = useChanges(newest, again);
-  if (newest === undefined) return <p className="hint">This list does not follow along: that takes audit:read.</p>;
+/** Keeps the list up to date from the time of its query. */
+function LiveUpdates({ newest, refetch }: { newest: string | null | undefined; refetch: () => void }) {
+  const error = useChanges(newest, refetch);
+  if (newest === undefined)
+    return <p className="hint">This list is not updated live: that needs the right audit:read.</p>;
   return error ? <Problem error={error} /> : null;
 }
 
@@ -100,16 +101,16 @@ function Count({ total }: { total: number }) {
   );
 }
 
-function NothingHere({ wish }: { wish: Wish }) {
+function NoTenants({ filters }: { filters: UrlFilters }) {
   const me = useMe();
-  if (wish.filtered || wish.turned) {
+  if (filters.filtered || filters.turned) {
     return (
       <Empty>
-        <p>{wish.filtered ? "No tenant is like that." : "There is none on this page."}</p>
-        <Button onPress={wish.clear}>{wish.filtered ? "Clear the filters" : "To the first page"}</Button>
+        <p>{filters.filtered ? "No tenants match the filters." : "There are no tenants on this page."}</p>
+        <Button onPress={filters.clear}>{filters.filtered ? "Clear the filters" : "Go to the first page"}</Button>
       </Empty>
     );
   }
-  if (!me.may("tenants:write")) return <Empty>There is no tenant yet.</Empty>;
-  return <Empty>There is no tenant yet. Create the first one, and watch it come to life.</Empty>;
+  if (!me.may("tenants:write")) return <Empty>There are no tenants yet.</Empty>;
+  return <Empty>There are no tenants yet. Create the first one.</Empty>;
 }

@@ -1,12 +1,12 @@
-/** A slug, with what the server has to say about it while it is typed. */
+/** The field for a slug, with the server's check of it while it is typed. */
 
 import { useDeferredValue, useEffect, useState } from "react";
 import { useQuery } from "urql";
 import { SlugCheckDocument } from "../__generated__/graphql";
 import { Field } from "../ui/field";
 
-/** Milliseconds without a key pressed after which the server is asked. */
-const PAUSE = 200;
+/** Milliseconds after the last key press until the server is asked. */
+const DEBOUNCE = 200;
 
 export function SlugField({ value, onChange }: { value: string; onChange: (slug: string) => void }) {
   return (
@@ -20,33 +20,33 @@ export function SlugField({ value, onChange }: { value: string; onChange: (slug:
       spellCheck="false"
       hint={
         <span role="status">
-          <Verdict slug={value} />
+          <CheckResult slug={value} />
         </span>
       }
     />
   );
 }
 
-function Verdict({ slug }: { slug: string }) {
-  const settled = useSettled(slug);
+function CheckResult({ slug }: { slug: string }) {
+  const debounced = useDebounced(slug);
   const [{ data, fetching }] = useQuery({
     query: SlugCheckDocument,
-    variables: { slug: settled },
-    pause: !settled,
+    variables: { slug: debounced },
+    pause: !debounced,
     requestPolicy: "network-only",
   });
   const check = useDeferredValue(data?.slugCheck);
   if (!slug) return <>Part of the tenant’s address. Lower-case letters, digits and hyphens.</>;
-  if (!check || fetching || settled !== slug) return <>Checking…</>;
-  return check.available ? <>Free. The tenant will be at {check.url}</> : check.problem;
+  if (!check || fetching || debounced !== slug) return <>Checking…</>;
+  return check.available ? <>Available. The tenant’s address will be {check.url}</> : check.problem;
 }
 
-/** The text as it is when nobody has typed for a moment. */
-function useSettled(text: string): string {
-  const [settled, setSettled] = useState(text);
+/** The text, updated when no key was pressed for a short time. */
+function useDebounced(text: string): string {
+  const [debounced, setDebounced] = useState(text);
   useEffect(() => {
-    const pausing = setTimeout(() => setSettled(text), PAUSE);
-    return () => clearTimeout(pausing);
+    const timer = setTimeout(() => setDebounced(text), DEBOUNCE);
+    return () => clearTimeout(timer);
   }, [text]);
-  return settled;
+  return debounced;
 }

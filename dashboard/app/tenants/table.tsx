@@ -1,4 +1,4 @@
-/** The list itself. Whatever can be cancelled can be chosen. */
+/** The list as a table. Tenants with a provisioning that can be cancelled can be selected. */
 
 import { Link } from "react-router";
 import type { TenantRowFragment } from "../__generated__/graphql";
@@ -8,15 +8,15 @@ import { Time } from "../ui/time";
 
 interface Props {
   rows: readonly TenantRowFragment[];
-  chosen: ReadonlySet<string>;
-  onChoose: (chosen: ReadonlySet<string>) => void;
+  selected: ReadonlySet<string>;
+  onSelect: (selected: ReadonlySet<string>) => void;
 }
 
-/** What an undo or a wait is called beside the state: PROVISIONING alone does not say in which direction. */
-const TELLING = new Set(["CANCELLING", "COMPENSATING", "STUCK"]);
+/** Statuses of a run that are shown beside the tenant's state: PROVISIONING alone does not say that an undo is under way. */
+const SHOWN_BESIDE_STATE = new Set(["CANCELLING", "COMPENSATING", "STUCK"]);
 
-export function TenantsTable({ rows, chosen, onChoose }: Props) {
-  const choosable = rows.filter(isCancellable);
+export function TenantsTable({ rows, selected, onSelect }: Props) {
+  const selectable = rows.filter(isCancellable);
   return (
     <Scroll label="Tenants">
       <table>
@@ -24,14 +24,14 @@ export function TenantsTable({ rows, chosen, onChoose }: Props) {
         <thead>
           <tr>
             <th scope="col">
-              {choosable.length > 0 && (
-                <Tick
-                  label="Choose all that can be cancelled"
-                  ticked={choosable.every((row) => chosen.has(row.id))}
-                  onTick={(ticked) => onChoose(new Set(ticked ? choosable.map((row) => row.id) : []))}
+              {selectable.length > 0 && (
+                <Checkbox
+                  label="Select all that can be cancelled"
+                  checked={selectable.every((row) => selected.has(row.id))}
+                  onCheck={(checked) => onSelect(new Set(checked ? selectable.map((row) => row.id) : []))}
                 />
               )}
-              <span className="visually-hidden">Chosen</span>
+              <span className="visually-hidden">Selected</span>
             </th>
             <th scope="col">Name</th>
             <th scope="col">State</th>
@@ -45,8 +45,8 @@ export function TenantsTable({ rows, chosen, onChoose }: Props) {
             <Row
               key={row.id}
               row={row}
-              ticked={chosen.has(row.id)}
-              onTick={(ticked) => onChoose(toggled(chosen, row.id, ticked))}
+              checked={selected.has(row.id)}
+              onCheck={(checked) => onSelect(toggle(selected, row.id, checked))}
             />
           ))}
         </tbody>
@@ -55,17 +55,25 @@ export function TenantsTable({ rows, chosen, onChoose }: Props) {
   );
 }
 
-function Row({ row, ticked, onTick }: { row: TenantRowFragment; ticked: boolean; onTick: (ticked: boolean) => void }) {
+function Row({
+  row,
+  checked,
+  onCheck,
+}: {
+  row: TenantRowFragment;
+  checked: boolean;
+  onCheck: (checked: boolean) => void;
+}) {
   const run = row.currentRun;
   return (
     <tr>
-      <td>{isCancellable(row) && <Tick label={`Choose ${row.slug}`} ticked={ticked} onTick={onTick} />}</td>
+      <td>{isCancellable(row) && <Checkbox label={`Select ${row.slug}`} checked={checked} onCheck={onCheck} />}</td>
       <th scope="row">
         <Link to={`/tenants/${row.databaseId}`}>{row.name}</Link>
         {row.name !== row.slug && <span className="hint"> {row.slug}</span>}
       </th>
       <td>
-        <StateBadge state={row.state} /> {run && TELLING.has(run.status) && <RunBadge status={run.status} />}
+        <StateBadge state={row.state} /> {run && SHOWN_BESIDE_STATE.has(run.status) && <RunBadge status={run.status} />}
       </td>
       <td>{row.plan}</td>
       <td>{row.region}</td>
@@ -76,9 +84,17 @@ function Row({ row, ticked, onTick }: { row: TenantRowFragment; ticked: boolean;
   );
 }
 
-function Tick({ label, ticked, onTick }: { label: string; ticked: boolean; onTick: (ticked: boolean) => void }) {
+function Checkbox({
+  label,
+  checked,
+  onCheck,
+}: {
+  label: string;
+  checked: boolean;
+  onCheck: (checked: boolean) => void;
+}) {
   return (
-    <input type="checkbox" aria-label={label} checked={ticked} onChange={(event) => onTick(event.target.checked)} />
+    <input type="checkbox" aria-label={label} checked={checked} onChange={(event) => onCheck(event.target.checked)} />
   );
 }
 
@@ -86,9 +102,9 @@ function isCancellable(row: TenantRowFragment): boolean {
   return row.availableActions.includes("CANCEL_PROVISIONING");
 }
 
-function toggled(chosen: ReadonlySet<string>, id: string, ticked: boolean): ReadonlySet<string> {
-  const now = new Set(chosen);
-  if (ticked) now.add(id);
-  else now.delete(id);
-  return now;
+function toggle(selected: ReadonlySet<string>, id: string, checked: boolean): ReadonlySet<string> {
+  const next = new Set(selected);
+  if (checked) next.add(id);
+  else next.delete(id);
+  return next;
 }

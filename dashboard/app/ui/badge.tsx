@@ -1,4 +1,4 @@
-/** States, as words in a colour; the word alone says it all. */
+/** States as coloured words; the word carries the whole meaning, the colour adds none. */
 
 import type { ResourceStatus, RunStatus, TenantState } from "../__generated__/graphql";
 
@@ -32,7 +32,7 @@ export function StateBadge({ state }: { state: TenantState }) {
   return <Badge tone={TENANT[state] ?? "calm"}>{state}</Badge>;
 }
 
-/** A decommissioning run has its own word for going backward: nothing went wrong there. */
+/** In a decommissioning run, COMPENSATING is normal operation: "Releasing…" instead of "Undoing…". */
 export function RunBadge({ status, kind = "PROVISION" }: { status: RunStatus; kind?: string }) {
   const [tone, word] = RUN[status] ?? ["calm", status];
   return <Badge tone={tone}>{kind === "DECOMMISSION" && status === "COMPENSATING" ? "Releasing…" : word}</Badge>;

@@ -1,4 +1,4 @@
-/** Buttons: one look for each weight that an action has. */
+/** Buttons: one style for each weight of an action. */
 
 import { Button as AriaButton, type ButtonProps } from "react-aria-components/Button";
 
@@ -6,7 +6,7 @@ type Weight = "plain" | "primary" | "danger" | "quiet";
 
 interface Props extends Omit<ButtonProps, "className" | "isPending"> {
   weight?: Weight;
-  /** Whether what it asked for is under way. It keeps the keyboard; whoever is asked again does nothing. */
+  /** Whether its request is under way. The button stays enabled to keep the keyboard focus; `onPress` has to ignore repeats. */
   isBusy?: boolean;
 }
 

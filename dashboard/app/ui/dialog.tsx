@@ -1,4 +1,4 @@
-/** A dialog: it takes the keyboard, gives it back, and closes with Escape as long as nothing is under way. */
+/** A modal dialog: it takes the keyboard focus and returns it, and closes with Escape. */
 
 import type { ReactNode } from "react";
 import { Dialog as AriaDialog } from "react-aria-components/Dialog";
@@ -8,7 +8,7 @@ import { Modal, ModalOverlay } from "react-aria-components/Modal";
 interface Props {
   title: string;
   onClose: () => void;
-  /** What interrupts somebody is announced as such. */
+  /** Whether it is an alertdialog: screen readers announce it as an interruption, and a click outside does not close it. */
   alert?: boolean;
   children: ReactNode;
 }
@@ -28,7 +28,7 @@ export function Dialog({ title, onClose, alert = false, children }: Props) {
   );
 }
 
-/** What a dialog ends with. */
+/** The buttons at the end of a dialog. */
 export function Choices({ children }: { children: ReactNode }) {
   return <div className="choices">{children}</div>;
 }

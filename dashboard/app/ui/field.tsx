@@ -1,4 +1,4 @@
-/** Fields of forms: a label, what it is for, and what the server has against it. */
+/** Form fields: a label, a hint, and the server's objection to the value. */
 
 import { type ReactNode, useId } from "react";
 import { FieldError } from "react-aria-components/FieldError";
@@ -14,7 +14,7 @@ interface Props extends Omit<TextFieldProps, "className" | "children"> {
   lines?: number;
 }
 
-/** A text. `name` is the input's field, by which a form finds what was refused. */
+/** A text field. `name` is the field of the mutation's input, by which the form shows a refusal at this field. */
 export function Field({ label, hint, lines, ...rest }: Props) {
   return (
     <TextField {...rest} className="field">
@@ -35,10 +35,17 @@ interface ReasonProps {
   onChange: (reason: string) => void;
 }
 
-/** Why somebody does something, in up to 500 characters, as the API takes it. */
+/** The reason for an action: at most 500 characters, as the API allows. */
 export function ReasonField({ value, onChange }: ReasonProps) {
   return (
-    <Field label="Reason" value={value} onChange={onChange} lines={2} maxLength={500} hint="Kept in the audit feed." />
+    <Field
+      label="Reason"
+      value={value}
+      onChange={onChange}
+      lines={2}
+      maxLength={500}
+      hint="Recorded in the audit feed."
+    />
   );
 }
 
@@ -51,7 +58,7 @@ interface ChoiceProps {
   hint?: ReactNode;
 }
 
-/** One of a few. The browser's own list is the one that every phone and every screen reader knows best. */
+/** A choice of one option. It is the browser's own select, which phones and screen readers support best. */
 export function Choice({ label, value, options, onChange, wrong, hint }: ChoiceProps) {
   const id = useId();
   return (
@@ -78,7 +85,7 @@ export function Choice({ label, value, options, onChange, wrong, hint }: ChoiceP
   );
 }
 
-/** Texts as options that show themselves. */
-export function plainly(values: readonly string[]): { value: string; label: string }[] {
+/** Options with the values themselves as labels. */
+export function optionsOf(values: readonly string[]): { value: string; label: string }[] {
   return values.map((value) => ({ value, label: value }));
 }

@@ -1,4 +1,4 @@
-/** Times and lengths of time: in the reader's zone, with UTC on hover, and ages that go on by themselves. */
+/** Times in the reader's zone with UTC on hover, durations, and ages that update by themselves. */
 
 import { useEffect, useState } from "react";
 import { now } from "../api/clock";
@@ -9,7 +9,7 @@ const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 interface TimeProps {
   at: string;
-  /** Leave the day out, where a list is of one day for the most part. */
+  /** Show the time of day only, for lists with entries mostly of one day. */
   short?: boolean;
 }
 
@@ -22,38 +22,38 @@ export function Time({ at, short = false }: TimeProps) {
   );
 }
 
-/** How long ago something was: "12 s ago". */
+/** The time since an instant: "12 s ago". */
 export function Age({ since }: { since: string }) {
-  return <>{lengthOf(useNow() - Date.parse(since))} ago</>;
+  return <>{durationText(useNow() - Date.parse(since))} ago</>;
 }
 
-/** How long until something is to be: "in 4 s". */
+/** The time until an instant: "in 4 s". */
 export function Until({ at }: { at: string }) {
   const left = Date.parse(at) - useNow();
-  return <>{left > 0 ? `in ${lengthOf(left)}` : "now"}</>;
+  return <>{left > 0 ? `in ${durationText(left)}` : "now"}</>;
 }
 
-/** How long something took, or has taken so far. */
+/** The duration of something, or its duration so far. */
 export function Spent({ from, to }: { from: string; to: string | null | undefined }) {
-  return to ? lengthOf(Date.parse(to) - Date.parse(from)) : <Running from={from} />;
+  return to ? durationText(Date.parse(to) - Date.parse(from)) : <Running from={from} />;
 }
 
 function Running({ from }: { from: string }) {
-  return <>{lengthOf(useNow() - Date.parse(from))}</>;
+  return <>{durationText(useNow() - Date.parse(from))}</>;
 }
 
-/** The server's time, a second at a time. */
+/** The server's time in milliseconds, updated every second. */
 export function useNow(): number {
   const [instant, setInstant] = useState(now);
   useEffect(() => {
-    const ticking = setInterval(() => setInstant(now()), SECOND);
-    return () => clearInterval(ticking);
+    const timer = setInterval(() => setInstant(now()), SECOND);
+    return () => clearInterval(timer);
   }, []);
   return instant;
 }
 
-/** Milliseconds for people. */
-export function lengthOf(milliseconds: number): string {
+/** A duration in milliseconds as text: "4.2 s", "12 min". */
+export function durationText(milliseconds: number): string {
   const seconds = Math.max(milliseconds, 0) / SECOND;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 100) return `${Math.floor(seconds)} s`;

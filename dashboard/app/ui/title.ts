@@ -1,4 +1,4 @@
-/** What the browser's tab and history call a page. */
+/** The title of a page, in the browser's tab and history. */
 
 import { useEffect } from "react";
 

@@ -1,4 +1,4 @@
-/** Cancelling: what it would release and in which order, why, and then, in the server's words, whether it was in time. */
+/** The dialog that cancels a provisioning: a preview of what is released in which order, a reason, and the server's answer. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -9,27 +9,27 @@ import { Choices, Dialog } from "../../ui/dialog";
 import { ReasonField } from "../../ui/field";
 import { Problem, Refusals } from "../../ui/notice";
 import { Time } from "../../ui/time";
-import type { Tenant } from "../page";
+import type { Tenant } from "../tenant";
 
 type Request = NonNullable<
   NonNullable<NonNullable<CancelProvisioningMutation["cancelProvisioning"]>["run"]>["cancelRequest"]
 >;
 
 export function CancelDialog({ tenant, onClose }: { tenant: Tenant; onClose: () => void }) {
-  // The run that was on the screen when the person decided, and no later one.
+  // The run that was shown when the dialog opened: a newer run must not be cancelled by it.
   const [runId] = useState(tenant.currentRun?.id ?? null);
   const [reason, setReason] = useState("");
-  const [first, setFirst] = useState<Request>();
+  const [earlier, setEarlier] = useState<Request>();
   const { send, sending, refusals, error } = useCommand(CancelProvisioningDocument);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
     const done = await send({ tenantId: tenant.id, runId, reason: reason || null });
-    if (done?.alreadyRequested && done.run?.cancelRequest) setFirst(done.run.cancelRequest);
+    if (done?.alreadyRequested && done.run?.cancelRequest) setEarlier(done.run.cancelRequest);
     else if (done) onClose();
   }
 
-  if (first) return <SomebodyWasFirst request={first} onClose={onClose} />;
+  if (earlier) return <AlreadyCancelled request={earlier} onClose={onClose} />;
   return (
     <Dialog title="Cancel provisioning?" onClose={onClose} alert>
       <Form onSubmit={submit}>
@@ -38,9 +38,9 @@ export function CancelDialog({ tenant, onClose }: { tenant: Tenant; onClose: () 
         <Refusals errors={refusals} />
         {error && <Problem error={error} />}
         <Choices>
-          <Button onPress={onClose}>{refusals.length > 0 ? "Close" : "Keep it going"}</Button>
+          <Button onPress={onClose}>{refusals.length > 0 ? "Close" : "Keep provisioning"}</Button>
           <Button type="submit" weight="danger" isBusy={sending}>
-            {sending ? "Asking it to stop…" : "Cancel provisioning"}
+            {sending ? "Requesting cancellation…" : "Cancel provisioning"}
           </Button>
         </Choices>
       </Form>
@@ -48,13 +48,13 @@ export function CancelDialog({ tenant, onClose }: { tenant: Tenant; onClose: () 
   );
 }
 
-/** It stays true while the dialog is open: the run goes on meanwhile. */
+/** The preview is updated live while the dialog is open, because the run continues. */
 function Preview({ tenant, runId }: { tenant: Tenant; runId: string | null }) {
   const preview = tenant.currentRun?.id === runId ? tenant.cancellationPreview : null;
   if (!preview) {
     return (
       <p className="notice warn" role="status">
-        There is nothing to cancel any more: {tenant.name} is {tenant.state} by now.
+        There is nothing to cancel any more: {tenant.name} is now {tenant.state}.
       </p>
     );
   }
@@ -62,22 +62,22 @@ function Preview({ tenant, runId }: { tenant: Tenant; runId: string | null }) {
   return (
     <>
       <p>
-        Everything done so far is undone, last first, and {tenant.name} is PENDING again, with nothing held. It can be
-        retried.
+        Everything done so far is undone in reverse order. {tenant.name} returns to PENDING with no resources held, and
+        can be retried.
       </p>
       {stepInFlight && (
         <p>
-          “{stepInFlight.title}” is being performed.{" "}
+          “{stepInFlight.title}” is running.{" "}
           {interruptible
             ? "It stops at its next safe point."
-            : "It cannot be interrupted: it is waited for, then undone."}
+            : "It cannot be interrupted: it finishes first, and is then undone."}
         </p>
       )}
       {releases.length === 0 ? (
-        <p>Nothing is held so far.</p>
+        <p>No resources are held so far.</p>
       ) : (
         <>
-          <p>To be released, in this order:</p>
+          <p>Resources to be released, in this order:</p>
           <ol className="names">
             {releases.map(({ kind, name }) => (
               <li key={`${kind} ${name}`}>
@@ -91,12 +91,12 @@ function Preview({ tenant, runId }: { tenant: Tenant; runId: string | null }) {
   );
 }
 
-function SomebodyWasFirst({ request, onClose }: { request: Request; onClose: () => void }) {
+function AlreadyCancelled({ request, onClose }: { request: Request; onClose: () => void }) {
   return (
-    <Dialog title="Somebody was first" onClose={onClose}>
+    <Dialog title={`Already cancelled by ${request.requestedBy.displayName}`} onClose={onClose}>
       <p role="status">
-        {request.requestedBy.displayName} asked for it already, <Time at={request.requestedAt} short />
-        {request.reason && <>: “{request.reason}”</>}. It is being undone.
+        The cancellation was requested at <Time at={request.requestedAt} short />
+        {request.reason && <>: “{request.reason}”</>}. The undo is under way.
       </p>
       <Choices>
         <Button weight="primary" onPress={onClose}>

@@ -1,4 +1,4 @@
-/** Decommissioning: for good, so that the slug has to be typed. */
+/** The dialog that decommissions a tenant. The slug must be typed, because it cannot be undone. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -7,8 +7,8 @@ import { useCommand } from "../../api/command";
 import { Button } from "../../ui/button";
 import { Choices, Dialog } from "../../ui/dialog";
 import { Field } from "../../ui/field";
-import { besides, byField, Problem, Refusals } from "../../ui/notice";
-import type { Tenant } from "../page";
+import { byField, outsideFields, Problem, Refusals } from "../../ui/notice";
+import type { Tenant } from "../tenant";
 
 export function DecommissionDialog({ tenant, onClose }: { tenant: Tenant; onClose: () => void }) {
   const [confirmSlug, setConfirmSlug] = useState("");
@@ -23,8 +23,8 @@ export function DecommissionDialog({ tenant, onClose }: { tenant: Tenant; onClos
     <Dialog title={`Decommission ${tenant.name}?`} onClose={onClose} alert>
       <Form onSubmit={submit} validationErrors={byField(refusals)}>
         <p>
-          Everything it holds is released, its data too, and the slug is free again. This cannot be taken back:
-          recreating makes a fresh tenant.
+          All its resources and all its data are removed, and the slug becomes available again. This cannot be undone:
+          recreating it creates a new, empty tenant.
         </p>
         <Field
           label={`Type ${tenant.slug} to confirm`}
@@ -35,10 +35,10 @@ export function DecommissionDialog({ tenant, onClose }: { tenant: Tenant; onClos
           autoComplete="off"
           spellCheck="false"
         />
-        <Refusals errors={besides(refusals, ["confirmSlug"])} />
+        <Refusals errors={outsideFields(refusals, ["confirmSlug"])} />
         {error && <Problem error={error} />}
         <Choices>
-          <Button onPress={onClose}>Keep it</Button>
+          <Button onPress={onClose}>Keep tenant</Button>
           <Button type="submit" weight="danger" isBusy={sending} isDisabled={confirmSlug !== tenant.slug}>
             {sending ? "Decommissioning…" : "Decommission"}
           </Button>

@@ -1,4 +1,4 @@
-/** Correcting a tenant that holds nothing. */
+/** The dialog that edits a tenant, which is possible while it holds no resources. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -7,15 +7,15 @@ import { OffersDocument, UpdateTenantDocument } from "../../__generated__/graphq
 import { useCommand } from "../../api/command";
 import { Button } from "../../ui/button";
 import { Choices, Dialog } from "../../ui/dialog";
-import { Choice, Field, plainly } from "../../ui/field";
-import { besides, byField, Problem, Refusals } from "../../ui/notice";
-import type { Tenant } from "../page";
+import { Choice, Field, optionsOf } from "../../ui/field";
+import { byField, outsideFields, Problem, Refusals } from "../../ui/notice";
+import type { Tenant } from "../tenant";
 
 const FIELDS = ["slug", "name", "plan", "region", "firstAdminEmail"] as const;
 
 export function EditDialog({ tenant, onClose }: { tenant: Tenant; onClose: () => void }) {
-  const [{ data: offers }] = useQuery({ query: OffersDocument });
-  // What it was when the person began: the server refuses when somebody else changed it since.
+  const [{ data: options }] = useQuery({ query: OffersDocument });
+  // The values and the version when the dialog opened: the server refuses the edit if the tenant was changed since.
   const [before] = useState(() => valuesOf(tenant));
   const [version] = useState(tenant.version);
   const [values, setValues] = useState(before);
@@ -32,19 +32,19 @@ export function EditDialog({ tenant, onClose }: { tenant: Tenant; onClose: () =>
   const bound = (name: (typeof FIELDS)[number]) => ({
     name,
     value: values[name],
-    onChange: (value: string) => setValues((was) => ({ ...was, [name]: value })),
+    onChange: (value: string) => setValues((old) => ({ ...old, [name]: value })),
   });
   const wrong = byField(refusals);
-  const { plans = [before.plan], regions = [before.region] } = offers?.provisioningOptions ?? {};
+  const { plans = [before.plan], regions = [before.region] } = options?.provisioningOptions ?? {};
   return (
     <Dialog title={`Edit ${tenant.name}`} onClose={onClose}>
       <Form onSubmit={submit} validationErrors={wrong}>
         <Field label="Slug" {...bound("slug")} isRequired autoComplete="off" spellCheck="false" />
         <Field label="Name" {...bound("name")} isRequired />
-        <Choice label="Plan" {...bound("plan")} options={plainly(plans)} wrong={wrong.plan?.[0]} />
-        <Choice label="Region" {...bound("region")} options={plainly(regions)} wrong={wrong.region?.[0]} />
+        <Choice label="Plan" {...bound("plan")} options={optionsOf(plans)} wrong={wrong.plan?.[0]} />
+        <Choice label="Region" {...bound("region")} options={optionsOf(regions)} wrong={wrong.region?.[0]} />
         <Field label="First administrator" {...bound("firstAdminEmail")} type="email" isRequired />
-        <Refusals errors={besides(refusals, FIELDS)} />
+        <Refusals errors={outsideFields(refusals, FIELDS)} />
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>

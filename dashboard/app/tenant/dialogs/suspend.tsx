@@ -1,4 +1,4 @@
-/** Suspending: everything is kept, and nobody is served. */
+/** The dialog that suspends a tenant: its resources are kept, and its workload is not reachable. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -8,7 +8,7 @@ import { Button } from "../../ui/button";
 import { Choices, Dialog } from "../../ui/dialog";
 import { ReasonField } from "../../ui/field";
 import { Problem, Refusals } from "../../ui/notice";
-import type { Tenant } from "../page";
+import type { Tenant } from "../tenant";
 
 export function SuspendDialog({ tenant, onClose }: { tenant: Tenant; onClose: () => void }) {
   const [reason, setReason] = useState("");
@@ -22,7 +22,7 @@ export function SuspendDialog({ tenant, onClose }: { tenant: Tenant; onClose: ()
   return (
     <Dialog title={`Suspend ${tenant.name}?`} onClose={onClose} alert>
       <Form onSubmit={submit}>
-        <p>Its address says that it is suspended, until somebody resumes it. Nothing is released.</p>
+        <p>Its address shows that it is suspended, until it is resumed. No resources are released.</p>
         <ReasonField value={reason} onChange={setReason} />
         <Refusals errors={refusals} />
         {error && <Problem error={error} />}
