@@ -1,4 +1,4 @@
-"""``python -m tests.clients``: let the clients that npm has use the running product."""
+"""``python -m tests.clients``: run the tests of npm's GraphQL clients against the running product."""
 
 import argparse
 import sys
@@ -11,10 +11,10 @@ from tests.running import demand_node, product, run, show_failures
 
 HERE = Path(__file__).parent
 PACE = 0.3
-"""Seconds that every step takes longer: time enough to be watched, to be cut off and to be cancelled."""
+"""Seconds by which every step is slowed, so that a client has time to watch, to lose its connection and to cancel."""
 
 OPTIONS = ("--test-concurrency=3", "--test-force-exit")
-"""Three files at once: they wait more than they work."""
+"""Three files at once, because the tests mostly wait."""
 
 REPORTERS = tuple(
     option
@@ -24,9 +24,9 @@ REPORTERS = tuple(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Bring the product up in a place of its own and run the tests; the answer is their exit code."""
+    """Start the product in a temporary folder and run the tests; returns their exit code."""
     parser = argparse.ArgumentParser("python -m tests.clients", description=__doc__)
-    parser.add_argument("files", nargs="*", help="of tests, for example urql.test.js (default: all)")
+    parser.add_argument("files", nargs="*", help="test files, for example urql.test.js (default: all)")
     chosen = parser.parse_args(arguments)
     try:
         demand_node("test-clients")
@@ -41,8 +41,8 @@ def _run(files: Sequence[str]) -> int:
         failures = Path(folder, "failures")
         failures.touch()
         with product("clients", PACE) as running:
-            people = {"TOKEN": running.token("acme", "owner"), "OBSERVER": running.token("acme", "admin")}
-            code = run(command, HERE, PRODUCT=running.address, FAILURES=str(failures), **people)
+            tokens = {"TOKEN": running.token("acme", "owner"), "OBSERVER": running.token("acme", "admin")}
+            code = run(command, HERE, PRODUCT=running.address, FAILURES=str(failures), **tokens)
         show_failures(failures.read_text().splitlines())
     return code
 

@@ -9,43 +9,43 @@ import { story } from "./story.js";
 
 const parsed = Object.fromEntries(Object.entries(DOCUMENTS).map(([name, text]) => [name, gql(text)]));
 
-function over(link, socket) {
+function clientWith(link, socket) {
   const client = new ApolloClient({ link, cache: new InMemoryCache() });
   return {
-    async ask(name, variables) {
-      const asked = DOCUMENTS[name].startsWith("mutation")
+    async execute(name, variables) {
+      const result = DOCUMENTS[name].startsWith("mutation")
         ? client.mutate({ mutation: parsed[name], variables })
         : client.query({ query: parsed[name], variables });
-      return (await asked).data;
+      return (await result).data;
     },
-    watch: (variables, see) =>
+    watch: (variables, onEntry) =>
       new Promise((complete, error) => {
-        const next = (result) => (result.error ? error(result.error) : see(result.data.tenantProvisioning));
+        const next = (result) => (result.error ? error(result.error) : onEntry(result.data.tenantProvisioning));
         client
           .subscribe({ query: parsed.Watch, variables, fetchPolicy: "no-cache" })
           .subscribe({ next, complete, error });
       }),
-    leave: () => socket.dispose(),
+    close: () => socket.dispose(),
   };
 }
 
-function socketTo(cable) {
+function socketTo(proxy) {
   return createClient({
-    url: `${cable.ws}/graphql`,
+    url: `${proxy.ws}/graphql`,
     webSocketImpl: WebSocket,
     connectionParams: { authorization: AUTHORIZATION },
     retryAttempts: 0,
   });
 }
 
-story("apollo-http", (cable) => {
-  const socket = socketTo(cable);
-  const http = new HttpLink({ uri: `${cable.http}/graphql`, headers: { authorization: AUTHORIZATION } });
+story("apollo-http", (proxy) => {
+  const socket = socketTo(proxy);
+  const http = new HttpLink({ uri: `${proxy.http}/graphql`, headers: { authorization: AUTHORIZATION } });
   const isSubscription = (operation) => operation.operationType === OperationTypeNode.SUBSCRIPTION;
-  return over(ApolloLink.split(isSubscription, new GraphQLWsLink(socket), http), socket);
+  return clientWith(ApolloLink.split(isSubscription, new GraphQLWsLink(socket), http), socket);
 });
 
-story("apollo-ws", (cable) => {
-  const socket = socketTo(cable);
-  return over(new GraphQLWsLink(socket), socket);
+story("apollo-ws", (proxy) => {
+  const socket = socketTo(proxy);
+  return clientWith(new GraphQLWsLink(socket), socket);
 });

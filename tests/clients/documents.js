@@ -1,4 +1,4 @@
-/** What every client sends; relay-compiler reads its own from relay/. */
+/** The documents that every client sends, except Relay: relay-compiler reads its own from relay/. */
 
 export const DOCUMENTS = {
   Who: "query Who { viewer { actor { kind } } organization { slug } }",

@@ -3,18 +3,18 @@ import { DOCUMENTS } from "./documents.js";
 import { AUTHORIZATION } from "./product.js";
 import { story } from "./story.js";
 
-story("graphql-sse", (cable) => {
-  const url = `${cable.http}/graphql/stream`;
+story("graphql-sse", (proxy) => {
+  const url = `${proxy.http}/graphql/stream`;
   const client = createClient({ url, headers: { authorization: AUTHORIZATION }, retryAttempts: 0 });
   return {
-    async ask(name, variables) {
+    async execute(name, variables) {
       for await (const { data } of client.iterate({ query: DOCUMENTS[name], variables })) return data;
     },
-    watch: (variables, see) =>
+    watch: (variables, onEntry) =>
       new Promise((complete, error) => {
-        const next = ({ data }) => see(data.tenantProvisioning);
+        const next = ({ data }) => onEntry(data.tenantProvisioning);
         client.subscribe({ query: DOCUMENTS.Watch, variables }, { next, complete, error });
       }),
-    leave: () => client.dispose(),
+    close: () => client.dispose(),
   };
 });

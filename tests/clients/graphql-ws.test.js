@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { Cable } from "./cable.js";
 import { DOCUMENTS } from "./documents.js";
-import { AUTHORIZATION, create, truth, until } from "./product.js";
+import { AUTHORIZATION, create, fetchTenant, until } from "./product.js";
 import { numbered, story } from "./story.js";
+import { TcpProxy } from "./tcp-proxy.js";
 
-function connected(cable, options = {}) {
+function connected(proxy, options = {}) {
   return createClient({
-    url: `${cable.ws}/graphql`,
+    url: `${proxy.ws}/graphql`,
     webSocketImpl: WebSocket,
     connectionParams: { authorization: AUTHORIZATION },
     retryAttempts: 0,
@@ -17,31 +17,31 @@ function connected(cable, options = {}) {
   });
 }
 
-function watch(client, variables, see) {
+function watch(client, variables, onEntry) {
   return new Promise((complete, error) => {
-    const next = ({ data }) => see(data.tenantProvisioning);
+    const next = ({ data }) => onEntry(data.tenantProvisioning);
     client.subscribe({ query: DOCUMENTS.Watch, variables }, { next, complete, error });
   });
 }
 
-story("graphql-ws", (cable) => {
-  const client = connected(cable);
+story("graphql-ws", (proxy) => {
+  const client = connected(proxy);
   return {
-    async ask(name, variables) {
+    async execute(name, variables) {
       for await (const { data } of client.iterate({ query: DOCUMENTS[name], variables })) return data;
     },
-    watch: (variables, see) => watch(client, variables, see),
-    leave: () => client.dispose(),
+    watch: (variables, onEntry) => watch(client, variables, onEntry),
+    close: () => client.dispose(),
   };
 });
 
-test("graphql-ws retries by itself, and a getter for the cursor is all that it needs to go on", async () => {
+test("graphql-ws retries by itself, and resumes with nothing more than a getter for the cursor", async () => {
   const slug = "graphql-ws-retries";
   const tenantId = await create(slug, true);
-  const cable = await Cable.laid();
+  const proxy = await TcpProxy.start();
   let connections = 0;
   const on = { connected: () => connections++ };
-  const client = connected(cable, { retryAttempts: 50, retryWait: async () => {}, shouldRetry: () => true, on });
+  const client = connected(proxy, { retryAttempts: 50, retryWait: async () => {}, shouldRetry: () => true, on });
   const seen = [];
   const variables = {
     tenantId,
@@ -53,23 +53,23 @@ test("graphql-ws retries by itself, and a getter for the cursor is all that it n
   const end = watch(client, variables, (entry) => seen.push(entry));
   for (const length of [3, 6]) {
     await until(() => numbered(seen).length >= length);
-    cable.cut();
-    cable.mend();
+    proxy.cut();
+    proxy.restore();
   }
   await end;
 
   assert.equal(connections, 3);
-  assert.deepEqual(numbered(seen), (await truth(slug)).entries);
+  assert.deepEqual(numbered(seen), (await fetchTenant(slug)).entries);
   await client.dispose();
-  cable.remove();
+  proxy.stop();
 });
 
-test("graphql-ws does not retry when its token is no good", async () => {
-  const cable = await Cable.laid();
-  const client = connected(cable, { retryAttempts: 5, connectionParams: { authorization: "Bearer nonsense" } });
+test("graphql-ws does not retry when its token is invalid", async () => {
+  const proxy = await TcpProxy.start();
+  const client = connected(proxy, { retryAttempts: 5, connectionParams: { authorization: "Bearer nonsense" } });
 
   await assert.rejects(watch(client, { tenantId: "x" }, assert.fail), (event) => event.code === 4401);
 
   await client.dispose();
-  cable.remove();
+  proxy.stop();
 });

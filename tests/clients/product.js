@@ -1,13 +1,13 @@
-/** The running product as the tests know it, asked without anybody's client: what the clients saw is held against this. */
+/** Requests to the API of the running product without any client library: tests compare the clients' results with these. */
 
 import assert from "node:assert/strict";
 
 export const PRODUCT = process.env.PRODUCT;
-/** The owner's, for the clients. */
+/** The owner's token, for the clients. */
 export const TOKEN = process.env.TOKEN;
 export const AUTHORIZATION = `Bearer ${TOKEN}`;
 
-/** The administrator's, whose budget the clients do not share. */
+/** The administrator's token: the clients do not share its rate limit. */
 const OBSERVER = `Bearer ${process.env.OBSERVER}`;
 
 const TIMELINE = `query Timeline($slug: String!) {
@@ -22,20 +22,20 @@ const NEWEST = `query Newest($slug: String!) {
   tenantBySlug(slug: $slug) { runs(first: 1) { edges { node { timeline(last: 1) { edges { node { sequence } } } } } } }
 }`;
 
-export async function ask(document, variables = {}) {
-  const answer = await fetch(`${PRODUCT}/graphql`, {
+export async function execute(document, variables = {}) {
+  const response = await fetch(`${PRODUCT}/graphql`, {
     method: "POST",
     headers: { authorization: OBSERVER, "content-type": "application/json" },
     body: JSON.stringify({ query: document, variables }),
   });
-  const { data, errors } = await answer.json();
+  const { data, errors } = await response.json();
   assert.equal(errors, undefined, JSON.stringify(errors));
   return data;
 }
 
-/** A tenant of the tests' own; its id. */
+/** Create a tenant; the result is its id. */
 export async function create(slug, start) {
-  const { createTenant } = await ask(
+  const { createTenant } = await execute(
     "mutation Create($input: CreateTenantInput!) { createTenant(input: $input) { tenant { id } userErrors { message } } }",
     { input: { slug, start, plan: "pro", firstAdminEmail: "ada@example.com" } },
   );
@@ -43,9 +43,9 @@ export async function create(slug, start) {
   return createTenant.tenant.id;
 }
 
-/** The tenant, its newest run and that run's numbered entries, from the rows. */
-export async function truth(slug) {
-  const { tenantBySlug: tenant } = await ask(TIMELINE, { slug });
+/** The tenant, its newest run and the numbered entries of that run. */
+export async function fetchTenant(slug) {
+  const { tenantBySlug: tenant } = await execute(TIMELINE, { slug });
   const [{ node: run }] = tenant.runs.edges;
   return {
     state: tenant.state,
@@ -55,18 +55,19 @@ export async function truth(slug) {
   };
 }
 
-/** The number of the newest entry of the tenant's newest run. */
-export async function newest(slug) {
-  const [{ node: run }] = (await ask(NEWEST, { slug })).tenantBySlug.runs.edges;
+/** The sequence number of the newest entry of the tenant's newest run. */
+export async function newestSequence(slug) {
+  const [{ node: run }] = (await execute(NEWEST, { slug })).tenantBySlug.runs.edges;
   return run.timeline.edges[0].node.sequence;
 }
 
-export async function until(condition, within = 30_000) {
-  const deadline = Date.now() + within;
+/** Poll a condition until it is true; fails after `timeout` milliseconds. */
+export async function until(condition, timeout = 30_000) {
+  const deadline = Date.now() + timeout;
   for (;;) {
     const found = await condition();
     if (found) return found;
-    assert.ok(Date.now() < deadline, `it did not come true in time: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 50)); // between two looks at a condition, never instead of one
+    assert.ok(Date.now() < deadline, `the condition was not met within ${timeout} ms: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 50)); // between two polls of the condition
   }
 }

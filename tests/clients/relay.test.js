@@ -20,9 +20,9 @@ import {
   Store,
 } from "relay-runtime";
 import WebSocket from "ws";
-import { Cable } from "./cable.js";
 import { AUTHORIZATION, create } from "./product.js";
 import { story } from "./story.js";
+import { TcpProxy } from "./tcp-proxy.js";
 
 const COMPILED = "relay/__generated__";
 
@@ -31,7 +31,7 @@ await mkdir(COMPILED);
 await promisify(execFile)(relayCompiler, ["relay.config.json"]);
 const artifacts = await readdir(COMPILED);
 
-// They name each other without an extension, as only CommonJS understands it.
+// The artifacts require each other without a file extension, which only CommonJS resolves.
 await writeFile(`${COMPILED}/package.json`, '{ "type": "commonjs" }');
 const require = createRequire(import.meta.url);
 const artifact = (name) => require(`./${COMPILED}/${name}.graphql`);
@@ -41,20 +41,20 @@ const mutations = { Create: artifact("operationsCreateMutation"), Cancel: artifa
 const subscription = artifact("operationsWatchSubscription");
 const pageFragment = artifact("operationsPage_query");
 
-function environmentOn(cable) {
+function environmentOn(proxy) {
   const socket = createClient({
-    url: `${cable.ws}/graphql`,
+    url: `${proxy.ws}/graphql`,
     webSocketImpl: WebSocket,
     connectionParams: { authorization: AUTHORIZATION },
     retryAttempts: 0,
   });
   const overHttp = async ({ text }, variables) => {
-    const answer = await fetch(`${cable.http}/graphql`, {
+    const response = await fetch(`${proxy.http}/graphql`, {
       method: "POST",
       headers: { authorization: AUTHORIZATION, "content-type": "application/json" },
       body: JSON.stringify({ query: text, variables }),
     });
-    return answer.json();
+    return response.json();
   };
   const overSocket = ({ text, name }, variables) =>
     Observable.create((sink) => socket.subscribe({ query: text, operationName: name, variables }, sink));
@@ -67,7 +67,7 @@ function environmentOn(cable) {
   };
 }
 
-/** What the fragment of the page's query sees in the store: with Relay that is all the pages so far. */
+/** The data of the page fragment in the store: Relay holds all pages that were fetched so far. */
 function pagesIn(environment, variables) {
   const { fragment } = createOperationDescriptor(queries.Page, variables);
   const root = environment.lookup(fragment).data;
@@ -80,7 +80,7 @@ function commit(environment, mutation, variables) {
   );
 }
 
-/** Relay keeps all pages together in its store; the story wants to see the one that was asked for. */
+/** Relay's store joins all pages, and the story needs the page that was fetched. */
 async function page(environment, variables) {
   const before = variables.after ? pagesIn(environment, variables).tenants.edges.length : 0;
   await fetchQuery(environment, queries.Page, variables).toPromise();
@@ -89,24 +89,24 @@ async function page(environment, variables) {
   return { tenants: { ...tenants, edges } };
 }
 
-story("relay", (cable) => {
-  const { socket, environment } = environmentOn(cable);
+story("relay", (proxy) => {
+  const { socket, environment } = environmentOn(proxy);
   return {
-    ask(name, variables) {
+    execute(name, variables) {
       if (name === "Page") return page(environment, variables);
       if (name in queries) return fetchQuery(environment, queries[name], variables).toPromise();
       return commit(environment, mutations[name], variables);
     },
-    watch: (variables, see) =>
+    watch: (variables, onEntry) =>
       new Promise((onCompleted, onError) => {
-        const onNext = ({ tenantProvisioning }) => see(tenantProvisioning);
+        const onNext = ({ tenantProvisioning }) => onEntry(tenantProvisioning);
         requestSubscription(environment, { subscription, variables, onNext, onCompleted, onError });
       }),
-    leave: () => socket.dispose(),
+    close: () => socket.dispose(),
   };
 });
 
-test("relay-compiler takes the schema and every operation", () => {
+test("relay-compiler accepts the schema and every operation", () => {
   assert.deepEqual(artifacts.sort(), [
     "operationsCancelMutation.graphql.js",
     "operationsCreateMutation.graphql.js",
@@ -120,9 +120,9 @@ test("relay-compiler takes the schema and every operation", () => {
   ]);
 });
 
-test("a created tenant joins the connection that Relay holds, and is refetched as a node", async () => {
-  const cable = await Cable.laid();
-  const { environment } = environmentOn(cable);
+test("a created tenant is appended to Relay's connection, and is refetched as a node", async () => {
+  const proxy = await TcpProxy.start();
+  const { environment } = environmentOn(proxy);
   const variables = { prefix: "relay-joined", first: 2, after: null };
   await create("relay-joined-a", false);
   await fetchQuery(environment, queries.Page, variables).toPromise();
@@ -143,5 +143,5 @@ test("a created tenant joins the connection that Relay holds, and is refetched a
   assert.equal(refetched.id, edges[1].node.id);
   assert.equal(refetched.state, "PENDING");
   assert.deepEqual(refetched.runs.edges, []);
-  cable.remove();
+  proxy.stop();
 });

@@ -1,51 +1,51 @@
 /**
- * The story that every client has to live through: it asks, turns pages, commands, watches, is cut off, and goes on
- * without a gap and without a repeat.
+ * The story that every client passes: it queries, pages, mutates, subscribes, loses its connection, and resumes without
+ * a gap and without a repeated entry.
  *
- * A client is { ask(name, variables), watch(variables, see), leave() }. `ask` gives the data. `watch` calls `see` with
- * each entry and promises the end: kept when the product completes, broken when the connection is.
+ * A client is { execute(name, variables), watch(variables, onEntry), close() }. `execute` resolves to the data. `watch`
+ * calls `onEntry` with each entry; it resolves when the server completes, and rejects when the connection is lost.
  */
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { Cable } from "./cable.js";
-import { create, newest, truth, until } from "./product.js";
+import { create, fetchTenant, newestSequence, until } from "./product.js";
+import { TcpProxy } from "./tcp-proxy.js";
 
 const ADA = { plan: "pro", firstAdminEmail: "ada@example.com" };
-const WITHIN = { timeout: 90_000 };
+const TIMEOUT = { timeout: 90_000 };
 
-export function story(name, arrive) {
+export function story(name, connect) {
   describe(name, () => {
-    let cable;
+    let proxy;
     let client;
 
     before(async () => {
-      cable = await Cable.laid();
-      client = await arrive(cable);
+      proxy = await TcpProxy.start();
+      client = await connect(proxy);
     });
 
     after(async () => {
-      await client.leave?.();
-      cable.remove();
+      await client.close?.();
+      proxy.stop();
     });
 
-    test("asks who it is", WITHIN, async () => {
-      const found = plain(await client.ask("Who", {}));
+    test("queries its identity", TIMEOUT, async () => {
+      const found = plain(await client.execute("Who", {}));
 
       assert.deepEqual(found, { viewer: { actor: { kind: "USER" } }, organization: { slug: "acme" } });
     });
 
-    test("turns pages by cursor", WITHIN, async () => {
+    test("pages by cursor", TIMEOUT, async () => {
       const prefix = `${name}-page`;
       const ids = [];
       for (const letter of "abc") ids.push(await create(`${prefix}-${letter}`, false));
 
-      const { tenants: first } = plain(await client.ask("Page", { prefix, first: 2, after: null }));
+      const { tenants: first } = plain(await client.execute("Page", { prefix, first: 2, after: null }));
       const { tenants: second } = plain(
-        await client.ask("Page", { prefix, first: 2, after: first.pageInfo.endCursor }),
+        await client.execute("Page", { prefix, first: 2, after: first.pageInfo.endCursor }),
       );
 
-      const nodes = ids.map((id, place) => ({ id, slug: `${prefix}-${"abc"[place]}` }));
+      const nodes = ids.map((id, index) => ({ id, slug: `${prefix}-${"abc"[index]}` }));
       assert.deepEqual(
         first.edges.map((edge) => edge.node),
         nodes.slice(0, 2),
@@ -58,26 +58,26 @@ export function story(name, arrive) {
       assert.deepEqual(second.pageInfo, { hasNextPage: false, endCursor: second.edges[0].cursor });
     });
 
-    test("commands, and is refused with data", WITHIN, async () => {
+    test("mutates, and gets a refusal as data", TIMEOUT, async () => {
       const input = { slug: `${name}-made`, start: false, ...ADA };
 
-      const { createTenant: made } = plain(await client.ask("Create", { input }));
-      const { createTenant: again } = plain(await client.ask("Create", { input }));
+      const { createTenant: created } = plain(await client.execute("Create", { input }));
+      const { createTenant: refused } = plain(await client.execute("Create", { input }));
 
-      assert.equal(made.tenant.slug, input.slug);
-      assert.equal(made.tenant.state, "PENDING");
-      assert.deepEqual({ ...made, tenant: null }, { tenant: null, run: null, userErrors: [] });
-      assert.deepEqual(again, { tenant: null, run: null, userErrors: [{ code: "TAKEN", field: ["input", "slug"] }] });
+      assert.equal(created.tenant.slug, input.slug);
+      assert.equal(created.tenant.state, "PENDING");
+      assert.deepEqual({ ...created, tenant: null }, { tenant: null, run: null, userErrors: [] });
+      assert.deepEqual(refused, { tenant: null, run: null, userErrors: [{ code: "TAKEN", field: ["input", "slug"] }] });
     });
 
-    test("watches a cancel live, to its end", WITHIN, async () => {
+    test("watches a cancel live until its end", TIMEOUT, async () => {
       const slug = `${name}-cancelled`;
       const tenantId = await create(slug, true);
       const seen = [];
 
       const end = client.watch({ tenantId, after: null }, (entry) => seen.push(entry));
       await until(() => seen.some((entry) => entry.kind === "STEP_STARTED" && entry.step === "allocate_storage"));
-      const { cancelProvisioning } = plain(await client.ask("Cancel", { input: { tenantId } }));
+      const { cancelProvisioning } = plain(await client.execute("Cancel", { input: { tenantId } }));
       await end;
 
       assert.deepEqual(cancelProvisioning, {
@@ -86,41 +86,41 @@ export function story(name, arrive) {
         run: { number: 1, status: "CANCELLING" },
         userErrors: [],
       });
-      const { state, status, held, entries } = await truth(slug);
+      const { state, status, held, entries } = await fetchTenant(slug);
       assert.deepEqual({ state, status, held }, { state: "PENDING", status: "CANCELLED", held: [] });
       assert.deepEqual(numbered(seen), entries);
       assert.equal(entries.filter((entry) => entry.kind === "CANCEL_REQUESTED").length, 1);
       assert.equal(entries.at(-1).kind, "RUN_FINISHED");
     });
 
-    test("is cut off in the middle and goes on without gap or repeat", WITHIN, async () => {
+    test("resumes after a lost connection without a gap or a repeated entry", TIMEOUT, async () => {
       const slug = `${name}-cut`;
       const tenantId = await create(slug, true);
       const seen = [];
 
-      const cutOff = client.watch({ tenantId, after: null }, (entry) => seen.push(entry));
-      const broken = assert.rejects(cutOff);
+      const interrupted = client.watch({ tenantId, after: null }, (entry) => seen.push(entry));
+      const rejected = assert.rejects(interrupted);
       await until(() => numbered(seen).length >= 4);
-      cable.cut();
-      await broken;
+      proxy.cut();
+      await rejected;
       const last = numbered(seen).at(-1).sequence;
-      await until(async () => (await newest(slug)) > last + 1);
-      cable.mend();
+      await until(async () => (await newestSequence(slug)) > last + 1);
+      proxy.restore();
       await client.watch({ tenantId, after: seen.at(-1).cursor }, (entry) => seen.push(entry));
 
-      const { state, status, entries } = await truth(slug);
+      const { state, status, entries } = await fetchTenant(slug);
       assert.deepEqual({ state, status }, { state: "ACTIVE", status: "SUCCEEDED" });
       assert.deepEqual(numbered(seen), entries);
     });
   });
 }
 
-/** Progress comes live only and has no number. */
+/** The entries with a number: progress entries are delivered live only and have none. */
 export function numbered(entries) {
   return plain(entries.filter((entry) => entry.kind !== "STEP_PROGRESS"));
 }
 
-/** Without what a client adds of its own: type names, prototypes, a cache's notes. */
+/** The value without a client's own additions: type names, prototypes, data of its cache. */
 export function plain(value) {
   return JSON.parse(JSON.stringify(value, (key, inner) => (key.startsWith("__") ? undefined : inner)));
 }

@@ -7,15 +7,15 @@ import { DOCUMENTS } from "./documents.js";
 import { AUTHORIZATION } from "./product.js";
 import { story } from "./story.js";
 
-story("urql", (cable) => {
+story("urql", (proxy) => {
   const socket = createClient({
-    url: `${cable.ws}/graphql`,
+    url: `${proxy.ws}/graphql`,
     webSocketImpl: WebSocket,
     connectionParams: { authorization: AUTHORIZATION },
     retryAttempts: 0,
   });
   const client = new Client({
-    url: `${cable.http}/graphql`,
+    url: `${proxy.http}/graphql`,
     preferGetMethod: false,
     fetchOptions: { headers: { authorization: AUTHORIZATION } },
     exchanges: [
@@ -28,24 +28,24 @@ story("urql", (cable) => {
     ],
   });
   return {
-    async ask(name, variables) {
+    async execute(name, variables) {
       const kind = DOCUMENTS[name].startsWith("mutation") ? "mutation" : "query";
       const { data, error } = await client[kind](DOCUMENTS[name], variables).toPromise();
       assert.equal(error, undefined);
       return data;
     },
-    watch: (variables, see) =>
+    watch: (variables, onEntry) =>
       new Promise((resolve, reject) => {
         pipe(
           client.subscription(DOCUMENTS.Watch, variables),
           onEnd(resolve),
           subscribe(({ data, error, hasNext }) => {
             if (error) reject(error);
-            // At the end it shows the last result again, as one after which nothing comes.
-            else if (hasNext) see(data.tenantProvisioning);
+            // At the end urql repeats the last result, with `hasNext` false.
+            else if (hasNext) onEntry(data.tenantProvisioning);
           }),
         );
       }),
-    leave: () => socket.dispose(),
+    close: () => socket.dispose(),
   };
 });

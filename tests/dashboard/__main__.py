@@ -1,4 +1,4 @@
-"""``python -m tests.dashboard``: let people at browsers use the dashboard of the running product."""
+"""``python -m tests.dashboard``: run the dashboard's browser tests against the running product."""
 
 import argparse
 import json
@@ -11,40 +11,40 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from devserver.refusal import Refused
-from tests.dashboard.provider import CLIENT_ID, letting_in
+from tests.dashboard.provider import CLIENT_ID, running_provider
 from tests.identity_provider import AUDIENCE
 from tests.running import Product, demand_node, product, run, show_failures
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "dashboard"
 CHROMIUM = "/usr/bin/chromium"
 PACE = 0.7
-"""Seconds that every step takes longer: a person has time to watch it and to cancel."""
+"""Seconds by which every step is slowed, so that a test has time to watch a run and to cancel it."""
 
 BUDGET = "100000"
-"""Points: one person of the tests does in a minute what a person does in an hour."""
+"""Points of the rate limit: a user of the tests does in a minute what a real user does in an hour."""
 
 STORY, PRODUCT, PROVIDER, SCREENSHOTS = "story", "product", "provider", "screenshots"
-"""The projects of dashboard/playwright.config.ts. The story measures, so that nothing else goes on beside it."""
+"""The projects of dashboard/playwright.config.ts. The story measures durations, so no other test runs beside it."""
 
 TESTS = (STORY, PRODUCT, PROVIDER)
 PLAYWRIGHT = ("node", "node_modules/@playwright/test/cli.js", "test")
 REPORTERS = "--reporter=list,json"
-EPILOG = "What is not listed here goes to Playwright, for example: race.spec.ts, or -g 'sees the undo'."
+EPILOG = "Other arguments are passed to Playwright, for example: race.spec.ts, or -g 'double click'."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Bring the product up in a place of its own and open browsers on it; the answer is the tests' exit code."""
+    """Start the product in a temporary folder and run the tests; returns their exit code."""
     parser = argparse.ArgumentParser(
         "python -m tests.dashboard", description=__doc__, epilog=EPILOG, allow_abbrev=False
     )
-    parser.add_argument("--screenshots", action="store_true", help="take the documents' pictures instead")
-    chosen, passed_on = parser.parse_known_args(arguments)
+    parser.add_argument("--screenshots", action="store_true", help="take the screenshots of the documents instead")
+    options, extra = parser.parse_known_args(arguments)
     try:
         demand_node("test-dashboard")
         _demand_browser()
-        projects = [SCREENSHOTS] if chosen.screenshots else _having(passed_on)
+        projects = [SCREENSHOTS] if options.screenshots else _projects_with_tests(extra)
         with TemporaryDirectory() as folder:
-            codes = list(_codes(projects, passed_on, Path(folder)))
+            codes = list(_exit_codes(projects, extra, Path(folder)))
             show_failures([failed for project in projects for failed in _failed(Path(folder, project))])
     except Refused as refusal:
         raise SystemExit(str(refusal)) from None
@@ -52,46 +52,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _demand_browser() -> None:
-    """Raise Refused where there is none: here a browser is not one client among others, it is what is tested."""
+    """Raise Refused without a browser: all of these tests need one, so none is skipped."""
     if not Path(os.environ.get("CHROMIUM") or CHROMIUM).exists():
         raise Refused(
-            "There is no browser here: install one with apt-get install chromium, or name yours with CHROMIUM=path."
+            "No browser found: install one with apt-get install chromium, or set CHROMIUM to the path of yours."
         )
 
 
-def _having(passed_on: Sequence[str]) -> Sequence[str]:
-    """The projects that have such tests; where none has, one that says so."""
-    if not passed_on:
+def _projects_with_tests(extra: Sequence[str]) -> Sequence[str]:
+    """The projects that have tests for these arguments; if none has, one project, in which Playwright says so."""
+    if not extra:
         return TESTS
-    return [project for project in TESTS if _lists_some(project, passed_on)] or [PRODUCT]
+    return [project for project in TESTS if _has_tests(project, extra)] or [PRODUCT]
 
 
-def _lists_some(project: str, passed_on: Sequence[str]) -> bool:
-    command = [*PLAYWRIGHT, "--list", f"--project={project}", *passed_on]
+def _has_tests(project: str, extra: Sequence[str]) -> bool:
+    command = [*PLAYWRIGHT, "--list", f"--project={project}", *extra]
     return subprocess.run(command, cwd=DASHBOARD, capture_output=True, check=False).returncode == 0
 
 
-def _codes(projects: Sequence[str], passed_on: Sequence[str], reports: Path) -> Iterator[int]:
-    """Play them on one product, and those for whom people sign in elsewhere on another."""
-    if here := [project for project in projects if project != PROVIDER]:
+def _exit_codes(projects: Sequence[str], extra: Sequence[str], reports: Path) -> Iterator[int]:
+    """Run the projects on one product, except PROVIDER: it needs a product with an identity provider."""
+    if without_provider := [project for project in projects if project != PROVIDER]:
         with product("dashboard", PACE, TENANTRY_BUDGET=BUDGET) as running:
-            yield from [_play(project, passed_on, running, reports) for project in here]
+            yield from [_run_project(project, extra, running, reports) for project in without_provider]
     if PROVIDER in projects:
-        with letting_in() as provider:
+        with running_provider() as provider:
             settings = {
                 "TENANTRY_OIDC_ISSUER": provider.issuer,
                 "TENANTRY_OIDC_AUDIENCE": AUDIENCE,
                 "TENANTRY_OIDC_CLIENT_ID": CLIENT_ID,
-                # The tests ask on their own behalf too.
+                # The tests also send requests of their own, with signed tokens.
                 "TENANTRY_SIGNED_TOKENS": "true",
             }
             with product("provider", PACE, **settings) as running:
-                yield _play(PROVIDER, passed_on, running, reports, ISSUER=provider.issuer)
+                yield _run_project(PROVIDER, extra, running, reports, ISSUER=provider.issuer)
 
 
-def _play(project: str, passed_on: Sequence[str], running: Product, reports: Path, **told: str) -> int:
-    command = [*PLAYWRIGHT, f"--project={project}", f"--output=e2e-results/{project}", REPORTERS, *passed_on]
-    people = {
+def _run_project(project: str, extra: Sequence[str], running: Product, reports: Path, **environment: str) -> int:
+    command = [*PLAYWRIGHT, f"--project={project}", f"--output=e2e-results/{project}", REPORTERS, *extra]
+    tokens = {
         "OWNER": running.token("acme", "owner"),
         "ADMIN": running.token("acme", "admin"),
         "VIEWER": running.token("acme", "viewer"),
@@ -99,11 +99,11 @@ def _play(project: str, passed_on: Sequence[str], running: Product, reports: Pat
         "GLOBEX_OWNER": running.token("globex", "owner"),
     }
     report = {"PLAYWRIGHT_JSON_OUTPUT_FILE": str(reports / project)}
-    return run(command, DASHBOARD, PRODUCT=running.address, **report, **people, **told)
+    return run(command, DASHBOARD, PRODUCT=running.address, **report, **tokens, **environment)
 
 
 def _failed(report: Path) -> Iterator[str]:
-    """The place and the name of every test that a report of Playwright's calls failed."""
+    """The location and the name of every failed test in a JSON report of Playwright."""
     if report.exists():
         yield from _failed_in(json.loads(report.read_text()))
 

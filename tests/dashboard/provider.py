@@ -1,4 +1,4 @@
-"""An identity provider that lets Ada in at once: the code flow with PKCE (RFC 7636), as her browser goes through it."""
+"""An identity provider that signs its one user in without a form: the authorization code flow with PKCE (RFC 7636)."""
 
 import base64
 import hashlib
@@ -18,85 +18,85 @@ from tests.identity_provider import DISCOVERY, KEYS, IdentityProvider
 CLIENT_ID = "tenantry-dashboard"
 AUTHORIZE = "/authorize"
 TOKEN = "/token"
-GOOD_FOR = 600
+TOKEN_LIFETIME = 600
 """Seconds."""
 
 
 @dataclass
 class CodeFlow:
-    """Hands out codes, and for each of them a token, once, to whoever made the challenge that it was given for."""
+    """Issues codes, and exchanges each code for tokens once, if the request has the challenge's verifier."""
 
     provider: IdentityProvider
-    given: dict[str, dict[str, str]] = field(default_factory=dict)
+    issued: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def way_back(self, asked: Mapping[str, str]) -> str:
-        """Where a browser is sent that came to sign somebody in."""
+    def redirect_url(self, request: Mapping[str, str]) -> str:
+        """The URL to which the browser is redirected after the sign-in."""
         code = secrets.token_urlsafe(16)
-        self.given[code] = dict(asked)
-        return f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}"
+        self.issued[code] = dict(request)
+        return f"{request['redirect_uri']}?{urlencode({'code': code, 'state': request['state']})}"
 
-    def redeem(self, form: Mapping[str, str]) -> dict[str, Any] | None:
-        """The tokens for a code; None when it was not given to whoever asks."""
-        asked = self.given.pop(form.get("code", ""), None)
-        if asked is None or not _same_one(asked, form):
+    def exchange(self, form: Mapping[str, str]) -> dict[str, Any] | None:
+        """The tokens for a code; None if the code is unknown or was issued for another request."""
+        request = self.issued.pop(form.get("code", ""), None)
+        if request is None or not _matches(request, form):
             return None
         return {
             "access_token": self.provider.token(),
-            # Many providers name the person to the page only here. Ours reads what the API is given.
-            "id_token": self.provider.token(aud=asked["client_id"], nonce=asked.get("nonce"), email=None),
+            # Many providers put the e-mail address into the ID token only. Ours must read it from the access token.
+            "id_token": self.provider.token(aud=request["client_id"], nonce=request.get("nonce"), email=None),
             "token_type": "Bearer",
-            "expires_in": GOOD_FOR,
-            "scope": asked["scope"],
+            "expires_in": TOKEN_LIFETIME,
+            "scope": request["scope"],
         }
 
 
-def _same_one(asked: Mapping[str, str], form: Mapping[str, str]) -> bool:
-    shown = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
-    challenge = base64.urlsafe_b64encode(shown).decode().rstrip("=")
-    same = all(form.get(name) == asked[name] for name in ("client_id", "redirect_uri"))
-    return same and asked.get("code_challenge_method") == "S256" and challenge == asked.get("code_challenge")
+def _matches(request: Mapping[str, str], form: Mapping[str, str]) -> bool:
+    digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+    challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    same = all(form.get(name) == request[name] for name in ("client_id", "redirect_uri"))
+    return same and request.get("code_challenge_method") == "S256" and challenge == request.get("code_challenge")
 
 
 @contextmanager
-def letting_in() -> Iterator[IdentityProvider]:
-    """One on a free port, for the length of the block."""
+def running_provider() -> Iterator[IdentityProvider]:
+    """Run the provider on a free port, for the length of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            address = urlsplit(self.path)
-            if address.path == AUTHORIZE:
-                self._send_back(flow.way_back(dict(parse_qsl(address.query))))
+            url = urlsplit(self.path)
+            if url.path == AUTHORIZE:
+                self._redirect(flow.redirect_url(dict(parse_qsl(url.query))))
                 return
-            answers = {DISCOVERY: provider.about(), KEYS: provider.published()}
-            found = address.path in answers
-            self._answer(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, answers.get(address.path))
+            documents = {DISCOVERY: provider.about(), KEYS: provider.published()}
+            found = url.path in documents
+            self._respond(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, documents.get(url.path))
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            tokens = flow.redeem(dict(parse_qsl(body))) if self.path == TOKEN else None
+            tokens = flow.exchange(dict(parse_qsl(body))) if self.path == TOKEN else None
             if tokens is None:
-                self._answer(HTTPStatus.BAD_REQUEST, {"error": "invalid_grant"})
+                self._respond(HTTPStatus.BAD_REQUEST, {"error": "invalid_grant"})
             else:
-                self._answer(HTTPStatus.OK, tokens)
+                self._respond(HTTPStatus.OK, tokens)
 
-        def _send_back(self, address: str) -> None:
+        def _redirect(self, url: str) -> None:
             self.send_response(HTTPStatus.FOUND)
-            self.send_header("Location", address)
+            self.send_header("Location", url)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def _answer(self, status: HTTPStatus, content: object) -> None:
+        def _respond(self, status: HTTPStatus, content: object) -> None:
             body = json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
-            # The dashboard's page asks from its own origin.
+            # The dashboard sends its requests from another origin.
             self.send_header("Access-Control-Allow-Origin", "*")
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         provider = IdentityProvider(f"http://127.0.0.1:{server.server_port}")

@@ -1,6 +1,6 @@
 /**
- * What relay-compiler compiles. It refuses a connection, an edge, a page's facts, a node or a subscription that is not as
- * Relay wants it, so that this file compiles is already half of the proof.
+ * The operations that relay-compiler compiles. It rejects connections, edges, pageInfo, nodes and subscriptions that do
+ * not follow Relay's conventions, so compiling this file is already a test of the schema.
  */
 
 import { graphql } from "relay-runtime";
