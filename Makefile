@@ -81,7 +81,7 @@ schema: .venv ## Write the GraphQL schema to schema/schema.graphql
 	mv schema/schema.graphql.new schema/schema.graphql
 
 release-schema: .venv ## Let the schema stand for a release, unless it breaks clients of the last one
-	$(BIN)/python -m schema.evolution
+	$(BIN)/python -m schema.compatibility
 
 migration: .venv ## Draft a migration from the models; name it with NAME="add webhooks"
 	$(BIN)/python -m devserver migration "$(NAME)"

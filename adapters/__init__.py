@@ -1,5 +1,5 @@
 """The ports of provisioning made real, and the choice of a world by settings."""
 
-from adapters.worlds import world
+from adapters.registry import infrastructure
 
-__all__ = ["world"]
+__all__ = ["infrastructure"]

@@ -10,11 +10,11 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from adapters.interruption import NOBODY_STOPS, TookTooLong, interruptibly
+from adapters.guarded_calls import NEVER_STOPS, CallTimeout, call_interruptibly
 from adapters.words import in_brief
-from provisioning.footprint import Footprint
-from provisioning.ports import Health, Patience, Refused, TryAgain, WorkloadOrder
-from provisioning.saga import current_patience
+from provisioning.ports import Health, Refused, StopToken, TryAgain, WorkloadOrder
+from provisioning.resource_names import ResourceNames
+from provisioning.saga import current_stop_token
 
 ANSWER_WITHIN = 10.0
 """Seconds for one call from beginning to end."""
@@ -70,29 +70,29 @@ class HttpDeployer:
             headers={"Accept": "application/json", "Accept-Encoding": "identity"} | _authorization(token),
         )
 
-    def deploy(self, order: WorkloadOrder, patience: Patience) -> None:
+    def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
         """Ask for the workload. Raises Refused when the deployer says no for good, DeployerUnwell otherwise."""
-        _accept(self._ask(patience, self._request("POST", "workloads", order)))
+        _accept(self._ask(stop_token, self._request("POST", "workloads", order)))
 
-    def health(self, footprint: Footprint, patience: Patience) -> Health:
+    def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
         """Ask how far it is. A deployer may take a while until it knows the workload that it accepted."""
-        answer = self._ask(patience, self._request("GET", _path(footprint)))
+        answer = self._ask(stop_token, self._request("GET", _path(names)))
         if answer.status == 404:
             return Health(ready=False, percent=0, summary="The deployer does not know the workload yet.")
         return _health(_accept(answer).document)
 
-    def tear_down(self, footprint: Footprint, patience: Patience) -> bool:
+    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
         """Ask to take it away, then ask whether it is gone: only a 404 or 410 is believed."""
-        answer = self._ask(patience, self._request("DELETE", _path(footprint)))
+        answer = self._ask(stop_token, self._request("DELETE", _path(names)))
         if answer.status not in GONE:
             _accept(answer)
-        return not _is_there(self._ask(patience, self._request("GET", _path(footprint))))
+        return not _is_there(self._ask(stop_token, self._request("GET", _path(names))))
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Give the workload, if the deployer knows it."""
-        patience = current_patience.get() or NOBODY_STOPS
-        there = _is_there(self._ask(patience, self._request("GET", _path(footprint))))
-        return [footprint.workload] if there else []
+        stop_token = current_stop_token.get() or NEVER_STOPS
+        there = _is_there(self._ask(stop_token, self._request("GET", _path(names))))
+        return [names.workload] if there else []
 
     def close(self) -> None:
         """Give the connections back."""
@@ -101,13 +101,13 @@ class HttpDeployer:
     def _request(self, method: str, path: str, order: WorkloadOrder | None = None) -> httpx.Request:
         if order is None:
             return self._client.build_request(method, path)
-        headers = {"Idempotency-Key": order.footprint.workload}
+        headers = {"Idempotency-Key": order.names.workload}
         return self._client.build_request(method, path, json=_document(order), headers=headers)
 
-    def _ask(self, patience: Patience, request: httpx.Request) -> Answer:
+    def _ask(self, stop_token: StopToken, request: httpx.Request) -> Answer:
         try:
-            return interruptibly(lambda: self._send(request), patience, within=self._answer_within)
-        except TookTooLong as error:
+            return call_interruptibly(lambda: self._send(request), stop_token, within=self._answer_within)
+        except CallTimeout as error:
             raise DeployerUnwell(f"The deployer does not answer: {error}") from error
 
     def _send(self, request: httpx.Request) -> Answer:
@@ -141,21 +141,21 @@ def _authorization(token: SecretStr) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"} if secret else {}
 
 
-def _path(footprint: Footprint) -> str:
-    return f"workloads/{quote(footprint.workload, safe='')}"
+def _path(names: ResourceNames) -> str:
+    return f"workloads/{quote(names.workload, safe='')}"
 
 
 def _document(order: WorkloadOrder) -> dict[str, str]:
     return {
-        "name": order.footprint.workload,
-        "tenant_id": str(order.footprint.tenant_id),
+        "name": order.names.workload,
+        "tenant_id": str(order.names.tenant_id),
         "tenant": order.tenant_slug,
         "organisation": order.organisation_slug,
         "region": order.region,
         "plan": order.plan,
         "host_name": order.host_name,
-        "storage_schema": order.footprint.schema,
-        "signing_key": order.footprint.signing_key,
+        "storage_schema": order.names.schema,
+        "signing_key": order.names.signing_key,
     }
 
 

@@ -20,8 +20,8 @@ from adapters.absence import confirm_absent
 from adapters.inventory import Inventory
 from adapters.sealing import Seal
 from models import SigningKey, TenantAccount
-from provisioning.footprint import Footprint
 from provisioning.ports import TryAgain
+from provisioning.resource_names import ResourceNames
 from runtime.database import Database
 
 COORDINATE_BYTES = 32
@@ -44,31 +44,31 @@ class PostgresIdentity:
         self._database = database
         self._seal = seal
 
-    def create(self, footprint: Footprint, first_admin_email: str) -> None:
+    def create(self, names: ResourceNames, first_admin_email: str) -> None:
         """Make the key and the account unless they are there. Raises Refused once they were destroyed."""
-        key = self._new_key(footprint.signing_key)
-        self._database.transact(_hold, footprint, key, first_admin_email)
+        key = self._new_key(names.signing_key)
+        self._database.transact(_hold, names, key, first_admin_email)
 
-    def destroy(self, footprint: Footprint) -> None:
+    def destroy(self, names: ResourceNames) -> None:
         """Forget the key and the account, and refuse their names from now on."""
-        self._database.transact(_bury, footprint)
-        confirm_absent(self.present(footprint))
+        self._database.transact(_bury, names)
+        confirm_absent(self.present(names))
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Which of the two are there."""
-        return self._database.transact(_held, footprint)
+        return self._database.transact(_held, names)
 
-    def private_key(self, footprint: Footprint) -> ec.EllipticCurvePrivateKey:
+    def private_key(self, names: ResourceNames) -> ec.EllipticCurvePrivateKey:
         """Unseal the private key. Raises NoSigningKey and SealBroken."""
-        row = self._database.transact(_key_of, footprint)
+        row = self._database.transact(_key_of, names)
         if row is None or row.sealed_private_key is None:
-            raise NoSigningKey(footprint.signing_key)
+            raise NoSigningKey(names.signing_key)
         key = load_der_private_key(self._seal.open(row.name, row.sealed_private_key), password=None)
         return cast("ec.EllipticCurvePrivateKey", key)
 
-    def sign(self, footprint: Footprint, claims: dict[str, Any]) -> str:
+    def sign(self, names: ResourceNames, claims: dict[str, Any]) -> str:
         """A JWT of these claims that the tenant's published key verifies. Raises NoSigningKey and SealBroken."""
-        key = self.private_key(footprint)
+        key = self.private_key(names)
         return jwt.encode(claims, key, algorithm="ES256", headers={"kid": public_jwk(key)["kid"]})
 
     def _new_key(self, name: str) -> dict[str, Any]:
@@ -86,28 +86,28 @@ def public_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
     return required | {"kid": _base64url(thumbprint), "use": "sig", "alg": "ES256"}
 
 
-def _held(session: Session, footprint: Footprint) -> list[str]:
+def _held(session: Session, names: ResourceNames) -> list[str]:
     held = {
-        footprint.signing_key: KEYS.holds(session, name=footprint.signing_key),
-        footprint.account: ACCOUNTS.holds(session, name=footprint.account),
+        names.signing_key: KEYS.holds(session, name=names.signing_key),
+        names.account: ACCOUNTS.holds(session, name=names.account),
     }
     return [name for name, there in held.items() if there]
 
 
-def _key_of(session: Session, footprint: Footprint) -> SigningKey | None:
-    return session.get(SigningKey, footprint.signing_key)
+def _key_of(session: Session, names: ResourceNames) -> SigningKey | None:
+    return session.get(SigningKey, names.signing_key)
 
 
-def _hold(session: Session, footprint: Footprint, key: dict[str, Any], email: str) -> None:
+def _hold(session: Session, names: ResourceNames, key: dict[str, Any], email: str) -> None:
     now = func.clock_timestamp()
-    KEYS.hold(session, name=footprint.signing_key, tenant_id=footprint.tenant_id, created_at=now, **key)
-    ACCOUNTS.hold(session, name=footprint.account, tenant_id=footprint.tenant_id, created_at=now, email=email)
+    KEYS.hold(session, name=names.signing_key, tenant_id=names.tenant_id, created_at=now, **key)
+    ACCOUNTS.hold(session, name=names.account, tenant_id=names.tenant_id, created_at=now, email=email)
 
 
-def _bury(session: Session, footprint: Footprint) -> None:
+def _bury(session: Session, names: ResourceNames) -> None:
     now = func.clock_timestamp()
-    KEYS.bury(session, name=footprint.signing_key, tenant_id=footprint.tenant_id, created_at=now)
-    ACCOUNTS.bury(session, name=footprint.account, tenant_id=footprint.tenant_id, created_at=now)
+    KEYS.bury(session, name=names.signing_key, tenant_id=names.tenant_id, created_at=now)
+    ACCOUNTS.bury(session, name=names.account, tenant_id=names.tenant_id, created_at=now)
 
 
 def _coordinate(number: int) -> str:

@@ -12,8 +12,8 @@ from adapters import storage_tombstones as tombstones
 from adapters import tenant_schema
 from adapters.absence import confirm_absent
 from adapters.sealing import Seal
-from provisioning.footprint import Footprint
 from provisioning.ports import TryAgain
+from provisioning.resource_names import ResourceNames
 from runtime.database import ALIVE_OR_LOST
 
 CONNECT_SECONDS = 3
@@ -40,53 +40,53 @@ class PostgresStorage:
         self._url = url
         self._seal = seal
 
-    def create(self, footprint: Footprint) -> None:
+    def create(self, names: ResourceNames) -> None:
         """Make role and schema unless they are there. Raises Refused once they were destroyed."""
-        with self._alone_with(footprint) as connection:
-            tombstones.refuse_buried(connection, footprint.schema)
-            if not _exists(connection, "pg_roles", "rolname", footprint.role):
-                _create_role(connection, footprint.role, self.password(footprint))
-            if not _exists(connection, "pg_namespace", "nspname", footprint.schema):
-                _create_schema(connection, footprint)
+        with self._alone_with(names) as connection:
+            tombstones.refuse_buried(connection, names.schema)
+            if not _exists(connection, "pg_roles", "rolname", names.role):
+                _create_role(connection, names.role, self.password(names))
+            if not _exists(connection, "pg_namespace", "nspname", names.schema):
+                _create_schema(connection, names)
 
-    def migrate(self, footprint: Footprint) -> None:
+    def migrate(self, names: ResourceNames) -> None:
         """Bring the tenant's tables to their newest version. Raises Refused and StorageMissing."""
-        with self._alone_with(footprint) as connection:
-            tombstones.refuse_buried(connection, footprint.schema)
-            if not _everything_exists(connection, footprint):
-                raise StorageMissing(footprint.schema)
+        with self._alone_with(names) as connection:
+            tombstones.refuse_buried(connection, names.schema)
+            if not _everything_exists(connection, names):
+                raise StorageMissing(names.schema)
             # Safe only because nobody has logged in as the tenant yet: a trigger of its making could leave the role.
-            _become(connection, footprint.role)
-            connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(footprint.schema)))
+            _become(connection, names.role)
+            connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(names.schema)))
             tenant_schema.bring_up_to_date(connection)
 
-    def destroy(self, footprint: Footprint) -> None:
+    def destroy(self, names: ResourceNames) -> None:
         """Drop schema and role with everything in them, whoever is connected, and refuse the name from now on."""
         # Committed first, so that nobody creates it or logs in again while the second transaction clears it away.
-        with self._alone_with(footprint) as connection:
-            tombstones.bury(connection, footprint.schema)
-            if _exists(connection, "pg_roles", "rolname", footprint.role):
-                connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(footprint.role)))
-        with self._alone_with(footprint) as connection:
-            _drop(connection, footprint)
-        confirm_absent(self.present(footprint))
+        with self._alone_with(names) as connection:
+            tombstones.bury(connection, names.schema)
+            if _exists(connection, "pg_roles", "rolname", names.role):
+                connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(names.role)))
+        with self._alone_with(names) as connection:
+            _drop(connection, names)
+        confirm_absent(self.present(names))
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Give the schema and the role, as far as they exist."""
         with self._transaction() as connection:
-            schema = _exists(connection, "pg_namespace", "nspname", footprint.schema)
-            role = _exists(connection, "pg_roles", "rolname", footprint.role)
-        return [footprint.schema] * schema + [footprint.role] * role
+            schema = _exists(connection, "pg_namespace", "nspname", names.schema)
+            role = _exists(connection, "pg_roles", "rolname", names.role)
+        return [names.schema] * schema + [names.role] * role
 
-    def password(self, footprint: Footprint) -> str:
+    def password(self, names: ResourceNames) -> str:
         """What the tenant's workload logs in with."""
-        return base64.urlsafe_b64encode(self._seal.derive(f"password of {footprint.role}")).decode()
+        return base64.urlsafe_b64encode(self._seal.derive(f"password of {names.role}")).decode()
 
     @contextmanager
-    def _alone_with(self, footprint: Footprint) -> Iterator[Connection[Any]]:
+    def _alone_with(self, names: ResourceNames) -> Iterator[Connection[Any]]:
         with self._transaction() as connection:
             tombstones.prepare(connection)
-            tombstones.lock(connection, footprint.schema)
+            tombstones.lock(connection, names.schema)
             yield connection
 
     @contextmanager
@@ -105,9 +105,9 @@ def _exists(connection: Connection[Any], catalogue: str, column: str, name: str)
     return found is not None
 
 
-def _everything_exists(connection: Connection[Any], footprint: Footprint) -> bool:
-    return _exists(connection, "pg_roles", "rolname", footprint.role) and _exists(
-        connection, "pg_namespace", "nspname", footprint.schema
+def _everything_exists(connection: Connection[Any], names: ResourceNames) -> bool:
+    return _exists(connection, "pg_roles", "rolname", names.role) and _exists(
+        connection, "pg_namespace", "nspname", names.schema
     )
 
 
@@ -122,20 +122,20 @@ def _create_role(connection: Connection[Any], role: str, password: str) -> None:
     connection.execute(sql.SQL("ALTER ROLE {0} SET search_path = {0}").format(sql.Identifier(role)))
 
 
-def _create_schema(connection: Connection[Any], footprint: Footprint) -> None:
-    schema, role = sql.Identifier(footprint.schema), sql.Identifier(footprint.role)
+def _create_schema(connection: Connection[Any], names: ResourceNames) -> None:
+    schema, role = sql.Identifier(names.schema), sql.Identifier(names.role)
     # Nobody but a superuser may act for a role that it does not belong to.
     connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
     connection.execute(sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(schema, role))
-    _become(connection, footprint.role)
+    _become(connection, names.role)
     connection.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM PUBLIC").format(schema))
 
 
-def _drop(connection: Connection[Any], footprint: Footprint) -> None:
-    schema, role = sql.Identifier(footprint.schema), sql.Identifier(footprint.role)
-    if _exists(connection, "pg_roles", "rolname", footprint.role):
-        _become(connection, footprint.role)
-        _hang_up(connection, footprint.role)
+def _drop(connection: Connection[Any], names: ResourceNames) -> None:
+    schema, role = sql.Identifier(names.schema), sql.Identifier(names.role)
+    if _exists(connection, "pg_roles", "rolname", names.role):
+        _become(connection, names.role)
+        _hang_up(connection, names.role)
         connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(role))
         connection.execute("SET LOCAL ROLE NONE")
     connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))

@@ -3,14 +3,14 @@
 import threading
 from collections import Counter
 
-from provisioning.footprint import Footprint
-from provisioning.ports import Health, Mail, Patience, Refused, WorkloadOrder, World
+from provisioning.ports import Health, Infrastructure, Mail, Refused, StopToken, WorkloadOrder
+from provisioning.resource_names import ResourceNames
 
 Resource = tuple[str, str]
 """Kind and name, as in the ledger."""
 
 
-class SimulatedWorld(World):
+class SimulatedInfrastructure(Infrastructure):
     """Equal to another one when both hold the same resources: compare with a fresh one to see that nothing is held."""
 
     holdings: "Holdings"
@@ -30,12 +30,12 @@ class SimulatedWorld(World):
         object.__setattr__(self, "outbox", outbox)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SimulatedWorld) and self.holdings.resources() == other.holdings.resources()
+        return isinstance(other, SimulatedInfrastructure) and self.holdings.resources() == other.holdings.resources()
 
     __hash__ = None  # type: ignore[assignment]  # it changes while it is used
 
     def __repr__(self) -> str:
-        return f"SimulatedWorld({sorted(self.holdings.resources())})"
+        return f"SimulatedInfrastructure({sorted(self.holdings.resources())})"
 
 
 class Holdings:
@@ -94,25 +94,25 @@ class SimulatedStorage:
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
 
-    def create(self, footprint: Footprint) -> None:
+    def create(self, names: ResourceNames) -> None:
         """Hold both."""
-        self._holdings.take(footprint.stem, *_storage(footprint))
+        self._holdings.take(names.stem, *_storage(names))
 
-    def migrate(self, footprint: Footprint) -> None:
+    def migrate(self, names: ResourceNames) -> None:
         """Look whether there is something to migrate. Raises Refused once it was destroyed, LookupError before."""
-        if self.present(footprint):
+        if self.present(names):
             return
-        if self._holdings.was_destroyed(footprint.stem, *_storage(footprint)):
-            raise Refused(f"{footprint.schema} was destroyed earlier, so it is not migrated.")
-        raise LookupError(f"There is no schema called {footprint.schema}.")
+        if self._holdings.was_destroyed(names.stem, *_storage(names)):
+            raise Refused(f"{names.schema} was destroyed earlier, so it is not migrated.")
+        raise LookupError(f"There is no schema called {names.schema}.")
 
-    def destroy(self, footprint: Footprint) -> None:
+    def destroy(self, names: ResourceNames) -> None:
         """Drop both."""
-        self._holdings.drop(footprint.stem, *_storage(footprint))
+        self._holdings.drop(names.stem, *_storage(names))
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Which of the two are held."""
-        return self._holdings.names(footprint.stem, *_storage(footprint))
+        return self._holdings.names(names.stem, *_storage(names))
 
 
 class SimulatedIdentity:
@@ -121,17 +121,17 @@ class SimulatedIdentity:
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
 
-    def create(self, footprint: Footprint, first_admin_email: str) -> None:  # noqa: ARG002  # the port's signature
+    def create(self, names: ResourceNames, first_admin_email: str) -> None:  # noqa: ARG002  # the port's signature
         """Hold both."""
-        self._holdings.take(footprint.stem, *_identity(footprint))
+        self._holdings.take(names.stem, *_identity(names))
 
-    def destroy(self, footprint: Footprint) -> None:
+    def destroy(self, names: ResourceNames) -> None:
         """Drop both."""
-        self._holdings.drop(footprint.stem, *_identity(footprint))
+        self._holdings.drop(names.stem, *_identity(names))
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Which of the two are held."""
-        return self._holdings.names(footprint.stem, *_identity(footprint))
+        return self._holdings.names(names.stem, *_identity(names))
 
 
 class SimulatedTraffic:
@@ -141,20 +141,20 @@ class SimulatedTraffic:
         self._holdings = holdings
         self._domain = domain
 
-    def reserve(self, footprint: Footprint) -> None:
+    def reserve(self, names: ResourceNames) -> None:
         """Hold it."""
-        self._holdings.take(footprint.stem, self._name(footprint))
+        self._holdings.take(names.stem, self._name(names))
 
-    def release(self, footprint: Footprint) -> None:
+    def release(self, names: ResourceNames) -> None:
         """Drop it."""
-        self._holdings.drop(footprint.stem, self._name(footprint))
+        self._holdings.drop(names.stem, self._name(names))
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Give it, if this run holds it."""
-        return self._holdings.names(footprint.stem, self._name(footprint))
+        return self._holdings.names(names.stem, self._name(names))
 
-    def _name(self, footprint: Footprint) -> Resource:
-        return ("host_name", f"{footprint.address}.{self._domain}")
+    def _name(self, names: ResourceNames) -> Resource:
+        return ("host_name", f"{names.address}.{self._domain}")
 
 
 class SimulatedDeployer:
@@ -165,31 +165,31 @@ class SimulatedDeployer:
         self._looks_until_ready = looks_until_ready
         self._looks: Counter[str] = Counter()
 
-    def deploy(self, order: WorkloadOrder, patience: Patience) -> None:
+    def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
         """Hold it."""
-        patience.checkpoint()
-        self._holdings.take(order.footprint.stem, _workload(order.footprint))
+        stop_token.checkpoint()
+        self._holdings.take(order.names.stem, _workload(order.names))
 
-    def health(self, footprint: Footprint, patience: Patience) -> Health:
+    def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
         """Come one look nearer to being ready."""
-        patience.checkpoint()
-        if not self.present(footprint):
+        stop_token.checkpoint()
+        if not self.present(names):
             return Health(ready=False, percent=0, summary="The workload is not registered.")
-        self._looks[footprint.workload] += 1
-        looks = self._looks[footprint.workload]
+        self._looks[names.workload] += 1
+        looks = self._looks[names.workload]
         if looks < self._looks_until_ready:
             return Health(ready=False, percent=100 * looks // self._looks_until_ready, summary="It is starting.")
         return Health(ready=True, percent=100, summary="It is ready.")
 
-    def tear_down(self, footprint: Footprint, patience: Patience) -> bool:
+    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
         """Drop it."""
-        patience.checkpoint()
-        self._holdings.drop(footprint.stem, _workload(footprint))
-        return not self.present(footprint)
+        stop_token.checkpoint()
+        self._holdings.drop(names.stem, _workload(names))
+        return not self.present(names)
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Give it, if it is held."""
-        return self._holdings.names(footprint.stem, _workload(footprint))
+        return self._holdings.names(names.stem, _workload(names))
 
 
 class Outbox:
@@ -203,13 +203,13 @@ class Outbox:
         self.mails.append(mail)
 
 
-def _storage(footprint: Footprint) -> tuple[Resource, Resource]:
-    return ("postgres_role", footprint.role), ("postgres_schema", footprint.schema)
+def _storage(names: ResourceNames) -> tuple[Resource, Resource]:
+    return ("postgres_role", names.role), ("postgres_schema", names.schema)
 
 
-def _identity(footprint: Footprint) -> tuple[Resource, Resource]:
-    return ("signing_key", footprint.signing_key), ("admin_account", footprint.account)
+def _identity(names: ResourceNames) -> tuple[Resource, Resource]:
+    return ("signing_key", names.signing_key), ("admin_account", names.account)
 
 
-def _workload(footprint: Footprint) -> Resource:
-    return ("workload", footprint.workload)
+def _workload(names: ResourceNames) -> Resource:
+    return ("workload", names.workload)

@@ -6,8 +6,8 @@ from sqlmodel import Session, col, select
 from adapters.absence import confirm_absent
 from adapters.inventory import Inventory
 from models import HostName
-from provisioning.footprint import Footprint
 from provisioning.ports import Refused
+from provisioning.resource_names import ResourceNames
 from runtime.database import Database
 
 CLAIMS = Inventory(HostName, gone="released_at")
@@ -20,34 +20,34 @@ class HostNames:
         self._database = database
         self._domain = domain
 
-    def reserve(self, footprint: Footprint) -> None:
+    def reserve(self, names: ResourceNames) -> None:
         """Claim the host name. Raises Refused when another run holds it, or when this one gave it back."""
-        self._database.transact(_reserve, self._name(footprint), footprint)
+        self._database.transact(_reserve, self._name(names), names)
 
-    def release(self, footprint: Footprint) -> None:
+    def release(self, names: ResourceNames) -> None:
         """Give the claim back, and refuse it from now on."""
-        self._database.transact(_release, self._name(footprint), footprint)
-        confirm_absent(self.present(footprint))
+        self._database.transact(_release, self._name(names), names)
+        confirm_absent(self.present(names))
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Give the host name, if this run holds it."""
-        name = self._name(footprint)
-        held = self._database.transact(CLAIMS.holds, name=name, claimant=footprint.stem)
+        name = self._name(names)
+        held = self._database.transact(CLAIMS.holds, name=name, claimant=names.stem)
         return [name] if held else []
 
-    def _name(self, footprint: Footprint) -> str:
-        return f"{footprint.address}.{self._domain}"
+    def _name(self, names: ResourceNames) -> str:
+        return f"{names.address}.{self._domain}"
 
 
-def _reserve(session: Session, name: str, footprint: Footprint) -> None:
+def _reserve(session: Session, name: str, names: ResourceNames) -> None:
     now = func.clock_timestamp()
-    if not CLAIMS.hold(session, name=name, claimant=footprint.stem, tenant_id=footprint.tenant_id, reserved_at=now):
+    if not CLAIMS.hold(session, name=name, claimant=names.stem, tenant_id=names.tenant_id, reserved_at=now):
         raise Refused(f"The host name {name} is held by {_holder(session, name)}; release that one first.")
 
 
-def _release(session: Session, name: str, footprint: Footprint) -> None:
+def _release(session: Session, name: str, names: ResourceNames) -> None:
     now = func.clock_timestamp()
-    CLAIMS.bury(session, name=name, claimant=footprint.stem, tenant_id=footprint.tenant_id, reserved_at=now)
+    CLAIMS.bury(session, name=name, claimant=names.stem, tenant_id=names.tenant_id, reserved_at=now)
 
 
 def _holder(session: Session, name: str) -> str:

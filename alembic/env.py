@@ -1,5 +1,6 @@
 """Runs migrations over a connection that is handed in, or over TENANTRY_DATABASE_URL from the command line."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from alembic import context
@@ -8,6 +9,7 @@ from sqlalchemy import Connection
 from sqlmodel.sql.sqltypes import AutoString
 
 import models
+from models.columns import RETIRED_COLUMNS
 from runtime.database import engine_for
 from runtime.migrations import exclusively
 from runtime.settings import settings
@@ -20,10 +22,19 @@ def render_item(kind: str, item: object, _: AutogenContext) -> str | Literal[Fal
     return False
 
 
+def include_name(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
+    """Leave retired columns alone: a draft must not drop them in the release that retires them."""
+    return kind != "column" or (parents["table_name"], name) not in RETIRED_COLUMNS
+
+
 def run(connection: Connection) -> None:
     """Bring the database where the command wants it, all or nothing."""
     context.configure(
-        connection=connection, target_metadata=models.metadata, render_item=render_item, compare_server_default=True
+        connection=connection,
+        target_metadata=models.metadata,
+        include_name=include_name,
+        render_item=render_item,
+        compare_server_default=True,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -4,8 +4,8 @@ from benchmarks.figures import Samples, await_condition
 from models import StepRole, TenantState
 from provisioning.steps import saga
 from runtime.settings import Settings, WorldKind
-from tests.stage import Stage, stage_in
-from workers.courier import Courier
+from tests.run_harness import RunHarness, run_harness_in
+from workers.dispatcher import Dispatcher
 from workers.process import WorkerProcess
 
 
@@ -14,34 +14,34 @@ def run(settings: Settings, rounds: int) -> None:
     settings = settings.model_copy(update={"world": WorldKind.SIMULATED})
     process = WorkerProcess(settings)
     process.start()
-    courier = Courier(settings)
+    dispatcher = Dispatcher(settings)
     try:
-        with stage_in(settings) as stage:
-            stage.database.deliver = courier
-            _activate(stage, rounds)
+        with run_harness_in(settings) as harness:
+            harness.database.deliver = dispatcher
+            _activate(harness, rounds)
             for step in [step.name for step in saga if step.role is StepRole.STEP]:
-                _cancel_at(stage, step, max(rounds // 4, 3))
+                _cancel_at(harness, step, max(rounds // 4, 3))
     finally:
         process.stop()
-        courier.close()
+        dispatcher.close()
 
 
-def _activate(stage: Stage, rounds: int) -> None:
+def _activate(harness: RunHarness, rounds: int) -> None:
     samples = Samples("createTenant to ACTIVE")
     for number in range(rounds):
         with samples.timed():
-            stage.create(f"live-{number}")
-            await_condition(lambda: stage.tenant().state is TenantState.ACTIVE)
+            harness.create(f"live-{number}")
+            await_condition(lambda: harness.tenant().state is TenantState.ACTIVE)
     samples.report()
 
 
-def _cancel_at(stage: Stage, step: str, rounds: int) -> None:
+def _cancel_at(harness: RunHarness, step: str, rounds: int) -> None:
     samples = Samples(f"cancel at {step} to PENDING")
     while rounds:
-        stage.create(f"gone-{step.replace('_', '-')}-{rounds}"[:40])
-        await_condition(lambda: stage.step(step).started_at is not None)
+        harness.create(f"gone-{step.replace('_', '-')}-{rounds}"[:40])
+        await_condition(lambda: harness.step(step).started_at is not None)
         with samples.timed():
-            stage.cancel()
-            await_condition(lambda: stage.tenant().state is TenantState.PENDING)
+            harness.cancel()
+            await_condition(lambda: harness.tenant().state is TenantState.PENDING)
         rounds -= 1
     samples.report()

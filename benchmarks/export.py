@@ -11,9 +11,9 @@ import psycopg
 from benchmarks.figures import Samples
 from benchmarks.processes import serving, watched
 from runtime.settings import Settings
-from server.auth import sign_token
+from server.auth.tokens import sign_token
 from tests.api import person
-from tests.stage import Stage, stage_in
+from tests.run_harness import RunHarness, run_harness_in
 
 EVENTS = 1_000_000
 PROMISED_MEGABYTES = 150
@@ -38,10 +38,12 @@ FILL = """
 
 def run(settings: Settings, rounds: int) -> None:
     """Take them as both formats, while somebody else asks now and then. ``rounds`` is how often."""
-    with stage_in(settings) as stage, serving() as (address, process):
-        stage.create()
-        _fill(settings, stage)
-        headers = {"Authorization": f"Bearer {sign_token(settings, person(stage.organisation.id), timedelta(hours=2))}"}
+    with run_harness_in(settings) as harness, serving() as (address, process):
+        harness.create()
+        _fill(settings, harness)
+        headers = {
+            "Authorization": f"Bearer {sign_token(settings, person(harness.organisation.id), timedelta(hours=2))}"
+        }
         alone = Samples("a query, alone")
         for _ in range(rounds):
             _ask(alone, address, headers)
@@ -50,13 +52,13 @@ def run(settings: Settings, rounds: int) -> None:
             _take(name, address, headers, process)
 
 
-def _fill(settings: Settings, stage: Stage) -> None:
+def _fill(settings: Settings, harness: RunHarness) -> None:
     began = time.perf_counter()
     with psycopg.connect(settings.database_url) as connection:
         connection.execute("SET session_replication_role = replica")  # what the rows refer to is there
-        connection.execute(FILL, {"count": EVENTS, "tenant": stage.tenant_id})
+        connection.execute(FILL, {"count": EVENTS, "tenant": harness.tenant_id})
         connection.execute(
-            "UPDATE tenants SET last_sequence = last_sequence + %s WHERE id = %s", [EVENTS, stage.tenant_id]
+            "UPDATE tenants SET last_sequence = last_sequence + %s WHERE id = %s", [EVENTS, harness.tenant_id]
         )
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE events")

@@ -10,10 +10,10 @@ from datetime import timedelta
 from benchmarks.figures import Samples
 from benchmarks.processes import serving
 from runtime.settings import Settings
-from server.auth import sign_token
+from server.auth.tokens import sign_token
 from tests import attacks
 from tests.api import Client, person
-from tests.stage import Stage, stage_in
+from tests.run_harness import RunHarness, run_harness_in
 
 ATTACKERS = 2
 PER_SECOND = 5
@@ -42,8 +42,12 @@ def run(settings: Settings, rounds: int) -> None:
         "100000000"  # what is measured is refused for what it is, not for how often it comes
     )
     context = multiprocessing.get_context("spawn")
-    with stage_in(settings) as stage, serving() as (address, _), ProcessPoolExecutor(ATTACKERS, context) as pool:
-        attacker, bystander = _client(settings, stage, address), _client(settings, stage, address)
+    with (
+        run_harness_in(settings) as harness,
+        serving() as (address, _),
+        ProcessPoolExecutor(ATTACKERS, context) as pool,
+    ):
+        attacker, bystander = _client(settings, harness, address), _client(settings, harness, address)
         seconds = SECONDS * rounds / 40
         _harm(pool, "request: no token", attacker, bystander, seconds)  # everything is loaded after that
         ratios = [_harm(pool, name, attacker, bystander, seconds) for name in EACH]
@@ -95,6 +99,6 @@ def _waits(client: Client, seconds: float) -> Samples:
     return samples
 
 
-def _client(settings: Settings, stage: Stage, address: str) -> Client:
-    token = sign_token(settings, person(stage.organisation.id), timedelta(hours=2))
+def _client(settings: Settings, harness: RunHarness, address: str) -> Client:
+    token = sign_token(settings, person(harness.organisation.id), timedelta(hours=2))
     return Client(address, f"Bearer {token}")

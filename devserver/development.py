@@ -12,7 +12,7 @@ from types import FrameType
 from sqlalchemy.exc import OperationalError
 
 from devserver import page, places, product
-from devserver.holding import held
+from devserver.held_resources import held
 from devserver.mailbox import mail_catcher
 from devserver.options import Options
 from devserver.places import Places

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import psycopg
 
 from devserver import documents
-from devserver.claims import Claims
 from devserver.client import Client, Facts, Stream
 from devserver.refusal import Refused
+from devserver.story_checks import Claims
 from devserver.view import View, newest_run
 
 SLUG = "lovelace"

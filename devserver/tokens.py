@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from sqlmodel import Session, col, select
 
+from access import api_tokens
+from access.permissions import Identity
 from devserver.seed import ORGANISATIONS
 from models import Organisation, Role, ServiceAccount
-from provisioning import api_tokens
-from resolvers.permissions import Identity
 from runtime.settings import Settings
-from server.auth import sign_token
-from server.tokens import SUPPORT_EMAIL, member, service_account, support
+from server.auth.issue import SUPPORT_EMAIL, member, service_account, support
+from server.auth.tokens import sign_token
 
 LIFE = timedelta(days=365)
 """Made anew with every start, and good on this data directory only."""

@@ -166,7 +166,7 @@ end:	do
 	od
 }
 
-/* workers/sweeper.py, provisioning/duty.py */
+/* workers/sweeper.py, provisioning/due_runs.py */
 
 active proctype Sweeper()
 {

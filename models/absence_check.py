@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlmodel import Field, SQLModel
 
-from models.columns import WORDS, identity, instant
+from models.columns import TEXT_ARRAY, instant, primary_key
 
 
 class AbsenceCheck(SQLModel, table=True):
@@ -13,7 +13,7 @@ class AbsenceCheck(SQLModel, table=True):
 
     __tablename__ = "absence_checks"
 
-    id: UUID = identity()
+    id: UUID = primary_key()
     run_id: UUID = Field(foreign_key="runs.id", index=True)
     asked_at: datetime = instant()
-    found: list[str] = Field(sa_type=WORDS)
+    found: list[str] = Field(sa_type=TEXT_ARRAY)

@@ -21,12 +21,15 @@ metadata.naming_convention = {
     "ck": "%(constraint_name)s",
 }
 
+RETIRED_COLUMNS = frozenset({("runs", "nudged_at")})
+"""Table and name of columns that only the release before this one uses. A migration of the next release drops them."""
+
 INSTANT: TypeEngine[datetime] = DateTime(timezone=True)
 DOCUMENT: TypeEngine[Any] = JSONB()
 LENGTH_OF_TIME: TypeEngine[Any] = Interval()
-BIG: TypeEngine[int] = BigInteger()
-WORDS: TypeEngine[Any] = ARRAY(Text())
-IDS: TypeEngine[Any] = ARRAY(UuidType())
+BIGINT: TypeEngine[int] = BigInteger()
+TEXT_ARRAY: TypeEngine[Any] = ARRAY(Text())
+UUID_ARRAY: TypeEngine[Any] = ARRAY(UuidType())
 
 
 def choice(options: type[StrEnum], *, sentence: str) -> Enum:
@@ -49,7 +52,7 @@ def new_id() -> UUID:
     return uuid_utils.compat.uuid7()
 
 
-def identity() -> Any:  # noqa: ANN401  # what SQLModel's Field returns fits any field
+def primary_key() -> Any:  # noqa: ANN401  # what SQLModel's Field returns fits any field
     """The primary key of a row that gets its id here and not from the database."""
     return Field(default_factory=new_id, primary_key=True)
 

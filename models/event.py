@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Column, Identity, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import BIG, DOCUMENT, choice, identity, instant
+from models.columns import BIGINT, DOCUMENT, choice, instant, primary_key
 
 THIS_TRANSACTION = text("(pg_current_xact_id()::text)::bigint")
 
@@ -48,14 +48,14 @@ class Event(SQLModel, table=True):
         CheckConstraint("(tenant_id IS NULL) = (sequence IS NULL)", name="events_of_a_tenant_are_numbered"),
     )
 
-    id: UUID = identity()
+    id: UUID = primary_key()
     organisation_id: UUID = Field(foreign_key="organisations.id")
     tenant_id: UUID | None = Field(default=None, foreign_key="tenants.id")
     run_id: UUID | None = Field(default=None, foreign_key="runs.id")
-    sequence: int | None = Field(default=None, sa_type=BIG)
-    transaction_id: int = Field(default=None, sa_column=Column(BIG, nullable=False, server_default=THIS_TRANSACTION))
-    rank: int = Field(default=None, sa_column=Column(BIG, nullable=False, server_default=THIS_TRANSACTION))
-    position: int = Field(default=None, sa_column=Column(BIG, Identity(always=True), nullable=False))
+    sequence: int | None = Field(default=None, sa_type=BIGINT)
+    transaction_id: int = Field(default=None, sa_column=Column(BIGINT, nullable=False, server_default=THIS_TRANSACTION))
+    rank: int = Field(default=None, sa_column=Column(BIGINT, nullable=False, server_default=THIS_TRANSACTION))
+    position: int = Field(default=None, sa_column=Column(BIGINT, Identity(always=True), nullable=False))
     type: str = Field(max_length=80)
     actor_kind: ActorKind = Field(sa_type=choice(ActorKind, sentence="event_actor_kind_is_known"))
     actor_id: UUID

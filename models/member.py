@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import choice, identity, instant
+from models.columns import choice, instant, primary_key
 
 
 class Role(StrEnum):
@@ -34,7 +34,7 @@ class Member(SQLModel, table=True):
         Index("members_by_creation", "organisation_id", "created_at", "id"),
     )
 
-    id: UUID = identity()
+    id: UUID = primary_key()
     organisation_id: UUID = Field(foreign_key="organisations.id")
     email: str = Field(max_length=254)
     name: str = Field(max_length=80)

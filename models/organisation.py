@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint
 from sqlmodel import Field, SQLModel
 
-from models.columns import identity, instant
+from models.columns import instant, primary_key
 
 
 class Organisation(SQLModel, table=True):
@@ -20,7 +20,7 @@ class Organisation(SQLModel, table=True):
         ),
     )
 
-    id: UUID = identity()
+    id: UUID = primary_key()
     slug: str = Field(unique=True, max_length=40)
     name: str = Field(max_length=80)
     plan_code: str = Field(foreign_key="plans.code", max_length=32)

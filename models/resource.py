@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import choice, identity, instant
+from models.columns import choice, instant, primary_key
 
 
 class ResourceStatus(StrEnum):
@@ -35,7 +35,7 @@ class Resource(SQLModel, table=True):
         CheckConstraint("status <> 'ABANDONED' OR abandoned_reason IS NOT NULL", name="abandoned_says_why"),
     )
 
-    id: UUID = identity()
+    id: UUID = primary_key()
     run_id: UUID = Field(foreign_key="runs.id")
     tenant_id: UUID = Field(foreign_key="tenants.id")
     step: str = Field(max_length=64)

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import LENGTH_OF_TIME, choice, identity, instant
+from models.columns import LENGTH_OF_TIME, choice, instant, primary_key
 from models.event import ActorKind
 
 
@@ -80,7 +80,7 @@ class Run(SQLModel, table=True):
     """The handle that cancelling acts on.
 
     ``due_at`` is when somebody should look again: now, after a back-off, or when the lease of whoever is at
-    work lapses. So one index finds everything the sweeper has to ask about. ``nudged_at`` is when a worker was
+    work lapses. So one index finds everything the sweeper has to ask about. ``dispatched_at`` is when a worker was
     last woken for it.
     """
 
@@ -113,7 +113,7 @@ class Run(SQLModel, table=True):
         ),
     )
 
-    id: UUID = identity()
+    id: UUID = primary_key()
     organisation_id: UUID = Field(foreign_key="organisations.id")
     tenant_id: UUID = Field(foreign_key="tenants.id")
     number: int
@@ -136,7 +136,7 @@ class Run(SQLModel, table=True):
     cancel_step_in_flight: str | None = Field(default=None, max_length=64)
 
     due_at: datetime | None = instant(optional=True)
-    nudged_at: datetime | None = instant(optional=True)
+    dispatched_at: datetime | None = instant(optional=True)
     lease_until: datetime | None = instant(optional=True)
     lease_token: UUID | None = None
     lease_owner: str | None = Field(default=None, max_length=120)

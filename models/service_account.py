@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import IDS, WORDS, identity, instant
+from models.columns import TEXT_ARRAY, UUID_ARRAY, instant, primary_key
 
 
 class ServiceAccount(SQLModel, table=True):
@@ -18,14 +18,14 @@ class ServiceAccount(SQLModel, table=True):
     __tablename__ = "service_accounts"
     __table_args__ = (Index("service_accounts_by_creation", "organisation_id", "created_at", "id"),)
 
-    id: UUID = identity()
+    id: UUID = primary_key()
     organisation_id: UUID = Field(foreign_key="organisations.id", index=True)
     name: str = Field(max_length=80)
     token_sha256: str | None = Field(default=None, unique=True, max_length=64)
     previous_token_sha256: str | None = Field(default=None, unique=True, max_length=64)
     previous_token_until: datetime | None = instant(optional=True)
-    scopes: list[str] = Field(sa_type=WORDS)
-    tenant_ids: list[UUID] | None = Field(default=None, sa_type=IDS, nullable=True)
+    scopes: list[str] = Field(sa_type=TEXT_ARRAY)
+    tenant_ids: list[UUID] | None = Field(default=None, sa_type=UUID_ARRAY, nullable=True)
     created_at: datetime = instant()
     expires_at: datetime | None = instant(optional=True)
     last_used_at: datetime | None = instant(optional=True)

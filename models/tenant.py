@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import BIG, LENGTH_OF_TIME, choice, identity, instant
+from models.columns import BIGINT, LENGTH_OF_TIME, choice, instant, primary_key
 
 
 class TenantState(StrEnum):
@@ -54,7 +54,7 @@ class Tenant(SQLModel, table=True):
         Index("tenants_by_state", "organisation_id", "state"),
     )
 
-    id: UUID = identity()
+    id: UUID = primary_key()
     organisation_id: UUID = Field(foreign_key="organisations.id")
     slug: str = Field(max_length=40)
     name: str = Field(max_length=80)
@@ -65,8 +65,8 @@ class Tenant(SQLModel, table=True):
     state: TenantState = Field(sa_type=choice(TenantState, sentence="tenant_state_is_known"))
     provisioning_deadline: timedelta | None = Field(default=None, sa_type=LENGTH_OF_TIME)
     version: int = 1
-    last_sequence: int = Field(default=0, sa_type=BIG)
-    last_rank: int = Field(default=0, sa_type=BIG, sa_column_kwargs={"server_default": text("0")})
+    last_sequence: int = Field(default=0, sa_type=BIGINT)
+    last_rank: int = Field(default=0, sa_type=BIGINT, sa_column_kwargs={"server_default": text("0")})
     recreated_from_id: UUID | None = Field(default=None, foreign_key="tenants.id", index=True)
     created_at: datetime = instant()
     updated_at: datetime = instant()

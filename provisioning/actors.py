@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from models import ActorKind, Tenant
-from runtime.reach import Reach
+from runtime.row_level_security import RowScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Actor:
     tenant_ids: frozenset[UUID] | None = None
 
     @property
-    def reach(self) -> Reach:
+    def row_scope(self) -> RowScope:
         """The same for Postgres, which holds the actor's transactions to it."""
-        return Reach(self.id, self.organisation_id, self.tenant_ids)
+        return RowScope(self.id, self.organisation_id, self.tenant_ids)
 
     def reaches(self, tenant: Tenant) -> bool:
         """Whether this tenant exists for the actor."""

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
 from models import Run, RunKind, RunStatus, RunStep, StepStatus, Tenant
-from models.columns import IDS
-from provisioning import rules
+from models.columns import UUID_ARRAY
+from provisioning import validation
 from provisioning.actors import Actor
 from provisioning.cancellation import cancel_provisioning
 from provisioning.errors import ProvisioningRefused
@@ -38,7 +38,7 @@ def cancel_provisionings(
     locked. Locks are taken in the order of ids, all runs before all tenants. Only who goes one by one, because its run
     began a moment ago, may deadlock with another of these: Postgres ends one of the two, and it is repeated.
     """
-    reason = rules.check_reason(reason)
+    reason = validation.check_reason(reason)
     ids = sorted(set(tenant_ids))
     live = _locked_runs(session, ids, by)
     answers = {one.tenant_id: BulkAnswer(one.tenant_id, one.id, one.already_requested) for one in live}
@@ -111,7 +111,7 @@ def _locked_runs(session: Session, tenant_ids: Collection[UUID], by: Actor) -> S
 
 def _one_of(ids: Collection[UUID], column: Mapped[UUID]) -> ColumnElement[bool]:
     """One parameter however many there are: the statement is compiled and planned once."""
-    return column == any_(literal(list(ids), IDS))
+    return column == any_(literal(list(ids), UUID_ARRAY))
 
 
 def _one_by_one(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkAnswer:

@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlmodel import Session
 
 from models import Run, RunKind, RunStatus, RunStep, StepStatus, TenantState
-from provisioning import ledger, rules, settlement
+from provisioning import ledger, settlement, validation
 from provisioning.actors import Actor
 from provisioning.decisions import way_back
 from provisioning.errors import Malformed, NotProvisioning, NotStuck, StaleRun
 from provisioning.events import EventType, notify_cancels
-from provisioning.lookup import Change, locked_live_run, locked_tenant, visible_tenant
+from provisioning.locking import Change, locked_live_run, locked_tenant, visible_tenant
 from provisioning.settlement import Position
 
 
@@ -29,7 +29,7 @@ def cancel_provisioning(
 
     Raises NotProvisioning, StaleRun, Malformed.
     """
-    reason = rules.check_reason(reason)
+    reason = validation.check_reason(reason)
     visible_tenant(session, tenant_id, by)
     run = _run_to_cancel(session, tenant_id, by)
     tenant = locked_tenant(session, tenant_id, by, expected_version)
@@ -56,7 +56,7 @@ def resume_compensation(
     expected_version: int | None = None,
 ) -> Change:
     """Go on undoing a STUCK run; skipped steps are abandoned, by name and with a reason. Raises NotStuck, Malformed."""
-    reason = rules.check_reason(reason)
+    reason = validation.check_reason(reason)
     if skip_steps and not reason:
         raise Malformed("reason", "Say why these steps are given up on: it goes on record.")
     visible_tenant(session, tenant_id, by)

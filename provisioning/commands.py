@@ -14,12 +14,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from models import Organisation, RunKind, Tenant, TenantState
-from provisioning import lifecycle, rules
+from provisioning import lifecycle, validation
 from provisioning.actors import Actor
 from provisioning.errors import IllegalMove, Malformed, NotConfirmed, NotPermitted, Taken
 from provisioning.events import EventType, emit
-from provisioning.lookup import Change, locked_tenant
-from provisioning.planning import start_decommissioning, start_provisioning
+from provisioning.locking import Change, locked_tenant
+from provisioning.run_plan import start_decommissioning, start_provisioning
 from provisioning.steps import saga
 from runtime.database import clock
 
@@ -66,12 +66,12 @@ def create_tenant(
     now = clock(session)
     tenant = Tenant(
         organisation_id=organisation_id,
-        slug=rules.check_slug(wanted.slug),
-        name=rules.check_name(wanted.slug if wanted.name is None else wanted.name),
-        region=rules.check_region(regions[0] if wanted.region is None else wanted.region, regions),
-        plan_code=rules.check_plan(session, wanted.plan),
-        first_admin_email=rules.check_email(wanted.first_admin_email),
-        address=rules.address_of(wanted.slug, organisation),
+        slug=validation.check_slug(wanted.slug),
+        name=validation.check_name(wanted.slug if wanted.name is None else wanted.name),
+        region=validation.check_region(regions[0] if wanted.region is None else wanted.region, regions),
+        plan_code=validation.check_plan(session, wanted.plan),
+        first_admin_email=validation.check_email(wanted.first_admin_email),
+        address=validation.address_of(wanted.slug, organisation),
         provisioning_deadline=_deadline(wanted.provisioning_deadline),
         state=TenantState.PENDING,
         created_at=now,
@@ -118,7 +118,7 @@ def suspend_tenant(
     session: Session, tenant_id: UUID, *, by: Actor, reason: str | None = None, expected_version: int | None = None
 ) -> Change:
     """Pause traffic; everything is kept. Raises IllegalMove, Malformed."""
-    reason = rules.check_reason(reason)
+    reason = validation.check_reason(reason)
     tenant = locked_tenant(session, tenant_id, by, expected_version)
     _move(session, tenant, TenantState.SUSPENDED)
     emit(session, tenant, EventType.SUSPENDED, {"reason": reason}, by=by)
@@ -187,7 +187,7 @@ def recreate_tenant(
 def _start(session: Session, tenant: Tenant, by: Actor) -> Change:
     """PENDING or FAILED to PROVISIONING, with a run that nobody has begun."""
     _check_move(tenant, TenantState.PROVISIONING)
-    rules.demand_room(session, tenant.organisation_id)
+    validation.demand_room(session, tenant.organisation_id)
     _move(session, tenant, TenantState.PROVISIONING)
     run = start_provisioning(session, saga, tenant, by, tenant.updated_at)
     assert run.kind is RunKind.PROVISION
@@ -215,16 +215,16 @@ def _check_correctable(tenant: Tenant, given: set[str]) -> None:
 
 def _apply(session: Session, tenant: Tenant, wanted: Corrections, regions: Sequence[str]) -> None:
     if wanted.slug is not None:
-        tenant.slug = rules.check_slug(wanted.slug)
-        tenant.address = rules.address_of(tenant.slug, session.get_one(Organisation, tenant.organisation_id))
+        tenant.slug = validation.check_slug(wanted.slug)
+        tenant.address = validation.address_of(tenant.slug, session.get_one(Organisation, tenant.organisation_id))
     if wanted.name is not None:
-        tenant.name = rules.check_name(wanted.name)
+        tenant.name = validation.check_name(wanted.name)
     if wanted.plan is not None:
-        tenant.plan_code = rules.check_plan(session, wanted.plan)
+        tenant.plan_code = validation.check_plan(session, wanted.plan)
     if wanted.region is not None:
-        tenant.region = rules.check_region(wanted.region, regions)
+        tenant.region = validation.check_region(wanted.region, regions)
     if wanted.first_admin_email is not None:
-        tenant.first_admin_email = rules.check_email(wanted.first_admin_email)
+        tenant.first_admin_email = validation.check_email(wanted.first_admin_email)
     if wanted.provisioning_deadline is not None:
         tenant.provisioning_deadline = _deadline(wanted.provisioning_deadline)
     if wanted.without_deadline:

@@ -13,14 +13,14 @@ from sqlalchemy import and_, func, or_
 from sqlmodel import Session, col, select
 
 from models import FOLLOW_UPS, UNDONE_STATUSES, Run, RunStatus, RunStep, StepRole, StepStatus, TenantState
-from provisioning import holding, ledger, settlement
+from provisioning import claims, ledger, settlement
 from provisioning.claims import Claim, time_left
 from provisioning.decisions import BACKWARD, FORWARD, next_move
+from provisioning.error_messages import describe
 from provisioning.events import EventType
-from provisioning.footprint import Footprint
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
-from provisioning.reports import describe
+from provisioning.resource_names import ResourceNames
 from provisioning.saga import Done, NotYet, Outcome, StepStopped, StopReason, TenantFacts
 from provisioning.settlement import Position
 from runtime.settings import Settings
@@ -153,7 +153,7 @@ def _claimed_before(
 
 
 def _position_under(session: Session, held: Claim) -> Position | None:
-    run = holding.run_under(session, held)
+    run = claims.run_under(session, held)
     if run is None:
         return None
     position = settlement.position_of(session, run)
@@ -257,8 +257,8 @@ def _leased(
         attempt=step.compensation_attempts if backward else step.attempts,
         time_left=time_left(step, position.now - began),
         interruptible=step.interruptible and not backward,
-        first_look=began == position.now,
-        footprint=_footprint(session, run),
+        first_poll=began == position.now,
+        names=_names(session, run),
         tenant=_facts(position, settings),
     )
 
@@ -364,7 +364,7 @@ def _hand_on(position: Position, step: RunStep, held: Claim, reason: StopReason)
     step.next_attempt_at = position.run.due_at = position.now + wait
     if reason is StopReason.LEASE_LOST:
         step.attempt_started_at = None
-    elif held.first_look:
+    elif held.first_poll:
         step.attempt_started_at = None
         _uncount(step, held)
 
@@ -376,10 +376,10 @@ def _uncount(step: RunStep, held: Claim) -> None:
         step.attempts -= 1
 
 
-def _footprint(session: Session, run: Run) -> Footprint:
+def _names(session: Session, run: Run) -> ResourceNames:
     """The names under which the resources exist outside: those of the run that took them, as it was planned."""
     source = session.get_one(Run, run.releases_run_id) if run.releases_run_id else run
-    return Footprint(source.tenant_id, source.address, source.number)
+    return ResourceNames(source.tenant_id, source.address, source.number)
 
 
 def _facts(position: Position, settings: Settings) -> TenantFacts:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col
 
 from models import IdempotencyKey
-from provisioning import rules
+from provisioning import validation
 from provisioning.errors import IdempotencyInProgress, IdempotencyKeyReused, Malformed
 from runtime.database import clock, sqlstate
 
@@ -68,7 +68,7 @@ def part_by_part(session: Session, call: Once, work: Callable[[Outcome | None], 
 def _check(key: str) -> None:
     if not 1 <= len(key) <= LONGEST_KEY:
         raise Malformed("idempotency_key", f"An idempotency key has 1 to {LONGEST_KEY} characters.")
-    if not rules.is_storable(key):
+    if not validation.is_storable(key):
         raise Malformed("idempotency_key", "An idempotency key has neither NUL nor half of a surrogate pair in it.")
 
 

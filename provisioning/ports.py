@@ -12,7 +12,7 @@ Three rules hold for every port, and the saga's proofs stand on them:
 from dataclasses import dataclass
 from typing import Protocol
 
-from provisioning.footprint import Footprint
+from provisioning.resource_names import ResourceNames
 
 
 class Refused(Exception):
@@ -23,7 +23,7 @@ class TryAgain(Exception):
     """It did not work this time, and may the next. The message is for an operator."""
 
 
-class Patience(Protocol):
+class StopToken(Protocol):
     """Lets an adapter wait without outstaying a cancel."""
 
     def sleep(self, seconds: float) -> None:
@@ -46,7 +46,7 @@ class Health:
 class WorkloadOrder:
     """What a deployer needs to know to run a tenant."""
 
-    footprint: Footprint
+    names: ResourceNames
     tenant_slug: str
     organisation_slug: str
     region: str
@@ -66,58 +66,58 @@ class Mail:
 class Storage(Protocol):
     """A schema and a login role in the tenants' Postgres."""
 
-    def create(self, footprint: Footprint) -> None:
+    def create(self, names: ResourceNames) -> None:
         """Make both."""
 
-    def migrate(self, footprint: Footprint) -> None:
+    def migrate(self, names: ResourceNames) -> None:
         """Bring the tenant's own tables, inside its schema, to their newest version."""
 
-    def destroy(self, footprint: Footprint) -> None:
+    def destroy(self, names: ResourceNames) -> None:
         """Make both absent, and see that they are."""
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Names of what exists of this run, asked outside and not remembered."""
 
 
 class Identity(Protocol):
     """An ES256 signing key, its private part encrypted at rest, and the first administrator's pending account."""
 
-    def create(self, footprint: Footprint, first_admin_email: str) -> None:
+    def create(self, names: ResourceNames, first_admin_email: str) -> None:
         """Make both."""
 
-    def destroy(self, footprint: Footprint) -> None:
+    def destroy(self, names: ResourceNames) -> None:
         """Make both absent, and see that they are."""
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Names of what exists of this run, asked outside and not remembered."""
 
 
 class Traffic(Protocol):
     """The tenant's host name. Reserved is not served: the edge answers by the tenant's state."""
 
-    def reserve(self, footprint: Footprint) -> None:
+    def reserve(self, names: ResourceNames) -> None:
         """Raises Refused when another tenant holds the name."""
 
-    def release(self, footprint: Footprint) -> None:
+    def release(self, names: ResourceNames) -> None:
         """Give the name back, and see that it is free."""
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Names of what exists of this run, asked outside and not remembered."""
 
 
 class Deployer(Protocol):
     """Whoever runs the tenant's workload."""
 
-    def deploy(self, order: WorkloadOrder, patience: Patience) -> None:
+    def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
         """Start it; it may become ready later."""
 
-    def health(self, footprint: Footprint, patience: Patience) -> Health:
+    def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
         """How far it is by now."""
 
-    def tear_down(self, footprint: Footprint, patience: Patience) -> bool:
+    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
         """Whether it is confirmed absent by now; False means ask again later."""
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Names of what exists of this run, asked outside and not remembered."""
 
 
@@ -129,7 +129,7 @@ class Mailer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Infrastructure:
     """Everything outside that the steps act on."""
 
     storage: Storage
@@ -138,25 +138,25 @@ class World:
     deployer: Deployer
     mailer: Mailer
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """Every name that any adapter still finds for this run. Raises TryAgain when one of them did not answer."""
-        sight = self.look(footprint)
+        sight = self.look(names)
         sight.demand_every_answer()
         return sight.found
 
-    def look(self, footprint: Footprint) -> "Sight":
+    def look(self, names: ResourceNames) -> "ProbeResult":
         """Ask every adapter for this run, also when one of them does not answer."""
-        sight = Sight([], [])
+        sight = ProbeResult([], [])
         for port in (self.storage, self.identity, self.traffic, self.deployer):
             try:
-                sight.found.extend(port.present(footprint))
+                sight.found.extend(port.present(names))
             except Exception as error:  # noqa: BLE001  # whatever keeps one from answering must not hide the others
                 sight.silent.append(error)
         return sight
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ProbeResult:
     """What the adapters answered, and what kept others from answering."""
 
     found: list[str]

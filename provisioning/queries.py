@@ -27,8 +27,8 @@ from models import (
 )
 from provisioning import ledger
 from provisioning.actors import PLATFORM, Actor
-from provisioning.paging import Order, Page, Window, page_of, pages_by_parent
-from provisioning.rules import Quota, tenants_that_count
+from provisioning.pagination import Order, Page, Window, page_of, pages_by_parent
+from provisioning.validation import Quota, tenants_that_count
 
 MOST_COUNTED = 10_000
 """Nobody waits for a longer count."""
@@ -194,12 +194,12 @@ def within(
     by: Actor, organisation_id: Mapped[UUID], tenant_id: Mapped[UUID] | Mapped[UUID | None]
 ) -> ColumnElement[bool]:
     """``Actor.reaches`` as a condition on columns."""
-    reach: list[ColumnElement[bool]] = [true()]
+    row_scope: list[ColumnElement[bool]] = [true()]
     if by.organisation_id is not None:
-        reach.append(organisation_id == by.organisation_id)
+        row_scope.append(organisation_id == by.organisation_id)
     if by.tenant_ids is not None:
-        reach.append(tenant_id.in_(by.tenant_ids))
-    return and_(*reach)
+        row_scope.append(tenant_id.in_(by.tenant_ids))
+    return and_(*row_scope)
 
 
 def _matching(wanted: TenantFilter, by: Actor) -> Select[Any]:

@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from models import StepRole, Tenant
-from provisioning.footprint import Footprint
-from provisioning.ports import Patience, World
+from provisioning.ports import Infrastructure, StopToken
+from provisioning.resource_names import ResourceNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class StepStopped(Exception):
         self.reason = reason
 
 
-class Trip:
+class StopSignal:
     """How a step is told to stop, from any thread. The first reason stays."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Trip:
         self._reason: StopReason | None = None
         self._told_at = 0.0
 
-    def pull(self, reason: StopReason) -> None:
+    def set(self, reason: StopReason) -> None:
         """Tell the step to stop at its next safe point."""
         with self._lock:
             if self._reason is None:
@@ -106,7 +106,7 @@ class Journal(Protocol):
     def abandoned(self) -> Abandoned:
         """What an operator left behind knowingly."""
 
-    def testify(self, found: Sequence[str]) -> int:
+    def record_absence_check(self, found: Sequence[str]) -> int:
         """Keep what a look outside found after the undo; how many looks there were with this one."""
 
 
@@ -129,12 +129,12 @@ class TenantFacts:
 class StepContext:
     """Everything a step gets."""
 
-    world: World
-    footprint: Footprint
+    infrastructure: Infrastructure
+    names: ResourceNames
     tenant: TenantFacts
     attempt: int
     journal: Journal
-    trip: Trip = field(default_factory=Trip)
+    stop_signal: StopSignal = field(default_factory=StopSignal)
 
     def intend(self, kind: str, name: str) -> None:
         """Say what is about to be created. Nothing may be created outside before this returned."""
@@ -148,13 +148,13 @@ class StepContext:
 
     def checkpoint(self) -> None:
         """A safe point: raises StepStopped when the step was told to stop."""
-        self.trip.check()
+        self.stop_signal.check()
 
     def sleep(self, seconds: float) -> None:
         """Wait, but no longer than until the step is told to stop."""
-        self.trip.wait(seconds)
+        self.stop_signal.wait(seconds)
 
-    def linger(self, pace: timedelta) -> None:
+    def simulate_delay(self, pace: timedelta) -> None:
         """Spend ``pace`` visibly, so that a person can watch this step and cancel it."""
         began, whole = time.monotonic(), pace.total_seconds()
         while (spent := time.monotonic() - began) < whole:
@@ -162,7 +162,7 @@ class StepContext:
             self.sleep(min(0.25, whole - spent))
 
 
-current_patience: ContextVar[Patience | None] = ContextVar("current_patience", default=None)
+current_stop_token: ContextVar[StopToken | None] = ContextVar("current_stop_token", default=None)
 """The patience of the step that this thread performs, for adapters whose ports do not hand them one."""
 
 Action = Callable[[StepContext], Outcome | None]

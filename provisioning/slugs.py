@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlmodel import Session
 
 from models import Organisation
-from provisioning import queries, rules
+from provisioning import queries, validation
 from provisioning.actors import Actor
 from provisioning.errors import Malformed, Taken
 
@@ -27,7 +27,7 @@ def look_into(session: Session, slug: str, *, organisation_id: UUID, by: Actor) 
     who does not insist.
     """
     try:
-        address = rules.address_of(rules.check_slug(slug), session.get_one(Organisation, organisation_id))
+        address = validation.address_of(validation.check_slug(slug), session.get_one(Organisation, organisation_id))
     except Malformed as refusal:
         return Finding(slug, problem=str(refusal))
     held = queries.tenant_of_slug(session, slug, by=by)

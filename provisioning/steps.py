@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from models import Tenant, TenantState
 from provisioning import lifecycle
-from provisioning.mails import welcome_mails
 from provisioning.ports import Refused, WorkloadOrder
 from provisioning.saga import Done, NotYet, Outcome, Saga, StepContext
+from provisioning.welcome_emails import welcome_mails
 
 saga = Saga()
 
@@ -22,60 +22,60 @@ def validate_request(ctx: StepContext) -> None:
 
 @saga.step("Allocate storage", timeout=timedelta(minutes=5), attempts=5)
 def allocate_storage(ctx: StepContext) -> None:
-    ctx.intend("postgres_role", ctx.footprint.role)
-    ctx.intend("postgres_schema", ctx.footprint.schema)
-    ctx.world.storage.create(ctx.footprint)
+    ctx.intend("postgres_role", ctx.names.role)
+    ctx.intend("postgres_schema", ctx.names.schema)
+    ctx.infrastructure.storage.create(ctx.names)
 
 
 @allocate_storage.compensation
 def release_storage(ctx: StepContext) -> None:
-    ctx.world.storage.destroy(ctx.footprint)
+    ctx.infrastructure.storage.destroy(ctx.names)
 
 
 @saga.step("Allocate identity", timeout=timedelta(minutes=5), attempts=5)
 def allocate_identity(ctx: StepContext) -> None:
-    ctx.intend("signing_key", ctx.footprint.signing_key)
-    ctx.intend("admin_account", ctx.footprint.account)
-    ctx.world.identity.create(ctx.footprint, ctx.tenant.first_admin_email)
+    ctx.intend("signing_key", ctx.names.signing_key)
+    ctx.intend("admin_account", ctx.names.account)
+    ctx.infrastructure.identity.create(ctx.names, ctx.tenant.first_admin_email)
 
 
 @allocate_identity.compensation
 def release_identity(ctx: StepContext) -> None:
-    ctx.world.identity.destroy(ctx.footprint)
+    ctx.infrastructure.identity.destroy(ctx.names)
 
 
 @saga.step("Reserve the host name", timeout=timedelta(minutes=5), attempts=5)
 def allocate_traffic(ctx: StepContext) -> None:
     ctx.intend("host_name", ctx.tenant.host_name)
-    ctx.world.traffic.reserve(ctx.footprint)
+    ctx.infrastructure.traffic.reserve(ctx.names)
 
 
 @allocate_traffic.compensation
 def release_traffic(ctx: StepContext) -> None:
-    ctx.world.traffic.release(ctx.footprint)
+    ctx.infrastructure.traffic.release(ctx.names)
 
 
 @saga.step("Apply the schema", timeout=timedelta(minutes=5), attempts=5)
 def apply_schema(ctx: StepContext) -> None:
     """Takes nothing of its own: its tables live in the schema, and go with it."""
-    ctx.world.storage.migrate(ctx.footprint)
+    ctx.infrastructure.storage.migrate(ctx.names)
 
 
 @saga.step("Deploy the workload", timeout=timedelta(minutes=10), attempts=3)
 def deploy_workloads(ctx: StepContext) -> None:
-    ctx.intend("workload", ctx.footprint.workload)
-    ctx.world.deployer.deploy(order_of(ctx), ctx)
+    ctx.intend("workload", ctx.names.workload)
+    ctx.infrastructure.deployer.deploy(order_of(ctx), ctx)
 
 
 @deploy_workloads.compensation
 def tear_down_workloads(ctx: StepContext) -> Outcome:
-    gone = ctx.world.deployer.tear_down(ctx.footprint, ctx)
+    gone = ctx.infrastructure.deployer.tear_down(ctx.names, ctx)
     return Done() if gone else NotYet(after=timedelta(seconds=1))
 
 
 @saga.step("Wait until the workload is ready", timeout=timedelta(minutes=10), attempts=5)
 def await_readiness(ctx: StepContext) -> Outcome:
-    health = ctx.world.deployer.health(ctx.footprint, ctx)
+    health = ctx.infrastructure.deployer.health(ctx.names, ctx)
     ctx.progress(health.percent, health.summary)
     return Done() if health.ready else NotYet(after=timedelta(seconds=2))
 
@@ -89,18 +89,18 @@ def mark_active(tenant: Tenant) -> None:
 @saga.afterwards("Send the welcome e-mails", timeout=timedelta(minutes=1), attempts=5)
 def send_welcome_emails(ctx: StepContext) -> None:
     for mail in welcome_mails(ctx.tenant):
-        ctx.world.mailer.send(mail)
+        ctx.infrastructure.mailer.send(mail)
 
 
 @saga.confirmation("Ask again whether everything is gone", timeout=timedelta(days=3), attempts=30)
 def confirm_absence(ctx: StepContext) -> Outcome:
     """Effects can come late: a call that was lost on its way, a worker that was paused. So this asks more than once."""
-    left, sight = ctx.journal.abandoned(), ctx.world.look(ctx.footprint)
+    left, sight = ctx.journal.abandoned(), ctx.infrastructure.look(ctx.names)
     ctx.checkpoint()
     found = [name for name in sight.found if name not in left.names]
     if not found:
         sight.demand_every_answer()
-    looks = ctx.journal.testify(found)
+    looks = ctx.journal.record_absence_check(found)
     if found:
         saga.undo_everything(ctx, but=left.steps)
         sight.demand_every_answer()
@@ -112,7 +112,7 @@ def confirm_absence(ctx: StepContext) -> Outcome:
 def order_of(ctx: StepContext) -> WorkloadOrder:
     """What the deployer is asked to run."""
     return WorkloadOrder(
-        footprint=ctx.footprint,
+        names=ctx.names,
         tenant_slug=ctx.tenant.slug,
         organisation_slug=ctx.tenant.organisation_slug,
         region=ctx.tenant.region,

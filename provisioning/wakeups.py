@@ -21,5 +21,5 @@ class WakeUp:
 
 def wake(session: Session, run: Run, move: Forward | Backward, now: datetime) -> None:
     """Wake a worker once this transaction has committed. The sweeper leaves the run alone for a moment."""
-    run.nudged_at = now
+    run.dispatched_at = now
     outbox_of(session).append(WakeUp(run.id, move))

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import strawberry
 
-from provisioning import history
-from provisioning.history import EventFilter, FeedStart
-from resolvers.following import steadily
-from resolvers.permissions import Permission, demand_to_read
+from access.permissions import Permission
+from provisioning import audit_feed
+from provisioning.audit_feed import EventFilter, FeedStart
+from resolvers.subscriptions import steadily
 from runtime.feed import POLL_EVERY
 from schema.arguments import CONDITIONS, LAST_SEEN_OR_NOW
 from schema.audit import CURSORS, AuditEvent, AuditEventConnection, AuditEventFilter, place_in
-from schema.connections import After, Before, First, Last, given
 from schema.context import Context, Info
+from schema.pagination import After, Before, First, Last, given
 
 ASK_AGAIN_AFTER = 0.05
 """Seconds between two looks while events are held back by an older transaction that is still open."""
@@ -30,7 +30,7 @@ async def audit_events(
 ) -> AuditEventConnection:
     """A page, newest first."""
     context = info.context
-    demand_to_read(context.caller, Permission.READ_FEED)
+    context.require(Permission.READ_FEED)
     wanted = (given(filter) or AuditEventFilter()).to_domain()
     window = CURSORS.window(given(first), given(after), given(last), given(before))
     window = replace(
@@ -38,7 +38,7 @@ async def audit_events(
         after=place_in(wanted, window.after) if window.after else None,
         before=place_in(wanted, window.before) if window.before else None,
     )
-    return AuditEventConnection.of(await context.transact(history.feed, wanted, window, by=context.actor))
+    return AuditEventConnection.of(await context.transact(audit_feed.feed, wanted, window, by=context.actor))
 
 
 async def audit_event_added(
@@ -48,18 +48,18 @@ async def audit_event_added(
 ) -> AsyncGenerator[AuditEvent, None]:
     """Each event once, in the order of the feed."""
     context = info.context
-    demand_to_read(context.caller, Permission.READ_FEED)
+    context.require(Permission.READ_FEED)
     wanted = (given(filter) or AuditEventFilter()).to_domain()
     start = await _start(context, wanted, context.resume_after or given(after))
     with context.feed.watch(*_words(context, wanted)) as watcher:
         while True:
-            look = await steadily(context, history.feed_since, wanted, start, by=context.actor)
+            look = await steadily(context, audit_feed.feed_since, wanted, start, by=context.actor)
             for row in look.entries:
                 event = AuditEvent.of(row)
                 start = replace(start, after=wanted.place_of(row))
                 context.tell(event.cursor)
                 yield event
-            if len(look.entries) < history.MOST_AT_ONCE:
+            if len(look.entries) < audit_feed.MOST_AT_ONCE:
                 await watcher.wait(ASK_AGAIN_AFTER if look.held_back else POLL_EVERY)
 
 
@@ -67,7 +67,7 @@ async def _start(context: Context, wanted: EventFilter, cursor: str | None) -> F
     place = CURSORS.read(cursor)
     if place is not None:
         return FeedStart(place_in(wanted, place))
-    return await context.transact(history.feed_start, wanted)
+    return await context.transact(audit_feed.feed_start, wanted)
 
 
 def _words(context: Context, wanted: EventFilter) -> list[str]:

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
+from access.permissions import Permission
 from provisioning import commands
-from resolvers.carrying_out import change_tenant
-from resolvers.permissions import Permission
+from resolvers.mutations import change_tenant
 from schema.arguments import WHAT_TO_DO
-from schema.connections import given
 from schema.context import Info
 from schema.inputs import DecommissionTenantInput, RecreateTenantInput, ResumeTenantInput, SuspendTenantInput
+from schema.pagination import given
 from schema.payloads import (
     DecommissionTenantPayload,
     RecreateTenantPayload,

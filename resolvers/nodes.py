@@ -9,10 +9,11 @@ from uuid import UUID
 
 import strawberry
 
-from provisioning import members, queries, service_accounts
+from access import members, service_accounts
+from access.permissions import Permission
+from provisioning import queries
+from provisioning.audit_feed import TIMELINE
 from provisioning.events import EventType
-from provisioning.history import TIMELINE
-from resolvers.permissions import Permission
 from schema.actor import Actor
 from schema.arguments import GLOBAL_ID, GLOBAL_IDS
 from schema.audit import AuditEvent

@@ -5,14 +5,13 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from provisioning import cancellation, commands, welcome
+from access.permissions import Permission
+from provisioning import cancellation, commands, welcome_emails
 from provisioning.commands import Corrections, NewTenant
 from provisioning.errors import NotPermitted
-from provisioning.lookup import Change
-from resolvers.carrying_out import carry_out, change_tenant
-from resolvers.permissions import Permission
+from provisioning.locking import Change
+from resolvers.mutations import carry_out, change_tenant
 from schema.arguments import WHAT_TO_CREATE, WHAT_TO_DO
-from schema.connections import given
 from schema.context import Info
 from schema.inputs import (
     CancelProvisioningInput,
@@ -23,6 +22,7 @@ from schema.inputs import (
     UpdateTenantInput,
 )
 from schema.node import uuid_of
+from schema.pagination import given
 from schema.payloads import (
     CancelProvisioningPayload,
     CreateTenantPayload,
@@ -31,7 +31,7 @@ from schema.payloads import (
     RetryProvisioningPayload,
     UpdateTenantPayload,
 )
-from schema.tenants import edge_of
+from schema.tenant_connection import edge_of
 
 
 async def create_tenant(info: Info, input: Annotated[CreateTenantInput, WHAT_TO_CREATE]) -> CreateTenantPayload | None:
@@ -147,7 +147,7 @@ async def resend_welcome_emails(
         info,
         Permission.WRITE_TENANTS,
         input,
-        welcome.resend_welcome_emails,
+        welcome_emails.resend_welcome_emails,
         by=info.context.actor,
         expected_version=given(input.expected_version),
     )

@@ -5,26 +5,26 @@ from uuid import UUID
 
 import strawberry
 
+from access.permissions import Permission
 from provisioning import queries
-from resolvers.permissions import Permission, demand_to_read
 from schema.arguments import CONDITIONS, GLOBAL_OR_DATABASE_ID, SLUG, SORT_ORDER
-from schema.connections import After, Before, FirstOrUsual, Last, given
 from schema.context import Info
 from schema.node import parts_of, plain_key
+from schema.pagination import After, Before, FirstOrUsual, Last, given
 from schema.tenant import Tenant
-from schema.tenants import NEWEST_FIRST, TenantConnection, TenantFilter, TenantOrder
+from schema.tenant_connection import NEWEST_FIRST, TenantConnection, TenantFilter, TenantOrder
 
 
 async def tenant(info: Info, id: Annotated[strawberry.ID, GLOBAL_OR_DATABASE_ID]) -> Tenant | None:
     """Null when there is none, or the caller may not see it."""
-    demand_to_read(info.context.caller, Permission.READ_TENANTS)
+    info.context.require(Permission.READ_TENANTS)
     key = _key_in(id)
     return Tenant.of_optional(await info.context.loaders.tenants.load(key)) if key else None
 
 
 async def tenant_by_slug(info: Info, slug: Annotated[str, SLUG]) -> Tenant | None:
     """Whoever holds the slug now."""
-    demand_to_read(info.context.caller, Permission.READ_TENANTS)
+    info.context.require(Permission.READ_TENANTS)
     return Tenant.of_optional(await info.context.transact(queries.tenant_of_slug, slug, by=info.context.actor))
 
 
@@ -39,7 +39,7 @@ async def tenants(
 ) -> TenantConnection:
     """A page of what the caller may see."""
     context = info.context
-    demand_to_read(context.caller, Permission.READ_TENANTS)
+    context.require(Permission.READ_TENANTS)
     order = given(order_by) or NEWEST_FIRST
     window = order.cursors.window(given(first), given(after), given(last), given(before))
     wanted = (given(filter) or TenantFilter()).to_domain()

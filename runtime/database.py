@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlmodel import Session, select
 
-from runtime.reach import Reach, go_under
+from runtime.row_level_security import RowScope, set_role
 from runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -72,12 +72,12 @@ class Database:
         self.engine = engine or engine_for(settings, name)
         self.for_callers = _engine_for_callers(settings, name) or self.engine
         self.deliver = deliver
-        self.reach: Reach | None = None
+        self.row_scope: RowScope | None = None
 
-    def within(self, reach: Reach) -> Self:
+    def within(self, row_scope: RowScope) -> Self:
         """The same database, in which nothing exists that is out of reach: Postgres sees to it."""
         narrowed = copy.copy(self)
-        narrowed.engine, narrowed.reach = self.for_callers, reach
+        narrowed.engine, narrowed.row_scope = self.for_callers, row_scope
         return narrowed
 
     @contextmanager
@@ -85,8 +85,8 @@ class Database:
         """One transaction: committed at the end of the block, rolled back by an exception; then the outbox goes out."""
         with Session(self.engine, expire_on_commit=False) as session:
             with session.begin():
-                if self.reach is not None:
-                    go_under(session, self.reach)
+                if self.row_scope is not None:
+                    set_role(session, self.row_scope)
                 yield session
             self._send(outbox_of(session))
 
@@ -113,7 +113,7 @@ class Database:
         with self.transaction() as session:
             return work(session, *args, **kwargs)
 
-    def insist(
+    def retry_until_available(
         self, over: threading.Event, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Transact, again and again for as long as Postgres is away or hindered, at once the first time.

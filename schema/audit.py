@@ -9,14 +9,14 @@ import strawberry
 from strawberry.scalars import JSON
 
 from models import Event
+from provisioning.audit_feed import EventFilter as Wanted
 from provisioning.errors import NotFound as Unknown
-from provisioning.history import EventFilter as Wanted
-from provisioning.paging import Key, Page
+from provisioning.pagination import Key, Page
 from schema.actor import Actor
-from schema.connections import Cursors, PageInfo, given, number
 from schema.context import Info
 from schema.errors import BadUserInput, NotFound
 from schema.node import Node, global_id, uuid_of
+from schema.pagination import Cursors, PageInfo, given, number
 from schema.run import ProvisioningRun
 from schema.tenant import Tenant
 

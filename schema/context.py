@@ -1,53 +1,27 @@
 """What every resolver gets: who is asking, the database, and loaders that live for one operation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import strawberry
 from anyio import CapacityLimiter
 from sqlmodel import Session
 
-from models import ActorKind, Run, Tenant
-from provisioning import looks
+from access import support_access_log
+from access.permissions import Identity, Permission
+from models import ActorKind
 from provisioning.actors import Actor
+from runtime.cancellable_queries import Statement, in_thread
 from runtime.database import Database
 from runtime.feed import Feed
-from runtime.giving_up import Statement, in_thread
 from runtime.settings import Settings
-from schema.enums import TenantAction
+from schema.errors import Forbidden
 from schema.loaders import Loaders
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Caller(Protocol):
-    """Whoever is asking, and what they may do."""
-
-    @property
-    def actor(self) -> Actor:
-        """Who it is, and whose tenants exist for them."""
-
-    @property
-    def scopes(self) -> Sequence[str]:
-        """The rights held, by name."""
-
-    @property
-    def sees_first_admins(self) -> bool:
-        """Whether they may see who administers a tenant."""
-
-    @property
-    def manages_members(self) -> bool:
-        """Whether they may see and change who belongs to the organisation."""
-
-    @property
-    def reads_tenants(self) -> bool:
-        """Whether they may read tenants, their runs and what those hold."""
-
-    def actions_on(self, tenant: Tenant, run: Run | None) -> Sequence[TenantAction]:
-        """What they may do with a tenant now; ``run`` is the one that has not settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +42,7 @@ class Context:
     ``told`` is that of the event told last. ``idempotency_key`` is the one in the request's headers.
     """
 
-    caller: Caller
+    caller: Identity
     settings: Settings
     database: Database
     feed: Feed
@@ -82,13 +56,18 @@ class Context:
 
     def __post_init__(self) -> None:
         # Whatever is asked on behalf of a caller is asked under a role that owns nothing, within the caller's reach.
-        self.database = self.database.within(self.actor.reach)
+        self.database = self.database.within(self.actor.row_scope)
         self.renew()
 
     @property
     def actor(self) -> Actor:
         """Who is asking."""
         return self.caller.actor
+
+    def require(self, permission: Permission) -> None:
+        """Raise Forbidden unless the caller has this right. For reads: a mutation's payload carries its refusal."""
+        if not self.caller.may(permission):
+            raise Forbidden(f"This needs the right {permission.value}, which you do not have.")
 
     def renew(self) -> None:
         """Forget what was read so far."""
@@ -108,9 +87,9 @@ class Context:
             with statement.of(session):
                 if self.actor.kind is not ActorKind.SUPPORT:
                     return work(session, *args, **kwargs)
-                with looks.watched(session) as read:
+                with support_access_log.watched(session) as read:
                     done = work(session, *args, **kwargs)
-                looks.put_on_record(session, looks.seen_in(read, self.actor), by=self.actor)
+                support_access_log.put_on_record(session, support_access_log.seen_in(read, self.actor), by=self.actor)
                 return done
 
         return await in_thread(lambda statement: self.database.transact(named, statement), self.limiter)

@@ -5,21 +5,8 @@ from typing import Any
 
 import strawberry
 
+from access.permissions import TenantAction
 from models import ActorKind, ResourceStatus, Role, RunKind, RunStatus, StepStatus, TenantState
-
-
-class TenantAction(StrEnum):
-    """What a caller may do with a tenant."""
-
-    CANCEL_PROVISIONING = "CANCEL_PROVISIONING"
-    RETRY_PROVISIONING = "RETRY_PROVISIONING"
-    SUSPEND = "SUSPEND"
-    RESUME = "RESUME"
-    DECOMMISSION = "DECOMMISSION"
-    RECREATE = "RECREATE"
-    UPDATE = "UPDATE"
-    RESUME_COMPENSATION = "RESUME_COMPENSATION"
-    RESEND_WELCOME_EMAILS = "RESEND_WELCOME_EMAILS"
 
 
 class ProvisioningEventKind(StrEnum):

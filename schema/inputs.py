@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import strawberry
 
-from schema.tenants import TenantFilter
+from schema.tenant_connection import TenantFilter
 
 
 @strawberry.input(description="Input of createTenant.")

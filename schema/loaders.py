@@ -8,10 +8,10 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from models import AbsenceCheck, Event, Organisation, Resource, Run, RunStep, Tenant
-from provisioning import history, queries
+from provisioning import audit_feed, queries
 from provisioning.actors import Actor
-from provisioning.paging import Page, Window
-from provisioning.rules import Quota
+from provisioning.pagination import Page, Window
+from provisioning.validation import Quota
 from schema.errors import Forbidden
 
 K = TypeVar("K")
@@ -38,7 +38,7 @@ class Loaders:
         self.tenants: DataLoader[UUID, Tenant | None] = self._one(queries.tenants_by_id, by=by)
         self.runs: DataLoader[UUID, Run | None] = self._one(queries.runs_by_id, by=by)
         self.live_runs: DataLoader[UUID, Run | None] = self._one(queries.live_runs, by=by)
-        self.events: DataLoader[UUID, Event | None] = self._one(history.events_by_id, by=by)
+        self.events: DataLoader[UUID, Event | None] = self._one(audit_feed.events_by_id, by=by)
         self.organisations: DataLoader[UUID, Organisation | None] = self._one(queries.organisations_by_id)
         self.quotas: DataLoader[UUID, Quota | None] = self._one(queries.quotas)
         self.steps: DataLoader[UUID, list[RunStep] | None] = self._details(queries.steps_of_runs)
@@ -74,7 +74,7 @@ class Loaders:
         return await self._pages(keys, queries.runs_of_tenants, by=self._by)
 
     async def _timeline_pages(self, keys: list[tuple[UUID, Window]]) -> list[Page[Event]]:
-        return await self._pages(keys, history.timeline_of_runs)
+        return await self._pages(keys, audit_feed.timeline_of_runs)
 
     async def _pages(
         self,

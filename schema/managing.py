@@ -6,8 +6,8 @@ import strawberry
 
 from models import Role
 from schema.member import Member, MemberEdge
-from schema.results import UserError
 from schema.service_account import ServiceAccount
+from schema.user_errors import UserError
 
 KEY = "Makes a repeat of this call safe for 24 hours."
 KEY_OF_TOKEN = "Makes a repeat of this call safe for 24 hours. A repeat issues no second token and shows none."  # noqa: S105  # a sentence

@@ -6,10 +6,10 @@ import strawberry
 
 from models import Member as MemberRow
 from models import Role
-from provisioning.paging import Page
-from schema.connections import Cursors, PageInfo, instant, key
+from provisioning.pagination import Page
 from schema.context import Info
 from schema.node import Node, global_id
+from schema.pagination import Cursors, PageInfo, instant, key
 
 CURSORS = Cursors("members", (instant, key))
 """Of all organisations; ``below`` gives those of one."""

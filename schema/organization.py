@@ -4,14 +4,14 @@ from uuid import UUID
 
 import strawberry
 
+from access import members, service_accounts
 from models import Organisation
-from provisioning import members, service_accounts
 from schema import member as people
 from schema import service_account as programs
-from schema.connections import After, Before, First, Last, given
 from schema.context import Info
 from schema.errors import Forbidden
 from schema.node import Node, global_id
+from schema.pagination import After, Before, First, Last, given
 
 
 @strawberry.type(description="The account that owns tenants, members, service accounts and the audit feed.")

@@ -2,9 +2,9 @@
 
 import strawberry
 
-from schema.results import UserError
 from schema.run import ProvisioningRun
 from schema.tenant import Tenant, TenantEdge
+from schema.user_errors import UserError
 
 
 @strawberry.type(description="Result of createTenant.")

@@ -10,18 +10,29 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import PreExecutionError
 
-from resolvers import access, audit, bulk, following, lifecycle, managing, nodes, offers, provisioning, tenants
+from resolvers import (
+    audit,
+    bulk_cancel,
+    lifecycle,
+    members,
+    nodes,
+    organizations,
+    provisioning,
+    provisioning_options,
+    subscriptions,
+    tenants,
+)
 from schema import managing as managed
 from schema import payloads
 from schema.audit import AuditEvent, AuditEventConnection
 from schema.node import Node
-from schema.offers import ProvisioningOptions, SlugCheck
 from schema.organization import Organization
-from schema.results import GenericError, InvalidStateError
+from schema.provisioning_options import ProvisioningOptions, SlugCheck
 from schema.scalars import SCALARS
 from schema.tenant import Tenant
-from schema.tenants import TenantConnection
+from schema.tenant_connection import TenantConnection
 from schema.timeline import ProvisioningEvent
+from schema.user_errors import GenericError, InvalidStateError
 from schema.viewer import RateLimit, Viewer
 
 
@@ -37,9 +48,9 @@ class Query:
         resolver=nodes.nodes,
         description="Several objects by global id, in order, null for each that is missing. At most 100.",
     )
-    viewer: Viewer = strawberry.field(resolver=access.viewer, description="The caller.")
+    viewer: Viewer = strawberry.field(resolver=organizations.viewer, description="The caller.")
     organization: Organization | None = strawberry.field(
-        resolver=access.organization, description="The caller's organisation; support may name another."
+        resolver=organizations.organization, description="The caller's organisation; support may name another."
     )
     tenant: Tenant | None = strawberry.field(resolver=tenants.tenant, description="One tenant by its id.")
     tenant_by_slug: Tenant | None = strawberry.field(
@@ -47,12 +58,13 @@ class Query:
     )
     tenants: TenantConnection = strawberry.field(resolver=tenants.tenants, description="Tenants the caller may see.")
     slug_check: SlugCheck = strawberry.field(
-        resolver=offers.slug_check,
+        resolver=provisioning_options.slug_check,
         description="Whether a tenant could be created under this slug now, for forms of those who may create tenants. "
         "createTenant decides: somebody may be faster, and in rare cases another organisation holds the same address.",
     )
     provisioning_options: ProvisioningOptions = strawberry.field(
-        resolver=offers.provisioning_options, description="What createTenant and updateTenant may be given."
+        resolver=provisioning_options.provisioning_options,
+        description="What createTenant and updateTenant may be given.",
     )
     audit_events: AuditEventConnection = strawberry.field(
         resolver=audit.audit_events,
@@ -60,7 +72,7 @@ class Query:
         "that is still open could add something, so that nobody who follows its cursors misses an entry.",
     )
     rate_limit: RateLimit = strawberry.field(
-        resolver=access.rate_limit, description="The caller's budget and what this operation took from it."
+        resolver=organizations.rate_limit, description="The caller's budget and what this operation took from it."
     )
 
 
@@ -79,7 +91,7 @@ class Mutation:
         description="Ask an in-flight provisioning to stop and be undone.",
     )
     cancel_provisionings: payloads.CancelProvisioningsPayload | None = strawberry.mutation(
-        resolver=bulk.cancel_provisionings,
+        resolver=bulk_cancel.cancel_provisionings,
         description="Cancel many at once; answers per tenant. Some are on record before others, each for good: a call "
         "that broke off may be repeated, and tells of those that were.",
     )
@@ -108,28 +120,28 @@ class Mutation:
     )
 
     invite_member: managed.InviteMemberPayload | None = strawberry.mutation(
-        resolver=managing.invite_member,
+        resolver=members.invite_member,
         description="Record a member, who joins by signing in with the identity provider within two weeks.",
     )
     change_member_role: managed.ChangeMemberRolePayload | None = strawberry.mutation(
-        resolver=managing.change_member_role, description="Give a member another role, or hand the ownership over."
+        resolver=members.change_member_role, description="Give a member another role, or hand the ownership over."
     )
     remove_member: managed.RemoveMemberPayload | None = strawberry.mutation(
-        resolver=managing.remove_member, description="Forget a member, whose access ends within seconds."
+        resolver=members.remove_member, description="Forget a member, whose access ends within seconds."
     )
     create_service_account: managed.CreateServiceAccountPayload | None = strawberry.mutation(
-        resolver=managing.create_service_account,
+        resolver=members.create_service_account,
         description="Create the identity of a partner's program. The answer has its API token, shown this once.",
     )
     update_service_account: managed.UpdateServiceAccountPayload | None = strawberry.mutation(
-        resolver=managing.update_service_account, description="Change what a service account may."
+        resolver=members.update_service_account, description="Change what a service account may."
     )
     rotate_service_account_token: managed.RotateServiceAccountTokenPayload | None = strawberry.mutation(
-        resolver=managing.rotate_service_account_token,
+        resolver=members.rotate_service_account_token,
         description="Issue a service account's next API token. The answer has it, shown this once.",
     )
     revoke_service_account: managed.RevokeServiceAccountPayload | None = strawberry.mutation(
-        resolver=managing.revoke_service_account,
+        resolver=members.revoke_service_account,
         description="End a service account for good; its access ends within seconds.",
     )
 
@@ -139,7 +151,7 @@ class Subscription:
     """What can be watched."""
 
     tenant_provisioning: AsyncGenerator[ProvisioningEvent, None] = strawberry.subscription(
-        resolver=following.tenant_provisioning,
+        resolver=subscriptions.tenant_provisioning,
         description="Timeline of the tenant's newest run: what happened so far, then what happens, then the end. "
         "Resume with after: nothing is skipped, nothing comes twice.",
     )

@@ -7,14 +7,14 @@ import strawberry
 
 from models import Run, RunKind, RunStatus
 from provisioning import ledger
-from provisioning.paging import Page
+from provisioning.pagination import Page
 from schema import tenant as tenants
 from schema import timeline as timelines
-from schema.absence import AbsenceCheck
+from schema.absence_check import AbsenceCheck
 from schema.actor import Actor
-from schema.connections import After, Before, Cursors, First, Last, PageInfo, given, number
 from schema.context import Info
 from schema.node import Node, global_id
+from schema.pagination import After, Before, Cursors, First, Last, PageInfo, given, number
 from schema.resource import Resource
 from schema.step import RunStep, time_spent
 

@@ -5,9 +5,9 @@ from datetime import datetime
 import strawberry
 
 from models import ServiceAccount as AccountRow
-from provisioning.paging import Page
-from schema.connections import Cursors, PageInfo, instant, key
+from provisioning.pagination import Page
 from schema.node import Node, global_id
+from schema.pagination import Cursors, PageInfo, instant, key
 
 CURSORS = Cursors("service accounts", (instant, key))
 """Of all organisations; ``below`` gives those of one."""

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import strawberry
 
+from access.permissions import TenantAction
 from models import Resource as ResourceRow
 from models import Tenant as TenantRow
 from models import TenantState
 from provisioning.preview import Preview, preview_of
 from schema import run as runs
-from schema.connections import After, Before, First, Last, given
 from schema.context import Info
-from schema.enums import TenantAction
 from schema.node import Node, global_id
 from schema.organization import Organization
+from schema.pagination import After, Before, First, Last, given
 from schema.resource import Resource
 from schema.step import RunStep
 

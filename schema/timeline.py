@@ -8,14 +8,14 @@ import strawberry
 
 from models import Event
 from models.columns import new_id
-from provisioning.history import Progress
-from provisioning.paging import Page
+from provisioning.audit_feed import Progress
+from provisioning.pagination import Page
 from schema import run as runs
-from schema.connections import Cursors, PageInfo, number
 from schema.context import Info
 from schema.enums import ProvisioningEventKind
 from schema.node import Node, global_id
-from schema.sentences import sign_of, told_by
+from schema.pagination import Cursors, PageInfo, number
+from schema.timeline_messages import message_of, progress_message
 
 if TYPE_CHECKING:
     from schema.run import ProvisioningRun
@@ -44,7 +44,7 @@ class ProvisioningEvent(Node):
         """What clients see of an event that belongs into a timeline."""
         assert row.run_id is not None, "a timeline is a run's"
         assert row.tenant_id is not None, "a run is a tenant's"
-        kind, message = told_by(row)
+        kind, message = message_of(row)
         return cls(
             run_key=row.run_id,
             id=global_id("ProvisioningEvent", row.id),
@@ -66,7 +66,7 @@ class ProvisioningEvent(Node):
             sequence=None,
             kind=ProvisioningEventKind.STEP_PROGRESS,
             step=progress.step,
-            message=sign_of(progress),
+            message=progress_message(progress),
             occurred_at=progress.shown_at,
         )
 

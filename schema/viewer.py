@@ -4,8 +4,9 @@ from datetime import datetime
 
 import strawberry
 
+from access.permissions import Identity
 from schema.actor import Actor
-from schema.context import Budget, Caller
+from schema.context import Budget
 
 
 @strawberry.type(description="The caller.")
@@ -16,7 +17,7 @@ class Viewer:
     scopes: list[str] = strawberry.field(description="Rights it holds, as scope names.")
 
     @classmethod
-    def of(cls, caller: Caller) -> "Viewer":
+    def of(cls, caller: Identity) -> "Viewer":
         """What a caller sees of itself."""
         return cls(actor=Actor.of_actor(caller.actor), scopes=list(caller.scopes))
 

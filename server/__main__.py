@@ -9,15 +9,15 @@ from datetime import timedelta
 
 from sqlalchemy.exc import OperationalError
 
+from access.permissions import SCOPES
 from models import Role
-from resolvers.permissions import SCOPES
 from runtime.logging import configure_logging
 from runtime.migrations import MigrationRefused, migrate
 from runtime.settings import SettingsRefused, settings
 from schema.root import build_schema
 from server.asgi import create_app
-from server.serving import Server, configuration
-from server.tokens import TokenRefused, Wanted, token_for
+from server.auth.issue import TokenRefused, Wanted, token_for
+from server.uvicorn_config import Server, configuration
 
 DESCRIPTION = "Tenantry's API process and its tools. Settings come from TENANTRY_* variables; see docs/operating.md."
 

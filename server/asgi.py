@@ -18,20 +18,20 @@ from runtime.database import Database
 from runtime.feed import Feed
 from runtime.settings import Settings
 from schema.root import build_schema
-from server.budgets import Budgets, Spending
-from server.doorkeeper import Doorkeeper
-from server.endpoint import Endpoint
-from server.entrance import Entrance
-from server.exports import Exports
-from server.faults import Faults
-from server.front import front
+from server.audit_export.endpoint import ExportEndpoint
+from server.auth.authenticator import Authenticator
+from server.dashboard import Dashboard
+from server.graphql.error_masking import ErrorMasking
+from server.graphql.http import GraphQLEndpoint
+from server.graphql.sse import SseEndpoint
+from server.graphql.trusted_documents import TrustedDocumentsOnly, load_trusted_documents
 from server.health import Health
-from server.limits import Limits, Remembered
-from server.pages import Assets
+from server.index import index
+from server.limits.document_limits import DocumentLimits, DocumentValidationCache
+from server.limits.rate_limit import RateLimiter, RateLimiting
 from server.services import Services
-from server.streams import Streams
-from server.trusted import Trusting, trusted_by
-from workers.courier import Courier
+from server.web_pages import Assets
+from workers.dispatcher import Dispatcher
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
@@ -57,34 +57,42 @@ CORS: dict[str, Any] = {
 """What pages of other sites may send and read, where the settings allow them at all."""
 
 
-AT_THE_DOOR = 4
+AUTHENTICATION_CONNECTIONS = 4
 """Connections, and threads, for finding out who somebody is."""
 
 
 def create_app(settings: Settings) -> Starlette:
     """Build the application. It holds a pool of connections from here on; its lifespan gives them back."""
-    trusted = trusted_by(settings)  # first: what it refuses leaves nothing open
-    courier = Courier(settings)
-    database = Database(settings, deliver=courier, name="tenantry-api")
+    trusted = load_trusted_documents(settings)  # first: what it refuses leaves nothing open
+    dispatcher = Dispatcher(settings)
+    database = Database(settings, deliver=dispatcher, name="tenantry-api")
     feed = Feed(settings.database_url, FEED_CHANNEL)
     # A thread for each connection: whoever waits for a connection waits here, on the event loop, and not in a thread.
     limiter = CapacityLimiter(settings.database_pool)
     # Whoever comes in or has to leave does not wait behind everybody's work.
-    door = Database(settings.model_copy(update={"database_pool": AT_THE_DOOR}), name="tenantry-door")
-    doorkeeper = Doorkeeper(settings, door, CapacityLimiter(AT_THE_DOOR))
-    services = Services(settings, database, feed, limiter, doorkeeper)
-    budgets = Budgets(settings)
-    schema = build_schema([Faults, lambda: Trusting(trusted), Limits, Remembered, lambda: Spending(budgets)])
-    endpoint = Endpoint(schema, services)
-    exports = Exports(services, budgets)
-    entrance = Entrance(settings, doorkeeper.provider)
+    door = Database(settings.model_copy(update={"database_pool": AUTHENTICATION_CONNECTIONS}), name="tenantry-door")
+    authenticator = Authenticator(settings, door, CapacityLimiter(AUTHENTICATION_CONNECTIONS))
+    services = Services(settings, database, feed, limiter, authenticator)
+    budgets = RateLimiter(settings)
+    schema = build_schema(
+        [
+            ErrorMasking,
+            lambda: TrustedDocumentsOnly(trusted),
+            DocumentLimits,
+            DocumentValidationCache,
+            lambda: RateLimiting(budgets),
+        ]
+    )
+    endpoint = GraphQLEndpoint(schema, services)
+    exports = ExportEndpoint(services, budgets)
+    entrance = Dashboard(settings, authenticator.provider)
     health = Health(settings, database)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         going = [
             asyncio.create_task(feed.listen(), name="change feed"),
-            asyncio.create_task(doorkeeper.make_rounds(), name="rounds of the doorkeeper"),
+            asyncio.create_task(authenticator.revalidate_forever(), name="rounds of the doorkeeper"),
         ]
         try:
             yield
@@ -93,22 +101,22 @@ def create_app(settings: Settings) -> Starlette:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-            await doorkeeper.close()
+            await authenticator.close()
             door.close()
             await budgets.close()
             exports.close()
             database.close()
-            courier.close()
+            dispatcher.close()
 
     app = Starlette(
         routes=[
-            Route("/", front),
+            Route("/", index),
             Route("/dashboard", entrance.page),
             Route("/dashboard/sign-in.json", entrance.sign_in),
             Route("/dashboard/{path:path}", entrance.page),
             Route("/graphql", endpoint),
             WebSocketRoute("/graphql", endpoint),
-            Route("/graphql/stream", Streams(schema, services)),
+            Route("/graphql/stream", SseEndpoint(schema, services)),
             Route("/export/audit.{format}", exports),
             Mount("/assets", Assets()),
             Route("/healthz", health.alive),
@@ -133,7 +141,7 @@ class TenantsFirst:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
+        """AuthResult the request on."""
         addressed = scope["type"] in {"http", "websocket"}
         for_tenant = addressed and is_tenant_host(_host(scope), self._settings)
         await (self._edge if for_tenant else self._app)(scope, receive, send)

@@ -11,9 +11,9 @@ from runtime.database import Database
 from runtime.feed import Feed
 from runtime.settings import Settings
 from schema.context import Context
-from server.auth import Pass
-from server.doorkeeper import Doorkeeper
-from server.tally import Tally
+from server.auth.authenticator import Authenticator
+from server.auth.tokens import AuthResult
+from server.limits.concurrency import ConcurrencyLimit
 
 SUBSCRIPTIONS_PER_CALLER = 200
 """Over all its sockets and streams to this process."""
@@ -27,12 +27,14 @@ class Services:
     database: Database
     feed: Feed
     limiter: CapacityLimiter
-    doorkeeper: Doorkeeper
+    authenticator: Authenticator
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     beginnings: WeakValueDictionary[UUID, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)
     """By caller, how many of its operations on sockets begin now."""
-    subscriptions: Tally = field(default_factory=lambda: Tally(SUBSCRIPTIONS_PER_CALLER, "operations under way"))
+    subscriptions: ConcurrencyLimit = field(
+        default_factory=lambda: ConcurrencyLimit(SUBSCRIPTIONS_PER_CALLER, "operations under way")
+    )
 
-    def context(self, shown: Pass, request_id: str) -> Context:
+    def context(self, shown: AuthResult, request_id: str) -> Context:
         """A context for one operation."""
         return Context(shown.identity, self.settings, self.database, self.feed, self.limiter, request_id)

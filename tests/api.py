@@ -18,20 +18,20 @@ from sqlmodel import Session, select
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from access.permissions import Identity
 from models import ActorKind, Member, Role, ServiceAccount
 from models.columns import new_id
 from provisioning.actors import Actor
-from resolvers.permissions import Identity
 from runtime.database import Database
-from runtime.reach import GO_UNDER
+from runtime.row_level_security import SET_ROLE
 from runtime.settings import Settings
 from runtime.settings import settings as settings_of_this_process
 from schema.context import Context
 from schema.node import global_id
 from server.asgi import create_app
-from server.auth import sign_token
+from server.auth.tokens import sign_token
 from server.services import Services
-from server.serving import Server, configuration
+from server.uvicorn_config import Server, configuration
 from tests.outside import wait_until
 
 Facts = dict[str, Any]
@@ -181,7 +181,7 @@ class Api:
         sent: list[str] = []
 
         def note(_c: object, _k: object, statement: str, *_: object) -> None:
-            if statement != GO_UNDER and not FINDS_OUT_WHO_CALLS.match(statement):
+            if statement != SET_ROLE and not FINDS_OUT_WHO_CALLS.match(statement):
                 sent.append(statement)
 
         engine = self.services.database.engine

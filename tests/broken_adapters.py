@@ -5,8 +5,8 @@ from typing import Any
 
 from adapters.kit.subject import Factory, Subject
 from adapters.simulated import Holdings, Resource, SimulatedDeployer, SimulatedStorage, SimulatedTraffic
-from provisioning.footprint import Footprint
-from provisioning.ports import Health, Mail, Patience, Refused, WorkloadOrder
+from provisioning.ports import Health, Mail, Refused, StopToken, WorkloadOrder
+from provisioning.resource_names import ResourceNames
 
 DAWDLE = 0.05
 """Seconds for which somebody waits in the middle of what should be one stroke."""
@@ -24,19 +24,19 @@ MEMORY: set[tuple[object, object]] = set()
 """What they remember outside of the outside."""
 
 
-def role(footprint: Footprint) -> Resource:
-    return ("postgres_role", footprint.role)
+def role(names: ResourceNames) -> Resource:
+    return ("postgres_role", names.role)
 
 
-def schema(footprint: Footprint) -> Resource:
-    return ("postgres_schema", footprint.schema)
+def schema(names: ResourceNames) -> Resource:
+    return ("postgres_schema", names.schema)
 
 
 class Crashing(Storage):
     """Sound, but it dies when the role is there and the schema is not."""
 
-    def create(self, footprint: Footprint) -> None:
-        self.outside.take(footprint.stem, role(footprint))
+    def create(self, names: ResourceNames) -> None:
+        self.outside.take(names.stem, role(names))
         raise Died
 
 
@@ -49,20 +49,20 @@ class Away(ConnectionError):
 
 
 class InventsThings(Storage):
-    def present(self, footprint: Footprint) -> list[str]:
-        return super().present(footprint) or [footprint.schema]
+    def present(self, names: ResourceNames) -> list[str]:
+        return super().present(names) or [names.schema]
 
 
 class ForgetsTheRole(Storage):
-    def present(self, footprint: Footprint) -> list[str]:
-        return super().present(footprint)[:1]
+    def present(self, names: ResourceNames) -> list[str]:
+        return super().present(names)[:1]
 
 
 class CreatesOnlyOnce(Storage):
-    def create(self, footprint: Footprint) -> None:
-        if self.present(footprint):
-            raise FileExistsError(footprint.schema)
-        super().create(footprint)
+    def create(self, names: ResourceNames) -> None:
+        if self.present(names):
+            raise FileExistsError(names.schema)
+        super().create(names)
 
 
 class TripsOverCompany(Storage):
@@ -70,12 +70,12 @@ class TripsOverCompany(Storage):
 
     busy = threading.Lock()
 
-    def create(self, footprint: Footprint) -> None:
+    def create(self, names: ResourceNames) -> None:
         if not self.busy.acquire(blocking=False):
             raise RuntimeError("somebody is at it")
         try:
             threading.Event().wait(DAWDLE)
-            super().create(footprint)
+            super().create(names)
         finally:
             self.busy.release()
 
@@ -85,39 +85,39 @@ class RemembersInsteadOfAsking(Storage):
         super().__init__(outside)
         self.mine: set[str] = set()
 
-    def create(self, footprint: Footprint) -> None:
-        super().create(footprint)
-        self.mine.add(footprint.stem)
+    def create(self, names: ResourceNames) -> None:
+        super().create(names)
+        self.mine.add(names.stem)
 
-    def present(self, footprint: Footprint) -> list[str]:
-        return super().present(footprint) if footprint.stem in self.mine else []
+    def present(self, names: ResourceNames) -> list[str]:
+        return super().present(names) if names.stem in self.mine else []
 
 
 class TakesHalfForAll(Storage):
-    def create(self, footprint: Footprint) -> None:
-        if not self.present(footprint):
-            super().create(footprint)
-        elif self.outside.was_destroyed(footprint.stem, role(footprint)):
+    def create(self, names: ResourceNames) -> None:
+        if not self.present(names):
+            super().create(names)
+        elif self.outside.was_destroyed(names.stem, role(names)):
             raise Refused("It was destroyed.")
 
 
 class DestroysOnlyWhatIsThere(Storage):
-    def destroy(self, footprint: Footprint) -> None:
-        if not self.present(footprint):
-            raise LookupError(footprint.schema)
-        super().destroy(footprint)
+    def destroy(self, names: ResourceNames) -> None:
+        if not self.present(names):
+            raise LookupError(names.schema)
+        super().destroy(names)
 
 
 class ForgetsTombstones(Storage):
-    def destroy(self, footprint: Footprint) -> None:
-        super().destroy(footprint)
+    def destroy(self, names: ResourceNames) -> None:
+        super().destroy(names)
         self.outside.forget_destruction()
 
 
 class BuriesOnlyWhatItMet(Storage):
-    def destroy(self, footprint: Footprint) -> None:
-        if self.present(footprint):
-            super().destroy(footprint)
+    def destroy(self, names: ResourceNames) -> None:
+        if self.present(names):
+            super().destroy(names)
 
 
 class KeepsTombstonesToItself(Storage):
@@ -125,54 +125,54 @@ class KeepsTombstonesToItself(Storage):
         super().__init__(outside)
         self.destroyed: set[str] = set()
 
-    def create(self, footprint: Footprint) -> None:
-        if footprint.stem in self.destroyed:
+    def create(self, names: ResourceNames) -> None:
+        if names.stem in self.destroyed:
             raise Refused("It was destroyed.")
-        super().create(footprint)
+        super().create(names)
 
-    def migrate(self, footprint: Footprint) -> None:
-        if footprint.stem in self.destroyed:
+    def migrate(self, names: ResourceNames) -> None:
+        if names.stem in self.destroyed:
             raise Refused("It was destroyed.")
 
-    def destroy(self, footprint: Footprint) -> None:
-        super().destroy(footprint)
-        self.destroyed.add(footprint.stem)
+    def destroy(self, names: ResourceNames) -> None:
+        super().destroy(names)
+        self.destroyed.add(names.stem)
         self.outside.forget_destruction()
 
 
 class LooksBeforeItCreates(Storage):
     """Refuses what is destroyed when it looks, and creates a moment later."""
 
-    def create(self, footprint: Footprint) -> None:
-        if self.outside.was_destroyed(footprint.stem, role(footprint)):
+    def create(self, names: ResourceNames) -> None:
+        if self.outside.was_destroyed(names.stem, role(names)):
             raise Refused("It was destroyed.")
         threading.Event().wait(DAWDLE)
         self.outside.forget_destruction()
-        super().create(footprint)
+        super().create(names)
 
 
 class LeavesTheSchema(Storage):
-    def destroy(self, footprint: Footprint) -> None:
-        kept = schema(footprint)[1] in self.present(footprint)
-        super().destroy(footprint)
+    def destroy(self, names: ResourceNames) -> None:
+        kept = schema(names)[1] in self.present(names)
+        super().destroy(names)
         if kept:
             self.outside.forget_destruction()
-            self.outside.take(footprint.stem, schema(footprint))
+            self.outside.take(names.stem, schema(names))
 
 
 class TripsOverHalf(Storage):
-    def destroy(self, footprint: Footprint) -> None:
-        if len(self.present(footprint)) == 1:
-            raise LookupError(footprint.schema)
-        super().destroy(footprint)
+    def destroy(self, names: ResourceNames) -> None:
+        if len(self.present(names)) == 1:
+            raise LookupError(names.schema)
+        super().destroy(names)
 
 
 class WipesTheTenant(Storage):
     """Undoing one run takes the next one along."""
 
-    def destroy(self, footprint: Footprint) -> None:
-        following = Footprint(footprint.tenant_id, footprint.address, footprint.run_number + 1)
-        super().destroy(footprint)
+    def destroy(self, names: ResourceNames) -> None:
+        following = ResourceNames(names.tenant_id, names.address, names.run_number + 1)
+        super().destroy(names)
         if self.present(following):
             super().destroy(following)
 
@@ -180,85 +180,85 @@ class WipesTheTenant(Storage):
 class BuriesTheTenant(Storage):
     """A tombstone for every attempt there will ever be."""
 
-    def create(self, footprint: Footprint) -> None:
-        if (footprint.tenant_id, "gone") in MEMORY:
+    def create(self, names: ResourceNames) -> None:
+        if (names.tenant_id, "gone") in MEMORY:
             raise Refused("It was destroyed.")
-        super().create(footprint)
+        super().create(names)
 
-    def destroy(self, footprint: Footprint) -> None:
-        MEMORY.add((footprint.tenant_id, "gone"))
-        super().destroy(footprint)
+    def destroy(self, names: ResourceNames) -> None:
+        MEMORY.add((names.tenant_id, "gone"))
+        super().destroy(names)
 
 
 class BuriesTheAddress(Storage):
     """A tombstone without the tenant's tag."""
 
-    def create(self, footprint: Footprint) -> None:
-        if (footprint.address, footprint.run_number) in MEMORY:
+    def create(self, names: ResourceNames) -> None:
+        if (names.address, names.run_number) in MEMORY:
             raise Refused("It was destroyed.")
-        super().create(footprint)
+        super().create(names)
 
-    def destroy(self, footprint: Footprint) -> None:
-        MEMORY.add((footprint.address, footprint.run_number))
-        super().destroy(footprint)
+    def destroy(self, names: ResourceNames) -> None:
+        MEMORY.add((names.address, names.run_number))
+        super().destroy(names)
 
 
 class WipesEverything(Storage):
-    def destroy(self, footprint: Footprint) -> None:
-        super().destroy(footprint)
+    def destroy(self, names: ResourceNames) -> None:
+        super().destroy(names)
         self.outside._held.clear()
 
 
 class MigratesOnlyOnce(Storage):
-    def migrate(self, footprint: Footprint) -> None:
-        super().migrate(footprint)
-        if (footprint.stem, "migrated") in MEMORY:
+    def migrate(self, names: ResourceNames) -> None:
+        super().migrate(names)
+        if (names.stem, "migrated") in MEMORY:
             raise FileExistsError("users")
-        MEMORY.add((footprint.stem, "migrated"))
+        MEMORY.add((names.stem, "migrated"))
 
 
 class MigratesOutsideTheSchema(Storage):
     """Its tables stay when the schema goes."""
 
-    def migrate(self, footprint: Footprint) -> None:
-        super().migrate(footprint)
-        MEMORY.add((footprint.stem, "tables"))
+    def migrate(self, names: ResourceNames) -> None:
+        super().migrate(names)
+        MEMORY.add((names.stem, "tables"))
 
-    def present(self, footprint: Footprint) -> list[str]:
-        there = super().present(footprint)
-        return there or ["users"] * ((footprint.stem, "tables") in MEMORY)
+    def present(self, names: ResourceNames) -> list[str]:
+        there = super().present(names)
+        return there or ["users"] * ((names.stem, "tables") in MEMORY)
 
 
 class MigratesTheDestroyed(Storage):
-    def migrate(self, footprint: Footprint) -> None:
+    def migrate(self, names: ResourceNames) -> None:
         pass
 
 
 class ThinksItGone(Storage):
-    def destroy(self, footprint: Footprint) -> None:
+    def destroy(self, names: ResourceNames) -> None:
         pass
 
 
 class SaysItIsAbsent(Storage):
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         return []
 
 
 class RefusesForGood(Storage):
-    def create(self, footprint: Footprint) -> None:
+    def create(self, names: ResourceNames) -> None:
         raise Refused("I cannot reach anything.")
 
 
 class CutOff(Storage):
     """Sound: raises whatever it is asked."""
 
-    def create(self, footprint: Footprint) -> None:
+    def create(self, names: ResourceNames) -> None:
         raise Away
 
-    def destroy(self, footprint: Footprint) -> None:
+    def destroy(self, names: ResourceNames) -> None:
         raise Away
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         raise Away
 
 
@@ -283,23 +283,23 @@ class Traffic(SimulatedTraffic):
 class LetsEverybodyHaveIt(Traffic):
     """Keeps a name for each run, as if they were different names."""
 
-    def _name(self, footprint: Footprint) -> Resource:
-        return (footprint.stem, f"{footprint.address}.localhost")
+    def _name(self, names: ResourceNames) -> Resource:
+        return (names.stem, f"{names.address}.localhost")
 
 
 class TakesItFromItsHolder(Traffic):
-    def release(self, footprint: Footprint) -> None:
-        self.outside._held.pop(self._name(footprint), None)
-        super().release(footprint)
+    def release(self, names: ResourceNames) -> None:
+        self.outside._held.pop(self._name(names), None)
+        super().release(names)
 
 
 class LooksBeforeItReserves(Traffic):
-    def reserve(self, footprint: Footprint) -> None:
-        free = self._name(footprint) not in self.outside._held
+    def reserve(self, names: ResourceNames) -> None:
+        free = self._name(names) not in self.outside._held
         threading.Event().wait(DAWDLE)
-        if free and not self.outside.was_destroyed(footprint.stem, self._name(footprint)):
-            self.outside._held.pop(self._name(footprint), None)
-        super().reserve(footprint)
+        if free and not self.outside.was_destroyed(names.stem, self._name(names)):
+            self.outside._held.pop(self._name(names), None)
+        super().reserve(names)
 
 
 class Deaf:
@@ -321,62 +321,62 @@ class Deployer(SimulatedDeployer):
 
 
 class Exaggerates(Deployer):
-    def health(self, footprint: Footprint, patience: Patience) -> Health:
-        health = super().health(footprint, patience)
+    def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
+        health = super().health(names, stop_token)
         return Health(health.ready, 2 * health.percent, health.summary)
 
 
 class AlwaysReady(Deployer):
-    def health(self, footprint: Footprint, patience: Patience) -> Health:
-        patience.checkpoint()
+    def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
+        stop_token.checkpoint()
         return Health(ready=True, percent=100, summary="It is ready.")
 
 
 class NeverGone(Deployer):
     """Takes it down and never says so."""
 
-    def tear_down(self, footprint: Footprint, patience: Patience) -> bool:
-        super().tear_down(footprint, patience)
+    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
+        super().tear_down(names, stop_token)
         return False
 
 
 class NeverAsks(Deployer):
     """Lets nobody stop it."""
 
-    def deploy(self, order: WorkloadOrder, patience: Patience) -> None:
+    def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
         super().deploy(order, DEAF)
 
-    def health(self, footprint: Footprint, patience: Patience) -> Health:
-        return super().health(footprint, DEAF)
+    def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
+        return super().health(names, DEAF)
 
-    def tear_down(self, footprint: Footprint, patience: Patience) -> bool:
-        return super().tear_down(footprint, DEAF)
+    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
+        return super().tear_down(names, DEAF)
 
 
 class Hanging(Deployer):
     """Sound: waits for an answer that does not come, and asks whether it is to go on."""
 
-    def deploy(self, order: WorkloadOrder, patience: Patience) -> None:
-        patience.sleep(20)
+    def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
+        stop_token.sleep(20)
 
-    def health(self, footprint: Footprint, patience: Patience) -> Health:
-        patience.sleep(20)
-        return super().health(footprint, patience)
+    def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
+        stop_token.sleep(20)
+        return super().health(names, stop_token)
 
-    def tear_down(self, footprint: Footprint, patience: Patience) -> bool:
-        patience.sleep(20)
+    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
+        stop_token.sleep(20)
         return False
 
 
 class HangsAndNeverAsks(Hanging):
-    def deploy(self, order: WorkloadOrder, patience: Patience) -> None:
+    def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
         DEAF.sleep(1)
 
-    def health(self, footprint: Footprint, patience: Patience) -> Health:
+    def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
         DEAF.sleep(1)
-        return super().health(footprint, DEAF)
+        return super().health(names, DEAF)
 
-    def tear_down(self, footprint: Footprint, patience: Patience) -> bool:
+    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
         DEAF.sleep(1)
         return False
 

@@ -7,8 +7,8 @@ import pytest
 
 from runtime.migrations import migrate
 from runtime.settings import settings
+from tests.run_harness import RunHarness, run_harness_in
 from tests.servers import Servers, servers
-from tests.stage import Stage, stage_in
 
 SECRET_KEY = "a secret that only the tests know, 32+"
 
@@ -50,6 +50,6 @@ def redis_url(embedded: Servers, environment: dict[str, str]) -> str:
 
 
 @pytest.fixture
-def stage(database_url: str) -> Iterator[Stage]:
-    with stage_in(settings()) as built:
+def harness(database_url: str) -> Iterator[RunHarness]:
+    with run_harness_in(settings()) as built:
         yield built

@@ -7,9 +7,9 @@ from uuid import uuid4
 import psycopg
 
 from models.columns import new_id
-from provisioning.footprint import Footprint
 from provisioning.ports import WorkloadOrder
-from provisioning.saga import StopReason, Trip
+from provisioning.resource_names import ResourceNames
+from provisioning.saga import StopReason, StopSignal
 from runtime.settings import Settings
 from tests.conftest import SECRET_KEY
 
@@ -18,24 +18,24 @@ class Waiting:
     """The patience of a step, as the ports see it."""
 
     def __init__(self) -> None:
-        self._trip = Trip()
+        self._stop_signal = StopSignal()
 
     def end(self) -> None:
-        self._trip.pull(StopReason.CANCELLED)
+        self._stop_signal.set(StopReason.CANCELLED)
 
     def sleep(self, seconds: float) -> None:
-        self._trip.wait(seconds)
+        self._stop_signal.wait(seconds)
 
     def checkpoint(self) -> None:
-        self._trip.check()
+        self._stop_signal.check()
 
 
-def fresh_footprint(run_number: int = 1) -> Footprint:
-    return Footprint(new_id(), f"shop-{uuid4().hex[:12]}", run_number)
+def fresh_names(run_number: int = 1) -> ResourceNames:
+    return ResourceNames(new_id(), f"shop-{uuid4().hex[:12]}", run_number)
 
 
-def order_for(footprint: Footprint) -> WorkloadOrder:
-    return WorkloadOrder(footprint, "shop", "acme", "eu-central", "pro", f"{footprint.address}.localhost")
+def order_for(names: ResourceNames) -> WorkloadOrder:
+    return WorkloadOrder(names, "shop", "acme", "eu-central", "pro", f"{names.address}.localhost")
 
 
 def settings_with(database_url: str, **more: object) -> Settings:

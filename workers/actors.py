@@ -13,15 +13,15 @@ from dramatiq.middleware import Interrupt, Shutdown
 from sqlmodel import Session
 
 from provisioning import engine
-from provisioning.journal import DatabaseJournal
 from provisioning.moves import Backward, Forward
-from provisioning.ports import World
+from provisioning.ports import Infrastructure
 from provisioning.saga import StepStopped, StopReason
+from provisioning.step_journal import DatabaseJournal
 from provisioning.steps import saga
 from runtime.database import Database
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
-from workers.live import LiveClaims
+from workers.running_steps import RunningSteps
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +30,13 @@ T = TypeVar("T")
 
 
 @dataclass
-class Mover:
+class StepRunner:
     """Makes moves, on whatever thread it is called."""
 
     database: Database
     settings: Settings
-    world: World
-    live: LiveClaims
+    infrastructure: Infrastructure
+    running_steps: RunningSteps
     owner: str = field(default_factory=lambda: f"{socket.gethostname()[:80]}:{os.getpid()}")
 
     def make_move(self, run_id: UUID, move: Forward | Backward) -> None:
@@ -44,26 +44,30 @@ class Mover:
 
         A process that shuts down takes nothing on: the sweeper of another asks again.
         """
-        if self.live.shutting_down:
+        if self.running_steps.shutting_down:
             return
-        claim = self._insist(engine.claim, run_id, move, settings=self.settings, owner=self.owner, token=uuid4())
+        claim = self._retry_until_available(
+            engine.claim, run_id, move, settings=self.settings, owner=self.owner, token=uuid4()
+        )
         if claim is None:
             return
 
         # No transaction is open while the outside world is busy: this may take minutes.
         journal = DatabaseJournal(self.database, self.settings, claim)
         try:
-            with self.live.performing(claim) as trip:
-                outcome = claim.perform(saga, self.world, journal, trip, self.settings.pace)
+            with self.running_steps.performing(claim) as stop_signal:
+                outcome = claim.perform(saga, self.infrastructure, journal, stop_signal, self.settings.pace)
         except (Exception, Interrupt) as error:  # noqa: BLE001  # whatever a step raises is an outcome
             self._log(claim.run_id, move, error)
-            self._insist(engine.record_failure, claim, _blamed(error))
+            self._retry_until_available(engine.record_failure, claim, _blamed(error))
         else:
-            self._insist(engine.record, claim, outcome)
+            self._retry_until_available(engine.record, claim, outcome)
 
-    def _insist(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _retry_until_available(
+        self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Postgres may be away: what is lost now would cost the rest of a lease. The token fences each repetition."""
-        return self.database.insist(self.live.drained, work, *args, **kwargs)
+        return self.database.retry_until_available(self.running_steps.drained, work, *args, **kwargs)
 
     def _log(self, run_id: UUID, move: Forward | Backward, error: BaseException) -> None:
         facts = {"run": run_id, "step": move.step, "direction": type(move).__name__.lower()}
@@ -78,21 +82,21 @@ def _blamed(error: BaseException) -> BaseException:
     return StepStopped(StopReason.SHUTTING_DOWN) if isinstance(error, Shutdown) else error
 
 
-def declare_run_step(broker: dramatiq.Broker, mover: Mover) -> dramatiq.Actor[[str, str], None]:
+def declare_run_step(broker: dramatiq.Broker, step_runner: StepRunner) -> dramatiq.Actor[[str, str], None]:
     """The actor that performs steps."""
 
     @dramatiq.actor(broker=broker, queue_name=FORWARD_QUEUE, max_retries=0)
     def run_step(run_id: str, step: str) -> None:
-        mover.make_move(UUID(run_id), Forward(step))
+        step_runner.make_move(UUID(run_id), Forward(step))
 
     return run_step
 
 
-def declare_compensate_step(broker: dramatiq.Broker, mover: Mover) -> dramatiq.Actor[[str, str], None]:
+def declare_compensate_step(broker: dramatiq.Broker, step_runner: StepRunner) -> dramatiq.Actor[[str, str], None]:
     """The actor that performs compensations."""
 
     @dramatiq.actor(broker=broker, queue_name=COMPENSATION_QUEUE, max_retries=0)
     def compensate_step(run_id: str, step: str) -> None:
-        mover.make_move(UUID(run_id), Backward(step))
+        step_runner.make_move(UUID(run_id), Backward(step))
 
     return compensate_step

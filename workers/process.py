@@ -9,12 +9,12 @@ import dramatiq
 import adapters
 from runtime.database import Database
 from runtime.settings import Settings
-from workers.actors import Mover, declare_compensate_step, declare_run_step
+from workers.actors import StepRunner, declare_compensate_step, declare_run_step
 from workers.broker import redis_broker
-from workers.cancellation import CancelListener
-from workers.courier import Courier
+from workers.cancel_listener import CancelListener
+from workers.dispatcher import Dispatcher
 from workers.heartbeat import Heartbeat
-from workers.live import LiveClaims
+from workers.running_steps import RunningSteps
 from workers.sweeper import Sweeper
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ IDLE_POLL = 100
 """Milliseconds a consumer rests when its queue is empty: pick-up in 39 ms instead of 385 ms (median, measured)."""
 
 
-Declare = Callable[[dramatiq.Broker, Mover], object]
+Declare = Callable[[dramatiq.Broker, StepRunner], object]
 
 
 class WorkerProcess:
@@ -31,13 +31,15 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings) -> None:
         self._drain = int(settings.drain_timeout.total_seconds() * 1000)
-        self._courier = Courier(settings)
+        self._courier = Dispatcher(settings)
         self._database = Database(settings, self._courier, name="tenantry-worker")
-        self._live = LiveClaims()
-        mover = Mover(self._database, settings, adapters.world(settings, self._database), self._live)
+        self._live = RunningSteps()
+        step_runner = StepRunner(
+            self._database, settings, adapters.infrastructure(settings, self._database), self._live
+        )
         self._workers = [
-            _worker(settings, declare_run_step, mover, settings.forward_threads),
-            _worker(settings, declare_compensate_step, mover, settings.compensation_threads),
+            _worker(settings, declare_run_step, step_runner, settings.forward_threads),
+            _worker(settings, declare_compensate_step, step_runner, settings.compensation_threads),
         ]
         self._heartbeat = Heartbeat(self._database, self._live, settings)
         self._listener = CancelListener(self._database, self._live, self._heartbeat)
@@ -69,10 +71,10 @@ class WorkerProcess:
         logger.info("stopped")
 
 
-def _worker(settings: Settings, declare: Declare, mover: Mover, threads: int) -> dramatiq.Worker:
+def _worker(settings: Settings, declare: Declare, step_runner: StepRunner, threads: int) -> dramatiq.Worker:
     """A Dramatiq worker with a broker of its own, so that its threads serve one queue only."""
     broker = redis_broker(settings)
-    declare(broker, mover)
+    declare(broker, step_runner)
     worker = dramatiq.Worker(broker, worker_timeout=IDLE_POLL, worker_threads=threads)
     worker.queue_prefetch = threads
     return worker

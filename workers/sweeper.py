@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from models import Run, RunStatus
-from provisioning import duty, idempotency
+from provisioning import due_runs, idempotency
 from provisioning.decisions import BACKWARD
-from provisioning.duty import Survey
+from provisioning.due_runs import Survey
 from runtime.database import Database, clock
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
-from workers.courier import Courier
-from workers.threads import Repeating
+from workers.dispatcher import Dispatcher
+from workers.periodic_thread import Repeating
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ SERVED_BY = {FORWARD_QUEUE: frozenset(RunStatus) - BACKWARD, COMPENSATION_QUEUE:
 class Sweeper(Repeating):
     """One in every worker process; they do not hinder each other (SKIP LOCKED)."""
 
-    def __init__(self, database: Database, courier: Courier, settings: Settings) -> None:
+    def __init__(self, database: Database, dispatcher: Dispatcher, settings: Settings) -> None:
         super().__init__("sweeper")
         self._database = database
-        self._courier = courier
+        self._courier = dispatcher
         self._interval = settings.sweep_interval.total_seconds()
         self._reported: set[UUID] = set()
         self._forgets_at = 0.0
@@ -62,9 +62,9 @@ class Sweeper(Repeating):
 
     def _sweep(self) -> float:
         began = time.monotonic()
-        more = [self._database.transact(duty.end_due_runs)]
-        more += [self._nudge(queue, statuses) for queue, statuses in SERVED_BY.items()]
-        seen = self._database.transact(duty.survey)
+        more = [self._database.transact(due_runs.end_due_runs)]
+        more += [self._redispatch(queue, statuses) for queue, statuses in SERVED_BY.items()]
+        seen = self._database.transact(due_runs.survey)
         for tenant_id, run_id in seen.overdue:
             self._cancel_overdue(tenant_id, run_id)
         self._report(seen.stuck)
@@ -73,12 +73,12 @@ class Sweeper(Repeating):
             return min(max(time.monotonic() - began, SHORTEST_REST), self._interval)
         return self._until(seen)
 
-    def _nudge(self, queue: str, statuses: Collection[RunStatus]) -> bool:
+    def _redispatch(self, queue: str, statuses: Collection[RunStatus]) -> bool:
         """What cannot be sent is not nudged either: so it will be the moment that the broker is back."""
         waiting = self._courier.waiting(queue)
         if waiting is None:
             return False
-        return self._database.transact(duty.nudge_due_runs, statuses, again=waiting < FULL)
+        return self._database.transact(due_runs.redispatch_due_runs, statuses, again=waiting < FULL)
 
     def _until(self, seen: Survey) -> float:
         if seen.next_due_in is None:
@@ -93,7 +93,7 @@ class Sweeper(Repeating):
 
     def _cancel_overdue(self, tenant_id: UUID, run_id: UUID) -> None:
         try:
-            if self._database.transact(duty.cancel_overdue_run, tenant_id, run_id):
+            if self._database.transact(due_runs.cancel_overdue_run, tenant_id, run_id):
                 logger.info("cancelled a run past its deadline", extra={"run": run_id})
         except Exception:
             # One run that cannot be cancelled must not shield the others.

@@ -4,8 +4,8 @@ import argparse
 import sys
 from importlib.util import find_spec
 
-from adapters.factories import NoSuchFactory, factory
 from adapters.kit.subject import Factory, Subject
+from adapters.registry import NoSuchFactory, factory
 
 PORT_NAMES = ("storage", "identity", "traffic", "deployer", "mailer")
 

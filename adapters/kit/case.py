@@ -11,8 +11,8 @@ import pytest
 from adapters.kit.ports import Port
 from adapters.kit.subject import Factory, Subject
 from models.columns import new_id
-from provisioning.footprint import Footprint
 from provisioning.ports import Refused
+from provisioning.resource_names import ResourceNames
 
 LOOK_EVERY = 0.05
 
@@ -29,21 +29,21 @@ class Worker:
         self._port = port
         self._subject = subject
 
-    def create(self, footprint: Footprint) -> None:
+    def create(self, names: ResourceNames) -> None:
         """Take this run's resources."""
-        self._port.create(self.adapter, footprint, self._subject)
+        self._port.create(self.adapter, names, self._subject)
 
-    def destroy(self, footprint: Footprint) -> None:
+    def destroy(self, names: ResourceNames) -> None:
         """Undo it, and return when everything is confirmed absent. Raises NotGoneInTime."""
         deadline = time.monotonic() + self._subject.within
-        while not self._port.destroy(self.adapter, footprint):
+        while not self._port.destroy(self.adapter, names):
             if time.monotonic() > deadline:
-                raise NotGoneInTime(f"{footprint.stem} is not gone after {self._subject.within:g} s.")
+                raise NotGoneInTime(f"{names.stem} is not gone after {self._subject.within:g} s.")
             time.sleep(LOOK_EVERY)
 
-    def present(self, footprint: Footprint) -> list[str]:
+    def present(self, names: ResourceNames) -> list[str]:
         """What the adapter finds of this run, sorted."""
-        return sorted(self.adapter.present(footprint))
+        return sorted(self.adapter.present(names))
 
 
 class Case(Worker):
@@ -70,25 +70,25 @@ class Case(Worker):
         """One whose outside does not answer."""
         return self._worker(self._given("hanging"))
 
-    def fresh(self, address: str = "", run_number: int = 1) -> Footprint:
+    def fresh(self, address: str = "", run_number: int = 1) -> ResourceNames:
         """Names for a run of a tenant that nobody has met. What is left of it is destroyed after the check."""
-        footprint = Footprint(new_id(), address or f"kit-{uuid4().hex[:12]}", run_number)
-        self._stack.callback(self._clear, footprint)
-        return footprint
+        names = ResourceNames(new_id(), address or f"kit-{uuid4().hex[:12]}", run_number)
+        self._stack.callback(self._clear, names)
+        return names
 
-    def next_run(self, footprint: Footprint) -> Footprint:
+    def next_run(self, names: ResourceNames) -> ResourceNames:
         """The same tenant's next attempt."""
-        following = Footprint(footprint.tenant_id, footprint.address, footprint.run_number + 1)
+        following = ResourceNames(names.tenant_id, names.address, names.run_number + 1)
         self._stack.callback(self._clear, following)
         return following
 
-    def names(self, footprint: Footprint) -> list[str]:
+    def names(self, names: ResourceNames) -> list[str]:
         """What the ledger names of this run, sorted."""
-        return sorted(self._port.names(footprint, self.subject))
+        return sorted(self._port.names(names, self.subject))
 
-    def _clear(self, footprint: Footprint) -> None:
+    def _clear(self, names: ResourceNames) -> None:
         with suppress(Exception):  # a check has its verdict by now, and a broken adapter may leave things behind
-            self._port.destroy(self.adapter, footprint)
+            self._port.destroy(self.adapter, names)
 
     def _given(self, name: str) -> Factory:
         factory: Factory | None = getattr(self.subject, name)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.kit.patience import Patience
+from adapters.kit.stop_token import StopToken
 from adapters.kit.subject import Subject
-from provisioning.footprint import Footprint
 from provisioning.ports import WorkloadOrder
+from provisioning.resource_names import ResourceNames
 
 FIRST_ADMIN = "ada@example.com"
 
@@ -19,29 +19,29 @@ RULES = ("twice_is_once", "destroying_is_final", "gone_means_gone", "others_are_
 class Port:
     """``destroy`` says whether everything is confirmed absent by now."""
 
-    create: Callable[[Any, Footprint, Subject], object]
-    destroy: Callable[[Any, Footprint], bool]
-    names: Callable[[Footprint, Subject], list[str]]
+    create: Callable[[Any, ResourceNames, Subject], object]
+    destroy: Callable[[Any, ResourceNames], bool]
+    names: Callable[[ResourceNames, Subject], list[str]]
     checks: tuple[str, ...]
 
 
-def order_for(footprint: Footprint, subject: Subject) -> WorkloadOrder:
+def order_for(names: ResourceNames, subject: Subject) -> WorkloadOrder:
     """What a deployer is asked to run."""
-    return WorkloadOrder(footprint, "kit", "kit", "eu-central", "pro", host_name(footprint, subject))
+    return WorkloadOrder(names, "kit", "kit", "eu-central", "pro", host_name(names, subject))
 
 
-def host_name(footprint: Footprint, subject: Subject) -> str:
+def host_name(names: ResourceNames, subject: Subject) -> str:
     """The tenant's."""
-    return f"{footprint.address}.{subject.domain}"
+    return f"{names.address}.{subject.domain}"
 
 
-def _destroy(adapter: Any, footprint: Footprint) -> bool:  # noqa: ANN401  # anybody's adapter
-    adapter.destroy(footprint)
+def _destroy(adapter: Any, names: ResourceNames) -> bool:  # noqa: ANN401  # anybody's adapter
+    adapter.destroy(names)
     return True
 
 
-def _release(adapter: Any, footprint: Footprint) -> bool:  # noqa: ANN401  # anybody's adapter
-    adapter.release(footprint)
+def _release(adapter: Any, names: ResourceNames) -> bool:  # noqa: ANN401  # anybody's adapter
+    adapter.release(names)
     return True
 
 
@@ -65,8 +65,8 @@ PORTS = {
         (*RULES, "traffic"),
     ),
     "deployer": Port(
-        lambda adapter, it, subject: adapter.deploy(order_for(it, subject), Patience()),
-        lambda adapter, it: bool(adapter.tear_down(it, Patience())),
+        lambda adapter, it, subject: adapter.deploy(order_for(it, subject), StopToken()),
+        lambda adapter, it: bool(adapter.tear_down(it, StopToken())),
         lambda it, _: [it.workload],
         (*RULES, "deployer"),
     ),

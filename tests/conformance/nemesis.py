@@ -15,7 +15,7 @@ from models import Event, Resource, Run, RunStep
 from provisioning import engine
 from provisioning.claims import Claim
 from runtime.database import Database, outbox_of
-from tests.conformance.owners import Owner, breathe, current
+from tests.conformance.virtual_worker import Owner, breathe, current
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -9,24 +9,24 @@ from dramatiq.middleware import Interrupt
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from adapters.simulated import SimulatedWorld
+from adapters.simulated import SimulatedInfrastructure
 from models import LIVE_STATUSES, Organisation, Run, Tenant, TenantState
 from models.columns import new_id
-from provisioning import cancellation, commands, duty
+from provisioning import cancellation, commands, due_runs
 from provisioning.actors import Actor
 from provisioning.errors import IllegalMove, NotProvisioning, ProvisioningRefused
-from provisioning.lookup import Change
+from provisioning.locking import Change
 from provisioning.moves import Backward, Forward
 from provisioning.wakeups import WakeUp
 from runtime.database import Database, clock
 from runtime.settings import Settings
-from tests.conformance.chronicle import Chronicle
-from tests.conformance.hours import Hours
+from tests.conformance.clock import Clock
+from tests.conformance.flaky_infrastructure import FlakyInfrastructure
+from tests.conformance.invariant_checker import InvariantChecker
 from tests.conformance.nemesis import LostReply, Nemesis
-from tests.conformance.owners import TO_THE_END, Killed, Owner
-from tests.conformance.weather import Weather
-from tests.stage import operator_of
-from workers.actors import Mover
+from tests.conformance.virtual_worker import TO_THE_END, Killed, Owner
+from tests.run_harness import operator_of
+from workers.actors import StepRunner
 from workers.heartbeat import Heartbeat
 
 PEOPLE = ("Olga Operator", "Paul Partner", "Quinn Queue")
@@ -37,7 +37,7 @@ def _to_nobody(_: str) -> None:
     """Keep the story to oneself."""
 
 
-class Simulation(Hours):
+class Simulation(Clock):
     """One organisation with several tenants, the broker's messages, and the workers that took some of them."""
 
     def __init__(self, database: Database, settings: Settings, tell: Callable[[str], None] = _to_nobody) -> None:
@@ -47,8 +47,8 @@ class Simulation(Hours):
         self._settings = settings
         self.nemesis = Nemesis(database)
         self.nemesis.deliver = self._enqueue
-        self.genuine = SimulatedWorld(looks_until_ready=2)
-        self.weather = Weather()
+        self.genuine = SimulatedInfrastructure(looks_until_ready=2)
+        self.weather = FlakyInfrastructure()
         self.messages: list[WakeUp] = []
         self.owners: list[Owner] = []
         self.tenants: list[UUID] = []
@@ -56,7 +56,7 @@ class Simulation(Hours):
         self.organisation = self._begin()
         self.organisation_id = self.organisation.id
         self.people: list[Actor] = [operator_of(self.organisation, name) for name in PEOPLE]
-        self.chronicle = Chronicle(self.organisation.id, self.genuine, self.weather, self.people[0])
+        self.checker = InvariantChecker(self.organisation.id, self.genuine, self.weather, self.people[0])
 
     # What people do
 
@@ -90,7 +90,7 @@ class Simulation(Hours):
         change = self.ask("cancel", cancellation.cancel_provisioning, tenant_id, by=by, reason=f"{by.name} says so")
         if change is None or change.run is None:
             return
-        self.chronicle.accept(change, by)
+        self.checker.accept(change, by)
         if heard:
             for owner in self.owners:
                 owner.live.cancel(change.run.id)
@@ -160,10 +160,10 @@ class Simulation(Hours):
 
     def sweep(self) -> None:
         try:
-            self.nemesis.transact(duty.end_due_runs)
-            self.nemesis.transact(duty.nudge_due_runs)
-            for tenant_id, run_id in self.nemesis.transact(duty.overdue_runs):
-                self.nemesis.transact(duty.cancel_overdue_run, tenant_id, run_id)
+            self.nemesis.transact(due_runs.end_due_runs)
+            self.nemesis.transact(due_runs.redispatch_due_runs)
+            for tenant_id, run_id in self.nemesis.transact(due_runs.overdue_runs):
+                self.nemesis.transact(due_runs.cancel_overdue_run, tenant_id, run_id)
         except LostReply:
             self.tell("the sweeper loses its connection")
 
@@ -204,7 +204,7 @@ class Simulation(Hours):
         while self.weather.in_flight:
             self.land(0)
         self.check()
-        self.chronicle.check_end(self.read)
+        self.checker.check_end(self.read)
 
     def _let_everybody_come_back(self) -> None:
         while self.owners:
@@ -214,16 +214,16 @@ class Simulation(Hours):
 
     def provision_again(self) -> None:
         """V12: what was cancelled or failed can be provisioned without hand work, unless something was given up on."""
-        for tenant in self.chronicle.tenants_to_retry():
+        for tenant in self.checker.tenants_to_retry():
             change = self.ask("retry", commands.retry_provisioning, tenant.id, by=self.people[0])
             assert change is not None, f"V12: {tenant.slug} cannot be provisioned again"
         self._settle_everything()
         self.check()
-        self.chronicle.check_all_live()
+        self.checker.check_all_live()
 
     def check(self) -> None:
         assert not self.nemesis.violations, "\n".join(self.nemesis.violations)
-        self.read(self.chronicle.look)
+        self.read(self.checker.look)
 
     def read(self, question: Callable[[Session], Any]) -> Any:
         with self._quiet.transaction() as session:
@@ -260,10 +260,10 @@ class Simulation(Hours):
         return organisation
 
     def _work(self, owner: Owner) -> None:
-        world = self.weather.over(self.genuine)
-        mover = Mover(self.nemesis, self._settings, world, owner.live, owner=owner.name)
+        infrastructure = self.weather.over(self.genuine)
+        step_runner = StepRunner(self.nemesis, self._settings, infrastructure, owner.live, owner=owner.name)
         with self.around():
-            mover.make_move(owner.run_id, owner.move)
+            step_runner.make_move(owner.run_id, owner.move)
 
     def _enqueue(self, outbox: Sequence[WakeUp]) -> None:
         self.messages.extend(outbox)

@@ -11,10 +11,10 @@ from provisioning.moves import Backward, Forward
 from runtime.database import Database
 from runtime.settings import Settings
 from tests.conformance.effort import FULL
-from tests.conformance.lightning import EVERYTHING, RUNNER, Lightning
+from tests.conformance.line_interrupts import EVERYTHING, RUNNER, LineInterrupts
 from tests.conformance.nemesis import Strike
 from tests.conformance.simulation import Simulation
-from tests.scenes import MAIL, PIVOT, UP_TO_THE_PIVOT
+from tests.scenarios import MAIL, PIVOT, UP_TO_THE_PIVOT
 
 RecordProperty = Callable[[str, object], None]
 
@@ -104,7 +104,7 @@ if FULL:
     ) -> None:
         struck: list[str] = []
         for line in count():
-            lightnings = [Lightning(kind(), line, RUNNER) for _ in ROUTES[route]]
+            lightnings = [LineInterrupts(kind(), line, RUNNER) for _ in ROUTES[route]]
             if not (places := strike(stories, ground, ROUTES[route], lightnings)):
                 break
             struck += places
@@ -123,7 +123,7 @@ def test_an_interrupt_at_any_line_costs_time_only(
     struck: list[str] = []
     for first in count(step=len(moves)):
         lines = range(first, first + len(moves))
-        lightnings = [Lightning(INTERRUPTS[line % len(INTERRUPTS)](), line, files) for line in lines]
+        lightnings = [LineInterrupts(INTERRUPTS[line % len(INTERRUPTS)](), line, files) for line in lines]
         if not (places := strike(stories, ground, moves, lightnings)):
             break
         struck += places
@@ -176,7 +176,7 @@ def killed(play: Simulation, moment: int) -> bool:
     return True
 
 
-def strike(database: Database, settings: Settings, moves: Route, lightnings: Sequence[Lightning]) -> list[str]:
+def strike(database: Database, settings: Settings, moves: Route, lightnings: Sequence[LineInterrupts]) -> list[str]:
     """Interrupt each of these moves of one tenant at a line of its own and see it end right; where it struck."""
     play = before(database, settings, moves[0])
     struck = []
@@ -186,7 +186,7 @@ def strike(database: Database, settings: Settings, moves: Route, lightnings: Seq
         if lightning.struck is not None:
             struck.append(lightning.struck)
     play.end()
-    *earlier, last = (run.status for run in play.chronicle.runs.values())
+    *earlier, last = (run.status for run in play.checker.runs.values())
     assert last is (RunStatus.CANCELLED if moves is WAY_BACK else RunStatus.SUCCEEDED), f"struck at {struck}"
     assert set(earlier) <= {RunStatus.FAILED}, f"struck at {struck}"
     return struck
@@ -202,7 +202,7 @@ def bring_to(play: Simulation, move: Forward | Backward) -> None:
     play.play_until(move)
 
 
-def interrupt(play: Simulation, lightning: Lightning) -> None:
+def interrupt(play: Simulation, lightning: LineInterrupts) -> None:
     """Strike the next move. Its wake-ups are lost, and its lease lapses."""
     play.around = lightning.strikes
     owner = play.take(0)
@@ -211,13 +211,13 @@ def interrupt(play: Simulation, lightning: Lightning) -> None:
     play.lapse()
     play.beat(owner)
     where = f"{lightning.error!r} at {lightning.struck}"
-    assert not owner.live.everything(), f"{where}: the lease of a move that is over is renewed"
+    assert not owner.live.all_steps(), f"{where}: the lease of a move that is over is renewed"
     play.check()
 
 
 def end(play: Simulation, status: RunStatus | set[RunStatus], why: str = "") -> None:
     play.end()
-    [run] = play.chronicle.runs.values()
+    [run] = play.checker.runs.values()
     assert run.status in (status if isinstance(status, set) else {status}), (why, run.status, run.error)
 
 

@@ -8,11 +8,11 @@ from models import RunStatus
 from provisioning.moves import Backward, Forward
 from runtime.database import Database
 from runtime.settings import Settings
-from tests.conformance import broken
-from tests.conformance.broken import Breakage
-from tests.conformance.owners import Owner
+from tests.conformance import mutants
+from tests.conformance.mutants import Breakage
 from tests.conformance.simulation import Simulation
 from tests.conformance.test_exhaustive import die_of
+from tests.conformance.virtual_worker import Owner
 
 Story = Callable[[Simulation], None]
 
@@ -78,15 +78,15 @@ def an_undo_kills_everybody_who_tries_it(play: Simulation) -> None:
 
 
 TABLE: list[tuple[Breakage, Story, str]] = [
-    (broken.no_token_check, a_paused_worker_comes_back_after_another_did_its_step, "V9"),
-    (broken.no_due_time_in_the_claim, a_doubled_message_meets_a_worker_at_work, "V9"),
-    (broken.no_status_in_the_claim, a_message_from_before_a_cancel_arrives_after_it, "V6"),
-    (broken.no_tombstones, a_forward_call_arrives_after_the_undo, "V2"),
-    (broken.no_intention_in_the_ledger, a_worker_is_killed_right_after_it_created_something, "V2"),
-    (broken.no_sweeper, the_broker_forgets_everything, "V8"),
-    (broken.no_reverse_order, a_run_is_cancelled_midway, "V3"),
-    (broken.no_count_before_the_attempt, a_step_kills_everybody_who_tries_it, "V13"),
-    (broken.no_count_before_the_undo, an_undo_kills_everybody_who_tries_it, "V13"),
+    (mutants.no_token_check, a_paused_worker_comes_back_after_another_did_its_step, "V9"),
+    (mutants.no_due_time_in_the_claim, a_doubled_message_meets_a_worker_at_work, "V9"),
+    (mutants.no_status_in_the_claim, a_message_from_before_a_cancel_arrives_after_it, "V6"),
+    (mutants.no_tombstones, a_forward_call_arrives_after_the_undo, "V2"),
+    (mutants.no_intention_in_the_ledger, a_worker_is_killed_right_after_it_created_something, "V2"),
+    (mutants.no_sweeper, the_broker_forgets_everything, "V8"),
+    (mutants.no_reverse_order, a_run_is_cancelled_midway, "V3"),
+    (mutants.no_count_before_the_attempt, a_step_kills_everybody_who_tries_it, "V13"),
+    (mutants.no_count_before_the_undo, an_undo_kills_everybody_who_tries_it, "V13"),
 ]
 
 

@@ -17,13 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from runtime.database import Database
 from runtime.settings import Settings
-from tests.conformance import broken
-from tests.conformance.chronicle import SEEN
+from tests.conformance import mutants
 from tests.conformance.effort import FULL
+from tests.conformance.flaky_infrastructure import CALLS, Trouble
+from tests.conformance.invariant_checker import SEEN
 from tests.conformance.nemesis import Strike
-from tests.conformance.owners import Owner
 from tests.conformance.simulation import Simulation
-from tests.conformance.weather import CALLS, Trouble
+from tests.conformance.virtual_worker import Owner
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def test_whatever_breaks_everything_ends_right(
 def test_a_failing_example_is_told_as_a_story(
     stories: Database, ground: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken.no_reverse_order(monkeypatch)
+    mutants.no_reverse_order(monkeypatch)
 
     with pytest.raises(AssertionError, match=r"^V3: ") as failure:
         tell(stories, ground, Tale(20, 6, 6), name="Broken", derandomize=True, phases=[Phase.generate])

@@ -18,8 +18,8 @@ import httpx
 import psutil
 import pytest
 
+from access import api_tokens
 from devserver import places
-from provisioning import api_tokens
 
 COMMAND = [sys.executable, "-m", "devserver", "--port", "0", "--workers", "1"]
 LAST_LINE = "Ctrl-C stops everything."

@@ -5,189 +5,189 @@ import pytest
 from models import FOLLOW_UPS, ResourceStatus, RunStatus, StepRole, StepStatus, TenantState
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
-from provisioning.saga import Done, NotYet, StepStopped, StopReason, Trip
+from provisioning.saga import Done, NotYet, StepStopped, StopReason, StopSignal
 from provisioning.steps import saga
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 STEPS = [step.name for step in saga if step.role is StepRole.STEP]
 UP_TO_THE_PIVOT = [step.name for step in saga if step.role not in FOLLOW_UPS]
 
 
-def undone(stage: Stage) -> list[str]:
-    return [line.split()[1] for line in stage.story() if line.startswith("provisioning.step_compensated")]
+def undone(harness: RunHarness) -> list[str]:
+    return [line.split()[1] for line in harness.story() if line.startswith("provisioning.step_compensated")]
 
 
-def assert_clean_stop(stage: Stage) -> None:
-    assert stage.run().status is RunStatus.CANCELLED
-    assert stage.tenant().state is TenantState.PENDING
-    assert stage.held() == []
-    assert stage.outside() == []
-    assert stage.story().count("provisioning.cancelled") == 1
-    assert stage.story()[-1] == "provisioning.cancelled"
+def assert_clean_stop(harness: RunHarness) -> None:
+    assert harness.run().status is RunStatus.CANCELLED
+    assert harness.tenant().state is TenantState.PENDING
+    assert harness.held() == []
+    assert harness.outside() == []
+    assert harness.story().count("provisioning.cancelled") == 1
+    assert harness.story()[-1] == "provisioning.cancelled"
 
 
-def test_an_undisturbed_run_ends_active(stage: Stage) -> None:
-    stage.create()
+def test_an_undisturbed_run_ends_active(harness: RunHarness) -> None:
+    harness.create()
 
-    stage.play()
+    harness.play()
 
-    assert stage.run().status is RunStatus.SUCCEEDED
-    assert stage.tenant().state is TenantState.ACTIVE
-    assert stage.ledger(ResourceStatus.HELD) == stage.outside()
-    assert len(stage.genuine.outbox.mails) == 3
-    assert stage.run().due_at is None
+    assert harness.run().status is RunStatus.SUCCEEDED
+    assert harness.tenant().state is TenantState.ACTIVE
+    assert harness.ledger(ResourceStatus.HELD) == harness.outside()
+    assert len(harness.genuine.outbox.mails) == 3
+    assert harness.run().due_at is None
 
 
 @pytest.mark.parametrize("boundary", UP_TO_THE_PIVOT)
-def test_a_cancel_before_a_step_undoes_the_ones_before_it_in_reverse(stage: Stage, boundary: str) -> None:
-    stage.create()
-    stage.play(until=boundary)
+def test_a_cancel_before_a_step_undoes_the_ones_before_it_in_reverse(harness: RunHarness, boundary: str) -> None:
+    harness.create()
+    harness.play(until=boundary)
 
-    stage.cancel(reason="wrong slug")
-    stage.play()
+    harness.cancel(reason="wrong slug")
+    harness.play()
 
-    assert_clean_stop(stage)
-    assert undone(stage) == UP_TO_THE_PIVOT[: UP_TO_THE_PIVOT.index(boundary)][::-1]
-    assert stage.genuine.outbox.mails == []
+    assert_clean_stop(harness)
+    assert undone(harness) == UP_TO_THE_PIVOT[: UP_TO_THE_PIVOT.index(boundary)][::-1]
+    assert harness.genuine.outbox.mails == []
 
 
 @pytest.mark.parametrize("step", UP_TO_THE_PIVOT)
 @pytest.mark.parametrize("moment", ["before the call", "after the call"])
-def test_a_cancel_inside_a_step_undoes_that_step_first(stage: Stage, step: str, moment: str) -> None:
-    stage.create()
-    stage.play(until=step)
-    claim = stage.claim()
+def test_a_cancel_inside_a_step_undoes_that_step_first(harness: RunHarness, step: str, moment: str) -> None:
+    harness.create()
+    harness.play(until=step)
+    claim = harness.claim()
     if moment == "after the call":
-        stage.perform(claim)
+        harness.perform(claim)
 
-    stage.cancel()
-    stage.fail(claim, StepStopped(StopReason.CANCELLED))
-    stage.play()
+    harness.cancel()
+    harness.fail(claim, StepStopped(StopReason.CANCELLED))
+    harness.play()
 
-    assert_clean_stop(stage)
-    assert undone(stage) == UP_TO_THE_PIVOT[: UP_TO_THE_PIVOT.index(step) + 1][::-1]
-    assert f"provisioning.step_interrupted {step}" in stage.story()
-
-
-@pytest.mark.parametrize("step", UP_TO_THE_PIVOT)
-def test_a_cancel_wins_over_a_step_that_only_has_to_be_recorded(stage: Stage, step: str) -> None:
-    stage.create()
-    stage.play(until=step)
-    claim = stage.claim()
-    outcome = stage.perform(claim)
-
-    stage.cancel()
-    stage.record(claim, outcome)
-    stage.play()
-
-    assert_clean_stop(stage)
-    assert undone(stage)[0] == step
+    assert_clean_stop(harness)
+    assert undone(harness) == UP_TO_THE_PIVOT[: UP_TO_THE_PIVOT.index(step) + 1][::-1]
+    assert f"provisioning.step_interrupted {step}" in harness.story()
 
 
 @pytest.mark.parametrize("step", UP_TO_THE_PIVOT)
-def test_a_cancel_while_the_worker_is_dead_undoes_what_it_may_have_done(stage: Stage, step: str) -> None:
-    stage.create()
-    stage.play(until=step)
-    stage.perform(stage.claim())
+def test_a_cancel_wins_over_a_step_that_only_has_to_be_recorded(harness: RunHarness, step: str) -> None:
+    harness.create()
+    harness.play(until=step)
+    claim = harness.claim()
+    outcome = harness.perform(claim)
 
-    stage.lapse()
-    stage.cancel()
-    stage.play()
+    harness.cancel()
+    harness.record(claim, outcome)
+    harness.play()
 
-    assert_clean_stop(stage)
-    assert undone(stage)[0] == step
-    assert "Its worker was lost." in [event.data.get("error") for event in stage.events()]
+    assert_clean_stop(harness)
+    assert undone(harness)[0] == step
+
+
+@pytest.mark.parametrize("step", UP_TO_THE_PIVOT)
+def test_a_cancel_while_the_worker_is_dead_undoes_what_it_may_have_done(harness: RunHarness, step: str) -> None:
+    harness.create()
+    harness.play(until=step)
+    harness.perform(harness.claim())
+
+    harness.lapse()
+    harness.cancel()
+    harness.play()
+
+    assert_clean_stop(harness)
+    assert undone(harness)[0] == step
+    assert "Its worker was lost." in [event.data.get("error") for event in harness.events()]
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_cancel_while_a_compensation_is_at_work_changes_the_end_and_no_effect(stage: Stage, step: str) -> None:
-    stage.create()
-    stage.play(until="mark_active")
-    stage.fail(stage.claim(), Refused("the pivot was refused"))
-    stage.play(until=step)
-    claim = stage.claim(Backward(step))
+def test_a_cancel_while_a_compensation_is_at_work_changes_the_end_and_no_effect(harness: RunHarness, step: str) -> None:
+    harness.create()
+    harness.play(until="mark_active")
+    harness.fail(harness.claim(), Refused("the pivot was refused"))
+    harness.play(until=step)
+    claim = harness.claim(Backward(step))
 
-    stage.cancel()
-    stage.record(claim, stage.perform(claim))
-    stage.play()
+    harness.cancel()
+    harness.record(claim, harness.perform(claim))
+    harness.play()
 
-    assert_clean_stop(stage)
-    assert undone(stage) == UP_TO_THE_PIVOT[::-1]
+    assert_clean_stop(harness)
+    assert undone(harness) == UP_TO_THE_PIVOT[::-1]
 
 
-def test_a_queued_run_that_is_cancelled_ends_in_the_same_commit(stage: Stage) -> None:
-    stage.create()
+def test_a_queued_run_that_is_cancelled_ends_in_the_same_commit(harness: RunHarness) -> None:
+    harness.create()
 
-    change = stage.cancel(reason="customer changed their mind")
+    change = harness.cancel(reason="customer changed their mind")
 
     assert change.run is not None
     assert change.run.status is RunStatus.CANCELLED
-    assert_clean_stop(stage)
-    told = stage.events()[-1].data
+    assert_clean_stop(harness)
+    told = harness.events()[-1].data
     assert told["reason"] == "customer changed their mind"
-    assert told["cancelled_by"] == stage.operator.email
+    assert told["cancelled_by"] == harness.operator.email
     assert told["released"] == []
 
 
-def test_a_run_that_backs_off_is_undone_at_once(stage: Stage) -> None:
-    stage.create()
-    stage.faults.fail("identity.create")
-    stage.play(until="allocate_identity")
-    stage.mover.make_move(stage.run().id, Forward("allocate_identity"))
-    assert stage.step("allocate_identity").next_attempt_at is not None
+def test_a_run_that_backs_off_is_undone_at_once(harness: RunHarness) -> None:
+    harness.create()
+    harness.faults.fail("identity.create")
+    harness.play(until="allocate_identity")
+    harness.step_runner.make_move(harness.run().id, Forward("allocate_identity"))
+    assert harness.step("allocate_identity").next_attempt_at is not None
 
-    stage.cancel()
+    harness.cancel()
 
-    assert stage.run().due_at is not None
-    stage.play()
-    assert_clean_stop(stage)
-
-
-def test_a_run_that_waits_for_readiness_is_undone_at_once(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="await_readiness")
-    stage.record(stage.claim(), NotYet(after=stage.settings.lease))
-
-    stage.cancel()
-    stage.play()
-
-    assert_clean_stop(stage)
-    assert undone(stage)[0] == "await_readiness"
+    assert harness.run().due_at is not None
+    harness.play()
+    assert_clean_stop(harness)
 
 
-def test_no_forward_step_is_claimed_once_the_cancel_committed(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="allocate_traffic")
+def test_a_run_that_waits_for_readiness_is_undone_at_once(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="await_readiness")
+    harness.record(harness.claim(), NotYet(after=harness.settings.lease))
 
-    stage.cancel()
+    harness.cancel()
+    harness.play()
 
-    assert stage.try_claim(Forward("allocate_traffic")) is None
-    assert stage.try_claim(Forward("allocate_identity")) is None
-
-
-def test_a_cancelled_run_can_be_retried_to_active(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="await_readiness")
-    stage.cancel()
-    stage.play()
-
-    stage.retry()
-    stage.play()
-
-    assert stage.run().number == 2
-    assert stage.tenant().state is TenantState.ACTIVE
-    assert stage.outside() == stage.held()
+    assert_clean_stop(harness)
+    assert undone(harness)[0] == "await_readiness"
 
 
-def test_the_feed_of_a_cancelled_run_tells_everything_once_and_in_order(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="allocate_identity")
-    claim = stage.claim()
-    stage.cancel()
-    stage.fail(claim, StepStopped(StopReason.CANCELLED))
-    stage.play()
+def test_no_forward_step_is_claimed_once_the_cancel_committed(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="allocate_traffic")
 
-    assert stage.story() == [
+    harness.cancel()
+
+    assert harness.try_claim(Forward("allocate_traffic")) is None
+    assert harness.try_claim(Forward("allocate_identity")) is None
+
+
+def test_a_cancelled_run_can_be_retried_to_active(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="await_readiness")
+    harness.cancel()
+    harness.play()
+
+    harness.retry()
+    harness.play()
+
+    assert harness.run().number == 2
+    assert harness.tenant().state is TenantState.ACTIVE
+    assert harness.outside() == harness.held()
+
+
+def test_the_feed_of_a_cancelled_run_tells_everything_once_and_in_order(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="allocate_identity")
+    claim = harness.claim()
+    harness.cancel()
+    harness.fail(claim, StepStopped(StopReason.CANCELLED))
+    harness.play()
+
+    assert harness.story() == [
         "created",
         "provisioning.started",
         "provisioning.step_started validate_request",
@@ -205,41 +205,41 @@ def test_the_feed_of_a_cancelled_run_tells_everything_once_and_in_order(stage: S
         "provisioning.step_compensated validate_request",
         "provisioning.cancelled",
     ]
-    assert [event.sequence for event in stage.events()] == list(range(1, 17))
+    assert [event.sequence for event in harness.events()] == list(range(1, 17))
 
 
-def test_a_step_told_to_stop_stops_at_its_next_safe_point(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="allocate_storage")
-    claim = stage.claim()
-    trip = Trip()
-    trip.pull(StopReason.CANCELLED)
+def test_a_step_told_to_stop_stops_at_its_next_safe_point(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="allocate_storage")
+    claim = harness.claim()
+    stop_signal = StopSignal()
+    stop_signal.set(StopReason.CANCELLED)
 
     with pytest.raises(StepStopped, match="a cancel is on record"):
-        stage.perform(claim, trip)
+        harness.perform(claim, stop_signal)
 
-    assert stage.outside() == []
+    assert harness.outside() == []
 
 
-def test_a_late_owner_leaves_nothing_behind(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="deploy_workloads")
-    paused = stage.claim()
-    stage.lapse()
-    stage.cancel()
-    stage.play()
+def test_a_late_owner_leaves_nothing_behind(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="deploy_workloads")
+    paused = harness.claim()
+    harness.lapse()
+    harness.cancel()
+    harness.play()
 
     with pytest.raises(StepStopped, match="another worker"):
-        stage.perform(paused)
-    stage.record(paused, Done())
+        harness.perform(paused)
+    harness.record(paused, Done())
 
-    assert_clean_stop(stage)
+    assert_clean_stop(harness)
 
 
 @pytest.fixture(autouse=True)
-def _statuses_are_consistent(stage: Stage) -> object:
+def _statuses_are_consistent(harness: RunHarness) -> object:
     yield
-    if stage.run().status is RunStatus.CANCELLED:
-        started = [step for step in stage.steps() if step.role not in FOLLOW_UPS and step.started_at]
+    if harness.run().status is RunStatus.CANCELLED:
+        started = [step for step in harness.steps() if step.role not in FOLLOW_UPS and step.started_at]
         assert {step.status for step in started} <= {StepStatus.COMPENSATED}
     return None

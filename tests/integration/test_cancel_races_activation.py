@@ -13,75 +13,75 @@ import pytest
 from sqlmodel import Session, col, select
 
 from models import Run, RunStatus, TenantState
-from provisioning import cancellation, commands, engine, holding
+from provisioning import cancellation, claims, commands, engine
 from provisioning.claims import Claim
 from provisioning.errors import NotProvisioning
-from provisioning.lookup import Change
+from provisioning.locking import Change
 from provisioning.moves import Backward
 from provisioning.ports import Refused
 from provisioning.saga import Done
-from tests.scenes import PIVOT, everything, to_the_brink
-from tests.stage import Stage, operator_of
+from tests.run_harness import RunHarness, operator_of
+from tests.scenarios import PIVOT, everything, to_the_brink
 from tests.waiting import wait_until_blocked
 
 RACES = 150
 
 
-def assert_cancelled(stage: Stage) -> None:
+def assert_cancelled(harness: RunHarness) -> None:
     """What "accepted" promises: this run never becomes ACTIVE, and says so once."""
-    assert stage.run().status is RunStatus.CANCELLED
-    assert stage.tenant().state is TenantState.PENDING
-    assert [line for line in stage.story() if line in ENDS] == ["provisioning.cancelled"]
-    assert stage.held() == []
+    assert harness.run().status is RunStatus.CANCELLED
+    assert harness.tenant().state is TenantState.PENDING
+    assert [line for line in harness.story() if line in ENDS] == ["provisioning.cancelled"]
+    assert harness.held() == []
 
 
-def assert_active(stage: Stage) -> None:
+def assert_active(harness: RunHarness) -> None:
     """What "too late" promises: it was ACTIVE when the reply was made."""
-    assert stage.run().status is RunStatus.SUCCEEDED
-    assert not stage.run().cancel_requested
-    assert stage.tenant().state is TenantState.ACTIVE
-    assert [line for line in stage.story() if line in ENDS] == ["provisioning.completed"]
-    assert "provisioning.cancel_requested" not in stage.story()
+    assert harness.run().status is RunStatus.SUCCEEDED
+    assert not harness.run().cancel_requested
+    assert harness.tenant().state is TenantState.ACTIVE
+    assert [line for line in harness.story() if line in ENDS] == ["provisioning.completed"]
+    assert "provisioning.cancel_requested" not in harness.story()
 
 
 ENDS = ("provisioning.cancelled", "provisioning.completed", "provisioning.failed")
 
 
-def race_with_the_cancel_first(stage: Stage, database_url: str) -> None:
-    claim = to_the_brink(stage)
+def race_with_the_cancel_first(harness: RunHarness, database_url: str) -> None:
+    claim = to_the_brink(harness)
 
     with ThreadPoolExecutor() as pool:
-        with stage.database.transaction() as session:
-            cancellation.cancel_provisioning(session, stage.tenant_id, by=stage.operator)
-            activation = pool.submit(stage.record, claim, Done())
+        with harness.database.transaction() as session:
+            cancellation.cancel_provisioning(session, harness.tenant_id, by=harness.operator)
+            activation = pool.submit(harness.record, claim, Done())
             wait_until_blocked(activation, database_url)
         activation.result(10)
 
-    stage.play()
-    assert_cancelled(stage)
+    harness.play()
+    assert_cancelled(harness)
 
 
-def race_with_the_activation_first(stage: Stage, database_url: str) -> None:
-    claim = to_the_brink(stage)
+def race_with_the_activation_first(harness: RunHarness, database_url: str) -> None:
+    claim = to_the_brink(harness)
 
     with ThreadPoolExecutor() as pool:
-        with stage.database.transaction() as session:
+        with harness.database.transaction() as session:
             engine.record(session, claim, Done())
-            cancel = pool.submit(stage.cancel)
+            cancel = pool.submit(harness.cancel)
             wait_until_blocked(cancel, database_url)
         refusal = cancel.exception(10)
 
     assert isinstance(refusal, NotProvisioning)
     assert refusal.state is TenantState.ACTIVE
-    assert_active(stage)
+    assert_active(harness)
 
 
-def test_a_cancel_that_commits_first_turns_the_run_back(stage: Stage, database_url: str) -> None:
-    race_with_the_cancel_first(stage, database_url)
+def test_a_cancel_that_commits_first_turns_the_run_back(harness: RunHarness, database_url: str) -> None:
+    race_with_the_cancel_first(harness, database_url)
 
 
-def test_an_activation_that_commits_first_is_too_late_to_cancel(stage: Stage, database_url: str) -> None:
-    race_with_the_activation_first(stage, database_url)
+def test_an_activation_that_commits_first_is_too_late_to_cancel(harness: RunHarness, database_url: str) -> None:
+    race_with_the_activation_first(harness, database_url)
 
 
 def unlocked_run_under(session: Session, held: Claim) -> Run | None:
@@ -101,38 +101,38 @@ def unlocked_live_run(session: Session, tenant_id: UUID) -> Run | None:
 @pytest.mark.parametrize(
     ("module", "lock", "without", "race"),
     [
-        (holding, "run_under", unlocked_run_under, race_with_the_cancel_first),
+        (claims, "run_under", unlocked_run_under, race_with_the_cancel_first),
         (cancellation, "locked_live_run", unlocked_live_run, race_with_the_activation_first),
     ],
     ids=["the engine's lock", "the cancel's lock"],
 )
 def test_the_race_is_lost_without_its_lock(
-    stage: Stage,
+    harness: RunHarness,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     module: object,
     lock: str,
     without: Callable[..., object],
-    race: Callable[[Stage, str], None],
+    race: Callable[[RunHarness, str], None],
 ) -> None:
     monkeypatch.setattr(module, lock, without)
 
     with pytest.raises(AssertionError):
-        race(stage, database_url)
+        race(harness, database_url)
 
 
-def test_in_a_free_race_either_wins_and_nobody_twice(stage: Stage) -> None:
+def test_in_a_free_race_either_wins_and_nobody_twice(harness: RunHarness) -> None:
     dice = random.Random(7)
     seen: Counter[str] = Counter()
 
     with ThreadPoolExecutor(2) as pool:
         for _ in range(RACES):
-            claim = to_the_brink(stage)
+            claim = to_the_brink(harness)
             start = threading.Barrier(2)
-            activation = pool.submit(after, start, dice.uniform(0, 0.006), partial(stage.record, claim, Done()))
-            cancel = pool.submit(after, start, dice.uniform(0, 0.006), stage.cancel)
+            activation = pool.submit(after, start, dice.uniform(0, 0.006), partial(harness.record, claim, Done()))
+            cancel = pool.submit(after, start, dice.uniform(0, 0.006), harness.cancel)
             activation.result(20)
-            seen[judge(stage, cancel.exception(20))] += 1
+            seen[judge(harness, cancel.exception(20))] += 1
 
     assert set(seen) == {"accepted", "too late"}, "a race that only one side can win proves nothing"
 
@@ -145,27 +145,27 @@ def after(start: threading.Barrier, seconds: float, act: Callable[[], object]) -
     return act()
 
 
-def judge(stage: Stage, refusal: BaseException | None) -> str:
+def judge(harness: RunHarness, refusal: BaseException | None) -> str:
     if isinstance(refusal, NotProvisioning):
         assert refusal.state is TenantState.ACTIVE
-        assert_active(stage)
+        assert_active(harness)
         return "too late"
     assert refusal is None
-    assert stage.run().status is RunStatus.CANCELLING
-    assert stage.tenant().state is TenantState.PROVISIONING
-    assert "provisioning.completed" not in stage.story()
-    assert stage.next_move() == Backward(PIVOT)
+    assert harness.run().status is RunStatus.CANCELLING
+    assert harness.tenant().state is TenantState.PROVISIONING
+    assert "provisioning.completed" not in harness.story()
+    assert harness.next_move() == Backward(PIVOT)
     return "accepted"
 
 
-def test_twenty_cancels_at_once_are_one_cancel(stage: Stage) -> None:
-    to_the_brink(stage)
-    people = [operator_of(stage.organisation, f"Person{number} P") for number in range(20)]
+def test_twenty_cancels_at_once_are_one_cancel(harness: RunHarness) -> None:
+    to_the_brink(harness)
+    people = [operator_of(harness.organisation, f"Person{number} P") for number in range(20)]
     start = threading.Barrier(20)
 
     def cancel(number: int) -> Change:
         start.wait(10)
-        return stage.cancel(by=people[number], reason=f"reason {number}")
+        return harness.cancel(by=people[number], reason=f"reason {number}")
 
     with ThreadPoolExecutor(20) as pool:
         replies = list(pool.map(cancel, range(20)))
@@ -176,34 +176,34 @@ def test_twenty_cancels_at_once_are_one_cancel(stage: Stage) -> None:
     assert {reply.run.cancel_actor_name for reply in replies if reply.run} == {winner}
     assert {reply.run.cancel_reason for reply in replies if reply.run} == {f"reason {first[0]}"}
     assert len({reply.run.id for reply in replies if reply.run}) == 1
-    requests = [event for event in stage.events() if event.type.endswith("cancel_requested")]
+    requests = [event for event in harness.events() if event.type.endswith("cancel_requested")]
     assert [event.actor_email for event in requests] == [winner]
 
 
-def test_a_cancel_and_a_retry_at_once_leave_one_live_run(stage: Stage, database_url: str) -> None:
-    stage.create(start=False)
+def test_a_cancel_and_a_retry_at_once_leave_one_live_run(harness: RunHarness, database_url: str) -> None:
+    harness.create(start=False)
 
     with ThreadPoolExecutor() as pool:
-        with stage.database.transaction() as session:
-            commands.retry_provisioning(session, stage.tenant_id, by=stage.operator)
-            other = pool.submit(stage.retry)
+        with harness.database.transaction() as session:
+            commands.retry_provisioning(session, harness.tenant_id, by=harness.operator)
+            other = pool.submit(harness.retry)
             wait_until_blocked(other, database_url)
         refusal = other.exception(10)
 
     assert refusal is not None
-    assert stage.run().number == 1
-    assert stage.story() == ["created", "provisioning.started"]
+    assert harness.run().number == 1
+    assert harness.story() == ["created", "provisioning.started"]
 
 
-def test_a_cancel_that_waits_for_a_settling_run_meets_its_end(stage: Stage, database_url: str) -> None:
-    stage.create()
-    stage.fail(stage.claim(), Refused("No."))
-    claim = stage.claim()
+def test_a_cancel_that_waits_for_a_settling_run_meets_its_end(harness: RunHarness, database_url: str) -> None:
+    harness.create()
+    harness.fail(harness.claim(), Refused("No."))
+    claim = harness.claim()
 
     with ThreadPoolExecutor() as pool:
-        with stage.database.transaction() as session:
+        with harness.database.transaction() as session:
             engine.record(session, claim, Done())
-            cancel = pool.submit(stage.cancel)
+            cancel = pool.submit(harness.cancel)
             wait_until_blocked(cancel, database_url)
         refusal = cancel.exception(10)
 
@@ -211,60 +211,60 @@ def test_a_cancel_that_waits_for_a_settling_run_meets_its_end(stage: Stage, data
     assert refusal.state is TenantState.FAILED
 
 
-def test_a_cancel_that_commits_before_the_last_undo_makes_it_pending(stage: Stage, database_url: str) -> None:
-    stage.create()
-    stage.fail(stage.claim(), Refused("No."))
-    claim = stage.claim()
+def test_a_cancel_that_commits_before_the_last_undo_makes_it_pending(harness: RunHarness, database_url: str) -> None:
+    harness.create()
+    harness.fail(harness.claim(), Refused("No."))
+    claim = harness.claim()
 
     with ThreadPoolExecutor() as pool:
-        with stage.database.transaction() as session:
-            cancellation.cancel_provisioning(session, stage.tenant_id, by=stage.operator)
-            settling = pool.submit(stage.record, claim, Done())
+        with harness.database.transaction() as session:
+            cancellation.cancel_provisioning(session, harness.tenant_id, by=harness.operator)
+            settling = pool.submit(harness.record, claim, Done())
             wait_until_blocked(settling, database_url)
         settling.result(10)
 
-    assert_cancelled(stage)
+    assert_cancelled(harness)
 
 
-def test_decommissioning_does_not_wait_for_the_welcome_mails(stage: Stage) -> None:
+def test_decommissioning_does_not_wait_for_the_welcome_mails(harness: RunHarness) -> None:
     """Lock order: a run that is released is only referred to, so whoever records something of it cannot deadlock."""
-    stage.create()
-    stage.play(until="send_welcome_emails")
-    mails = stage.claim()
+    harness.create()
+    harness.play(until="send_welcome_emails")
+    mails = harness.claim()
 
-    with stage.database.transaction() as session:
-        assert holding.run_under(session, mails) is not None
-        by = {"by": stage.operator, "confirm_slug": "shop"}
-        stage.do(commands.decommission_tenant, stage.tenant_id, **by)
-    stage.record(mails, Done())
-    stage.play()
+    with harness.database.transaction() as session:
+        assert claims.run_under(session, mails) is not None
+        by = {"by": harness.operator, "confirm_slug": "shop"}
+        harness.do(commands.decommission_tenant, harness.tenant_id, **by)
+    harness.record(mails, Done())
+    harness.play()
 
-    assert stage.tenant().state is TenantState.DECOMMISSIONED
+    assert harness.tenant().state is TenantState.DECOMMISSIONED
 
 
-def test_a_rename_and_an_activation_at_once_are_both_counted(stage: Stage, database_url: str) -> None:
-    claim = to_the_brink(stage)
-    version = stage.tenant().version
+def test_a_rename_and_an_activation_at_once_are_both_counted(harness: RunHarness, database_url: str) -> None:
+    claim = to_the_brink(harness)
+    version = harness.tenant().version
     wanted = commands.Corrections(name="Renamed")
 
     with ThreadPoolExecutor() as pool:
-        with stage.database.transaction() as session:
-            commands.update_tenant(session, stage.tenant_id, wanted, by=stage.operator, regions=())
-            activation = pool.submit(stage.record, claim, Done())
+        with harness.database.transaction() as session:
+            commands.update_tenant(session, harness.tenant_id, wanted, by=harness.operator, regions=())
+            activation = pool.submit(harness.record, claim, Done())
             wait_until_blocked(activation, database_url)
         activation.result(10)
 
-    assert stage.tenant().name == "Renamed"
-    assert stage.tenant().state is TenantState.ACTIVE
-    assert stage.tenant().version == version + 2
+    assert harness.tenant().name == "Renamed"
+    assert harness.tenant().state is TenantState.ACTIVE
+    assert harness.tenant().version == version + 2
 
 
-def test_a_refused_cancel_changes_nothing(stage: Stage) -> None:
-    claim = to_the_brink(stage)
-    stage.record(claim, Done())
-    before = everything(stage)
+def test_a_refused_cancel_changes_nothing(harness: RunHarness) -> None:
+    claim = to_the_brink(harness)
+    harness.record(claim, Done())
+    before = everything(harness)
 
     with pytest.raises(NotProvisioning):
-        stage.cancel()
+        harness.cancel()
 
-    assert everything(stage) == before
+    assert everything(harness) == before

@@ -152,7 +152,7 @@ def test_who_insists_is_served_when_postgres_is_back(database: Database) -> None
             raise error
         return session.connection().exec_driver_sql("SELECT 7").scalar_one()
 
-    assert database.insist(threading.Event(), work) == 7
+    assert database.retry_until_available(threading.Event(), work) == 7
     assert answers == []
 
 
@@ -166,7 +166,7 @@ def test_who_insists_gives_up_once_it_is_over(database: Database) -> None:
         raise unreachable()
 
     with pytest.raises(OperationalError, match="connection refused"):
-        database.insist(over, work)
+        database.retry_until_available(over, work)
 
     assert len(tries) == 3
 
@@ -179,7 +179,7 @@ def test_who_insists_does_not_repeat_what_the_work_itself_refuses(database: Data
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        database.insist(threading.Event(), work)
+        database.retry_until_available(threading.Event(), work)
 
     assert tries == [1]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devserver.holding import held
+from devserver.held_resources import held
 from devserver.processes import Child, Register, spawn
 from devserver.refusal import Refused
 from devserver.supervisor import GIVE_UP_AFTER, Supervisor

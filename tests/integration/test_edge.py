@@ -14,7 +14,7 @@ from adapters.sealing import Seal
 from edge import edge_app
 from edge.app import Edge
 from models import Organisation, Tenant, TenantState
-from provisioning.footprint import Footprint
+from provisioning.resource_names import ResourceNames
 from runtime.database import Database, clock
 from runtime.settings import Settings
 from tests.outside import settings_with
@@ -70,11 +70,11 @@ def tenant_in(database: Database, state: TenantState, *, address: str = "", age:
     return tenant
 
 
-def live_tenant(database: Database, identity: PostgresIdentity) -> tuple[Tenant, Footprint]:
+def live_tenant(database: Database, identity: PostgresIdentity) -> tuple[Tenant, ResourceNames]:
     tenant = tenant_in(database, TenantState.ACTIVE)
-    footprint = Footprint(tenant.id, tenant.address, 1)
-    identity.create(footprint, "ada@example.com")
-    return tenant, footprint
+    names = ResourceNames(tenant.id, tenant.address, 1)
+    identity.create(names, "ada@example.com")
+    return tenant, names
 
 
 def at(address: str, **headers: str) -> dict[str, str]:
@@ -118,8 +118,8 @@ def test_an_active_tenant_without_its_key_is_not_healthy(client: TestClient, dat
 def test_the_published_key_verifies_the_tenants_tokens(
     client: TestClient, database: Database, identity: PostgresIdentity
 ) -> None:
-    tenant, footprint = live_tenant(database, identity)
-    token = identity.sign(footprint, {"sub": "ada"})
+    tenant, names = live_tenant(database, identity)
+    token = identity.sign(names, {"sub": "ada"})
 
     published = client.get("/.well-known/jwks.json", headers=at(tenant.address))
 
@@ -132,9 +132,9 @@ def test_only_the_key_of_the_run_that_went_live_is_published(
     client: TestClient, database: Database, identity: PostgresIdentity
 ) -> None:
     tenant = tenant_in(database, TenantState.ACTIVE)
-    abandoned, destroyed, used = [Footprint(tenant.id, tenant.address, number) for number in (1, 2, 3)]
-    for footprint in (abandoned, destroyed, used):
-        identity.create(footprint, "ada@example.com")
+    abandoned, destroyed, used = [ResourceNames(tenant.id, tenant.address, number) for number in (1, 2, 3)]
+    for names in (abandoned, destroyed, used):
+        identity.create(names, "ada@example.com")
     identity.destroy(destroyed)
 
     published = client.get("/.well-known/jwks.json", headers=at(tenant.address)).json()["keys"]
@@ -210,7 +210,7 @@ def test_a_closed_tenant_does_not_hide_the_one_that_has_its_address(
 ) -> None:
     closed = tenant_in(database, TenantState.DECOMMISSIONED, age=age)
     newer = tenant_in(database, state, address=closed.address)
-    identity.create(Footprint(newer.id, newer.address, 1), "ada@example.com")
+    identity.create(ResourceNames(newer.id, newer.address, 1), "ada@example.com")
 
     answer = client.get("/healthz", headers=at(closed.address))
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapters import world
+from adapters import infrastructure
 from models import Workload
-from provisioning.footprint import Footprint
-from provisioning.ports import Health, World
+from provisioning.ports import Health, Infrastructure
+from provisioning.resource_names import ResourceNames
 from provisioning.saga import StepStopped
 from runtime.database import Database
-from tests.outside import Waiting, fresh_footprint, order_for, settings_with
+from tests.outside import Waiting, fresh_names, order_for, settings_with
 
 
 @pytest.fixture
@@ -21,41 +21,39 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def outside(database: Database, database_url: str) -> World:
-    return world(settings_with(database_url), database)
+def outside(database: Database, database_url: str) -> Infrastructure:
+    return infrastructure(settings_with(database_url), database)
 
 
-def stand_up(outside: World, footprint: Footprint) -> None:
-    outside.storage.create(footprint)
-    outside.identity.create(footprint, "ada@example.com")
-    outside.traffic.reserve(footprint)
-    outside.deployer.deploy(order_for(footprint), Waiting())
+def stand_up(outside: Infrastructure, names: ResourceNames) -> None:
+    outside.storage.create(names)
+    outside.identity.create(names, "ada@example.com")
+    outside.traffic.reserve(names)
+    outside.deployer.deploy(order_for(names), Waiting())
 
 
-def health(outside: World, footprint: Footprint) -> Health:
-    return outside.deployer.health(footprint, Waiting())
+def health(outside: Infrastructure, names: ResourceNames) -> Health:
+    return outside.deployer.health(names, Waiting())
 
 
-def test_a_workload_with_all_its_parts_is_ready(outside: World) -> None:
-    footprint = fresh_footprint()
+def test_a_workload_with_all_its_parts_is_ready(outside: Infrastructure) -> None:
+    names = fresh_names()
 
-    stand_up(outside, footprint)
+    stand_up(outside, names)
 
-    assert health(outside, footprint) == Health(
-        ready=True, percent=100, summary="Every part of the workload is in place."
-    )
+    assert health(outside, names) == Health(ready=True, percent=100, summary="Every part of the workload is in place.")
 
 
-def test_the_first_missing_part_is_named(outside: World) -> None:
-    footprint = fresh_footprint()
-    stand_up(outside, footprint)
+def test_the_first_missing_part_is_named(outside: Infrastructure) -> None:
+    names = fresh_names()
+    stand_up(outside, names)
 
     seen = []
     for lose in (outside.traffic.release, outside.identity.destroy, outside.storage.destroy):
-        lose(footprint)
-        seen.append(health(outside, footprint))
-    outside.deployer.tear_down(footprint, Waiting())
-    seen.append(health(outside, footprint))
+        lose(names)
+        seen.append(health(outside, names))
+    outside.deployer.tear_down(names, Waiting())
+    seen.append(health(outside, names))
 
     assert seen == [
         Health(ready=False, percent=75, summary="The host name is not reserved."),
@@ -65,34 +63,36 @@ def test_the_first_missing_part_is_named(outside: World) -> None:
     ]
 
 
-def test_a_key_that_does_not_open_any_more_is_noticed(outside: World, database: Database, database_url: str) -> None:
-    footprint = fresh_footprint()
-    stand_up(outside, footprint)
-    rotated = world(settings_with(database_url, secret_key="another secret, just as long as 32"), database)
+def test_a_key_that_does_not_open_any_more_is_noticed(
+    outside: Infrastructure, database: Database, database_url: str
+) -> None:
+    names = fresh_names()
+    stand_up(outside, names)
+    rotated = infrastructure(settings_with(database_url, secret_key="another secret, just as long as 32"), database)
 
-    assert health(rotated, footprint).summary == "The signing key cannot be used."
+    assert health(rotated, names).summary == "The signing key cannot be used."
 
 
-def test_the_register_says_what_the_edge_needs(outside: World, database: Database) -> None:
-    footprint = fresh_footprint()
+def test_the_register_says_what_the_edge_needs(outside: Infrastructure, database: Database) -> None:
+    names = fresh_names()
 
-    stand_up(outside, footprint)
+    stand_up(outside, names)
 
     with database.transaction() as session:
-        row = session.get_one(Workload, footprint.workload)
+        row = session.get_one(Workload, names.workload)
     assert (row.host_name, row.signing_key, row.storage_schema, row.torn_down_at) == (
-        f"{footprint.address}.localhost",
-        footprint.signing_key,
-        footprint.schema,
+        f"{names.address}.localhost",
+        names.signing_key,
+        names.schema,
         None,
     )
 
 
-def test_nothing_is_deployed_once_the_step_was_told_to_stop(outside: World) -> None:
-    footprint, patience = fresh_footprint(), Waiting()
-    patience.end()
+def test_nothing_is_deployed_once_the_step_was_told_to_stop(outside: Infrastructure) -> None:
+    names, stop_token = fresh_names(), Waiting()
+    stop_token.end()
 
     with pytest.raises(StepStopped):
-        outside.deployer.deploy(order_for(footprint), patience)
+        outside.deployer.deploy(order_for(names), stop_token)
 
-    assert outside.deployer.present(footprint) == []
+    assert outside.deployer.present(names) == []

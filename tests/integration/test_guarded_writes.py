@@ -16,160 +16,162 @@ from sqlalchemy import event
 
 from models import StepStatus, TenantState
 from models.columns import new_id
-from provisioning import engine, holding
+from provisioning import claims, engine
 from provisioning.claims import Claim
-from provisioning.journal import DatabaseJournal
-from provisioning.lookup import locked_live_run
+from provisioning.locking import locked_live_run
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.saga import Done, NotYet, StepStopped, StopReason
+from provisioning.step_journal import DatabaseJournal
 from runtime.settings import settings
-from tests.scenes import PIVOT, STEPS, everything
-from tests.stage import Stage, stage_in
+from tests.run_harness import RunHarness, run_harness_in
+from tests.scenarios import PIVOT, STEPS, everything
 from tests.waiting import wait_until_blocked
 
 LEASE = timedelta(seconds=15)
 
 
-def taken_over(stage: Stage) -> Claim:
-    stage.create()
-    stage.play(until="allocate_storage")
-    lost = stage.claim()
-    stage.lapse()
-    stage.claim()
+def taken_over(harness: RunHarness) -> Claim:
+    harness.create()
+    harness.play(until="allocate_storage")
+    lost = harness.claim()
+    harness.lapse()
+    harness.claim()
     return lost
 
 
-def cancelled_after_it_lapsed(stage: Stage) -> Claim:
-    stage.create()
-    stage.play(until="allocate_storage")
-    lost = stage.claim()
-    stage.lapse()
-    stage.cancel()
+def cancelled_after_it_lapsed(harness: RunHarness) -> Claim:
+    harness.create()
+    harness.play(until="allocate_storage")
+    lost = harness.claim()
+    harness.lapse()
+    harness.cancel()
     return lost
 
 
-def out_of_attempts(stage: Stage) -> Claim:
-    stage.create()
-    lost = stage.claim()
+def out_of_attempts(harness: RunHarness) -> Claim:
+    harness.create()
+    lost = harness.claim()
     for _ in range(engine.LOST_WORKERS - 1):
-        stage.lapse()
-        lost = stage.claim()
-    stage.lapse()
-    assert stage.try_claim() is None
+        harness.lapse()
+        lost = harness.claim()
+    harness.lapse()
+    assert harness.try_claim() is None
     return lost
 
 
-def recorded_before(stage: Stage) -> Claim:
-    stage.create()
-    claim = stage.claim()
-    stage.record(claim, Done())
+def recorded_before(harness: RunHarness) -> Claim:
+    harness.create()
+    claim = harness.claim()
+    harness.record(claim, Done())
     return claim
 
 
-def undo_taken_over(stage: Stage) -> Claim:
-    stage.create()
-    stage.play(until="allocate_identity")
-    stage.cancel()
-    lost = stage.claim()
-    stage.lapse()
-    stage.claim()
+def undo_taken_over(harness: RunHarness) -> Claim:
+    harness.create()
+    harness.play(until="allocate_identity")
+    harness.cancel()
+    lost = harness.claim()
+    harness.lapse()
+    harness.claim()
     return lost
 
 
 LOSSES = [taken_over, cancelled_after_it_lapsed, out_of_attempts, recorded_before, undo_taken_over]
 
 
-def intend(stage: Stage, lost: Claim) -> None:
+def intend(harness: RunHarness, lost: Claim) -> None:
     with pytest.raises(StepStopped, match="another worker"):
-        stage.do(holding.intend, lost, "disk", "late")
+        harness.do(claims.intend, lost, "disk", "late")
 
 
-WRITES: dict[str, Callable[[Stage, Claim], object]] = {
-    "done": lambda stage, lost: stage.record(lost, Done()),
-    "not yet": lambda stage, lost: stage.record(lost, NotYet(after=timedelta(seconds=1))),
-    "failed": lambda stage, lost: stage.fail(lost, RuntimeError("late")),
-    "refused": lambda stage, lost: stage.fail(lost, Refused("late")),
-    "stopped": lambda stage, lost: stage.fail(lost, StepStopped(StopReason.SHUTTING_DOWN)),
+WRITES: dict[str, Callable[[RunHarness, Claim], object]] = {
+    "done": lambda harness, lost: harness.record(lost, Done()),
+    "not yet": lambda harness, lost: harness.record(lost, NotYet(after=timedelta(seconds=1))),
+    "failed": lambda harness, lost: harness.fail(lost, RuntimeError("late")),
+    "refused": lambda harness, lost: harness.fail(lost, Refused("late")),
+    "stopped": lambda harness, lost: harness.fail(lost, StepStopped(StopReason.SHUTTING_DOWN)),
     "intended": intend,
-    "progress": lambda stage, lost: DatabaseJournal(stage.database, stage.settings, lost).progress(99, "late"),
-    "renewed": lambda stage, lost: stage.do(holding.renew, {lost.run_id: lost.token}, LEASE),
+    "progress": lambda harness, lost: DatabaseJournal(harness.database, harness.settings, lost).progress(99, "late"),
+    "renewed": lambda harness, lost: harness.do(claims.renew, {lost.run_id: lost.token}, LEASE),
 }
 
 
 @pytest.mark.parametrize("lose", LOSSES)
 @pytest.mark.parametrize("write", WRITES)
 def test_nothing_lands_of_an_owner_that_lost_its_claim(
-    stage: Stage, write: str, lose: Callable[[Stage], Claim]
+    harness: RunHarness, write: str, lose: Callable[[RunHarness], Claim]
 ) -> None:
-    lost = lose(stage)
-    before = everything(stage)
-    stage.wake_ups.clear()
+    lost = lose(harness)
+    before = everything(harness)
+    harness.wake_ups.clear()
 
-    WRITES[write](stage, lost)
+    WRITES[write](harness, lost)
 
-    assert everything(stage) == before
-    assert stage.wake_ups == []
+    assert everything(harness) == before
+    assert harness.wake_ups == []
 
 
-def test_a_renewal_tells_the_lost_from_the_living(stage: Stage) -> None:
-    lost = taken_over(stage)
-    with stage_in(stage.settings) as other:
+def test_a_renewal_tells_the_lost_from_the_living(harness: RunHarness) -> None:
+    lost = taken_over(harness)
+    with run_harness_in(harness.settings) as other:
         other.create()
         living = other.claim()
 
-        renewals = stage.do(holding.renew, {lost.run_id: lost.token, living.run_id: living.token}, timedelta(minutes=5))
+        renewals = harness.do(
+            claims.renew, {lost.run_id: lost.token, living.run_id: living.token}, timedelta(minutes=5)
+        )
 
-        assert renewals == [holding.Renewal(living.run_id, cancelled=False, extended=True)]
+        assert renewals == [claims.Renewal(living.run_id, cancelled=False, extended=True)]
         assert other.run().lease_until == other.run().due_at
         assert other.run().due_at is not None
-        assert stage.run().lease_until != other.run().lease_until
+        assert harness.run().lease_until != other.run().lease_until
 
 
-def test_a_locked_run_keeps_no_other_from_being_renewed(stage: Stage) -> None:
-    stage.create()
-    locked = stage.claim()
-    with stage_in(stage.settings) as other:
+def test_a_locked_run_keeps_no_other_from_being_renewed(harness: RunHarness) -> None:
+    harness.create()
+    locked = harness.claim()
+    with run_harness_in(harness.settings) as other:
         other.create()
         living = other.claim()
         tokens = {locked.run_id: locked.token, living.run_id: living.token}
 
-        with stage.database.transaction() as session:
-            locked_live_run(session, stage.tenant_id)
-            renewals = other.do(holding.renew, tokens, timedelta(minutes=5))
+        with harness.database.transaction() as session:
+            locked_live_run(session, harness.tenant_id)
+            renewals = other.do(claims.renew, tokens, timedelta(minutes=5))
 
         assert {one.run_id: one.extended for one in renewals} == {locked.run_id: False, living.run_id: True}
 
 
-def test_a_renewal_tells_that_a_cancel_is_on_record(stage: Stage) -> None:
-    stage.create()
-    claim = stage.claim()
-    stage.cancel()
+def test_a_renewal_tells_that_a_cancel_is_on_record(harness: RunHarness) -> None:
+    harness.create()
+    claim = harness.claim()
+    harness.cancel()
 
-    renewals = stage.do(holding.renew, {claim.run_id: claim.token}, LEASE)
+    renewals = harness.do(claims.renew, {claim.run_id: claim.token}, LEASE)
 
-    assert renewals == [holding.Renewal(claim.run_id, cancelled=True, extended=True)]
+    assert renewals == [claims.Renewal(claim.run_id, cancelled=True, extended=True)]
 
 
-def test_nothing_is_intended_once_a_cancel_is_on_record(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="allocate_storage")
-    claim = stage.claim()
-    stage.cancel()
+def test_nothing_is_intended_once_a_cancel_is_on_record(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="allocate_storage")
+    claim = harness.claim()
+    harness.cancel()
 
     with pytest.raises(StepStopped, match="a cancel is on record"):
-        stage.perform(claim)
+        harness.perform(claim)
 
-    assert stage.ledger() == stage.outside() == []
+    assert harness.ledger() == harness.outside() == []
 
 
-def test_a_claim_whose_answer_was_lost_may_be_repeated_with_its_own_token_only(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="allocate_storage")
+def test_a_claim_whose_answer_was_lost_may_be_repeated_with_its_own_token_only(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="allocate_storage")
     move, token = Forward("allocate_storage"), uuid4()
 
     def claimed_with(own: UUID) -> Claim | None:
-        return stage.do(engine.claim, stage.run().id, move, settings=stage.settings, owner="stage", token=own)
+        return harness.do(engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=own)
 
     first, stranger, again = claimed_with(token), claimed_with(uuid4()), claimed_with(token)
 
@@ -177,148 +179,148 @@ def test_a_claim_whose_answer_was_lost_may_be_repeated_with_its_own_token_only(s
     assert stranger is None
     assert again is not None
     assert (again.token, again.attempt) == (token, 1)
-    stage.record(again, stage.perform(again))
-    assert stage.step("allocate_storage").status is StepStatus.DONE
+    harness.record(again, harness.perform(again))
+    assert harness.step("allocate_storage").status is StepStatus.DONE
 
 
-def test_a_claim_that_is_repeated_after_a_cancel_gives_the_run_back_at_once(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="allocate_storage")
+def test_a_claim_that_is_repeated_after_a_cancel_gives_the_run_back_at_once(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="allocate_storage")
     move, token = Forward("allocate_storage"), uuid4()
 
     def claim() -> Claim | None:
-        return stage.do(engine.claim, stage.run().id, move, settings=stage.settings, owner="stage", token=token)
+        return harness.do(engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=token)
 
     first = claim()
-    stage.cancel()
+    harness.cancel()
     again = claim()
 
     assert first is not None
     assert again is None
-    assert stage.run().lease_token is None
-    assert stage.wake_ups[-1].move == Backward("allocate_storage")
+    assert harness.run().lease_token is None
+    assert harness.wake_ups[-1].move == Backward("allocate_storage")
 
 
-def test_progress_that_meets_a_take_over_does_not_land_after_it(stage: Stage, database_url: str) -> None:
-    stage.create()
-    stage.play(until="allocate_storage")
-    late = stage.claim()
-    stage.lapse()
+def test_progress_that_meets_a_take_over_does_not_land_after_it(harness: RunHarness, database_url: str) -> None:
+    harness.create()
+    harness.play(until="allocate_storage")
+    late = harness.claim()
+    harness.lapse()
 
     with ThreadPoolExecutor() as pool:
-        with stage.database.transaction() as session:
+        with harness.database.transaction() as session:
             move = Forward("allocate_storage")
-            assert engine.claim(session, late.run_id, move, settings=stage.settings, owner="second")
+            assert engine.claim(session, late.run_id, move, settings=harness.settings, owner="second")
             session.flush()
-            progress = pool.submit(DatabaseJournal(stage.database, stage.settings, late).progress, 99, "late")
+            progress = pool.submit(DatabaseJournal(harness.database, harness.settings, late).progress, 99, "late")
             wait_until_blocked(progress, database_url)
         progress.result(10)
 
-    assert stage.step("allocate_storage").message is None
+    assert harness.step("allocate_storage").message is None
 
 
-def test_twenty_workers_claim_a_move_and_one_gets_it(stage: Stage) -> None:
-    stage.create()
+def test_twenty_workers_claim_a_move_and_one_gets_it(harness: RunHarness) -> None:
+    harness.create()
     start = threading.Barrier(20)
 
     def claim(_: int) -> Claim | None:
         start.wait(10)
-        return stage.try_claim(Forward("validate_request"))
+        return harness.try_claim(Forward("validate_request"))
 
     with ThreadPoolExecutor(20) as pool:
         claims = [won for won in pool.map(claim, range(20)) if won]
 
     assert len(claims) == 1
-    assert stage.run().lease_token == claims[0].token
-    assert stage.story() == ["created", "provisioning.started", "provisioning.step_started validate_request"]
+    assert harness.run().lease_token == claims[0].token
+    assert harness.story() == ["created", "provisioning.started", "provisioning.step_started validate_request"]
 
 
-def test_a_move_that_is_owned_cannot_be_claimed_before_its_lease_lapsed(stage: Stage) -> None:
-    stage.create()
-    stage.claim()
+def test_a_move_that_is_owned_cannot_be_claimed_before_its_lease_lapsed(harness: RunHarness) -> None:
+    harness.create()
+    harness.claim()
 
-    assert stage.try_claim() is None
+    assert harness.try_claim() is None
 
-    stage.lapse()
-    assert stage.try_claim() is not None
+    harness.lapse()
+    assert harness.try_claim() is not None
 
 
-def test_stale_doubled_and_foreign_messages_are_dropped(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="allocate_traffic")
-    before = everything(stage)
+def test_stale_doubled_and_foreign_messages_are_dropped(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="allocate_traffic")
+    before = everything(harness)
 
     for step in [*STEPS, PIVOT, "boil_the_ocean"]:
-        stage.mover.make_move(stage.run().id, Backward(step))
+        harness.step_runner.make_move(harness.run().id, Backward(step))
         if step != "allocate_traffic":
-            stage.mover.make_move(stage.run().id, Forward(step))
-    stage.mover.make_move(new_id(), Forward("allocate_traffic"))
+            harness.step_runner.make_move(harness.run().id, Forward(step))
+    harness.step_runner.make_move(new_id(), Forward("allocate_traffic"))
 
-    assert everything(stage) == before
+    assert everything(harness) == before
 
 
-def test_messages_for_a_run_that_is_over_are_dropped(stage: Stage) -> None:
-    stage.create()
-    stage.cancel()
-    before = everything(stage)
+def test_messages_for_a_run_that_is_over_are_dropped(harness: RunHarness) -> None:
+    harness.create()
+    harness.cancel()
+    before = everything(harness)
 
     for step in [*STEPS, PIVOT]:
-        stage.mover.make_move(stage.run().id, Forward(step))
-        stage.mover.make_move(stage.run().id, Backward(step))
+        harness.step_runner.make_move(harness.run().id, Forward(step))
+        harness.step_runner.make_move(harness.run().id, Backward(step))
 
-    assert everything(stage) == before
+    assert everything(harness) == before
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_messages_that_come_several_times_in_any_order_to_several_workers_have_one_effect(
-    stage: Stage, seed: int
+    harness: RunHarness, seed: int
 ) -> None:
     dice = random.Random(seed)
-    stage.create()
+    harness.create()
     with ThreadPoolExecutor(4) as pool:
-        while stage.run().due_at is not None:
-            stage.pass_time()
-            messages = stage.wake_ups[-3:] * dice.randint(1, 3)
+        while harness.run().due_at is not None:
+            harness.pass_time()
+            messages = harness.wake_ups[-3:] * dice.randint(1, 3)
             dice.shuffle(messages)
-            list(pool.map(lambda it: stage.mover.make_move(it.run_id, it.move), messages))
+            list(pool.map(lambda it: harness.step_runner.make_move(it.run_id, it.move), messages))
 
-    assert stage.tenant().state is TenantState.ACTIVE
-    creations = Counter(call for call in stage.faults.calls if not call.endswith(("present", "health", "send")))
+    assert harness.tenant().state is TenantState.ACTIVE
+    creations = Counter(call for call in harness.faults.calls if not call.endswith(("present", "health", "send")))
     assert set(creations.values()) == {1}
-    assert stage.story().count("provisioning.completed") == 1
+    assert harness.story().count("provisioning.completed") == 1
 
 
-def test_a_claim_and_its_record_take_few_statements(stage: Stage) -> None:
-    stage.create()
-    stage.play(until="allocate_identity")
-    stage.pass_time()
+def test_a_claim_and_its_record_take_few_statements(harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="allocate_identity")
+    harness.pass_time()
     move = Forward("allocate_identity")
-    run_id = stage.run().id
+    run_id = harness.run().id
 
-    with counted(stage) as claiming:
-        claim = stage.do(engine.claim, run_id, move, settings=stage.settings, owner="stage")
+    with counted(harness) as claiming:
+        claim = harness.do(engine.claim, run_id, move, settings=harness.settings, owner="harness")
     assert claim is not None
-    outcome = stage.perform(claim)
-    with counted(stage) as recording:
-        stage.record(claim, outcome)
+    outcome = harness.perform(claim)
+    with counted(harness) as recording:
+        harness.record(claim, outcome)
 
     assert len(claiming) <= 5, claiming
     assert len(recording) <= 6, recording
 
 
 @contextmanager
-def counted(stage: Stage) -> Iterator[list[str]]:
+def counted(harness: RunHarness) -> Iterator[list[str]]:
     """The statements that go to the database within the block."""
     statements: list[str] = []
 
     def note(_: Any, __: Any, statement: str, *___: Any) -> None:
         statements.append(statement.splitlines()[0])
 
-    event.listen(stage.database.engine, "before_cursor_execute", note)
+    event.listen(harness.database.engine, "before_cursor_execute", note)
     try:
         yield statements
     finally:
-        event.remove(stage.database.engine, "before_cursor_execute", note)
+        event.remove(harness.database.engine, "before_cursor_execute", note)
 
 
 REFUSED_BY = {
@@ -396,15 +398,15 @@ REFUSED_BY = {
 
 
 @pytest.fixture(scope="module")
-def half_done(database_url: str) -> Iterator[Stage]:
-    with stage_in(settings()) as stage:
-        stage.create()
-        stage.play(until="allocate_identity")
-        yield stage
+def half_done(database_url: str) -> Iterator[RunHarness]:
+    with run_harness_in(settings()) as harness:
+        harness.create()
+        harness.play(until="allocate_identity")
+        yield harness
 
 
 @pytest.mark.parametrize("constraint", REFUSED_BY)
-def test_the_wrong_state_cannot_be_written(half_done: Stage, database_url: str, constraint: str) -> None:
+def test_the_wrong_state_cannot_be_written(half_done: RunHarness, database_url: str, constraint: str) -> None:
     before = everything(half_done)
     ids = {"run": half_done.run().id, "tenant": half_done.tenant_id}
 
@@ -425,7 +427,7 @@ CHANGES_OF_THE_FEED = [
 
 
 @pytest.mark.parametrize("statement", CHANGES_OF_THE_FEED)
-def test_the_feed_cannot_be_changed(half_done: Stage, database_url: str, statement: str) -> None:
+def test_the_feed_cannot_be_changed(half_done: RunHarness, database_url: str, statement: str) -> None:
     before = everything(half_done)
 
     with psycopg.connect(database_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege) as refusal:
@@ -436,7 +438,7 @@ def test_the_feed_cannot_be_changed(half_done: Stage, database_url: str, stateme
 
 
 @pytest.mark.parametrize("statement", [one for one in CHANGES_OF_THE_FEED if not one.startswith("DELETE")])
-def test_retention_may_delete_and_nothing_else(half_done: Stage, database_url: str, statement: str) -> None:
+def test_retention_may_delete_and_nothing_else(half_done: RunHarness, database_url: str, statement: str) -> None:
     values = {"tenant": half_done.tenant_id} if "%" in statement else None
 
     with psycopg.connect(database_url) as connection:
@@ -445,9 +447,9 @@ def test_retention_may_delete_and_nothing_else(half_done: Stage, database_url: s
             connection.execute(statement.encode(), values)
 
 
-def test_retention_says_so_for_one_transaction_only(stage: Stage, database_url: str) -> None:
-    stage.create(start=False)
-    old = {"tenant": stage.tenant_id}
+def test_retention_says_so_for_one_transaction_only(harness: RunHarness, database_url: str) -> None:
+    harness.create(start=False)
+    old = {"tenant": harness.tenant_id}
 
     with psycopg.connect(database_url) as connection:
         with connection.transaction():
@@ -459,12 +461,12 @@ def test_retention_says_so_for_one_transaction_only(stage: Stage, database_url: 
     assert gone == 1
 
 
-def test_a_process_that_shuts_down_takes_nothing_on(stage: Stage) -> None:
-    stage.create()
-    before = stage.run()
+def test_a_process_that_shuts_down_takes_nothing_on(harness: RunHarness) -> None:
+    harness.create()
+    before = harness.run()
 
-    stage.live.shut_down()
-    stage.mover.make_move(before.id, Forward("validate_request"))
+    harness.live.shut_down()
+    harness.step_runner.make_move(before.id, Forward("validate_request"))
 
-    assert stage.run() == before
-    assert stage.step("validate_request").attempts == 0
+    assert harness.run() == before
+    assert harness.step("validate_request").attempts == 0

@@ -10,11 +10,11 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.http_deployer import DeployerUnwell, HttpDeployer
-from provisioning.footprint import Footprint
 from provisioning.ports import Health, Refused
-from provisioning.saga import StepStopped, current_patience
+from provisioning.resource_names import ResourceNames
+from provisioning.saga import StepStopped, current_stop_token
 from tests.deployers import LocalDeployer, local_deployer
-from tests.outside import Waiting, fresh_footprint, order_for, wait_until
+from tests.outside import Waiting, fresh_names, order_for, wait_until
 
 
 @pytest.fixture
@@ -30,36 +30,36 @@ def deployer(there: LocalDeployer) -> Iterator[HttpDeployer]:
     here.close()
 
 
-def deploy(deployer: HttpDeployer, footprint: Footprint) -> None:
-    deployer.deploy(order_for(footprint), Waiting())
+def deploy(deployer: HttpDeployer, names: ResourceNames) -> None:
+    deployer.deploy(order_for(names), Waiting())
 
 
 def test_the_order_carries_the_tenant_and_the_key_of_the_run(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
 
-    deploy(deployer, footprint)
+    deploy(deployer, names)
 
     [request] = there.received
     assert (request.method, request.path) == ("POST", "/workloads")
-    assert request.headers["idempotency-key"] == footprint.workload
+    assert request.headers["idempotency-key"] == names.workload
     assert request.headers["authorization"] == "Bearer let me in"
     assert request.document == {
-        "name": footprint.workload,
-        "tenant_id": str(footprint.tenant_id),
+        "name": names.workload,
+        "tenant_id": str(names.tenant_id),
         "tenant": "shop",
         "organisation": "acme",
         "region": "eu-central",
         "plan": "pro",
-        "host_name": f"{footprint.address}.localhost",
-        "storage_schema": footprint.schema,
-        "signing_key": footprint.signing_key,
+        "host_name": f"{names.address}.localhost",
+        "storage_schema": names.schema,
+        "signing_key": names.signing_key,
     }
 
 
 def test_an_address_with_a_path_is_kept(there: LocalDeployer) -> None:
     deployer = HttpDeployer(f"{there.address}/v1/", SecretStr(""))
 
-    deploy(deployer, fresh_footprint())
+    deploy(deployer, fresh_names())
     deployer.close()
 
     [request] = there.received
@@ -68,11 +68,11 @@ def test_an_address_with_a_path_is_kept(there: LocalDeployer) -> None:
 
 
 def test_health_is_passed_on_until_it_is_ready(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
     there.looks_until_ready = 2
-    deploy(deployer, footprint)
+    deploy(deployer, names)
 
-    seen = [deployer.health(footprint, Waiting()) for _ in range(2)]
+    seen = [deployer.health(names, Waiting()) for _ in range(2)]
 
     assert seen == [
         Health(ready=False, percent=40, summary="1 of 2 pods is up."),
@@ -81,7 +81,7 @@ def test_health_is_passed_on_until_it_is_ready(there: LocalDeployer, deployer: H
 
 
 def test_a_workload_that_the_deployer_does_not_know_yet_is_not_ready(deployer: HttpDeployer) -> None:
-    assert deployer.health(fresh_footprint(), Waiting()) == Health(
+    assert deployer.health(fresh_names(), Waiting()) == Health(
         ready=False, percent=0, summary="The deployer does not know the workload yet."
     )
 
@@ -93,7 +93,7 @@ def test_a_no_for_good_is_refused_in_the_deployers_words(
     there.instead.append((status, json.dumps({"message": "No room\n\0in \ud800eu-central."}).encode()))
 
     with pytest.raises(Refused) as refusal:
-        deploy(deployer, fresh_footprint())
+        deploy(deployer, fresh_names())
 
     assert str(refusal.value) == f"The deployer refuses ({status}): No room in eu-central."
 
@@ -103,7 +103,7 @@ def test_what_may_pass_is_not_refused(there: LocalDeployer, deployer: HttpDeploy
     there.instead.append((status, b"busy"))
 
     with pytest.raises(DeployerUnwell) as refusal:
-        deploy(deployer, fresh_footprint())
+        deploy(deployer, fresh_names())
 
     assert str(refusal.value) == f"The deployer answered {status}: busy"
 
@@ -112,20 +112,20 @@ def test_its_words_are_cut_to_what_can_be_shown(there: LocalDeployer, deployer: 
     there.instead.append((422, b"x" * 5000))
 
     with pytest.raises(Refused) as refusal:
-        deploy(deployer, fresh_footprint())
+        deploy(deployer, fresh_names())
 
     assert str(refusal.value) == f"The deployer refuses (422): {'x' * 300}"
 
 
 def test_a_failure_after_the_effect_is_mended_by_asking_again(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
     there.afterwards.append((502, b"the proxy lost the answer"))
     with pytest.raises(DeployerUnwell):
-        deploy(deployer, footprint)
+        deploy(deployer, names)
 
-    deploy(deployer, footprint)
+    deploy(deployer, names)
 
-    assert list(there.workloads) == [footprint.workload]
+    assert list(there.workloads) == [names.workload]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_health_that_makes_no_sense_is_not_believed(
     there.instead.append((200, body))
 
     with pytest.raises(error):
-        deployer.health(fresh_footprint(), Waiting())
+        deployer.health(fresh_names(), Waiting())
 
 
 @pytest.mark.parametrize(
@@ -157,61 +157,61 @@ def test_health_that_makes_no_sense_is_not_believed(
 def test_percent_is_brought_into_range(there: LocalDeployer, deployer: HttpDeployer, percent: Any, shown: int) -> None:
     there.instead.append((200, json.dumps({"status": "starting", "percent": percent}).encode()))
 
-    assert deployer.health(fresh_footprint(), Waiting()) == Health(
+    assert deployer.health(fresh_names(), Waiting()) == Health(
         ready=False, percent=shown, summary="The workload is starting."
     )
 
 
 def test_a_deletion_is_believed_when_the_workload_is_not_found(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    footprint = fresh_footprint()
-    deploy(deployer, footprint)
+    names = fresh_names()
+    deploy(deployer, names)
 
-    gone = deployer.tear_down(footprint, Waiting())
+    gone = deployer.tear_down(names, Waiting())
 
     assert gone
     assert there.methods() == ["POST", "DELETE", "GET"]
 
 
 def test_a_deletion_that_is_only_claimed_is_not_believed(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
     there.keeps_what_it_deletes = True
-    deploy(deployer, footprint)
+    deploy(deployer, names)
 
-    gone = deployer.tear_down(footprint, Waiting())
+    gone = deployer.tear_down(names, Waiting())
 
     assert not gone
-    assert deployer.present(footprint) == [footprint.workload]
+    assert deployer.present(names) == [names.workload]
 
 
 def test_a_look_that_fails_after_a_deletion_is_not_absence(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    footprint = fresh_footprint()
-    deploy(deployer, footprint)
+    names = fresh_names()
+    deploy(deployer, names)
     there.instead.extend([(204, b""), (503, b"restarting")])
 
     with pytest.raises(DeployerUnwell):
-        deployer.tear_down(footprint, Waiting())
+        deployer.tear_down(names, Waiting())
 
 
 def test_an_order_that_arrives_after_the_deletion_is_refused(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    footprint = fresh_footprint()
-    deployer.tear_down(footprint, Waiting())
+    names = fresh_names()
+    deployer.tear_down(names, Waiting())
 
     with pytest.raises(Refused) as refusal:
-        deploy(deployer, footprint)
+        deploy(deployer, names)
 
     assert str(refusal.value) == "The deployer refuses (410): It was deleted."
     assert there.workloads == {}
 
 
 def test_a_cancel_does_not_wait_for_a_deployer_that_hangs(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    footprint, patience = fresh_footprint(), Waiting()
+    names, stop_token = fresh_names(), Waiting()
     there.hanging = True
 
     with ThreadPoolExecutor() as pool:
-        deployment = pool.submit(deployer.deploy, order_for(footprint), patience)
+        deployment = pool.submit(deployer.deploy, order_for(names), stop_token)
         wait_until(lambda: there.received)
         told = time.monotonic()
-        patience.end()
+        stop_token.end()
         with pytest.raises(StepStopped):
             deployment.result(5)
 
@@ -219,17 +219,17 @@ def test_a_cancel_does_not_wait_for_a_deployer_that_hangs(there: LocalDeployer, 
 
 
 def test_what_an_abandoned_call_brings_about_late_is_refused(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    footprint, patience = fresh_footprint(), Waiting()
+    names, stop_token = fresh_names(), Waiting()
     there.hanging = True
     with ThreadPoolExecutor() as pool:
-        deployment = pool.submit(deployer.deploy, order_for(footprint), patience)
+        deployment = pool.submit(deployer.deploy, order_for(names), stop_token)
         wait_until(lambda: there.received)
-        patience.end()
+        stop_token.end()
         with pytest.raises(StepStopped):
             deployment.result(5)
     there.hanging = False
 
-    gone = deployer.tear_down(footprint, Waiting())
+    gone = deployer.tear_down(names, Waiting())
     there.let_go.set()
     wait_until(lambda: there.answered == 3)
 
@@ -242,7 +242,7 @@ def test_a_deployer_that_hangs_is_given_up_in_time(there: LocalDeployer) -> None
     deployer = HttpDeployer(there.address, SecretStr(""), answer_within=0.3)
 
     with pytest.raises(DeployerUnwell):
-        deploy(deployer, fresh_footprint())
+        deploy(deployer, fresh_names())
 
     there.let_go.set()
     deployer.close()
@@ -262,7 +262,7 @@ def test_a_deployer_that_answers_without_end_is_given_up_in_time(
     began = time.monotonic()
 
     with pytest.raises(DeployerUnwell, match="does not answer"):
-        deployer.present(fresh_footprint()) if ask == "present" else deployer.health(fresh_footprint(), Waiting())
+        deployer.present(fresh_names()) if ask == "present" else deployer.health(fresh_names(), Waiting())
 
     assert time.monotonic() - began < 2
     there.let_go.set()
@@ -274,7 +274,7 @@ def test_an_answer_without_end_is_hung_up_on(there: LocalDeployer) -> None:
     deployer = HttpDeployer(there.address, SecretStr(""), answer_within=0.3)
 
     with pytest.raises(DeployerUnwell):
-        deployer.present(fresh_footprint())
+        deployer.present(fresh_names())
 
     assert there.left.wait(5)
     deployer.close()
@@ -282,17 +282,17 @@ def test_an_answer_without_end_is_hung_up_on(there: LocalDeployer) -> None:
 
 def test_a_look_outside_does_not_outstay_a_cancel(there: LocalDeployer, deployer: HttpDeployer) -> None:
     there.hanging = True
-    patience = Waiting()
+    stop_token = Waiting()
 
     def look() -> None:
-        current_patience.set(patience)
-        deployer.present(fresh_footprint())
+        current_stop_token.set(stop_token)
+        deployer.present(fresh_names())
 
     with ThreadPoolExecutor() as pool:
         looking = pool.submit(look)
         wait_until(lambda: there.received)
         told = time.monotonic()
-        patience.end()
+        stop_token.end()
         with pytest.raises(StepStopped):
             looking.result(5)
 

@@ -16,11 +16,11 @@ from adapters.identity import ACCOUNTS, KEYS, NoSigningKey, PostgresIdentity
 from adapters.sealing import Seal, SealBroken
 from models import SigningKey, TenantAccount
 from models.columns import new_id
-from provisioning.footprint import Footprint
 from provisioning.ports import Refused
+from provisioning.resource_names import ResourceNames
 from runtime.database import Database, clock
 from tests.conftest import SECRET_KEY
-from tests.outside import blocked, fresh_footprint, settings_with, wait_until
+from tests.outside import blocked, fresh_names, settings_with, wait_until
 
 EMAIL = "ada@example.com"
 
@@ -37,9 +37,9 @@ def identity(database: Database) -> PostgresIdentity:
     return PostgresIdentity(database, Seal(SecretStr(SECRET_KEY)))
 
 
-def key_of(database: Database, footprint: Footprint) -> SigningKey:
+def key_of(database: Database, names: ResourceNames) -> SigningKey:
     with database.transaction() as session:
-        return session.get_one(SigningKey, footprint.signing_key)
+        return session.get_one(SigningKey, names.signing_key)
 
 
 def public_part(key: SigningKey) -> dict[str, Any]:
@@ -48,56 +48,56 @@ def public_part(key: SigningKey) -> dict[str, Any]:
 
 
 def test_the_published_key_verifies_what_the_sealed_one_signs(identity: PostgresIdentity, database: Database) -> None:
-    footprint = fresh_footprint()
-    identity.create(footprint, EMAIL)
+    names = fresh_names()
+    identity.create(names, EMAIL)
 
-    token = identity.sign(footprint, {"sub": "ada"})
+    token = identity.sign(names, {"sub": "ada"})
 
-    published = public_part(key_of(database, footprint))
+    published = public_part(key_of(database, names))
     assert jwt.decode(token, jwt.PyJWK(published), algorithms=["ES256"]) == {"sub": "ada"}
     assert jwt.get_unverified_header(token) == {"alg": "ES256", "typ": "JWT", "kid": published["kid"]}
 
 
 def test_the_key_is_named_by_its_thumbprint(identity: PostgresIdentity, database: Database) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
 
-    identity.create(footprint, EMAIL)
+    identity.create(names, EMAIL)
 
-    key = key_of(database, footprint)
+    key = key_of(database, names)
     required = {name: public_part(key)[name] for name in ("crv", "kty", "x", "y")}
     digest = hashlib.sha256(json.dumps(required, separators=(",", ":")).encode()).digest()
     assert key.kid == public_part(key)["kid"] == base64url_encode(digest).decode()
 
 
 def test_only_public_parts_are_published(identity: PostgresIdentity, database: Database) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
 
-    identity.create(footprint, EMAIL)
+    identity.create(names, EMAIL)
 
-    assert set(public_part(key_of(database, footprint))) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+    assert set(public_part(key_of(database, names))) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
 
 
 def test_creating_again_keeps_the_key(identity: PostgresIdentity, database: Database) -> None:
-    footprint = fresh_footprint()
-    identity.create(footprint, EMAIL)
-    first = key_of(database, footprint).kid
+    names = fresh_names()
+    identity.create(names, EMAIL)
+    first = key_of(database, names).kid
 
-    identity.create(footprint, EMAIL)
+    identity.create(names, EMAIL)
 
-    assert key_of(database, footprint).kid == first
+    assert key_of(database, names).kid == first
 
 
 def test_another_secret_key_opens_nothing(identity: PostgresIdentity, database: Database) -> None:
-    footprint = fresh_footprint()
-    identity.create(footprint, EMAIL)
+    names = fresh_names()
+    identity.create(names, EMAIL)
     stranger = PostgresIdentity(database, Seal(SecretStr("another secret, just as long as 32")))
 
     with pytest.raises(SealBroken):
-        stranger.sign(footprint, {})
+        stranger.sign(names, {})
 
 
 def test_a_key_sealed_for_one_tenant_does_not_open_for_another(identity: PostgresIdentity, database: Database) -> None:
-    one, other = fresh_footprint(), fresh_footprint()
+    one, other = fresh_names(), fresh_names()
     identity.create(one, EMAIL)
     identity.create(other, EMAIL)
 
@@ -110,74 +110,74 @@ def test_a_key_sealed_for_one_tenant_does_not_open_for_another(identity: Postgre
 
 
 def test_destroying_forgets_the_key_and_the_address(identity: PostgresIdentity, database: Database) -> None:
-    footprint = fresh_footprint()
-    identity.create(footprint, EMAIL)
+    names = fresh_names()
+    identity.create(names, EMAIL)
 
-    identity.destroy(footprint)
+    identity.destroy(names)
 
-    key = key_of(database, footprint)
+    key = key_of(database, names)
     with database.transaction() as session:
-        account = session.get_one(TenantAccount, footprint.account)
+        account = session.get_one(TenantAccount, names.account)
     assert (key.kid, key.public_jwk, key.sealed_private_key, account.email) == (None, None, None, None)
     with pytest.raises(NoSigningKey):
-        identity.sign(footprint, {})
+        identity.sign(names, {})
 
 
 def test_destroying_again_keeps_the_first_time(identity: PostgresIdentity, database: Database) -> None:
-    footprint = fresh_footprint()
-    identity.destroy(footprint)
-    first = key_of(database, footprint).destroyed_at
+    names = fresh_names()
+    identity.destroy(names)
+    first = key_of(database, names).destroyed_at
 
-    identity.destroy(footprint)
+    identity.destroy(names)
 
-    assert key_of(database, footprint).destroyed_at == first
+    assert key_of(database, names).destroyed_at == first
 
 
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_destruction_waits_for_a_creation_under_way_and_undoes_it(
     identity: PostgresIdentity, database: Database, database_url: str, *, exists: bool
 ) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
     if exists:
-        identity.create(footprint, EMAIL)
+        identity.create(names, EMAIL)
 
     with ThreadPoolExecutor() as pool:
         with database.transaction() as session:
-            begin_to_create(session, footprint)
-            destruction = pool.submit(identity.destroy, footprint)
+            begin_to_create(session, names)
+            destruction = pool.submit(identity.destroy, names)
             wait_until(lambda: blocked(database_url) == 1)
         destruction.result(10)
 
-    assert identity.present(footprint) == []
+    assert identity.present(names) == []
 
 
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_creation_that_waits_for_a_destruction_under_way_is_refused(
     identity: PostgresIdentity, database: Database, database_url: str, *, exists: bool
 ) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
     if exists:
-        identity.create(footprint, EMAIL)
+        identity.create(names, EMAIL)
 
     with ThreadPoolExecutor() as pool:
         with database.transaction() as session:
-            begin_to_destroy(session, footprint)
-            creation = pool.submit(identity.create, footprint, EMAIL)
+            begin_to_destroy(session, names)
+            creation = pool.submit(identity.create, names, EMAIL)
             wait_until(lambda: blocked(database_url) == 1)
         with pytest.raises(Refused):
             creation.result(10)
 
-    assert identity.present(footprint) == []
+    assert identity.present(names) == []
 
 
-def begin_to_create(session: Session, footprint: Footprint) -> None:
+def begin_to_create(session: Session, names: ResourceNames) -> None:
     now = clock(session)
     key = {"kid": "k", "public_jwk": {}, "sealed_private_key": b"s"}
-    KEYS.hold(session, name=footprint.signing_key, tenant_id=new_id(), created_at=now, **key)
-    ACCOUNTS.hold(session, name=footprint.account, tenant_id=new_id(), created_at=now, email=EMAIL)
+    KEYS.hold(session, name=names.signing_key, tenant_id=new_id(), created_at=now, **key)
+    ACCOUNTS.hold(session, name=names.account, tenant_id=new_id(), created_at=now, email=EMAIL)
 
 
-def begin_to_destroy(session: Session, footprint: Footprint) -> None:
+def begin_to_destroy(session: Session, names: ResourceNames) -> None:
     now = clock(session)
-    KEYS.bury(session, name=footprint.signing_key, tenant_id=new_id(), created_at=now)
-    ACCOUNTS.bury(session, name=footprint.account, tenant_id=new_id(), created_at=now)
+    KEYS.bury(session, name=names.signing_key, tenant_id=new_id(), created_at=now)
+    ACCOUNTS.bury(session, name=names.account, tenant_id=new_id(), created_at=now)

@@ -13,10 +13,10 @@ from devserver.servers import FAST, Postgres
 from models import StepStatus, TenantState
 from runtime.migrations import migrate
 from runtime.settings import Settings
-from tests.crew import Crew, crew_for
 from tests.outside import settings_with, wait_until
-from workers.live import Performance
+from tests.worker_pool import WorkerPool, worker_pool_for
 from workers.process import WorkerProcess
+from workers.running_steps import RunningStep
 
 LEASE = timedelta(seconds=3)
 IN_TIME = 5.0
@@ -64,64 +64,66 @@ def workplace(server: Server, environment: dict[str, str], redis_url: str) -> Se
 
 
 @pytest.fixture
-def crew(workplace: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crew]:
-    with crew_for(workplace, monkeypatch) as built:
+def worker_pool(workplace: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
+    with worker_pool_for(workplace, monkeypatch) as built:
         yield built
 
 
-def performance_of(worker: WorkerProcess) -> Performance:
-    (performance,) = worker._live.everything()
-    return performance
+def performance_of(worker: WorkerProcess) -> RunningStep:
+    (running_step,) = worker._live.all_steps()
+    return running_step
 
 
-def at_work_outside(crew: Crew) -> WorkerProcess:
+def at_work_outside(worker_pool: WorkerPool) -> WorkerProcess:
     """A worker that waits for an answer from outside, in the middle of a step."""
-    crew.stage.faults.hang("deployer.deploy")
-    worker = crew.hire()
-    crew.stage.create()
-    crew.await_call("deployer.deploy")
+    worker_pool.harness.faults.hang("deployer.deploy")
+    worker = worker_pool.hire()
+    worker_pool.harness.create()
+    worker_pool.await_call("deployer.deploy")
     return worker
 
 
-def test_what_a_step_achieved_while_postgres_was_away_is_on_record_when_it_is_back(crew: Crew, server: Server) -> None:
-    worker = at_work_outside(crew)
+def test_what_a_step_achieved_while_postgres_was_away_is_on_record_when_it_is_back(
+    worker_pool: WorkerPool, server: Server
+) -> None:
+    worker = at_work_outside(worker_pool)
 
     with server.away():
-        crew.stage.faults.let_go()
-        wait_until(lambda: not worker._live.everything())
-    wait_until(lambda: crew.stage.step(STEP).status is StepStatus.DONE, within=IN_TIME)
-    crew.await_state(TenantState.ACTIVE)
+        worker_pool.harness.faults.let_go()
+        wait_until(lambda: not worker._live.all_steps())
+    wait_until(lambda: worker_pool.harness.step(STEP).status is StepStatus.DONE, within=IN_TIME)
+    worker_pool.await_state(TenantState.ACTIVE)
 
-    assert crew.stage.faults.calls.count("deployer.deploy") == 1
-    assert crew.stage.step(STEP).attempts == 1
+    assert worker_pool.harness.faults.calls.count("deployer.deploy") == 1
+    assert worker_pool.harness.step(STEP).attempts == 1
 
 
 def test_a_step_that_outlasts_its_lease_because_postgres_is_away_is_tried_again_uncounted(
-    crew: Crew, server: Server
+    worker_pool: WorkerPool, server: Server
 ) -> None:
-    performance = performance_of(at_work_outside(crew))
+    running_step = performance_of(at_work_outside(worker_pool))
 
     with server.away():
-        wait_until(lambda: performance.trip.reason is not None, within=LEASE.total_seconds() + IN_TIME)
-        crew.stage.faults.let_go()
-    wait_until(lambda: crew.stage.step(STEP).status is StepStatus.DONE, within=IN_TIME)
-    crew.await_state(TenantState.ACTIVE)
+        wait_until(lambda: running_step.stop_signal.reason is not None, within=LEASE.total_seconds() + IN_TIME)
+        worker_pool.harness.faults.let_go()
+    wait_until(lambda: worker_pool.harness.step(STEP).status is StepStatus.DONE, within=IN_TIME)
+    worker_pool.await_state(TenantState.ACTIVE)
 
-    assert crew.stage.step(STEP).attempts == 1
-    assert not [line for line in crew.stage.story() if "failed" in line]
+    assert worker_pool.harness.step(STEP).attempts == 1
+    assert not [line for line in worker_pool.harness.story() if "failed" in line]
 
 
 def test_a_worker_that_is_told_to_stop_while_postgres_is_away_ends_when_its_drain_is_over(
-    crew: Crew, server: Server
+    worker_pool: WorkerPool, server: Server
 ) -> None:
-    crew.settings = crew.settings.model_copy(update={"drain_timeout": timedelta(seconds=0.5)})
-    worker = at_work_outside(crew)
+    worker_pool.settings = worker_pool.settings.model_copy(update={"drain_timeout": timedelta(seconds=0.5)})
+    worker = at_work_outside(worker_pool)
 
     with server.away():
-        crew.stage.faults.let_go()
-        wait_until(lambda: not worker._live.everything())
-        crew.dismiss(worker)
-    crew.hire()
-    crew.await_state(TenantState.ACTIVE)
+        worker_pool.harness.faults.let_go()
+        wait_until(lambda: not worker._live.all_steps())
+        worker_pool.dismiss(worker)
+    worker_pool.hire()
+    worker_pool.await_state(TenantState.ACTIVE)
 
-    assert crew.stage.step(STEP).attempts == 2
+    assert worker_pool.harness.step(STEP).attempts == 2

@@ -7,13 +7,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters import world
-from adapters.faults import Faults
+from adapters import infrastructure
+from adapters.fault_injection import Faults
 from adapters.kit.ports import PORTS
 from adapters.kit.running import run
 from adapters.kit.subject import Factory, Subject
-from adapters.simulated import SimulatedWorld
-from provisioning.ports import World
+from adapters.simulated import SimulatedInfrastructure
+from provisioning.ports import Infrastructure
 from runtime.database import Database
 from tests.deployers import local_deployer
 from tests.outside import settings_with
@@ -22,7 +22,7 @@ from tests.relays import AnyPort, Relay
 CREATIONS = {"storage": "create", "identity": "create", "traffic": "reserve", "deployer": "deploy"}
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
-Build = Callable[..., World]
+Build = Callable[..., Infrastructure]
 
 
 @pytest.fixture
@@ -30,16 +30,16 @@ def build(database_url: str) -> Iterator[Build]:
     """Builds worlds as the settings ask for them."""
     with ExitStack() as stack:
 
-        def built(url: str = database_url, **more: object) -> World:
+        def built(url: str = database_url, **more: object) -> Infrastructure:
             settings = settings_with(url, **more)
             database = Database(settings)
             stack.callback(database.close)
-            return world(settings, database)
+            return infrastructure(settings, database)
 
         yield built
 
 
-def crashing(port: str, outside: World) -> Factory:
+def crashing(port: str, outside: Infrastructure) -> Factory:
     """Creating has its effect, and raises."""
 
     def make() -> object:
@@ -50,7 +50,7 @@ def crashing(port: str, outside: World) -> Factory:
     return make
 
 
-def hanging(outside: World) -> Factory:
+def hanging(outside: Infrastructure) -> Factory:
     def make() -> object:
         faults = Faults()
         for method in ("deploy", "health", "tear_down"):
@@ -60,7 +60,7 @@ def hanging(outside: World) -> Factory:
     return make
 
 
-def cut_off(port: str, outside: World) -> Factory:
+def cut_off(port: str, outside: Infrastructure) -> Factory:
     def make() -> object:
         faults = Faults()
         for method in ("create", "reserve", "deploy", "destroy", "release", "tear_down", "present"):
@@ -73,7 +73,7 @@ def cut_off(port: str, outside: World) -> Factory:
 
 @pytest.mark.parametrize("port", CREATIONS)
 def test_the_simulated_world_keeps_it(port: str) -> None:
-    simulated = SimulatedWorld()
+    simulated = SimulatedInfrastructure()
     subject = Subject(
         make=lambda: getattr(simulated, port),
         unreachable=cut_off(port, simulated),
@@ -151,4 +151,4 @@ def test_the_smtp_mailer_keeps_it(build: Build) -> None:
 
 
 def test_every_port_is_held_to_it() -> None:
-    assert set(PORTS) == set(CREATIONS) | {"mailer"} == set(World.__dataclass_fields__)
+    assert set(PORTS) == set(CREATIONS) | {"mailer"} == set(Infrastructure.__dataclass_fields__)

@@ -18,10 +18,10 @@ from adapters import tenant_schema
 from adapters.absence import StillThere
 from adapters.postgres_storage import PostgresStorage, StorageMissing
 from adapters.sealing import Seal
-from provisioning.footprint import Footprint
 from provisioning.ports import Refused
+from provisioning.resource_names import ResourceNames
 from tests.conftest import SECRET_KEY
-from tests.outside import blocked, fresh_footprint, wait_until
+from tests.outside import blocked, fresh_names, wait_until
 
 SEAL = Seal(SecretStr(SECRET_KEY))
 
@@ -46,9 +46,9 @@ def ordinary(database_url: str) -> Iterator[str]:
         connection.execute(sql.SQL("DROP ROLE {}").format(names[0]))
 
 
-def log_in(url: str, footprint: Footprint) -> psycopg.Connection[tuple[object, ...]]:
-    password = PostgresStorage(url, SEAL).password(footprint)
-    return psycopg.connect(make_conninfo(url, user=footprint.role, password=password), autocommit=True)
+def log_in(url: str, names: ResourceNames) -> psycopg.Connection[tuple[object, ...]]:
+    password = PostgresStorage(url, SEAL).password(names)
+    return psycopg.connect(make_conninfo(url, user=names.role, password=password), autocommit=True)
 
 
 def ask(url: str, query: str, *values: object) -> list[tuple[object, ...]]:
@@ -57,38 +57,38 @@ def ask(url: str, query: str, *values: object) -> list[tuple[object, ...]]:
 
 
 def test_the_role_is_an_ordinary_login_with_a_limit(storage: PostgresStorage, database_url: str) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
 
-    storage.create(footprint)
+    storage.create(names)
 
     query = """
         SELECT rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolinherit, rolreplication, rolbypassrls,
                rolconnlimit, rolconfig
         FROM pg_roles WHERE rolname = %s
     """
-    assert ask(database_url, query, footprint.role) == [
-        (True, False, False, False, False, False, False, 20, [f"search_path={footprint.schema}"])
+    assert ask(database_url, query, names.role) == [
+        (True, False, False, False, False, False, False, 20, [f"search_path={names.schema}"])
     ]
 
 
 def test_the_role_owns_its_schema_and_nobody_else_may_enter(storage: PostgresStorage, database_url: str) -> None:
-    footprint, stranger = fresh_footprint(), fresh_footprint()
-    storage.create(footprint)
+    names, stranger = fresh_names(), fresh_names()
+    storage.create(names)
     storage.create(stranger)
-    storage.migrate(footprint)
+    storage.migrate(names)
 
-    owner = ask(database_url, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = %s", footprint.schema)
+    owner = ask(database_url, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = %s", names.schema)
     with log_in(database_url, stranger) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute(sql.SQL("SELECT * FROM {}.users").format(sql.Identifier(footprint.schema)))
+        connection.execute(sql.SQL("SELECT * FROM {}.users").format(sql.Identifier(names.schema)))
 
-    assert owner == [(footprint.role,)]
+    assert owner == [(names.role,)]
 
 
 def test_the_role_sees_nothing_of_the_control_plane(storage: PostgresStorage, database_url: str) -> None:
-    footprint = fresh_footprint()
-    storage.create(footprint)
+    names = fresh_names()
+    storage.create(names)
 
-    with log_in(database_url, footprint) as connection:
+    with log_in(database_url, names) as connection:
         for table in ("public.tenants", "public.signing_keys", "tenantry_outside.destroyed"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(f"SELECT * FROM {table}".encode())
@@ -99,45 +99,45 @@ def test_the_role_sees_nothing_of_the_control_plane(storage: PostgresStorage, da
 
 
 def test_the_password_is_kept_by_postgres_as_a_scram_verifier_only(storage: PostgresStorage, database_url: str) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
 
-    storage.create(footprint)
+    storage.create(names)
 
-    [(verifier,)] = ask(database_url, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", footprint.role)
+    [(verifier,)] = ask(database_url, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", names.role)
     scheme, iterations_and_salt, keys = str(verifier).split("$")
     iterations, salt = iterations_and_salt.split(":")
-    salted = hashlib.pbkdf2_hmac(
-        "sha256", storage.password(footprint).encode(), base64.b64decode(salt), int(iterations)
-    )
+    salted = hashlib.pbkdf2_hmac("sha256", storage.password(names).encode(), base64.b64decode(salt), int(iterations))
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     assert (scheme, keys.split(":")[0]) == ("SCRAM-SHA-256", base64.b64encode(stored).decode())
 
 
 def test_every_tenant_has_another_password(storage: PostgresStorage) -> None:
-    assert storage.password(fresh_footprint()) != storage.password(fresh_footprint())
+    assert storage.password(fresh_names()) != storage.password(fresh_names())
 
 
 def test_migrating_makes_the_tenants_own_tables(storage: PostgresStorage, database_url: str) -> None:
-    footprint = fresh_footprint()
-    storage.create(footprint)
+    names = fresh_names()
+    storage.create(names)
 
-    storage.migrate(footprint)
-    storage.migrate(footprint)
+    storage.migrate(names)
+    storage.migrate(names)
 
     tables = ask(
-        database_url, "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = %s ORDER BY 1", footprint.schema
+        database_url,
+        "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = %s ORDER BY 1",
+        names.schema,
     )
-    assert tables == [(name, footprint.role) for name in ("audit_log", "schema_version", "sessions", "users")]
+    assert tables == [(name, names.role) for name in ("audit_log", "schema_version", "sessions", "users")]
 
 
 def test_every_version_is_applied_once(storage: PostgresStorage, database_url: str) -> None:
-    footprint = fresh_footprint()
-    storage.create(footprint)
+    names = fresh_names()
+    storage.create(names)
 
-    storage.migrate(footprint)
-    storage.migrate(footprint)
+    storage.migrate(names)
+    storage.migrate(names)
 
-    with log_in(database_url, footprint) as connection:
+    with log_in(database_url, names) as connection:
         applied = connection.execute("SELECT number, title FROM schema_version ORDER BY number").fetchall()
     assert applied == [(version.number, version.title) for version in tenant_schema.VERSIONS]
 
@@ -148,78 +148,78 @@ def test_versions_are_numbered_from_one() -> None:
 
 def test_migrating_what_is_not_there_says_so_and_may_be_tried_again(storage: PostgresStorage) -> None:
     with pytest.raises(StorageMissing):
-        storage.migrate(fresh_footprint())
+        storage.migrate(fresh_names())
 
 
 def test_migrating_what_was_destroyed_is_refused(storage: PostgresStorage) -> None:
-    footprint = fresh_footprint()
-    storage.create(footprint)
-    storage.destroy(footprint)
+    names = fresh_names()
+    storage.create(names)
+    storage.destroy(names)
 
     with pytest.raises(Refused):
-        storage.migrate(footprint)
+        storage.migrate(names)
 
-    assert storage.present(footprint) == []
+    assert storage.present(names) == []
 
 
 def test_destroying_hangs_up_on_whoever_is_connected(storage: PostgresStorage, database_url: str) -> None:
-    footprint = fresh_footprint()
-    storage.create(footprint)
-    storage.migrate(footprint)
-    visitor = log_in(database_url, footprint)
+    names = fresh_names()
+    storage.create(names)
+    storage.migrate(names)
+    visitor = log_in(database_url, names)
     visitor.autocommit = False
     visitor.execute("LOCK TABLE users")
 
-    storage.destroy(footprint)
+    storage.destroy(names)
 
-    assert storage.present(footprint) == []
+    assert storage.present(names) == []
     with pytest.raises(psycopg.OperationalError):
         visitor.execute("SELECT 1")
     visitor.close()
 
 
 def test_nobody_logs_in_any_more_while_it_is_being_destroyed(storage: PostgresStorage, database_url: str) -> None:
-    footprint = fresh_footprint()
-    storage.create(footprint)
-    storage.migrate(footprint)
+    names = fresh_names()
+    storage.create(names)
+    storage.migrate(names)
 
     with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
-        connection.execute(sql.SQL("LOCK TABLE {}.users").format(sql.Identifier(footprint.schema)))
-        destruction = pool.submit(storage.destroy, footprint)
+        connection.execute(sql.SQL("LOCK TABLE {}.users").format(sql.Identifier(names.schema)))
+        destruction = pool.submit(storage.destroy, names)
         wait_until(lambda: blocked(database_url) == 1)
         with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
-            log_in(database_url, footprint)
+            log_in(database_url, names)
         connection.commit()
         destruction.result(10)
 
-    assert storage.present(footprint) == []
+    assert storage.present(names) == []
 
 
 def test_destroying_takes_along_what_the_tenant_made_itself(storage: PostgresStorage, database_url: str) -> None:
-    footprint = fresh_footprint()
-    storage.create(footprint)
-    with log_in(database_url, footprint) as connection:
+    names = fresh_names()
+    storage.create(names)
+    with log_in(database_url, names) as connection:
         connection.execute("CREATE TABLE mine (x int)")
         connection.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
         connection.execute("SELECT lo_create(0)")
         connection.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
 
-    storage.destroy(footprint)
+    storage.destroy(names)
 
-    assert storage.present(footprint) == []
+    assert storage.present(names) == []
 
 
 def test_what_is_still_there_after_it_was_destroyed_is_not_called_gone(
     storage: PostgresStorage, database_url: str
 ) -> None:
-    footprint = fresh_footprint()
-    storage.create(footprint)
+    names = fresh_names()
+    storage.create(names)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
             sql.SQL(
                 "CREATE FUNCTION public.put_back() RETURNS event_trigger LANGUAGE plpgsql AS"
                 " $$ BEGIN EXECUTE 'CREATE SCHEMA ' || {}; END $$"
-            ).format(sql.Literal(footprint.schema))
+            ).format(sql.Literal(names.schema))
         )
         connection.execute(
             "CREATE EVENT TRIGGER puts_back ON ddl_command_end WHEN TAG IN ('DROP SCHEMA')"
@@ -227,25 +227,25 @@ def test_what_is_still_there_after_it_was_destroyed_is_not_called_gone(
         )
         try:
             with pytest.raises(StillThere) as refusal:
-                storage.destroy(footprint)
+                storage.destroy(names)
         finally:
             connection.execute("DROP EVENT TRIGGER puts_back")
             connection.execute("DROP FUNCTION public.put_back()")
 
-    assert refusal.value.names == [footprint.schema]
-    storage.destroy(footprint)
-    assert storage.present(footprint) == []
+    assert refusal.value.names == [names.schema]
+    storage.destroy(names)
+    assert storage.present(names) == []
 
 
 def test_a_creation_that_waits_behind_a_destruction_is_refused(storage: PostgresStorage, database_url: str) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
 
     with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
-        storage.destroy(fresh_footprint())  # the table of tombstones is there
-        tombstones.lock(connection, footprint.schema)
-        destruction = pool.submit(storage.destroy, footprint)
+        storage.destroy(fresh_names())  # the table of tombstones is there
+        tombstones.lock(connection, names.schema)
+        destruction = pool.submit(storage.destroy, names)
         wait_until(lambda: blocked(database_url) == 1)
-        creation = pool.submit(storage.create, footprint)
+        creation = pool.submit(storage.create, names)
         wait_until(lambda: blocked(database_url) == 2)
         connection.commit()
 
@@ -253,52 +253,50 @@ def test_a_creation_that_waits_behind_a_destruction_is_refused(storage: Postgres
         with pytest.raises(Refused):
             creation.result(10)
 
-    assert storage.present(footprint) == []
+    assert storage.present(names) == []
 
 
 def test_a_destruction_that_waits_behind_a_creation_undoes_it(storage: PostgresStorage, database_url: str) -> None:
-    footprint = fresh_footprint()
+    names = fresh_names()
 
     with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
-        storage.destroy(fresh_footprint())  # the table of tombstones is there
-        tombstones.lock(connection, footprint.schema)
-        creation = pool.submit(storage.create, footprint)
+        storage.destroy(fresh_names())  # the table of tombstones is there
+        tombstones.lock(connection, names.schema)
+        creation = pool.submit(storage.create, names)
         wait_until(lambda: blocked(database_url) == 1)
-        destruction = pool.submit(storage.destroy, footprint)
+        destruction = pool.submit(storage.destroy, names)
         wait_until(lambda: blocked(database_url) == 2)
         connection.commit()
 
         creation.result(10)
         destruction.result(10)
 
-    assert storage.present(footprint) == []
+    assert storage.present(names) == []
 
 
 def test_an_ordinary_user_with_createrole_can_do_everything(ordinary: str) -> None:
-    storage, footprint = PostgresStorage(ordinary, SEAL), fresh_footprint()
+    storage, names = PostgresStorage(ordinary, SEAL), fresh_names()
 
-    storage.create(footprint)
-    storage.create(footprint)
-    storage.migrate(footprint)
-    visitor = log_in(ordinary, footprint)
-    found = storage.present(footprint)
-    storage.destroy(footprint)
+    storage.create(names)
+    storage.create(names)
+    storage.migrate(names)
+    visitor = log_in(ordinary, names)
+    found = storage.present(names)
+    storage.destroy(names)
 
-    assert found == [footprint.schema, footprint.role]
-    assert storage.present(footprint) == []
+    assert found == [names.schema, names.role]
+    assert storage.present(names) == []
     visitor.close()
 
 
 def test_several_processes_may_be_first_at_once(ordinary: str) -> None:
     storage = PostgresStorage(ordinary, SEAL)
-    footprints = [fresh_footprint() for _ in range(6)]
+    footprints = [fresh_names() for _ in range(6)]
 
     with ThreadPoolExecutor(6) as pool:
-        for finished in [pool.submit(storage.create, footprint) for footprint in footprints]:
+        for finished in [pool.submit(storage.create, names) for names in footprints]:
             finished.result(20)
 
-    assert [storage.present(footprint) for footprint in footprints] == [
-        [footprint.schema, footprint.role] for footprint in footprints
-    ]
-    for footprint in footprints:
-        storage.destroy(footprint)
+    assert [storage.present(names) for names in footprints] == [[names.schema, names.role] for names in footprints]
+    for names in footprints:
+        storage.destroy(names)

@@ -14,8 +14,8 @@ from runtime.database import Database
 from runtime.migrations import MigrationRefused, migrate
 from runtime.settings import Settings
 from tests.outside import settings_with
+from tests.run_harness import run_harness_in
 from tests.scratch import scratch_database
-from tests.stage import stage_in
 
 ROLES = "tenantry_api, tenantry_limited, tenantry_support"
 
@@ -79,12 +79,12 @@ def seen(session: Session) -> list[str]:
 
 def seen_by_one_of_two(settings: Settings) -> list[str]:
     """What an operator sees when there are two organisations, both at work."""
-    with stage_in(settings) as other, stage_in(settings) as stage:
+    with run_harness_in(settings) as other, run_harness_in(settings) as harness:
         other.create("theirs")
-        stage.create("mine")
-        stage.play(until="allocate_traffic")
-        assert sorted(stage.read(seen)) == ["mine", "theirs"], "workers see both"
-        return stage.database.within(stage.operator.reach).transact(seen)
+        harness.create("mine")
+        harness.play(until="allocate_traffic")
+        assert sorted(harness.read(seen)) == ["mine", "theirs"], "workers see both"
+        return harness.database.within(harness.operator.row_scope).transact(seen)
 
 
 def test_an_ordinary_login_migrates_once_the_roles_were_given_to_it(ordinary: Settings, empty: str, name: str) -> None:

@@ -31,16 +31,16 @@ from models import (
     TenantState,
 )
 from models.columns import new_id
-from provisioning import idempotency, rules
+from provisioning import idempotency, validation
 from provisioning.actors import Actor
 from provisioning.events import EventType, emit_for_organisation
 from provisioning.idempotency import Once
 from runtime.database import Database, clock, sqlstate
-from runtime.reach import GO_UNDER
+from runtime.row_level_security import SET_ROLE
 from runtime.settings import settings
 from tests.outside import settings_with
-from tests.scenes import bring_to, everything
-from tests.stage import Stage, stage_in
+from tests.run_harness import RunHarness, run_harness_in
+from tests.scenarios import bring_to, everything
 
 REFUSED = "42501"
 """SQLSTATE insufficient_privilege: a right that was not granted, and a row that a policy does not let in."""
@@ -66,49 +66,49 @@ SUPPORT = Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")
 class Two:
     """Two organisations with everything that an organisation can have."""
 
-    mine: Stage
-    theirs: Stage
+    mine: RunHarness
+    theirs: RunHarness
 
     def as_caller(self, **more: Any) -> Database:
         """The database as my organisation's operator sees it."""
-        return self.mine.database.within(replace(self.mine.operator, **more).reach)
+        return self.mine.database.within(replace(self.mine.operator, **more).row_scope)
 
 
 @pytest.fixture
-def two(stage: Stage, other: Stage) -> Two:
-    for one in (stage, other):
+def two(harness: RunHarness, other: RunHarness) -> Two:
+    for one in (harness, other):
         furnish(one)
-    return Two(stage, other)
+    return Two(harness, other)
 
 
 @pytest.fixture
-def other(database_url: str) -> Iterator[Stage]:
-    with stage_in(settings()) as built:
+def other(database_url: str) -> Iterator[RunHarness]:
+    with run_harness_in(settings()) as built:
         yield built
 
 
-def furnish(stage: Stage) -> None:
-    bring_to(stage, TenantState.PENDING)
-    stage.retry()
-    stage.play(until="allocate_traffic")
-    stage.do(_add_people, stage)
-    stage.do(_remember, stage)
-    stage.do(lambda session: session.add(AbsenceCheck(run_id=stage.run().id, asked_at=clock(session), found=[])))
+def furnish(harness: RunHarness) -> None:
+    bring_to(harness, TenantState.PENDING)
+    harness.retry()
+    harness.play(until="allocate_traffic")
+    harness.do(_add_people, harness)
+    harness.do(_remember, harness)
+    harness.do(lambda session: session.add(AbsenceCheck(run_id=harness.run().id, asked_at=clock(session), found=[])))
 
 
-def _add_people(session: Session, stage: Stage) -> None:
-    facts: dict[str, Any] = {"organisation_id": stage.organisation.id, "created_at": clock(session)}
+def _add_people(session: Session, harness: RunHarness) -> None:
+    facts: dict[str, Any] = {"organisation_id": harness.organisation.id, "created_at": clock(session)}
     session.add(Member(email="ada@shop.example", name="Ada", role=Role.OWNER, **facts))
     session.add(ServiceAccount(name="Billing", scopes=["tenants:read"], **facts))
 
 
-def _remember(session: Session, stage: Stage) -> None:
-    call = Once(stage.operator.id, "createTenant", "key", "0" * 64)
-    idempotency.once(session, call, lambda: {"tenant_id": str(stage.tenant_id)})
+def _remember(session: Session, harness: RunHarness) -> None:
+    call = Once(harness.operator.id, "createTenant", "key", "0" * 64)
+    idempotency.once(session, call, lambda: {"tenant_id": str(harness.tenant_id)})
 
 
 def owners_of(session: Session, model: type[SQLModel]) -> set[UUID]:
-    """Whose rows a statement without any condition finds."""
+    """PrincipalRef rows a statement without any condition finds."""
     return {_owner(session, row) for row in session.exec(select(model))}
 
 
@@ -298,7 +298,7 @@ def test_whoever_is_limited_makes_no_tenant_and_is_counted_with_all_the_others(t
     fresh = two.mine.tenant().model_dump() | {"id": new_id(), "slug": "new", "address": f"new-{new_id().hex}"}
 
     said = refused(limited, lambda session: session.execute(insert(Tenant).values(**fresh)))
-    count = select(rules.tenants_that_count(col(Organisation.id)))
+    count = select(validation.tenants_that_count(col(Organisation.id)))
 
     assert "row-level security" in said
     assert limited.transact(lambda session: session.exec(count).all()) == [2]
@@ -307,7 +307,7 @@ def test_whoever_is_limited_makes_no_tenant_and_is_counted_with_all_the_others(t
 def test_what_is_denied_to_whoever_is_limited_goes_on_record(two: Two) -> None:
     limited = replace(two.mine.operator, tenant_ids=frozenset({two.mine.tenant_id}))
 
-    two.mine.database.within(limited.reach).transact(
+    two.mine.database.within(limited.row_scope).transact(
         emit_for_organisation, two.mine.organisation.id, EventType.ACCESS_DENIED, {"action": "look"}, by=limited
     )
 
@@ -325,7 +325,7 @@ def test_nobody_counts_another_organisations_tenants(two: Two) -> None:
 
 
 def test_support_sees_every_organisation(two: Two) -> None:
-    support = two.mine.database.within(SUPPORT.reach)
+    support = two.mine.database.within(SUPPORT.row_scope)
 
     for model in READ:
         if model is not IdempotencyKey:
@@ -346,11 +346,11 @@ def test_support_sees_every_organisation(two: Two) -> None:
     ],
 )
 def test_support_changes_nothing(two: Two, statement: str) -> None:
-    refused(two.mine.database.within(SUPPORT.reach), lambda session: session.execute(text(statement)))
+    refused(two.mine.database.within(SUPPORT.row_scope), lambda session: session.execute(text(statement)))
 
 
 def test_support_puts_on_record_what_it_was_denied_and_nothing_else(two: Two) -> None:
-    support = two.mine.database.within(SUPPORT.reach)
+    support = two.mine.database.within(SUPPORT.row_scope)
     theirs = two.theirs.organisation.id
 
     support.transact(emit_for_organisation, theirs, EventType.ACCESS_DENIED, {}, by=SUPPORT)
@@ -377,7 +377,7 @@ def confined(two: Two, request: pytest.FixtureRequest) -> Database:
     return {
         "tenantry_api": two.as_caller(),
         "tenantry_limited": two.as_caller(tenant_ids=frozenset({two.mine.tenant_id})),
-        "tenantry_support": two.mine.database.within(SUPPORT.reach),
+        "tenantry_support": two.mine.database.within(SUPPORT.row_scope),
     }[request.param]
 
 
@@ -465,7 +465,7 @@ WAYS_OUT = ["RESET ROLE", "SET LOCAL ROLE NONE", "SET SESSION AUTHORIZATION DEFA
 
 @pytest.mark.parametrize("way_out", WAYS_OUT)
 def test_a_login_of_its_own_has_nothing_to_go_back_to(two: Two, apart: Database, way_out: str) -> None:
-    callers = apart.within(two.mine.operator.reach)
+    callers = apart.within(two.mine.operator.row_scope)
 
     assert callers.transact(owners_of, Tenant) == {two.mine.organisation.id}
     for forbidden in ("SELECT id FROM tenants", "DELETE FROM events", "SELECT sealed_private_key FROM signing_keys"):
@@ -522,15 +522,15 @@ def test_a_connection_goes_back_to_the_pool_without_anybodys_name(
     assert clean == [True, ""]
 
     with suppress(LookupError, DBAPIError):
-        small.within(two.mine.operator.reach).transact(ends)
+        small.within(two.mine.operator.row_scope).transact(ends)
 
     assert small.transact(lambda session: session.execute(STANDING).one()) == (pid, True, "")
 
 
 def test_callers_who_ask_the_same_on_one_connection_get_what_is_theirs_however_often(small: Database, two: Two) -> None:
     count = text("SELECT count(DISTINCT organisation_id) FROM tenants")
-    mine, theirs = (small.within(one.operator.reach) for one in (two.mine, two.theirs))
-    support = small.within(SUPPORT.reach)
+    mine, theirs = (small.within(one.operator.row_scope) for one in (two.mine, two.theirs))
+    support = small.within(SUPPORT.row_scope)
 
     for _ in range(8):  # more often than the driver needs to prepare the statement
         assert mine.transact(lambda session: session.scalar(count)) == 1
@@ -551,7 +551,7 @@ def test_a_transaction_that_is_tried_again_is_held_to_the_same(small: Database, 
             session.execute(text("DO $$ BEGIN RAISE 'again' USING ERRCODE = 'serialization_failure'; END $$"))
         return owners_of(session, Tenant)
 
-    assert small.within(two.mine.operator.reach).transact(give_up_once) == {two.mine.organisation.id}
+    assert small.within(two.mine.operator.row_scope).transact(give_up_once) == {two.mine.organisation.id}
     assert [clean for _, clean, _ in tries] == [False, False]
 
 
@@ -559,6 +559,6 @@ def test_one_statement_more_is_all_it_costs(small: Database, two: Two) -> None:
     sent: list[str] = []
     event.listen(small.engine, "before_cursor_execute", lambda _c, _k, statement, *_: sent.append(statement))
 
-    small.within(two.mine.operator.reach).transact(commits)
+    small.within(two.mine.operator.row_scope).transact(commits)
 
-    assert sent == [GO_UNDER, "SELECT 1"]
+    assert sent == [SET_ROLE, "SELECT 1"]

@@ -8,18 +8,18 @@ from typing import cast
 import pytest
 from starlette.testclient import TestClient
 
-from adapters import world
+from adapters import infrastructure
 from adapters.http_deployer import HttpDeployer
 from edge import edge_app
 from models import RunStatus, StepRole, TenantState
 from provisioning import commands
-from provisioning.footprint import Footprint
-from provisioning.ports import World
+from provisioning.ports import Infrastructure
+from provisioning.resource_names import ResourceNames
 from provisioning.steps import saga
 from runtime.settings import Settings
 from tests.deployers import local_deployer
 from tests.outside import settings_with
-from tests.stage import Stage, stage_in
+from tests.run_harness import RunHarness, run_harness_in
 
 STEPS = [step.name for step in saga if step.role is StepRole.STEP]
 
@@ -28,31 +28,33 @@ STEPS = [step.name for step in saga if step.role is StepRole.STEP]
 class Outside:
     """A stage whose steps act on the real world."""
 
-    stage: Stage
-    world: World
+    harness: RunHarness
+    infrastructure: Infrastructure
     edge: TestClient
 
     def present(self) -> list[str]:
-        return self.world.present(Footprint(self.stage.tenant_id, self._address, self.stage.run().number))
+        return self.infrastructure.present(
+            ResourceNames(self.harness.tenant_id, self._address, self.harness.run().number)
+        )
 
     def answer(self, path: str = "/healthz") -> int:
         return self.edge.get(path, headers={"Host": f"{self._address}.localhost"}).status_code
 
     @property
     def _address(self) -> str:
-        return self.stage.tenant().address
+        return self.harness.tenant().address
 
 
 @pytest.fixture(params=["edge", "http"])
 def outside(request: pytest.FixtureRequest, database_url: str) -> Iterator[Outside]:
     with ExitStack() as stack:
         settings = _settings(request.param, database_url, stack)
-        stage = stack.enter_context(stage_in(settings))
-        built = world(settings, stage.database)
-        stage.world = stage.mover.world = stage.faults.wrap(built)
+        harness = stack.enter_context(run_harness_in(settings))
+        built = infrastructure(settings, harness.database)
+        harness.infrastructure = harness.step_runner.infrastructure = harness.faults.wrap(built)
         if request.param == "http":
             stack.callback(cast("HttpDeployer", built.deployer).close)
-        yield Outside(stage, built, stack.enter_context(TestClient(edge_app(settings, stage.database))))
+        yield Outside(harness, built, stack.enter_context(TestClient(edge_app(settings, harness.database))))
 
 
 def _settings(kind: str, database_url: str, stack: ExitStack) -> Settings:
@@ -63,43 +65,43 @@ def _settings(kind: str, database_url: str, stack: ExitStack) -> Settings:
 
 
 def test_a_run_to_the_end_holds_what_the_ledger_says_and_answers(outside: Outside) -> None:
-    outside.stage.create()
+    outside.harness.create()
     before = outside.answer()
 
-    outside.stage.play()
+    outside.harness.play()
 
-    assert outside.stage.tenant().state is TenantState.ACTIVE
+    assert outside.harness.tenant().state is TenantState.ACTIVE
     assert (before, outside.answer(), outside.answer("/.well-known/jwks.json")) == (404, 200, 200)
-    assert outside.present() == outside.stage.held()
+    assert outside.present() == outside.harness.held()
 
 
 @pytest.mark.parametrize("boundary", [*STEPS[1:], "mark_active"])
 def test_a_cancel_leaves_nothing_outside_and_the_next_run_goes_live(outside: Outside, boundary: str) -> None:
-    outside.stage.create()
-    outside.stage.play(until=boundary)
+    outside.harness.create()
+    outside.harness.play(until=boundary)
 
-    outside.stage.cancel()
-    outside.stage.play()
+    outside.harness.cancel()
+    outside.harness.play()
 
-    assert (outside.stage.run().status, outside.present(), outside.answer()) == (RunStatus.CANCELLED, [], 404)
-    outside.stage.retry()
-    outside.stage.play()
-    assert (outside.stage.tenant().state, outside.answer()) == (TenantState.ACTIVE, 200)
+    assert (outside.harness.run().status, outside.present(), outside.answer()) == (RunStatus.CANCELLED, [], 404)
+    outside.harness.retry()
+    outside.harness.play()
+    assert (outside.harness.tenant().state, outside.answer()) == (TenantState.ACTIVE, 200)
 
 
 def test_a_tenant_is_paused_and_closed_for_everybody_to_see(outside: Outside) -> None:
-    outside.stage.create()
-    outside.stage.play()
+    outside.harness.create()
+    outside.harness.play()
     held = outside.present()
 
-    outside.stage.do(commands.suspend_tenant, outside.stage.tenant_id, by=outside.stage.operator)
+    outside.harness.do(commands.suspend_tenant, outside.harness.tenant_id, by=outside.harness.operator)
     paused = outside.answer()
-    outside.stage.do(
-        commands.decommission_tenant, outside.stage.tenant_id, by=outside.stage.operator, confirm_slug="shop"
+    outside.harness.do(
+        commands.decommission_tenant, outside.harness.tenant_id, by=outside.harness.operator, confirm_slug="shop"
     )
     closing = outside.answer()
-    outside.stage.play()
+    outside.harness.play()
 
     assert (paused, closing, outside.answer()) == (503, 410, 410)
-    released = Footprint(outside.stage.tenant_id, outside.stage.tenant().address, 1)
-    assert (len(held), outside.world.present(released)) == (6, [])
+    released = ResourceNames(outside.harness.tenant_id, outside.harness.tenant().address, 1)
+    assert (len(held), outside.infrastructure.present(released)) == (6, [])

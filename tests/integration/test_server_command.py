@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
+from access.principals import AccountById, MemberById, Principal, Staff, load_principals
 from devserver.__main__ import main as devserver
 from models import Member, Role, ServiceAccount
 from models.columns import new_id
-from provisioning.standing import AccountById, MemberById, Staff, Standing, standings
 from runtime.database import clock
 from server.__main__ import main
-from server.auth import Claim, read_token
-from server.tokens import TokenRefused, Wanted, token_for
-from tests.stage import Stage
+from server.auth.issue import TokenRefused, Wanted, token_for
+from server.auth.tokens import Claim, read_token
+from tests.run_harness import RunHarness
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def people(stage: Stage) -> Stage:
-    with stage.database.transaction() as session:
-        now, home = clock(session), stage.organisation.id
+def people(harness: RunHarness) -> RunHarness:
+    with harness.database.transaction() as session:
+        now, home = clock(session), harness.organisation.id
         for role in Role:
-            email = f"{role.value.lower()}@{stage.organisation.slug}.example"
+            email = f"{role.value.lower()}@{harness.organisation.slug}.example"
             session.add(Member(organisation_id=home, email=email, name=role.title(), role=role, created_at=now))
         session.add(
             ServiceAccount(
@@ -38,12 +38,12 @@ def people(stage: Stage) -> Stage:
                 created_at=now,
             )
         )
-    return stage
+    return harness
 
 
-def standing_behind(claim: Claim, stage: Stage) -> Standing:
+def standing_behind(claim: Claim, harness: RunHarness) -> Principal:
     """What the tables say of whom a token names."""
-    return stage.read(lambda session: standings(session, [claim.whose]))[claim.whose]
+    return harness.read(lambda session: load_principals(session, [claim.whose]))[claim.whose]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -55,34 +55,34 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("role", Role)
-def test_a_members_token(people: Stage, capsys: pytest.CaptureFixture[str], role: Role) -> None:
+def test_a_members_token(people: RunHarness, capsys: pytest.CaptureFixture[str], role: Role) -> None:
     assert main(["token", "--organisation", people.organisation.slug, "--role", role.value.lower()]) == 0
 
     claim = read_token(people.settings, capsys.readouterr().out.strip())
-    standing = standing_behind(claim, people)
+    principal = standing_behind(claim, people)
     assert isinstance(claim.whose, MemberById)
-    assert standing.role is role
-    assert standing.actor.organisation_id == people.organisation.id
-    assert standing.actor.email == f"{role.value.lower()}@{people.organisation.slug}.example"
+    assert principal.role is role
+    assert principal.actor.organisation_id == people.organisation.id
+    assert principal.actor.email == f"{role.value.lower()}@{people.organisation.slug}.example"
     assert claim.expires_at is not None
     assert timedelta(hours=23) < claim.expires_at - datetime.now(UTC) <= timedelta(days=1)
 
 
-def test_a_service_accounts_token(people: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_accounts_token(people: RunHarness, capsys: pytest.CaptureFixture[str]) -> None:
     scopes = "tenants:read, tenants:cancel"
 
     assert main(["token", "--organisation", people.organisation.slug, "--scopes", scopes, "--days", "2"]) == 0
 
     claim = read_token(people.settings, capsys.readouterr().out.strip())
-    standing = standing_behind(claim, people)
+    principal = standing_behind(claim, people)
     assert isinstance(claim.whose, AccountById)
     assert claim.narrowed_to == frozenset({"tenants:read", "tenants:cancel"})
-    assert standing.scopes == {"tenants:read", "tenants:cancel", "audit:read"}
-    assert standing.actor.tenant_ids is not None
-    assert len(standing.actor.tenant_ids) == 1
+    assert principal.scopes == {"tenants:read", "tenants:cancel", "audit:read"}
+    assert principal.actor.tenant_ids is not None
+    assert len(principal.actor.tenant_ids) == 1
 
 
-def test_supports_token(people: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_supports_token(people: RunHarness, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "--support", "--email", "sam@tenantry.example"]) == 0
 
     whose = read_token(people.settings, capsys.readouterr().out.strip()).whose
@@ -105,7 +105,7 @@ def test_supports_token(people: Stage, capsys: pytest.CaptureFixture[str]) -> No
     ],
 )
 def test_a_token_for_nobody_is_refused_in_one_sentence(
-    people: Stage, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+    people: RunHarness, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
     filled = [argument.replace("{org}", people.organisation.slug) for argument in arguments]
 
@@ -126,12 +126,12 @@ def test_a_token_for_nobody_is_refused_in_one_sentence(
     ],
 )
 def test_where_people_sign_in_only_support_gets_a_signed_token_and_a_brief_one(
-    stage: Stage, wanted: Wanted, sentence: str
+    harness: RunHarness, wanted: Wanted, sentence: str
 ) -> None:
     more = {"oidc_issuer": "https://login.example.com", "oidc_audience": "api"}
 
     with pytest.raises(TokenRefused, match=sentence):
-        token_for(stage.settings.model_copy(update=more), wanted)
+        token_for(harness.settings.model_copy(update=more), wanted)
 
 
 def test_settings_that_make_no_sense_stop_the_start_with_one_sentence() -> None:
@@ -153,7 +153,7 @@ def test_the_schema_needs_no_settings_at_all() -> None:
     assert printed.stdout == (ROOT / "schema" / "schema.graphql").read_text()
 
 
-def test_migrating_again_changes_nothing(stage: Stage) -> None:
+def test_migrating_again_changes_nothing(harness: RunHarness) -> None:
     assert main(["migrate"]) == 0
 
 
@@ -172,7 +172,7 @@ def test_a_database_that_is_away_is_said_in_one_sentence(arguments: list[str]) -
 
 
 def test_a_revision_that_does_not_exist_is_refused_in_one_sentence(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
+    harness: RunHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["migrate", "--to", "bogus"]) == 2
 

@@ -7,10 +7,10 @@ import pytest
 
 from adapters.traffic import HostNames
 from models.columns import new_id
-from provisioning.footprint import Footprint
 from provisioning.ports import Refused
+from provisioning.resource_names import ResourceNames
 from runtime.database import Database
-from tests.outside import fresh_footprint, settings_with
+from tests.outside import fresh_names, settings_with
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ def traffic(database_url: str) -> Iterator[HostNames]:
     database.close()
 
 
-def rival_of(footprint: Footprint) -> Footprint:
-    return Footprint(new_id(), footprint.address, 1)
+def rival_of(names: ResourceNames) -> ResourceNames:
+    return ResourceNames(new_id(), names.address, 1)
 
 
 def test_the_second_to_come_is_told_who_holds_the_name(traffic: HostNames) -> None:
-    holder = fresh_footprint()
+    holder = fresh_names()
     traffic.reserve(holder)
 
     with pytest.raises(Refused) as refusal:
@@ -38,7 +38,7 @@ def test_the_second_to_come_is_told_who_holds_the_name(traffic: HostNames) -> No
 
 
 def test_releasing_another_ones_name_takes_nothing_from_its_holder(traffic: HostNames) -> None:
-    holder = fresh_footprint()
+    holder = fresh_names()
     traffic.reserve(holder)
 
     traffic.release(rival_of(holder))
@@ -47,7 +47,7 @@ def test_releasing_another_ones_name_takes_nothing_from_its_holder(traffic: Host
 
 
 def test_a_released_name_can_be_taken_by_another(traffic: HostNames) -> None:
-    holder = fresh_footprint()
+    holder = fresh_names()
     rival = rival_of(holder)
     traffic.reserve(holder)
     traffic.release(holder)
@@ -58,7 +58,7 @@ def test_a_released_name_can_be_taken_by_another(traffic: HostNames) -> None:
 
 
 def test_of_many_at_once_one_gets_the_name(traffic: HostNames) -> None:
-    first = fresh_footprint()
+    first = fresh_names()
     rivals = [first, *(rival_of(first) for _ in range(5))]
 
     with ThreadPoolExecutor(6) as pool:

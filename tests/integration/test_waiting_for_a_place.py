@@ -10,13 +10,13 @@ from typing import cast
 import psycopg
 import pytest
 
-from adapters.capped import capped
+from adapters.guarded_calls import limit_calls
 from models import StepStatus
-from provisioning.footprint import Footprint
 from provisioning.ports import Storage
-from provisioning.saga import StepStopped, StopReason, Trip
-from tests.outside import fresh_footprint, wait_until
-from tests.stage import Stage
+from provisioning.resource_names import ResourceNames
+from provisioning.saga import StepStopped, StopReason, StopSignal
+from tests.outside import fresh_names, wait_until
+from tests.run_harness import RunHarness
 
 OPEN_TRANSACTIONS = """
     SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tenantry-stage' AND xact_start IS NOT NULL
@@ -30,34 +30,36 @@ class Slow:
         self._genuine = genuine
         self.inside, self.let_go = threading.Event(), threading.Event()
 
-    def create(self, footprint: Footprint) -> None:
+    def create(self, names: ResourceNames) -> None:
         self.inside.set()
         self.let_go.wait(20)
-        self._genuine.create(footprint)
+        self._genuine.create(names)
 
-    def destroy(self, footprint: Footprint) -> None:
-        self._genuine.destroy(footprint)
+    def destroy(self, names: ResourceNames) -> None:
+        self._genuine.destroy(names)
 
 
 @pytest.fixture
-def slow(stage: Stage) -> Iterator[Slow]:
+def slow(harness: RunHarness) -> Iterator[Slow]:
     """The storage of the stage, with one place for steps and one for undoing."""
-    slow = Slow(stage.genuine.storage)
-    stage.world = stage.mover.world = replace(stage.world, storage=capped(cast("Storage", slow), 2))
+    slow = Slow(harness.genuine.storage)
+    harness.infrastructure = harness.step_runner.infrastructure = replace(
+        harness.infrastructure, storage=limit_calls(cast("Storage", slow), 2)
+    )
     yield slow
     slow.let_go.set()
 
 
 @contextmanager
-def step_waiting_for_its_place(stage: Stage, slow: Slow, trip: Trip) -> Iterator[Future[object]]:
-    stage.create()
-    stage.play(until="allocate_storage")
-    claim = stage.claim()
+def step_waiting_for_its_place(harness: RunHarness, slow: Slow, stop_signal: StopSignal) -> Iterator[Future[object]]:
+    harness.create()
+    harness.play(until="allocate_storage")
+    claim = harness.claim()
     with ThreadPoolExecutor(2) as pool:
-        pool.submit(stage.world.storage.create, fresh_footprint())
+        pool.submit(harness.infrastructure.storage.create, fresh_names())
         assert slow.inside.wait(10)
-        waiting: Future[object] = pool.submit(stage.perform, claim, trip)
-        wait_until(lambda: len(stage.held()) == 2)
+        waiting: Future[object] = pool.submit(harness.perform, claim, stop_signal)
+        wait_until(lambda: len(harness.held()) == 2)
         yield waiting
         slow.let_go.set()
 
@@ -69,34 +71,34 @@ def open_transactions(database_url: str) -> int:
     return int(row[0])
 
 
-def test_it_holds_no_transaction(stage: Stage, slow: Slow, database_url: str) -> None:
-    trip = Trip()
+def test_it_holds_no_transaction(harness: RunHarness, slow: Slow, database_url: str) -> None:
+    stop_signal = StopSignal()
 
-    with step_waiting_for_its_place(stage, slow, trip) as waiting:
+    with step_waiting_for_its_place(harness, slow, stop_signal) as waiting:
         wait_until(lambda: open_transactions(database_url) == 0)
         assert not waiting.done()
 
 
-def test_a_cancel_ends_the_wait(stage: Stage, slow: Slow) -> None:
-    trip = Trip()
+def test_a_cancel_ends_the_wait(harness: RunHarness, slow: Slow) -> None:
+    stop_signal = StopSignal()
 
-    with step_waiting_for_its_place(stage, slow, trip) as waiting:
-        trip.pull(StopReason.CANCELLED)
+    with step_waiting_for_its_place(harness, slow, stop_signal) as waiting:
+        stop_signal.set(StopReason.CANCELLED)
         with pytest.raises(StepStopped):
             waiting.result(1)
 
 
-def test_an_undo_goes_ahead_of_it(stage: Stage, slow: Slow) -> None:
-    trip = Trip()
+def test_an_undo_goes_ahead_of_it(harness: RunHarness, slow: Slow) -> None:
+    stop_signal = StopSignal()
 
-    with step_waiting_for_its_place(stage, slow, trip) as waiting:
-        stage.cancel()
-        trip.pull(StopReason.CANCELLED)
+    with step_waiting_for_its_place(harness, slow, stop_signal) as waiting:
+        harness.cancel()
+        stop_signal.set(StopReason.CANCELLED)
         with pytest.raises(StepStopped) as stopped:
             waiting.result(1)
-        stage.lapse()
-        stage.play()
+        harness.lapse()
+        harness.play()
 
     assert stopped.value.reason is StopReason.CANCELLED
-    assert stage.step("allocate_storage").status is StepStatus.COMPENSATED
-    assert stage.held() == []
+    assert harness.step("allocate_storage").status is StepStatus.COMPENSATED
+    assert harness.held() == []

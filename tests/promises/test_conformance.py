@@ -5,7 +5,7 @@ import re
 import pytest
 
 from runtime.migrations import ROOT
-from tests.conformance.field import removals, scenarios
+from tests.conformance.field import mutants, scenarios
 from tests.conformance.field.scenario import MANIFEST
 
 PUBLISHED = """
@@ -26,7 +26,7 @@ DOCUMENT = (ROOT / "docs" / "conformance.md").read_text()
 @pytest.fixture(scope="module", autouse=True)
 def _scenarios_and_removals_are_loaded() -> None:
     scenarios.load()
-    removals.load()
+    mutants.load()
 
 
 def test_every_published_scenario_is_in_the_manifest() -> None:
@@ -40,7 +40,7 @@ def test_every_scenario_says_in_a_sentence_what_it_shows() -> None:
 
 
 def test_every_scenario_names_a_protection_that_can_be_taken_away() -> None:
-    assert {one.id: one.removal for one in MANIFEST.values() if one.removal not in removals.ALL} == {}
+    assert {one.id: one.mutant for one in MANIFEST.values() if one.mutant not in mutants.ALL} == {}
 
 
 def rows_of(table: str) -> dict[str, str]:

@@ -9,17 +9,17 @@ from graphql import build_schema, parse, validate
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from access.permissions import SCOPES
 from models import ResourceStatus, RunStatus, StepStatus, TenantState
 from provisioning.events import EventType
 from provisioning.lifecycle import LEGAL
 from provisioning.steps import saga
-from resolvers.permissions import SCOPES
 from runtime.migrations import ROOT
 from runtime.settings import Settings
 from schema.enums import ProvisioningEventKind, UserErrorCode
 from schema.errors import RequestRefused
-from server.budgets import RateLimited
-from server.faults import AWAY, INTERNAL
+from server.graphql.error_masking import AWAY, INTERNAL
+from server.limits.rate_limit import RateLimited
 from tests.promises.differences import compared, demand_none
 from tests.promises.documents import Section, document, documents, quoted
 

@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from schema import evolution
-from schema.evolution import COMMITTED, RELEASED, at_short_notice, objections, without_a_day
+from schema import compatibility
+from schema.compatibility import COMMITTED, RELEASED, at_short_notice, objections, without_a_day
 
 OLD = """
 type Query {
@@ -86,16 +86,16 @@ def test_a_release_that_breaks_a_promise_is_refused(
 ) -> None:
     folder = tmp_path_factory.mktemp("schema")
     released, ours = folder / "released.graphql", folder / "schema.graphql"
-    monkeypatch.setattr(evolution, "RELEASED", released)
-    monkeypatch.setattr(evolution, "COMMITTED", ours)
+    monkeypatch.setattr(compatibility, "RELEASED", released)
+    monkeypatch.setattr(compatibility, "COMMITTED", ours)
     released.write_text(OLD)
     ours.write_text(OLD.replace("slug: String! name", "name"))
 
-    assert evolution.release() == 2
+    assert compatibility.release() == 2
     assert capsys.readouterr().err == "Clients of the last release would break: Field Tenant.slug was removed.\n"
     assert released.read_text() == OLD
 
     ours.write_text(OLD.replace("name: String", "name: String plan: String"))
 
-    assert evolution.release() == 0
+    assert compatibility.release() == 0
     assert released.read_text() == ours.read_text()

@@ -18,7 +18,7 @@ from graphql import (
 
 import schema
 from schema.root import build_schema as served_schema
-from server.cost import CONNECTIONS
+from server.limits.query_cost import CONNECTIONS
 from tests.code_metrics.schema_text import descriptions, types_of
 
 COMMITTED = Path(schema.__file__).parent / "schema.graphql"

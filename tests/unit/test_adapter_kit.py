@@ -13,12 +13,12 @@ import pytest
 from adapters.kit.ports import PORTS
 from adapters.kit.running import Verdict, run
 from adapters.kit.subject import Subject
-from adapters.simulated import SimulatedWorld
+from adapters.simulated import SimulatedInfrastructure
 from provisioning.saga import Journal, StepContext, TenantFacts
 from provisioning.steps import saga
 from tests import broken_adapters as broken
 from tests.broken_adapters import deployer, mailer, subject
-from tests.outside import fresh_footprint
+from tests.outside import fresh_names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -254,11 +254,9 @@ class Recording:
     ],
 )
 def test_the_kit_expects_the_names_that_the_steps_write_into_the_ledger(port: str, step: str) -> None:
-    footprint, journal = fresh_footprint(), Recording()
-    tenant = TenantFacts(
-        "shop", "Shop", "acme", "eu", "pro", "ada@example.com", f"{footprint.address}.localhost", "", ""
-    )
+    names, journal = fresh_names(), Recording()
+    tenant = TenantFacts("shop", "Shop", "acme", "eu", "pro", "ada@example.com", f"{names.address}.localhost", "", "")
 
-    saga[step].action(StepContext(SimulatedWorld(), footprint, tenant, 1, cast("Journal", journal)))
+    saga[step].action(StepContext(SimulatedInfrastructure(), names, tenant, 1, cast("Journal", journal)))
 
-    assert PORTS[port].names(footprint, Subject(make=SimulatedWorld)) == journal.names
+    assert PORTS[port].names(names, Subject(make=SimulatedInfrastructure)) == journal.names

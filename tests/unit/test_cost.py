@@ -5,7 +5,7 @@ import time
 import pytest
 from graphql import parse
 
-from server.cost import cost_of
+from server.limits.query_cost import cost_of
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from models import StepStatus
-from provisioning.history import Progress
-from resolvers.following import Pace
+from provisioning.audit_feed import Progress
+from resolvers.subscriptions import Pace
 
 BEGAN = datetime(2026, 11, 27, tzinfo=UTC)
 QUIET = Progress(UUID(int=1), "apply_schema", StepStatus.RUNNING, None, None, BEGAN, BEGAN)
@@ -22,9 +22,9 @@ def after(progress: Progress, seconds: float) -> Progress:
 
 
 @pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+def interruptible_port(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if there were a while between any two looks."""
-    monkeypatch.setattr("resolvers.following.BETWEEN_PROGRESS", 0.0)
+    monkeypatch.setattr("resolvers.subscriptions.BETWEEN_PROGRESS", 0.0)
 
 
 def told(pace: Pace, *looks: Progress | None) -> list[Progress]:
@@ -63,25 +63,25 @@ def test_what_says_something_else_or_lives_on_for_four_seconds_is_not(
     assert not later.same_as(earlier)
 
 
-@pytest.mark.usefixtures("unhurried")
+@pytest.mark.usefixtures("interruptible_port")
 def test_of_a_quiet_step_every_renewal_is_told_and_its_beginning_is_not() -> None:
     looks = [after(QUIET, seconds) for seconds in (0, 0, 1, 5, 5, 7, 10)]
 
     assert told(Pace(None), *looks) == [after(QUIET, 5), after(QUIET, 10)]
 
 
-@pytest.mark.usefixtures("unhurried")
+@pytest.mark.usefixtures("interruptible_port")
 def test_what_was_there_before_somebody_watched_is_old_news() -> None:
     assert told(Pace(after(QUIET, 3)), after(QUIET, 3), after(QUIET, 6), after(QUIET, 8)) == [after(QUIET, 8)]
     assert told(Pace(SAYING), SAYING, replace(SAYING, percent=80)) == [replace(SAYING, percent=80)]
 
 
-@pytest.mark.usefixtures("unhurried")
+@pytest.mark.usefixtures("interruptible_port")
 def test_a_step_that_nobody_is_at_gives_no_sign_and_begins_anew_afterwards() -> None:
     assert told(Pace(QUIET), None, after(QUIET, 60), after(QUIET, 62), after(QUIET, 65)) == [after(QUIET, 65)]
 
 
-@pytest.mark.usefixtures("unhurried")
+@pytest.mark.usefixtures("interruptible_port")
 def test_the_next_step_and_the_undo_of_this_one_begin_anew() -> None:
     following, undo = replace(QUIET, step="deploy_workloads"), replace(QUIET, status=StepStatus.COMPENSATING)
 
@@ -89,14 +89,14 @@ def test_the_next_step_and_the_undo_of_this_one_begin_anew() -> None:
         assert told(Pace(SAYING), after(other, 60), after(other, 65)) == [after(other, 65)]
 
 
-@pytest.mark.usefixtures("unhurried")
+@pytest.mark.usefixtures("interruptible_port")
 def test_a_step_that_says_something_is_told_at_once() -> None:
     assert told(Pace(None), SAYING) == [SAYING]
     assert told(Pace(None), QUIET, after(SAYING, 1)) == [after(SAYING, 1)]
 
 
 def test_signs_of_life_are_told_as_seldom_as_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.following.BETWEEN_PROGRESS", 60.0)
+    monkeypatch.setattr("resolvers.subscriptions.BETWEEN_PROGRESS", 60.0)
     pace = Pace(QUIET)
 
     assert told(pace, after(QUIET, 5), after(QUIET, 10), after(SAYING, 11)) == [after(QUIET, 5)]

@@ -4,11 +4,10 @@ from uuid import uuid4
 
 import pytest
 
+from access.permissions import ACTIONS, SCOPES, TABLE, Identity, Permission, TenantAction
 from models import ActorKind, Role, Run, RunKind, RunStatus, Tenant, TenantState
 from models.columns import new_id
 from provisioning.actors import PLATFORM, Actor
-from resolvers.permissions import ACTIONS, SCOPES, TABLE, Identity, Permission
-from schema.enums import TenantAction
 
 EVERYTHING = set(Permission)
 READING = {Permission.READ_TENANTS, Permission.READ_FEED, Permission.READ_SCHEMA}

@@ -8,7 +8,7 @@ import pytest
 
 from models import RunStep, StepRole
 from provisioning.claims import time_left
-from provisioning.saga import Saga, StepContext, StepStopped, StopReason, Trip, UnknownStep, nothing_held
+from provisioning.saga import Saga, StepContext, StepStopped, StopReason, StopSignal, UnknownStep, nothing_held
 from provisioning.steps import saga
 
 AS_DESIGNED = [
@@ -131,43 +131,43 @@ def test_a_step_of_another_release_is_unknown_by_name() -> None:
 
 
 def test_the_first_reason_to_stop_stays() -> None:
-    trip = Trip()
-    trip.pull(StopReason.CANCELLED)
-    trip.pull(StopReason.SHUTTING_DOWN)
+    stop_signal = StopSignal()
+    stop_signal.set(StopReason.CANCELLED)
+    stop_signal.set(StopReason.SHUTTING_DOWN)
 
     with pytest.raises(StepStopped) as stop:
-        trip.check()
+        stop_signal.check()
 
     assert stop.value.reason is StopReason.CANCELLED
 
 
 def test_a_step_that_waits_is_told_at_once() -> None:
-    trip, waiting = Trip(), threading.Event()
+    stop_signal, waiting = StopSignal(), threading.Event()
     stops: list[StopReason] = []
 
     def wait() -> None:
         waiting.set()
         try:
-            trip.wait(60)
+            stop_signal.wait(60)
         except StepStopped as stop:
             stops.append(stop.reason)
 
     thread = threading.Thread(target=wait)
     thread.start()
     waiting.wait(5)
-    trip.pull(StopReason.LEASE_LOST)
+    stop_signal.set(StopReason.LEASE_LOST)
     thread.join(5)
 
     assert stops == [StopReason.LEASE_LOST]
 
 
 def test_a_step_nobody_stops_may_go_on() -> None:
-    trip = Trip()
+    stop_signal = StopSignal()
 
-    trip.check()
-    trip.wait(0)
+    stop_signal.check()
+    stop_signal.wait(0)
 
-    assert trip.reason is None
+    assert stop_signal.reason is None
 
 
 @pytest.mark.parametrize(("spent", "left"), [(0, 300), (299, 1), (300, 0), (900, 0)])

@@ -4,61 +4,61 @@ from itertools import pairwise
 
 import pytest
 
-from adapters.simulated import SimulatedWorld
-from provisioning.footprint import Footprint
+from adapters.simulated import SimulatedInfrastructure
 from provisioning.ports import Health, Mail, Refused
-from tests.outside import Waiting, fresh_footprint, order_for
+from provisioning.resource_names import ResourceNames
+from tests.outside import Waiting, fresh_names, order_for
 
 
 def test_worlds_are_equal_when_they_hold_the_same() -> None:
-    one, other, footprint = SimulatedWorld(), SimulatedWorld(), fresh_footprint()
+    one, other, names = SimulatedInfrastructure(), SimulatedInfrastructure(), fresh_names()
 
-    one.storage.create(footprint)
+    one.storage.create(names)
     assert one != other
-    other.storage.create(footprint)
+    other.storage.create(names)
 
     assert one == other
 
 
 def test_a_world_that_gave_everything_back_equals_a_fresh_one() -> None:
-    world, footprint = SimulatedWorld(), fresh_footprint()
-    world.traffic.reserve(footprint)
+    infrastructure, names = SimulatedInfrastructure(), fresh_names()
+    infrastructure.traffic.reserve(names)
 
-    world.traffic.release(footprint)
+    infrastructure.traffic.release(names)
 
-    assert world == SimulatedWorld()
+    assert infrastructure == SimulatedInfrastructure()
 
 
 def test_two_tenants_cannot_hold_one_host_name() -> None:
-    world, holder = SimulatedWorld(), fresh_footprint()
-    rival = Footprint(fresh_footprint().tenant_id, holder.address, 1)
-    world.traffic.reserve(holder)
+    infrastructure, holder = SimulatedInfrastructure(), fresh_names()
+    rival = ResourceNames(fresh_names().tenant_id, holder.address, 1)
+    infrastructure.traffic.reserve(holder)
 
     with pytest.raises(Refused, match=f"is held by {holder.stem}"):
-        world.traffic.reserve(rival)
+        infrastructure.traffic.reserve(rival)
 
-    world.traffic.release(holder)
-    world.traffic.reserve(rival)
+    infrastructure.traffic.release(holder)
+    infrastructure.traffic.reserve(rival)
 
 
 def test_migrating_needs_a_schema_that_was_never_destroyed() -> None:
-    world, footprint = SimulatedWorld(), fresh_footprint()
+    infrastructure, names = SimulatedInfrastructure(), fresh_names()
 
     with pytest.raises(LookupError):
-        world.storage.migrate(footprint)
-    world.storage.create(footprint)
-    world.storage.migrate(footprint)
-    world.storage.destroy(footprint)
+        infrastructure.storage.migrate(names)
+    infrastructure.storage.create(names)
+    infrastructure.storage.migrate(names)
+    infrastructure.storage.destroy(names)
     with pytest.raises(Refused):
-        world.storage.migrate(footprint)
+        infrastructure.storage.migrate(names)
 
 
 def test_a_workload_becomes_ready_look_by_look() -> None:
-    world, footprint = SimulatedWorld(looks_until_ready=3), fresh_footprint()
-    before = world.deployer.health(footprint, Waiting())
-    world.deployer.deploy(order_for(footprint), Waiting())
+    infrastructure, names = SimulatedInfrastructure(looks_until_ready=3), fresh_names()
+    before = infrastructure.deployer.health(names, Waiting())
+    infrastructure.deployer.deploy(order_for(names), Waiting())
 
-    seen: list[Health] = [world.deployer.health(footprint, Waiting()) for _ in range(4)]
+    seen: list[Health] = [infrastructure.deployer.health(names, Waiting()) for _ in range(4)]
 
     assert not before.ready
     assert [health.ready for health in seen] == [False, False, True, True]
@@ -66,10 +66,10 @@ def test_a_workload_becomes_ready_look_by_look() -> None:
 
 
 def test_mails_are_kept_in_order() -> None:
-    world = SimulatedWorld()
+    infrastructure = SimulatedInfrastructure()
     mails = [Mail("ada@example.com", subject, "Hello") for subject in ("Welcome", "First steps")]
 
     for mail in mails:
-        world.mailer.send(mail)
+        infrastructure.mailer.send(mail)
 
-    assert world.outbox.mails == mails
+    assert infrastructure.outbox.mails == mails

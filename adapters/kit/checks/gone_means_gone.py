@@ -7,35 +7,35 @@ from adapters.kit.case import Case, fails_for_now
 
 def test_destroying_leaves_nothing(case: Case) -> None:
     """It said that everything is gone, and something is there."""
-    footprint = case.fresh()
-    case.create(footprint)
+    names = case.fresh()
+    case.create(names)
 
-    case.destroy(footprint)
+    case.destroy(names)
 
-    assert case.present(footprint) == []
+    assert case.present(names) == []
 
 
 def test_what_a_crash_left_half_made_is_destroyed(case: Case) -> None:
     """Destroying trips over what is half there, or leaves it."""
-    crashing, footprint = case.crashing(), case.fresh()
+    crashing, names = case.crashing(), case.fresh()
     with pytest.raises(Exception):  # noqa: B017, PT011  # the author's own
-        crashing.create(footprint)
+        crashing.create(names)
 
-    case.destroy(footprint)
+    case.destroy(names)
 
-    assert case.present(footprint) == []
+    assert case.present(names) == []
 
 
 def test_what_cannot_be_reached_is_not_gone(case: Case) -> None:
     """Destroying what cannot be reached returns, or is refused for good; it has to raise, and to work later."""
-    unreachable, footprint = case.unreachable(), case.fresh()
-    case.create(footprint)
+    unreachable, names = case.unreachable(), case.fresh()
+    case.create(names)
 
-    fails_for_now(lambda: unreachable.destroy(footprint))
+    fails_for_now(lambda: unreachable.destroy(names))
 
-    assert case.present(footprint) == case.names(footprint)
-    case.destroy(footprint)
-    assert case.present(footprint) == []
+    assert case.present(names) == case.names(names)
+    case.destroy(names)
+    assert case.present(names) == []
 
 
 def test_what_cannot_be_reached_is_not_said_to_be_absent(case: Case) -> None:
@@ -47,9 +47,9 @@ def test_what_cannot_be_reached_is_not_said_to_be_absent(case: Case) -> None:
 
 def test_what_cannot_be_reached_is_not_refused_for_good(case: Case) -> None:
     """Creating raises Refused, or nothing, while the outside is away. Refused turns the run back at the first try."""
-    unreachable, footprint = case.unreachable(), case.fresh()
+    unreachable, names = case.unreachable(), case.fresh()
 
-    fails_for_now(lambda: unreachable.create(footprint))
+    fails_for_now(lambda: unreachable.create(names))
 
-    case.create(footprint)
-    assert case.present(footprint) == case.names(footprint)
+    case.create(names)
+    assert case.present(names) == case.names(names)

@@ -8,33 +8,33 @@ from provisioning.ports import Refused
 
 def test_migrating_twice_is_migrating_once(case: Case) -> None:
     """The step that applies the schema is tried again like every other."""
-    footprint = case.fresh()
-    case.create(footprint)
+    names = case.fresh()
+    case.create(names)
 
-    case.adapter.migrate(footprint)
-    case.adapter.migrate(footprint)
+    case.adapter.migrate(names)
+    case.adapter.migrate(names)
 
-    assert case.present(footprint) == case.names(footprint)
+    assert case.present(names) == case.names(names)
 
 
 def test_what_was_migrated_is_destroyed_with_its_tables(case: Case) -> None:
     """Migrating takes nothing of its own that an undo would have to know of."""
-    footprint = case.fresh()
-    case.create(footprint)
-    case.adapter.migrate(footprint)
+    names = case.fresh()
+    case.create(names)
+    case.adapter.migrate(names)
 
-    case.destroy(footprint)
+    case.destroy(names)
 
-    assert case.present(footprint) == []
+    assert case.present(names) == []
 
 
 def test_what_was_destroyed_is_not_migrated(case: Case) -> None:
     """A late migration has to be refused like a late creation, and to create nothing."""
-    footprint = case.fresh()
-    case.create(footprint)
-    case.destroy(footprint)
+    names = case.fresh()
+    case.create(names)
+    case.destroy(names)
 
     with pytest.raises(Refused):
-        case.adapter.migrate(footprint)
+        case.adapter.migrate(names)
 
-    assert case.present(footprint) == []
+    assert case.present(names) == []

@@ -14,73 +14,73 @@ def test_nothing_is_present_before_it_is_created(case: Case) -> None:
 
 def test_present_names_exactly_what_the_ledger_names(case: Case) -> None:
     """present() says more, less or other than the ledger, so what is left behind cannot be told from what is not."""
-    footprint = case.fresh()
+    names = case.fresh()
 
-    case.create(footprint)
+    case.create(names)
 
-    assert case.present(footprint) == case.names(footprint)
+    assert case.present(names) == case.names(names)
 
 
 def test_creating_twice_is_creating_once(case: Case) -> None:
     """A step is tried again after every failure and every death of its worker: the second try must find its own."""
-    footprint = case.fresh()
+    names = case.fresh()
 
-    case.create(footprint)
-    case.create(footprint)
+    case.create(names)
+    case.create(names)
 
-    assert case.present(footprint) == case.names(footprint)
+    assert case.present(names) == case.names(names)
 
 
 def test_creating_many_at_once_is_creating_once(case: Case) -> None:
     """A worker that was paused and the one that took its place may create at the same moment; none may fail."""
-    footprint = case.fresh()
+    names = case.fresh()
 
     with ThreadPoolExecutor(4) as pool:
-        for finished in [pool.submit(case.create, footprint) for _ in range(4)]:
+        for finished in [pool.submit(case.create, names) for _ in range(4)]:
             finished.result(case.subject.within)
 
-    assert case.present(footprint) == case.names(footprint)
+    assert case.present(names) == case.names(names)
 
 
 def test_another_worker_finds_repeats_and_removes_it(case: Case) -> None:
     """What exists is remembered in the adapter and not asked outside, so a second worker process is blind to it."""
-    footprint, other = case.fresh(), case.another()
-    case.create(footprint)
+    names, other = case.fresh(), case.another()
+    case.create(names)
 
-    found = other.present(footprint)
-    other.create(footprint)
-    other.destroy(footprint)
+    found = other.present(names)
+    other.create(names)
+    other.destroy(names)
 
-    assert found == case.names(footprint)
-    assert case.present(footprint) == []
+    assert found == case.names(names)
+    assert case.present(names) == []
 
 
 def test_a_creation_that_died_half_way_is_completed_by_another(case: Case) -> None:
     """Half of it is there, and creating takes that for all or trips over it."""
-    crashing, footprint = case.crashing(), case.fresh()
+    crashing, names = case.crashing(), case.fresh()
     with pytest.raises(Exception):  # noqa: B017, PT011  # the author's own
-        crashing.create(footprint)
+        crashing.create(names)
 
-    case.create(footprint)
+    case.create(names)
 
-    assert case.present(footprint) == case.names(footprint)
+    assert case.present(names) == case.names(names)
 
 
 def test_destroying_twice_is_destroying_once(case: Case) -> None:
     """An undo is repeated when its outcome was lost: confirmed absent is success."""
-    footprint = case.fresh()
-    case.create(footprint)
+    names = case.fresh()
+    case.create(names)
 
-    case.destroy(footprint)
-    case.destroy(footprint)
+    case.destroy(names)
+    case.destroy(names)
 
-    assert case.present(footprint) == []
+    assert case.present(names) == []
 
 
 def test_destroying_what_never_was_succeeds(case: Case) -> None:
     """A step may be cancelled before its first call arrived. Its undo runs all the same, and must not get stuck."""
-    footprint = case.fresh()
+    names = case.fresh()
 
-    case.destroy(footprint)
+    case.destroy(names)
 
-    assert case.present(footprint) == []
+    assert case.present(names) == []

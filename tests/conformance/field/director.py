@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conformance.field.moments import Answers, Moment
+from tests.conformance.field.failpoints import Answers, Failpoint
 
-Rule = Callable[[Moment], str | None]
+Rule = Callable[[Failpoint], str | None]
 """An answer, or None when it has nothing to say about this moment."""
 
 PATIENCE = 30.0
@@ -41,11 +41,11 @@ class Hold:
     times: int = 1
     patient: bool = False
     answer: str = Answers.GO
-    moments: list[Moment] = field(default_factory=list)
+    moments: list[Failpoint] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _released: bool = False
 
-    def concerns(self, moment: Moment) -> bool:
+    def concerns(self, moment: Failpoint) -> bool:
         """Whether this moment is meant, and not one of another run, step, direction or process."""
         return (
             moment.where == self.where
@@ -55,7 +55,7 @@ class Hold:
             and ("." in self.where or moment.backward is self.backward)
         )
 
-    def takes(self, moment: Moment) -> bool:
+    def takes(self, moment: Failpoint) -> bool:
         """Halt this moment if it concerns the hold; whether it does."""
         with self._changed:
             if self._released or not self.concerns(moment):
@@ -75,14 +75,14 @@ class Hold:
             self.moments = [moment for moment in self.moments if self.concerns(moment)]
             self._changed.notify_all()
 
-    def await_one(self, within: float = PATIENCE) -> Moment:
+    def await_one(self, within: float = PATIENCE) -> Failpoint:
         """The first moment that halted here. Raises AssertionError when none comes."""
         with self._changed:
             came = self._changed.wait_for(lambda: self.moments, within)
             assert came, f"V8: no process comes to {self.where} {self.step}"
             return self.moments[0]
 
-    def await_release(self, moment: Moment) -> str | None:
+    def await_release(self, moment: Failpoint) -> str | None:
         """Wait until this moment may go on; the answer to it, None when another run was named meanwhile."""
         with self._changed:
             self._changed.wait_for(lambda: self._released or not self.concerns(moment))
@@ -101,7 +101,7 @@ class Hold:
         return self._released
 
 
-def _attempt_of(moment: Moment) -> tuple[str, str, bool, int]:
+def _attempt_of(moment: Failpoint) -> tuple[str, str, bool, int]:
     return moment.run_id, moment.step, moment.backward, moment.attempt
 
 
@@ -141,7 +141,7 @@ class Director:
         """Give this answer at this place, so many times."""
         left = [times]
 
-        def rule(moment: Moment) -> str | None:
+        def rule(moment: Failpoint) -> str | None:
             if moment.where != where or run_id not in {"", moment.run_id}:
                 return None
             left[0] -= 1
@@ -157,7 +157,7 @@ class Director:
                 hold.let_go()
             self._holds.clear()
 
-    def answers(self, moment: Moment) -> Iterator[str]:
+    def answers(self, moment: Failpoint) -> Iterator[str]:
         """What a performer is told: more than one answer when it is to hang first."""
         with self._lock:
             self.seen[moment.where] += 1
@@ -169,7 +169,7 @@ class Director:
             answer = hold.await_release(moment) if hold else told
         yield answer
 
-    def _hold_or_answer(self, moment: Moment) -> tuple[Hold | None, str]:
+    def _hold_or_answer(self, moment: Failpoint) -> tuple[Hold | None, str]:
         with self._lock:
             self._holds = [hold for hold in self._holds if not hold.released]
             hold = next((hold for hold in self._holds if hold.takes(moment)), None)
@@ -188,7 +188,7 @@ def directing(path: Path) -> Iterator[Director]:
         def handle(self) -> None:
             try:
                 for line in self.rfile:
-                    for answer in director.answers(Moment(**json.loads(line))):
+                    for answer in director.answers(Failpoint(**json.loads(line))):
                         self.wfile.write(answer.encode() + b"\n")
             except OSError:
                 pass  # the process was killed

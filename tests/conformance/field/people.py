@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 
 import httpx
 
+from access.permissions import Identity
 from models import Organisation, Role
 from models.columns import new_id
-from resolvers.permissions import Identity
 from runtime.database import Database, clock
 from schema.node import global_id, parts_of
-from server.auth import sign_token
+from server.auth.tokens import sign_token
 from tests.api import Facts, integration, person
 from tests.conformance.field.processes import Field
 
@@ -87,7 +87,7 @@ class Caller:
         payload: Facts = self.ask(document, input=wanted)["it"]
         return payload
 
-    def insist(self, mutation: str, **wanted: object) -> Facts:
+    def retry_until_available(self, mutation: str, **wanted: object) -> Facts:
         """Ask with one key until there is an answer, as a careful client does."""
         key, began = str(uuid4()), time.monotonic()
         while True:
@@ -105,7 +105,7 @@ class Caller:
     def create(self, slug: str, **wanted: object) -> Saga:
         """A tenant on its way."""
         order = {"slug": slug, "plan": "starter", "firstAdminEmail": self.mail_of(slug)} | wanted
-        payload = self.insist("createTenant", **order)
+        payload = self.retry_until_available("createTenant", **order)
         assert not payload["userErrors"], payload["userErrors"]
         tenant, run = payload["tenant"], payload["run"]["id"]
         return Saga(tenant["id"], UUID(tenant["databaseId"]), slug, tenant["url"], run, uuid_of(run))
@@ -116,11 +116,13 @@ class Caller:
 
     def cancel(self, saga: Saga, **wanted: object) -> Facts:
         """The answer to a cancel, whatever it is."""
-        return self.insist("cancelProvisioning", **({"tenantId": saga.id, "reason": f"{self.name} says so"} | wanted))
+        return self.retry_until_available(
+            "cancelProvisioning", **({"tenantId": saga.id, "reason": f"{self.name} says so"} | wanted)
+        )
 
     def retry(self, saga: Saga) -> Facts:
         """The answer to a retry, whatever it is."""
-        return self.insist("retryProvisioning", tenantId=saga.id)
+        return self.retry_until_available("retryProvisioning", tenantId=saga.id)
 
     def look(self, saga: Saga) -> Facts:
         """The tenant and its newest run."""

@@ -9,9 +9,9 @@ from itertools import count
 
 from tests.conformance.effort import FULL
 from tests.conformance.field.director import Hold
+from tests.conformance.field.invariant_checker import SETTLED_WITHIN, InvariantChecker
 from tests.conformance.field.people import Caller, Cast, Saga, cast_in
 from tests.conformance.field.processes import Field, Wishes, laid_out
-from tests.conformance.field.witness import SETTLED_WITHIN, Witness
 
 EVERYBODY = 1_000_000
 """Moments that a place may halt before the run that is meant has an id."""
@@ -23,7 +23,7 @@ class Play:
 
     field: Field
     cast: Cast
-    witness: Witness
+    checker: InvariantChecker
     numbers: Iterator[int] = made(default_factory=partial(count, 1))
 
     @property
@@ -64,13 +64,13 @@ class Play:
     def cancel(self, saga: Saga, by: Caller | None = None, **wanted: object) -> bool:
         """Cancel, and have the witness remember the answer; whether it was accepted."""
         caller = by or self.owner
-        return self.witness.heard(saga, caller.cancel(saga, **wanted), caller.name)
+        return self.checker.heard(saga, caller.cancel(saga, **wanted), caller.name)
 
     def settle(self, within: float = SETTLED_WITHIN) -> dict[str, int]:
         """Wait until everything has its end, and hold it against every invariant."""
         self.field.director.clear()
-        self.witness.await_settled(within)
-        return dict(self.witness.inspect())
+        self.checker.await_settled(within)
+        return dict(self.checker.inspect())
 
 
 STANDARD = Wishes()
@@ -84,7 +84,7 @@ class Scenario:
     id: str
     tell: Tell
     wishes: Wishes
-    removal: str
+    mutant: str
     breaks: tuple[str, ...]
     """The invariants that do not hold without the protection, as far as somebody sees who may only look.
 
@@ -126,12 +126,12 @@ class Fields:
             self.close()
             context = laid_out(one.wishes)
             self.open[one.wishes] = (context.__enter__(), context)
-        standing, _ = self.open[one.wishes]
+        principal, _ = self.open[one.wishes]
         try:
-            cast = cast_in(standing)
-            yield Play(standing, cast, Witness(cast))
-            standing.director.clear()
-            standing.keep_up()
+            cast = cast_in(principal)
+            yield Play(principal, cast, InvariantChecker(cast))
+            principal.director.clear()
+            principal.keep_up()
         except BaseException:
             self.close()
             raise
@@ -146,6 +146,6 @@ class Fields:
 @contextmanager
 def broken(one: Scenario) -> Iterator[Play]:
     """A field without the scenario's protection."""
-    with laid_out(replace(one.wishes, without=one.removal)) as standing:
-        cast = cast_in(standing)
-        yield Play(standing, cast, Witness(cast))
+    with laid_out(replace(one.wishes, without=one.mutant)) as principal:
+        cast = cast_in(principal)
+        yield Play(principal, cast, InvariantChecker(cast))

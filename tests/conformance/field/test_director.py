@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.conformance.field.director import Director, until
-from tests.conformance.field.moments import Answers, Moment
+from tests.conformance.field.failpoints import Answers, Failpoint
 
 RUN, OTHER = "run", "another run"
 STEP = "deploy_workloads"
@@ -30,27 +30,27 @@ def processes(director: Director) -> Iterator[ThreadPoolExecutor]:
 def test_a_hold_of_an_undo_lets_a_stale_forward_message_pass(director: Director) -> None:
     hold = director.hold("before claim", run_id=RUN, step=STEP, backward=True)
 
-    assert _answers(director, Moment(1, "before claim", RUN, step=STEP)) == [Answers.GO]
+    assert _answers(director, Failpoint(1, "before claim", RUN, step=STEP)) == [Answers.GO]
     assert not hold.moments
 
 
 def test_a_hold_of_a_step_lets_the_message_of_its_undo_pass(director: Director) -> None:
     hold = director.hold("before claim", run_id=RUN, step=STEP)
 
-    assert _answers(director, Moment(1, "before claim", RUN, step=STEP, backward=True)) == [Answers.GO]
+    assert _answers(director, Failpoint(1, "before claim", RUN, step=STEP, backward=True)) == [Answers.GO]
     assert not hold.moments
 
 
 @pytest.mark.parametrize(
     "moment",
     [
-        Moment(1, "before claim", OTHER, step=STEP),
-        Moment(1, "before claim", RUN, step="allocate_storage"),
-        Moment(1, "after vain claim", RUN, step=STEP),
+        Failpoint(1, "before claim", OTHER, step=STEP),
+        Failpoint(1, "before claim", RUN, step="allocate_storage"),
+        Failpoint(1, "after vain claim", RUN, step=STEP),
     ],
     ids=["another run", "another step", "another place"],
 )
-def test_a_hold_lets_pass_what_it_does_not_name(director: Director, moment: Moment) -> None:
+def test_a_hold_lets_pass_what_it_does_not_name(director: Director, moment: Failpoint) -> None:
     hold = director.hold("before claim", run_id=RUN, step=STEP)
 
     assert _answers(director, moment) == [Answers.GO]
@@ -59,7 +59,7 @@ def test_a_hold_lets_pass_what_it_does_not_name(director: Director, moment: Mome
 
 def test_a_doubled_message_halts_with_the_first(director: Director, processes: ThreadPoolExecutor) -> None:
     hold = director.hold("before claim", run_id=RUN, step=STEP)
-    message = Moment(1, "before claim", RUN, step=STEP)
+    message = Failpoint(1, "before claim", RUN, step=STEP)
 
     first, second = (_arrive(processes, director, message) for _ in range(2))
     until(lambda: director.seen["before claim"] == 2, "both messages arrive")
@@ -73,10 +73,10 @@ def test_a_doubled_message_halts_with_the_first(director: Director, processes: T
 
 def test_the_next_attempt_passes_a_hold_of_one_attempt(director: Director, processes: ThreadPoolExecutor) -> None:
     hold = director.hold("before deployer.deploy", run_id=RUN)
-    halted = _arrive(processes, director, Moment(1, "before deployer.deploy", RUN, step=STEP, attempt=1))
+    halted = _arrive(processes, director, Failpoint(1, "before deployer.deploy", RUN, step=STEP, attempt=1))
     hold.await_one()
 
-    assert _answers(director, Moment(2, "before deployer.deploy", RUN, step=STEP, attempt=2)) == [Answers.GO]
+    assert _answers(director, Failpoint(2, "before deployer.deploy", RUN, step=STEP, attempt=2)) == [Answers.GO]
 
     hold.let_go(Answers.REFUSE)
     assert halted.result() == [Answers.REFUSE]
@@ -84,8 +84,8 @@ def test_the_next_attempt_passes_a_hold_of_one_attempt(director: Director, proce
 
 def test_a_hold_that_is_named_late_keeps_the_named_run_only(director: Director, processes: ThreadPoolExecutor) -> None:
     hold = director.hold("before claim", times=1000)
-    foreign = _arrive(processes, director, Moment(1, "before claim", OTHER, step=STEP))
-    meant = _arrive(processes, director, Moment(1, "before claim", RUN, step=STEP))
+    foreign = _arrive(processes, director, Failpoint(1, "before claim", OTHER, step=STEP))
+    meant = _arrive(processes, director, Failpoint(1, "before claim", RUN, step=STEP))
     until(lambda: len(hold.moments) == 2, "both arrive")
 
     hold.only(RUN)
@@ -99,7 +99,7 @@ def test_who_was_let_go_for_another_run_halts_at_its_own_place(
     director: Director, processes: ThreadPoolExecutor
 ) -> None:
     first, own = (director.hold("before claim", times=1000) for _ in range(2))
-    message = _arrive(processes, director, Moment(1, "before claim", RUN, step=STEP))
+    message = _arrive(processes, director, Failpoint(1, "before claim", RUN, step=STEP))
     first.await_one()
 
     first.only(OTHER)
@@ -108,9 +108,9 @@ def test_who_was_let_go_for_another_run_halts_at_its_own_place(
     assert not message.done()
 
 
-def _arrive(processes: ThreadPoolExecutor, director: Director, moment: Moment) -> "Future[list[str]]":
+def _arrive(processes: ThreadPoolExecutor, director: Director, moment: Failpoint) -> "Future[list[str]]":
     return processes.submit(_answers, director, moment)
 
 
-def _answers(director: Director, moment: Moment) -> list[str]:
+def _answers(director: Director, moment: Failpoint) -> list[str]:
     return list(director.answers(moment))

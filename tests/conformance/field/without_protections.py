@@ -14,4 +14,4 @@ def test_without_its_protection(record_property: Callable[[str, object], None], 
 
     said = str(caught.value).splitlines()[0]
     assert said.partition(": ")[0] in one.breaks, caught.value
-    record_property("figure", f"{one.removal}: {said[:120]}")
+    record_property("figure", f"{one.mutant}: {said[:120]}")

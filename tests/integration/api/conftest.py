@@ -6,7 +6,7 @@ import pytest
 
 from runtime.settings import settings
 from tests.api import Api, Client, api_in
-from tests.stage import Stage, stage_in
+from tests.run_harness import RunHarness, run_harness_in
 
 
 @pytest.fixture(scope="session")
@@ -16,13 +16,13 @@ def api(database_url: str, redis_url: str) -> Iterator[Api]:
 
 
 @pytest.fixture
-def owner(api: Api, stage: Stage) -> Client:
+def owner(api: Api, harness: RunHarness) -> Client:
     """The owner of the stage's organisation."""
-    return api.person(stage.organisation.id)
+    return api.person(harness.organisation.id)
 
 
 @pytest.fixture
-def other(database_url: str) -> Iterator[Stage]:
+def other(database_url: str) -> Iterator[RunHarness]:
     """Another organisation, with tenants of its own."""
-    with stage_in(settings()) as built:
+    with run_harness_in(settings()) as built:
         yield built

@@ -11,14 +11,14 @@ import httpx
 import pytest
 from graphql import build_schema
 
+from access.permissions import SCOPES
 from models import Member, Role, ServiceAccount
 from models.columns import new_id
-from resolvers.permissions import SCOPES
 from runtime.settings import settings
 from schema.node import global_id, parts_of
 from schema.root import build_schema as served_schema
 from tests.api import PATIENCE, Api, Client, Facts, api_in, person, tenant_gid
-from tests.stage import Stage, stage_in
+from tests.run_harness import RunHarness, run_harness_in
 
 TABLE = """
                             owner  admin  viewer  partner  without  limited  support  stranger  expired  revoked  nobody
@@ -66,7 +66,7 @@ ACCESS = {"FORBIDDEN": "no", "NOT_FOUND": "hidden", "UNAUTHENTICATED": "401"}
 class Scene:
     """A tenant of an organisation, and everybody who might ask about it."""
 
-    stage: Stage
+    harness: RunHarness
     api: Api
     callers: dict[str, Client]
     viewer_id: str = ""
@@ -75,15 +75,15 @@ class Scene:
 
     @property
     def tenant(self) -> str:
-        return tenant_gid(self.stage.tenant_id)
+        return tenant_gid(self.harness.tenant_id)
 
     def spare_member(self) -> str:
         """Somebody whom nobody will miss."""
         member = Member(
-            organisation_id=self.stage.organisation.id, email=f"{new_id().hex}@shop.example", name="Spare",
+            organisation_id=self.harness.organisation.id, email=f"{new_id().hex}@shop.example", name="Spare",
             role=Role.VIEWER, created_at=datetime.now(UTC),
         )  # fmt: skip
-        with self.stage.database.transaction() as session:
+        with self.harness.database.transaction() as session:
             session.add(member)
         return str(global_id("Member", member.id))
 
@@ -91,14 +91,14 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(database_url: str, redis_url: str) -> Iterator[Scene]:
     roomy = settings().model_copy(update={"budget": 1_000_000, "budget_refill": 1_000_000})
-    with stage_in(settings()) as stage, stage_in(settings()) as other, api_in(roomy) as api:
-        hidden = stage.create("hidden", start=False).tenant.id
-        stage.create("shop", start=False)
-        yield made_in(stage, other, api, only=hidden)
+    with run_harness_in(settings()) as harness, run_harness_in(settings()) as other, api_in(roomy) as api:
+        hidden = harness.create("hidden", start=False).tenant.id
+        harness.create("shop", start=False)
+        yield made_in(harness, other, api, only=hidden)
 
 
-def made_in(stage: Stage, other: Stage, api: Api, only: UUID) -> Scene:
-    home = stage.organisation.id
+def made_in(harness: RunHarness, other: RunHarness, api: Api, only: UUID) -> Scene:
+    home = harness.organisation.id
     callers = {
         "owner": api.person(home, Role.OWNER),
         "admin": api.person(home, Role.ADMIN),
@@ -112,7 +112,7 @@ def made_in(stage: Stage, other: Stage, api: Api, only: UUID) -> Scene:
         "revoked": api.integration(home, *SCOPES),
         "nobody": Client(api.address, None),
     }
-    scene = Scene(stage, api, callers)
+    scene = Scene(harness, api, callers)
     owner = callers["owner"]
     made = owner.ask(
         "{ organization { members(first: 9) { edges { node { id role } } }"
@@ -130,7 +130,7 @@ QUERIES: dict[str, Callable[[Scene], str]] = {
     "node": lambda scene: f'node(id: "{scene.tenant}") {{ id }}',
     "nodes": lambda scene: f'nodes(ids: ["{scene.tenant}"]) {{ id }}',
     "viewer": lambda _: "viewer { scopes }",
-    "organization": lambda scene: f'organization(slug: "{scene.stage.organisation.slug}") {{ slug }}',
+    "organization": lambda scene: f'organization(slug: "{scene.harness.organisation.slug}") {{ slug }}',
     "tenant": lambda scene: f'tenant(id: "{scene.tenant}") {{ slug }}',
     "tenantBySlug": lambda _: 'tenantBySlug(slug: "shop") { slug }',
     "tenants": lambda _: 'tenants(first: 1, filter: {slugPrefix: "shop"}) { edges { cursor } }',
@@ -180,8 +180,8 @@ def test_each_caller_gets_the_answer_of_the_table(scene: Scene, field: str) -> N
 
 
 def test_nothing_was_changed_by_all_these_calls(scene: Scene) -> None:
-    types = {event.type for event in scene.stage.events()}
-    accounts = scene.stage.read(lambda session: session.get_one(ServiceAccount, _uuid(scene.account_id)))
+    types = {event.type for event in scene.harness.events()}
+    accounts = scene.harness.read(lambda session: session.get_one(ServiceAccount, _uuid(scene.account_id)))
 
     assert types == {"tenant.created", "tenant.updated"}
     assert accounts.revoked_at is None

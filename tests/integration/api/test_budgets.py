@@ -8,16 +8,16 @@ import pytest
 from models import Role
 from tests.api import Api, Client, Facts, api_in
 from tests.outside import wait_until
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 BUDGET = "{ rateLimit { cost limit remaining resetAt } }"
 HUNDRED = "{ tenants(first: 99) { totalCount } }"
 
 
 @pytest.fixture
-def tight(stage: Stage, redis_url: str) -> Iterator[Api]:
+def tight(harness: RunHarness, redis_url: str) -> Iterator[Api]:
     """An API whose callers have 100 points, and get one back each second."""
-    with api_in(stage.settings.model_copy(update={"budget": 100, "budget_refill": 1})) as running:
+    with api_in(harness.settings.model_copy(update={"budget": 100, "budget_refill": 1})) as running:
         yield running
 
 
@@ -26,8 +26,8 @@ def budget(client: Client) -> Facts:
     return found
 
 
-def test_a_caller_sees_what_an_operation_took_and_what_is_left(tight: Api, stage: Stage) -> None:
-    owner = tight.person(stage.organisation.id)
+def test_a_caller_sees_what_an_operation_took_and_what_is_left(tight: Api, harness: RunHarness) -> None:
+    owner = tight.person(harness.organisation.id)
 
     first, second = budget(owner), budget(owner)
 
@@ -36,8 +36,10 @@ def test_a_caller_sees_what_an_operation_took_and_what_is_left(tight: Api, stage
     assert datetime.fromisoformat(second["resetAt"]) > datetime.now(UTC)
 
 
-def test_whoever_spent_all_is_told_when_to_come_back_and_others_are_not_concerned(tight: Api, stage: Stage) -> None:
-    owner, admin = tight.person(stage.organisation.id), tight.person(stage.organisation.id, Role.ADMIN)
+def test_whoever_spent_all_is_told_when_to_come_back_and_others_are_not_concerned(
+    tight: Api, harness: RunHarness
+) -> None:
+    owner, admin = tight.person(harness.organisation.id), tight.person(harness.organisation.id, Role.ADMIN)
     owner.ask(HUNDRED)
 
     refused = owner.post(HUNDRED)
@@ -50,30 +52,30 @@ def test_whoever_spent_all_is_told_when_to_come_back_and_others_are_not_concerne
     assert admin.ask(HUNDRED)
 
 
-def test_points_flow_back(tight: Api, stage: Stage) -> None:
-    owner = tight.person(stage.organisation.id)
+def test_points_flow_back(tight: Api, harness: RunHarness) -> None:
+    owner = tight.person(harness.organisation.id)
     owner.ask(HUNDRED)
 
     wait_until(lambda: owner.post("{ viewer { scopes } }").status_code == 200)
 
 
-def test_what_no_bucket_holds_is_too_complex(tight: Api, stage: Stage) -> None:
-    error = tight.person(stage.organisation.id).error("{ tenants(first: 100) { nodes { slug } } }")
+def test_what_no_bucket_holds_is_too_complex(tight: Api, harness: RunHarness) -> None:
+    error = tight.person(harness.organisation.id).error("{ tenants(first: 100) { nodes { slug } } }")
 
     assert error["extensions"]["code"] == "DOCUMENT_TOO_COMPLEX"
 
 
-def test_two_processes_count_together(tight: Api, stage: Stage) -> None:
+def test_two_processes_count_together(tight: Api, harness: RunHarness) -> None:
     with api_in(tight.settings) as second:
-        owner = tight.person(stage.organisation.id)
+        owner = tight.person(harness.organisation.id)
         budget(owner)
         same = Client(second.address, owner.authorization)
 
         assert 90 <= budget(same)["remaining"] <= 91
 
 
-def test_a_subscription_and_a_query_over_a_socket_are_counted_too(tight: Api, stage: Stage) -> None:
-    owner = tight.person(stage.organisation.id)
+def test_a_subscription_and_a_query_over_a_socket_are_counted_too(tight: Api, harness: RunHarness) -> None:
+    owner = tight.person(harness.organisation.id)
     owner.ask(HUNDRED)
 
     with owner.subscribed("subscription { auditEventAdded { type actor { kind } tenant { slug } } }") as subscription:
@@ -83,10 +85,10 @@ def test_a_subscription_and_a_query_over_a_socket_are_counted_too(tight: Api, st
     assert errors[0]["extensions"]["code"] == "RATE_LIMITED"
 
 
-def test_without_a_broker_nothing_is_counted_and_nothing_refused(stage: Stage) -> None:
+def test_without_a_broker_nothing_is_counted_and_nothing_refused(harness: RunHarness) -> None:
     nowhere = {"redis_url": "redis://127.0.0.1:1/0", "budget": 100, "budget_refill": 1}
-    with api_in(stage.settings.model_copy(update=nowhere)) as api:
-        owner = api.person(stage.organisation.id)
+    with api_in(harness.settings.model_copy(update=nowhere)) as api:
+        owner = api.person(harness.organisation.id)
 
         assert all(owner.post(HUNDRED).status_code == 200 for _ in range(3))
         assert budget(owner)["remaining"] == 95

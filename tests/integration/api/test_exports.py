@@ -17,14 +17,14 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import col
 
 from models import Role, ServiceAccount, TenantState
-from provisioning import exporting
+from provisioning import audit_export
 from schema.node import global_id
-from server import exports
-from server.lines import COLUMNS
+from server.audit_export import endpoint
+from server.audit_export.formats import COLUMNS
 from tests.api import PATIENCE, Api, Client, Facts, api_in, integration, person, tenant_gid
 from tests.outside import wait_until
-from tests.scenes import bring_to
-from tests.stage import Stage
+from tests.run_harness import RunHarness
+from tests.scenarios import bring_to
 
 EVENTS = """
 query Page($filter: AuditEventFilter, $after: String) { auditEvents(first: 100, filter: $filter, after: $after) {
@@ -73,8 +73,8 @@ def exports_on_record(client: Client) -> list[Facts]:
     return told(client, typeIn=["org.feed_exported"])
 
 
-def test_json_lines_tell_what_graphql_tells_oldest_first(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.FAILED)
+def test_json_lines_tell_what_graphql_tells_oldest_first(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.FAILED)
     expected = told(owner)
 
     response = taken(owner)
@@ -83,12 +83,14 @@ def test_json_lines_tell_what_graphql_tells_oldest_first(stage: Stage, owner: Cl
     assert len(expected) > 5
     assert response.headers["content-type"] == "application/jsonl"
     assert response.headers["cache-control"] == "no-store"
-    assert response.headers["content-disposition"].startswith(f'attachment; filename="audit-{stage.organisation.slug}-')
+    assert response.headers["content-disposition"].startswith(
+        f'attachment; filename="audit-{harness.organisation.slug}-'
+    )
     assert "content-length" not in response.headers
 
 
-def test_csv_has_the_same_facts_in_columns(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
+def test_csv_has_the_same_facts_in_columns(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
     expected = told(owner)
 
     response = taken(owner, "audit.csv")
@@ -103,10 +105,10 @@ def test_csv_has_the_same_facts_in_columns(stage: Stage, owner: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "＝1", 'he said "no",\r\nso=there'])  # noqa: RUF001  # wide
-def test_no_cell_is_a_formula_and_every_quote_is_doubled(api: Api, stage: Stage, name: str) -> None:
-    sly = integration(stage.organisation.id, "audit:read", "audit:export")
+def test_no_cell_is_a_formula_and_every_quote_is_doubled(api: Api, harness: RunHarness, name: str) -> None:
+    sly = integration(harness.organisation.id, "audit:read", "audit:export")
     renamed = update(ServiceAccount).where(col(ServiceAccount.id) == sly.actor.id).values(name=name)
-    stage.do(lambda session: session.execute(renamed))
+    harness.do(lambda session: session.execute(renamed))
     client = api.client(sly)
     taken(client)
 
@@ -117,10 +119,10 @@ def test_no_cell_is_a_formula_and_every_quote_is_doubled(api: Api, stage: Stage,
     assert line["actor"]["displayName"] == name
 
 
-def test_the_conditions_are_those_of_graphql(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
-    first = tenant_gid(stage.tenant_id)
-    stage.create("other")
+def test_the_conditions_are_those_of_graphql(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
+    first = tenant_gid(harness.tenant_id)
+    harness.create("other")
     everything = told(owner)
     middle = everything[4]
     begun = ["tenant.created", "tenant.provisioning.started"]
@@ -141,11 +143,11 @@ def test_the_conditions_are_those_of_graphql(stage: Stage, owner: Client) -> Non
         assert found == expected, wanted
 
 
-def test_an_export_goes_on_behind_the_line_where_another_broke_off(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
-    everything = lines(owner, tenantId=tenant_gid(stage.tenant_id))
+def test_an_export_goes_on_behind_the_line_where_another_broke_off(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
+    everything = lines(owner, tenantId=tenant_gid(harness.tenant_id))
 
-    rest = lines(owner, tenantId=tenant_gid(stage.tenant_id), after=everything[3]["cursor"])
+    rest = lines(owner, tenantId=tenant_gid(harness.tenant_id), after=everything[3]["cursor"])
     of_all = lines(owner, after=everything[3]["cursor"])
 
     assert rest == everything[4:]
@@ -153,27 +155,27 @@ def test_an_export_goes_on_behind_the_line_where_another_broke_off(stage: Stage,
 
 
 def test_an_old_cursor_gives_way_to_another_and_nothing_is_missing(
-    stage: Stage, owner: Client, monkeypatch: pytest.MonkeyPatch
+    harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring_to(stage, TenantState.ACTIVE)
+    bring_to(harness, TenantState.ACTIVE)
     expected = lines(owner)
-    monkeypatch.setattr(exports, "CURSOR_WITHIN", -1.0)
-    monkeypatch.setattr(exporting, "AT_ONCE", 3)
+    monkeypatch.setattr(endpoint, "CURSOR_WITHIN", -1.0)
+    monkeypatch.setattr(audit_export, "AT_ONCE", 3)
 
     assert lines(owner)[:-1] == expected
 
 
-def test_who_exports_is_put_on_record_before_the_first_line(api: Api, stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.PENDING)
+def test_who_exports_is_put_on_record_before_the_first_line(api: Api, harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.PENDING)
     owner.headers["X-Request-ID"] = "case-17"
-    taken(owner, "audit.csv", tenantId=tenant_gid(stage.tenant_id), typeIn="tenant.*")
-    taken(api.support(), organization=stage.organisation.slug)
+    taken(owner, "audit.csv", tenantId=tenant_gid(harness.tenant_id), typeIn="tenant.*")
+    taken(api.support(), organization=harness.organisation.slug)
 
     first, second = exports_on_record(owner)
 
     assert first["data"] == {
         "format": "csv",
-        "filter": {"tenant_id": str(stage.tenant_id), "types": ["tenant.*"]},
+        "filter": {"tenant_id": str(harness.tenant_id), "types": ["tenant.*"]},
         "after": None,
     }
     assert (first["requestId"], first["actor"]["kind"]) == ("case-17", "USER")
@@ -181,32 +183,34 @@ def test_who_exports_is_put_on_record_before_the_first_line(api: Api, stage: Sta
     assert (second["actor"]["kind"], second["actor"]["displayName"]) == ("SUPPORT", "sam@tenantry.example")
 
 
-def test_an_export_does_not_hold_its_own_record(stage: Stage, owner: Client) -> None:
+def test_an_export_does_not_hold_its_own_record(harness: RunHarness, owner: Client) -> None:
     assert lines(owner) == []
     assert [one["type"] for one in lines(owner)] == ["org.feed_exported"]
 
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
-def test_managers_may(api: Api, stage: Stage, role: Role) -> None:
-    assert taken(api.person(stage.organisation.id, role)).status_code == 200
+def test_managers_may(api: Api, harness: RunHarness, role: Role) -> None:
+    assert taken(api.person(harness.organisation.id, role)).status_code == 200
 
 
-def test_others_may_not_and_leave_no_record(api: Api, stage: Stage, owner: Client) -> None:
+def test_others_may_not_and_leave_no_record(api: Api, harness: RunHarness, owner: Client) -> None:
     for client in (
-        api.person(stage.organisation.id, Role.VIEWER),
-        api.integration(stage.organisation.id, "audit:read"),
+        api.person(harness.organisation.id, Role.VIEWER),
+        api.integration(harness.organisation.id, "audit:read"),
     ):
         refused = taken(client)
         assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
     assert exports_on_record(owner) == []
 
 
-def test_a_partner_takes_what_concerns_its_tenants_and_sees_of_tenants_what_it_may(api: Api, stage: Stage) -> None:
-    bring_to(stage, TenantState.PENDING)
-    mine = stage.tenant_id
-    stage.create("other")
-    limited = api.integration(stage.organisation.id, "audit:export", "tenants:read", only={mine})
-    blind = api.integration(stage.organisation.id, "audit:export")
+def test_a_partner_takes_what_concerns_its_tenants_and_sees_of_tenants_what_it_may(
+    api: Api, harness: RunHarness
+) -> None:
+    bring_to(harness, TenantState.PENDING)
+    mine = harness.tenant_id
+    harness.create("other")
+    limited = api.integration(harness.organisation.id, "audit:export", "tenants:read", only={mine})
+    blind = api.integration(harness.organisation.id, "audit:export")
 
     assert {line["tenant"]["id"] for line in lines(limited)} == {tenant_gid(mine)}
     assert {line["tenant"] for line in lines(blind)} == {None}
@@ -214,20 +218,20 @@ def test_a_partner_takes_what_concerns_its_tenants_and_sees_of_tenants_what_it_m
 
 
 def test_support_names_an_organisation_and_sees_no_first_administrators(
-    api: Api, stage: Stage, other: Stage, owner: Client
+    api: Api, harness: RunHarness, other: RunHarness, owner: Client
 ) -> None:
-    bring_to(stage, TenantState.PENDING)
+    bring_to(harness, TenantState.PENDING)
     other.create()
 
-    unnamed, found = taken(api.support()), lines(api.support(), organization=stage.organisation.slug)
+    unnamed, found = taken(api.support()), lines(api.support(), organization=harness.organisation.slug)
 
     assert unnamed.status_code == 400
-    assert {line["tenant"]["id"] for line in found} == {tenant_gid(stage.tenant_id)}
+    assert {line["tenant"]["id"] for line in found} == {tenant_gid(harness.tenant_id)}
     assert "first_admin_email" not in json.dumps(found)
     assert "first_admin_email" in json.dumps(lines(owner))
 
 
-def test_anothers_feed_does_not_exist(stage: Stage, other: Stage, owner: Client) -> None:
+def test_anothers_feed_does_not_exist(harness: RunHarness, other: RunHarness, owner: Client) -> None:
     other.create()
 
     foreign = taken(owner, organization=other.organisation.slug)
@@ -235,7 +239,7 @@ def test_anothers_feed_does_not_exist(stage: Stage, other: Stage, owner: Client)
 
     assert foreign.status_code == unknown.status_code == 404
     assert foreign.json()["errors"][0]["message"] == unknown.json()["errors"][0]["message"]
-    assert taken(owner, organization=stage.organisation.slug).status_code == 200
+    assert taken(owner, organization=harness.organisation.slug).status_code == 200
     assert lines(owner, tenantId=tenant_gid(other.tenant_id)) == []
 
 
@@ -295,25 +299,25 @@ def opened(client: Client) -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def long_feed(stage: Stage) -> Stage:
+def long_feed(harness: RunHarness) -> RunHarness:
     """Twenty thousand events, more than the kernel keeps for somebody who does not read."""
-    many_events(stage, 20_000)
-    return stage
+    many_events(harness, 20_000)
+    return harness
 
 
-def many_events(stage: Stage, count: int) -> None:
-    with psycopg.connect(stage.settings.database_url) as connection:
+def many_events(harness: RunHarness, count: int) -> None:
+    with psycopg.connect(harness.settings.database_url) as connection:
         connection.execute(
             "INSERT INTO events (id, organisation_id, type, actor_kind, actor_id, actor_name, data, created_at) "
             "SELECT gen_random_uuid(), %s, 'access.denied', 'USER', gen_random_uuid(), 'Somebody', "
             "jsonb_build_object('action', 'suspendTenant', 'reason', repeat('No. ', 100)), now() "
             "FROM generate_series(1, %s)",
-            [stage.organisation.id, count],
+            [harness.organisation.id, count],
         )
 
 
-def cursors_open(stage: Stage) -> int:
-    with psycopg.connect(stage.settings.database_url) as connection:
+def cursors_open(harness: RunHarness) -> int:
+    with psycopg.connect(harness.settings.database_url) as connection:
         found = connection.execute(
             "SELECT count(*) FROM pg_stat_activity "
             "WHERE application_name = 'tenantry-export' AND xact_start IS NOT NULL"
@@ -322,7 +326,7 @@ def cursors_open(stage: Stage) -> int:
     return int(found[0])
 
 
-def test_a_client_that_leaves_ends_the_cursor(long_feed: Stage, owner: Client) -> None:
+def test_a_client_that_leaves_ends_the_cursor(long_feed: RunHarness, owner: Client) -> None:
     with opened(owner) as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
         wait_until(lambda: cursors_open(long_feed) == 1)
@@ -331,16 +335,16 @@ def test_a_client_that_leaves_ends_the_cursor(long_feed: Stage, owner: Client) -
 
 
 def test_a_client_that_does_not_read_is_given_up(
-    long_feed: Stage, owner: Client, monkeypatch: pytest.MonkeyPatch
+    long_feed: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.streams.SEND_WITHIN", 0.3)
+    monkeypatch.setattr("server.graphql.sse.SEND_WITHIN", 0.3)
 
     with opened(owner):
         wait_until(lambda: cursors_open(long_feed) == 1)
         wait_until(lambda: cursors_open(long_feed) == 0)
 
 
-def test_one_caller_has_two_exports_at_a_time(long_feed: Stage, owner: Client) -> None:
+def test_one_caller_has_two_exports_at_a_time(long_feed: RunHarness, owner: Client) -> None:
     with opened(owner), opened(owner):
         wait_until(lambda: cursors_open(long_feed) == 2)
         refused = taken(owner)
@@ -351,7 +355,9 @@ def test_one_caller_has_two_exports_at_a_time(long_feed: Stage, owner: Client) -
     wait_until(lambda: taken(owner, occurredFrom="2200-01-01T00:00:00Z").status_code == 200)
 
 
-def test_an_organisation_leaves_a_place_for_another(api: Api, long_feed: Stage, other: Stage, owner: Client) -> None:
+def test_an_organisation_leaves_a_place_for_another(
+    api: Api, long_feed: RunHarness, other: RunHarness, owner: Client
+) -> None:
     second = api.person(long_feed.organisation.id, Role.ADMIN)
     with opened(owner), opened(owner), opened(second):
         wait_until(lambda: cursors_open(long_feed) == 3)
@@ -363,21 +369,21 @@ def test_an_organisation_leaves_a_place_for_another(api: Api, long_feed: Stage, 
     assert elsewhere.status_code == 200
 
 
-def test_an_export_is_paid_for(stage: Stage, redis_url: str) -> None:
-    with api_in(stage.settings.model_copy(update={"budget": exports.COST + 50, "budget_refill": 1})) as poor:
-        owner = poor.person(stage.organisation.id)
+def test_an_export_is_paid_for(harness: RunHarness, redis_url: str) -> None:
+    with api_in(harness.settings.model_copy(update={"budget": endpoint.COST + 50, "budget_refill": 1})) as poor:
+        owner = poor.person(harness.organisation.id)
         first, second = taken(owner), taken(owner)
 
     assert first.status_code == 200
     assert second.status_code == 429
     assert second.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
-    assert 1 <= int(second.headers["Retry-After"]) <= exports.COST
+    assert 1 <= int(second.headers["Retry-After"]) <= endpoint.COST
 
 
 def test_an_export_that_breaks_in_the_middle_does_not_look_whole(
-    long_feed: Stage, owner: Client, monkeypatch: pytest.MonkeyPatch
+    long_feed: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine = exporting.batches
+    genuine = audit_export.batches
 
     def brittle(*args: object, **kwargs: object) -> Iterator[object]:
         for number, batch in enumerate(genuine(*args, **kwargs)):  # type: ignore[arg-type]  # passed through
@@ -385,7 +391,7 @@ def test_an_export_that_breaks_in_the_middle_does_not_look_whole(
                 raise OperationalError("FETCH", {}, psycopg.errors.DataCorrupted())
             yield batch
 
-    monkeypatch.setattr(exporting, "batches", brittle)
+    monkeypatch.setattr(audit_export, "batches", brittle)
 
     with pytest.raises(httpx.RemoteProtocolError):
         taken(owner)
@@ -400,7 +406,7 @@ def streamed(client: Client) -> Iterator[httpx.Response]:
         yield response
 
 
-def test_memory_does_not_grow_with_the_export(long_feed: Stage, owner: Client) -> None:
+def test_memory_does_not_grow_with_the_export(long_feed: RunHarness, owner: Client) -> None:
     tracemalloc.start()
     try:
         with streamed(owner) as response:
@@ -413,7 +419,7 @@ def test_memory_does_not_grow_with_the_export(long_feed: Stage, owner: Client) -
     assert peak < 5_000_000
 
 
-def test_an_export_outlives_its_connection(long_feed: Stage, owner: Client) -> None:
+def test_an_export_outlives_its_connection(long_feed: RunHarness, owner: Client) -> None:
     with streamed(owner) as response:
         found = response.iter_lines()
         ids = [json.loads(next(found))["id"]]
@@ -425,7 +431,7 @@ def test_an_export_outlives_its_connection(long_feed: Stage, owner: Client) -> N
     assert len(ids) == len(set(ids)) == 20_000
 
 
-def test_a_token_that_runs_out_ends_the_export(api: Api, long_feed: Stage) -> None:
+def test_a_token_that_runs_out_ends_the_export(api: Api, long_feed: RunHarness) -> None:
     brief = api.client(person(long_feed.organisation.id), timedelta(seconds=1.5))
 
     with opened(brief):
@@ -447,7 +453,7 @@ def test_what_cannot_begin_is_refused_without_a_word_about_why(
     def broken(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(exporting, "batches", broken)
+    monkeypatch.setattr(audit_export, "batches", broken)
 
     refused = taken(owner)
 
@@ -458,5 +464,5 @@ def test_what_cannot_begin_is_refused_without_a_word_about_why(
     assert "db.internal" not in refused.text
 
 
-def test_an_id_of_another_type_names_nothing(stage: Stage, owner: Client) -> None:
-    assert taken(owner, tenantId=global_id("ProvisioningRun", stage.tenant_id)).status_code == 404
+def test_an_id_of_another_type_names_nothing(harness: RunHarness, owner: Client) -> None:
+    assert taken(owner, tenantId=global_id("ProvisioningRun", harness.tenant_id)).status_code == 404

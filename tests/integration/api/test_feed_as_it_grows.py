@@ -11,7 +11,7 @@ from sqlmodel import Session, select
 from models import Event, Tenant
 from provisioning.events import EventType, emit, emit_for_organisation
 from tests.api import Api, Client, Facts, Subscription, tenant_gid
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 ADDED = """
 subscription Added($after: String, $filter: AuditEventFilter) {
@@ -30,14 +30,14 @@ def added(api: Api, client: Client, **variables: object) -> Iterator[Subscriptio
         yield subscription
 
 
-def tell(session: Session, stage: Stage, number: int) -> None:
+def tell(session: Session, harness: RunHarness, number: int) -> None:
     """Something that happened in the stage's organisation."""
     emit_for_organisation(
         session,
-        stage.organisation.id,
+        harness.organisation.id,
         EventType.ACCESS_DENIED,
         {"action": str(number), "reason": ""},
-        by=stage.operator,
+        by=harness.operator,
     )
     session.flush()
 
@@ -47,12 +47,12 @@ def actions(entries: list[Facts]) -> list[str]:
 
 
 def test_only_what_happens_from_now_on_comes_without_a_cursor(
-    api: Api, stage: Stage, other: Stage, owner: Client
+    api: Api, harness: RunHarness, other: RunHarness, owner: Client
 ) -> None:
-    stage.create("before", start=False)
+    harness.create("before", start=False)
     with added(api, owner) as subscription:
         other.create("elsewhere")
-        stage.create("after")
+        harness.create("after")
 
         entries = [subscription.next() for _ in range(2)]
 
@@ -62,20 +62,22 @@ def test_only_what_happens_from_now_on_comes_without_a_cursor(
     ]
 
 
-def test_a_tenants_entries_keep_their_order_whoever_began_to_write_first(api: Api, stage: Stage, owner: Client) -> None:
-    stage.create(start=False)
+def test_a_tenants_entries_keep_their_order_whoever_began_to_write_first(
+    api: Api, harness: RunHarness, owner: Client
+) -> None:
+    harness.create(start=False)
 
     def rename(session: Session, name: str) -> None:
-        tenant = session.get_one(Tenant, stage.tenant_id)
-        emit(session, tenant, EventType.TENANT_UPDATED, {"action": name}, by=stage.operator)
+        tenant = session.get_one(Tenant, harness.tenant_id)
+        emit(session, tenant, EventType.TENANT_UPDATED, {"action": name}, by=harness.operator)
 
     with added(api, owner) as subscription:
-        with stage.database.transaction() as waiting:
-            tell(waiting, stage, 1)
-            stage.do(rename, "2")
+        with harness.database.transaction() as waiting:
+            tell(waiting, harness, 1)
+            harness.do(rename, "2")
             rename(waiting, "3")
             waiting.commit()
-        stage.do(tell, stage, 4)
+        harness.do(tell, harness, 4)
         followed = actions([subscription.next() for _ in range(4)])
     page = [edge["node"]["data"].get("action") for edge in owner.ask(FEED)["auditEvents"]["edges"]]
 
@@ -85,24 +87,24 @@ def test_a_tenants_entries_keep_their_order_whoever_began_to_write_first(api: Ap
 
 
 def test_what_was_there_before_stays_old_while_an_older_transaction_is_open(
-    api: Api, stage: Stage, owner: Client
+    api: Api, harness: RunHarness, owner: Client
 ) -> None:
-    with stage.database.transaction() as oldest:
-        tell(oldest, stage, 1)
-        stage.do(tell, stage, 2)
+    with harness.database.transaction() as oldest:
+        tell(oldest, harness, 1)
+        harness.do(tell, harness, 2)
         with added(api, owner) as subscription:
-            stage.do(tell, stage, 3)
+            harness.do(tell, harness, 3)
             oldest.commit()
             entries = [subscription.next() for _ in range(2)]
 
     assert actions(entries) == ["1", "3"]
 
 
-def test_an_entry_that_commits_late_is_waited_for(api: Api, stage: Stage, owner: Client) -> None:
+def test_an_entry_that_commits_late_is_waited_for(api: Api, harness: RunHarness, owner: Client) -> None:
     with added(api, owner) as subscription:
-        with stage.database.transaction() as late:
-            tell(late, stage, 1)
-            stage.do(tell, stage, 2)
+        with harness.database.transaction() as late:
+            tell(late, harness, 1)
+            harness.do(tell, harness, 2)
             early = owner.ask(FEED)["auditEvents"]["edges"]
         entries = [subscription.next() for _ in range(2)]
 
@@ -110,13 +112,13 @@ def test_an_entry_that_commits_late_is_waited_for(api: Api, stage: Stage, owner:
     assert early == []
 
 
-def test_one_tenants_history_is_not_held_back(api: Api, stage: Stage, owner: Client) -> None:
-    stage.create(start=False)
-    only = {"filter": {"tenantId": tenant_gid(stage.tenant_id)}}
-    with stage.database.transaction() as late:
-        tell(late, stage, 1)
+def test_one_tenants_history_is_not_held_back(api: Api, harness: RunHarness, owner: Client) -> None:
+    harness.create(start=False)
+    only = {"filter": {"tenantId": tenant_gid(harness.tenant_id)}}
+    with harness.database.transaction() as late:
+        tell(late, harness, 1)
         with added(api, owner, **only) as subscription:
-            owner.mutate("updateTenant", tenantId=tenant_gid(stage.tenant_id), name="Other")
+            owner.mutate("updateTenant", tenantId=tenant_gid(harness.tenant_id), name="Other")
             entry = subscription.next()
             listed = owner.ask(
                 "query F($filter: AuditEventFilter) { auditEvents(filter: $filter) { edges { node { type } } } }",
@@ -127,37 +129,39 @@ def test_one_tenants_history_is_not_held_back(api: Api, stage: Stage, owner: Cli
     assert [edge["node"]["type"] for edge in listed["auditEvents"]["edges"]] == ["tenant.updated", "tenant.created"]
 
 
-def test_filters_apply_to_what_is_added(api: Api, stage: Stage, owner: Client) -> None:
+def test_filters_apply_to_what_is_added(api: Api, harness: RunHarness, owner: Client) -> None:
     with added(api, owner, filter={"typeIn": ["access.*"]}) as subscription:
-        stage.create()
-        stage.do(tell, stage, 1)
+        harness.create()
+        harness.do(tell, harness, 1)
         entry = subscription.next()
 
     assert entry["type"] == "access.denied"
 
 
-def test_the_list_hands_over_to_the_subscription_without_gap_or_repeat(api: Api, stage: Stage, owner: Client) -> None:
+def test_the_list_hands_over_to_the_subscription_without_gap_or_repeat(
+    api: Api, harness: RunHarness, owner: Client
+) -> None:
     for number in range(3):
-        stage.do(tell, stage, number)
+        harness.do(tell, harness, number)
     newest = owner.ask(FEED)["auditEvents"]["edges"][0]
     for number in range(3, 6):
-        stage.do(tell, stage, number)
+        harness.do(tell, harness, number)
 
     with added(api, owner, after=newest["cursor"]) as subscription:
-        stage.do(tell, stage, 6)
+        harness.do(tell, harness, 6)
         entries = [subscription.next() for _ in range(4)]
 
     assert actions(entries) == ["3", "4", "5", "6"]
 
 
 def test_a_cursor_of_an_organisations_entry_means_nothing_to_a_tenants_history(
-    api: Api, stage: Stage, owner: Client
+    api: Api, harness: RunHarness, owner: Client
 ) -> None:
-    stage.create(start=False)
-    stage.do(tell, stage, 1)
+    harness.create(start=False)
+    harness.do(tell, harness, 1)
     cursor = owner.ask(FEED)["auditEvents"]["edges"][0]["cursor"]
 
-    with owner.subscribed(ADDED, after=cursor, filter={"tenantId": tenant_gid(stage.tenant_id)}) as subscription:
+    with owner.subscribed(ADDED, after=cursor, filter={"tenantId": tenant_gid(harness.tenant_id)}) as subscription:
         message = subscription.message()
 
     errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
@@ -165,34 +169,34 @@ def test_a_cursor_of_an_organisations_entry_means_nothing_to_a_tenants_history(
 
 
 def test_many_writers_that_commit_out_of_order_and_a_reader_that_drops_lose_nothing(
-    api: Api, stage: Stage, owner: Client
+    api: Api, harness: RunHarness, owner: Client
 ) -> None:
-    tenants = [stage.create(f"shop-{number}", start=False).tenant.id for number in range(4)]
+    tenants = [harness.create(f"shop-{number}", start=False).tenant.id for number in range(4)]
     start = owner.ask(FEED)["auditEvents"]["edges"][0]["cursor"]
     seen: list[Facts] = []
 
     with ThreadPoolExecutor(8) as pool:
-        writers = [pool.submit(_write, stage, tenants, seed) for seed in range(8)]
+        writers = [pool.submit(_write, harness, tenants, seed) for seed in range(8)]
         while len(seen) < 8 * 12:
             with owner.subscribed(ADDED, after=seen[-1]["cursor"] if seen else start) as subscription:
                 seen += [subscription.next() for _ in range(min(32, 8 * 12 - len(seen)))]
         for writer in writers:
             writer.result()
 
-    mine = select(Event).where(Event.organisation_id == stage.organisation.id, Event.type == "tenant.updated")
-    written = stage.read(lambda session: session.exec(mine).all())
+    mine = select(Event).where(Event.organisation_id == harness.organisation.id, Event.type == "tenant.updated")
+    written = harness.read(lambda session: session.exec(mine).all())
     assert sorted(str(entry["data"]["number"]) for entry in seen) == sorted(str(row.data["number"]) for row in written)
     assert len({entry["cursor"] for entry in seen}) == len(seen) == 96
 
 
-def _write(stage: Stage, tenants: list[Any], seed: int) -> None:
+def _write(harness: RunHarness, tenants: list[Any], seed: int) -> None:
     """Twelve events in transactions that take a while before and after, so that they overlap in any order."""
     chance = Random(seed)
     for number in range(12):
-        with stage.database.transaction() as session:
+        with harness.database.transaction() as session:
             session.connection().exec_driver_sql("SELECT pg_current_xact_id()")
             session.connection().exec_driver_sql(f"SELECT pg_sleep({chance.random() / 10})")
             tenant = session.get_one(Tenant, chance.choice(tenants))
-            emit(session, tenant, EventType.TENANT_UPDATED, {"number": f"{seed}-{number}"}, by=stage.operator)
+            emit(session, tenant, EventType.TENANT_UPDATED, {"number": f"{seed}-{number}"}, by=harness.operator)
             session.flush()
             session.connection().exec_driver_sql(f"SELECT pg_sleep({chance.random() / 10})")

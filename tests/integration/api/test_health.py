@@ -12,7 +12,7 @@ from sqlmodel import col
 from models import Run
 from runtime.database import clock, sqlalchemy_url
 from tests.api import Api, api_in
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -22,15 +22,15 @@ def ready(api: Api) -> httpx.Response:
 
 
 @pytest.fixture
-def without_broker(stage: Stage) -> Iterator[Api]:
-    with api_in(stage.settings.model_copy(update={"redis_url": NOWHERE})) as running:
+def without_broker(harness: RunHarness) -> Iterator[Api]:
+    with api_in(harness.settings.model_copy(update={"redis_url": NOWHERE})) as running:
         yield running
 
 
 @pytest.fixture
-def punctual(stage: Stage) -> None:
+def punctual(harness: RunHarness) -> None:
     """Runs that other tests have left, and nobody works for, are due only now."""
-    stage.do(
+    harness.do(
         lambda session: session.execute(
             update(Run).where(col(Run.due_at) < clock(session)).values(due_at=clock(session))
         )
@@ -51,8 +51,10 @@ def test_everything_is_there(api: Api) -> None:
     }
 
 
-def test_a_broker_that_is_away_is_named_and_mutations_commit_all_the_same(without_broker: Api, stage: Stage) -> None:
-    owner = without_broker.person(stage.organisation.id)
+def test_a_broker_that_is_away_is_named_and_mutations_commit_all_the_same(
+    without_broker: Api, harness: RunHarness
+) -> None:
+    owner = without_broker.person(harness.organisation.id)
 
     response = ready(without_broker)
     payload = owner.mutate("createTenant", "run { status }", slug="shop", plan="free", firstAdminEmail="a@b.example")
@@ -75,8 +77,8 @@ def test_a_failure_without_a_word_is_a_failure_like_any_other(api: Api, monkeypa
     assert answer.json()["checks"]["oldest_due_run"] == {"ok": False, "reason": "it cannot be reached"}
 
 
-def test_a_database_that_is_away_is_named(stage: Stage) -> None:
-    nowhere = stage.settings.model_copy(update={"database_url": "postgresql://postgres@127.0.0.1:1/none"})
+def test_a_database_that_is_away_is_named(harness: RunHarness) -> None:
+    nowhere = harness.settings.model_copy(update={"database_url": "postgresql://postgres@127.0.0.1:1/none"})
     with api_in(nowhere) as api:
         response = ready(api)
         alive = api.get("/healthz")
@@ -87,13 +89,13 @@ def test_a_database_that_is_away_is_named(stage: Stage) -> None:
     assert alive.json() == {"status": "ok"}
 
 
-def test_a_database_at_another_revision_is_named(stage: Stage) -> None:
-    empty = f"empty_{stage.organisation.slug.replace('-', '_')}"
-    engine = create_engine(sqlalchemy_url(stage.settings.database_url), isolation_level="AUTOCOMMIT")
+def test_a_database_at_another_revision_is_named(harness: RunHarness) -> None:
+    empty = f"empty_{harness.organisation.slug.replace('-', '_')}"
+    engine = create_engine(sqlalchemy_url(harness.settings.database_url), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {empty}"))
-    url = make_url(stage.settings.database_url).set(database=empty).render_as_string(hide_password=False)
-    with api_in(stage.settings.model_copy(update={"database_url": url})) as api:
+    url = make_url(harness.settings.database_url).set(database=empty).render_as_string(hide_password=False)
+    with api_in(harness.settings.model_copy(update={"database_url": url})) as api:
         response = ready(api)
     with engine.connect() as connection:
         connection.execute(text(f"DROP DATABASE {empty} WITH (FORCE)"))
@@ -103,14 +105,14 @@ def test_a_database_at_another_revision_is_named(stage: Stage) -> None:
     assert "python -m server migrate" in response.json()["checks"]["migrations"]["reason"]
 
 
-def test_a_run_that_nobody_moves_is_told(api: Api, stage: Stage) -> None:
-    stage.create()
-    with stage.database.transaction() as session:
+def test_a_run_that_nobody_moves_is_told(api: Api, harness: RunHarness) -> None:
+    harness.create()
+    with harness.database.transaction() as session:
         long_ago = clock(session) - timedelta(minutes=5)
-        session.execute(update(Run).where(col(Run.tenant_id) == stage.tenant_id).values(due_at=long_ago))
+        session.execute(update(Run).where(col(Run.tenant_id) == harness.tenant_id).values(due_at=long_ago))
 
     late = ready(api)
-    stage.play()
+    harness.play()
 
     assert late.status_code == 503
     assert "no worker is at work" in late.json()["checks"]["oldest_due_run"]["reason"]

@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from server import documents, peers
+from server import uvicorn_protocols
+from server.graphql import request
 from tests import attacks
 from tests.api import Api, Client
 from tests.attacks import DOCUMENTS, HANGING, HARMLESS, REQUESTS, SOCKETS, WIRES, Attack, Told
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 QUICKLY = 3.0
 """Seconds, on a machine that is busy with other tests; usually it is a hundredth of that."""
@@ -88,8 +89,8 @@ def test_bytes_that_are_no_http_are_refused(owner: Client, name: str) -> None:
 
 
 def test_whoever_hangs_is_hung_up_on(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "REQUEST_WITHIN", 1.0)
-    monkeypatch.setattr(documents, "BODY_WITHIN", 1.0)
+    monkeypatch.setattr(uvicorn_protocols, "REQUEST_WITHIN", 1.0)
+    monkeypatch.setattr(request, "BODY_WITHIN", 1.0)
 
     with ThreadPoolExecutor(len(HANGING)) as pool:
         told = dict(zip(HANGING, pool.map(lambda said: attacks.saying(*said)(owner), HANGING.values()), strict=True))
@@ -105,8 +106,8 @@ def test_whoever_hangs_is_hung_up_on(owner: Client, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_body_that_is_dripped_in_is_not_waited_for(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "REQUEST_WITHIN", 0.5)
-    monkeypatch.setattr(documents, "BODY_WITHIN", 0.5)
+    monkeypatch.setattr(uvicorn_protocols, "REQUEST_WITHIN", 0.5)
+    monkeypatch.setattr(request, "BODY_WITHIN", 0.5)
     head = attacks.HEAD + f"Authorization: {owner.authorization}\r\nContent-Length: 1000\r\n\r\n".encode()
 
     assert dripped(owner, head) == 408
@@ -143,7 +144,7 @@ def test_a_message_in_too_many_pieces_closes_the_socket(owner: Client) -> None:
 
 
 def test_who_pings_and_does_not_read_is_not_written_to_for_ever(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "READ_WITHIN", 0.5)
+    monkeypatch.setattr(uvicorn_protocols, "READ_WITHIN", 0.5)
     ping = b"\x89\xfd" + struct.pack("!I", 0) + os.urandom(125)
 
     with attacks.wire(owner) as connection:
@@ -153,9 +154,9 @@ def test_who_pings_and_does_not_read_is_not_written_to_for_ever(owner: Client, m
             connection.sendall(ping * 400_000)  # more than the kernels keep for both of us
 
 
-def test_others_hardly_notice(api: Api, stage: Stage, owner: Client) -> None:
+def test_others_hardly_notice(api: Api, harness: RunHarness, owner: Client) -> None:
     """Client, server and attackers share one interpreter here; ``make bench ARGS=hostile`` measures whole processes."""
-    bystander = api.person(stage.organisation.id)
+    bystander = api.person(harness.organisation.id)
     each = [attacks.by_post(*one) for one in DOCUMENTS.values()] + [attack for attack, _ in REQUESTS.values()]
     over = threading.Event()
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from provisioning import commands, queries
 from tests.api import PATIENCE, Api, Client, tenant_gid
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 QUERY = "{ viewer { actor { kind } } }"
 ANSWER = {"data": {"viewer": {"actor": {"kind": "USER"}}}}
@@ -57,24 +57,24 @@ def test_a_query_is_answered_over_post_and_get(owner: Client) -> None:
     assert "server" not in posted.headers
 
 
-def test_variables_come_in_the_address_as_json(stage: Stage, owner: Client) -> None:
+def test_variables_come_in_the_address_as_json(harness: RunHarness, owner: Client) -> None:
     document = "query T($slug: String!) { tenantBySlug(slug: $slug) { id } }"
 
     assert get(owner, query=document, variables='{"slug": "x"}').json() == {"data": {"tenantBySlug": None}}
     assert get(owner, query=document, variables="{").status_code == 400
 
 
-def test_a_mutation_by_get_is_refused_and_changes_nothing(stage: Stage, owner: Client) -> None:
-    stage.create()
+def test_a_mutation_by_get_is_refused_and_changes_nothing(harness: RunHarness, owner: Client) -> None:
+    harness.create()
     document = (
-        f'mutation {{ cancelProvisioning(input: {{tenantId: "{tenant_gid(stage.tenant_id)}"}}) {{ run {{ id }} }} }}'
+        f'mutation {{ cancelProvisioning(input: {{tenantId: "{tenant_gid(harness.tenant_id)}"}}) {{ run {{ id }} }} }}'
     )
 
     response = get(owner, query=document)
 
     assert response.status_code == 405
     assert response.headers["Allow"] == "POST"
-    assert stage.run().cancel_requested is False
+    assert harness.run().cancel_requested is False
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
@@ -159,22 +159,22 @@ def test_no_error_echoes_more_than_three_hundred_characters(owner: Client) -> No
     assert len(owner.error("{ " + "x" * 5000 + " }")["message"]) <= 300
 
 
-def test_half_a_character_is_refused_and_changes_nothing(stage: Stage, owner: Client) -> None:
-    stage.create()
-    before = stage.story()
+def test_half_a_character_is_refused_and_changes_nothing(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    before = harness.story()
 
     document = (
         "mutation ($id: ID!, $why: String!) "
         "{ cancelProvisioning(input: {tenantId: $id, reason: $why}) { userErrors { code message } } }"
     )
-    variables = {"id": tenant_gid(stage.tenant_id), "why": "\ud800"}
+    variables = {"id": tenant_gid(harness.tenant_id), "why": "\ud800"}
 
     answer = send(owner, json.dumps({"query": document, "variables": variables}))
 
     (refusal,) = answer.json()["data"]["cancelProvisioning"]["userErrors"]
     assert refusal["code"] == "INVALID"
     assert "half of a surrogate pair" in refusal["message"]
-    assert stage.story() == before
+    assert harness.story() == before
 
 
 def test_several_operations_need_a_name(owner: Client) -> None:
@@ -188,10 +188,10 @@ def test_several_operations_need_a_name(owner: Client) -> None:
     assert wrong.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_of_several_operations_without_a_name_none_is_carried_out(stage: Stage, owner: Client) -> None:
-    stage.create()
-    before = stage.story()
-    cancel = f'cancelProvisioning(input: {{tenantId: "{tenant_gid(stage.tenant_id)}"}}) {{ alreadyRequested }}'
+def test_of_several_operations_without_a_name_none_is_carried_out(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    before = harness.story()
+    cancel = f'cancelProvisioning(input: {{tenantId: "{tenant_gid(harness.tenant_id)}"}}) {{ alreadyRequested }}'
     document = f"mutation A {{ {cancel} }} query B {{ viewer {{ scopes }} }}"
 
     refused = owner.post(document)
@@ -203,7 +203,7 @@ def test_of_several_operations_without_a_name_none_is_carried_out(stage: Stage, 
     assert error["extensions"]["code"] == message["payload"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     assert error["message"] == message["payload"][0]["message"]
     assert (message["type"], "operationName" in error["message"]) == ("error", True)
-    assert stage.story() == before
+    assert harness.story() == before
 
 
 def test_a_document_of_too_many_tokens_is_refused_before_it_takes_any_time(owner: Client) -> None:
@@ -246,19 +246,19 @@ def test_a_fault_of_ours_is_masked_and_names_the_request(owner: Client, monkeypa
 
 
 def test_a_fault_in_one_mutation_leaves_its_siblings_alone(
-    stage: Stage, owner: Client, monkeypatch: pytest.MonkeyPatch
+    harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError
 
-    stage.create()
+    harness.create()
     monkeypatch.setattr(commands, "suspend_tenant", broken)
     document = """mutation Both($id: ID!) {
       suspend: suspendTenant(input: {tenantId: $id}) { userErrors { code } }
       cancel: cancelProvisioning(input: {tenantId: $id}) { userErrors { code } }
     }"""
 
-    body = owner.answer(document, id=tenant_gid(stage.tenant_id))
+    body = owner.answer(document, id=tenant_gid(harness.tenant_id))
 
     assert body["data"] == {"suspend": None, "cancel": {"userErrors": []}}
     assert body["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
@@ -310,9 +310,9 @@ def test_browsers_get_a_page_and_programs_get_json(api: Api) -> None:
     assert "/readyz" in programs.json()["places"]
 
 
-def test_tenants_host_names_go_to_the_edge(api: Api, stage: Stage) -> None:
-    stage.create()
-    host = f"shop-{stage.organisation.slug}.localhost"
+def test_tenants_host_names_go_to_the_edge(api: Api, harness: RunHarness) -> None:
+    harness.create()
+    host = f"shop-{harness.organisation.slug}.localhost"
 
     for path in ("/graphql", "/healthz", "/readyz", "/"):
         assert api.get(path, Host=host).json() == {"status": 404, "message": "Nothing is here."}

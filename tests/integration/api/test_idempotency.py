@@ -13,13 +13,13 @@ from models.columns import new_id
 from provisioning import idempotency
 from provisioning.errors import IdempotencyInProgress
 from provisioning.idempotency import Once, Outcome
-from resolvers import bulk
+from resolvers import bulk_cancel
 from runtime.database import clock
 from tests.api import Api, Client, Facts, tenant_gid
-from tests.scenes import everything
-from tests.stage import Stage
+from tests.run_harness import RunHarness
+from tests.scenarios import everything
 from tests.waiting import wait_until_blocked
-from workers.courier import Courier
+from workers.dispatcher import Dispatcher
 from workers.sweeper import Sweeper
 
 GOOD = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
@@ -34,31 +34,31 @@ def codes_of(payload: Facts) -> list[str]:
     return [error["code"] for error in payload["userErrors"]]
 
 
-def keys_of(stage: Stage, key: str) -> list[IdempotencyKey]:
+def keys_of(harness: RunHarness, key: str) -> list[IdempotencyKey]:
     kept = select(IdempotencyKey).where(IdempotencyKey.key == key)
-    return stage.read(lambda session: list(session.exec(kept)))
+    return harness.read(lambda session: list(session.exec(kept)))
 
 
 @pytest.fixture
-def key(stage: Stage) -> str:
-    return f"order-{stage.organisation.slug}"
+def key(harness: RunHarness) -> str:
+    return f"order-{harness.organisation.slug}"
 
 
-def test_a_repeat_gets_the_answer_of_the_first(stage: Stage, owner: Client, key: str) -> None:
+def test_a_repeat_gets_the_answer_of_the_first(harness: RunHarness, owner: Client, key: str) -> None:
     first = create(owner, idempotencyKey=key)
-    stage.tenant_id = stage.read(
-        lambda session: session.exec(select(Tenant.id).where(Tenant.organisation_id == stage.organisation.id)).one()
+    harness.tenant_id = harness.read(
+        lambda session: session.exec(select(Tenant.id).where(Tenant.organisation_id == harness.organisation.id)).one()
     )
-    before = everything(stage)
+    before = everything(harness)
 
     second = create(owner, idempotencyKey=key)
 
     assert second == first
     assert first["userErrors"] == []
-    assert everything(stage) == before
+    assert everything(harness) == before
 
 
-def test_the_same_key_with_other_input_is_refused(stage: Stage, owner: Client, key: str) -> None:
+def test_the_same_key_with_other_input_is_refused(harness: RunHarness, owner: Client, key: str) -> None:
     create(owner, idempotencyKey=key)
 
     second = create(owner, idempotencyKey=key, slug="store")
@@ -70,7 +70,7 @@ def test_the_same_key_with_other_input_is_refused(stage: Stage, owner: Client, k
 
 
 def test_a_key_belongs_to_one_caller_and_one_mutation(
-    api: Api, stage: Stage, other: Stage, owner: Client, key: str
+    api: Api, harness: RunHarness, other: RunHarness, owner: Client, key: str
 ) -> None:
     mine = create(owner, idempotencyKey=key)
     theirs = create(api.person(other.organisation.id), idempotencyKey=key)
@@ -92,7 +92,7 @@ def test_a_key_belongs_to_one_caller_and_one_mutation(
     ],
 )
 def test_a_key_that_cannot_be_kept_is_refused_and_nothing_done(
-    stage: Stage, owner: Client, key: str, sentence: str
+    harness: RunHarness, owner: Client, key: str, sentence: str
 ) -> None:
     refused = create(owner, idempotencyKey=key)
 
@@ -114,9 +114,9 @@ def test_a_null_that_takes_something_away_tells_one_call_from_another(owner: Cli
     assert codes_of(other) == ["IDEMPOTENCY_KEY_REUSED"]
 
 
-def test_what_was_refused_is_not_kept(stage: Stage, owner: Client, key: str) -> None:
+def test_what_was_refused_is_not_kept(harness: RunHarness, owner: Client, key: str) -> None:
     refused = create(owner, idempotencyKey=key, slug="Wrong Slug")
-    kept = keys_of(stage, key)
+    kept = keys_of(harness, key)
     mended = create(owner, idempotencyKey=key)
 
     assert codes_of(refused) == ["INVALID"]
@@ -124,11 +124,11 @@ def test_what_was_refused_is_not_kept(stage: Stage, owner: Client, key: str) -> 
     assert codes_of(mended) == []
 
 
-def test_a_repeated_cancel_tells_what_the_first_one_told(stage: Stage, owner: Client, key: str) -> None:
-    stage.create()
-    stage.play(until="allocate_traffic")
-    stage.claim()
-    facts = {"tenantId": tenant_gid(stage.tenant_id), "idempotencyKey": key}
+def test_a_repeated_cancel_tells_what_the_first_one_told(harness: RunHarness, owner: Client, key: str) -> None:
+    harness.create()
+    harness.play(until="allocate_traffic")
+    harness.claim()
+    facts = {"tenantId": tenant_gid(harness.tenant_id), "idempotencyKey": key}
 
     first = owner.mutate("cancelProvisioning", "alreadyRequested run { number }", **facts)
     again = owner.mutate("cancelProvisioning", "alreadyRequested run { number }", **facts)
@@ -138,8 +138,8 @@ def test_a_repeated_cancel_tells_what_the_first_one_told(stage: Stage, owner: Cl
     assert without["alreadyRequested"] is True
 
 
-def test_a_repeated_bulk_cancel_tells_what_the_first_one_told(stage: Stage, owner: Client, key: str) -> None:
-    cancelled, pending = stage.create("one").tenant.id, stage.create("two", start=False).tenant.id
+def test_a_repeated_bulk_cancel_tells_what_the_first_one_told(harness: RunHarness, owner: Client, key: str) -> None:
+    cancelled, pending = harness.create("one").tenant.id, harness.create("two", start=False).tenant.id
     ids = [tenant_gid(cancelled), tenant_gid(pending), "nonsense"]
     fields = "results { tenant { slug } run { number } alreadyRequested userErrors { __typename code message field } }"
 
@@ -150,7 +150,7 @@ def test_a_repeated_bulk_cancel_tells_what_the_first_one_told(stage: Stage, owne
     assert [codes_of(result) for result in first["results"]] == [[], ["INVALID_STATE"], ["NOT_FOUND"]]
 
 
-def test_a_repeat_goes_on_where_the_call_broke_off(stage: Stage, key: str) -> None:
+def test_a_repeat_goes_on_where_the_call_broke_off(harness: RunHarness, key: str) -> None:
     call = Once(new_id(), "cancelProvisionings", key, "the same input")
 
     def next_part(before: Outcome | None) -> Outcome:
@@ -159,19 +159,19 @@ def test_a_repeat_goes_on_where_the_call_broke_off(stage: Stage, key: str) -> No
     def crash(_: Outcome | None) -> Outcome:
         raise RuntimeError("the process died")
 
-    stage.do(idempotency.part_by_part, call, next_part)
+    harness.do(idempotency.part_by_part, call, next_part)
     with pytest.raises(RuntimeError, match="died"):
-        stage.do(idempotency.part_by_part, call, crash)
-    repeated = stage.do(idempotency.part_by_part, call, next_part)
+        harness.do(idempotency.part_by_part, call, crash)
+    repeated = harness.do(idempotency.part_by_part, call, next_part)
 
     assert repeated == {"parts": 2}
 
 
 def test_a_bulk_cancel_in_parts_tells_its_repeat_the_same(
-    stage: Stage, owner: Client, key: str, monkeypatch: pytest.MonkeyPatch
+    harness: RunHarness, owner: Client, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "IN_ONE_COMMIT", 2)
-    ids = [tenant_gid(stage.create(f"shop-{number}").tenant.id) for number in range(5)]
+    monkeypatch.setattr(bulk_cancel, "IN_ONE_COMMIT", 2)
+    ids = [tenant_gid(harness.create(f"shop-{number}").tenant.id) for number in range(5)]
     fields = "results { tenant { slug } alreadyRequested userErrors { code } }"
 
     first = owner.mutate("cancelProvisionings", fields, tenantIds=ids, idempotencyKey=key)
@@ -181,36 +181,36 @@ def test_a_bulk_cancel_in_parts_tells_its_repeat_the_same(
     assert [result["tenant"]["slug"] for result in first["results"]] == [f"shop-{number}" for number in range(5)]
     assert [result["alreadyRequested"] for result in first["results"]] == [False] * 5
     asked = select(Event.transaction_id).where(
-        Event.organisation_id == stage.organisation.id, col(Event.type).endswith("cancel_requested")
+        Event.organisation_id == harness.organisation.id, col(Event.type).endswith("cancel_requested")
     )
-    assert sorted(Counter(stage.read(lambda session: list(session.exec(asked)))).values()) == [1, 2, 2]
+    assert sorted(Counter(harness.read(lambda session: list(session.exec(asked)))).values()) == [1, 2, 2]
 
 
-def test_a_day_later_the_key_is_free(stage: Stage, owner: Client, key: str) -> None:
+def test_a_day_later_the_key_is_free(harness: RunHarness, owner: Client, key: str) -> None:
     create(owner, idempotencyKey=key)
-    with stage.database.transaction() as session:
+    with harness.database.transaction() as session:
         session.execute(update(IdempotencyKey).where(col(IdempotencyKey.key) == key).values(expires_at=clock(session)))
 
     later = create(owner, idempotencyKey=key, slug="store")
 
     assert codes_of(later) == []
-    (kept,) = keys_of(stage, key)
+    (kept,) = keys_of(harness, key)
     assert kept.expires_at - kept.created_at == timedelta(hours=24)
 
 
-def test_the_sweeper_forgets_expired_keys(stage: Stage, owner: Client, key: str) -> None:
+def test_the_sweeper_forgets_expired_keys(harness: RunHarness, owner: Client, key: str) -> None:
     create(owner, idempotencyKey=key)
     create(owner, idempotencyKey=f"{key}-live", slug="store")
-    with stage.database.transaction() as session:
+    with harness.database.transaction() as session:
         session.execute(update(IdempotencyKey).where(col(IdempotencyKey.key) == key).values(expires_at=clock(session)))
 
-    Sweeper(stage.database, Courier(stage.settings), stage.settings).once()
+    Sweeper(harness.database, Dispatcher(harness.settings), harness.settings).once()
 
-    assert keys_of(stage, key) == []
-    assert len(keys_of(stage, f"{key}-live")) == 1
+    assert keys_of(harness, key) == []
+    assert len(keys_of(harness, f"{key}-live")) == 1
 
 
-def test_of_twenty_at_once_one_is_carried_out(stage: Stage, owner: Client, key: str) -> None:
+def test_of_twenty_at_once_one_is_carried_out(harness: RunHarness, owner: Client, key: str) -> None:
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: create(owner, idempotencyKey=key), range(20)))
 
@@ -219,36 +219,36 @@ def test_of_twenty_at_once_one_is_carried_out(stage: Stage, owner: Client, key: 
     assert owner.ask("{ tenants { totalCount } }") == {"tenants": {"totalCount": 1}}
 
 
-def test_a_second_call_waits_for_the_first(stage: Stage, key: str) -> None:
-    with ThreadPoolExecutor() as pool, stage.database.transaction() as session:
-        _hold(session, stage, key)
-        second = pool.submit(stage.do, _call, stage, key)
-        wait_until_blocked(second, stage.settings.database_url)
+def test_a_second_call_waits_for_the_first(harness: RunHarness, key: str) -> None:
+    with ThreadPoolExecutor() as pool, harness.database.transaction() as session:
+        _hold(session, harness, key)
+        second = pool.submit(harness.do, _call, harness, key)
+        wait_until_blocked(second, harness.settings.database_url)
 
     assert second.result() == {"answer": 1}
 
 
-def test_a_second_call_that_waits_too_long_is_told_so(stage: Stage, key: str) -> None:
+def test_a_second_call_that_waits_too_long_is_told_so(harness: RunHarness, key: str) -> None:
     def impatient(session: Session) -> dict[str, int]:
         session.connection().exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
-        return _call(session, stage, key)
+        return _call(session, harness, key)
 
-    with stage.database.transaction() as session:
-        _hold(session, stage, key)
+    with harness.database.transaction() as session:
+        _hold(session, harness, key)
         with pytest.raises(IdempotencyInProgress):
-            stage.do(impatient)
+            harness.do(impatient)
 
 
-def _hold(session: Session, stage: Stage, key: str) -> None:
-    assert idempotency.once(session, _once(stage, key), lambda: {"answer": 1}) == {"answer": 1}
+def _hold(session: Session, harness: RunHarness, key: str) -> None:
+    assert idempotency.once(session, _once(harness, key), lambda: {"answer": 1}) == {"answer": 1}
 
 
-def _call(session: Session, stage: Stage, key: str) -> dict[str, int]:
-    return idempotency.once(session, _once(stage, key), lambda: {"answer": 2})
+def _call(session: Session, harness: RunHarness, key: str) -> dict[str, int]:
+    return idempotency.once(session, _once(harness, key), lambda: {"answer": 2})
 
 
-def _once(stage: Stage, key: str) -> Once:
-    return Once(stage.operator.id, "createTenant", key, "0" * 64)
+def _once(harness: RunHarness, key: str) -> Once:
+    return Once(harness.operator.id, "createTenant", key, "0" * 64)
 
 
 CREATE = "createTenant(input: $input) { tenant { id } run { id } userErrors { code message } }"
@@ -256,7 +256,7 @@ CREATING = f"mutation Create($input: CreateTenantInput!) {{ __typename it: {CREA
 
 
 @pytest.mark.parametrize("spelled", ["{}", '"{}"'])
-def test_the_key_may_come_in_a_header(stage: Stage, owner: Client, key: str, spelled: str) -> None:
+def test_the_key_may_come_in_a_header(harness: RunHarness, owner: Client, key: str, spelled: str) -> None:
     owner.headers["Idempotency-Key"] = spelled.format(key)
 
     first, second = (owner.ask(CREATING, input=GOOD)["it"] for _ in range(2))
@@ -269,21 +269,20 @@ def test_the_key_may_come_in_a_header(stage: Stage, owner: Client, key: str, spe
     assert codes_of(other) == ["IDEMPOTENCY_KEY_REUSED"]
 
 
-def test_the_key_of_an_input_goes_before_that_of_a_header(stage: Stage, owner: Client, key: str) -> None:
+def test_the_key_of_an_input_goes_before_that_of_a_header(harness: RunHarness, owner: Client, key: str) -> None:
     owner.headers["Idempotency-Key"] = f"{key}-header"
 
     create(owner, idempotencyKey=key)
 
-    assert (len(keys_of(stage, key)), len(keys_of(stage, f"{key}-header"))) == (1, 0)
+    assert (len(keys_of(harness, key)), len(keys_of(harness, f"{key}-header"))) == (1, 0)
 
 
-def test_several_fields_do_not_share_the_key_of_a_header(stage: Stage, owner: Client, key: str) -> None:
-    stage.create()
-    before = everything(stage)
+def test_several_fields_do_not_share_the_key_of_a_header(harness: RunHarness, owner: Client, key: str) -> None:
+    harness.create()
+    before = everything(harness)
     owner.headers["Idempotency-Key"] = key
-    cancel = (
-        f'cancelProvisioning(input: {{tenantId: "{tenant_gid(stage.tenant_id)}"}}) {{ userErrors {{ code message }} }}'
-    )
+    tenant = tenant_gid(harness.tenant_id)
+    cancel = f'cancelProvisioning(input: {{tenantId: "{tenant}"}}) {{ userErrors {{ code message }} }}'
 
     both = owner.ask(f"mutation {{ one: {cancel} two: {cancel} }}")
     spread = owner.ask(f"mutation {{ ...F }} fragment F on Mutation {{ one: {cancel} }}")
@@ -291,10 +290,10 @@ def test_several_fields_do_not_share_the_key_of_a_header(stage: Stage, owner: Cl
     for payload in (both["one"], both["two"], spread["one"]):
         assert codes_of(payload) == ["INVALID"]
         assert "give each an idempotencyKey" in payload["userErrors"][0]["message"]
-    assert everything(stage) == before
+    assert everything(harness) == before
 
 
-def test_a_header_that_is_no_key_is_refused(stage: Stage, owner: Client) -> None:
+def test_a_header_that_is_no_key_is_refused(harness: RunHarness, owner: Client) -> None:
     for key in ("", "x" * 256):
         owner.headers["Idempotency-Key"] = key
         assert codes_of(owner.ask(CREATING, input=GOOD)["it"]) == ["INVALID"]

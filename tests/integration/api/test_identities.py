@@ -12,16 +12,16 @@ from sqlmodel import col, select
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from access.permissions import Identity
 from models import ActorKind, Event, Role, TenantState
 from models.columns import new_id
 from provisioning.actors import Actor
 from provisioning.commands import NewTenant, create_tenant
-from resolvers.permissions import Identity
-from server import auth
-from server.doorkeeper import Doorkeeper
+from server.auth.authenticator import Authenticator
+from server.auth.tokens import tokens
 from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, integration, person, tenant_gid
-from tests.scenes import bring_to, everything
-from tests.stage import Stage
+from tests.run_harness import RunHarness
+from tests.scenarios import bring_to, everything
 
 READ = "query Read($id: ID!) { tenant(id: $id) { slug firstAdminEmail availableActions } }"
 FEED = "{ auditEvents(first: 100) { edges { node { type data tenant { slug } } } } }"
@@ -46,32 +46,32 @@ def code_of(payload: Facts) -> str | None:
     return payload["userErrors"][0]["code"] if payload["userErrors"] else None
 
 
-def denials_in(stage: Stage) -> list[Event]:
-    mine = select(Event).where(Event.organisation_id == stage.organisation.id, Event.type == "access.denied")
-    return stage.read(lambda session: list(session.exec(mine.order_by(col(Event.position)))))
+def denials_in(harness: RunHarness) -> list[Event]:
+    mine = select(Event).where(Event.organisation_id == harness.organisation.id, Event.type == "access.denied")
+    return harness.read(lambda session: list(session.exec(mine.order_by(col(Event.position)))))
 
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
-def test_owners_and_admins_may_everything(api: Api, stage: Stage, role: Role) -> None:
-    client = api.person(stage.organisation.id, role)
-    bring_to(stage, TenantState.ACTIVE)
+def test_owners_and_admins_may_everything(api: Api, harness: RunHarness, role: Role) -> None:
+    client = api.person(harness.organisation.id, role)
+    bring_to(harness, TenantState.ACTIVE)
 
-    assert client.ask(READ, id=tenant_gid(stage.tenant_id))["tenant"] == {
+    assert client.ask(READ, id=tenant_gid(harness.tenant_id))["tenant"] == {
         "slug": "shop",
         "firstAdminEmail": "first@shop.example",
         "availableActions": ["SUSPEND", "DECOMMISSION", "RESEND_WELCOME_EMAILS"],
     }
-    assert code_of(client.mutate("suspendTenant", tenantId=tenant_gid(stage.tenant_id))) is None
+    assert code_of(client.mutate("suspendTenant", tenantId=tenant_gid(harness.tenant_id))) is None
 
 
-def test_a_viewer_reads_and_changes_nothing(api: Api, stage: Stage) -> None:
-    viewer = api.person(stage.organisation.id, Role.VIEWER)
-    stage.create()
-    before = everything(stage)
+def test_a_viewer_reads_and_changes_nothing(api: Api, harness: RunHarness) -> None:
+    viewer = api.person(harness.organisation.id, Role.VIEWER)
+    harness.create()
+    before = everything(harness)
 
-    tenant = viewer.ask(READ, id=tenant_gid(stage.tenant_id))["tenant"]
+    tenant = viewer.ask(READ, id=tenant_gid(harness.tenant_id))["tenant"]
     for mutation, facts in CHANGES.items():
-        payload = viewer.mutate(mutation, "tenant { slug }", tenantId=tenant_gid(stage.tenant_id), **facts)
+        payload = viewer.mutate(mutation, "tenant { slug }", tenantId=tenant_gid(harness.tenant_id), **facts)
         assert code_of(payload) == "FORBIDDEN", mutation
         assert payload["tenant"] == {"slug": "shop"}
     created = viewer.mutate("createTenant", "tenant { id }", slug="x1", plan="free", firstAdminEmail="a@b.example")
@@ -80,21 +80,21 @@ def test_a_viewer_reads_and_changes_nothing(api: Api, stage: Stage) -> None:
     assert tenant == {"slug": "shop", "firstAdminEmail": "first@shop.example", "availableActions": []}
     assert (code_of(created), created["tenant"]) == ("FORBIDDEN", None)
     assert (code_of(many), many["results"]) == ("FORBIDDEN", [])
-    assert everything(stage) == before
-    told = denials_in(stage)
+    assert everything(harness) == before
+    told = denials_in(harness)
     assert [event.data["action"] for event in told] == [*CHANGES, "createTenant", "cancelProvisionings"]
     assert told[1].data["reason"] == "You are not allowed to cancelProvisioning."
     assert (told[1].actor_kind, told[1].tenant_id) == (ActorKind.USER, None)
 
 
-def test_scopes_are_what_an_integration_may(api: Api, stage: Stage) -> None:
-    bring_to(stage, TenantState.ACTIVE)
-    tenant_id = tenant_gid(stage.tenant_id)
-    reader = api.integration(stage.organisation.id, "tenants:read")
-    writer = api.integration(stage.organisation.id, "tenants:write")
-    canceller = api.integration(stage.organisation.id, "tenants:cancel")
-    auditor = api.integration(stage.organisation.id, "audit:read")
-    nobody = api.integration(stage.organisation.id)
+def test_scopes_are_what_an_integration_may(api: Api, harness: RunHarness) -> None:
+    bring_to(harness, TenantState.ACTIVE)
+    tenant_id = tenant_gid(harness.tenant_id)
+    reader = api.integration(harness.organisation.id, "tenants:read")
+    writer = api.integration(harness.organisation.id, "tenants:write")
+    canceller = api.integration(harness.organisation.id, "tenants:cancel")
+    auditor = api.integration(harness.organisation.id, "audit:read")
+    nobody = api.integration(harness.organisation.id)
 
     assert reader.ask(READ, id=tenant_id)["tenant"] == {
         "slug": "shop",
@@ -115,10 +115,10 @@ def test_scopes_are_what_an_integration_may(api: Api, stage: Stage) -> None:
     assert canceller.ask("{ viewer { scopes } }")["viewer"]["scopes"] == ["tenants:cancel"]
 
 
-def test_who_only_reads_the_feed_gets_from_an_entry_to_nothing_else(api: Api, stage: Stage) -> None:
-    stage.create()
-    stage.play(until="allocate_traffic")
-    auditor = api.integration(stage.organisation.id, "audit:read")
+def test_who_only_reads_the_feed_gets_from_an_entry_to_nothing_else(api: Api, harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="allocate_traffic")
+    auditor = api.integration(harness.organisation.id, "audit:read")
     document = """{ auditEvents(first: 8) { edges { node {
       type actor { kind } data
       tenant { slug heldResources { kind } currentRun { number } runs { edges { node { number } } } }
@@ -135,16 +135,18 @@ def test_who_only_reads_the_feed_gets_from_an_entry_to_nothing_else(api: Api, st
     "heldResources { kind }",
     "runs(first: 1) { edges { node { timeline(first: 1) { edges { node { message } } } } } }",
 ])  # fmt: skip
-def test_who_only_cancels_sees_the_tenant_and_nothing_that_lies_below_it(api: Api, stage: Stage, below: str) -> None:
-    stage.create()
-    stage.play(until="allocate_traffic")
-    stage.claim()
-    canceller = api.integration(stage.organisation.id, "tenants:cancel")
+def test_who_only_cancels_sees_the_tenant_and_nothing_that_lies_below_it(
+    api: Api, harness: RunHarness, below: str
+) -> None:
+    harness.create()
+    harness.play(until="allocate_traffic")
+    harness.claim()
+    canceller = api.integration(harness.organisation.id, "tenants:cancel")
     document = "mutation C($id: ID!) { cancelProvisioning(input: {tenantId: $id}) { tenant { slug %s } } }"
     flat = "availableActions currentRun { number } cancellationPreview { interruptible } recreatedFrom { slug }"
 
-    deep = canceller.answer(document % below, id=tenant_gid(stage.tenant_id))
-    shown = canceller.ask(document % flat, id=tenant_gid(stage.tenant_id))["cancelProvisioning"]["tenant"]
+    deep = canceller.answer(document % below, id=tenant_gid(harness.tenant_id))
+    shown = canceller.ask(document % flat, id=tenant_gid(harness.tenant_id))["cancelProvisioning"]["tenant"]
 
     assert deep["data"] == {"cancelProvisioning": {"tenant": None}}
     assert [error["extensions"]["code"] for error in deep["errors"]] == ["FORBIDDEN"]
@@ -152,25 +154,25 @@ def test_who_only_cancels_sees_the_tenant_and_nothing_that_lies_below_it(api: Ap
     assert shown == {"slug": "shop", "currentRun": None, "cancellationPreview": None, "recreatedFrom": None}
 
 
-def test_who_only_cancels_sees_the_run_and_nothing_that_lies_below_it(api: Api, stage: Stage) -> None:
-    stage.create()
-    stage.play(until="allocate_traffic")
-    stage.claim()
-    canceller = api.integration(stage.organisation.id, "tenants:cancel")
+def test_who_only_cancels_sees_the_run_and_nothing_that_lies_below_it(api: Api, harness: RunHarness) -> None:
+    harness.create()
+    harness.play(until="allocate_traffic")
+    harness.claim()
+    canceller = api.integration(harness.organisation.id, "tenants:cancel")
     document = "mutation C($id: ID!) { cancelProvisioning(input: {tenantId: $id}) { run { number %s } } }"
 
     for below in ("steps { name }", "resources { kind }", "absenceChecks { askedAt }", "timeline { edges { cursor } }"):
-        answer = canceller.answer(document % below, id=tenant_gid(stage.tenant_id))
+        answer = canceller.answer(document % below, id=tenant_gid(harness.tenant_id))
         assert answer["data"] == {"cancelProvisioning": {"run": None}}, below
         assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
-    assert canceller.ask(document % "", id=tenant_gid(stage.tenant_id))["cancelProvisioning"]["run"] == {"number": 1}
+    assert canceller.ask(document % "", id=tenant_gid(harness.tenant_id))["cancelProvisioning"]["run"] == {"number": 1}
 
 
-def test_personal_data_is_left_out_of_the_feed_too(api: Api, stage: Stage) -> None:
-    stage.create(start=False)
-    auditor = api.integration(stage.organisation.id, "audit:read")
-    owner = api.person(stage.organisation.id)
-    owner.mutate("updateTenant", tenantId=tenant_gid(stage.tenant_id), firstAdminEmail="grace@shop.example", name="S")
+def test_personal_data_is_left_out_of_the_feed_too(api: Api, harness: RunHarness) -> None:
+    harness.create(start=False)
+    auditor = api.integration(harness.organisation.id, "audit:read")
+    owner = api.person(harness.organisation.id)
+    owner.mutate("updateTenant", tenantId=tenant_gid(harness.tenant_id), firstAdminEmail="grace@shop.example", name="S")
 
     told = [edge["node"]["data"] for edge in auditor.ask(FEED)["auditEvents"]["edges"]]
     full = [edge["node"]["data"] for edge in owner.ask(FEED)["auditEvents"]["edges"]]
@@ -180,10 +182,10 @@ def test_personal_data_is_left_out_of_the_feed_too(api: Api, stage: Stage) -> No
     assert full[0]["changes"]["first_admin_email"] == ["first@shop.example", "grace@shop.example"]
 
 
-def test_an_integration_limited_to_some_tenants_sees_no_other(api: Api, stage: Stage) -> None:
-    mine, hidden = stage.create("mine").tenant.id, stage.create("hidden").tenant.id
+def test_an_integration_limited_to_some_tenants_sees_no_other(api: Api, harness: RunHarness) -> None:
+    mine, hidden = harness.create("mine").tenant.id, harness.create("hidden").tenant.id
     scopes = ("tenants:read", "tenants:write", "tenants:cancel", "audit:read")
-    limited = api.integration(stage.organisation.id, *scopes, only={mine})
+    limited = api.integration(harness.organisation.id, *scopes, only={mine})
 
     assert limited.ask("{ tenants { totalCount nodes { slug } } }")["tenants"] == {
         "totalCount": 1,
@@ -198,12 +200,12 @@ def test_an_integration_limited_to_some_tenants_sees_no_other(api: Api, stage: S
     assert code_of(limited.mutate("cancelProvisioning", tenantId=tenant_gid(mine))) is None
 
 
-def test_support_reads_everywhere_and_changes_nothing(api: Api, stage: Stage, other: Stage) -> None:
-    stage.create("here")
+def test_support_reads_everywhere_and_changes_nothing(api: Api, harness: RunHarness, other: RunHarness) -> None:
+    harness.create("here")
     other.create("there")
     support = api.support()
 
-    for one in (stage, other):
+    for one in (harness, other):
         tenant = support.ask(READ, id=tenant_gid(one.tenant_id))["tenant"]
         assert (tenant["firstAdminEmail"], tenant["availableActions"]) == (None, [])
         found = support.ask("query O($slug: String) { organization(slug: $slug) { slug } }", slug=one.organisation.slug)
@@ -217,21 +219,21 @@ def test_support_reads_everywhere_and_changes_nothing(api: Api, stage: Stage, ot
     assert code_of(created) == "FORBIDDEN"
 
 
-def test_each_owner_is_told_of_support_trying_to_cancel_many(api: Api, stage: Stage, other: Stage) -> None:
-    tenants = [stage.create("here"), stage.create("too"), other.create("there")]
+def test_each_owner_is_told_of_support_trying_to_cancel_many(api: Api, harness: RunHarness, other: RunHarness) -> None:
+    tenants = [harness.create("here"), harness.create("too"), other.create("there")]
 
     payload = api.support().mutate("cancelProvisionings", tenantIds=[tenant_gid(one.tenant.id) for one in tenants])
 
     assert code_of(payload) == "FORBIDDEN"
-    for one in (stage, other):
+    for one in (harness, other):
         (told,) = denials_in(one)
         assert (told.actor_kind, told.data["action"]) == (ActorKind.SUPPORT, "cancelProvisionings")
 
 
-def test_another_organisation_is_not_there(api: Api, stage: Stage, other: Stage) -> None:
-    stage.create("mine")
+def test_another_organisation_is_not_there(api: Api, harness: RunHarness, other: RunHarness) -> None:
+    harness.create("mine")
     other.create("theirs")
-    owner = api.person(stage.organisation.id)
+    owner = api.person(harness.organisation.id)
     theirs = api.person(other.organisation.id)
     run = theirs.ask(
         "query R($id: ID!) { tenant(id: $id) { organization { id } currentRun { id startedBy { id } } } }",
@@ -251,13 +253,15 @@ def test_another_organisation_is_not_there(api: Api, stage: Stage, other: Stage)
     assert owner.ask(feed, id=run["currentRun"]["id"])["auditEvents"]["edges"] == []
 
 
-def test_reaching_for_another_organisation_goes_on_record_at_home_only(api: Api, stage: Stage, other: Stage) -> None:
+def test_reaching_for_another_organisation_goes_on_record_at_home_only(
+    api: Api, harness: RunHarness, other: RunHarness
+) -> None:
     other.create("theirs")
-    owner = api.person(stage.organisation.id)
+    owner = api.person(harness.organisation.id)
 
     owner.mutate("cancelProvisioning", tenantId=tenant_gid(other.tenant_id))
 
-    (told,) = denials_in(stage)
+    (told,) = denials_in(harness)
     assert told.data == {"action": "cancelProvisioning", "reason": "There is no such tenant."}
     assert denials_in(other) == []
 
@@ -265,8 +269,8 @@ def test_reaching_for_another_organisation_goes_on_record_at_home_only(api: Api,
 def claims(**more: Any) -> dict[str, Any]:
     now = datetime.now(UTC)
     return {
-        "iss": auth.ISSUER,
-        "aud": auth.AUDIENCE,
+        "iss": tokens.ISSUER,
+        "aud": tokens.AUDIENCE,
         "iat": now,
         "exp": now + timedelta(hours=1),
         "sub": str(new_id()),
@@ -278,7 +282,7 @@ def claims(**more: Any) -> dict[str, Any]:
 
 
 def bad_authorizations(api: Api) -> dict[str, str | None]:
-    key = auth._signing_key(api.settings)
+    key = tokens._signing_key(api.settings)
 
     def signed(with_key: Any = key, algorithm: str = "HS256", **more: Any) -> str:
         said = {name: value for name, value in claims(**more).items() if value is not None}
@@ -342,13 +346,13 @@ def test_a_socket_without_an_identity_is_closed(api: Api, payload: object) -> No
     assert closed.value.rcvd.code == 4401
 
 
-def test_an_expired_token_ends_the_socket_and_its_subscriptions(api: Api, stage: Stage) -> None:
-    stage.create()
+def test_an_expired_token_ends_the_socket_and_its_subscriptions(api: Api, harness: RunHarness) -> None:
+    harness.create()
     api.await_watchers(0)
-    client = api.client(person(stage.organisation.id), life=timedelta(seconds=2))
+    client = api.client(person(harness.organisation.id), life=timedelta(seconds=2))
     document = "subscription S($id: ID!) { tenantProvisioning(tenantId: $id) { kind } }"
 
-    with client.subscribed(document, id=tenant_gid(stage.tenant_id)) as subscription:
+    with client.subscribed(document, id=tenant_gid(harness.tenant_id)) as subscription:
         assert subscription.next() == {"kind": "RUN_STARTED"}
         with pytest.raises(ConnectionClosed) as closed:
             subscription.message()
@@ -358,28 +362,28 @@ def test_an_expired_token_ends_the_socket_and_its_subscriptions(api: Api, stage:
     api.await_watchers(0)
 
 
-def test_every_kind_of_identity_survives_its_token(api: Api, stage: Stage) -> None:
+def test_every_kind_of_identity_survives_its_token(api: Api, harness: RunHarness) -> None:
     everybody = [
-        person(stage.organisation.id, Role.VIEWER),
-        integration(stage.organisation.id, "tenants:read", "audit:read", only={new_id(), new_id()}),
-        integration(stage.organisation.id, only=set()),
+        person(harness.organisation.id, Role.VIEWER),
+        integration(harness.organisation.id, "tenants:read", "audit:read", only={new_id(), new_id()}),
+        integration(harness.organisation.id, only=set()),
         Identity(Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")),
     ]
-    keeper = Doorkeeper(api.settings, stage.database, CapacityLimiter(1))
+    keeper = Authenticator(api.settings, harness.database, CapacityLimiter(1))
 
     for identity in everybody:
-        token = auth.sign_token(api.settings, identity, timedelta(minutes=1))
-        assert asyncio.run(keeper.admit(f"bearer  {token} ")).identity == identity
+        token = tokens.sign_token(api.settings, identity, timedelta(minutes=1))
+        assert asyncio.run(keeper.authenticate(f"bearer  {token} ")).identity == identity
 
 
-def test_an_integration_limited_to_nothing_sees_nothing(api: Api, stage: Stage) -> None:
-    stage.do(
+def test_an_integration_limited_to_nothing_sees_nothing(api: Api, harness: RunHarness) -> None:
+    harness.do(
         create_tenant,
         NewTenant(slug="shop", plan="free", first_admin_email="a@b.example"),
-        organisation_id=stage.organisation.id,
-        by=stage.operator,
-        regions=stage.settings.regions,
+        organisation_id=harness.organisation.id,
+        by=harness.operator,
+        regions=harness.settings.regions,
     )
-    limited = api.integration(stage.organisation.id, "tenants:read", only=set())
+    limited = api.integration(harness.organisation.id, "tenants:read", only=set())
 
     assert limited.ask("{ tenants { totalCount } }") == {"tenants": {"totalCount": 0}}

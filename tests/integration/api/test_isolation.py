@@ -28,20 +28,20 @@ from sqlalchemy import true
 from sqlmodel import Session
 
 import runtime.database
+from access.permissions import SCOPES
 from models import Member, Role, ServiceAccount
 from models.columns import new_id
-from provisioning import bulk_cancellation, history, queries
+from provisioning import audit_feed, bulk_cancellation, queries
 from provisioning.actors import Actor
 from provisioning.commands import Corrections, update_tenant
-from resolvers.permissions import SCOPES
 from runtime.database import clock
 from runtime.settings import settings
 from schema.node import global_id
 from schema.root import build_schema as served_schema
 from tests.api import Api, Client, Facts, api_in, tenant_gid
 from tests.outside import wait_until
-from tests.scenes import everything
-from tests.stage import Stage
+from tests.run_harness import RunHarness
+from tests.scenarios import everything
 
 # Where a field is refused that cannot be null, graphql-core forgets the fields beside it, and Python notices. When the
 # collector finds them in a frame without builtins, as a namedtuple's constructor has, Python cannot even warn: it says
@@ -62,7 +62,7 @@ REFUSALS = {"FORBIDDEN", "NOT_FOUND", "BAD_USER_INPUT"}
 class Theirs:
     """Another organisation: what names its objects, and what would give them away."""
 
-    stage: Stage
+    harness: RunHarness
     ids: dict[str, str]
     cursors: dict[str, str]
     slugs: tuple[str, ...]
@@ -90,7 +90,7 @@ def api(database_url: str, redis_url: str) -> Iterator[Api]:
 
 
 @pytest.fixture
-def theirs(api: Api, other: Stage) -> Theirs:
+def theirs(api: Api, other: RunHarness) -> Theirs:
     """A tenant in the middle of its second run, the people, and names that nobody would guess."""
     other.create(f"ours-{new_id().hex[-12:]}", name=f"Name {new_id()}", first_admin_email=f"a@{new_id()}.example")
     other.play(until="allocate_traffic")
@@ -126,8 +126,8 @@ def theirs(api: Api, other: Stage) -> Theirs:
     )
 
 
-def _people(session: Session, stage: Stage) -> tuple[Any, Any]:
-    facts: Facts = {"organisation_id": stage.organisation.id, "created_at": clock(session)}
+def _people(session: Session, harness: RunHarness) -> tuple[Any, Any]:
+    facts: Facts = {"organisation_id": harness.organisation.id, "created_at": clock(session)}
     member = Member(email=f"{new_id()}@shop.example", name=f"Member {new_id()}", role=Role.OWNER, **facts)
     account = ServiceAccount(name=f"Account {new_id()}", scopes=["tenants:read"], **facts)
     session.add_all([member, account])
@@ -151,16 +151,16 @@ def _cursors(owner: Client, tenant: str) -> dict[str, str]:
     }
 
 
-Call = Callable[[Api, Stage], Client]
+Call = Callable[[Api, RunHarness], Client]
 
 EVERYBODY: dict[str, Call] = {
-    "owner": lambda api, stage: api.person(stage.organisation.id, Role.OWNER),
-    "admin": lambda api, stage: api.person(stage.organisation.id, Role.ADMIN),
-    "viewer": lambda api, stage: api.person(stage.organisation.id, Role.VIEWER),
-    "partner": lambda api, stage: api.integration(stage.organisation.id, *SCOPES),
-    "limited": lambda api, stage: api.integration(stage.organisation.id, *SCOPES, only={stage.tenant_id}),
-    "limited to nothing": lambda api, stage: api.integration(stage.organisation.id, *SCOPES, only=set()),
-    "without scopes": lambda api, stage: api.integration(stage.organisation.id),
+    "owner": lambda api, harness: api.person(harness.organisation.id, Role.OWNER),
+    "admin": lambda api, harness: api.person(harness.organisation.id, Role.ADMIN),
+    "viewer": lambda api, harness: api.person(harness.organisation.id, Role.VIEWER),
+    "partner": lambda api, harness: api.integration(harness.organisation.id, *SCOPES),
+    "limited": lambda api, harness: api.integration(harness.organisation.id, *SCOPES, only={harness.tenant_id}),
+    "limited to nothing": lambda api, harness: api.integration(harness.organisation.id, *SCOPES, only=set()),
+    "without scopes": lambda api, harness: api.integration(harness.organisation.id),
 }
 """Everybody but support. A new person each time: a budget is a person's."""
 
@@ -287,56 +287,58 @@ def answered(client: Client, question: Question) -> Facts:
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
-def test_nobody_reads_anything_of_another_organisation(api: Api, stage: Stage, theirs: Theirs, who: str) -> None:
-    stage.create()
+def test_nobody_reads_anything_of_another_organisation(api: Api, harness: RunHarness, theirs: Theirs, who: str) -> None:
+    harness.create()
     asked = reads(theirs)
 
     for question in asked:
-        answer = answered(EVERYBODY[who](api, stage), question)
+        answer = answered(EVERYBODY[who](api, harness), question)
 
         assert theirs.found_in(answer, question.variables) == [], question.label
     assert len(asked) > 30
 
 
-def test_the_same_questions_tell_their_owner_everything(api: Api, stage: Stage, theirs: Theirs) -> None:
+def test_the_same_questions_tell_their_owner_everything(api: Api, harness: RunHarness, theirs: Theirs) -> None:
     """Otherwise the test above would prove nothing."""
-    told = [answered(api.person(theirs.stage.organisation.id), question) for question in reads(theirs)]
+    told = [answered(api.person(theirs.harness.organisation.id), question) for question in reads(theirs)]
 
-    assert set(theirs.found_in(told)) >= theirs.secrets | {theirs.stage.tenant().first_admin_email}
+    assert set(theirs.found_in(told)) >= theirs.secrets | {theirs.harness.tenant().first_admin_email}
 
 
-def test_support_reads_all_of_it_but_who_administers(api: Api, stage: Stage, theirs: Theirs) -> None:
+def test_support_reads_all_of_it_but_who_administers(api: Api, harness: RunHarness, theirs: Theirs) -> None:
     told = [answered(api.support(), question) for question in reads(theirs)]
 
     assert set(theirs.found_in(told)) >= theirs.secrets
-    assert theirs.stage.tenant().first_admin_email not in json.dumps(told)
+    assert theirs.harness.tenant().first_admin_email not in json.dumps(told)
 
 
 @pytest.mark.parametrize("who", [*EVERYBODY, "support"])
-def test_nobody_changes_anything_of_another_organisation(api: Api, stage: Stage, theirs: Theirs, who: str) -> None:
-    stage.create()
-    before = everything(theirs.stage)
+def test_nobody_changes_anything_of_another_organisation(
+    api: Api, harness: RunHarness, theirs: Theirs, who: str
+) -> None:
+    harness.create()
+    before = everything(theirs.harness)
     asked = [
         one for one in questions("mutation", theirs) if not one.document.startswith("mutation Walk($input: CreateT")
     ]
 
     for question in asked:
-        client = api.support() if who == "support" else EVERYBODY[who](api, stage)
+        client = api.support() if who == "support" else EVERYBODY[who](api, harness)
         answer = answered(client, question)
 
         told = theirs.found_in(answer, question.variables)
         assert told == [] or who == "support", question.label
         (payload,) = answer["data"].values()
         assert payload["userErrors"] or "tenantId" not in question.variables["input"], question.label
-    assert everything(theirs.stage) == before
+    assert everything(theirs.harness) == before
     assert len(asked) > 15
 
 
-def test_nobody_follows_a_tenant_of_another_organisation(api: Api, stage: Stage, theirs: Theirs) -> None:
+def test_nobody_follows_a_tenant_of_another_organisation(api: Api, harness: RunHarness, theirs: Theirs) -> None:
     asked = [one for one in questions("subscription", theirs) if "tenantId" in one.variables]
 
     for question in asked:
-        with api.person(stage.organisation.id).subscribed(question.document, **question.variables) as subscription:
+        with api.person(harness.organisation.id).subscribed(question.document, **question.variables) as subscription:
             message = subscription.message()
         assert "NOT_FOUND" in json.dumps(message), question.label
         assert theirs.found_in(message, question.variables) == [], question.label
@@ -347,17 +349,17 @@ SILENT = {"tenantId", "runId", "actorId", "occurredUntil"}
 """Conditions that ask for them, or for the past: nothing comes."""
 
 
-def test_nobody_follows_the_feed_of_another_organisation(api: Api, stage: Stage, theirs: Theirs) -> None:
-    mine = stage.create()
+def test_nobody_follows_the_feed_of_another_organisation(api: Api, harness: RunHarness, theirs: Theirs) -> None:
+    mine = harness.create()
     asked = [one for one in questions("subscription", theirs) if "tenantId" not in one.variables]
 
     for question in asked:
         silent = SILENT & question.variables.get("filter", {}).keys()
         wait_until(lambda: api.services.feed.watchers == 0)
-        with api.person(stage.organisation.id).subscribed(question.document, **question.variables) as subscription:
+        with api.person(harness.organisation.id).subscribed(question.document, **question.variables) as subscription:
             wait_until(lambda: api.services.feed.watchers == 1)
-            theirs.stage.do(_touch, theirs.stage)
-            stage.do(_touch, stage)
+            theirs.harness.do(_touch, theirs.harness)
+            harness.do(_touch, harness)
             if silent:
                 with pytest.raises(TimeoutError):
                     subscription.message(within=0.3)
@@ -368,10 +370,10 @@ def test_nobody_follows_the_feed_of_another_organisation(api: Api, stage: Stage,
     assert len(asked) > 3
 
 
-def _touch(session: Session, stage: Stage) -> None:
+def _touch(session: Session, harness: RunHarness) -> None:
     """Something happens to the tenant."""
     wanted = Corrections(name=f"Name {new_id()}")
-    update_tenant(session, stage.tenant_id, wanted, by=stage.operator, regions=stage.settings.regions)
+    update_tenant(session, harness.tenant_id, wanted, by=harness.operator, regions=harness.settings.regions)
 
 
 @pytest.fixture
@@ -381,7 +383,7 @@ def unfiltered(monkeypatch: pytest.MonkeyPatch) -> None:
     def everywhere(*_: object) -> Any:
         return true()
 
-    for module in (queries, history):
+    for module in (queries, audit_feed):
         monkeypatch.setattr(module, "within", everywhere)
     for module in (queries, bulk_cancellation):
         monkeypatch.setattr(module, "visible_tenants", everywhere)
@@ -396,10 +398,10 @@ READ_ALL = """query All($id: ID!, $slug: String!) {
 
 
 @pytest.mark.usefixtures("unfiltered")
-def test_a_filter_that_the_code_forgets_is_kept_by_postgres(api: Api, stage: Stage, theirs: Theirs) -> None:
-    stage.create("mine")
-    before = everything(theirs.stage)
-    owner = api.person(stage.organisation.id)
+def test_a_filter_that_the_code_forgets_is_kept_by_postgres(api: Api, harness: RunHarness, theirs: Theirs) -> None:
+    harness.create("mine")
+    before = everything(theirs.harness)
+    owner = api.person(harness.organisation.id)
 
     found = owner.ask(READ_ALL, id=theirs.ids["Tenant"], slug=theirs.slugs[0])
     renamed = owner.mutate("updateTenant", "tenant { name }", tenantId=theirs.ids["Tenant"], name="Mine")
@@ -409,16 +411,16 @@ def test_a_filter_that_the_code_forgets_is_kept_by_postgres(api: Api, stage: Sta
     assert found["tenants"] == {"nodes": [{"slug": "mine"}], "totalCount": 1}
     assert {edge["node"]["tenant"]["slug"] for edge in found["auditEvents"]["edges"]} == {"mine"}
     assert [one["userErrors"][0]["code"] for one in (renamed, stopped)] == ["NOT_FOUND"] * 2
-    assert everything(theirs.stage) == before
+    assert everything(theirs.harness) == before
 
 
 @pytest.mark.usefixtures("unfiltered")
 def test_without_both_another_organisation_lies_open(
-    api: Api, stage: Stage, theirs: Theirs, monkeypatch: pytest.MonkeyPatch
+    api: Api, harness: RunHarness, theirs: Theirs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So it is Postgres that refuses in the test above, and nothing else."""
-    monkeypatch.setattr(runtime.database, "go_under", lambda *_: None)
-    owner = api.person(stage.organisation.id)
+    monkeypatch.setattr(runtime.database, "set_role", lambda *_: None)
+    owner = api.person(harness.organisation.id)
 
     found = owner.ask(READ_ALL, id=theirs.ids["Tenant"], slug=theirs.slugs[0])
     renamed = owner.mutate("updateTenant", "tenant { name }", tenantId=theirs.ids["Tenant"], name="Mine")

@@ -10,10 +10,10 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from provisioning import queries
-from server import limits
+from server.limits.document_limits import document_limits
 from tests.api import Api, Client
 from tests.outside import wait_until
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 ENDLESS = "query { ...F0 } " + " ".join(
     f"fragment F{number} on Query {{ viewer {{ scopes }} ...F{number + 1} ...F{number + 1} }}" for number in range(40)
@@ -88,9 +88,9 @@ def test_tools_may_unwrap_the_schema_deeper_than_data(owner: Client) -> None:
     )
 
 
-def test_whoever_lacks_the_right_learns_nothing_of_the_schema(api: Api, stage: Stage) -> None:
-    partner = api.integration(stage.organisation.id, "tenants:read")
-    explorer = api.integration(stage.organisation.id, "tenants:read", "schema:read")
+def test_whoever_lacks_the_right_learns_nothing_of_the_schema(api: Api, harness: RunHarness) -> None:
+    partner = api.integration(harness.organisation.id, "tenants:read")
+    explorer = api.integration(harness.organisation.id, "tenants:read", "schema:read")
 
     refused = partner.error(get_introspection_query())
     guessed, helped = partner.error("{ tenantz { totalCount } }"), explorer.error("{ tenantz { totalCount } }")
@@ -121,7 +121,7 @@ def test_an_operation_that_takes_too_long_is_given_up_and_its_statement_cancelle
             ended.set()
 
     monkeypatch.setattr(queries, "organisation_of_slug", slow)
-    monkeypatch.setattr(limits, "OPERATION_WITHIN", 0.2)
+    monkeypatch.setattr(document_limits, "OPERATION_WITHIN", 0.2)
     began = time.monotonic()
 
     over_http = owner.error('{ organization(slug: "x") { id } }')

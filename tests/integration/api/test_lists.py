@@ -10,8 +10,8 @@ import pytest
 from models import TenantState
 from runtime.database import clock
 from tests.api import Api, Client, Facts, tenant_gid
-from tests.scenes import bring_to
-from tests.stage import Stage
+from tests.run_harness import RunHarness
+from tests.scenarios import bring_to
 
 SLUGS = [f"shop-{letter}" for letter in "abcdefg"]
 
@@ -30,10 +30,10 @@ BY_SLUG = {"field": "SLUG", "direction": "ASC"}
 
 
 @pytest.fixture
-def seven(stage: Stage) -> Stage:
+def seven(harness: RunHarness) -> RunHarness:
     for slug in SLUGS:
-        stage.create(slug, start=False)
-    return stage
+        harness.create(slug, start=False)
+    return harness
 
 
 def slugs(page: Facts) -> list[str]:
@@ -71,7 +71,7 @@ def backward(client: Client, **arguments: Any) -> list[list[str]]:
 @pytest.mark.parametrize("field", ["CREATED_AT", "UPDATED_AT", "SLUG"])
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
 def test_pages_forward_and_backward_show_each_tenant_once_in_order(
-    seven: Stage, owner: Client, field: str, direction: str
+    seven: RunHarness, owner: Client, field: str, direction: str
 ) -> None:
     order = {"field": field, "direction": direction}
     expected = SLUGS if direction == "ASC" else SLUGS[::-1]
@@ -80,7 +80,7 @@ def test_pages_forward_and_backward_show_each_tenant_once_in_order(
     assert backward(owner, orderBy=order) == [expected[4:], expected[1:4], expected[:1]]
 
 
-def test_without_arguments_the_newest_come_first(seven: Stage, owner: Client) -> None:
+def test_without_arguments_the_newest_come_first(seven: RunHarness, owner: Client) -> None:
     page = read(owner)
 
     assert slugs(page) == SLUGS[::-1]
@@ -88,7 +88,7 @@ def test_without_arguments_the_newest_come_first(seven: Stage, owner: Client) ->
     assert page["pageInfo"]["hasNextPage"] is page["pageInfo"]["hasPreviousPage"] is False
 
 
-def test_a_tenant_created_meanwhile_moves_no_page(seven: Stage, owner: Client) -> None:
+def test_a_tenant_created_meanwhile_moves_no_page(seven: RunHarness, owner: Client) -> None:
     first = read(owner, first=3)
     seven.create("shop-new", start=False)
 
@@ -97,7 +97,7 @@ def test_a_tenant_created_meanwhile_moves_no_page(seven: Stage, owner: Client) -
     assert slugs(first) + slugs(second) == SLUGS[::-1][:6]
 
 
-def test_a_page_between_two_cursors(seven: Stage, owner: Client) -> None:
+def test_a_page_between_two_cursors(seven: RunHarness, owner: Client) -> None:
     cursors = [edge["cursor"] for edge in read(owner, orderBy=BY_SLUG)["edges"]]
 
     page = read(owner, first=10, after=cursors[1], before=cursors[5], orderBy=BY_SLUG)
@@ -105,7 +105,7 @@ def test_a_page_between_two_cursors(seven: Stage, owner: Client) -> None:
     assert slugs(page) == SLUGS[2:5]
 
 
-def test_an_empty_page_has_no_cursors(stage: Stage, owner: Client) -> None:
+def test_an_empty_page_has_no_cursors(harness: RunHarness, owner: Client) -> None:
     page = read(owner)
 
     assert page["pageInfo"] == {
@@ -140,7 +140,7 @@ def test_a_page_that_makes_no_sense_is_refused(owner: Client, arguments: dict[st
     assert owner.error(TENANTS, **arguments)["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_a_cursor_of_another_order_is_refused(seven: Stage, owner: Client) -> None:
+def test_a_cursor_of_another_order_is_refused(seven: RunHarness, owner: Client) -> None:
     cursor = read(owner, first=1)["pageInfo"]["endCursor"]
 
     error = owner.error(TENANTS, first=1, after=cursor, orderBy=BY_SLUG)
@@ -149,7 +149,7 @@ def test_a_cursor_of_another_order_is_refused(seven: Stage, owner: Client) -> No
     assert "not a cursor of this list" in error["message"]
 
 
-def test_a_cursor_of_another_list_is_refused(seven: Stage, owner: Client) -> None:
+def test_a_cursor_of_another_list_is_refused(seven: RunHarness, owner: Client) -> None:
     runs = "query Runs($id: ID!, $after: String) { tenant(id: $id) { runs(after: $after) { edges { cursor } } } }"
     cursor = read(owner, first=1)["pageInfo"]["endCursor"]
 
@@ -158,7 +158,7 @@ def test_a_cursor_of_another_list_is_refused(seven: Stage, owner: Client) -> Non
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_a_cursor_of_another_tenant_is_refused(seven: Stage, owner: Client) -> None:
+def test_a_cursor_of_another_tenant_is_refused(seven: RunHarness, owner: Client) -> None:
     document = """query Tenant($id: ID!, $runs: String, $timeline: String) { tenant(id: $id) { runs(after: $runs) {
       edges { cursor node { timeline(after: $timeline) { edges { cursor } } } } } } }"""
     seven.create("first")
@@ -176,11 +176,11 @@ def test_a_cursor_of_another_tenant_is_refused(seven: Stage, owner: Client) -> N
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_filters_hold_all_at_once(stage: Stage, owner: Client) -> None:
+def test_filters_hold_all_at_once(harness: RunHarness, owner: Client) -> None:
     for slug, plan in [("alpha", "free"), ("alpine", "pro"), ("beta", "pro")]:
-        stage.create(slug, plan=plan, start=False)
-    stage.create("alps", plan="pro")
-    now = stage.read(clock)
+        harness.create(slug, plan=plan, start=False)
+    harness.create("alps", plan="pro")
+    now = harness.read(clock)
 
     def found(**conditions: Any) -> list[str]:
         return slugs(read(owner, filter=conditions, orderBy=BY_SLUG))
@@ -196,10 +196,10 @@ def test_filters_hold_all_at_once(stage: Stage, owner: Client) -> None:
     assert read(owner, filter={"slugPrefix": "al"}, first=1)["totalCount"] == 3
 
 
-def test_runs_come_newest_first_and_their_timeline_oldest_first(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.FAILED)
-    stage.retry()
-    stage.play()
+def test_runs_come_newest_first_and_their_timeline_oldest_first(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.FAILED)
+    harness.retry()
+    harness.play()
     document = """
     query Tenant($id: ID!, $after: String) {
       tenant(id: $id) {
@@ -212,9 +212,9 @@ def test_runs_come_newest_first_and_their_timeline_oldest_first(stage: Stage, ow
     }
     """
 
-    first = owner.ask(document, id=tenant_gid(stage.tenant_id))["tenant"]["runs"]
+    first = owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["runs"]
     (edge,) = first["edges"]
-    second = owner.ask(document, id=tenant_gid(stage.tenant_id), after=edge["cursor"])["tenant"]["runs"]
+    second = owner.ask(document, id=tenant_gid(harness.tenant_id), after=edge["cursor"])["tenant"]["runs"]
 
     assert [edge["node"]["number"], second["edges"][0]["node"]["number"]] == [2, 1]
     assert [first["pageInfo"]["hasNextPage"], second["pageInfo"]["hasNextPage"]] == [True, False]
@@ -224,10 +224,10 @@ def test_runs_come_newest_first_and_their_timeline_oldest_first(stage: Stage, ow
     assert timeline["pageInfo"]["hasNextPage"] is True
 
 
-def test_the_feed_pages_newest_first_with_every_filter(stage: Stage, owner: Client, api: Api) -> None:
-    stage.create()
-    stage.cancel(reason="wrong plan")
-    stage.play()
+def test_the_feed_pages_newest_first_with_every_filter(harness: RunHarness, owner: Client, api: Api) -> None:
+    harness.create()
+    harness.cancel(reason="wrong plan")
+    harness.play()
     document = """
     query Feed($first: Int, $after: String, $last: Int, $before: String, $filter: AuditEventFilter) {
       auditEvents(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
@@ -239,8 +239,8 @@ def test_the_feed_pages_newest_first_with_every_filter(stage: Stage, owner: Clie
     def types(**arguments: Any) -> list[str]:
         return [edge["node"]["type"] for edge in owner.ask(document, **arguments)["auditEvents"]["edges"]]
 
-    told = [event.type for event in stage.events()]
-    tenant = tenant_gid(stage.tenant_id)
+    told = [event.type for event in harness.events()]
+    tenant = tenant_gid(harness.tenant_id)
     run = owner.ask(
         "query R($id: ID!) { tenant(id: $id) { runs { edges { node { id startedBy { id } } } } } }", id=tenant
     )
@@ -250,7 +250,7 @@ def test_the_feed_pages_newest_first_with_every_filter(stage: Stage, owner: Clie
     assert types(filter={"tenantId": tenant}) == told[::-1]
     assert types(filter={"runId": node["id"]}) == [one for one in told[::-1] if one != "tenant.created"]
     assert types(filter={"actorId": node["startedBy"]["id"]}) == [
-        event.type for event in stage.events()[::-1] if event.actor_id == stage.operator.id
+        event.type for event in harness.events()[::-1] if event.actor_id == harness.operator.id
     ]
     assert types(filter={"typeIn": ["tenant.created", "tenant.provisioning.c*"]}) == ["tenant.created"]
     assert types(filter={"typeIn": ["tenant.created", "tenant.provisioning.*"]}) == told[::-1]
@@ -263,9 +263,11 @@ def test_the_feed_pages_newest_first_with_every_filter(stage: Stage, owner: Clie
         assert types(before=page["pageInfo"]["endCursor"], last=5, filter=narrowed) == told[::-1][:1]
 
 
-def test_an_unknown_tenant_in_a_filter_finds_nothing_and_a_wrong_id_is_refused(stage: Stage, owner: Client) -> None:
+def test_an_unknown_tenant_in_a_filter_finds_nothing_and_a_wrong_id_is_refused(
+    harness: RunHarness, owner: Client
+) -> None:
     document = "query Feed($filter: AuditEventFilter) { auditEvents(filter: $filter) { edges { cursor } } }"
-    unknown = tenant_gid(stage.organisation.id)
+    unknown = tenant_gid(harness.organisation.id)
 
     assert owner.ask(document, filter={"tenantId": unknown})["auditEvents"]["edges"] == []
     for wrong in ({"runId": unknown}, {"runId": ""}, {"tenantId": ""}, {"actorId": ""}):

@@ -10,13 +10,13 @@ from sqlalchemy import event
 from sqlmodel import col, select
 from websockets.exceptions import ConnectionClosed
 
+from access import api_tokens
 from models import Event, IdempotencyKey, Member, Role, ServiceAccount
 from models.columns import new_id
-from provisioning import api_tokens
 from schema.node import parts_of
 from tests.api import Api, Client, Facts, Subscription, tenant_gid
 from tests.outside import wait_until
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 SOON = 5.0
 """Seconds within which access ends."""
@@ -33,10 +33,10 @@ def code_of(payload: Facts) -> str | None:
     return payload["userErrors"][0]["code"] if payload["userErrors"] else None
 
 
-def told_in(stage: Stage, family: str) -> list[tuple[str, dict[str, Any]]]:
+def told_in(harness: RunHarness, family: str) -> list[tuple[str, dict[str, Any]]]:
     """Types and facts of a family of events, in order."""
-    mine = select(Event).where(Event.organisation_id == stage.organisation.id, col(Event.type).startswith(family))
-    rows = stage.read(lambda session: list(session.exec(mine.order_by(col(Event.position)))))
+    mine = select(Event).where(Event.organisation_id == harness.organisation.id, col(Event.type).startswith(family))
+    rows = harness.read(lambda session: list(session.exec(mine.order_by(col(Event.position)))))
     return [(row.type, row.data) for row in rows]
 
 
@@ -68,13 +68,13 @@ def closed_after_what_is_left(subscription: Subscription) -> int | None:
         return closed.rcvd.code if closed.rcvd else None
 
 
-def row_of(stage: Stage, payload: Facts) -> ServiceAccount:
+def row_of(harness: RunHarness, payload: Facts) -> ServiceAccount:
     parts = parts_of(payload["serviceAccount"]["id"])
     assert parts is not None
-    return stage.read(lambda session: session.get_one(ServiceAccount, parts[1]))
+    return harness.read(lambda session: session.get_one(ServiceAccount, parts[1]))
 
 
-def test_an_invited_member_is_on_the_list_and_in_the_feed(stage: Stage, owner: Client) -> None:
+def test_an_invited_member_is_on_the_list_and_in_the_feed(harness: RunHarness, owner: Client) -> None:
     fields = "member { id name email role pending joinedAt } memberEdge { node { id } }"
 
     payload = owner.mutate("inviteMember", fields, email="Ada@Shop.Example", role="VIEWER")
@@ -91,7 +91,7 @@ def test_an_invited_member_is_on_the_list_and_in_the_feed(stage: Stage, owner: C
     assert payload["memberEdge"]["node"]["id"] == member["id"]
     assert set(people_seen_by(owner)) == {"OWNER", "VIEWER"}
     key = str(parts_of(member["id"])[1])  # type: ignore[index]  # it is one of ours
-    assert told_in(stage, "org.") == [("org.member_invited", {"member_id": key, "name": "Ada", "role": "VIEWER"})]
+    assert told_in(harness, "org.") == [("org.member_invited", {"member_id": key, "name": "Ada", "role": "VIEWER"})]
 
 
 @pytest.mark.parametrize(
@@ -104,20 +104,20 @@ def test_an_invited_member_is_on_the_list_and_in_the_feed(stage: Stage, owner: C
     ],
 )
 def test_an_invitation_that_makes_no_sense_changes_nothing(
-    stage: Stage, owner: Client, wanted: dict[str, Any], code: str, field: str
+    harness: RunHarness, owner: Client, wanted: dict[str, Any], code: str, field: str
 ) -> None:
     payload = owner.mutate("inviteMember", "member { id }", **wanted)
 
     assert payload["member"] is None
     assert (code_of(payload), payload["userErrors"][0]["field"]) == (code, ["input", field])
     assert set(people_seen_by(owner)) == {"OWNER"}
-    assert told_in(stage, "org.") == []
+    assert told_in(harness, "org.") == []
 
 
-def test_an_admin_touches_everybody_but_the_owner(api: Api, stage: Stage, owner: Client) -> None:
+def test_an_admin_touches_everybody_but_the_owner(api: Api, harness: RunHarness, owner: Client) -> None:
     owner.ask(ME)
-    admin = api.person(stage.organisation.id, Role.ADMIN)
-    api.person(stage.organisation.id, Role.VIEWER)
+    admin = api.person(harness.organisation.id, Role.ADMIN)
+    api.person(harness.organisation.id, Role.VIEWER)
     people = people_seen_by(admin)
 
     demoted = admin.mutate("changeMemberRole", "member { id }", memberId=people["OWNER"]["id"], role="VIEWER")
@@ -127,13 +127,13 @@ def test_an_admin_touches_everybody_but_the_owner(api: Api, stage: Stage, owner:
 
     assert [code_of(payload) for payload in (demoted, crowned, removed)] == ["FORBIDDEN"] * 3
     assert promoted["member"] == {"role": "ADMIN"}
-    assert {facts["action"] for _, facts in told_in(stage, "access.denied")} == {"changeMemberRole", "removeMember"}
-    assert [name for name, _ in told_in(stage, "org.")] == ["org.member_role_changed"]
+    assert {facts["action"] for _, facts in told_in(harness, "access.denied")} == {"changeMemberRole", "removeMember"}
+    assert [name for name, _ in told_in(harness, "org.")] == ["org.member_role_changed"]
     assert people_seen_by(admin)["OWNER"]["id"] == people["OWNER"]["id"]
 
 
-def test_the_owner_hands_the_ownership_over_and_is_an_admin_then(api: Api, stage: Stage, owner: Client) -> None:
-    api.person(stage.organisation.id, Role.ADMIN)
+def test_the_owner_hands_the_ownership_over_and_is_an_admin_then(api: Api, harness: RunHarness, owner: Client) -> None:
+    api.person(harness.organisation.id, Role.ADMIN)
     before = people_seen_by(owner)
 
     alone = owner.mutate("changeMemberRole", "member { id }", memberId=before["OWNER"]["id"], role="VIEWER")
@@ -143,12 +143,12 @@ def test_the_owner_hands_the_ownership_over_and_is_an_admin_then(api: Api, stage
     assert payload["member"] == {"role": "OWNER"}
     after = people_seen_by(owner)
     assert (after["OWNER"]["id"], after["ADMIN"]["id"]) == (before["ADMIN"]["id"], before["OWNER"]["id"])
-    changes = [(facts["before"], facts["role"]) for _, facts in told_in(stage, "org.member_role_changed")]
+    changes = [(facts["before"], facts["role"]) for _, facts in told_in(harness, "org.member_role_changed")]
     assert changes == [("OWNER", "ADMIN"), ("ADMIN", "OWNER")]
 
 
-def test_two_invitations_of_one_address_at_once_are_one(api: Api, stage: Stage, owner: Client) -> None:
-    managers = [owner, api.person(stage.organisation.id, Role.ADMIN)]
+def test_two_invitations_of_one_address_at_once_are_one(api: Api, harness: RunHarness, owner: Client) -> None:
+    managers = [owner, api.person(harness.organisation.id, Role.ADMIN)]
 
     with ThreadPoolExecutor(8) as pool:
         calls = [
@@ -158,12 +158,14 @@ def test_two_invitations_of_one_address_at_once_are_one(api: Api, stage: Stage, 
     codes = Counter(code_of(call.result()) for call in calls)
 
     assert codes == {None: 1, "TAKEN": 7}
-    assert [kind for kind, _ in told_in(stage, "org.")] == ["org.member_invited"]
+    assert [kind for kind, _ in told_in(harness, "org.")] == ["org.member_invited"]
 
 
-def test_the_ownership_goes_to_one_of_two_to_whom_it_is_handed_at_once(api: Api, stage: Stage, owner: Client) -> None:
+def test_the_ownership_goes_to_one_of_two_to_whom_it_is_handed_at_once(
+    api: Api, harness: RunHarness, owner: Client
+) -> None:
     for role in (Role.ADMIN, Role.VIEWER):
-        api.person(stage.organisation.id, role)
+        api.person(harness.organisation.id, role)
     people = people_seen_by(owner)
 
     with ThreadPoolExecutor(2) as pool:
@@ -174,8 +176,10 @@ def test_the_ownership_goes_to_one_of_two_to_whom_it_is_handed_at_once(api: Api,
     codes = Counter(code_of(call.result()) for call in calls)
 
     assert codes == {None: 1, "FORBIDDEN": 1}
-    roles = stage.read(
-        lambda session: sorted(session.exec(select(Member.role).where(Member.organisation_id == stage.organisation.id)))
+    roles = harness.read(
+        lambda session: sorted(
+            session.exec(select(Member.role).where(Member.organisation_id == harness.organisation.id))
+        )
     )
     assert roles.count(Role.OWNER) == 1
 
@@ -186,9 +190,11 @@ def test_somebody_who_never_signed_in_does_not_become_the_owner(owner: Client) -
     assert code_of(owner.mutate("changeMemberRole", memberId=invited, role="OWNER")) == "INVALID"
 
 
-def test_nobody_else_sees_or_changes_who_belongs(api: Api, stage: Stage, other: Stage, owner: Client) -> None:
+def test_nobody_else_sees_or_changes_who_belongs(
+    api: Api, harness: RunHarness, other: RunHarness, owner: Client
+) -> None:
     member = people_seen_by(owner)["OWNER"]["id"]
-    home = stage.organisation.id
+    home = harness.organisation.id
     outsiders = [
         api.person(home, Role.VIEWER),
         api.integration(home, "tenants:read", "tenants:write", "audit:read"),
@@ -196,7 +202,7 @@ def test_nobody_else_sees_or_changes_who_belongs(api: Api, stage: Stage, other: 
     ]
 
     for outsider in outsiders:
-        document = f'{{ organization(slug: "{stage.organisation.slug}") {{ members {{ edges {{ cursor }} }} }} }}'
+        document = f'{{ organization(slug: "{harness.organisation.slug}") {{ members {{ edges {{ cursor }} }} }} }}'
         assert outsider.error(document)["extensions"]["code"] == "FORBIDDEN"
         document = document.replace("members", "serviceAccounts")
         assert outsider.error(document)["extensions"]["code"] == "FORBIDDEN"
@@ -208,7 +214,7 @@ def test_nobody_else_sees_or_changes_who_belongs(api: Api, stage: Stage, other: 
     assert set(people_seen_by(owner)) == {"OWNER", "VIEWER"}
 
 
-def test_pages_of_members_go_on_where_they_ended(api: Api, stage: Stage, owner: Client) -> None:
+def test_pages_of_members_go_on_where_they_ended(api: Api, harness: RunHarness, owner: Client) -> None:
     for number in range(3):
         owner.mutate("inviteMember", email=f"{number}@shop.example", role="VIEWER", name=f"N{number}")
     document = """query M($after: String) { organization { members(first: 2, after: $after) {
@@ -218,12 +224,12 @@ def test_pages_of_members_go_on_where_they_ended(api: Api, stage: Stage, owner: 
     second = owner.ask(document, after=first["pageInfo"]["endCursor"])["organization"]["members"]
 
     names = [edge["node"]["name"] for page in (first, second) for edge in page["edges"]]
-    assert names == [f"Owner of {stage.organisation.id}", "N0", "N1", "N2"]
+    assert names == [f"Owner of {harness.organisation.id}", "N0", "N1", "N2"]
     assert (first["pageInfo"]["hasNextPage"], second["pageInfo"]["hasNextPage"]) == (True, False)
 
 
-def test_a_removed_member_is_out_within_seconds_sockets_included(api: Api, stage: Stage, owner: Client) -> None:
-    viewer = api.person(stage.organisation.id, Role.VIEWER)
+def test_a_removed_member_is_out_within_seconds_sockets_included(api: Api, harness: RunHarness, owner: Client) -> None:
+    viewer = api.person(harness.organisation.id, Role.VIEWER)
     viewer.ask(ME)
 
     with viewer.subscribed("subscription { auditEventAdded { type } }") as subscription:
@@ -232,11 +238,13 @@ def test_a_removed_member_is_out_within_seconds_sockets_included(api: Api, stage
         closed = closed_after_what_is_left(subscription)
 
     assert closed == 4401
-    assert told_in(stage, "org.")[-1][0] == "org.member_removed"
+    assert told_in(harness, "org.")[-1][0] == "org.member_removed"
 
 
-def test_another_role_counts_within_seconds_and_its_sockets_begin_anew(api: Api, stage: Stage, owner: Client) -> None:
-    admin = api.person(stage.organisation.id, Role.ADMIN)
+def test_another_role_counts_within_seconds_and_its_sockets_begin_anew(
+    api: Api, harness: RunHarness, owner: Client
+) -> None:
+    admin = api.person(harness.organisation.id, Role.ADMIN)
     assert "tenants:write" in admin.ask(ME)["viewer"]["scopes"]
 
     with admin.connected() as socket:
@@ -250,8 +258,8 @@ def test_another_role_counts_within_seconds_and_its_sockets_begin_anew(api: Api,
     assert code_of(admin.mutate("createTenant", slug="x1", plan="free", firstAdminEmail="a@b.example")) == "FORBIDDEN"
 
 
-def test_a_right_that_was_taken_a_moment_ago_does_not_manage(api: Api, stage: Stage, owner: Client) -> None:
-    admin = api.person(stage.organisation.id, Role.ADMIN)
+def test_a_right_that_was_taken_a_moment_ago_does_not_manage(api: Api, harness: RunHarness, owner: Client) -> None:
+    admin = api.person(harness.organisation.id, Role.ADMIN)
     admin.ask(ME)
     owner.mutate("changeMemberRole", memberId=people_seen_by(owner)["ADMIN"]["id"], role="VIEWER")
 
@@ -260,8 +268,8 @@ def test_a_right_that_was_taken_a_moment_ago_does_not_manage(api: Api, stage: St
     assert code_of(payload) == "FORBIDDEN"
 
 
-def test_an_api_token_is_shown_once_and_kept_nowhere(api: Api, stage: Stage, owner: Client) -> None:
-    key = f"account-{stage.organisation.slug}"
+def test_an_api_token_is_shown_once_and_kept_nowhere(api: Api, harness: RunHarness, owner: Client) -> None:
+    key = f"account-{harness.organisation.slug}"
 
     first = created(owner, "tenants:read", idempotencyKey=key)
     again = owner.mutate("createServiceAccount", ACCOUNT, name="Billing", scopes=["tenants:read"], idempotencyKey=key)
@@ -270,14 +278,14 @@ def test_an_api_token_is_shown_once_and_kept_nowhere(api: Api, stage: Stage, own
     assert api_tokens.is_token(token)
     assert again == first | {"token": None}
     assert bearer(api, first).ask(ME)["viewer"] == {"actor": {"displayName": "Billing"}, "scopes": ["tenants:read"]}
-    assert row_of(stage, first).token_sha256 == api_tokens.digest_of(token)
-    kept = stage.read(lambda session: session.exec(select(IdempotencyKey).where(IdempotencyKey.key == key)).one())
-    assert token not in f"{kept.outcome} {told_in(stage, 'org.')} {owner.ask(PROGRAMS)} {row_of(stage, first)}"
-    assert [name for name, _ in told_in(stage, "org.")] == ["org.service_account_created"]
+    assert row_of(harness, first).token_sha256 == api_tokens.digest_of(token)
+    kept = harness.read(lambda session: session.exec(select(IdempotencyKey).where(IdempotencyKey.key == key)).one())
+    assert token not in f"{kept.outcome} {told_in(harness, 'org.')} {owner.ask(PROGRAMS)} {row_of(harness, first)}"
+    assert [name for name, _ in told_in(harness, "org.")] == ["org.service_account_created"]
 
 
-def test_a_service_account_is_limited_as_it_was_told(api: Api, stage: Stage, owner: Client) -> None:
-    mine, hidden = stage.create("mine").tenant.id, stage.create("hidden").tenant.id
+def test_a_service_account_is_limited_as_it_was_told(api: Api, harness: RunHarness, owner: Client) -> None:
+    mine, hidden = harness.create("mine").tenant.id, harness.create("hidden").tenant.id
 
     program = bearer(api, created(owner, "tenants:read", tenantIds=[tenant_gid(mine)]))
 
@@ -299,17 +307,17 @@ def test_a_service_account_is_limited_as_it_was_told(api: Api, stage: Stage, own
     ],
 )  # fmt: skip
 def test_a_service_account_that_makes_no_sense_is_not_created(
-    stage: Stage, owner: Client, wanted: dict[str, Any], code: str
+    harness: RunHarness, owner: Client, wanted: dict[str, Any], code: str
 ) -> None:
     payload = owner.mutate("createServiceAccount", ACCOUNT, **wanted)
 
     assert (code_of(payload), payload["serviceAccount"], payload["token"]) == (code, None, None)
     assert owner.ask(PROGRAMS)["organization"]["serviceAccounts"]["edges"] == []
-    assert told_in(stage, "org.") == []
+    assert told_in(harness, "org.") == []
 
 
-def test_what_a_service_account_may_can_be_changed(api: Api, stage: Stage, owner: Client) -> None:
-    mine = stage.create("mine").tenant.id
+def test_what_a_service_account_may_can_be_changed(api: Api, harness: RunHarness, owner: Client) -> None:
+    mine = harness.create("mine").tenant.id
     account = created(owner, "tenants:read", tenantIds=[tenant_gid(mine)])
     program, name = bearer(api, account), account["serviceAccount"]["id"]
 
@@ -321,11 +329,11 @@ def test_what_a_service_account_may_can_be_changed(api: Api, stage: Stage, owner
     changed = payload["serviceAccount"]
     assert (changed["scopes"], changed["tenantIds"], changed["name"]) == (["audit:read"], None, "Billing")
     wait_until(lambda: program.ask(ME)["viewer"]["scopes"] == ["audit:read"], within=SOON)
-    _, facts = told_in(stage, "org.service_account_updated")[-1]
+    _, facts = told_in(harness, "org.service_account_updated")[-1]
     assert facts["changes"] == {"scopes": [["tenants:read"], ["audit:read"]], "tenant_ids": [[str(mine)], None]}
 
 
-def test_a_rotated_token_is_void_at_once(api: Api, stage: Stage, owner: Client) -> None:
+def test_a_rotated_token_is_void_at_once(api: Api, harness: RunHarness, owner: Client) -> None:
     before = created(owner, "tenants:read")
     bearer(api, before).ask(ME)
 
@@ -334,18 +342,18 @@ def test_a_rotated_token_is_void_at_once(api: Api, stage: Stage, owner: Client) 
     assert after["token"] != before["token"]
     assert bearer(api, after).ask(ME)
     wait_until(lambda: shut_out(bearer(api, before)), within=SOON)
-    assert told_in(stage, "org.service_account_rotated")[-1][1]["previous_token_until"] is None
+    assert told_in(harness, "org.service_account_rotated")[-1][1]["previous_token_until"] is None
 
 
-def test_a_rotated_token_stays_good_for_the_overlap_and_no_longer(api: Api, stage: Stage, owner: Client) -> None:
+def test_a_rotated_token_stays_good_for_the_overlap_and_no_longer(api: Api, harness: RunHarness, owner: Client) -> None:
     before = created(owner, "tenants:read")
     name = before["serviceAccount"]["id"]
 
     after = owner.mutate("rotateServiceAccountToken", ACCOUNT, serviceAccountId=name, overlap="PT1H")
     both = [bearer(api, one).ask(ME)["viewer"]["scopes"] for one in (before, after)]
     ended = datetime.now(UTC) - timedelta(seconds=1)
-    with stage.database.transaction() as session:
-        row = session.get_one(ServiceAccount, row_of(stage, after).id)
+    with harness.database.transaction() as session:
+        row = session.get_one(ServiceAccount, row_of(harness, after).id)
         row.previous_token_until = ended
         session.add(row)
 
@@ -355,8 +363,8 @@ def test_a_rotated_token_stays_good_for_the_overlap_and_no_longer(api: Api, stag
     assert bearer(api, after).ask(ME)
 
 
-def test_who_expected_another_version_changes_nothing(stage: Stage, api: Api, owner: Client) -> None:
-    api.person(stage.organisation.id, Role.VIEWER)
+def test_who_expected_another_version_changes_nothing(harness: RunHarness, api: Api, owner: Client) -> None:
+    api.person(harness.organisation.id, Role.VIEWER)
     viewer = people_seen_by(owner)["VIEWER"]["id"]
     account = created(owner, "tenants:read")["serviceAccount"]["id"]
     calls: list[tuple[str, dict[str, Any]]] = [
@@ -375,24 +383,26 @@ def test_who_expected_another_version_changes_nothing(stage: Stage, api: Api, ow
     assert [code_of(payload) for payload in refused] == ["VERSION_CONFLICT"] * 5
     assert "The service account is at version 1, not 2" in refused[-1]["userErrors"][0]["message"]
     assert renamed["serviceAccount"] == {"version": 2}
-    assert [kind for kind, _ in told_in(stage, "org.")] == [
+    assert [kind for kind, _ in told_in(harness, "org.")] == [
         "org.service_account_created",
         "org.service_account_updated",
     ]
 
 
-def test_one_indexed_look_tells_who_calls_and_none_within_the_second(api: Api, stage: Stage, owner: Client) -> None:
+def test_one_indexed_look_tells_who_calls_and_none_within_the_second(
+    api: Api, harness: RunHarness, owner: Client
+) -> None:
     program = bearer(api, created(owner, "tenants:read"))
     program.ask(ME)
     looks: list[str] = []
-    engine = api.services.doorkeeper._database.engine
+    engine = api.services.authenticator._database.engine
 
     def note(_c: object, _k: object, statement: str, *_: object) -> None:
         looks.extend([statement] if "token_sha256" in statement else [])
 
     event.listen(engine, "before_cursor_execute", note)
     try:
-        api.services.doorkeeper._remembered.clear()
+        api.services.authenticator._remembered.clear()
         for _ in range(3):
             program.ask(ME)
     finally:
@@ -411,7 +421,7 @@ def test_nobody_keeps_a_second_token_for_long(owner: Client) -> None:
 
 
 def test_a_revoked_service_account_is_out_within_seconds_sockets_included(
-    api: Api, stage: Stage, owner: Client
+    api: Api, harness: RunHarness, owner: Client
 ) -> None:
     account = created(owner, "audit:read")
     program, name = bearer(api, account), account["serviceAccount"]["id"]
@@ -426,12 +436,12 @@ def test_a_revoked_service_account_is_out_within_seconds_sockets_included(
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4401
     assert first == second
-    assert [kind for kind, _ in told_in(stage, "org.")][1:] == ["org.service_account_revoked"]
+    assert [kind for kind, _ in told_in(harness, "org.")][1:] == ["org.service_account_revoked"]
     for mutation in ("rotateServiceAccountToken", "updateServiceAccount"):
         assert code_of(owner.mutate(mutation, serviceAccountId=name)) == "INVALID"
 
 
-def test_an_expired_service_account_is_out(api: Api, stage: Stage, owner: Client) -> None:
+def test_an_expired_service_account_is_out(api: Api, harness: RunHarness, owner: Client) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=4)
     program = bearer(api, created(owner, "audit:read", expiresAt=soon.isoformat()))
 
@@ -443,18 +453,18 @@ def test_an_expired_service_account_is_out(api: Api, stage: Stage, owner: Client
     wait_until(lambda: shut_out(program), within=SOON)
 
 
-def test_the_last_use_is_noted_and_not_at_every_call(api: Api, stage: Stage, owner: Client) -> None:
+def test_the_last_use_is_noted_and_not_at_every_call(api: Api, harness: RunHarness, owner: Client) -> None:
     account = created(owner, "tenants:read")
     program = bearer(api, account)
-    assert row_of(stage, account).last_used_at is None
+    assert row_of(harness, account).last_used_at is None
 
     program.ask(ME)
-    first = row_of(stage, account).last_used_at
-    api.services.doorkeeper._remembered.clear()
+    first = row_of(harness, account).last_used_at
+    api.services.authenticator._remembered.clear()
     program.ask(ME)
 
     assert first is not None
-    assert row_of(stage, account).last_used_at == first
+    assert row_of(harness, account).last_used_at == first
 
 
 @pytest.mark.parametrize("spoil", [
@@ -476,11 +486,11 @@ def test_a_well_spelled_token_of_nobody_is_refused(api: Api) -> None:
     assert shut_out(Client(api.address, f"Bearer {api_tokens.new_token()}"))
 
 
-def test_a_signed_token_gives_a_service_account_no_more_than_it_holds(api: Api, stage: Stage) -> None:
-    program = api.integration(stage.organisation.id, "tenants:read", "audit:read")
-    with stage.database.transaction() as session:
+def test_a_signed_token_gives_a_service_account_no_more_than_it_holds(api: Api, harness: RunHarness) -> None:
+    program = api.integration(harness.organisation.id, "tenants:read", "audit:read")
+    with harness.database.transaction() as session:
         account = session.exec(
-            select(ServiceAccount).where(ServiceAccount.organisation_id == stage.organisation.id)
+            select(ServiceAccount).where(ServiceAccount.organisation_id == harness.organisation.id)
         ).one()
         account.scopes = ["tenants:read", "tenants:write"]
         session.add(account)
@@ -488,64 +498,66 @@ def test_a_signed_token_gives_a_service_account_no_more_than_it_holds(api: Api, 
     assert program.ask(ME)["viewer"]["scopes"] == ["tenants:read"]
 
 
-def test_what_support_looks_at_is_on_record_once_an_hour(api: Api, stage: Stage, other: Stage) -> None:
-    stage.create("one")
+def test_what_support_looks_at_is_on_record_once_an_hour(api: Api, harness: RunHarness, other: RunHarness) -> None:
+    harness.create("one")
     other.create("elsewhere")
     support = api.support()
     look = "query T($id: ID!) { tenant(id: $id) { slug runs(first: 1) { edges { node { number } } } } }"
 
     for _ in range(3):
-        support.ask(look, id=tenant_gid(stage.tenant_id))
+        support.ask(look, id=tenant_gid(harness.tenant_id))
 
-    assert told_in(stage, "access.support") == [("access.support_looked", {"tenant_ids": [str(stage.tenant_id)]})]
+    assert told_in(harness, "access.support") == [("access.support_looked", {"tenant_ids": [str(harness.tenant_id)]})]
     assert told_in(other, "access.support") == []
 
 
-def test_support_looking_at_another_tenant_is_on_record_too(api: Api, stage: Stage) -> None:
-    first, second = stage.create("one").tenant.id, stage.create("two").tenant.id
+def test_support_looking_at_another_tenant_is_on_record_too(api: Api, harness: RunHarness) -> None:
+    first, second = harness.create("one").tenant.id, harness.create("two").tenant.id
     support = api.support()
 
     support.ask("query T($id: ID!) { tenant(id: $id) { slug } }", id=tenant_gid(first))
     support.ask("query F($id: ID!) { auditEvents(filter: {tenantId: $id}) { edges { node { type } } } }",
                 id=tenant_gid(second))  # fmt: skip
 
-    assert [facts["tenant_ids"] for _, facts in told_in(stage, "access.support")] == [[str(first)], [str(second)]]
+    assert [facts["tenant_ids"] for _, facts in told_in(harness, "access.support")] == [[str(first)], [str(second)]]
 
 
 ACTOR = "query A($id: ID!) { node(id: $id) { ... on Actor { displayName } } }"
 
 
-def test_support_looking_at_a_person_is_on_record_too(api: Api, stage: Stage, owner: Client) -> None:
+def test_support_looking_at_a_person_is_on_record_too(api: Api, harness: RunHarness, owner: Client) -> None:
     support, somebody = api.support(), owner.ask("{ viewer { actor { id } } }")["viewer"]["actor"]["id"]
 
     support.ask(ACTOR, id=somebody)
 
-    assert told_in(stage, "access.support") == [("access.support_looked", {"tenant_ids": []})]
+    assert told_in(harness, "access.support") == [("access.support_looked", {"tenant_ids": []})]
 
 
-def test_who_does_not_manage_members_knows_people_by_their_names(api: Api, stage: Stage, owner: Client) -> None:
+def test_who_does_not_manage_members_knows_people_by_their_names(api: Api, harness: RunHarness, owner: Client) -> None:
     viewer, auditor = (
-        api.person(stage.organisation.id, Role.VIEWER),
-        api.integration(stage.organisation.id, "audit:read"),
+        api.person(harness.organisation.id, Role.VIEWER),
+        api.integration(harness.organisation.id, "audit:read"),
     )
     somebody = owner.ask("{ viewer { actor { id } } }")["viewer"]["actor"]["id"]
 
     shown = [client.ask(ACTOR, id=somebody)["node"] for client in (owner, viewer, auditor, api.support())]
 
-    name = f"Owner of {stage.organisation.id}"
+    name = f"Owner of {harness.organisation.id}"
     assert shown == [{"displayName": "owner@shop.example"}, *[{"displayName": name}] * 3]
 
 
-def test_what_the_organisations_own_people_look_at_is_not_on_record(stage: Stage, owner: Client) -> None:
-    stage.create("one")
+def test_what_the_organisations_own_people_look_at_is_not_on_record(harness: RunHarness, owner: Client) -> None:
+    harness.create("one")
 
     owner.ask("{ tenants { nodes { slug } } }")
 
-    assert told_in(stage, "access.") == []
+    assert told_in(harness, "access.") == []
 
 
-def test_members_are_told_apart_from_their_rows_elsewhere(stage: Stage, other: Stage, owner: Client) -> None:
-    with stage.database.transaction() as session:
+def test_members_are_told_apart_from_their_rows_elsewhere(
+    harness: RunHarness, other: RunHarness, owner: Client
+) -> None:
+    with harness.database.transaction() as session:
         session.add(
             Member(
                 organisation_id=other.organisation.id, email="owner@shop.example", name="Twin", role=Role.ADMIN,

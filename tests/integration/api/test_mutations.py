@@ -11,8 +11,8 @@ from provisioning.moves import Backward
 from provisioning.ports import Refused
 from schema.node import global_id
 from tests.api import Api, Client, Facts, tenant_gid
-from tests.scenes import MAIL, bring_to, everything
-from tests.stage import Stage, stage_in
+from tests.run_harness import RunHarness, run_harness_in
+from tests.scenarios import MAIL, bring_to, everything
 
 GOOD = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
 
@@ -23,12 +23,12 @@ def code_of(payload: Facts) -> str:
     return code
 
 
-def tenants_of(stage: Stage) -> list[Tenant]:
-    mine = select(Tenant).where(Tenant.organisation_id == stage.organisation.id)
-    return stage.read(lambda session: list(session.exec(mine)))
+def tenants_of(harness: RunHarness) -> list[Tenant]:
+    mine = select(Tenant).where(Tenant.organisation_id == harness.organisation.id)
+    return harness.read(lambda session: list(session.exec(mine)))
 
 
-def test_creating_a_tenant_starts_its_first_run(stage: Stage, owner: Client) -> None:
+def test_creating_a_tenant_starts_its_first_run(harness: RunHarness, owner: Client) -> None:
     payload = owner.mutate(
         "createTenant",
         "tenant { slug name region state version firstAdminEmail provisioningDeadline } "
@@ -53,8 +53,8 @@ def test_creating_a_tenant_starts_its_first_run(stage: Stage, owner: Client) -> 
     }
 
 
-def test_a_created_tenants_edge_continues_the_list(stage: Stage, owner: Client) -> None:
-    stage.create("older", start=False)
+def test_a_created_tenants_edge_continues_the_list(harness: RunHarness, owner: Client) -> None:
+    harness.create("older", start=False)
     payload = owner.mutate("createTenant", "tenantEdge { cursor }", **GOOD, start=False)
 
     page = owner.ask(
@@ -92,20 +92,20 @@ def test_a_created_tenants_edge_continues_the_list(stage: Stage, owner: Client) 
     ],
 )
 def test_a_wrong_value_is_refused_by_name_and_nothing_is_created(
-    stage: Stage, owner: Client, wrong: dict[str, str], code: str, field: str
+    harness: RunHarness, owner: Client, wrong: dict[str, str], code: str, field: str
 ) -> None:
-    stage.create("taken", start=False)
+    harness.create("taken", start=False)
 
     payload = owner.mutate("createTenant", "tenant { id } tenantEdge { cursor } run { id }", **(GOOD | wrong))
 
     (error,) = payload.pop("userErrors")
     assert (error["code"], error["field"]) == (code, ["input", field])
     assert payload == {"tenant": None, "tenantEdge": None, "run": None}
-    assert [tenant.slug for tenant in tenants_of(stage)] == ["taken"]
+    assert [tenant.slug for tenant in tenants_of(harness)] == ["taken"]
 
 
-def test_a_full_quota_is_refused_with_its_numbers(api: Api, stage: Stage) -> None:
-    with stage_in(stage.settings, plan="free") as small:
+def test_a_full_quota_is_refused_with_its_numbers(api: Api, harness: RunHarness) -> None:
+    with run_harness_in(harness.settings, plan="free") as small:
         owner = api.person(small.organisation.id)
         for number in range(3):
             assert owner.mutate("createTenant", **(GOOD | {"slug": f"shop-{number}"}))["userErrors"] == []
@@ -117,9 +117,9 @@ def test_a_full_quota_is_refused_with_its_numbers(api: Api, stage: Stage) -> Non
         assert len(tenants_of(small)) == 3
 
 
-def test_without_a_limit_nobody_counts_and_nobody_waits(api: Api, stage: Stage) -> None:
+def test_without_a_limit_nobody_counts_and_nobody_waits(api: Api, harness: RunHarness) -> None:
     with api.statements() as sent:
-        assert api.person(stage.organisation.id).mutate("createTenant", **GOOD)["userErrors"] == []
+        assert api.person(harness.organisation.id).mutate("createTenant", **GOOD)["userErrors"] == []
 
     assert not [one for one in sent if "count(" in one.lower() or "count_tenants" in one]
     assert not [one for one in sent if "FROM organisations" in one and "FOR " in one]
@@ -150,13 +150,15 @@ ALLOWED = {
 
 @pytest.mark.parametrize("state", TenantState)
 def test_a_state_that_does_not_allow_it_is_named_and_nothing_changes(
-    stage: Stage, owner: Client, state: TenantState
+    harness: RunHarness, owner: Client, state: TenantState
 ) -> None:
-    bring_to(stage, state)
-    before = everything(stage)
+    bring_to(harness, state)
+    before = everything(harness)
 
     for mutation in [mutation for mutation, allowed in ALLOWED.items() if state not in allowed]:
-        payload = owner.mutate(mutation, "tenant { state }", tenantId=tenant_gid(stage.tenant_id), **CHANGES[mutation])
+        payload = owner.mutate(
+            mutation, "tenant { state }", tenantId=tenant_gid(harness.tenant_id), **CHANGES[mutation]
+        )
 
         (error,) = payload["userErrors"]
         assert error["__typename"] == "InvalidStateError", mutation
@@ -164,20 +166,20 @@ def test_a_state_that_does_not_allow_it_is_named_and_nothing_changes(
         assert error["currentState"] == state, mutation
         assert error["allowedStates"], mutation
         assert payload["tenant"] == {"state": state}, mutation
-    assert everything(stage) == before
+    assert everything(harness) == before
 
 
 @pytest.mark.parametrize("which", ["unknown", "foreign", "another type", "garbled"])
 def test_what_is_not_there_and_what_is_not_yours_look_the_same(
-    stage: Stage, other: Stage, owner: Client, which: str
+    harness: RunHarness, other: RunHarness, owner: Client, which: str
 ) -> None:
-    stage.create()
+    harness.create()
     other.create()
-    before = everything(stage), everything(other)
+    before = everything(harness), everything(other)
     ids = {
         "unknown": tenant_gid(uuid4()),
         "foreign": tenant_gid(other.tenant_id),
-        "another type": global_id("ProvisioningRun", stage.tenant_id),
+        "another type": global_id("ProvisioningRun", harness.tenant_id),
         "garbled": "nonsense",
     }
 
@@ -195,44 +197,44 @@ def test_what_is_not_there_and_what_is_not_yours_look_the_same(
                 }
             ],
         }, mutation
-    assert (everything(stage), everything(other)) == before
+    assert (everything(harness), everything(other)) == before
 
 
 @pytest.mark.parametrize("mutation", CHANGES)
-def test_another_version_than_expected_is_refused(stage: Stage, owner: Client, mutation: str) -> None:
+def test_another_version_than_expected_is_refused(harness: RunHarness, owner: Client, mutation: str) -> None:
     state = next(iter(ALLOWED.get(mutation, set())), TenantState.PENDING)
     if mutation == "resumeCompensation":
-        _stick(stage)
+        _stick(harness)
     else:
-        bring_to(stage, state)
-    before = everything(stage)
+        bring_to(harness, state)
+    before = everything(harness)
     payload = owner.mutate(
-        mutation, "tenant { version }", tenantId=tenant_gid(stage.tenant_id), expectedVersion=99, **CHANGES[mutation]
+        mutation, "tenant { version }", tenantId=tenant_gid(harness.tenant_id), expectedVersion=99, **CHANGES[mutation]
     )
 
     assert code_of(payload) == "VERSION_CONFLICT"
-    assert payload["tenant"] == {"version": stage.tenant().version}
-    assert everything(stage) == before
+    assert payload["tenant"] == {"version": harness.tenant().version}
+    assert everything(harness) == before
 
 
-def test_the_expected_version_lets_it_pass(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
-    version = stage.tenant().version
+def test_the_expected_version_lets_it_pass(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
+    version = harness.tenant().version
 
     payload = owner.mutate(
-        "suspendTenant", "tenant { state version }", tenantId=tenant_gid(stage.tenant_id), expectedVersion=version
+        "suspendTenant", "tenant { state version }", tenantId=tenant_gid(harness.tenant_id), expectedVersion=version
     )
 
     assert payload["tenant"] == {"state": "SUSPENDED", "version": version + 1}
 
 
-def test_correcting_a_pending_tenant(stage: Stage, owner: Client) -> None:
-    stage.create(start=False)
+def test_correcting_a_pending_tenant(harness: RunHarness, owner: Client) -> None:
+    harness.create(start=False)
 
     payload = owner.mutate(
         "updateTenant",
         "tenant { slug name plan region firstAdminEmail provisioningDeadline version }",
-        tenantId=tenant_gid(stage.tenant_id),
+        tenantId=tenant_gid(harness.tenant_id),
         slug="store",
         name="Store",
         plan="pro",
@@ -256,16 +258,16 @@ def test_correcting_a_pending_tenant(stage: Stage, owner: Client) -> None:
 
 
 def test_a_cancel_answers_with_the_run_it_stopped_and_a_second_one_with_the_first(
-    api: Api, stage: Stage, owner: Client
+    api: Api, harness: RunHarness, owner: Client
 ) -> None:
-    stage.create()
-    stage.play(until="deploy_workloads")
-    stage.claim()
+    harness.create()
+    harness.play(until="deploy_workloads")
+    harness.claim()
     fields = "alreadyRequested tenant { state } run { status cancelRequest { reason stepInFlight requestedBy { id } } }"
-    admin = api.person(stage.organisation.id, Role.ADMIN)
+    admin = api.person(harness.organisation.id, Role.ADMIN)
 
-    first = owner.mutate("cancelProvisioning", fields, tenantId=tenant_gid(stage.tenant_id), reason="wrong plan")
-    second = admin.mutate("cancelProvisioning", fields, tenantId=tenant_gid(stage.tenant_id), reason="mine")
+    first = owner.mutate("cancelProvisioning", fields, tenantId=tenant_gid(harness.tenant_id), reason="wrong plan")
+    second = admin.mutate("cancelProvisioning", fields, tenantId=tenant_gid(harness.tenant_id), reason="mine")
 
     assert first["alreadyRequested"] is False
     assert second["alreadyRequested"] is True
@@ -277,23 +279,23 @@ def test_a_cancel_answers_with_the_run_it_stopped_and_a_second_one_with_the_firs
     assert first["tenant"] == {"state": "PROVISIONING"}
 
 
-def test_a_cancel_meant_for_an_earlier_run_is_stale(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.FAILED)
-    earlier = global_id("ProvisioningRun", stage.run().id)
-    stage.retry()
-    before = everything(stage)
+def test_a_cancel_meant_for_an_earlier_run_is_stale(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.FAILED)
+    earlier = global_id("ProvisioningRun", harness.run().id)
+    harness.retry()
+    before = everything(harness)
 
-    payload = owner.mutate("cancelProvisioning", "run { id }", tenantId=tenant_gid(stage.tenant_id), runId=earlier)
+    payload = owner.mutate("cancelProvisioning", "run { id }", tenantId=tenant_gid(harness.tenant_id), runId=earlier)
 
     assert code_of(payload) == "STALE_RUN"
     assert payload["userErrors"][0]["field"] == ["input", "runId"]
     assert payload["run"] is None
-    assert everything(stage) == before
+    assert everything(harness) == before
 
 
-def test_null_takes_a_deadline_away_and_what_is_absent_leaves_it(stage: Stage, owner: Client) -> None:
-    stage.create(start=False)
-    facts, fields = {"tenantId": tenant_gid(stage.tenant_id)}, "tenant { provisioningDeadline version }"
+def test_null_takes_a_deadline_away_and_what_is_absent_leaves_it(harness: RunHarness, owner: Client) -> None:
+    harness.create(start=False)
+    facts, fields = {"tenantId": tenant_gid(harness.tenant_id)}, "tenant { provisioningDeadline version }"
     owner.mutate("updateTenant", **facts, provisioningDeadline="PT1H")
 
     left = owner.mutate("updateTenant", fields, **facts, name="The Shop")
@@ -303,55 +305,55 @@ def test_null_takes_a_deadline_away_and_what_is_absent_leaves_it(stage: Stage, o
     assert left["tenant"]["provisioningDeadline"] == "PT1H"
     assert gone == again
     assert gone["tenant"] == {"provisioningDeadline": None, "version": left["tenant"]["version"] + 1}
-    assert stage.events()[-1].data["changes"] == {"provisioning_deadline_s": [3600.0, None]}
+    assert harness.events()[-1].data["changes"] == {"provisioning_deadline_s": [3600.0, None]}
 
 
-def test_an_empty_id_is_no_run(stage: Stage, owner: Client) -> None:
-    stage.create()
-    before = stage.story()
+def test_an_empty_id_is_no_run(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    before = harness.story()
 
-    payload = owner.mutate("cancelProvisioning", "run { id }", tenantId=tenant_gid(stage.tenant_id), runId="")
+    payload = owner.mutate("cancelProvisioning", "run { id }", tenantId=tenant_gid(harness.tenant_id), runId="")
 
     assert code_of(payload) == "NOT_FOUND"
-    assert stage.story() == before
+    assert harness.story() == before
 
 
-def test_an_id_of_another_type_is_no_run(stage: Stage, owner: Client) -> None:
-    stage.create()
-    before = everything(stage)
-    wrong = tenant_gid(stage.run().id)
+def test_an_id_of_another_type_is_no_run(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    before = everything(harness)
+    wrong = tenant_gid(harness.run().id)
 
-    payload = owner.mutate("cancelProvisioning", tenantId=tenant_gid(stage.tenant_id), runId=wrong)
+    payload = owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id), runId=wrong)
 
     assert [(one["code"], one["field"]) for one in payload["userErrors"]] == [("NOT_FOUND", ["input", "runId"])]
-    assert everything(stage) == before
+    assert everything(harness) == before
 
 
-def test_a_reason_has_at_most_five_hundred_characters(stage: Stage, owner: Client) -> None:
-    stage.create()
+def test_a_reason_has_at_most_five_hundred_characters(harness: RunHarness, owner: Client) -> None:
+    harness.create()
 
-    payload = owner.mutate("cancelProvisioning", tenantId=tenant_gid(stage.tenant_id), reason="x" * 501)
+    payload = owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id), reason="x" * 501)
 
     assert [(one["code"], one["field"]) for one in payload["userErrors"]] == [("INVALID", ["input", "reason"])]
-    assert stage.run().status is RunStatus.QUEUED
+    assert harness.run().status is RunStatus.QUEUED
 
 
-def test_decommissioning_wants_the_slug(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
-    before = everything(stage)
+def test_decommissioning_wants_the_slug(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
+    before = everything(harness)
 
     payload = owner.mutate(
-        "decommissionTenant", "tenant { state }", tenantId=tenant_gid(stage.tenant_id), confirmSlug="store"
+        "decommissionTenant", "tenant { state }", tenantId=tenant_gid(harness.tenant_id), confirmSlug="store"
     )
 
     assert code_of(payload) == "NOT_CONFIRMED"
     assert payload["tenant"] == {"state": "ACTIVE"}
-    assert everything(stage) == before
+    assert everything(harness) == before
 
 
-def test_decommissioning_and_recreating(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
-    tenant_id = tenant_gid(stage.tenant_id)
+def test_decommissioning_and_recreating(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
+    tenant_id = tenant_gid(harness.tenant_id)
 
     gone = owner.mutate(
         "decommissionTenant",
@@ -359,7 +361,7 @@ def test_decommissioning_and_recreating(stage: Stage, owner: Client) -> None:
         tenantId=tenant_id,
         confirmSlug="shop",
     )
-    stage.play()
+    harness.play()
     fresh = owner.mutate(
         "recreateTenant", "tenant { id slug state recreatedFrom { id } } run { number }", tenantId=tenant_id
     )
@@ -367,7 +369,7 @@ def test_decommissioning_and_recreating(stage: Stage, owner: Client) -> None:
     assert gone["tenant"] == {"state": "DECOMMISSIONING"}
     assert gone["run"]["kind"] == "DECOMMISSION"
     assert {resource["status"] for resource in gone["run"]["resources"]} == {"HELD"}
-    assert stage.tenant().state is TenantState.DECOMMISSIONED
+    assert harness.tenant().state is TenantState.DECOMMISSIONED
     assert fresh["run"] == {"number": 1}
     assert fresh["tenant"]["id"] != tenant_id
     assert fresh["tenant"]["recreatedFrom"] == {"id": tenant_id}
@@ -375,27 +377,27 @@ def test_decommissioning_and_recreating(stage: Stage, owner: Client) -> None:
 
 
 def test_whoever_ends_a_stuck_undo_that_somebody_else_asked_for_ends_it_in_that_ones_name(
-    stage: Stage, owner: Client
+    harness: RunHarness, owner: Client
 ) -> None:
-    _stick(stage)
+    _stick(harness)
 
     payload = owner.mutate(
         "resumeCompensation",
         "tenant { state }",
-        tenantId=tenant_gid(stage.tenant_id),
+        tenantId=tenant_gid(harness.tenant_id),
         skipSteps=["allocate_storage", "validate_request"],
         reason="it is gone",
     )
 
     assert payload == {"tenant": {"state": "PENDING"}, "userErrors": []}
-    told = {event.type: event.actor_id for event in stage.events()}
-    assert told["tenant.provisioning.cancelled"] == stage.operator.id
-    assert told["tenant.provisioning.compensation_resumed"] != stage.operator.id
+    told = {event.type: event.actor_id for event in harness.events()}
+    assert told["tenant.provisioning.cancelled"] == harness.operator.id
+    assert told["tenant.provisioning.compensation_resumed"] != harness.operator.id
 
 
-def test_a_stuck_run_goes_on_when_told_what_to_give_up(stage: Stage, owner: Client) -> None:
-    _stick(stage)
-    tenant_id = tenant_gid(stage.tenant_id)
+def test_a_stuck_run_goes_on_when_told_what_to_give_up(harness: RunHarness, owner: Client) -> None:
+    _stick(harness)
+    tenant_id = tenant_gid(harness.tenant_id)
     offered = owner.ask("query A($id: ID!) { tenant(id: $id) { availableActions } }", id=tenant_id)
 
     silent = owner.mutate("resumeCompensation", tenantId=tenant_id, skipSteps=["allocate_storage"])
@@ -407,43 +409,43 @@ def test_a_stuck_run_goes_on_when_told_what_to_give_up(stage: Stage, owner: Clie
         skipSteps=["allocate_storage"],
         reason="it is gone",
     )
-    stage.play()
+    harness.play()
 
     assert offered["tenant"]["availableActions"] == ["RESUME_COMPENSATION"]
     assert silent["userErrors"][0]["field"] == ["input", "reason"]
     assert wrong["userErrors"][0]["field"] == ["input", "skipSteps"]
     assert payload["userErrors"] == []
     assert {step["name"]: step["status"] for step in payload["run"]["steps"]}["allocate_storage"] == "ABANDONED"
-    assert stage.tenant().state is TenantState.PENDING
+    assert harness.tenant().state is TenantState.PENDING
 
 
-def test_welcome_mails_are_sent_again_when_asked(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
+def test_welcome_mails_are_sent_again_when_asked(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
 
-    payload = owner.mutate("resendWelcomeEmails", "tenant { state }", tenantId=tenant_gid(stage.tenant_id))
+    payload = owner.mutate("resendWelcomeEmails", "tenant { state }", tenantId=tenant_gid(harness.tenant_id))
 
     assert payload == {"tenant": {"state": "ACTIVE"}, "userErrors": []}
-    assert stage.step(MAIL).status is StepStatus.WAITING
-    stage.play()
-    assert stage.step(MAIL).status is StepStatus.DONE
-    assert [line for line in stage.story() if line == "welcome_email_sent"] == ["welcome_email_sent"] * 2
+    assert harness.step(MAIL).status is StepStatus.WAITING
+    harness.play()
+    assert harness.step(MAIL).status is StepStatus.DONE
+    assert [line for line in harness.story() if line == "welcome_email_sent"] == ["welcome_email_sent"] * 2
 
 
-def test_mails_on_their_way_are_not_sent_twice(stage: Stage, owner: Client) -> None:
-    stage.create()
-    stage.play(until=MAIL)
-    before = everything(stage)
+def test_mails_on_their_way_are_not_sent_twice(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    harness.play(until=MAIL)
+    before = everything(harness)
 
-    payload = owner.mutate("resendWelcomeEmails", tenantId=tenant_gid(stage.tenant_id))
+    payload = owner.mutate("resendWelcomeEmails", tenantId=tenant_gid(harness.tenant_id))
 
     assert payload["userErrors"] == []
-    assert everything(stage) == before
+    assert everything(harness) == before
 
 
-def test_many_are_cancelled_at_once_each_with_its_answer(stage: Stage, other: Stage, owner: Client) -> None:
-    first = tenant_gid(stage.create("one").tenant.id)
-    pending = tenant_gid(stage.create("two", start=False).tenant.id)
-    last = tenant_gid(stage.create("three").tenant.id)
+def test_many_are_cancelled_at_once_each_with_its_answer(harness: RunHarness, other: RunHarness, owner: Client) -> None:
+    first = tenant_gid(harness.create("one").tenant.id)
+    pending = tenant_gid(harness.create("two", start=False).tenant.id)
+    last = tenant_gid(harness.create("three").tenant.id)
     foreign = tenant_gid(other.create().tenant.id)
     fields = """results { tenant { slug } run { status } alreadyRequested userErrors {
         __typename code ... on InvalidStateError { currentState allowedStates } } }"""
@@ -482,10 +484,12 @@ def test_many_are_cancelled_at_once_each_with_its_answer(stage: Stage, other: St
     assert other.run().status is RunStatus.QUEUED
 
 
-def test_a_filter_cancels_what_is_provisioning_and_nothing_else(stage: Stage, other: Stage, owner: Client) -> None:
+def test_a_filter_cancels_what_is_provisioning_and_nothing_else(
+    harness: RunHarness, other: RunHarness, owner: Client
+) -> None:
     for slug, plan in [("one", "pro"), ("two", "pro"), ("three", "free")]:
-        stage.create(slug, plan=plan)
-    stage.create("four", plan="pro", start=False)
+        harness.create(slug, plan=plan)
+    harness.create("four", plan="pro", start=False)
     other.create("five", plan="pro")
 
     payload = owner.mutate("cancelProvisionings", "results { tenant { slug } }", filter={"planIn": ["pro"]})
@@ -521,36 +525,36 @@ def test_a_bulk_cancel_of_nothing_answers_nothing(owner: Client) -> None:
     }
 
 
-def test_what_a_client_wrote_is_recorded_with_its_request(stage: Stage, owner: Client) -> None:
+def test_what_a_client_wrote_is_recorded_with_its_request(harness: RunHarness, owner: Client) -> None:
     owner.headers["X-Request-ID"] = "support-case-17"
 
     owner.mutate("createTenant", **GOOD)
 
-    mine = select(Event).where(Event.organisation_id == stage.organisation.id).order_by(col(Event.position))
-    assert {event.request_id for event in stage.read(lambda session: session.exec(mine).all())} == {"support-case-17"}
+    mine = select(Event).where(Event.organisation_id == harness.organisation.id).order_by(col(Event.position))
+    assert {event.request_id for event in harness.read(lambda session: session.exec(mine).all())} == {"support-case-17"}
 
 
-def test_actions_follow_state(stage: Stage, owner: Client) -> None:
+def test_actions_follow_state(harness: RunHarness, owner: Client) -> None:
     document = "query A($id: ID!) { tenant(id: $id) { availableActions } }"
 
     def offered() -> list[str]:
-        actions: list[str] = owner.ask(document, id=tenant_gid(stage.tenant_id))["tenant"]["availableActions"]
+        actions: list[str] = owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["availableActions"]
         return actions
 
-    bring_to(stage, TenantState.PENDING)
+    bring_to(harness, TenantState.PENDING)
     assert offered() == ["RETRY_PROVISIONING", "UPDATE", "DECOMMISSION"]
-    stage.retry()
+    harness.retry()
     assert offered() == ["CANCEL_PROVISIONING"]
-    stage.cancel()
-    assert offered() == ([] if stage.tenant().state is TenantState.PROVISIONING else offered())
-    stage.play()
-    stage.retry()
-    stage.play()
+    harness.cancel()
+    assert offered() == ([] if harness.tenant().state is TenantState.PROVISIONING else offered())
+    harness.play()
+    harness.retry()
+    harness.play()
     assert offered() == ["SUSPEND", "DECOMMISSION", "RESEND_WELCOME_EMAILS"]
 
 
-def test_two_mutations_in_one_request_each_show_what_they_left(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
+def test_two_mutations_in_one_request_each_show_what_they_left(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
     document = """
     mutation Both($id: ID!) {
       suspend: suspendTenant(input: {tenantId: $id}) { tenant { state availableActions } }
@@ -558,16 +562,16 @@ def test_two_mutations_in_one_request_each_show_what_they_left(stage: Stage, own
     }
     """
 
-    both = owner.ask(document, id=tenant_gid(stage.tenant_id))
+    both = owner.ask(document, id=tenant_gid(harness.tenant_id))
 
     assert both["suspend"]["tenant"] == {"state": "SUSPENDED", "availableActions": ["RESUME", "DECOMMISSION"]}
     assert both["resume"]["tenant"]["state"] == "ACTIVE"
 
 
-def _stick(stage: Stage) -> None:
+def _stick(harness: RunHarness) -> None:
     """Cancel, and let the undo of the storage be refused for good."""
-    stage.create()
-    stage.play(until="allocate_identity")
-    stage.cancel()
-    stage.fail(stage.claim(Backward("allocate_storage")), Refused("The disk is on fire."))
-    assert stage.run().status is RunStatus.STUCK
+    harness.create()
+    harness.play(until="allocate_identity")
+    harness.cancel()
+    harness.fail(harness.claim(Backward("allocate_storage")), Refused("The disk is on fire."))
+    assert harness.run().status is RunStatus.STUCK

@@ -8,14 +8,14 @@ import pytest
 from models import TenantState
 from schema.node import global_id
 from tests.api import Api, Client, tenant_gid
-from tests.scenes import STEPS, bring_to
-from tests.stage import Stage
+from tests.run_harness import RunHarness
+from tests.scenarios import STEPS, bring_to
 
 NODE = "query Node($id: ID!) { node(id: $id) { __typename id } }"
 
 
-def test_everything_that_has_an_id_is_found_by_it(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
+def test_everything_that_has_an_id_is_found_by_it(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
     document = """
     query Ids($id: ID!) {
       tenant(id: $id) { id organization { id } runs(first: 1) { edges { node {
@@ -24,7 +24,7 @@ def test_everything_that_has_an_id_is_found_by_it(stage: Stage, owner: Client) -
       viewer { actor { id } }
     }
     """
-    found = owner.ask(document, id=tenant_gid(stage.tenant_id))
+    found = owner.ask(document, id=tenant_gid(harness.tenant_id))
     run = found["tenant"]["runs"]["edges"][0]["node"]
     entry = found["auditEvents"]["edges"][0]["node"]
     ids = [
@@ -57,41 +57,41 @@ def test_an_id_that_is_none_of_ours_names_nothing(owner: Client, id: str) -> Non
     assert owner.ask("query T($id: ID!) { tenant(id: $id) { id } }", id=id) == {"tenant": None}
 
 
-def test_an_id_of_another_type_names_nothing(stage: Stage, owner: Client) -> None:
-    stage.create()
+def test_an_id_of_another_type_names_nothing(harness: RunHarness, owner: Client) -> None:
+    harness.create()
 
     assert owner.ask(
-        "query T($id: ID!) { tenant(id: $id) { id } }", id=global_id("ProvisioningRun", stage.tenant_id)
+        "query T($id: ID!) { tenant(id: $id) { id } }", id=global_id("ProvisioningRun", harness.tenant_id)
     ) == {"tenant": None}
-    assert owner.ask(NODE, id=global_id("ProvisioningRun", stage.tenant_id)) == {"node": None}
+    assert owner.ask(NODE, id=global_id("ProvisioningRun", harness.tenant_id)) == {"node": None}
 
 
-def test_a_tenant_is_found_by_the_key_in_its_address_too(stage: Stage, other: Stage, owner: Client) -> None:
-    stage.create()
+def test_a_tenant_is_found_by_the_key_in_its_address_too(harness: RunHarness, other: RunHarness, owner: Client) -> None:
+    harness.create()
     other.create()
     document = "query T($id: ID!) { tenant(id: $id) { id databaseId } }"
-    key = str(stage.tenant_id)
+    key = str(harness.tenant_id)
 
-    assert owner.ask(document, id=key) == {"tenant": {"id": tenant_gid(stage.tenant_id), "databaseId": key}}
+    assert owner.ask(document, id=key) == {"tenant": {"id": tenant_gid(harness.tenant_id), "databaseId": key}}
     for stranger in (key.upper(), key.replace("-", ""), f"urn:uuid:{key}", str(other.tenant_id)):
         assert owner.ask(document, id=stranger) == {"tenant": None}
 
 
-def test_a_run_that_was_undone_says_when_the_outside_is_asked_again(stage: Stage, owner: Client) -> None:
+def test_a_run_that_was_undone_says_when_the_outside_is_asked_again(harness: RunHarness, owner: Client) -> None:
     document = """query N($id: ID!) { tenant(id: $id) { runs(first: 1) { edges { node { nextAbsenceCheckAt } } } } }"""
 
     def told() -> datetime | None:
-        (run,) = owner.ask(document, id=tenant_gid(stage.tenant_id))["tenant"]["runs"]["edges"]
+        (run,) = owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["runs"]["edges"]
         written = run["node"]["nextAbsenceCheckAt"]
         return datetime.fromisoformat(written) if written else None
 
-    stage.create()
-    stage.play(until="allocate_traffic")
+    harness.create()
+    harness.play(until="allocate_traffic")
     before = told()
-    stage.cancel()
-    stage.play()
+    harness.cancel()
+    harness.play()
 
-    assert (before, told()) == (None, stage.run().due_at)
+    assert (before, told()) == (None, harness.run().due_at)
     assert told() is not None
 
 
@@ -103,10 +103,10 @@ def test_more_nodes_than_a_hundred_are_refused(owner: Client) -> None:
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(stage: Stage, owner: Client) -> None:
-    stage.create("shop", name="The Shop", plan="pro", region="us-east")
-    stage.play(until="allocate_traffic")
-    claim = stage.claim()
+def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(harness: RunHarness, owner: Client) -> None:
+    harness.create("shop", name="The Shop", plan="pro", region="us-east")
+    harness.play(until="allocate_traffic")
+    claim = harness.claim()
     document = """
     query Tenant($id: ID!) {
       tenant(id: $id) {
@@ -125,7 +125,7 @@ def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(stage: Stage,
     }
     """
 
-    tenant = owner.ask(document, id=tenant_gid(stage.tenant_id))["tenant"]
+    tenant = owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]
 
     assert claim.move.step == "allocate_traffic"
     run = tenant.pop("currentRun")
@@ -142,7 +142,7 @@ def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(stage: Stage,
                 ],
                 [
                     one["heldAt"]
-                    for one in owner.ask(document, id=tenant_gid(stage.tenant_id))["tenant"]["heldResources"]
+                    for one in owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["heldResources"]
                 ],
                 strict=True,
             )
@@ -159,18 +159,18 @@ def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(stage: Stage,
         ],
     }
     assert tenant == {
-        "databaseId": str(stage.tenant_id),
+        "databaseId": str(harness.tenant_id),
         "slug": "shop",
         "name": "The Shop",
         "region": "us-east",
         "plan": "pro",
         "state": "PROVISIONING",
-        "url": f"http://shop-{stage.organisation.slug}.localhost",
+        "url": f"http://shop-{harness.organisation.slug}.localhost",
         "version": 2,
         "firstAdminEmail": "first@shop.example",
         "provisioningDeadline": None,
         "availableActions": ["CANCEL_PROVISIONING"],
-        "organization": {"slug": stage.organisation.slug, "tenantsUsed": 1, "tenantsAllowed": None},
+        "organization": {"slug": harness.organisation.slug, "tenantsUsed": 1, "tenantsAllowed": None},
         "recreatedFrom": None,
     }
     steps = run.pop("steps")
@@ -184,7 +184,7 @@ def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(stage: Stage,
         "status": "RUNNING",
         "cancellable": True,
         "cancelRequest": None,
-        "startedBy": {"kind": "USER", "displayName": stage.operator.email},
+        "startedBy": {"kind": "USER", "displayName": harness.operator.email},
         "resources": [{"kind": one} for one in ("postgres_role", "postgres_schema", "signing_key", "admin_account")],
         "tenant": {"slug": "shop"},
     }
@@ -206,10 +206,10 @@ query Everything($first: Int!) {
 """
 
 
-def test_twenty_tenants_cost_as_many_statements_as_one(api: Api, stage: Stage, owner: Client) -> None:
+def test_twenty_tenants_cost_as_many_statements_as_one(api: Api, harness: RunHarness, owner: Client) -> None:
     for number in range(20):
-        stage.create(f"shop-{number}")
-    stage.play(until="allocate_traffic")
+        harness.create(f"shop-{number}")
+    harness.play(until="allocate_traffic")
 
     with api.statements() as for_one:
         owner.ask(EVERYTHING, first=1)
@@ -221,10 +221,12 @@ def test_twenty_tenants_cost_as_many_statements_as_one(api: Api, stage: Stage, o
     assert len(for_twenty) == len(for_one) <= 12
 
 
-def test_a_hundred_entries_of_the_feed_cost_as_many_statements_as_one(api: Api, stage: Stage, owner: Client) -> None:
+def test_a_hundred_entries_of_the_feed_cost_as_many_statements_as_one(
+    api: Api, harness: RunHarness, owner: Client
+) -> None:
     for number in range(3):
-        stage.create(f"shop-{number}")
-        stage.play(until="apply_schema")
+        harness.create(f"shop-{number}")
+        harness.play(until="apply_schema")
     document = """
     query Feed($first: Int!) { auditEvents(first: $first) { edges { node {
       type data actor { displayName } tenant { slug organization { slug } } run { number steps { name } } } } } }
@@ -239,7 +241,7 @@ def test_a_hundred_entries_of_the_feed_cost_as_many_statements_as_one(api: Api, 
     assert len(for_all) == len(for_one) == 5
 
 
-def test_no_statement_pages_by_counting_rows(api: Api, stage: Stage, owner: Client) -> None:
+def test_no_statement_pages_by_counting_rows(api: Api, harness: RunHarness, owner: Client) -> None:
     with api.statements() as sent:
         owner.ask(EVERYTHING, first=5)
 

@@ -10,12 +10,12 @@ import pytest
 
 from runtime.migrations import ROOT
 from runtime.settings import settings
-from server import pages
+from server import web_pages
 from tests.api import Api, api_in
 
 PAGE = '<!doctype html><script type="module" src="/assets/graphiql-1a2B3c4D.js"></script>'
 SOURCES = sorted((ROOT / "dashboard").glob("*.html"))
-BUILT = sorted(pages.BUILT.glob("*.html"))
+BUILT = sorted(web_pages.BUILT.glob("*.html"))
 POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -25,7 +25,7 @@ POLICY = (
 @pytest.fixture
 def built(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     """An API with pages of the test's own."""
-    monkeypatch.setattr(pages, "BUILT", tmp_path)
+    monkeypatch.setattr(web_pages, "BUILT", tmp_path)
     (tmp_path / "graphiql.html").write_text(PAGE)
     (tmp_path / "graphiql-1a2B3c4D.js").write_text("0;")
     with api_in(settings()) as running:
@@ -96,7 +96,7 @@ def test_nothing_else_is_served_from_there(built: Api, path: str) -> None:
 
 
 def test_where_no_page_is_built_a_browser_learns_how_to(built: Api) -> None:
-    (pages.BUILT / "graphiql.html").unlink()
+    (web_pages.BUILT / "graphiql.html").unlink()
 
     page = built.get("/graphql", Accept="text/html")
 
@@ -109,7 +109,7 @@ def test_where_no_page_is_built_a_browser_learns_how_to(built: Api) -> None:
 def test_without_the_whole_folder_only_files_are_missing(
     database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "BUILT", tmp_path / "never")
+    monkeypatch.setattr(web_pages, "BUILT", tmp_path / "never")
     with api_in(settings()) as running:
         assert running.get("/assets/graphiql-1a2B3c4D.js").status_code == 404
         assert running.get("/graphql", Accept="text/html").status_code == 503

@@ -13,9 +13,9 @@ from gql.transport.httpx import HTTPXAsyncTransport
 from gql.transport.websockets import WebsocketsTransport
 from websockets.exceptions import ConnectionClosed
 
-from provisioning import history
+from provisioning import audit_feed
 from tests.api import PROTOCOL, Api, Client, Facts, tenant_gid
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 WHO = "query { viewer { actor { kind } } }"
 PAGE = """
@@ -104,17 +104,19 @@ async def ask(address: str, caller: Client, connect: Connect, document: str, **v
     return found
 
 
-async def watch(address: str, caller: Client, stage: Stage, after: str | None = None) -> AsyncGenerator[Facts, None]:
+async def watch(
+    address: str, caller: Client, harness: RunHarness, after: str | None = None
+) -> AsyncGenerator[Facts, None]:
     request = gql(WATCH)
-    request.variable_values = {"tenantId": tenant_gid(stage.tenant_id), "after": after}
+    request.variable_values = {"tenantId": tenant_gid(harness.tenant_id), "after": after}
     async with Gql(transport=over_websocket(address, caller)) as session, aclosing(session.subscribe(request)) as found:
         async for data in found:
             yield data["tenantProvisioning"]
 
 
-def told(stage: Stage) -> list[int | None]:
+def told(harness: RunHarness) -> list[int | None]:
     """The numbers of the timeline's entries, from the rows themselves."""
-    return [event.sequence for event in stage.events() if event.run_id and event.type in history.TIMELINE]
+    return [event.sequence for event in harness.events() if event.run_id and event.type in audit_feed.TIMELINE]
 
 
 def run(story: Callable[[], Awaitable[Any]]) -> Any:
@@ -137,9 +139,9 @@ def test_it_asks_who_it_is(api: Api, owner: Client, connect: Connect) -> None:
     assert found == {"viewer": {"actor": {"kind": "USER"}}}
 
 
-def test_it_turns_pages_by_cursor(api: Api, stage: Stage, owner: Client, connect: Connect) -> None:
+def test_it_turns_pages_by_cursor(api: Api, harness: RunHarness, owner: Client, connect: Connect) -> None:
     for slug in ("alpha", "beta", "gamma"):
-        stage.create(slug, start=False)
+        harness.create(slug, start=False)
 
     first = run(lambda: ask(api.address, owner, connect, PAGE))["tenants"]
     cursor = first["pageInfo"]["endCursor"]
@@ -163,48 +165,50 @@ def test_it_commands_and_is_refused_with_data(api: Api, owner: Client, connect: 
     assert again == {"tenant": None, "run": None, "userErrors": [{"code": "TAKEN", "field": ["input", "slug"]}]}
 
 
-def test_it_watches_a_cancel_live_to_its_end(api: Api, stage: Stage, owner: Client) -> None:
+def test_it_watches_a_cancel_live_to_its_end(api: Api, harness: RunHarness, owner: Client) -> None:
     async def story() -> list[Facts]:
         entries = []
-        async with aclosing(watch(api.address, owner, stage)) as found:
+        async with aclosing(watch(api.address, owner, harness)) as found:
             async for entry in found:
                 entries.append(entry)
                 if entry["kind"] == "RUN_STARTED":
-                    await asyncio.to_thread(stage.play, until="allocate_traffic")
+                    await asyncio.to_thread(harness.play, until="allocate_traffic")
                 if entry["kind"] == "STEP_SUCCEEDED" and entry["step"] == "allocate_identity":
-                    await asyncio.to_thread(stage.cancel)
-                    await asyncio.to_thread(stage.play)
+                    await asyncio.to_thread(harness.cancel)
+                    await asyncio.to_thread(harness.play)
         return entries
 
-    stage.create()
+    harness.create()
     entries = run(story)
 
-    assert [entry["sequence"] for entry in entries] == told(stage)
+    assert [entry["sequence"] for entry in entries] == told(harness)
     assert entries[-1]["kind"] == "RUN_FINISHED"
     assert sum(entry["kind"] == "CANCEL_REQUESTED" for entry in entries) == 1
 
 
-def test_it_is_cut_off_in_the_middle_and_goes_on_without_gap_or_repeat(api: Api, stage: Stage, owner: Client) -> None:
+def test_it_is_cut_off_in_the_middle_and_goes_on_without_gap_or_repeat(
+    api: Api, harness: RunHarness, owner: Client
+) -> None:
     cable, seen = Cable(api.address), list[Facts]()
 
     async def until_it_breaks(address: str) -> None:
-        async for entry in watch(address, owner, stage):
+        async for entry in watch(address, owner, harness):
             seen.append(entry)
             if entry["step"] == "allocate_storage" and entry["kind"] == "STEP_SUCCEEDED":
                 cable.cut()
 
     async def story() -> None:
         async with cable.laid() as address:
-            await asyncio.to_thread(stage.play, until="allocate_identity")
+            await asyncio.to_thread(harness.play, until="allocate_identity")
             with pytest.raises(TransportConnectionFailed):
                 await until_it_breaks(address)
-            await asyncio.to_thread(stage.play)
-            seen.extend([entry async for entry in watch(address, owner, stage, after=seen[-1]["cursor"])])
+            await asyncio.to_thread(harness.play)
+            seen.extend([entry async for entry in watch(address, owner, harness, after=seen[-1]["cursor"])])
 
-    stage.create()
+    harness.create()
     run(story)
 
-    assert [entry["sequence"] for entry in seen] == told(stage)
+    assert [entry["sequence"] for entry in seen] == told(harness)
     assert seen[-1]["kind"] == "RUN_FINISHED"
 
 

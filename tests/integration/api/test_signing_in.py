@@ -15,17 +15,17 @@ from sqlmodel import col, select
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from access.permissions import Identity
 from models import ActorKind, Event, Member, Role
 from models.columns import new_id
 from provisioning.actors import Actor
-from resolvers.permissions import Identity
 from runtime.settings import SettingsRefused, read_settings, settings
-from server.auth import sign_token
-from server.doorkeeper import ROUND_EVERY
+from server.auth.authenticator import ROUND_EVERY
+from server.auth.tokens import sign_token
 from tests.api import PATIENCE, PROTOCOL, Api, Client, api_in, integration, person
 from tests.identity_provider import AUDIENCE, KEYS, IdentityProvider, identity_provider
 from tests.outside import wait_until
-from tests.stage import Stage, stage_in
+from tests.run_harness import RunHarness, run_harness_in
 
 ME = "{ viewer { actor { id kind displayName } scopes } }"
 PUBLISHED_SECRET = b"a secret that is none, as it is published"
@@ -40,35 +40,35 @@ def provider() -> Iterator[IdentityProvider]:
 
 
 @pytest.fixture
-def signed(stage: Stage, redis_url: str, provider: IdentityProvider) -> Iterator[Api]:
+def signed(harness: RunHarness, redis_url: str, provider: IdentityProvider) -> Iterator[Api]:
     """An API whose people sign in with the provider."""
     more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE}
-    with api_in(stage.settings.model_copy(update=more)) as running:
+    with api_in(harness.settings.model_copy(update=more)) as running:
         yield running
 
 
 @pytest.fixture
-def address(stage: Stage) -> str:
+def address(harness: RunHarness) -> str:
     """Of somebody who was invited to this stage only: an invitation is found across organisations."""
-    return f"ada@{stage.organisation.slug}.example"
+    return f"ada@{harness.organisation.slug}.example"
 
 
-def invite(stage: Stage, email: str, role: Role = Role.VIEWER, **more: Any) -> Member:
+def invite(harness: RunHarness, email: str, role: Role = Role.VIEWER, **more: Any) -> Member:
     now = datetime.now(UTC)
-    wanted: dict[str, Any] = {"organisation_id": stage.organisation.id, "invited_at": now, "created_at": now} | more
+    wanted: dict[str, Any] = {"organisation_id": harness.organisation.id, "invited_at": now, "created_at": now} | more
     member = Member(email=email, name="Ada", role=role, **wanted)
-    with stage.database.transaction() as session:
+    with harness.database.transaction() as session:
         session.add(member)
     return member
 
 
-def row_of(stage: Stage, member: Member) -> Member:
-    return stage.read(lambda session: session.get_one(Member, member.id))
+def row_of(harness: RunHarness, member: Member) -> Member:
+    return harness.read(lambda session: session.get_one(Member, member.id))
 
 
-def told_in(stage: Stage) -> list[str]:
-    mine = select(Event.type).where(Event.organisation_id == stage.organisation.id).order_by(col(Event.position))
-    return stage.read(lambda session: list(session.exec(mine)))
+def told_in(harness: RunHarness) -> list[str]:
+    mine = select(Event.type).where(Event.organisation_id == harness.organisation.id).order_by(col(Event.position))
+    return harness.read(lambda session: list(session.exec(mine)))
 
 
 def bearer(api: Api, token: str) -> Client:
@@ -80,25 +80,25 @@ def status(api: Api, token: str) -> int:
 
 
 def test_who_was_invited_is_bound_at_the_first_sign_in(
-    signed: Api, stage: Stage, provider: IdentityProvider, address: str
+    signed: Api, harness: RunHarness, provider: IdentityProvider, address: str
 ) -> None:
-    member = invite(stage, address.upper())
+    member = invite(harness, address.upper())
 
     client = bearer(signed, provider.token(email=address))
     first, again = client.ask(ME), client.ask(ME)
 
     assert first == again
     assert first["viewer"]["actor"]["displayName"] == address.upper()
-    bound = row_of(stage, member)
+    bound = row_of(harness, member)
     assert bound.subject == f"{provider.issuer} ada-1"
     assert bound.joined_at is not None
-    assert told_in(stage) == ["org.member_joined"]
+    assert told_in(harness) == ["org.member_joined"]
 
 
 def test_once_bound_it_is_the_subject_that_counts_and_not_the_address(
-    signed: Api, stage: Stage, provider: IdentityProvider, address: str
+    signed: Api, harness: RunHarness, provider: IdentityProvider, address: str
 ) -> None:
-    member = invite(stage, address)
+    member = invite(harness, address)
     bearer(signed, provider.token(email=address)).ask(ME)
 
     married = provider.token(email="ada.king@elsewhere.example")
@@ -106,7 +106,7 @@ def test_once_bound_it_is_the_subject_that_counts_and_not_the_address(
     takeover = provider.token(sub="mallory-7", email=address)
 
     assert [status(signed, token) for token in (married, bare, takeover)] == [200, 200, 401]
-    assert row_of(stage, member).subject == f"{provider.issuer} ada-1"
+    assert row_of(harness, member).subject == f"{provider.issuer} ada-1"
 
 
 @pytest.mark.parametrize("claims", [
@@ -118,21 +118,21 @@ def test_once_bound_it_is_the_subject_that_counts_and_not_the_address(
     {"email": ["ada@shop.example"]},
 ])  # fmt: skip
 def test_an_address_that_nobody_verified_opens_no_door(
-    signed: Api, stage: Stage, provider: IdentityProvider, address: str, claims: dict[str, Any]
+    signed: Api, harness: RunHarness, provider: IdentityProvider, address: str, claims: dict[str, Any]
 ) -> None:
-    member = invite(stage, address)
+    member = invite(harness, address)
 
     assert status(signed, provider.token(**({"email": address} | claims))) == 401
-    assert row_of(stage, member).subject is None
+    assert row_of(harness, member).subject is None
 
 
 def test_an_invitation_of_three_weeks_ago_is_over(
-    signed: Api, stage: Stage, provider: IdentityProvider, address: str
+    signed: Api, harness: RunHarness, provider: IdentityProvider, address: str
 ) -> None:
-    member = invite(stage, address, invited_at=datetime.now(UTC) - timedelta(weeks=3))
+    member = invite(harness, address, invited_at=datetime.now(UTC) - timedelta(weeks=3))
 
     assert status(signed, provider.token(email=address)) == 401
-    assert row_of(stage, member).subject is None
+    assert row_of(harness, member).subject is None
 
 
 def test_a_stranger_is_told_to_ask_for_an_invitation(signed: Api, provider: IdentityProvider) -> None:
@@ -143,30 +143,30 @@ def test_a_stranger_is_told_to_ask_for_an_invitation(signed: Api, provider: Iden
 
 
 def test_who_belongs_to_several_organisations_names_one(
-    signed: Api, stage: Stage, other: Stage, provider: IdentityProvider, address: str
+    signed: Api, harness: RunHarness, other: RunHarness, provider: IdentityProvider, address: str
 ) -> None:
-    invite(stage, address, Role.VIEWER)
+    invite(harness, address, Role.VIEWER)
     invite(other, address, Role.ADMIN)
     client = bearer(signed, provider.token(sub=new_id().hex, email=address))
 
     undecided = client.post(ME)
     scopes = {}
-    for one in (stage, other):
+    for one in (harness, other):
         client.headers["Tenantry-Organization"] = one.organisation.slug
         scopes[one.organisation.slug] = client.ask(ME)["viewer"]["scopes"]
     client.headers["Tenantry-Organization"] = "somebody-elses"
 
     assert undecided.status_code == 401
     assert "name one in the header Tenantry-Organization" in undecided.json()["errors"][0]["message"]
-    assert "tenants:write" not in scopes[stage.organisation.slug]
+    assert "tenants:write" not in scopes[harness.organisation.slug]
     assert "tenants:write" in scopes[other.organisation.slug]
     assert client.post(ME).status_code == 401
 
 
 def test_joining_a_second_organisation_ends_no_socket_of_the_first(
-    signed: Api, stage: Stage, other: Stage, provider: IdentityProvider, address: str
+    signed: Api, harness: RunHarness, other: RunHarness, provider: IdentityProvider, address: str
 ) -> None:
-    invite(stage, address)
+    invite(harness, address)
     token = provider.token(sub=new_id().hex, email=address)
 
     with bearer(signed, token).connected() as socket:
@@ -195,20 +195,20 @@ def test_what_is_no_organisations_name_closes_the_socket_like_any_other_stranger
 
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "RS256"])
 def test_keys_of_every_usual_kind_are_taken(
-    signed: Api, stage: Stage, provider: IdentityProvider, address: str, algorithm: str
+    signed: Api, harness: RunHarness, provider: IdentityProvider, address: str, algorithm: str
 ) -> None:
-    invite(stage, address)
+    invite(harness, address)
     provider.new_key("another", algorithm)
 
     assert status(signed, provider.token("another", email=address)) == 200
 
 
 def test_a_key_that_was_changed_is_asked_for_again(
-    signed: Api, stage: Stage, provider: IdentityProvider, address: str, monkeypatch: pytest.MonkeyPatch
+    signed: Api, harness: RunHarness, provider: IdentityProvider, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    invite(stage, address)
+    invite(harness, address)
     assert status(signed, provider.token(email=address)) == 200
-    monkeypatch.setattr("server.provider.ASK_AGAIN_AFTER", 0.0)
+    monkeypatch.setattr("server.auth.oidc.ASK_AGAIN_AFTER", 0.0)
 
     provider.new_key("two")
     fresh = status(signed, provider.token("two", email=address))
@@ -222,9 +222,9 @@ def test_a_key_that_was_changed_is_asked_for_again(
 
 
 def test_forged_names_of_keys_do_not_make_us_hammer_the_provider(
-    signed: Api, stage: Stage, provider: IdentityProvider, address: str
+    signed: Api, harness: RunHarness, provider: IdentityProvider, address: str
 ) -> None:
-    invite(stage, address)
+    invite(harness, address)
     good = provider.token(email=address)
     assert status(signed, good) == 200
 
@@ -236,17 +236,17 @@ def test_forged_names_of_keys_do_not_make_us_hammer_the_provider(
 
 
 def test_while_the_provider_is_away_known_keys_stay_good(
-    signed: Api, stage: Stage, provider: IdentityProvider, address: str, monkeypatch: pytest.MonkeyPatch
+    signed: Api, harness: RunHarness, provider: IdentityProvider, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    invite(stage, address)
+    invite(harness, address)
     token = provider.token(email=address)
     assert status(signed, token) == 200
     provider.away = True
 
-    monkeypatch.setattr("server.provider.KEYS_KEPT", 0.0)
+    monkeypatch.setattr("server.auth.oidc.KEYS_KEPT", 0.0)
 
     assert status(signed, token) == 200
-    monkeypatch.setattr("server.provider.KEYS_SURVIVE", 0.0)
+    monkeypatch.setattr("server.auth.oidc.KEYS_SURVIVE", 0.0)
     assert status(signed, token) == 503
 
 
@@ -380,17 +380,19 @@ def test_a_token_without_a_trick_lets_in(tricked: tuple[Api, IdentityProvider]) 
     assert status(api, provider.token()) == 200
 
 
-def test_tokens_of_our_own_are_refused_where_people_sign_in(signed: Api, stage: Stage) -> None:
-    everybody = [person(stage.organisation.id), integration(stage.organisation.id, "tenants:read")]
+def test_tokens_of_our_own_are_refused_where_people_sign_in(signed: Api, harness: RunHarness) -> None:
+    everybody = [person(harness.organisation.id), integration(harness.organisation.id, "tenants:read")]
 
     for identity in everybody:
         assert signed.client(identity).post(ME).status_code == 401
 
 
-def test_they_are_taken_there_when_a_setting_says_so(stage: Stage, redis_url: str, provider: IdentityProvider) -> None:
+def test_they_are_taken_there_when_a_setting_says_so(
+    harness: RunHarness, redis_url: str, provider: IdentityProvider
+) -> None:
     more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE, "signed_tokens": True}
-    with api_in(stage.settings.model_copy(update=more)) as api:
-        assert api.person(stage.organisation.id).ask(ME)
+    with api_in(harness.settings.model_copy(update=more)) as api:
+        assert api.person(harness.organisation.id).ask(ME)
 
 
 def test_support_comes_with_a_token_of_hours_at_the_most(signed: Api) -> None:
@@ -401,10 +403,10 @@ def test_support_comes_with_a_token_of_hours_at_the_most(signed: Api) -> None:
 
 
 def test_a_socket_lives_as_long_as_the_members_token(
-    signed: Api, stage: Stage, provider: IdentityProvider, address: str, monkeypatch: pytest.MonkeyPatch
+    signed: Api, harness: RunHarness, provider: IdentityProvider, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.provider.LEEWAY", 0)
-    invite(stage, address)
+    monkeypatch.setattr("server.auth.oidc.LEEWAY", 0)
+    invite(harness, address)
     brief = bearer(signed, provider.token(email=address, exp=datetime.now(UTC) + timedelta(seconds=4)))
 
     with brief.connected() as socket, pytest.raises(ConnectionClosed) as closed:
@@ -415,13 +417,13 @@ def test_a_socket_lives_as_long_as_the_members_token(
 
 
 def test_a_member_who_is_removed_signs_in_no_more(
-    signed: Api, stage: Stage, provider: IdentityProvider, address: str
+    signed: Api, harness: RunHarness, provider: IdentityProvider, address: str
 ) -> None:
-    member = invite(stage, address)
+    member = invite(harness, address)
     client = bearer(signed, provider.token(email=address))
     client.ask(ME)
 
-    with stage.database.transaction() as session:
+    with harness.database.transaction() as session:
         session.delete(session.get_one(Member, member.id))
 
     wait_until(lambda: client.post(ME).status_code == 401, within=5)
@@ -442,9 +444,9 @@ def test_an_issuer_that_makes_no_sense_stops_the_start(database_url: str, wrong:
 @pytest.fixture(scope="module")
 def tricked(database_url: str, redis_url: str) -> Iterator[tuple[Api, IdentityProvider]]:
     """An API with a member whom a good token would be, and a provider that published one secret too many."""
-    with identity_provider() as provider, stage_in(settings()) as stage:
+    with identity_provider() as provider, run_harness_in(settings()) as harness:
         provider.more.append({"kty": "oct", "kid": "shared", "alg": "HS256", "k": spelled(PUBLISHED_SECRET)})
-        invite(stage, "ada@shop.example", subject=f"{provider.issuer} ada-1", joined_at=datetime.now(UTC))
+        invite(harness, "ada@shop.example", subject=f"{provider.issuer} ada-1", joined_at=datetime.now(UTC))
         more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE}
-        with api_in(stage.settings.model_copy(update=more)) as api:
+        with api_in(harness.settings.model_copy(update=more)) as api:
             yield api, provider

@@ -6,14 +6,14 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.api import Subscription, api_in, tenant_gid
 from tests.outside import wait_until
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 WATCH = "subscription Watch($id: ID!) { tenantProvisioning(tenantId: $id) { kind } }"
 
 
-def test_a_stop_ends_open_sockets_and_gives_every_connection_back(stage: Stage) -> None:
-    stage.create()
-    with psycopg.connect(stage.settings.database_url, autocommit=True) as connection:
+def test_a_stop_ends_open_sockets_and_gives_every_connection_back(harness: RunHarness) -> None:
+    harness.create()
+    with psycopg.connect(harness.settings.database_url, autocommit=True) as connection:
 
         def feeds() -> set[int]:
             """The backends that listen here: others may come and go meanwhile."""
@@ -21,11 +21,11 @@ def test_a_stop_ends_open_sockets_and_gives_every_connection_back(stage: Stage) 
             return {int(pid) for (pid,) in connection.execute(f"SELECT pid FROM pg_stat_activity WHERE {here}")}
 
         before = feeds()
-        with api_in(stage.settings) as api:
-            client = api.person(stage.organisation.id)
+        with api_in(harness.settings) as api:
+            client = api.person(harness.organisation.id)
             with client.connected() as socket:
                 subscription = Subscription(socket)
-                variables = {"id": tenant_gid(stage.tenant_id)}
+                variables = {"id": tenant_gid(harness.tenant_id)}
                 subscription.send(id="1", type="subscribe", payload={"query": WATCH, "variables": variables})
                 assert subscription.next() == {"kind": "RUN_STARTED"}
                 wait_until(lambda: feeds() - before)

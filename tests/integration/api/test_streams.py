@@ -10,11 +10,11 @@ import pytest
 from httpx_sse import EventSource, ServerSentEvent
 
 from models import TenantState
-from server import streams
+from server.graphql import sse
 from tests.api import PATIENCE, Api, Client, Facts, api_in, person, tenant_gid
 from tests.outside import wait_until
-from tests.scenes import bring_to
-from tests.stage import Stage
+from tests.run_harness import RunHarness
+from tests.scenarios import bring_to
 
 WATCH = """
 subscription Watch($id: ID!, $after: String, $follow: Boolean! = false) {
@@ -54,10 +54,10 @@ def entry_of(event: ServerSentEvent) -> Facts:
     return entry
 
 
-def test_a_settled_run_is_replayed_to_its_end(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
+def test_a_settled_run_is_replayed_to_its_end(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
 
-    with streamed(owner, WATCH, id=tenant_gid(stage.tenant_id)) as events:
+    with streamed(owner, WATCH, id=tenant_gid(harness.tenant_id)) as events:
         *entries, end = list(events)
 
     assert [entry_of(one)["kind"] for one in entries][-1] == "RUN_FINISHED"
@@ -65,28 +65,28 @@ def test_a_settled_run_is_replayed_to_its_end(stage: Stage, owner: Client) -> No
     assert (end.event, end.data) == ("complete", "")
 
 
-def test_a_browser_that_comes_back_goes_on_after_the_last_event_it_saw(stage: Stage, owner: Client) -> None:
-    stage.create()
+def test_a_browser_that_comes_back_goes_on_after_the_last_event_it_saw(harness: RunHarness, owner: Client) -> None:
+    harness.create()
     seen: list[ServerSentEvent] = []
     for step in ("allocate_storage", "deploy_workloads", None):
-        with streamed(owner, WATCH, seen[-1].id if seen else None, id=tenant_gid(stage.tenant_id)) as events:
-            stage.play(until=step)
+        with streamed(owner, WATCH, seen[-1].id if seen else None, id=tenant_gid(harness.tenant_id)) as events:
+            harness.play(until=step)
             seen += list(islice(events, 3))
-    with streamed(owner, WATCH, seen[-1].id, id=tenant_gid(stage.tenant_id)) as events:
+    with streamed(owner, WATCH, seen[-1].id, id=tenant_gid(harness.tenant_id)) as events:
         seen += [one for one in events if one.event == "next"]
 
     numbers = [entry["sequence"] for entry in map(entry_of, seen) if entry["sequence"]]
-    with streamed(owner, WATCH, id=tenant_gid(stage.tenant_id)) as events:
+    with streamed(owner, WATCH, id=tenant_gid(harness.tenant_id)) as events:
         assert numbers == [entry_of(one)["sequence"] for one in events if one.event == "next"]
 
 
-def test_a_cancel_in_flight_is_seen_live(stage: Stage, owner: Client) -> None:
-    stage.create()
-    with streamed(owner, WATCH, id=tenant_gid(stage.tenant_id)) as events:
+def test_a_cancel_in_flight_is_seen_live(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    with streamed(owner, WATCH, id=tenant_gid(harness.tenant_id)) as events:
         assert entry_of(next(events))["kind"] == "RUN_STARTED"
-        stage.play(until="allocate_traffic")
-        owner.mutate("cancelProvisioning", tenantId=tenant_gid(stage.tenant_id))
-        stage.play()
+        harness.play(until="allocate_traffic")
+        owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id))
+        harness.play()
 
         kinds = [entry_of(one)["kind"] for one in events if one.event == "next"]
 
@@ -94,9 +94,9 @@ def test_a_cancel_in_flight_is_seen_live(stage: Stage, owner: Client) -> None:
     assert kinds[-1] == "RUN_FINISHED"
 
 
-def test_the_audit_feed_comes_as_a_stream_too(stage: Stage, owner: Client) -> None:
+def test_the_audit_feed_comes_as_a_stream_too(harness: RunHarness, owner: Client) -> None:
     with streamed(owner, "subscription { auditEventAdded { type cursor } }") as events:
-        stage.create(start=False)
+        harness.create(start=False)
 
         first = next(events)
 
@@ -104,11 +104,11 @@ def test_the_audit_feed_comes_as_a_stream_too(stage: Stage, owner: Client) -> No
     assert first.id == entry_of(first)["cursor"]
 
 
-def test_questions_and_commands_may_come_as_a_stream(stage: Stage, owner: Client) -> None:
-    stage.create()
+def test_questions_and_commands_may_come_as_a_stream(harness: RunHarness, owner: Client) -> None:
+    harness.create()
     cancel = "mutation ($id: ID!) { cancelProvisioning(input: {tenantId: $id}) { alreadyRequested } }"
 
-    with streamed(owner, cancel, id=tenant_gid(stage.tenant_id)) as events:
+    with streamed(owner, cancel, id=tenant_gid(harness.tenant_id)) as events:
         result, end = list(events)
 
     assert entry_of(result) == {"alreadyRequested": False}
@@ -132,10 +132,10 @@ def test_what_cannot_begin_says_why_and_is_over(owner: Client, document: str, co
     assert end.event == "complete"
 
 
-def test_lines_end_with_a_line_feed_alone(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
+def test_lines_end_with_a_line_feed_alone(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
 
-    with opened(owner, WATCH, id=tenant_gid(stage.tenant_id)) as response:
+    with opened(owner, WATCH, id=tenant_gid(harness.tenant_id)) as response:
         raw = response.read()
 
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -145,9 +145,9 @@ def test_lines_end_with_a_line_feed_alone(stage: Stage, owner: Client) -> None:
 
 
 def test_a_quiet_stream_is_kept_alive_with_comments(
-    stage: Stage, owner: Client, monkeypatch: pytest.MonkeyPatch
+    harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "KEEP_ALIVE_EVERY", 0.05)
+    monkeypatch.setattr(sse, "KEEP_ALIVE_EVERY", 0.05)
 
     with opened(owner, "subscription { auditEventAdded { type } }") as response:
         lines = response.iter_lines()
@@ -168,26 +168,26 @@ def got(client: Client, document: str) -> list[ServerSentEvent]:
         return list(EventSource(response).iter_sse())
 
 
-def test_a_get_works_for_questions_and_subscriptions(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
+def test_a_get_works_for_questions_and_subscriptions(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
 
     answered, _ = got(owner, "{ viewer { actor { kind } } }")
     watch = 'subscription { tenantProvisioning(tenantId: "%s") { kind } }'
-    *entries, _ = got(owner, watch % tenant_gid(stage.tenant_id))
+    *entries, _ = got(owner, watch % tenant_gid(harness.tenant_id))
 
     assert entry_of(answered) == {"actor": {"kind": "USER"}}
     assert entry_of(entries[-1]) == {"kind": "RUN_FINISHED"}
 
 
-def test_a_mutation_by_get_is_refused_and_changes_nothing(stage: Stage, owner: Client) -> None:
-    stage.create()
+def test_a_mutation_by_get_is_refused_and_changes_nothing(harness: RunHarness, owner: Client) -> None:
+    harness.create()
     cancel = 'mutation { cancelProvisioning(input: {tenantId: "%s"}) { run { id } } }'
 
-    refused, end = got(owner, cancel % tenant_gid(stage.tenant_id))
+    refused, end = got(owner, cancel % tenant_gid(harness.tenant_id))
 
     assert "mutations are not allowed" in refused.data
     assert end.event == "complete"
-    assert stage.run().cancel_requested is False
+    assert harness.run().cancel_requested is False
 
 
 def test_who_takes_no_event_stream_or_shows_no_token_gets_none(owner: Client) -> None:
@@ -200,23 +200,23 @@ def test_who_takes_no_event_stream_or_shows_no_token_gets_none(owner: Client) ->
         assert unknown.status_code == 401
 
 
-def test_a_stream_ends_when_its_token_does(api: Api, stage: Stage) -> None:
-    brief = api.client(person(stage.organisation.id), timedelta(seconds=1.5))
+def test_a_stream_ends_when_its_token_does(api: Api, harness: RunHarness) -> None:
+    brief = api.client(person(harness.organisation.id), timedelta(seconds=1.5))
 
     with streamed(brief, "subscription { auditEventAdded { type } }") as events:
         assert list(events) == []
 
 
-def test_who_leaves_leaves_nothing_behind(api: Api, stage: Stage, owner: Client) -> None:
+def test_who_leaves_leaves_nothing_behind(api: Api, harness: RunHarness, owner: Client) -> None:
     with streamed(owner, "subscription { auditEventAdded { type } }"):
         wait_until(lambda: api.services.feed.watchers == 1)
 
     wait_until(lambda: api.services.feed.watchers == 0)
 
 
-def test_streams_end_when_the_process_stops(stage: Stage) -> None:
-    with api_in(stage.settings) as going:
-        owner = going.person(stage.organisation.id)
+def test_streams_end_when_the_process_stops(harness: RunHarness) -> None:
+    with api_in(harness.settings) as going:
+        owner = going.person(harness.organisation.id)
         with streamed(owner, "subscription { auditEventAdded { type } }") as events:
             wait_until(lambda: going.services.feed.watchers == 1)
             going.stop()

@@ -10,7 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from models import Role
 from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 WHO = {"query": "{ viewer { actor { displayName } } }"}
 FOLLOW = {"query": "subscription { auditEventAdded { type } }"}
@@ -96,8 +96,8 @@ def test_a_binary_frame_closes_with_4400(owner: Client) -> None:
         assert closed_with(socket) == 4400
 
 
-def test_a_second_introduction_closes_with_4429_whoever_it_names(api: Api, stage: Stage, owner: Client) -> None:
-    for another in (owner, api.person(stage.organisation.id, Role.VIEWER), Client(api.address, "Bearer nonsense")):
+def test_a_second_introduction_closes_with_4429_whoever_it_names(api: Api, harness: RunHarness, owner: Client) -> None:
+    for another in (owner, api.person(harness.organisation.id, Role.VIEWER), Client(api.address, "Bearer nonsense")):
         with owner.connected() as socket:
             introduce(socket, another)
 
@@ -127,7 +127,7 @@ def test_a_client_that_completes_hears_nothing_more_and_may_use_the_id_again(own
 
 
 def test_a_fault_of_ours_ends_its_operation_and_frees_its_id(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.sockets._brief", lambda _: 1 / 0)
+    monkeypatch.setattr("server.graphql.websocket._brief", lambda _: 1 / 0)
     with owner.connected() as socket:
         for _ in range(2):
             tell(socket, "subscribe", id="1", payload=WHO)

@@ -9,10 +9,10 @@ import pytest
 
 from runtime.settings import Settings, SettingsRefused
 from server.asgi import create_app
-from server.trusted import Trusted, UnknownDocument, reference_in, trusted_by
+from server.graphql.trusted_documents import TrustedDocuments, UnknownDocument, load_trusted_documents, reference_in
 from tests import attacks
 from tests.api import Api, Client, Facts, Subscription, api_in
-from tests.stage import Stage
+from tests.run_harness import RunHarness
 
 KNOWN = "query Who { viewer { actor { kind } } }"
 OTHER = "{ viewer { scopes } }"
@@ -26,19 +26,19 @@ def kept(folder: Path, documents: object) -> str:
     return str(path)
 
 
-def trusting(stage: Stage, path: str, *, only: bool = True) -> Settings:
-    return stage.settings.model_copy(update={"trusted_documents": path, "trusted_only": only})
+def trusting(harness: RunHarness, path: str, *, only: bool = True) -> Settings:
+    return harness.settings.model_copy(update={"trusted_documents": path, "trusted_only": only})
 
 
 @pytest.fixture
-def strict(stage: Stage, tmp_path: Path, redis_url: str) -> Iterator[Api]:
-    with api_in(trusting(stage, kept(tmp_path, {HASH: KNOWN}))) as running:
+def strict(harness: RunHarness, tmp_path: Path, redis_url: str) -> Iterator[Api]:
+    with api_in(trusting(harness, kept(tmp_path, {HASH: KNOWN}))) as running:
         yield running
 
 
 @pytest.fixture
-def partner(strict: Api, stage: Stage) -> Client:
-    return strict.integration(stage.organisation.id, "tenants:read")
+def partner(strict: Api, harness: RunHarness) -> Client:
+    return strict.integration(harness.organisation.id, "tenants:read")
 
 
 def posted(client: Client, **request: object) -> Facts:
@@ -89,26 +89,26 @@ def test_an_unknown_hash_is_said_to_be_unknown(partner: Client) -> None:
     assert sent(partner, documentId=UNKNOWN)["payload"][0]["extensions"]["code"] == code
 
 
-def test_who_may_explore_sends_what_comes_to_mind(strict: Api, stage: Stage) -> None:
-    assert strict.person(stage.organisation.id).ask(OTHER)["viewer"]["scopes"]
-    assert strict.integration(stage.organisation.id, "schema:read").ask(OTHER) == {
+def test_who_may_explore_sends_what_comes_to_mind(strict: Api, harness: RunHarness) -> None:
+    assert strict.person(harness.organisation.id).ask(OTHER)["viewer"]["scopes"]
+    assert strict.integration(harness.organisation.id, "schema:read").ask(OTHER) == {
         "viewer": {"scopes": ["schema:read"]}
     }
 
 
-def test_without_the_setting_any_document_may_be_sent_and_a_hash_is_not_known(api: Api, stage: Stage) -> None:
-    partner = api.integration(stage.organisation.id, "tenants:read")
+def test_without_the_setting_any_document_may_be_sent_and_a_hash_is_not_known(api: Api, harness: RunHarness) -> None:
+    partner = api.integration(harness.organisation.id, "tenants:read")
 
     assert partner.ask(OTHER)
     assert posted(partner, documentId=HASH)["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
 
 
-def test_limits_hold_for_trusted_documents_too(stage: Stage, tmp_path: Path, redis_url: str) -> None:
+def test_limits_hold_for_trusted_documents_too(harness: RunHarness, tmp_path: Path, redis_url: str) -> None:
     deep = "{ tenants { nodes { " + "recreatedFrom { " * 12 + "id" + " }" * 14 + " }"
     path = kept(tmp_path, {hashlib.sha256(deep.encode()).hexdigest(): deep})
 
-    with api_in(trusting(stage, path)) as running:
-        refused = running.person(stage.organisation.id).error(deep)
+    with api_in(trusting(harness, path)) as running:
+        refused = running.person(harness.organisation.id).error(deep)
 
     assert refused["extensions"]["code"] == "DOCUMENT_TOO_COMPLEX"
 
@@ -124,14 +124,16 @@ def test_limits_hold_for_trusted_documents_too(stage: Stage, tmp_path: Path, red
     ],
     ids=str,
 )
-def test_a_file_that_makes_no_sense_stops_the_start(stage: Stage, tmp_path: Path, documents: object, says: str) -> None:
+def test_a_file_that_makes_no_sense_stops_the_start(
+    harness: RunHarness, tmp_path: Path, documents: object, says: str
+) -> None:
     with pytest.raises(SettingsRefused, match=says):
-        create_app(trusting(stage, kept(tmp_path, documents)))
+        create_app(trusting(harness, kept(tmp_path, documents)))
 
 
-def test_a_file_that_is_not_there_stops_the_start(stage: Stage) -> None:
+def test_a_file_that_is_not_there_stops_the_start(harness: RunHarness) -> None:
     with pytest.raises(SettingsRefused, match="TENANTRY_TRUSTED_DOCUMENTS"):
-        trusted_by(trusting(stage, "nowhere.json"))
+        load_trusted_documents(trusting(harness, "nowhere.json"))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_what_names_no_document_is_no_reference(request_: Facts) -> None:
 
 
 def test_a_text_beside_a_hash_is_what_counts() -> None:
-    trusted = Trusted({HASH: KNOWN}, only=True)
+    trusted = TrustedDocuments({HASH: KNOWN}, only=True)
 
     assert trusted.text_of(f"#sha256:{HASH}", explores=False) == KNOWN
     assert trusted.text_of(OTHER, explores=True) == OTHER

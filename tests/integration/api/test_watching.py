@@ -19,14 +19,14 @@ from websockets.typing import Subprotocol
 
 from models import RunStep, StepStatus, TenantState
 from models.columns import new_id
-from provisioning import history
+from provisioning import audit_feed
 from provisioning.events import FEED_CHANNEL
-from provisioning.journal import _show
+from provisioning.step_journal import _show
 from schema.node import global_id
 from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, Subscription, tenant_gid
 from tests.outside import wait_until
-from tests.scenes import bring_to
-from tests.stage import Stage
+from tests.run_harness import RunHarness
+from tests.scenarios import bring_to
 
 WATCH = """
 subscription Watch($id: ID!, $after: String, $follow: Boolean! = false) {
@@ -38,17 +38,17 @@ subscription Watch($id: ID!, $after: String, $follow: Boolean! = false) {
 
 
 @contextmanager
-def watching(client: Client, stage: Stage, **more: object) -> Iterator[Subscription]:
-    with client.subscribed(WATCH, id=tenant_gid(stage.tenant_id), **more) as subscription:
+def watching(client: Client, harness: RunHarness, **more: object) -> Iterator[Subscription]:
+    with client.subscribed(WATCH, id=tenant_gid(harness.tenant_id), **more) as subscription:
         yield subscription
 
 
-def told(stage: Stage, after: int = 0) -> list[int | None]:
+def told(harness: RunHarness, after: int = 0) -> list[int | None]:
     """Numbers of the stage's timeline entries, from the rows themselves."""
     return [
         event.sequence
-        for event in stage.events()
-        if event.run_id is not None and event.type in history.TIMELINE and (event.sequence or 0) > after
+        for event in harness.events()
+        if event.run_id is not None and event.type in audit_feed.TIMELINE and (event.sequence or 0) > after
     ]
 
 
@@ -60,30 +60,30 @@ def lines(entries: list[Facts]) -> list[str]:
     return [f"{entry['kind']} {entry['step'] or ''}".strip() for entry in entries if entry["kind"] != "STEP_PROGRESS"]
 
 
-def test_a_settled_run_is_replayed_to_its_end(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
+def test_a_settled_run_is_replayed_to_its_end(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
 
-    with watching(owner, stage) as subscription:
+    with watching(owner, harness) as subscription:
         entries = subscription.rest()
 
-    assert numbers(entries) == told(stage)
+    assert numbers(entries) == told(harness)
     assert lines(entries)[:3] == ["RUN_STARTED", "STEP_STARTED validate_request", "STEP_SUCCEEDED validate_request"]
     assert lines(entries)[-1] == "RUN_FINISHED"
     assert entries[-1]["run"] == {"number": 1, "status": "SUCCEEDED", "tenant": {"state": "ACTIVE"}}
 
 
-def test_a_cancel_in_flight_is_seen_live_the_interrupted_step_undone_first(stage: Stage, owner: Client) -> None:
-    stage.create()
-    with watching(owner, stage) as subscription:
+def test_a_cancel_in_flight_is_seen_live_the_interrupted_step_undone_first(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    with watching(owner, harness) as subscription:
         assert subscription.next()["kind"] == "RUN_STARTED"
-        stage.play(until="allocate_traffic")
-        claim = stage.claim()
-        owner.mutate("cancelProvisioning", tenantId=tenant_gid(stage.tenant_id), reason="wrong plan")
-        stage.fail(claim, InterruptedError())
-        stage.play()
+        harness.play(until="allocate_traffic")
+        claim = harness.claim()
+        owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id), reason="wrong plan")
+        harness.fail(claim, InterruptedError())
+        harness.play()
         entries = subscription.rest()
 
-    assert numbers(entries) == told(stage)[1:]
+    assert numbers(entries) == told(harness)[1:]
     assert lines(entries)[-12:] == [
         "STEP_STARTED allocate_traffic",
         "CANCEL_REQUESTED",
@@ -102,78 +102,80 @@ def test_a_cancel_in_flight_is_seen_live_the_interrupted_step_undone_first(stage
     assert entries[-1]["message"] == "The run was cancelled. 4 resources were released and nothing is held."
 
 
-def test_every_event_shows_its_run_as_it_is_then_and_not_as_it_was_first_read(stage: Stage, owner: Client) -> None:
-    stage.create()
-    with watching(owner, stage) as subscription:
+def test_every_event_shows_its_run_as_it_is_then_and_not_as_it_was_first_read(
+    harness: RunHarness, owner: Client
+) -> None:
+    harness.create()
+    with watching(owner, harness) as subscription:
         first = subscription.next()
-        stage.play(until="allocate_storage")
+        harness.play(until="allocate_storage")
         second = subscription.next()
 
     assert first["run"]["status"] == "QUEUED"
     assert second["run"]["status"] == "RUNNING"
 
 
-def test_a_cut_stream_goes_on_where_it_was_without_gap_or_repeat(stage: Stage, owner: Client) -> None:
-    stage.create()
+def test_a_cut_stream_goes_on_where_it_was_without_gap_or_repeat(harness: RunHarness, owner: Client) -> None:
+    harness.create()
     seen: list[Facts] = []
     for step in ("allocate_storage", "allocate_traffic", "deploy_workloads", None):
-        with watching(owner, stage, after=seen[-1]["cursor"] if seen else None) as subscription:
-            stage.play(until=step)
-            wanted = len(told(stage)) - len(seen)
+        with watching(owner, harness, after=seen[-1]["cursor"] if seen else None) as subscription:
+            harness.play(until=step)
+            wanted = len(told(harness)) - len(seen)
             seen += subscription.entries(wanted)
 
-    assert numbers(seen) == told(stage)
+    assert numbers(seen) == told(harness)
     assert len({entry["id"] for entry in seen}) == len(seen)
 
 
-def test_resuming_behind_the_end_completes_at_once(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.ACTIVE)
-    with watching(owner, stage) as subscription:
+def test_resuming_behind_the_end_completes_at_once(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.ACTIVE)
+    with watching(owner, harness) as subscription:
         last = subscription.rest()[-1]
 
-    with watching(owner, stage, after=last["cursor"]) as subscription:
+    with watching(owner, harness, after=last["cursor"]) as subscription:
         assert subscription.rest() == []
 
 
-def test_a_tenant_that_never_had_a_run_completes_at_once(stage: Stage, owner: Client) -> None:
-    stage.create(start=False)
+def test_a_tenant_that_never_had_a_run_completes_at_once(harness: RunHarness, owner: Client) -> None:
+    harness.create(start=False)
 
-    with watching(owner, stage) as subscription:
+    with watching(owner, harness) as subscription:
         assert subscription.rest() == []
 
 
-def test_without_a_cursor_the_newest_run_is_shown_and_no_other(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.FAILED)
-    stage.retry()
-    stage.play()
+def test_without_a_cursor_the_newest_run_is_shown_and_no_other(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.FAILED)
+    harness.retry()
+    harness.play()
 
-    with watching(owner, stage) as subscription:
+    with watching(owner, harness) as subscription:
         entries = subscription.rest()
 
     assert {entry["run"]["number"] for entry in entries} == {2}
     assert (
         numbers(entries)
-        == [event.sequence for event in stage.events() if event.run_id == stage.run(2).id][: len(entries)]
+        == [event.sequence for event in harness.events() if event.run_id == harness.run(2).id][: len(entries)]
     )
 
 
-def test_who_follows_stays_for_the_next_run(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.FAILED)
-    with watching(owner, stage, follow=True) as subscription:
-        first = subscription.entries(len(told(stage)))
-        stage.retry()
-        stage.play()
-        second = subscription.entries(len(told(stage)) - len(first))
+def test_who_follows_stays_for_the_next_run(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.FAILED)
+    with watching(owner, harness, follow=True) as subscription:
+        first = subscription.entries(len(told(harness)))
+        harness.retry()
+        harness.play()
+        second = subscription.entries(len(told(harness)) - len(first))
         subscription.send(id="1", type="complete")
 
-    assert numbers(first + second) == told(stage)
+    assert numbers(first + second) == told(harness)
     assert lines(first)[-1] == lines(second)[-1] == "RUN_FINISHED"
 
 
-def test_a_decommissioning_is_watched_like_any_run(stage: Stage, owner: Client) -> None:
-    bring_to(stage, TenantState.DECOMMISSIONING)
-    with watching(owner, stage) as subscription:
-        stage.play()
+def test_a_decommissioning_is_watched_like_any_run(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.DECOMMISSIONING)
+    with watching(owner, harness) as subscription:
+        harness.play()
         entries = subscription.rest()
 
     assert lines(entries)[0] == "RUN_STARTED"
@@ -181,17 +183,17 @@ def test_a_decommissioning_is_watched_like_any_run(stage: Stage, owner: Client) 
     assert entries[-1]["run"] == {"number": 2, "status": "DECOMMISSIONED", "tenant": {"state": "DECOMMISSIONED"}}
 
 
-def test_progress_comes_live_is_not_numbered_and_is_never_replayed(stage: Stage, owner: Client) -> None:
-    stage.create()
-    stage.play(until="apply_schema")
-    claim = stage.claim()
-    with watching(owner, stage) as early:
-        replayed = [early.next() for _ in told(stage)]
-        stage.do(_show, claim, 40, "Table 2 of 5")
+def test_progress_comes_live_is_not_numbered_and_is_never_replayed(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    harness.play(until="apply_schema")
+    claim = harness.claim()
+    with watching(owner, harness) as early:
+        replayed = [early.next() for _ in told(harness)]
+        harness.do(_show, claim, 40, "Table 2 of 5")
         entry = early.next()
-        with watching(owner, stage) as late:
-            assert [late.next()["kind"] for _ in told(stage)] == [entry["kind"] for entry in replayed]
-            stage.record(claim, stage.perform(claim))
+        with watching(owner, harness) as late:
+            assert [late.next()["kind"] for _ in told(harness)] == [entry["kind"] for entry in replayed]
+            harness.record(claim, harness.perform(claim))
             assert late.next()["kind"] == "STEP_SUCCEEDED"
 
     assert (entry["kind"], entry["step"], entry["sequence"]) == ("STEP_PROGRESS", "apply_schema", None)
@@ -199,15 +201,15 @@ def test_progress_comes_live_is_not_numbered_and_is_never_replayed(stage: Stage,
     assert entry["cursor"] == replayed[-1]["cursor"]
 
 
-def test_a_quiet_step_that_is_at_work_gives_a_sign_of_life(stage: Stage, owner: Client) -> None:
-    stage.create()
-    stage.play(until="apply_schema")
-    claim = stage.claim()
-    with watching(owner, stage) as subscription:
-        replayed = [subscription.next() for _ in told(stage)]
-        stage.do(renew, claim.run_id, after=timedelta(seconds=5))
+def test_a_quiet_step_that_is_at_work_gives_a_sign_of_life(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    harness.play(until="apply_schema")
+    claim = harness.claim()
+    with watching(owner, harness) as subscription:
+        replayed = [subscription.next() for _ in told(harness)]
+        harness.do(renew, claim.run_id, after=timedelta(seconds=5))
         sign = subscription.next()
-        stage.record(claim, stage.perform(claim))
+        harness.record(claim, harness.perform(claim))
         following = subscription.next()
 
     assert (sign["kind"], sign["step"], sign["sequence"]) == ("STEP_PROGRESS", "apply_schema", None)
@@ -226,14 +228,16 @@ def renew(session: Session, run_id: UUID, after: timedelta) -> None:
     )
 
 
-def test_progress_is_told_at_most_four_times_a_second_and_ends_with_the_newest(stage: Stage, owner: Client) -> None:
-    stage.create()
-    stage.play(until="apply_schema")
-    claim = stage.claim()
-    with watching(owner, stage) as subscription:
-        assert [subscription.next() for _ in told(stage)]
+def test_progress_is_told_at_most_four_times_a_second_and_ends_with_the_newest(
+    harness: RunHarness, owner: Client
+) -> None:
+    harness.create()
+    harness.play(until="apply_schema")
+    claim = harness.claim()
+    with watching(owner, harness) as subscription:
+        assert [subscription.next() for _ in told(harness)]
         for percent in range(1, 100):
-            stage.do(_show, claim, percent, f"{percent} of 99")
+            harness.do(_show, claim, percent, f"{percent} of 99")
         entries = [subscription.next()]
         while entries[-1]["message"] != "Apply the schema: 99 of 99":
             entries.append(subscription.next())
@@ -244,41 +248,41 @@ def test_progress_is_told_at_most_four_times_a_second_and_ends_with_the_newest(s
 
 
 def test_what_is_written_while_nobody_listens_comes_by_the_poll(
-    api: Api, stage: Stage, owner: Client, monkeypatch: pytest.MonkeyPatch
+    api: Api, harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage.create()
-    with watching(owner, stage) as subscription:
+    harness.create()
+    with watching(owner, harness) as subscription:
         assert subscription.next()["kind"] == "RUN_STARTED"
         monkeypatch.setattr(api.services.feed, "tell", lambda _: None)
-        stage.play(until="allocate_storage")
+        harness.play(until="allocate_storage")
         assert [subscription.next()["kind"] for _ in range(2)] == ["STEP_STARTED", "STEP_SUCCEEDED"]
 
 
 def test_who_watches_goes_on_after_the_database_was_away(
-    stage: Stage, owner: Client, monkeypatch: pytest.MonkeyPatch
+    harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine, failures = history.look, iter([OperationalError("SELECT", {}, Exception("connection refused"))])
+    genuine, failures = audit_feed.look, iter([OperationalError("SELECT", {}, Exception("connection refused"))])
 
-    def look(session: Session, tenant_id: UUID, after: int) -> history.Look:
+    def look(session: Session, tenant_id: UUID, after: int) -> audit_feed.TimelinePage:
         if failure := next(failures, None):
             raise failure
         return genuine(session, tenant_id, after)
 
-    bring_to(stage, TenantState.ACTIVE)
-    monkeypatch.setattr(history, "look", look)
+    bring_to(harness, TenantState.ACTIVE)
+    monkeypatch.setattr(audit_feed, "look", look)
 
-    with watching(owner, stage) as subscription:
-        assert numbers(subscription.rest()) == told(stage)
+    with watching(owner, harness) as subscription:
+        assert numbers(subscription.rest()) == told(harness)
 
 
-def test_the_feed_listens_again_after_its_connection_was_cut(api: Api, stage: Stage, owner: Client) -> None:
-    stage.create()
-    with watching(owner, stage) as subscription:
+def test_the_feed_listens_again_after_its_connection_was_cut(api: Api, harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    with watching(owner, harness) as subscription:
         assert subscription.next()["kind"] == "RUN_STARTED"
-        with psycopg.connect(stage.settings.database_url, autocommit=True) as connection:
+        with psycopg.connect(harness.settings.database_url, autocommit=True) as connection:
             cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tenantry-feed'"
             assert connection.execute(cut).fetchall()
-            stage.play(until="allocate_storage")
+            harness.play(until="allocate_storage")
             assert [subscription.next()["kind"] for _ in range(2)] == ["STEP_STARTED", "STEP_SUCCEEDED"]
             listening = sql.SQL("SELECT count(*) FROM pg_stat_activity WHERE query = {}").format(
                 sql.Literal(f'LISTEN "{FEED_CHANNEL}"')
@@ -287,26 +291,28 @@ def test_the_feed_listens_again_after_its_connection_was_cut(api: Api, stage: St
 
 
 def test_fifty_watchers_of_one_tenant_all_see_everything_and_leave_nothing(
-    api: Api, stage: Stage, owner: Client
+    api: Api, harness: RunHarness, owner: Client
 ) -> None:
-    stage.create()
+    harness.create()
     api.await_watchers(0)
     with ExitStack() as stack:
-        subscriptions = [stack.enter_context(watching(owner, stage)) for _ in range(50)]
+        subscriptions = [stack.enter_context(watching(owner, harness)) for _ in range(50)]
         api.await_watchers(50)
         with ThreadPoolExecutor(50) as pool:
             seen = [pool.submit(subscription.rest) for subscription in subscriptions]
-            stage.play()
-        assert all(numbers(entries.result()) == told(stage) for entries in seen)
+            harness.play()
+        assert all(numbers(entries.result()) == told(harness) for entries in seen)
 
     api.await_watchers(0, within=2)
 
 
 @pytest.mark.parametrize("farewell", ["complete", "close", "cut"])
-def test_whoever_leaves_is_forgotten_within_two_seconds(api: Api, stage: Stage, owner: Client, farewell: str) -> None:
-    stage.create()
+def test_whoever_leaves_is_forgotten_within_two_seconds(
+    api: Api, harness: RunHarness, owner: Client, farewell: str
+) -> None:
+    harness.create()
     api.await_watchers(0)
-    with watching(owner, stage) as subscription:
+    with watching(owner, harness) as subscription:
         subscription.next()
         assert api.services.feed.watchers == 1
         match farewell:
@@ -319,16 +325,18 @@ def test_whoever_leaves_is_forgotten_within_two_seconds(api: Api, stage: Stage, 
         api.await_watchers(0, within=2)
 
 
-def test_what_cannot_be_watched_is_an_error_of_its_own(api: Api, stage: Stage, other: Stage, owner: Client) -> None:
+def test_what_cannot_be_watched_is_an_error_of_its_own(
+    api: Api, harness: RunHarness, other: RunHarness, owner: Client
+) -> None:
     other.create()
-    auditor = api.integration(stage.organisation.id, "audit:read")
-    stage.create()
+    auditor = api.integration(harness.organisation.id, "audit:read")
+    harness.create()
     refusals: list[tuple[Client, Facts, str]] = [
         (owner, {"id": tenant_gid(other.tenant_id)}, "NOT_FOUND"),
         (owner, {"id": tenant_gid(new_id())}, "NOT_FOUND"),
-        (owner, {"id": global_id("ProvisioningRun", stage.tenant_id)}, "NOT_FOUND"),
-        (owner, {"id": tenant_gid(stage.tenant_id), "after": "nonsense"}, "BAD_USER_INPUT"),
-        (auditor, {"id": tenant_gid(stage.tenant_id)}, "FORBIDDEN"),
+        (owner, {"id": global_id("ProvisioningRun", harness.tenant_id)}, "NOT_FOUND"),
+        (owner, {"id": tenant_gid(harness.tenant_id), "after": "nonsense"}, "BAD_USER_INPUT"),
+        (auditor, {"id": tenant_gid(harness.tenant_id)}, "FORBIDDEN"),
     ]
 
     for client, variables, code in refusals:
@@ -350,18 +358,18 @@ def test_a_document_that_does_not_parse_ends_its_operation_and_not_the_connectio
         assert subscription.message() == {"id": "c", "type": "complete"}
 
 
-def test_queries_over_one_socket_read_afresh_each_time(stage: Stage, owner: Client) -> None:
-    stage.create()
+def test_queries_over_one_socket_read_afresh_each_time(harness: RunHarness, owner: Client) -> None:
+    harness.create()
     document = "query State($id: ID!) { tenant(id: $id) { state } }"
     states = []
     with owner.connected() as socket:
         subscription = Subscription(socket)
         for name in ("before", "after"):
-            variables = {"id": tenant_gid(stage.tenant_id)}
+            variables = {"id": tenant_gid(harness.tenant_id)}
             subscription.send(id=name, type="subscribe", payload={"query": document, "variables": variables})
             states.append(subscription.next()["state"])
             assert subscription.message()["type"] == "complete"
-            stage.play()
+            harness.play()
 
     assert states == ["PROVISIONING", "ACTIVE"]
 
@@ -415,9 +423,9 @@ def test_a_frame_that_is_no_message_closes_cleanly(owner: Client, frame: str) ->
     assert closed.value.rcvd.code == 4400
 
 
-def test_an_id_in_use_closes_cleanly_however_long_it_is(stage: Stage, owner: Client) -> None:
-    stage.create()
-    watch = {"query": WATCH, "variables": {"id": tenant_gid(stage.tenant_id), "follow": True}}
+def test_an_id_in_use_closes_cleanly_however_long_it_is(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    watch = {"query": WATCH, "variables": {"id": tenant_gid(harness.tenant_id), "follow": True}}
     with owner.connected() as socket:
         for _ in range(2):
             socket.send(json.dumps({"type": "subscribe", "id": "é" * 200, "payload": watch}))

@@ -8,16 +8,16 @@ from datetime import timedelta
 import httpx
 import jwt
 
+from access.permissions import Identity
 from models import ActorKind
 from models.columns import new_id
 from provisioning.actors import PLATFORM, Actor
-from resolvers.permissions import Identity
 from schema.node import global_id
-from server.auth import sign_token
+from server.auth.tokens import sign_token
 from tests.api import Facts, integration
+from tests.conformance.field.invariant_checker import nodes
 from tests.conformance.field.people import Caller, Saga, cast_in, codes, uuid_of
 from tests.conformance.field.scenario import EVERYBODY, Play, scenario
-from tests.conformance.field.witness import nodes
 
 OTHER_SECRET = "somebody-else-s-secret-key-0123456789abcdef"  # nobody's, and that is the point
 DENIALS = '{ auditEvents(first: 50, filter: { typeIn: ["access.denied"] }) { edges { node { actor { id } data } } } }'
@@ -58,11 +58,11 @@ def cross_org_cancel_denied_and_audited(play: Play) -> str:
         answer = caller.cancel(saga)
         assert codes(answer) == [code], f"V5: {caller.name} was told {answer}"
         assert answer["tenant"] is None or caller in forbidden, f"V5: {caller.name} was shown the tenant"
-        bulk = caller.insist("cancelProvisionings", tenantIds=[saga.id], reason="all of them")
+        bulk = caller.retry_until_available("cancelProvisionings", tenantIds=[saga.id], reason="all of them")
         refusals = codes(bulk) + [one for result in bulk["results"] for one in codes(result)]
         assert refusals == [code], f"V5: {caller.name} was told {bulk}"
     halt.let_go()
-    play.witness.await_run(saga, "SUCCEEDED")
+    play.checker.await_run(saga, "SUCCEEDED")
 
     _expect_on_record(play.owner, [limited, *forbidden])
     _expect_on_record(stranger, [stranger])
@@ -99,7 +99,7 @@ def spoofed_actor_rejected(play: Play) -> str:
     assert not response["data"]["it"]["userErrors"], f"V5: {response}"
     play.settle()
 
-    told = {event["type"].rpartition(".")[2]: event["actor"]["id"] for event in play.witness.events(saga)}
+    told = {event["type"].rpartition(".")[2]: event["actor"]["id"] for event in play.checker.events(saga)}
     assert told["cancel_requested"] == told["cancelled"] == play.owner.id, f"V7: {told}"
     return f"{len(forgeries)} forgeries, {len(claimed) + len(headers) - 1} claims"
 
@@ -110,7 +110,7 @@ def stale_cancel_for_old_run_refused(play: Play) -> str:
     saga, halt = play.create_halting("before deployer.deploy", patient=True)
     halt.await_one()
     assert play.cancel(saga, runId=saga.run), "V5: refused"
-    play.witness.await_run(saga, "CANCELLED")
+    play.checker.await_run(saga, "CANCELLED")
     second = play.field.director.hold("before deployer.deploy", times=EVERYBODY)
     retried = play.owner.retry(saga)
     assert not retried["userErrors"], "V12: it cannot be retried"
@@ -136,7 +136,7 @@ def deadline_auto_cancel(play: Play) -> str:
     in_time = play.create(provisioningDeadline="PT1H")
     _expect_cancelled_by_the_platform(play, queued, BRIEF)
     gate.let_go()
-    play.witness.await_run(in_time, "SUCCEEDED")
+    play.checker.await_run(in_time, "SUCCEEDED")
     ends = play.settle()
     assert ends == {"CANCELLED": 2, "SUCCEEDED": 1}, f"V13: {ends}"
     return "two past it, one within it"
@@ -148,12 +148,12 @@ def _iso(length: timedelta) -> str:
 
 def _expect_cancelled_by_the_platform(play: Play, saga: Saga, deadline: timedelta) -> None:
     within = (deadline + CANCELLED_WITHIN).total_seconds()
-    run = play.witness.await_run(saga, "CANCELLED", "SUCCEEDED", within=within)["run"]
+    run = play.checker.await_run(saga, "CANCELLED", "SUCCEEDED", within=within)["run"]
     assert run["status"] == "CANCELLED", f"V13: {run['status']} in spite of its deadline"
     request, platform = run["cancelRequest"], str(global_id("Actor", PLATFORM.id))
     assert request["requestedBy"]["id"] == platform, f"V7: {request}"
     assert "deadline" in request["reason"], f"V7: {request}"
-    told = {event["type"].rpartition(".")[2]: event["actor"]["id"] for event in play.witness.events(saga)}
+    told = {event["type"].rpartition(".")[2]: event["actor"]["id"] for event in play.checker.events(saga)}
     assert told["cancel_requested"] == told["cancelled"] == platform, f"V7: {told}"
 
 

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.conformance.field.moments import Answers
+from tests.conformance.field.failpoints import Answers
 from tests.conformance.field.people import accepted
 from tests.conformance.field.scenario import Play, scenario
 
@@ -28,8 +28,8 @@ def cancel_api_crash_after_commit(play: Play) -> str:
             answer = asked.result()
         assert accepted(answer), f"V5: it was accepted before the crash, and now {answer['userErrors']}"
         assert not answer["alreadyRequested"], "V7: the key was forgotten"
-        play.witness.heard(saga, answer, "the owner")
+        play.checker.heard(saga, answer, "the owner")
         gate.let_go()
-        play.witness.await_run(saga, "CANCELLED", within=play.within(60))
+        play.checker.await_run(saga, "CANCELLED", within=play.within(60))
     play.settle()
     return f"{1 if play.hurried else len(BETWEEN)} crashes"

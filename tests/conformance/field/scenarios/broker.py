@@ -27,7 +27,7 @@ def cancel_with_redis_down(play: Play) -> str:
         play.cancel(saga)
         took.append(time.monotonic() - asked)
     for saga in sagas[len(before) :: 2]:
-        assert saga.run in play.witness.accepted, "V5: it cannot have been ACTIVE"
+        assert saga.run in play.checker.accepted, "V5: it cannot have been ACTIVE"
     outage = 3.0 if play.hurried else OUTAGE
     let_pass(max(0.0, began + outage - time.monotonic()))
     play.field.start_broker()

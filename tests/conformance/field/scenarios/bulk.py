@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.api import Facts
 from tests.conformance.field.director import Hold, until
-from tests.conformance.field.moments import Answers, Moment
+from tests.conformance.field.failpoints import Answers, Failpoint
 from tests.conformance.field.people import Saga
 from tests.conformance.field.scenario import Play, scenario
 
@@ -53,7 +53,7 @@ def _prepare(play: Play, count: int) -> tuple[list[Saga], Hold]:
     """One in twenty holds resources and backs off, as many as there are threads are at work, the others are queued."""
     director, backing_off = play.field.director, set[str]()
 
-    def fail(moment: Moment) -> str | None:
+    def fail(moment: Failpoint) -> str | None:
         if moment.where != "before deployer.health":
             return None
         backing_off.add(moment.run_id)
@@ -72,10 +72,12 @@ def _prepare(play: Play, count: int) -> tuple[list[Saga], Hold]:
 def _cancel(play: Play, sagas: list[Saga]) -> float:
     """One call; how long it took, in seconds."""
     began = time.monotonic()
-    payload = play.owner.insist("cancelProvisionings", tenantIds=[saga.id for saga in sagas], reason=REASON)
+    payload = play.owner.retry_until_available(
+        "cancelProvisionings", tenantIds=[saga.id for saga in sagas], reason=REASON
+    )
     took = time.monotonic() - began
     results: list[Facts] = payload["results"]
     assert len(results) == len(sagas), f"V5: {payload['userErrors']}"
     for saga, result in zip(sagas, results, strict=True):
-        assert play.witness.heard(saga, result, "the owner"), f"V5: {saga.slug} was refused"
+        assert play.checker.heard(saga, result, "the owner"), f"V5: {saga.slug} was refused"
     return took

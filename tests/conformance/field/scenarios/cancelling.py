@@ -7,7 +7,7 @@ from tests.conformance.field.director import until
 from tests.conformance.field.people import codes
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import EVERYBODY, Play, scenario
-from tests.scenes import PIVOT, STEPS
+from tests.scenarios import PIVOT, STEPS
 
 
 @scenario(without="no_guard_in_the_claim", breaks=("V1", "V6"), quick=True)
@@ -23,7 +23,7 @@ def cancel_queued_run(play: Play) -> str:
     gate.let_go()
     ends = play.settle()
 
-    begun = [event for event in play.witness.events() if event["type"].endswith("step_started")]
+    begun = [event for event in play.checker.events() if event["type"].endswith("step_started")]
     assert not begun, f"V6: {begun[0]['data']['step']} began"
     return f"{ends['CANCELLED']} runs, no step began"
 
@@ -36,8 +36,8 @@ def cancel_before_each_step(play: Play) -> str:
         gate.await_one()
         assert play.cancel(saga), f"V5: it had not even begun {step}"
         gate.let_go()
-        play.witness.await_run(saga, "CANCELLED")
-        begun = {event["data"].get("step") for event in play.witness.events(saga) if "started" in event["type"]}
+        play.checker.await_run(saga, "CANCELLED")
+        begun = {event["data"].get("step") for event in play.checker.events(saga) if "started" in event["type"]}
         assert step not in begun, f"V6: {step} began"
     play.settle()
     return f"{len(STEPS)} steps"
@@ -64,7 +64,7 @@ def cancel_inside_each_step(play: Play) -> str:
             halt.let_go()
             pivot.let_go()
         for saga in sagas:
-            run = play.witness.await_run(saga, "CANCELLED")["run"]
+            run = play.checker.await_run(saga, "CANCELLED")["run"]
             undone = {one["name"] for one in run["steps"] if one["status"] == "COMPENSATED"}
             assert step in undone, f"V2: {step} was not undone"
     play.settle()
@@ -84,10 +84,10 @@ def cancel_uninterruptible_step_reports_waiting(play: Play) -> str:
     assert run["cancelRequest"]["stepInFlight"] == "allocate_identity", f"V13: {run}"
 
     halt.let_go()
-    play.witness.await_run(saga, "CANCELLED")
+    play.checker.await_run(saga, "CANCELLED")
 
     assert play.field.director.seen["after identity.create"] == 1, "V13: the step was interrupted all the same"
-    undone = [one["data"]["step"] for one in play.witness.events(saga) if one["type"].endswith("step_compensated")]
+    undone = [one["data"]["step"] for one in play.checker.events(saga) if one["type"].endswith("step_compensated")]
     assert undone[0] == "allocate_identity", f"V3: {undone}"
     play.settle()
     return "waited for, then undone first"
@@ -104,7 +104,7 @@ def cancel_twice_parallel(play: Play) -> str:
     gate.let_go()
 
     for answer in answers:
-        assert play.witness.heard(saga, answer, "somebody"), "V5: refused"
+        assert play.checker.heard(saga, answer, "somebody"), "V5: refused"
     first = [answer for answer in answers if not answer["alreadyRequested"]]
     assert len(first) == 1, f"V7: {len(first)} were told that they were first"
     play.settle()
@@ -115,10 +115,10 @@ def cancel_twice_parallel(play: Play) -> str:
 def cancel_after_active_refused_typed(play: Play) -> str:
     """Too late is said, with the state."""
     saga = play.create()
-    play.witness.await_run(saga, "SUCCEEDED")
+    play.checker.await_run(saga, "SUCCEEDED")
     answer = play.owner.cancel(saga)
     assert codes(answer) == ["INVALID_STATE"], f"V5: {answer}"
     assert answer["userErrors"][0]["currentState"] == "ACTIVE", f"V5: {answer}"
-    assert not play.witness.heard(saga, answer, "the owner")
+    assert not play.checker.heard(saga, answer, "the owner")
     play.settle()
     return "INVALID_STATE, ACTIVE"

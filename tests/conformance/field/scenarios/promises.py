@@ -12,13 +12,13 @@ from provisioning.wakeups import WakeUp
 from runtime.settings import Settings
 from tests.conformance.field.calls import LAST_CALL, UNDONE_BY
 from tests.conformance.field.director import let_pass, until
-from tests.conformance.field.moments import Answers, Moment
+from tests.conformance.field.failpoints import Answers, Failpoint
 from tests.conformance.field.people import Saga
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import EVERYBODY, Play, scenario
-from tests.scenes import STEPS
+from tests.scenarios import STEPS
 from workers.broker import FORWARD_QUEUE
-from workers.courier import Courier
+from workers.dispatcher import Dispatcher
 
 LATE_CALLS = {call.partition(".")[0]: call for call in UNDONE_BY}
 """By port, the call that takes something."""
@@ -54,7 +54,7 @@ def nothing_held_after_settling_time(play: Play) -> str:
     given_up: set[str] = set()
     lock = threading.Lock()
 
-    def rule(moment: Moment) -> str | None:
+    def rule(moment: Failpoint) -> str | None:
         with lock:
             if moment.where != f"before {_late_call(moment.stem)}" or moment.run_id in given_up:
                 return None
@@ -71,7 +71,7 @@ def nothing_held_after_settling_time(play: Play) -> str:
         gate.let_go()
         until(lambda: saga.run_id in given_up, "V8: nobody came by")
         assert play.cancel(saga), "V5: refused"
-        play.witness.await_run(saga, "CANCELLED", within=60)
+        play.checker.await_run(saga, "CANCELLED", within=60)
         halt.await_one()
         let_pass(SOONEST + number % 4)
         halt.let_go()
@@ -85,7 +85,7 @@ def nothing_held_after_settling_time(play: Play) -> str:
     ends = play.settle()
 
     looks = [_expect_nothing_found(play, saga) for saga in sagas]
-    play.witness.inspect()
+    play.checker.inspect()
     return f"{ends['CANCELLED']} effects after the undo, {sum(looks)} looks found nothing"
 
 
@@ -112,10 +112,10 @@ def welcome_mail_never_for_cancelled(play: Play) -> str:
     with ThreadPoolExecutor(len(plan)) as people:
         list(people.map(one, range(len(plan))))
     ends = play.settle()
-    live = [saga for saga, _ in plan if saga.run not in play.witness.accepted]
+    live = [saga for saga, _ in plan if saga.run not in play.checker.accepted]
     expected = {play.owner.mail_of(saga.slug) for saga in live}
-    until(lambda: expected <= set(play.witness.mails()), "V8: somebody is live and was not welcomed")
-    play.witness.inspect()
+    until(lambda: expected <= set(play.checker.mails()), "V8: somebody is live and was not welcomed")
+    play.checker.inspect()
     assert accepted[True], "V11: nobody was cancelled, nothing is proved"
     assert accepted[False], "V11: nobody was too late, nothing is proved"
     return f"{ends['CANCELLED']} cancelled and not welcomed, {len(live)} live and welcomed"
@@ -141,13 +141,13 @@ def audit_exactly_once_with_who_why(play: Play) -> str:
         copying = other.submit(copier.copy)
         try:
             list(crowd.map(one, range(count)))
-            play.witness.await_settled()
+            play.checker.await_settled()
         finally:
             copier.over.set()
         copying.result()
     ends = play.settle()
     assert copier.sent > count, f"V7: only {copier.sent} copies"
-    events = play.witness.events()
+    events = play.checker.events()
     again = [
         event["data"] for event in events if event["type"].endswith("step_started") and event["data"]["attempt"] > 1
     ]
@@ -169,7 +169,7 @@ class _Copier:
         self._lock = threading.Lock()
         self._chance = random.Random(1)  # a story, not a secret
 
-    def see(self, moment: Moment) -> None:
+    def see(self, moment: Failpoint) -> None:
         """Plan copies of what is met for the first time."""
         if moment.where != "before claim":
             return
@@ -181,15 +181,15 @@ class _Copier:
 
     def copy(self) -> None:
         """Send what is planned until it is over."""
-        courier = Courier(self._settings)
+        dispatcher = Dispatcher(self._settings)
         try:
             while not self.over.wait(EVERY):
                 copies = self._some_of_them()
-                courier(copies)
-                assert courier.waiting(FORWARD_QUEUE) is not None, "void: the broker took no copies"
+                dispatcher(copies)
+                assert dispatcher.waiting(FORWARD_QUEUE) is not None, "void: the broker took no copies"
                 self.sent += len(copies)
         finally:
-            courier.close()
+            dispatcher.close()
 
     def _some_of_them(self) -> list[WakeUp]:
         with self._lock:

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.api import Facts
 from tests.conformance.field.director import PATIENCE
-from tests.conformance.field.moments import Moment
+from tests.conformance.field.failpoints import Failpoint
+from tests.conformance.field.invariant_checker import nodes
 from tests.conformance.field.people import accepted, codes
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
-from tests.conformance.field.witness import nodes
 
 RACERS = 10
 FEW = 60
@@ -42,7 +42,7 @@ class Starter:
         with self._lock:
             return self._guns.setdefault(run_id, threading.Event())
 
-    def rule(self, moment: Moment) -> None:
+    def rule(self, moment: Failpoint) -> None:
         if moment.where == "before claim":
             self.gun(moment.run_id).set()
             time.sleep(self._chance.uniform(0, self._longest))  # the runner's handicap
@@ -70,7 +70,7 @@ def cancel_race_mark_active_10k(play: Play) -> str:
     with ThreadPoolExecutor(RACERS) as racers:
         list(racers.map(race, range(play.many(10_000, hurried=FEW))))
     play.field.director.clear()
-    play.witness.await_settled()
+    play.checker.await_settled()
 
     cancelled = sum(told.values())
     assert min(cancelled, len(told) - cancelled) >= len(told) / 10, f"void: {cancelled} of {len(told)} were accepted"
@@ -89,11 +89,11 @@ def _outcome(answer: Facts) -> bool:
 
 def _hold_against(play: Play, told: dict[str, bool]) -> None:
     """V1, V5, V7: one end for each run, the promised one, told once."""
-    for tenant in play.witness.pages(OUTCOMES, "tenants"):
+    for tenant in play.checker.pages(OUTCOMES, "tenants"):
         [run] = nodes(tenant["runs"])
         right = ("PENDING", "CANCELLED") if told[run["id"]] else ("ACTIVE", "SUCCEEDED")
         assert (tenant["state"], run["status"]) == right, f"V5: {tenant['state']}, {run['status']}, told {right}"
-    ends = [(event["run"]["id"], event["type"]) for event in play.witness.pages(TOLD, "auditEvents", types=ENDS)]
+    ends = [(event["run"]["id"], event["type"]) for event in play.checker.pages(TOLD, "auditEvents", types=ENDS)]
     right_ends = {(run, ENDS[0] if won else ENDS[1]) for run, won in told.items()}
     assert len(ends) == len(right_ends), f"V7: {len(ends)} ends of {len(right_ends)} runs"
     assert set(ends) == right_ends, "V7: an end is not the promised one"

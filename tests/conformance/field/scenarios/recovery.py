@@ -90,8 +90,8 @@ def postgres_back_recovers(play: Play) -> str:
         play.field.start_postgres()
         back = (datetime.now(UTC) - away).total_seconds()
         took += [max(0.0, after - back) for after in _recovered(play, sagas, away, AFTER_POSTGRES)]
-        play.witness.await_settled()
-    play.witness.handed_on = True
+        play.checker.await_settled()
+    play.checker.handed_on = True
     play.settle()
     return _told(took, AFTER_POSTGRES)
 
@@ -110,7 +110,7 @@ def _recovered(play: Play, sagas: Collection[Saga], since: datetime, limit: floa
 
     def moved() -> dict[str, float]:
         times: dict[str, float] = {}
-        for event in play.witness.events():
+        for event in play.checker.events():
             after = (datetime.fromisoformat(event["occurredAt"]) - since).total_seconds()
             if after > 0 and event["run"]:
                 times.setdefault(event["run"]["id"], after)

@@ -6,11 +6,11 @@ from collections import Counter
 from provisioning.engine import HANDED_ON
 from tests.api import Facts
 from tests.conformance.field.campaign import campaign
+from tests.conformance.field.invariant_checker import FAILED, STARTED
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.revisions import NEXT_STEPS
 from tests.conformance.field.scenario import Play, scenario
-from tests.conformance.field.witness import FAILED, STARTED
-from tests.scenes import PIVOT, STEPS
+from tests.scenarios import PIVOT, STEPS
 
 HALTS = (
     "before storage.create",
@@ -29,7 +29,7 @@ OF_ITS_OWN = Wishes(workers=3, lease=10)
 @scenario(without="undo_by_the_releases_list", breaks=("V3", "V13"), wishes=OF_ITS_OWN)
 def cancel_during_rolling_deploy_new_step_list(play: Play) -> str:
     """A release renames, swaps, drops and adds steps: runs that were under way go on, and are undone, as planned."""
-    play.witness.handed_on = True
+    play.checker.handed_on = True
     director = play.field.director
     halted = {}
     for where in HALTS:
@@ -48,11 +48,11 @@ def cancel_during_rolling_deploy_new_step_list(play: Play) -> str:
     for hold in halted.values():
         hold.let_go()
     for saga in halted:
-        play.witness.await_run(saga, "CANCELLED", within=play.within(60))
+        play.checker.await_run(saga, "CANCELLED", within=play.within(60))
     for saga in going:
-        play.witness.await_run(saga, "SUCCEEDED", within=60)
+        play.checker.await_run(saga, "SUCCEEDED", within=60)
     new = play.create()
-    play.witness.await_run(new, "SUCCEEDED", within=60)
+    play.checker.await_run(new, "SUCCEEDED", within=60)
     assert _begun(play, going[0].run) == [*STEPS, PIVOT], "V3: a run does not go by the plan that it began with"
     assert _begun(play, new.run) == [*NEXT_STEPS, PIVOT], "V3: a new run does not go by the new plan"
     play.settle()
@@ -84,7 +84,7 @@ def _roll_one(play: Play, _: random.Random) -> None:
 
 
 def _of_type(play: Play, type_: str) -> list[Facts]:
-    return [event for event in play.witness.events() if event["type"] == type_]
+    return [event for event in play.checker.events() if event["type"] == type_]
 
 
 def _step_of(event: Facts) -> tuple[str, str]:
@@ -92,10 +92,10 @@ def _step_of(event: Facts) -> tuple[str, str]:
 
 
 def _story(play: Play, run: str) -> list[str]:
-    events = [event for event in play.witness.events() if event["run"] and event["run"]["id"] == run]
+    events = [event for event in play.checker.events() if event["run"] and event["run"]["id"] == run]
     return [f"{event['occurredAt']} {event['type']} {event['data']}" for event in events]
 
 
 def _begun(play: Play, run: str) -> list[str]:
-    events = [event for event in play.witness.events() if event["run"] and event["run"]["id"] == run]
+    events = [event for event in play.checker.events() if event["run"] and event["run"]["id"] == run]
     return [event["data"]["step"] for event in events if event["type"] == STARTED]

@@ -8,15 +8,15 @@ from provisioning.moves import Backward, Forward
 from provisioning.wakeups import WakeUp
 from tests.conformance.field.campaign import Nemesis, campaign
 from tests.conformance.field.director import let_pass, until
-from tests.conformance.field.moments import Answers, Moment
+from tests.conformance.field.failpoints import Answers, Failpoint
+from tests.conformance.field.invariant_checker import nodes
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
 from tests.conformance.field.scenarios.broker import flush
 from tests.conformance.field.scenarios.postgres import restart
 from tests.conformance.field.scenarios.workers import kill_one, pause_one
-from tests.conformance.field.witness import nodes
 from workers.broker import redis_broker
-from workers.courier import message_of
+from workers.dispatcher import message_of
 
 CHANCES = {
     Answers.TRY_AGAIN: 0.02,
@@ -42,7 +42,7 @@ class Messages:
     def __init__(self) -> None:
         self._seen: deque[WakeUp] = deque(maxlen=REMEMBERED)
 
-    def note(self, moment: Moment) -> None:
+    def note(self, moment: Failpoint) -> None:
         """Somebody got a message."""
         if moment.where == "before claim":
             move = Backward(moment.step) if moment.backward else Forward(moment.step)
@@ -67,10 +67,10 @@ class Messages:
 )
 def random_faults_500(play: Play) -> str:
     """Calls fail, hang, come late and kill; workers, broker and Postgres go and come; messages get lost and doubled."""
-    play.witness.handed_on = True
+    play.checker.handed_on = True
     chance, messages = random.Random(500), Messages()
 
-    def fault(moment: Moment) -> str | None:
+    def fault(moment: Failpoint) -> str | None:
         messages.note(moment)
         answer = _befalls(chance.random()) if moment.run_id else None
         return answer if answer and _takes_effect(answer, moment.where) else None
@@ -121,7 +121,7 @@ def _repair(play: Play) -> None:
             lambda: _nothing_is_left_to_resume(play), "V13: not everything settles", within=REPAIRED_WITHIN, every=0.5
         )
     except AssertionError as error:
-        raise AssertionError(f"{error}\n{play.witness.unsettled()}") from None
+        raise AssertionError(f"{error}\n{play.checker.unsettled()}") from None
 
 
 def _nothing_is_left_to_resume(play: Play) -> bool:
@@ -129,5 +129,5 @@ def _nothing_is_left_to_resume(play: Play) -> bool:
     live = nodes(play.owner.ask(STUCK)["tenants"])
     for tenant in live:
         if nodes(tenant["runs"])[0]["status"] == "STUCK":
-            play.owner.insist("resumeCompensation", tenantId=tenant["id"])
+            play.owner.retry_until_available("resumeCompensation", tenantId=tenant["id"])
     return not live

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.api import Facts
 from tests.conformance.field.calls import CALLS, UNDONE_BY
 from tests.conformance.field.director import Hold, until
-from tests.conformance.field.moments import Answers, Moment
+from tests.conformance.field.failpoints import Answers, Failpoint
 from tests.conformance.field.people import Saga, codes
 from tests.conformance.field.scenario import Play, scenario
 
@@ -74,21 +74,23 @@ def compensation_fails_then_resume_and_skip(play: Play) -> str:
         halt.await_one()
         assert play.cancel(saga), "V5: refused"
     for saga in ended:
-        play.witness.await_run(saga, "SUCCEEDED")
-        payload = play.owner.insist("decommissionTenant", tenantId=saga.id, confirmSlug=saga.slug)
+        play.checker.await_run(saga, "SUCCEEDED")
+        payload = play.owner.retry_until_available("decommissionTenant", tenantId=saga.id, confirmSlug=saga.slug)
         assert not payload["userErrors"], payload
     for saga, step in (cancelled | ended).items():
         _expect_stuck(play, saga, step)
 
     ill.clear()
     for saga in [*resumed, *ended]:
-        assert not play.owner.insist("resumeCompensation", tenantId=saga.id)["userErrors"], "V13: not resumed"
+        assert not play.owner.retry_until_available("resumeCompensation", tenantId=saga.id)["userErrors"], (
+            "V13: not resumed"
+        )
     for saga, step in skipped.items():
         _skip(play, saga, step)
-    play.witness.await_settled()
+    play.checker.await_settled()
 
     abandoned = frozenset(name for saga in skipped for name in _abandoned(play, saga))
-    ends = play.witness.inspect(abandoned=abandoned)
+    ends = play.checker.inspect(abandoned=abandoned)
     count = len(steps)
     assert ends == {"CANCELLED": 2 * count, "SUCCEEDED": count, "DECOMMISSIONED": count}, f"V13: {ends}"
     return f"{3 * count} stuck, {2 * count} resumed, {count} skipped"
@@ -111,7 +113,7 @@ def retry_while_cancelling_refused(play: Play) -> str:
             for halt in halts:
                 _expect_more_refusals(halt, answers)
             until(lambda: any(not answer["userErrors"] for answer in answers), "V12: it is never retried")
-            play.witness.await_run(saga, "SUCCEEDED")
+            play.checker.await_run(saga, "SUCCEEDED")
         finally:
             over.set()
         for one in firing:
@@ -120,7 +122,7 @@ def retry_while_cancelling_refused(play: Play) -> str:
     accepted = [answer["run"]["number"] for answer in answers if not answer["userErrors"]]
     assert accepted == [2], f"V12: retried as {accepted}"
     _expect_refused(answers, "PROVISIONING", "ACTIVE")
-    told = [event["type"].rpartition(".")[2] for event in play.witness.events(saga)]
+    told = [event["type"].rpartition(".")[2] for event in play.checker.events(saga)]
     assert told[told.index("cancelled") :].count("started") == 1, "V12: run 2 began before run 1 had ended"
     ends = play.settle()
     assert ends == {"CANCELLED": 1, "SUCCEEDED": 1}, f"V12: {ends}"
@@ -147,7 +149,7 @@ def _halt(play: Play, saga: Saga, where: str, step: str = "", *, patient: bool =
     return play.field.director.hold(where, run_id=saga.run_id, step=step, patient=patient)
 
 
-def _slug(moment: Moment) -> str:
+def _slug(moment: Failpoint) -> str:
     """Of the tenants of this module, whose slugs are one word."""
     return moment.stem.partition("-")[0]
 
@@ -162,26 +164,26 @@ def _cancel_at(play: Play, saga: Saga, deploying: Hold, where: str, step: str, *
         assert play.cancel(saga), "V5: refused"
     assert halt.await_one().backward, f"V3: {where} of {step} was not on its way back"
     answer = play.cast.admin.cancel(saga)
-    assert play.witness.heard(saga, answer, "the admin"), f"V5: refused {where} of {step}"
+    assert play.checker.heard(saga, answer, "the admin"), f"V5: refused {where} of {step}"
     assert answer["alreadyRequested"] is not failing, f"V7: {answer}"
     halt.let_go()
 
 
 def _undo_of(play: Play, saga: Saga) -> list[tuple[str, str]]:
-    told = [(event["type"].rpartition(".")[2], event["data"].get("step")) for event in play.witness.events(saga)]
+    told = [(event["type"].rpartition(".")[2], event["data"].get("step")) for event in play.checker.events(saga)]
     return [(kind, step) for kind, step in told if kind in UNDO_EVENTS]
 
 
 def _expect_stuck(play: Play, saga: Saga, step: str) -> None:
     """V13: named, with what is held and who may go on."""
-    tenant = play.witness.await_run(saga, "STUCK", "CANCELLED", "DECOMMISSIONED")
+    tenant = play.checker.await_run(saga, "STUCK", "CANCELLED", "DECOMMISSIONED")
     run = tenant["run"]
     assert run["status"] == "STUCK", f"V2: {run['status']}, and {step} could not be undone"
     assert tenant["state"] in {"PROVISIONING", "DECOMMISSIONING"}, f"V2: {tenant['state']} while it is stuck"
     assert "RESUME_COMPENSATION" in tenant["availableActions"], f"V13: {tenant['availableActions']}"
     failed = [(one["name"], bool(one["error"])) for one in run["steps"] if one["status"] == "COMPENSATION_FAILED"]
     assert failed == [(step, True)], f"V13: {failed} instead of {step}"
-    [stuck] = [event["data"] for event in play.witness.events(saga) if event["type"].endswith(".stuck")]
+    [stuck] = [event["data"] for event in play.checker.events(saga) if event["type"].endswith(".stuck")]
     held = {one["name"] for one in tenant["heldResources"]}
     assert (stuck["step"], {one["name"] for one in stuck["held"]}) == (step, held), f"V13: {stuck}; held: {held}"
     assert held, "V2: nothing is said to be held"
@@ -189,8 +191,10 @@ def _expect_stuck(play: Play, saga: Saga, step: str) -> None:
 
 def _skip(play: Play, saga: Saga, step: str) -> None:
     wanted = {"tenantId": saga.id, "skipSteps": [step]}
-    assert codes(play.owner.insist("resumeCompensation", **wanted)), "V7: given up without a reason"
-    assert not play.owner.insist("resumeCompensation", reason=REASON, **wanted)["userErrors"], "V13: not resumed"
+    assert codes(play.owner.retry_until_available("resumeCompensation", **wanted)), "V7: given up without a reason"
+    assert not play.owner.retry_until_available("resumeCompensation", reason=REASON, **wanted)["userErrors"], (
+        "V13: not resumed"
+    )
 
 
 def _abandoned(play: Play, saga: Saga) -> list[str]:
@@ -198,7 +202,7 @@ def _abandoned(play: Play, saga: Saga) -> list[str]:
     run = play.owner.look(saga)["run"]
     names = [resource["name"] for resource in run["resources"] if resource["status"] == "ABANDONED"]
     assert names, f"V2: nothing of {saga.slug} is said to be abandoned"
-    [event] = [one for one in play.witness.events(saga) if one["type"].endswith("compensation_resumed")]
+    [event] = [one for one in play.checker.events(saga) if one["type"].endswith("compensation_resumed")]
     said = (event["actor"]["id"], event["data"]["reason"], len(event["data"]["skipped"]))
     assert said == (play.owner.id, REASON, 1), f"V7: {said}"
     return names
@@ -231,17 +235,17 @@ def _there_and_back(play: Play, saga: Saga, halt: Hold) -> None:
     halt.await_one()
     assert play.cancel(saga), "V5: refused"
     halt.let_go()
-    play.witness.await_run(saga, "CANCELLED")
+    play.checker.await_run(saga, "CANCELLED")
     assert not play.owner.retry(saga)["userErrors"], "V12: it cannot be retried"
     _expect_live(play, saga)
-    payload = play.owner.insist("decommissionTenant", tenantId=saga.id, confirmSlug=saga.slug)
+    payload = play.owner.retry_until_available("decommissionTenant", tenantId=saga.id, confirmSlug=saga.slug)
     assert not payload["userErrors"], f"V12: {payload}"
-    play.witness.await_run(saga, "DECOMMISSIONED")
+    play.checker.await_run(saga, "DECOMMISSIONED")
     _expect_live(play, play.owner.create(saga.slug))
 
 
 def _expect_live(play: Play, saga: Saga) -> None:
-    tenant = play.witness.await_run(saga, "SUCCEEDED", "FAILED")
+    tenant = play.checker.await_run(saga, "SUCCEEDED", "FAILED")
     assert tenant["state"] == "ACTIVE", f"V12: {saga.slug} is {tenant['state']}"
-    status = play.witness.edge(saga.url)
+    status = play.checker.edge(saga.url)
     assert status == 200, f"V12: {saga.url} answers {status}"

@@ -21,10 +21,10 @@ from runtime.feed import POLL_EVERY
 from tests.api import Client, Facts, Subscription
 from tests.conformance.field.abrupt import Visitor
 from tests.conformance.field.director import until
+from tests.conformance.field.invariant_checker import nodes
 from tests.conformance.field.people import Caller, Saga, uuid_of
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
-from tests.conformance.field.witness import nodes
 
 FOLLOW_ONE = """
     subscription W($id: ID!, $after: String) {
@@ -218,7 +218,7 @@ def feed_gap_free_with_64_writers(play: Play) -> str:
 def subscriptions_do_not_leak(play: Play) -> str:
     """People who connect and are torn away at any moment leave no listener, task, thread or file behind."""
     saga = play.create()
-    play.witness.await_run(saga, "SUCCEEDED")
+    play.checker.await_run(saga, "SUCCEEDED")
     cycles = play.many(5000, hurried=200)
     with ThreadPoolExecutor(8) as crowd:
         # So far one question was asked at a time: these are the fewest threads, and all others have to end.
@@ -309,13 +309,15 @@ def _expect_the_timeline(play: Play, saga: Saga, follower: Follower) -> None:
     _expect_the_same(follower.seen, nodes(run["timeline"]))
     numbers = [entry["sequence"] for entry in follower.seen]
     assert numbers == sorted(set(numbers)), f"V10: {saga.slug} was told as {numbers}"
-    mine = {uuid_of(event["id"]) for event in play.witness.events(saga)}
+    mine = {uuid_of(event["id"]) for event in play.checker.events(saga)}
     assert mine >= {uuid_of(entry["id"]) for entry in follower.seen}, f"V10: {saga.slug}: not in the feed"
 
 
 def _quiet_tenant(play: Play, slug: str) -> str:
     """The id of a tenant that nobody provisions."""
-    payload = play.owner.insist("createTenant", slug=slug, plan="starter", firstAdminEmail="w@w.example", start=False)
+    payload = play.owner.retry_until_available(
+        "createTenant", slug=slug, plan="starter", firstAdminEmail="w@w.example", start=False
+    )
     tenant: str = payload["tenant"]["id"]
     return tenant
 
@@ -358,7 +360,7 @@ def _expect_each_to_follow_from_the_one_before(reader: Caller, cursor: str) -> N
 
 def _rename(play: Play, tenant: str, times: int) -> None:
     for number in range(times):
-        payload = play.owner.insist("updateTenant", tenantId=tenant, name=f"Name {number}")
+        payload = play.owner.retry_until_available("updateTenant", tenantId=tenant, name=f"Name {number}")
         assert not payload["userErrors"], f"V8: {payload}"
 
 
@@ -372,8 +374,8 @@ def _come_and_go(play: Play, tenant: str, seed: int) -> None:
             lambda: visitor.subscribe(FOLLOW_ALL),
             visitor.hear,
         ]
-        for stage in stages[: chance.randint(1, len(stages))]:
-            stage()
+        for harness in stages[: chance.randint(1, len(stages))]:
+            harness()
 
 
 def _steady(play: Play) -> dict[str, int]:

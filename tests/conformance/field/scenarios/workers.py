@@ -9,11 +9,11 @@ from provisioning.engine import COMPENSATION_ATTEMPTS
 from tests.conformance.field.calls import CALLS, LAST_CALL, UNDONE_BY
 from tests.conformance.field.campaign import campaign
 from tests.conformance.field.director import Hold, let_pass, until
-from tests.conformance.field.moments import Answers, Moment
+from tests.conformance.field.failpoints import Answers, Failpoint
 from tests.conformance.field.people import Saga, codes
 from tests.conformance.field.processes import Wishes
 from tests.conformance.field.scenario import Play, scenario
-from tests.scenes import PIVOT
+from tests.scenarios import PIVOT
 
 ON_RECORD = "before deliver"
 """The move is on record, and nobody has been told to make the next."""
@@ -68,8 +68,8 @@ def cancel_with_paused_worker_resumed_late(play: Play) -> str:
     for saga, _ in halted.values():
         assert play.cancel(saga), "V5: it is not ACTIVE"
     for saga, _ in halted.values():
-        play.witness.await_run(saga, "CANCELLED", within=60)
-    play.witness.inspect()
+        play.checker.await_run(saga, "CANCELLED", within=60)
+    play.checker.inspect()
 
     returned: dict[str, str] = {}
     ways = {run: {f"after {call}", "before record_failure"} for run, call in zip(halted, UNDONE_BY, strict=True)}
@@ -80,7 +80,7 @@ def cancel_with_paused_worker_resumed_late(play: Play) -> str:
     for worker in asleep:
         play.field.go_on(worker)
     until(lambda: returned.keys() == halted.keys(), "V8: not every late call returned")
-    play.witness.inspect_inventories()
+    play.checker.inspect_inventories()
     came_through = [where for where in returned.values() if where.startswith("after")]
     assert not came_through, f"V2: came late and through: {came_through}"
     return f"{len(returned)} late calls came to nothing; {campaign(play, play.many(200), pause_one, blows=2)}"
@@ -92,7 +92,7 @@ def cancel_with_poison_step(play: Play) -> str:
     poison: dict[str, str] = {}
     deaths: Counter[str] = Counter()
 
-    def rule(moment: Moment) -> str | None:
+    def rule(moment: Failpoint) -> str | None:
         if poison.get(moment.run_id) != moment.where:
             return None
         deaths[moment.run_id] += 1
@@ -115,7 +115,9 @@ def cancel_with_poison_step(play: Play) -> str:
     _await_end(play, failing, "FAILED")
     _await_end(play, stuck, "STUCK")
     poison.clear()
-    assert codes(play.owner.insist("resumeCompensation", tenantId=stuck.id)) == [], "V13: it cannot be resumed"
+    assert codes(play.owner.retry_until_available("resumeCompensation", tenantId=stuck.id)) == [], (
+        "V13: it cannot be resumed"
+    )
     play.field.keep_up()
     ends = play.settle()
     assert ends["FAILED"] == 1, f"V1: a neighbour failed: {ends}"
@@ -170,7 +172,7 @@ def _halt(play: Play, where: str, step: str = "") -> tuple[Saga, Hold]:
     return saga, hold
 
 
-def _note(returned: dict[str, str], ways: Mapping[str, Collection[str]], moment: Moment) -> None:
+def _note(returned: dict[str, str], ways: Mapping[str, Collection[str]], moment: Failpoint) -> None:
     """Remember how a late call returned. Messages for the same run, and what follows its end, are no late calls."""
     if moment.where in ways.get(moment.run_id, ()) and not moment.backward and moment.step in CALLS:
         returned.setdefault(moment.run_id, moment.where)

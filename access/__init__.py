@@ -1,0 +1,1 @@
+"""Access management: who may do what."""

@@ -1,0 +1,163 @@
+"""The people of an organisation: invited, given another role, removed; and who may do that."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from models import Member, Role
+from provisioning import validation
+from provisioning.actors import Actor
+from provisioning.errors import Malformed, NotFound, NotPermitted, Taken, VersionConflict
+from provisioning.events import EventType, emit_for_organisation
+from provisioning.pagination import Order, Page, Window, page_of
+from runtime.database import clock
+
+MANAGERS = frozenset({Role.OWNER, Role.ADMIN})
+MOST_MEMBERS = 1000
+"""Of one organisation."""
+
+OLDEST_FIRST = Order((col(Member.created_at), col(Member.id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What inviteMember is asked for. ``name`` defaults to what stands before the address's @."""
+
+    email: str
+    role: Role
+    name: str | None = None
+
+
+def invite(session: Session, wanted: Invitation, *, by: Actor) -> Member:
+    """Record a member who joins with their first sign-in. Raises Malformed, Taken, NotPermitted."""
+    organisation_id = demand_manager(session, by).organisation_id
+    email = validation.check_email(wanted.email, "email")
+    if wanted.role is Role.OWNER:
+        raise Malformed("role", "An organisation has one owner: hand the ownership over with changeMemberRole.")
+    _demand_room(session, organisation_id, email)
+    now = clock(session)
+    member = Member(
+        organisation_id=organisation_id,
+        email=email,
+        name=validation.check_name(wanted.name or email.partition("@")[0][:80]),
+        role=wanted.role,
+        created_at=now,
+        invited_at=now,
+    )
+    session.add(member)
+    _tell(session, member, EventType.MEMBER_INVITED, by)
+    return member
+
+
+def change_role(
+    session: Session, member_id: UUID, role: Role, *, by: Actor, expected_version: int | None = None
+) -> Member:
+    """Give a member another role. The owner alone hands the ownership over, and becomes an admin by that.
+
+    Raises NotFound, NotPermitted, Malformed, VersionConflict.
+    """
+    manager, member = _both(session, member_id, by, expected_version)
+    if role is member.role:
+        return member
+    if Role.OWNER in {role, member.role} and manager.role is not Role.OWNER:
+        raise NotPermitted("change who the owner is")
+    if member.role is Role.OWNER:
+        raise Malformed("role", "An organisation has an owner: hand the ownership over by making another member OWNER.")
+    if role is Role.OWNER:
+        _demand_joined(member)
+        _set_role(session, manager, Role.ADMIN, by)
+    _set_role(session, member, role, by)
+    return member
+
+
+def remove(session: Session, member_id: UUID, *, by: Actor, expected_version: int | None = None) -> Member:
+    """Forget a member, whose access ends with that. Raises NotFound, NotPermitted, VersionConflict."""
+    _, member = _both(session, member_id, by, expected_version)
+    if member.role is Role.OWNER:
+        raise NotPermitted("remove the owner")
+    session.delete(member)
+    _tell(session, member, EventType.MEMBER_REMOVED, by)
+    return member
+
+
+def members(session: Session, window: Window, *, by: Actor, of: UUID) -> Page[Member]:
+    """A page, oldest first. Index: members_by_creation."""
+    mine = select(Member).where(col(Member.organisation_id) == of, col(Member.organisation_id) == by.organisation_id)
+    return page_of(session.scalars(OLDEST_FIRST.cut(mine, window)).all(), window)
+
+
+def members_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Member]:
+    """Those of the actor's own organisation."""
+    mine = select(Member).where(col(Member.id).in_(ids), col(Member.organisation_id) == by.organisation_id)
+    return {member.id: member for member in session.scalars(mine)}
+
+
+def demand_manager(session: Session, by: Actor) -> Member:
+    """The actor's own row, locked, as it is now: a right that was taken a moment ago is gone. Raises NotPermitted."""
+    return _manager_among(_locked(session, by, [by.id]), by)
+
+
+def demand_version(what: str, current: int, expected: int | None) -> None:
+    """Raise VersionConflict when another version was expected."""
+    if expected is not None and expected != current:
+        raise VersionConflict(expected, current, what)
+
+
+def _both(session: Session, member_id: UUID, by: Actor, expected_version: int | None) -> tuple[Member, Member]:
+    """The actor's row and the other, locked in the order of ids. Raises NotPermitted, NotFound, VersionConflict."""
+    found = _locked(session, by, [by.id, member_id])
+    manager = _manager_among(found, by)
+    if member_id not in found:
+        raise NotFound("member")
+    demand_version("member", found[member_id].version, expected_version)
+    return manager, found[member_id]
+
+
+def _locked(session: Session, by: Actor, ids: Sequence[UUID]) -> dict[UUID, Member]:
+    rows = session.scalars(
+        select(Member)
+        .where(col(Member.organisation_id) == by.organisation_id, col(Member.id).in_(ids))
+        .order_by(col(Member.id))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return {row.id: row for row in rows}
+
+
+def _manager_among(found: dict[UUID, Member], by: Actor) -> Member:
+    manager = found.get(by.id)
+    if manager is None or manager.role not in MANAGERS:
+        raise NotPermitted("manage members and service accounts")
+    return manager
+
+
+def _demand_room(session: Session, organisation_id: UUID, email: str) -> None:
+    mine = select(Member).where(col(Member.organisation_id) == organisation_id)
+    # A second invitation of the same address waits here for the first.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(organisation_id), 0))))
+    if session.scalars(mine.where(func.lower(col(Member.email)) == func.lower(email))).first() is not None:
+        raise Taken("email", email, by="member")
+    if (session.scalar(select(func.count()).select_from(mine.subquery())) or 0) >= MOST_MEMBERS:
+        raise Malformed("email", f"An organisation has at most {MOST_MEMBERS} members.")
+
+
+def _demand_joined(member: Member) -> None:
+    if member.invited_at is not None and member.joined_at is None:
+        raise Malformed("role", "Somebody who has not signed in yet cannot become the owner.")
+
+
+def _set_role(session: Session, member: Member, role: Role, by: Actor) -> None:
+    before, member.role = member.role, role
+    member.version += 1
+    session.add(member)
+    session.flush()  # in this order: there is one owner at any moment
+    _tell(session, member, EventType.MEMBER_ROLE_CHANGED, by, before=before.value)
+
+
+def _tell(session: Session, member: Member, event_type: EventType, by: Actor, **more: str) -> None:
+    """Without the address: the feed is read by those who may not see it."""
+    facts = {"member_id": str(member.id), "name": member.name, "role": member.role.value, **more}
+    emit_for_organisation(session, member.organisation_id, event_type, facts, by=by)

@@ -1,0 +1,158 @@
+"""Permissions: which roles, scopes and staff have which right, in one table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from models import ActorKind, Role, Run, RunStatus, Tenant, TenantState
+from provisioning.actors import Actor
+from provisioning.errors import NotPermitted
+
+ALL_ROLES = frozenset(Role)
+MANAGING_ROLES = frozenset({Role.OWNER, Role.ADMIN})
+
+
+class Permission(StrEnum):
+    """A right. Its value is the scope that gives it to a service account, where one does."""
+
+    READ_TENANTS = "tenants:read"
+    WRITE_TENANTS = "tenants:write"
+    CANCEL = "tenants:cancel"
+    SEE_FIRST_ADMINS = "tenants:first-admin"
+    READ_FEED = "audit:read"
+    EXPORT_FEED = "audit:export"
+    MANAGE_MEMBERS = "members:manage"
+    READ_SCHEMA = "schema:read"
+
+
+class TenantAction(StrEnum):
+    """What a caller may do with a tenant."""
+
+    CANCEL_PROVISIONING = "CANCEL_PROVISIONING"
+    RETRY_PROVISIONING = "RETRY_PROVISIONING"
+    SUSPEND = "SUSPEND"
+    RESUME = "RESUME"
+    DECOMMISSION = "DECOMMISSION"
+    RECREATE = "RECREATE"
+    UPDATE = "UPDATE"
+    RESUME_COMPENSATION = "RESUME_COMPENSATION"
+    RESEND_WELCOME_EMAILS = "RESEND_WELCOME_EMAILS"
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Who has a right: roles of people, a scope of service accounts, support."""
+
+    roles: frozenset[Role]
+    scope: str | None
+    support: bool = False
+
+
+TABLE: Mapping[Permission, Holders] = MappingProxyType(
+    {
+        Permission.READ_TENANTS: Holders(ALL_ROLES, "tenants:read", support=True),
+        Permission.WRITE_TENANTS: Holders(MANAGING_ROLES, "tenants:write"),
+        Permission.CANCEL: Holders(MANAGING_ROLES, "tenants:cancel"),
+        # Personal data: for members of the organisation and for programs that set it. Not for support.
+        Permission.SEE_FIRST_ADMINS: Holders(ALL_ROLES, "tenants:write"),
+        Permission.READ_FEED: Holders(ALL_ROLES, "audit:read", support=True),
+        Permission.EXPORT_FEED: Holders(MANAGING_ROLES, "audit:export", support=True),
+        Permission.MANAGE_MEMBERS: Holders(MANAGING_ROLES, None),
+        # A partner's program knows its documents; introspection is for developers.
+        Permission.READ_SCHEMA: Holders(ALL_ROLES, "schema:read", support=True),
+    }
+)
+
+SCOPES = frozenset(holders.scope for holders in TABLE.values() if holders.scope)
+"""What a service account may be given."""
+
+ACTIONS: Mapping[TenantState, tuple[TenantAction, ...]] = MappingProxyType(
+    {
+        TenantState.PENDING: (TenantAction.RETRY_PROVISIONING, TenantAction.UPDATE, TenantAction.DECOMMISSION),
+        TenantState.PROVISIONING: (TenantAction.CANCEL_PROVISIONING, TenantAction.RESUME_COMPENSATION),
+        TenantState.ACTIVE: (
+            TenantAction.SUSPEND,
+            TenantAction.DECOMMISSION,
+            TenantAction.RESEND_WELCOME_EMAILS,
+        ),
+        TenantState.SUSPENDED: (TenantAction.RESUME, TenantAction.DECOMMISSION),
+        TenantState.FAILED: (TenantAction.RETRY_PROVISIONING, TenantAction.UPDATE, TenantAction.DECOMMISSION),
+        TenantState.DECOMMISSIONING: (TenantAction.RESUME_COMPENSATION,),
+        TenantState.DECOMMISSIONED: (TenantAction.RECREATE,),
+    }
+)
+"""What a tenant's state offers, in the order in which a page shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A caller: an actor, and what gives it its rights."""
+
+    actor: Actor
+    role: Role | None = None
+    granted: frozenset[str] = frozenset()
+
+    @property
+    def scopes(self) -> list[str]:
+        """The rights held, by name."""
+        return [permission.value for permission in Permission if self.may(permission)]
+
+    @property
+    def sees_first_admins(self) -> bool:
+        """Whether the caller may see who administers a tenant."""
+        return self.may(Permission.SEE_FIRST_ADMINS)
+
+    @property
+    def manages_members(self) -> bool:
+        """Whether the caller may see and change who belongs to the organisation, people and programs."""
+        return self.may(Permission.MANAGE_MEMBERS)
+
+    @property
+    def reads_tenants(self) -> bool:
+        """Whether the caller may read tenants and runs, beyond those that its own call changed."""
+        return self.may(Permission.READ_TENANTS)
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the table gives the caller this right."""
+        holders = TABLE[permission]
+        match self.actor.kind:
+            case ActorKind.USER:
+                return self.role in holders.roles
+            case ActorKind.INTEGRATION:
+                return holders.scope in self.granted
+            case ActorKind.SUPPORT:
+                return holders.support
+            case ActorKind.SYSTEM:
+                return False
+
+    def actions_on(self, tenant: Tenant, run: Run | None) -> list[TenantAction]:
+        """What the caller may do with a tenant now: what its state offers, and the caller's rights allow."""
+        return [
+            action
+            for action in ACTIONS[tenant.state]
+            if self.may(_needed(action)) and _has_its_run(action, run) and self._can_act(action)
+        ]
+
+    def _can_act(self, action: TenantAction) -> bool:
+        """A service account that is limited to some tenants creates no others."""
+        return action is not TenantAction.RECREATE or self.actor.tenant_ids is None
+
+
+def require(identity: Identity, permission: Permission, action: str) -> None:
+    """Raise NotPermitted unless the caller has this right."""
+    if not identity.may(permission):
+        raise NotPermitted(action)
+
+
+def _needed(action: TenantAction) -> Permission:
+    return Permission.CANCEL if action is TenantAction.CANCEL_PROVISIONING else Permission.WRITE_TENANTS
+
+
+def _has_its_run(action: TenantAction, run: Run | None) -> bool:
+    """Whether the live run is one that the action could act on."""
+    if action is TenantAction.CANCEL_PROVISIONING:
+        return run is not None and run.cancellable
+    if action is TenantAction.RESUME_COMPENSATION:
+        return run is not None and run.status is RunStatus.STUCK
+    return True

@@ -1,0 +1,247 @@
+"""The machine identities of an organisation: created, corrected, given a new token, revoked."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from access import api_tokens
+from access.members import demand_manager, demand_version
+from models import ServiceAccount, Tenant
+from provisioning import validation
+from provisioning.actors import Actor
+from provisioning.errors import Malformed, NotFound, NotPermitted
+from provisioning.events import EventType, emit_for_organisation
+from provisioning.pagination import Order, Page, Window, page_of
+from runtime.database import clock
+
+MOST_ACCOUNTS = 200
+"""Of one organisation, revoked ones left out."""
+
+MOST_TENANTS = 500
+"""That one account may be limited to."""
+
+LONGEST_OVERLAP = timedelta(days=7)
+"""For which a token may stay good beside its successor."""
+
+OLDEST_FIRST = Order((col(ServiceAccount.created_at), col(ServiceAccount.id)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount:
+    """What createServiceAccount is asked for. Without ``tenant_ids`` it reaches every tenant."""
+
+    name: str
+    scopes: Sequence[str]
+    tenant_ids: Sequence[UUID] | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountChanges:
+    """What updateServiceAccount is asked for; None leaves a value as it is, ``unlimited`` and ``unending`` free it."""
+
+    name: str | None = None
+    scopes: Sequence[str] | None = None
+    tenant_ids: Sequence[UUID] | None = None
+    unlimited: bool = False
+    expires_at: datetime | None = None
+    unending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Giver:
+    """What whoever manages an account holds, of the scopes that there are."""
+
+    held: frozenset[str]
+    known: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An account with a token that is shown now and never again."""
+
+    account: ServiceAccount
+    token: str = field(repr=False)
+
+
+def create(session: Session, wanted: NewAccount, *, by: Actor, giver: Giver) -> Issued:
+    """Record an account and issue its token. Raises Malformed, NotFound, NotPermitted."""
+    organisation_id = demand_manager(session, by).organisation_id
+    _demand_room(session, organisation_id)
+    account = ServiceAccount(
+        organisation_id=organisation_id,
+        name=validation.check_name(wanted.name),
+        scopes=_checked_scopes(wanted.scopes, giver),
+        tenant_ids=_checked_tenants(session, wanted.tenant_ids, organisation_id),
+        expires_at=_checked_expiry(session, wanted.expires_at),
+        created_at=clock(session),
+    )
+    issued = _issue(account)
+    session.add(account)
+    _tell(session, account, EventType.SERVICE_ACCOUNT_CREATED, _facts(account), by)
+    return issued
+
+
+def update(
+    session: Session,
+    account_id: UUID,
+    wanted: AccountChanges,
+    *,
+    by: Actor,
+    giver: Giver,
+    expected_version: int | None = None,
+) -> ServiceAccount:
+    """Change what an account may. Raises NotFound, Malformed, NotPermitted, VersionConflict."""
+    account = _locked(session, account_id, by, expected_version)
+    before = _facts(account)
+    if wanted.name is not None:
+        account.name = validation.check_name(wanted.name)
+    if wanted.scopes is not None:
+        account.scopes = _checked_scopes(wanted.scopes, giver, held=account.scopes)
+    if wanted.tenant_ids is not None or wanted.unlimited:
+        account.tenant_ids = _checked_tenants(session, wanted.tenant_ids, account.organisation_id)
+    if wanted.expires_at is not None or wanted.unending:
+        account.expires_at = _checked_expiry(session, wanted.expires_at)
+    changes = {name: [before[name], value] for name, value in _facts(account).items() if value != before[name]}
+    if changes:
+        _keep(session, account)
+        _tell(session, account, EventType.SERVICE_ACCOUNT_UPDATED, {"changes": changes}, by)
+    return account
+
+
+def rotate(
+    session: Session, account_id: UUID, overlap: timedelta, *, by: Actor, expected_version: int | None = None
+) -> Issued:
+    """Issue a new token; the old one stays good for the overlap, if any.
+
+    Raises NotFound, Malformed, NotPermitted, VersionConflict.
+    """
+    account = _locked(session, account_id, by, expected_version)
+    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+        raise Malformed("overlap", f"Two tokens are good side by side for {LONGEST_OVERLAP.days} days at the most.")
+    until = clock(session) + overlap if overlap else None
+    account.previous_token_sha256 = account.token_sha256 if until else None
+    account.previous_token_until = until if account.previous_token_sha256 else None
+    issued = _issue(account)
+    _keep(session, account)
+    ends = account.previous_token_until.isoformat() if account.previous_token_until else None
+    _tell(session, account, EventType.SERVICE_ACCOUNT_ROTATED, {"previous_token_until": ends}, by)
+    return issued
+
+
+def revoke(session: Session, account_id: UUID, *, by: Actor, expected_version: int | None = None) -> ServiceAccount:
+    """End an account for good; twice is once. Raises NotFound, NotPermitted, VersionConflict."""
+    account = _locked(session, account_id, by, expected_version, revoked_too=True)
+    if account.revoked_at is None:
+        account.revoked_at = clock(session)
+        account.token_sha256 = account.previous_token_sha256 = account.previous_token_until = None
+        _keep(session, account)
+        _tell(session, account, EventType.SERVICE_ACCOUNT_REVOKED, {}, by)
+    return account
+
+
+def service_accounts(session: Session, window: Window, *, by: Actor, of: UUID) -> Page[ServiceAccount]:
+    """A page, oldest first. Index: service_accounts_by_creation."""
+    mine = select(ServiceAccount).where(
+        col(ServiceAccount.organisation_id) == of, col(ServiceAccount.organisation_id) == by.organisation_id
+    )
+    return page_of(session.scalars(OLDEST_FIRST.cut(mine, window)).all(), window)
+
+
+def accounts_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, ServiceAccount]:
+    """Those of the actor's own organisation."""
+    mine = select(ServiceAccount).where(
+        col(ServiceAccount.id).in_(ids), col(ServiceAccount.organisation_id) == by.organisation_id
+    )
+    return {account.id: account for account in session.scalars(mine)}
+
+
+def _issue(account: ServiceAccount) -> Issued:
+    token = api_tokens.new_token()
+    account.token_sha256 = api_tokens.digest_of(token)
+    return Issued(account, token)
+
+
+def _keep(session: Session, account: ServiceAccount) -> None:
+    account.version += 1
+    session.add(account)
+
+
+def _locked(
+    session: Session, account_id: UUID, by: Actor, expected_version: int | None, *, revoked_too: bool = False
+) -> ServiceAccount:
+    """The account under lock, behind the manager's own row.
+
+    Raises NotPermitted, NotFound, VersionConflict, and Malformed for one that was revoked.
+    """
+    organisation_id = demand_manager(session, by).organisation_id
+    account = session.scalars(
+        select(ServiceAccount)
+        .where(col(ServiceAccount.id) == account_id, col(ServiceAccount.organisation_id) == organisation_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if account is None:
+        raise NotFound("service account")
+    demand_version("service account", account.version, expected_version)
+    if account.revoked_at is not None and not revoked_too:
+        raise Malformed("service_account_id", "This service account was revoked, which is for good: create another.")
+    return account
+
+
+def _demand_room(session: Session, organisation_id: UUID) -> None:
+    live = select(col(ServiceAccount.id)).where(
+        col(ServiceAccount.organisation_id) == organisation_id, col(ServiceAccount.revoked_at).is_(None)
+    )
+    if (session.scalar(select(func.count()).select_from(live.subquery())) or 0) >= MOST_ACCOUNTS:
+        raise Malformed("name", f"An organisation has at most {MOST_ACCOUNTS} service accounts: revoke one first.")
+
+
+def _checked_scopes(scopes: Sequence[str], giver: Giver, held: Collection[str] = ()) -> list[str]:
+    """In order, each once. Raises Malformed, and NotPermitted for what neither the giver nor the account holds."""
+    wanted = set(scopes)
+    if not wanted:
+        raise Malformed("scopes", "A service account has one scope at least.")
+    if unknown := wanted - giver.known:
+        known = ", ".join(sorted(giver.known))
+        raise Malformed("scopes", f"There is no scope {min(unknown)[:40]!r}; there is {known}.")
+    if beyond := wanted - giver.held - set(held):
+        raise NotPermitted(f"give the scope {min(beyond)}")
+    return sorted(wanted)
+
+
+def _checked_tenants(session: Session, ids: Sequence[UUID] | None, organisation_id: UUID) -> list[UUID] | None:
+    if ids is None:
+        return None
+    if len(ids) > MOST_TENANTS:
+        raise Malformed("tenant_ids", f"A service account is limited to at most {MOST_TENANTS} tenants.")
+    mine = select(col(Tenant.id)).where(col(Tenant.id).in_(ids), col(Tenant.organisation_id) == organisation_id)
+    found = set(session.scalars(mine))
+    if found != set(ids):
+        raise NotFound("tenant")
+    return sorted(found)
+
+
+def _checked_expiry(session: Session, expires_at: datetime | None) -> datetime | None:
+    if expires_at is not None and expires_at <= clock(session):
+        raise Malformed("expires_at", "A service account expires in the future, if ever.")
+    return expires_at
+
+
+def _facts(account: ServiceAccount) -> dict[str, Any]:
+    return {
+        "name": account.name,
+        "scopes": list(account.scopes),
+        "tenant_ids": [str(one) for one in account.tenant_ids] if account.tenant_ids is not None else None,
+        "expires_at": account.expires_at.isoformat() if account.expires_at else None,
+    }
+
+
+def _tell(session: Session, account: ServiceAccount, event_type: EventType, facts: dict[str, Any], by: Actor) -> None:
+    told = {"service_account_id": str(account.id), "name": account.name, **facts}
+    emit_for_organisation(session, account.organisation_id, event_type, told, by=by)

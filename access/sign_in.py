@@ -1,0 +1,81 @@
+"""Signing in: a person whom an identity provider vouches for is bound, once, to the member they were invited as."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col
+
+from access.principals import MemberBySubject, Principal, load_principal, member_principal
+from models import Member, Organisation
+from provisioning.events import EventType, emit_for_organisation
+from runtime.database import clock
+
+INVITED_FOR = timedelta(days=14)
+"""After this an invitation has to be made again."""
+
+
+class NotAMember(Exception):
+    """Nobody here is whom the identity provider vouches for. The message is for that person."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedIdentity:
+    """Somebody an identity provider vouches for. ``email`` is None unless the provider has verified it."""
+
+    subject: str
+    email: str | None
+    organisation: str | None = None
+
+
+def sign_in(session: Session, arrival: VerifiedIdentity) -> Principal:
+    """Bind the invitations to this verified address, and say who it is now. Raises NotAMember.
+
+    A member who is bound already is never bound again, whatever the address: an address can change hands.
+    """
+    if arrival.email is not None:
+        for member in _invitations(session, arrival, arrival.email):
+            _join(session, member, arrival.subject)
+    found = load_principal(session, MemberBySubject(arrival.subject, arrival.organisation))
+    if found is None:
+        raise NotAMember(_why(session, arrival))
+    return found
+
+
+def _invitations(session: Session, arrival: VerifiedIdentity, email: str) -> list[Member]:
+    """Members at this address who never signed in, under lock. Index: members_by_address."""
+    bound = aliased(Member)
+    elsewhere = select(col(bound.id)).where(
+        col(bound.subject) == arrival.subject, col(bound.organisation_id) == col(Member.organisation_id)
+    )
+    open_ones = (
+        select(Member)
+        .join(Organisation, col(Organisation.id) == col(Member.organisation_id))
+        .where(
+            func.lower(col(Member.email)) == func.lower(email),
+            col(Member.subject).is_(None),
+            or_(col(Member.invited_at).is_(None), col(Member.invited_at) > func.clock_timestamp() - INVITED_FOR),
+            ~elsewhere.exists(),
+        )
+    )
+    if arrival.organisation is not None:
+        open_ones = open_ones.where(col(Organisation.slug) == arrival.organisation)
+    locked = open_ones.order_by(col(Member.id)).with_for_update(of=Member)
+    return list(session.scalars(locked.execution_options(populate_existing=True)))
+
+
+def _join(session: Session, member: Member, subject: str) -> None:
+    member.subject, member.joined_at = subject, clock(session)
+    session.add(member)
+    facts = {"member_id": str(member.id), "name": member.name, "role": member.role.value}
+    emit_for_organisation(
+        session, member.organisation_id, EventType.MEMBER_JOINED, facts, by=member_principal(member).actor
+    )
+
+
+def _why(session: Session, arrival: VerifiedIdentity) -> str:
+    several = select(func.count()).select_from(Member).where(col(Member.subject) == arrival.subject)
+    if arrival.organisation is None and (session.scalar(several) or 0) > 1:
+        return "You belong to several organisations: name one in the header Tenantry-Organization."
+    return "You are not a member here: ask for an invitation to the address that your identity provider has verified."

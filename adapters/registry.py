@@ -1,0 +1,80 @@
+"""Builds the infrastructure adapters that the settings name."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, cast
+
+from adapters.edge_deployer import EdgeDeployer
+from adapters.guarded_calls import interruptible_port, limit_calls
+from adapters.http_deployer import HttpDeployer
+from adapters.identity import PostgresIdentity
+from adapters.postgres_storage import PostgresStorage
+from adapters.sealing import Seal
+from adapters.simulated import SimulatedInfrastructure
+from adapters.smtp import NoMail, SmtpMailer
+from adapters.traffic import HostNames
+from provisioning.ports import Deployer, Infrastructure, Mailer
+from runtime.database import Database
+from runtime.settings import DeployerKind, Settings, SettingsRefused, WorldKind
+
+
+def infrastructure(settings: Settings, database: Database) -> Infrastructure:
+    """Build it. Nothing is connected to before a step acts. Raises SettingsRefused for a deployer that is not there."""
+    if settings.world is WorldKind.SIMULATED:
+        return SimulatedInfrastructure(settings.tenant_domain)
+
+    seal = Seal(settings.secret_key)
+    storage = PostgresStorage(settings.tenants_database, seal)
+    identity = PostgresIdentity(database, seal)
+    traffic = HostNames(database, settings.tenant_domain)
+    edge = EdgeDeployer(database, storage, identity, traffic, settings.tenant_domain)
+    return Infrastructure(
+        # The cap goes outside: a step waits for its place with patience, and a call that was left keeps its own.
+        storage=limit_calls(interruptible_port(storage), settings.adapter_calls),
+        identity=limit_calls(interruptible_port(identity), settings.adapter_calls),
+        traffic=limit_calls(interruptible_port(traffic), settings.adapter_calls),
+        deployer=limit_calls(_deployer(settings, edge), settings.adapter_calls),
+        mailer=limit_calls(_mailer(settings), settings.adapter_calls),
+    )
+
+
+def _deployer(settings: Settings, edge: EdgeDeployer) -> Deployer:
+    match settings.deployer:
+        case DeployerKind.EDGE:
+            return edge
+        case DeployerKind.HTTP:
+            return HttpDeployer(settings.deployer_url, settings.deployer_token)
+        case reference:
+            return _deployer_of_ones_own(reference)
+
+
+def _deployer_of_ones_own(reference: str) -> Deployer:
+    try:
+        return cast("Deployer", factory(reference)())
+    except NoSuchFactory as error:
+        raise SettingsRefused(f"TENANTRY_DEPLOYER makes no sense: {error}") from error
+
+
+def _mailer(settings: Settings) -> Mailer:
+    return SmtpMailer.of(settings) if settings.smtp_host else NoMail()
+
+
+class NoSuchFactory(Exception):
+    """Nothing that can be called goes by this name. The message is one sentence for an operator."""
+
+
+def factory(reference: str) -> Callable[[], Any]:
+    """Import it. Raises NoSuchFactory."""
+    module_name, _, name = reference.partition(":")
+    if not (module_name and name):
+        raise NoSuchFactory(f"{reference!r} is not of the form package.module:factory.")
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise NoSuchFactory(f"{module_name} cannot be imported: {error}.") from error
+    found = getattr(module, name, None)
+    if found is None:
+        raise NoSuchFactory(f"{module_name} has nothing called {name}.")
+    if not callable(found):
+        raise NoSuchFactory(f"{reference} is not something that can be called.")
+    return found  # type: ignore[no-any-return]  # it is only known to be callable

@@ -1,0 +1,60 @@
+"""What one run of one tenant is called everywhere outside: derived, so that an undo needs no memory."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+ADDRESS_CHARACTERS_IN_A_SCHEMA_NAME = 40
+"""PostgreSQL cuts names at 63 bytes; the tag keeps shortened ones apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceNames:
+    """The names under which a run takes resources.
+
+    They derive from the tenant's address (slug and organisation), the tenant's id (a recreated tenant has the
+    same address and counts its runs from 1 again) and the run number. No two runs share a name, except the host
+    name, which belongs to the address and is claimed by ``stem``.
+    """
+
+    tenant_id: UUID
+    address: str
+    run_number: int
+
+    @property
+    def tag(self) -> str:
+        """Eight hexadecimal digits that tell this tenant from all others that ever had its address."""
+        return self.tenant_id.hex[-8:]
+
+    @property
+    def stem(self) -> str:
+        """The name of this run outside; the idempotency key of whatever is created for it."""
+        return f"{self.address}-{self.tag}-r{self.run_number}"
+
+    @property
+    def schema(self) -> str:
+        """The schema in the tenants' Postgres."""
+        return f"t_{self._short}_{self.tag}_r{self.run_number}"
+
+    @property
+    def role(self) -> str:
+        """The login role that owns the schema; same name, roles and schemas do not collide."""
+        return self.schema
+
+    @property
+    def signing_key(self) -> str:
+        """The tenant's ES256 key."""
+        return f"key-{self.stem}"
+
+    @property
+    def account(self) -> str:
+        """The first administrator's account."""
+        return f"account-{self.stem}"
+
+    @property
+    def workload(self) -> str:
+        """The tenant's workload at the deployer."""
+        return f"workload-{self.stem}"
+
+    @property
+    def _short(self) -> str:
+        return self.address[:ADDRESS_CHARACTERS_IN_A_SCHEMA_NAME].replace("-", "_")

@@ -1,0 +1,29 @@
+"""What forms ask before they send anything: whether a slug is free, and what there is to choose from."""
+
+from typing import Annotated
+
+from access.permissions import Permission
+from provisioning import queries, slugs
+from schema.arguments import WANTED_SLUG
+from schema.context import Info
+from schema.errors import Forbidden
+from schema.provisioning_options import ProvisioningOptions, SlugCheck
+
+
+async def slug_check(info: Info, slug: Annotated[str, WANTED_SLUG]) -> SlugCheck:
+    """For those whom createTenant would tell as much."""
+    context = info.context
+    context.require(Permission.WRITE_TENANTS)
+    organisation_id = context.actor.organisation_id
+    if organisation_id is None or context.actor.tenant_ids is not None:
+        raise Forbidden("You are not allowed to create tenants in this organisation.")
+    found = await context.transact(slugs.look_into, slug, organisation_id=organisation_id, by=context.actor)
+    return SlugCheck.of(found, context.settings)
+
+
+async def provisioning_options(info: Info) -> ProvisioningOptions:
+    """The same for every organisation."""
+    context = info.context
+    context.require(Permission.READ_TENANTS)
+    plans = await context.transact(queries.plan_codes)
+    return ProvisioningOptions(plans=plans, regions=list(context.settings.regions))

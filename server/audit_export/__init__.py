@@ -1,0 +1,1 @@
+"""The audit feed as a downloadable file."""

@@ -1,0 +1,1 @@
+"""GraphQL over HTTP, websockets and Server-Sent Events."""

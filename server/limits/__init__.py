@@ -1,0 +1,1 @@
+"""Limits on what one caller can ask for."""

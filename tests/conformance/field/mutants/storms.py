@@ -1,0 +1,98 @@
+"""Protections against processes that die, sleep and lie."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import or_
+from sqlmodel import Session, col, delete, select
+
+from adapters import storage_tombstones
+from adapters.inventory import Inventory
+from models import Run, RunStatus, RunStep
+from provisioning import claims, decisions, due_runs, engine, settlement
+from provisioning.claims import Claim
+from provisioning.decisions import outcome_of
+from provisioning.moves import Backward, Move, Settle
+from provisioning.settlement import Position
+from provisioning.steps import saga
+from runtime.database import Database
+from tests.conformance.field.mutants import mutant
+
+FOR_EVER = timedelta(hours=1)
+
+
+@mutant
+def leases_that_never_lapse(patch: pytest.MonkeyPatch) -> None:
+    """Whoever has a run keeps it, dead or alive."""
+    genuine, genuine_renew = engine._leased, claims.renew
+
+    def leased(session: Session, position: Position, *args: Any) -> Claim:
+        claim = genuine(session, position, *args)
+        position.run.lease_until = position.run.due_at = position.now + FOR_EVER
+        return claim
+
+    def renew(session: Session, tokens: Any, _: timedelta) -> list[claims.Renewal]:
+        return genuine_renew(session, tokens, FOR_EVER)
+
+    patch.setattr(engine, "_leased", leased)
+    patch.setattr(claims, "renew", renew)
+
+
+@mutant
+def no_tombstones_outside(patch: pytest.MonkeyPatch) -> None:
+    """What was destroyed is forgotten: whoever comes late creates it anew."""
+
+    def bury(inventory: Inventory, session: Session, **values: object) -> None:
+        session.exec(delete(inventory._table).where(inventory._key(values)))
+
+    patch.setattr(Inventory, "bury", bury)
+    patch.setattr(storage_tombstones, "refuse_buried", lambda *_: None)
+
+
+@mutant
+def nobody_is_asked_twice(patch: pytest.MonkeyPatch) -> None:
+    """A wake-up that was sent counts as received."""
+    patch.setattr(due_runs, "ASK_AGAIN_AFTER", FOR_EVER)
+
+
+@mutant
+def leases_by_the_workers_clock(patch: pytest.MonkeyPatch) -> None:
+    """Each process goes by the clock on its own wall."""
+    genuine = settlement.position_of
+
+    def position_of(session: Session, run: Run) -> Position:
+        return replace(genuine(session, run), now=datetime.now(UTC))
+
+    def due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], token: UUID) -> Run | None:
+        due = or_(col(Run.due_at) <= datetime.now(UTC), col(Run.lease_token) == token)
+        wanted = select(Run).where(Run.id == run_id, col(Run.status).in_(statuses), due)
+        return session.exec(wanted.with_for_update(key_share=True)).one_or_none()
+
+    patch.setattr(settlement, "position_of", position_of)
+    patch.setattr(engine, "_due_run", due_run)
+
+
+@mutant
+def undo_by_the_releases_list(patch: pytest.MonkeyPatch) -> None:
+    """The undo goes by the list of whoever performs it, and not by the run's own rows."""
+
+    def backward(run: Run, steps: Sequence[RunStep]) -> Move:
+        here = [step.name for step in saga]
+        behind = sorted((s for s in steps if s.to_be_undone and s.name in here), key=lambda s: here.index(s.name))
+        return Backward(behind[-1].name) if behind else Settle(outcome_of(run))
+
+    patch.setattr(decisions, "_backward", backward)
+
+
+@mutant
+def one_try_to_record(patch: pytest.MonkeyPatch) -> None:
+    """What could not be put on record because Postgres was away waits for its lease to lapse."""
+
+    def retry_until_available(database: Database, _: Any, work: Any, *args: Any, **kwargs: Any) -> Any:
+        return database.transact(work, *args, **kwargs)
+
+    patch.setattr(Database, "retry_until_available", retry_until_available)

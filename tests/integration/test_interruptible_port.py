@@ -1,0 +1,184 @@
+"""No step waits for an outside that hangs once it was told to stop, and what it left behind is refused later."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from adapters import infrastructure
+from adapters import storage_tombstones as tombstones
+from adapters.guarded_calls import interruptible_port
+from adapters.postgres_storage import PostgresStorage
+from adapters.sealing import Seal
+from provisioning.ports import Infrastructure, Refused
+from provisioning.resource_names import ResourceNames
+from provisioning.saga import StepStopped, StopReason, StopSignal, current_stop_token
+from runtime.database import Database
+from tests.outside import Waiting, blocked, fresh_names, order_for, settings_with, wait_until
+from tests.run_harness import RunHarness, run_harness_in
+
+Call = Callable[[Infrastructure, ResourceNames, Waiting], object]
+
+CALLS: dict[str, Call] = {
+    "storage.create": lambda infrastructure, it, _: infrastructure.storage.create(it),
+    "storage.migrate": lambda infrastructure, it, _: infrastructure.storage.migrate(it),
+    "storage.destroy": lambda infrastructure, it, _: infrastructure.storage.destroy(it),
+    "identity.create": lambda infrastructure, it, _: infrastructure.identity.create(it, "ada@example.com"),
+    "identity.destroy": lambda infrastructure, it, _: infrastructure.identity.destroy(it),
+    "identity.present": lambda infrastructure, it, _: infrastructure.identity.present(it),
+    "traffic.reserve": lambda infrastructure, it, _: infrastructure.traffic.reserve(it),
+    "traffic.release": lambda infrastructure, it, _: infrastructure.traffic.release(it),
+    "traffic.present": lambda infrastructure, it, _: infrastructure.traffic.present(it),
+    "deployer.deploy": lambda infrastructure, it, stop_token: infrastructure.deployer.deploy(order_for(it), stop_token),
+    "deployer.health": lambda infrastructure, it, stop_token: infrastructure.deployer.health(it, stop_token),
+    "deployer.tear_down": lambda infrastructure, it, stop_token: infrastructure.deployer.tear_down(it, stop_token),
+    "deployer.present": lambda infrastructure, it, _: infrastructure.deployer.present(it),
+}
+
+
+@pytest.fixture
+def outside(database_url: str) -> Iterator[Infrastructure]:
+    settings = settings_with(database_url, lock_timeout=30, statement_timeout=30)
+    database = Database(settings)
+    yield infrastructure(settings, database)
+    wait_until(lambda: not calls_left_under_way())
+    database.close()
+
+
+def calls_left_under_way() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "interruptible-call"]
+
+
+@contextmanager
+def everything_locked(database_url: str, names: ResourceNames) -> Iterator[None]:
+    """Let every call about this run hang."""
+    with psycopg.connect(database_url) as holder:
+        tombstones.prepare(holder)
+        holder.commit()
+        tombstones.lock(holder, names.schema)
+        holder.execute("LOCK TABLE signing_keys, tenant_accounts, host_names, workloads IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+def performed(call: Callable[[], object], stop_token: Waiting) -> object:
+    """Call it as a step does."""
+    performing = current_stop_token.set(stop_token)
+    try:
+        return call()
+    finally:
+        current_stop_token.reset(performing)
+
+
+def seconds_until_stopped(calling: Future[object], stop_token: Waiting) -> float:
+    told = time.monotonic()
+    stop_token.end()
+    with pytest.raises(StepStopped):
+        calling.result(10)
+    return time.monotonic() - told
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_step_that_is_told_to_stop_leaves_a_call_that_hangs(
+    outside: Infrastructure, database_url: str, name: str
+) -> None:
+    names, stop_token = fresh_names(), Waiting()
+
+    with ThreadPoolExecutor() as pool, everything_locked(database_url, names):
+        calling = pool.submit(performed, lambda: CALLS[name](outside, names, stop_token), stop_token)
+        wait_until(lambda: blocked(database_url))
+        waited = seconds_until_stopped(calling, stop_token)
+
+    assert waited < 1
+
+
+@pytest.fixture
+def harness(database_url: str) -> Iterator[RunHarness]:
+    with run_harness_in(settings_with(database_url, lock_timeout=30, statement_timeout=30)) as built:
+        built.infrastructure = built.step_runner.infrastructure = infrastructure(built.settings, built.database)
+        yield built
+        wait_until(lambda: not calls_left_under_way())
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "allocate_storage",
+        "allocate_identity",
+        "allocate_traffic",
+        "apply_schema",
+        "deploy_workloads",
+        "await_readiness",
+    ],
+)
+def test_no_built_in_step_waits_for_an_outside_that_hangs(harness: RunHarness, database_url: str, step: str) -> None:
+    stop_token = StopSignal()
+    harness.create()
+    harness.play(until=step)
+    claim = harness.claim()
+
+    with ThreadPoolExecutor() as pool, everything_locked(database_url, claim.names):
+        performing = pool.submit(harness.perform, claim, stop_token)
+        wait_until(lambda: blocked(database_url))
+        told = time.monotonic()
+        stop_token.set(StopReason.CANCELLED)
+        with pytest.raises(StepStopped):
+            performing.result(10)
+
+    assert time.monotonic() - told < 1
+
+
+class Late(PostgresStorage):
+    """Storage whose requests to create arrive when they are let go."""
+
+    def __init__(self, url: str, seal: Seal) -> None:
+        super().__init__(url, seal)
+        self.asked, self.let_go = threading.Event(), threading.Event()
+        self.answer: Future[None] = Future()
+
+    def create(self, names: ResourceNames) -> None:
+        self.asked.set()
+        self.let_go.wait(20)
+        try:
+            self.answer.set_result(super().create(names))
+        except Refused as refusal:
+            self.answer.set_exception(refusal)
+
+
+def test_what_a_step_left_under_way_is_refused_once_it_was_undone(database_url: str) -> None:
+    storage = Late(database_url, Seal(settings_with(database_url).secret_key))
+    names, stop_token = fresh_names(), Waiting()
+    with ThreadPoolExecutor() as pool:
+        calling = pool.submit(performed, lambda: interruptible_port(storage).create(names), stop_token)
+        assert storage.asked.wait(10)
+        seconds_until_stopped(calling, stop_token)
+
+    storage.destroy(names)
+    storage.let_go.set()
+
+    with pytest.raises(Refused, match="was destroyed earlier"):
+        storage.answer.result(10)
+    assert storage.present(names) == []
+
+
+def test_outside_of_a_step_a_call_is_made_on_the_thread_that_asks() -> None:
+    class Port:
+        def who(self) -> int:
+            return threading.get_ident()
+
+    assert interruptible_port(Port()).who() == threading.get_ident()
+
+
+def test_what_a_call_returns_and_raises_comes_back_to_the_step(outside: Infrastructure) -> None:
+    names, stop_token = fresh_names(), Waiting()
+
+    performed(lambda: outside.traffic.reserve(names), stop_token)
+    found = performed(lambda: outside.traffic.present(names), stop_token)
+    performed(lambda: outside.traffic.release(names), stop_token)
+
+    assert found == [f"{names.address}.localhost"]
+    with pytest.raises(Refused):
+        performed(lambda: outside.traffic.reserve(names), stop_token)

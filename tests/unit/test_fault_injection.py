@@ -1,0 +1,127 @@
+"""Faults strike the calls they were asked for, as often as they were asked to, and no others."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from adapters.fault_injection import Fault, Faults
+from adapters.simulated import SimulatedInfrastructure
+from provisioning.ports import Refused
+from provisioning.saga import StepStopped
+from tests.outside import Waiting, fresh_names, order_for, wait_until
+
+
+def test_without_faults_the_world_is_as_it_was() -> None:
+    simulated, names = SimulatedInfrastructure(), fresh_names()
+    infrastructure = Faults().wrap(simulated)
+
+    infrastructure.storage.create(names)
+
+    assert infrastructure.present(names) == simulated.present(names) == [names.role, names.schema]
+
+
+def test_a_failure_before_the_effect_leaves_nothing() -> None:
+    simulated, faults, names = SimulatedInfrastructure(), Faults(), fresh_names()
+    faults.fail("storage.create")
+
+    with pytest.raises(Fault, match=r"^storage\.create failed before its effect"):
+        faults.wrap(simulated).storage.create(names)
+
+    assert simulated == SimulatedInfrastructure()
+
+
+def test_a_failure_after_the_effect_leaves_it() -> None:
+    simulated, faults, names = SimulatedInfrastructure(), Faults(), fresh_names()
+    faults.fail("deployer.deploy", after=True)
+
+    with pytest.raises(Fault):
+        faults.wrap(simulated).deployer.deploy(order_for(names), Waiting())
+
+    assert simulated.holdings.resources() == {("workload", names.workload)}
+
+
+def test_a_fault_strikes_as_often_as_it_was_told_to() -> None:
+    faults, names = Faults(), fresh_names()
+    infrastructure = faults.wrap(SimulatedInfrastructure())
+    faults.fail("traffic.reserve", times=2)
+
+    for _ in range(2):
+        with pytest.raises(Fault):
+            infrastructure.traffic.reserve(names)
+    infrastructure.traffic.reserve(names)
+
+    assert faults.calls == ["traffic.reserve"] * 3
+
+
+def test_faults_of_one_call_strike_one_after_the_other() -> None:
+    faults, names = Faults(), fresh_names()
+    infrastructure = faults.wrap(SimulatedInfrastructure())
+    faults.fail("identity.destroy")
+    faults.fail("identity.destroy", error=Refused("No."))
+
+    with pytest.raises(Fault):
+        infrastructure.identity.destroy(names)
+    with pytest.raises(Refused, match="No"):
+        infrastructure.identity.destroy(names)
+
+
+def test_healing_forgets_what_has_not_struck() -> None:
+    faults = Faults()
+    faults.fail("storage.create")
+
+    faults.heal()
+
+    faults.wrap(SimulatedInfrastructure()).storage.create(fresh_names())
+
+
+def test_a_hanging_call_ends_with_its_patience() -> None:
+    simulated, faults, stop_token = SimulatedInfrastructure(), Faults(), Waiting()
+    faults.hang("deployer.deploy")
+
+    with ThreadPoolExecutor() as pool:
+        deployment = pool.submit(faults.wrap(simulated).deployer.deploy, order_for(fresh_names()), stop_token)
+        wait_until(lambda: faults.calls)
+        stop_token.end()
+        with pytest.raises(StepStopped):
+            deployment.result(5)
+
+    assert simulated == SimulatedInfrastructure()
+
+
+def test_a_hanging_call_without_patience_goes_on_when_it_is_let_go() -> None:
+    simulated, faults, names = SimulatedInfrastructure(), Faults(), fresh_names()
+    faults.hang("storage.create")
+
+    with ThreadPoolExecutor() as pool:
+        creation = pool.submit(faults.wrap(simulated).storage.create, names)
+        wait_until(lambda: faults.calls)
+        assert simulated == SimulatedInfrastructure()
+        faults.let_go()
+        creation.result(5)
+
+    assert simulated.present(names) == [names.role, names.schema]
+
+
+def test_a_delayed_call_takes_longer() -> None:
+    faults = Faults()
+    faults.delay("storage.create", 0.1)
+    began = time.monotonic()
+
+    faults.wrap(SimulatedInfrastructure()).storage.create(fresh_names())
+
+    assert time.monotonic() - began >= 0.1
+
+
+def test_a_delayed_call_ends_with_its_patience() -> None:
+    faults, stop_token = Faults(), Waiting()
+    faults.delay("deployer.tear_down", 60)
+    stop_token.end()
+
+    with pytest.raises(StepStopped):
+        faults.wrap(SimulatedInfrastructure()).deployer.tear_down(fresh_names(), stop_token)
+
+
+def test_a_call_that_no_port_has_cannot_be_troubled() -> None:
+    with pytest.raises(AttributeError):
+        Faults().fail("storage.explode")

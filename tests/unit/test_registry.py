@@ -1,0 +1,113 @@
+"""The settings choose the world, and building one connects to nothing."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from adapters import infrastructure
+from adapters.edge_deployer import EdgeDeployer
+from adapters.guarded_calls import LimitedPort
+from adapters.http_deployer import HttpDeployer
+from adapters.simulated import SimulatedInfrastructure
+from adapters.smtp import NoMail, SmtpMailer
+from provisioning.ports import Infrastructure
+from runtime.database import Database
+from runtime.migrations import ROOT
+from runtime.settings import SettingsRefused
+from tests.outside import settings_with
+
+
+def infrastructure_with(**more: object) -> Infrastructure:
+    settings = settings_with("postgresql://nobody@127.0.0.1:1/nothing", **more)
+    return infrastructure(settings, Database(settings))
+
+
+def behind_the_cap(port: Any) -> object:
+    assert isinstance(port, LimitedPort)
+    return port.port
+
+
+def test_the_built_in_runtime_without_mail_is_the_default() -> None:
+    built = infrastructure_with()
+
+    deployer, mailer = behind_the_cap(built.deployer), behind_the_cap(built.mailer)
+
+    assert (type(deployer), type(mailer)) == (EdgeDeployer, NoMail)
+
+
+def test_a_deployer_of_ones_own_can_be_named() -> None:
+    built = infrastructure_with(deployer="http", deployer_url="http://deployer")
+
+    assert isinstance(behind_the_cap(built.deployer), HttpDeployer)
+
+
+def test_an_adapter_of_ones_own_can_be_named() -> None:
+    built = infrastructure_with(deployer="tests.unit.test_worlds:make_deployer")
+
+    assert behind_the_cap(built.deployer) is MINE
+
+
+@pytest.mark.parametrize(
+    ("reference", "sentence"),
+    [
+        ("nowhere.at_all:make", "nowhere.at_all cannot be imported: No module named 'nowhere'."),
+        ("tests.outside:make", "tests.outside has nothing called make."),
+        ("tests.conftest:SECRET_KEY", "tests.conftest:SECRET_KEY is not something that can be called."),
+    ],
+)
+def test_a_deployer_that_is_not_there_stops_the_start_with_a_sentence(reference: str, sentence: str) -> None:
+    with pytest.raises(SettingsRefused) as refusal:
+        infrastructure_with(deployer=reference)
+
+    assert str(refusal.value) == f"TENANTRY_DEPLOYER makes no sense: {sentence}"
+
+
+def test_a_worker_whose_deployer_is_not_there_ends_with_the_sentence() -> None:
+    environment = {
+        "TENANTRY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+        "TENANTRY_REDIS_URL": "redis://127.0.0.1:1/0",
+        "TENANTRY_SECRET_KEY": "x" * 32,
+        "TENANTRY_DEPLOYER": "nowhere:make",
+    }
+
+    worker = subprocess.run(
+        [sys.executable, "-m", "workers"],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert worker.returncode == 2
+    assert worker.stderr == (
+        "TENANTRY_DEPLOYER makes no sense: nowhere cannot be imported: No module named 'nowhere'.\n"
+    )
+
+
+def test_a_mail_relay_is_used_when_it_is_named() -> None:
+    assert isinstance(behind_the_cap(infrastructure_with(smtp_host="relay").mailer), SmtpMailer)
+
+
+def test_each_adapter_has_a_cap_of_its_own() -> None:
+    built: Any = infrastructure_with(adapter_calls=5)
+
+    caps = [port.cap for port in (built.storage, built.identity, built.traffic, built.deployer, built.mailer)]
+
+    assert [cap.calls for cap in caps] == [5] * 5
+    assert len(set(map(id, caps))) == 5
+
+
+def test_the_outside_can_be_kept_in_memory() -> None:
+    assert infrastructure_with(infrastructure="simulated") == SimulatedInfrastructure()
+
+
+MINE = object()
+
+
+def make_deployer() -> object:
+    return MINE

@@ -1,0 +1,80 @@
+"""Real workers on a real broker, in this process, around an outside that can be troubled."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+import adapters
+from models import RunStatus, TenantState
+from models.run import LIVE_STATUSES
+from provisioning.ports import Infrastructure
+from runtime.database import Database
+from runtime.settings import Settings
+from tests.outside import wait_until
+from tests.run_harness import RunHarness, run_harness_in
+from workers.dispatcher import Dispatcher
+from workers.process import WorkerProcess
+
+
+@dataclass
+class WorkerPool:
+    """A stage whose wake-ups go to the broker, and the worker processes that answer them."""
+
+    harness: RunHarness
+    settings: Settings
+    workers: list[WorkerProcess] = field(default_factory=list)
+
+    def hire(self, settings: Settings | None = None) -> WorkerProcess:
+        worker = WorkerProcess(settings or self.settings)
+        self.workers.append(worker)
+        worker.start()
+        return worker
+
+    def dismiss(self, worker: WorkerProcess) -> None:
+        self.workers.remove(worker)
+        worker.stop()
+
+    def await_call(self, call: str, *, times: int = 1) -> None:
+        """Wait until a step has begun this call outside."""
+        wait_until(lambda: self.harness.faults.calls.count(call) >= times, within=40)
+
+    def await_status(self, status: RunStatus, *, within: float = 40) -> None:
+        wait_until(lambda: self.harness.run().status is status, within=within)
+
+    def await_state(self, state: TenantState, *, within: float = 40) -> None:
+        wait_until(lambda: self.harness.tenant().state is state, within=within)
+
+    def await_the_end(self, *, within: float = 60) -> None:
+        """Wait until no run of the organisation is live and no welcome mail is left to send."""
+        wait_until(lambda: not self._at_work(), within=within)
+
+    def _at_work(self) -> bool:
+        with self.harness.database.engine.connect() as connection:
+            at_work = "status = ANY(%s) OR status = 'SUCCEEDED' AND due_at IS NOT NULL"
+            query = f"SELECT count(*) FROM runs WHERE organisation_id = %s AND ({at_work})"
+            live = [status.value for status in LIVE_STATUSES]
+            found = connection.exec_driver_sql(query, (self.harness.organisation.id, live)).scalar_one()
+        return bool(found)
+
+
+@contextmanager
+def worker_pool_for(settings: Settings, patch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
+    """A crew without anybody yet. Everybody hired acts on the stage's world."""
+    with run_harness_in(settings) as harness:
+        worker_pool = WorkerPool(harness, settings)
+        dispatcher = Dispatcher(settings)
+        harness.database.deliver = dispatcher
+
+        def infrastructure(_: Settings, __: Database) -> Infrastructure:
+            return worker_pool.harness.infrastructure
+
+        patch.setattr(adapters, "infrastructure", infrastructure)
+        try:
+            yield worker_pool
+        finally:
+            harness.faults.let_go()
+            for worker in worker_pool.workers:
+                worker.stop()
+            dispatcher.close()
