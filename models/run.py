@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import CheckConstraint, ColumnElement, Index, UniqueConstraint, and_, text
+from sqlmodel import Field, SQLModel, col
 
 from models.columns import LENGTH_OF_TIME, choice, instant, primary_key
 from models.event import ActorKind
@@ -200,3 +200,8 @@ class RunStep(SQLModel, table=True):
     def to_be_undone(self) -> bool:
         """Whether a run that goes backward still has to compensate it: it began, or may have begun."""
         return self.role not in FOLLOW_UPS and self.status not in NOTHING_TO_UNDO
+
+    @staticmethod
+    def are_to_be_undone() -> ColumnElement[bool]:
+        """The same as ``to_be_undone``, as a condition of a statement."""
+        return and_(col(RunStep.role).not_in(FOLLOW_UPS), col(RunStep.status).not_in(NOTHING_TO_UNDO))

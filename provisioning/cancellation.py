@@ -1,19 +1,34 @@
-"""Asking a provisioning to stop, and going on with a stuck undo. Nothing is undone here: that is the engine's."""
+"""Cancel requests, for one tenant and for many, and the resumption of a stuck undo. The engine does the undoing."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlmodel import Session
+from sqlalchemy import ColumnElement, Row, any_, case, exists, func, literal, null, update
+from sqlalchemy.orm import Mapped
+from sqlmodel import Session, col, select
 
-from models import Run, RunKind, RunStatus, RunStep, StepStatus, TenantState
+from models import Run, RunKind, RunStatus, RunStep, StepStatus, Tenant, TenantState
+from models.columns import UUID_ARRAY
 from provisioning import ledger, settlement, validation
 from provisioning.actors import Actor
 from provisioning.decisions import way_back
-from provisioning.errors import Malformed, NotProvisioning, NotStuck, StaleRun
-from provisioning.events import EventType, notify_cancels
+from provisioning.errors import Malformed, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
+from provisioning.events import EventType, Fact, emit_each, notify_cancels
 from provisioning.locking import Change, locked_live_run, locked_tenant, visible_tenant
+from provisioning.queries import visible_tenants
 from provisioning.settlement import Position
+
+
+@dataclass(frozen=True, slots=True)
+class BulkAnswer:
+    """The answer for one tenant of a bulk cancel: the run that stops, or the refusal."""
+
+    tenant_id: UUID
+    run_id: UUID | None = None
+    already_requested: bool = False
+    refusal: ProvisioningRefused | None = None
 
 
 def cancel_provisioning(
@@ -25,7 +40,7 @@ def cancel_provisioning(
     run_id: UUID | None = None,
     expected_version: int | None = None,
 ) -> Change:
-    """Put a stop on record: from this commit on no forward step is claimed, and this run makes nothing ACTIVE.
+    """Record a cancel request: from this commit on no forward step is claimed, and this run makes nothing ACTIVE.
 
     Raises NotProvisioning, StaleRun, Malformed.
     """
@@ -37,13 +52,31 @@ def cancel_provisioning(
         raise StaleRun(run.number)
     if run.cancel_requested:
         return Change(tenant, run, already_requested=True)
-    _put_on_record(session, settlement.position_of(session, run), by, reason)
+    _record_requests(session, [run.id], by, reason)
+    session.refresh(run)
+    if run.status is RunStatus.CANCELLING and run.lease_token is None:
+        _turn_back(session, settlement.position_of(session, run))
     return Change(tenant, run)
 
 
-def _owned(run: Run, now: datetime) -> bool:
-    """Whether a worker is at this run, as far as its lease tells."""
-    return run.lease_until is not None and run.lease_until > now
+def cancel_provisionings(
+    session: Session, tenant_ids: Sequence[UUID], *, by: Actor, reason: str | None = None
+) -> list[BulkAnswer]:
+    """Record a cancel request for each tenant; answers in the order given. Runs stay locked until the caller commits.
+
+    A run without an owner is due at once, and a sweeper turns it back: to end hundreds of runs here would keep the
+    other runs locked. Locks are taken in the order of ids, all runs before all tenants. Only a tenant with a run that
+    began a moment ago is cancelled by itself, which may deadlock with another bulk cancel: Postgres ends one of the
+    two, and it is repeated.
+    """
+    reason = validation.check_reason(reason)
+    ids = sorted(set(tenant_ids))
+    live = _locked_runs(session, ids, by)
+    answers = {one.tenant_id: BulkAnswer(one.tenant_id, one.id, one.already_requested) for one in live}
+    if first := [one.id for one in live if not one.already_requested]:
+        _record_requests(session, first, by, reason)
+    answers |= {one: _one_by_one(session, one, by, reason) for one in ids if one not in answers}
+    return [answers[tenant_id] for tenant_id in tenant_ids]
 
 
 def resume_compensation(
@@ -81,39 +114,93 @@ def _run_to_cancel(session: Session, tenant_id: UUID, by: Actor) -> Run:
             raise NotProvisioning(tenant.state)
 
 
-def _put_on_record(session: Session, position: Position, by: Actor, reason: str | None) -> None:
-    """Write down who asked, tell the feed and whoever is at work, and turn back what nobody is at."""
-    run = position.run
-    in_flight = next((step.name for step in position.steps if step.status is StepStatus.RUNNING), None)
-    run.cancel_requested_at = position.now
-    run.cancel_actor_kind = by.kind
-    run.cancel_actor_id = by.id
-    run.cancel_actor_name = by.email or by.name
-    run.cancel_reason = reason
-    run.cancel_step_in_flight = in_flight
-    position.tell(session, EventType.CANCEL_REQUESTED, {"reason": reason, "step_in_flight": in_flight}, by=by)
-    if run.status is RunStatus.STUCK:
-        return
-    run.status = RunStatus.CANCELLING
-    if _owned(run, position.now):
-        notify_cancels(session, [run.id])
-    else:
-        _turn_back(session, position)
+def _record_requests(session: Session, run_ids: Collection[UUID], by: Actor, reason: str | None) -> None:
+    """Record the request in each run, emit its event, and notify the workers that perform a step of one."""
+    requested = _request_stops(session, run_ids, by, reason)
+    facts = [Fact(one.tenant_id, one.id, {"reason": reason, "step_in_flight": one.step}, one.at) for one in requested]
+    emit_each(session, EventType.CANCEL_REQUESTED, facts, by=by)
+    if owned := [one.id for one in requested if one.owned]:
+        notify_cancels(session, owned)
+
+
+def _request_stops(session: Session, run_ids: Collection[UUID], by: Actor, reason: str | None) -> Sequence[Row[Any]]:
+    """Write the request into the runs, and give back the lease of those without an owner.
+
+    A STUCK run stays STUCK: it waits for resumeCompensation.
+    """
+    # One time for all columns of a row. It is after the lock was taken: that was an earlier statement.
+    now = func.statement_timestamp()
+    owned, stuck = col(Run.lease_until) > now, col(Run.status) == RunStatus.STUCK
+    step = (
+        select(RunStep.name)
+        .where(col(RunStep.run_id) == col(Run.id), col(RunStep.status) == StepStatus.RUNNING)
+        .limit(1)
+        .scalar_subquery()
+    )
+    requested = session.execute(
+        update(Run)
+        .where(_one_of(run_ids, col(Run.id)))
+        .values(
+            status=case((stuck, col(Run.status)), else_=RunStatus.CANCELLING),
+            cancel_requested_at=now,
+            cancel_actor_kind=by.kind,
+            cancel_actor_id=by.id,
+            cancel_actor_name=by.email or by.name,
+            cancel_reason=reason,
+            cancel_step_in_flight=step,
+            lease_token=case((owned, col(Run.lease_token)), else_=null()),
+            lease_until=case((owned, col(Run.lease_until)), else_=null()),
+            lease_owner=case((owned, col(Run.lease_owner)), else_=null()),
+            due_at=case((owned | stuck, col(Run.due_at)), else_=now),
+        )
+        .returning(
+            col(Run.id),
+            col(Run.tenant_id),
+            col(Run.cancel_step_in_flight).label("step"),
+            col(Run.cancel_requested_at).label("at"),
+            col(Run.lease_token).is_not(None).label("owned"),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return requested.all()
+
+
+def _locked_runs(session: Session, tenant_ids: Collection[UUID], by: Actor) -> Sequence[Row[Any]]:
+    """The live provisioning runs of the tenants that exist for the actor, with whether a cancel is on record."""
+    visible = exists().where(col(Tenant.id) == col(Run.tenant_id), visible_tenants(by))
+    return session.execute(
+        select(Run.id, Run.tenant_id, col(Run.cancel_requested_at).is_not(None).label("already_requested"))
+        .where(_one_of(tenant_ids, col(Run.tenant_id)), col(Run.finished_at).is_(None), visible)
+        .where(col(Run.kind) == RunKind.PROVISION)
+        .order_by(col(Run.tenant_id))
+        .with_for_update(key_share=True, of=Run)
+    ).all()
+
+
+def _one_of(ids: Collection[UUID], column: Mapped[UUID]) -> ColumnElement[bool]:
+    """One parameter however many there are: the statement is compiled and planned once."""
+    return column == any_(literal(list(ids), UUID_ARRAY))
+
+
+def _one_by_one(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkAnswer:
+    """Cancel for a tenant without a locked run: it has none, or the run began a moment ago."""
+    try:
+        change = cancel_provisioning(session, tenant_id, by=by, reason=reason)
+    except ProvisioningRefused as refusal:
+        return BulkAnswer(tenant_id, refusal=refusal)
+    assert change.run is not None, "a cancel concerns a run"
+    return BulkAnswer(tenant_id, change.run.id, change.already_requested)
 
 
 def _turn_back(session: Session, position: Position) -> None:
-    _hurry(session, position)
-    settlement.release_lease(position.run, due=position.now)
-    settlement.advance(session, position)
-
-
-def _hurry(session: Session, position: Position) -> None:
-    """Nobody is at work who could be told: a step that waits for its next look or attempt is undone at once."""
+    """Begin to undo at once: no worker owns the run, so a step that waits for a poll or an attempt is undone now."""
     for step in position.steps:
         if step.status is StepStatus.RUNNING:
             settlement.interrupt_idle(session, position, step)
         elif step.status is StepStatus.COMPENSATING:
             settlement.rest(step)
+    settlement.release_lease(position.run, due=position.now)
+    settlement.advance(session, position)
 
 
 def _skip(session: Session, position: Position, names: Sequence[str], by: Actor, reason: str | None) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, exists, func, or_
 from sqlmodel import Session, col, select
 
-from models import FOLLOW_UPS, NOTHING_TO_UNDO, Run, RunStatus, RunStep
+from models import Run, RunStatus, RunStep
 from provisioning import settlement
 from provisioning.actors import PLATFORM
 from provisioning.cancellation import cancel_provisioning
@@ -30,15 +30,11 @@ ENDED_AT_ONCE = 20
 LOOK_AGAIN_AFTER = timedelta(minutes=1)
 """A run that holds something after all."""
 
-AT_ITS_END = and_(
+UNDONE = and_(
     col(Run.status).in_(BACKWARD),
-    ~exists().where(
-        col(RunStep.run_id) == col(Run.id),
-        col(RunStep.role).not_in(FOLLOW_UPS),
-        col(RunStep.status).not_in(NOTHING_TO_UNDO),
-    ),
+    ~exists().where(col(RunStep.run_id) == col(Run.id), RunStep.are_to_be_undone()),
 )
-"""A run that goes backward, with no step ``to_be_undone``."""
+"""A run that goes backward and has no step left to undo: it can settle."""
 
 ASK_AGAIN_AFTER = timedelta(seconds=1)
 """A wake-up that nobody answered for so long is taken for lost."""
@@ -56,7 +52,7 @@ def redispatch_due_runs(
     fresh = or_(col(Run.dispatched_at).is_(None), col(Run.dispatched_at) < col(Run.due_at))
     late = col(Run.dispatched_at) < func.clock_timestamp() - ASK_AGAIN_AFTER
     runs = _due_runs(
-        session, MOST_AT_ONCE, col(Run.status).in_(statuses), or_(fresh, late) if again else fresh, ~AT_ITS_END
+        session, MOST_AT_ONCE, col(Run.status).in_(statuses), or_(fresh, late) if again else fresh, ~UNDONE
     )
     if not runs:
         return False
@@ -75,7 +71,7 @@ def end_due_runs(session: Session) -> bool:
 
     One that cannot settle, because something is held after all, is looked at again later and keeps nobody else waiting.
     """
-    runs = _due_runs(session, ENDED_AT_ONCE, AT_ITS_END)
+    runs = _due_runs(session, ENDED_AT_ONCE, UNDONE)
     for run in runs:
         position = settlement.position_of(session, run)
         move = next_move(run, position.steps)

@@ -1,10 +1,10 @@
-"""Doing once what is asked for twice: the answer is kept with the effect, and given again for a day."""
+"""Idempotency keys: the outcome of a call is kept with its effect, and a repeat within 24 hours gets it again."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -21,12 +21,14 @@ LONGEST_KEY = 255
 LOCK_NOT_AVAILABLE = "55P03"
 
 Outcome = dict[str, Any]
-"""What a call did, as JSON: enough to answer it again."""
+"""What a call did, as JSON: enough to answer a repeat."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
-    """One call, told apart from others by caller, field and key; ``input_sha256`` tells whether a repeat is one."""
+class KeyedCall:
+    """A call with an idempotency key. ``input_sha256`` tells a repeat from another call that reuses the key."""
 
     caller_id: UUID
     field: str
@@ -35,45 +37,70 @@ class Once:
 
     @property
     def lock(self) -> int:
-        """A number for an advisory lock, the same for every repeat."""
+        """The number of an advisory lock, the same for every repeat."""
         named = f"{self.caller_id} {self.field} {self.key}".encode()
         return int.from_bytes(hashlib.sha256(named).digest()[:8], signed=True)
 
 
-def once(session: Session, call: Once, work: Callable[[], Outcome]) -> Outcome:
-    """Do ``work`` unless it was done; its outcome either way. What it refuses is not kept.
+@dataclass(frozen=True, slots=True)
+class Performed(Generic[T]):
+    """The outcome of a call. ``result`` is what the work returned; None when an earlier call did the work."""
 
-    Raises Malformed, IdempotencyKeyReused, and IdempotencyInProgress when the first call takes longer than a lock
-    may be waited for.
+    outcome: Outcome
+    result: T | None = None
+
+
+def once(
+    session: Session, call: KeyedCall | None, work: Callable[[Session], T], outcome_of: Callable[[T], Outcome]
+) -> Performed[T]:
+    """Do ``work``, unless a call with the same key did it before. Without a key it is always done.
+
+    A refused call keeps no outcome. Raises Malformed, IdempotencyKeyReused, and IdempotencyInProgress when the first
+    call takes longer than a lock is waited for.
     """
-    return part_by_part(session, call, lambda before: work() if before is None else before)
+    before = kept_outcome(session, call) if call else None
+    if before is not None:
+        return Performed(before)
+    result = work(session)
+    outcome = outcome_of(result)
+    if call:
+        keep_outcome(session, call, outcome)
+    return Performed(outcome, result)
 
 
-def part_by_part(session: Session, call: Once, work: Callable[[Outcome | None], Outcome]) -> Outcome:
-    """Do the next part of ``work``: it is given what was kept of the parts before, and what it returns is kept instead.
+def kept_outcome(session: Session, call: KeyedCall) -> Outcome | None:
+    """The outcome of an earlier call with this key, None without one. Locks the key until the transaction ends.
 
-    So whoever repeats a call goes on where it was left, and parts that two do at a time are done by one or the other.
     Raises what ``once`` raises.
     """
     _check(call.key)
-    _wait_for_the_first(session, call)
+    _lock(session, call)
     kept = session.get(IdempotencyKey, (call.caller_id, call.field, call.key))
-    before = _again(kept, call) if kept is not None and kept.expires_at > clock(session) else None
-    outcome = work(before)
-    if outcome is not before:
-        _keep(session, kept, call, outcome)
-    return outcome
+    if kept is None or kept.expires_at <= clock(session):
+        return None
+    if kept.input_sha256 != call.input_sha256:
+        raise IdempotencyKeyReused
+    return kept.outcome
 
 
-def _check(key: str) -> None:
-    if not 1 <= len(key) <= LONGEST_KEY:
-        raise Malformed("idempotency_key", f"An idempotency key has 1 to {LONGEST_KEY} characters.")
-    if not validation.is_storable(key):
-        raise Malformed("idempotency_key", "An idempotency key has neither NUL nor half of a surrogate pair in it.")
+def keep_outcome(session: Session, call: KeyedCall, outcome: Outcome) -> None:
+    """Keep an outcome for 24 hours, in place of an earlier one. ``kept_outcome`` has locked the key."""
+    now = clock(session)
+    kept = session.get(IdempotencyKey, (call.caller_id, call.field, call.key)) or IdempotencyKey(
+        caller_id=call.caller_id,
+        field=call.field,
+        key=call.key,
+        input_sha256=call.input_sha256,
+        outcome=outcome,
+        created_at=now,
+        expires_at=now + KEPT_FOR,
+    )
+    kept.input_sha256, kept.outcome, kept.created_at, kept.expires_at = call.input_sha256, outcome, now, now + KEPT_FOR
+    session.add(kept)
 
 
 def forget_expired(session: Session, limit: int = 1000) -> int:
-    """Delete keys whose day is over; how many there were."""
+    """Delete expired keys; returns how many were deleted."""
     expired = session.scalars(
         select(IdempotencyKey)
         .where(col(IdempotencyKey.expires_at) <= func.clock_timestamp())
@@ -85,32 +112,18 @@ def forget_expired(session: Session, limit: int = 1000) -> int:
     return len(expired)
 
 
-def _wait_for_the_first(session: Session, call: Once) -> None:
-    """Hold the key until this transaction ends."""
+def _check(key: str) -> None:
+    if not 1 <= len(key) <= LONGEST_KEY:
+        raise Malformed("idempotency_key", f"An idempotency key has 1 to {LONGEST_KEY} characters.")
+    if not validation.is_storable(key):
+        raise Malformed("idempotency_key", "An idempotency key has neither NUL nor half of a surrogate pair in it.")
+
+
+def _lock(session: Session, call: KeyedCall) -> None:
+    """Wait for an earlier call with the same key, and hold the key until this transaction ends."""
     try:
         session.execute(select(func.pg_advisory_xact_lock(call.lock)))
     except OperationalError as error:
         if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise IdempotencyInProgress from None
         raise
-
-
-def _again(kept: IdempotencyKey, call: Once) -> Outcome:
-    if kept.input_sha256 != call.input_sha256:
-        raise IdempotencyKeyReused
-    return kept.outcome
-
-
-def _keep(session: Session, expired: IdempotencyKey | None, call: Once, outcome: Outcome) -> None:
-    now = clock(session)
-    row = expired or IdempotencyKey(
-        caller_id=call.caller_id,
-        field=call.field,
-        key=call.key,
-        input_sha256=call.input_sha256,
-        outcome=outcome,
-        created_at=now,
-        expires_at=now + KEPT_FOR,
-    )
-    row.input_sha256, row.outcome, row.created_at, row.expires_at = call.input_sha256, outcome, now, now + KEPT_FOR
-    session.add(row)

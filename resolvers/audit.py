@@ -11,10 +11,14 @@ from provisioning import audit_feed
 from provisioning.audit_feed import EventFilter, FeedStart
 from resolvers.subscriptions import steadily
 from runtime.feed import POLL_EVERY
-from schema.arguments import CONDITIONS, LAST_SEEN_OR_NOW
 from schema.audit import CURSORS, AuditEvent, AuditEventConnection, AuditEventFilter, place_in
 from schema.context import Context, Info
 from schema.pagination import After, Before, First, Last, given
+
+Filter = Annotated[
+    AuditEventFilter | None,
+    strawberry.argument(description="Conditions, all of which must hold; every event when absent."),
+]
 
 ASK_AGAIN_AFTER = 0.05
 """Seconds between two looks while events are held back by an older transaction that is still open."""
@@ -26,7 +30,7 @@ async def audit_events(
     after: After = strawberry.UNSET,
     last: Last = strawberry.UNSET,
     before: Before = strawberry.UNSET,
-    filter: Annotated[AuditEventFilter | None, CONDITIONS] = strawberry.UNSET,
+    filter: Filter = strawberry.UNSET,
 ) -> AuditEventConnection:
     """A page, newest first."""
     context = info.context
@@ -43,8 +47,11 @@ async def audit_events(
 
 async def audit_event_added(
     info: Info,
-    after: Annotated[str | None, LAST_SEEN_OR_NOW] = strawberry.UNSET,
-    filter: Annotated[AuditEventFilter | None, CONDITIONS] = strawberry.UNSET,
+    after: Annotated[
+        str | None,
+        strawberry.argument(description="Cursor of the last event received; from now on when absent."),
+    ] = strawberry.UNSET,
+    filter: Filter = strawberry.UNSET,
 ) -> AsyncGenerator[AuditEvent, None]:
     """Each event once, in the order of the feed."""
     context = info.context

@@ -1,64 +1,61 @@
-"""Cancelling many at once: some tenants per transaction, one answer per tenant."""
+"""The mutation cancelProvisionings: some tenants in each transaction, one result for each tenant."""
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session
 
-from access.permissions import Permission, require
+from access.permissions import Permission
 from models import TenantState
-from provisioning import bulk_cancellation, idempotency, queries
+from provisioning import cancellation, idempotency, queries
 from provisioning.actors import Actor
-from provisioning.bulk_cancellation import BulkAnswer
-from provisioning.errors import IllegalMove, Malformed, NotFound, NotPermitted, ProvisioningRefused
-from provisioning.idempotency import Once, Outcome
+from provisioning.cancellation import BulkAnswer
+from provisioning.errors import IllegalMove, Malformed, NotFound, ProvisioningRefused
+from provisioning.idempotency import KeyedCall, Outcome, Performed
 from provisioning.queries import TenantFilter
 from resolvers import denials
-from resolvers.mutations import Answer, action_of, answer_of, call_of
-from schema.arguments import WHAT_TO_DO
+from resolvers.mutations import answer_of, keyed_call, mutation
 from schema.context import Context, Info
 from schema.enums import UserErrorCode
-from schema.inputs import CancelProvisioningsInput
 from schema.node import parts_of
 from schema.pagination import given
-from schema.payloads import CancelProvisioningPayload, CancelProvisioningsPayload
+from schema.tenant_mutations import (
+    MOST_TENANTS,
+    CancelProvisioningPayload,
+    CancelProvisioningsInput,
+    CancelProvisioningsPayload,
+)
 from schema.user_errors import GenericError, InvalidStateError, UserError, user_error_of
 
-MOST_AT_ONCE = 500
-"""Tenants in one call."""
-
 IN_ONE_COMMIT = 250
-"""Tenants whose runs are locked together: for about a fifth of a second."""
+"""Tenants with runs that are locked together: for about a fifth of a second."""
 
 
-async def cancel_provisionings(
-    info: Info, input: Annotated[CancelProvisioningsInput, WHAT_TO_DO]
-) -> CancelProvisioningsPayload | None:
-    """Put the requests on record, a few in each transaction; what is refused as a whole changes nothing."""
+@mutation(Permission.CANCEL, CancelProvisioningsPayload)
+async def cancel_provisionings(info: Info, input: CancelProvisioningsInput) -> CancelProvisioningsPayload | None:
+    """Put the requests on record, some in each transaction. A call that is refused as a whole changes nothing."""
     context = info.context
-    context.renew()
-    try:
-        require(context.caller, Permission.CANCEL, action_of(info))
-        answers = await _cancel_part_by_part(context, input, call_of(info, input))
-    except ProvisioningRefused as refusal:
-        if isinstance(refusal, NotPermitted):
-            await denials.put_on_record(info, refusal, (given(input.tenant_ids) or [])[:MOST_AT_ONCE])
-        return CancelProvisioningsPayload(results=[], user_errors=[user_error_of(refusal)])
+    answers = await _cancel_part_by_part(context, input, keyed_call(info, input))
     if missing := _missing(answers):
         await denials.put_on_record(info, missing)
     payloads = await asyncio.gather(*(_payload_of(context, one) for one in answers))
-    return CancelProvisioningsPayload(results=list(payloads), user_errors=[])
+    return CancelProvisioningsPayload(results=list(payloads))
 
 
-async def _cancel_part_by_part(context: Context, input: CancelProvisioningsInput, call: Once | None) -> list[Outcome]:
+async def _cancel_part_by_part(
+    context: Context, input: CancelProvisioningsInput, call: KeyedCall | None
+) -> list[Outcome]:
     """The answers, in the order of the ids. Each part is kept with its effect, so a repeat goes on where this ends."""
 
     def part(session: Session, before: Outcome | None) -> Outcome:
-        work = partial(_next_part, session, input, context.actor)
-        return idempotency.part_by_part(session, call, work) if call else work(before)
+        if call:
+            before = idempotency.kept_outcome(session, call)
+        done = _next_part(session, input, context.actor, before)
+        if call and done is not before:
+            idempotency.keep_outcome(session, call, done)
+        return done
 
     done = await context.transact(part, None)
     while _left(done):
@@ -67,12 +64,12 @@ async def _cancel_part_by_part(context: Context, input: CancelProvisioningsInput
 
 
 def _next_part(session: Session, input: CancelProvisioningsInput, actor: Actor, before: Outcome | None) -> Outcome:
-    """What was answered before, and some more."""
+    """The answers so far, and those of the next tenants."""
     done = before or {"wanted": [one and str(one) for one in _wanted(session, input, actor)], "answers": {}}
     part = [UUID(one) for one in _left(done)[:IN_ONE_COMMIT]]
     if before and not part:
         return before
-    answers = bulk_cancellation.cancel_provisionings(session, part, by=actor, reason=given(input.reason))
+    answers = cancellation.cancel_provisionings(session, part, by=actor, reason=given(input.reason))
     return {**done, "answers": done["answers"] | {str(answer.tenant_id): _kept(answer) for answer in answers}}
 
 
@@ -82,9 +79,9 @@ def _left(done: Outcome) -> list[str]:
 
 
 def _missing(answers: Sequence[Outcome]) -> NotFound | None:
-    """What the caller's feed is told of ids that name nothing, or somebody else's."""
-    strangers = sum(1 for one in answers if (one.get("refusal") or {}).get("code") == UserErrorCode.NOT_FOUND)
-    return NotFound(f"tenant for {strangers} of {len(answers)} ids") if strangers else None
+    """What the caller's feed records about ids that name no tenant, or another organisation's."""
+    missing = sum(1 for one in answers if (one.get("refusal") or {}).get("code") == UserErrorCode.NOT_FOUND)
+    return NotFound(f"tenant for {missing} of {len(answers)} ids") if missing else None
 
 
 def _wanted(session: Session, input: CancelProvisioningsInput, actor: Actor) -> Sequence[UUID | None]:
@@ -109,12 +106,12 @@ def _provisioning(session: Session, conditions: TenantFilter, actor: Actor) -> l
         created_from=conditions.created_from,
         created_until=conditions.created_until,
     )
-    return queries.tenant_ids(session, wanted, MOST_AT_ONCE + 1, by=actor)
+    return queries.tenant_ids(session, wanted, MOST_TENANTS + 1, by=actor)
 
 
 def _few_enough(ids: Sequence[Any]) -> Sequence[Any]:
-    if len(ids) > MOST_AT_ONCE:
-        raise Malformed("tenant_ids", f"That is more than {MOST_AT_ONCE} tenants: ask for fewer at once.")
+    if len(ids) > MOST_TENANTS:
+        raise Malformed("tenant_ids", f"That is more than {MOST_TENANTS} tenants: ask for fewer at once.")
     return ids
 
 
@@ -134,7 +131,7 @@ def _kept(answer: BulkAnswer) -> Outcome:
 
 
 def _refused(refusal: ProvisioningRefused, tenant_id: UUID | None = None) -> Outcome:
-    """What is kept of a refusal, so that a repeat of the call is told the same."""
+    """What is kept of a refusal, so that a repeat of the call gets the same answer."""
     error = user_error_of(refusal)
     states = {"current": refusal.state, "allowed": list(refusal.allowed)} if isinstance(refusal, IllegalMove) else None
     visible = tenant_id is not None and not isinstance(refusal, NotFound)
@@ -145,18 +142,13 @@ def _refused(refusal: ProvisioningRefused, tenant_id: UUID | None = None) -> Out
 
 
 async def _payload_of(context: Context, kept: Outcome) -> CancelProvisioningPayload:
-    if refusal := kept.get("refusal"):
-        answer = Answer(user_errors=[_user_error(refusal)])
-        if kept["tenant_id"]:
-            found = await answer_of(context, {**kept, "run_id": None, "already_requested": False})
-            answer = Answer(tenant=found.tenant, user_errors=answer.user_errors)
-    else:
-        answer = await answer_of(context, kept)
+    refusal = kept.get("refusal")
+    errors = [_user_error(refusal)] if refusal else []
+    if kept["tenant_id"] is None:
+        return CancelProvisioningPayload(user_errors=errors)
+    answer = await answer_of(context, Performed({"run_id": None, "already_requested": False, **kept}))
     return CancelProvisioningPayload(
-        tenant=answer.tenant,
-        run=answer.run,
-        already_requested=answer.already_requested,
-        user_errors=answer.user_errors,
+        tenant=answer.tenant, run=answer.run, already_requested=answer.already_requested, user_errors=errors
     )
 
 

@@ -1,76 +1,46 @@
-"""Lifecycle: suspending, resuming, decommissioning, and making again."""
-
-from typing import Annotated
+"""Mutations of a tenant's life: suspend, resume, decommission, recreate."""
 
 from access.permissions import Permission
 from provisioning import commands
-from resolvers.mutations import change_tenant
-from schema.arguments import WHAT_TO_DO
+from resolvers.mutations import change_tenant, mutation
 from schema.context import Info
-from schema.inputs import DecommissionTenantInput, RecreateTenantInput, ResumeTenantInput, SuspendTenantInput
 from schema.pagination import given
-from schema.payloads import (
+from schema.tenant_mutations import (
+    DecommissionTenantInput,
     DecommissionTenantPayload,
+    RecreateTenantInput,
     RecreateTenantPayload,
+    ResumeTenantInput,
     ResumeTenantPayload,
+    SuspendTenantInput,
     SuspendTenantPayload,
 )
 
 
-async def suspend_tenant(info: Info, input: Annotated[SuspendTenantInput, WHAT_TO_DO]) -> SuspendTenantPayload | None:
-    """Traffic stops with the commit: the edge reads the state."""
-    answer = await change_tenant(
-        info,
-        Permission.WRITE_TENANTS,
-        input,
-        commands.suspend_tenant,
-        by=info.context.actor,
-        reason=given(input.reason),
-        expected_version=given(input.expected_version),
-    )
-    return SuspendTenantPayload(tenant=answer.tenant, user_errors=answer.user_errors)
+@mutation(Permission.WRITE_TENANTS, SuspendTenantPayload)
+async def suspend_tenant(info: Info, input: SuspendTenantInput) -> SuspendTenantPayload | None:
+    """Stop serving the tenant: the edge reads the state, so traffic stops with the commit."""
+    answer = await change_tenant(info, input, commands.suspend_tenant, reason=given(input.reason))
+    return SuspendTenantPayload(tenant=answer.tenant)
 
 
-async def resume_tenant(info: Info, input: Annotated[ResumeTenantInput, WHAT_TO_DO]) -> ResumeTenantPayload | None:
-    """Traffic flows again with the commit."""
-    answer = await change_tenant(
-        info,
-        Permission.WRITE_TENANTS,
-        input,
-        commands.resume_tenant,
-        by=info.context.actor,
-        expected_version=given(input.expected_version),
-    )
-    return ResumeTenantPayload(tenant=answer.tenant, user_errors=answer.user_errors)
+@mutation(Permission.WRITE_TENANTS, ResumeTenantPayload)
+async def resume_tenant(info: Info, input: ResumeTenantInput) -> ResumeTenantPayload | None:
+    """Serve the tenant again, from the commit on."""
+    answer = await change_tenant(info, input, commands.resume_tenant)
+    return ResumeTenantPayload(tenant=answer.tenant)
 
 
-async def decommission_tenant(
-    info: Info, input: Annotated[DecommissionTenantInput, WHAT_TO_DO]
-) -> DecommissionTenantPayload | None:
-    """At once when nothing is held; otherwise by a run that goes backward."""
-    answer = await change_tenant(
-        info,
-        Permission.WRITE_TENANTS,
-        input,
-        commands.decommission_tenant,
-        by=info.context.actor,
-        confirm_slug=given(input.confirm_slug),
-        expected_version=given(input.expected_version),
-    )
-    return DecommissionTenantPayload(tenant=answer.tenant, run=answer.run, user_errors=answer.user_errors)
+@mutation(Permission.WRITE_TENANTS, DecommissionTenantPayload)
+async def decommission_tenant(info: Info, input: DecommissionTenantInput) -> DecommissionTenantPayload | None:
+    """Release the tenant: at once when nothing is held, otherwise by a run that goes backward."""
+    answer = await change_tenant(info, input, commands.decommission_tenant, confirm_slug=given(input.confirm_slug))
+    return DecommissionTenantPayload(tenant=answer.tenant, run=answer.run)
 
 
-async def recreate_tenant(
-    info: Info, input: Annotated[RecreateTenantInput, WHAT_TO_DO]
-) -> RecreateTenantPayload | None:
-    """The payload shows the fresh tenant; its recreatedFrom is the one that was named."""
-    answer = await change_tenant(
-        info,
-        Permission.WRITE_TENANTS,
-        input,
-        commands.recreate_tenant,
-        by=info.context.actor,
-        regions=info.context.settings.regions,
-        expected_version=given(input.expected_version),
-    )
-    return RecreateTenantPayload(tenant=answer.tenant, run=answer.run, user_errors=answer.user_errors)
+@mutation(Permission.WRITE_TENANTS, RecreateTenantPayload)
+async def recreate_tenant(info: Info, input: RecreateTenantInput) -> RecreateTenantPayload | None:
+    """Create a fresh tenant; its recreatedFrom is the tenant that the input names."""
+    regions = info.context.settings.regions
+    answer = await change_tenant(info, input, commands.recreate_tenant, regions=regions)
+    return RecreateTenantPayload(tenant=answer.tenant, run=answer.run)

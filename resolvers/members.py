@@ -1,12 +1,9 @@
-"""Managing an organisation's people and their programs."""
+"""Mutations of an organisation's members and service accounts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated, Any, Generic, TypeVar
+from typing import TypeVar
 from uuid import UUID
-
-from sqlmodel import Session
 
 from access import members, service_accounts
 from access.members import Invitation
@@ -14,208 +11,169 @@ from access.permissions import SCOPES, Permission
 from access.service_accounts import AccountChanges, Giver, Issued, NewAccount
 from models import Member as MemberRow
 from models import ServiceAccount as AccountRow
-from provisioning.idempotency import Once, Outcome
-from resolvers.mutations import KeyedInput, attempt, run_once
-from schema.arguments import WHAT_TO_CREATE, WHAT_TO_DO
+from provisioning.idempotency import Outcome, Performed
+from resolvers.mutations import mutation, run_command
 from schema.context import Context, Info
-from schema.managing import (
+from schema.member import (
     ChangeMemberRoleInput,
     ChangeMemberRolePayload,
-    CreateServiceAccountInput,
-    CreateServiceAccountPayload,
     InviteMemberInput,
     InviteMemberPayload,
+    Member,
+    MemberEdge,
+    MemberInput,
     RemoveMemberInput,
     RemoveMemberPayload,
+)
+from schema.node import global_id, uuid_of
+from schema.pagination import given
+from schema.service_account import (
+    CreateServiceAccountInput,
+    CreateServiceAccountPayload,
     RevokeServiceAccountInput,
     RevokeServiceAccountPayload,
     RotateServiceAccountTokenInput,
     RotateServiceAccountTokenPayload,
+    ServiceAccount,
+    ServiceAccountInput,
     UpdateServiceAccountInput,
     UpdateServiceAccountPayload,
 )
-from schema.member import Member, MemberEdge
-from schema.node import global_id, uuid_of
-from schema.pagination import given
-from schema.service_account import ServiceAccount
-from schema.user_errors import UserError
 
 Row = TypeVar("Row", MemberRow, AccountRow)
 
 
-@dataclass(frozen=True, slots=True)
-class Managed(Generic[Row]):
-    """What came of it: the row, with a token that was issued; only its key, when an earlier call did it."""
-
-    key: UUID | None = None
-    row: Row | None = None
-    token: str | None = field(default=None, repr=False)
-    user_errors: list[UserError] = field(default_factory=list)
-
-
-async def invite_member(info: Info, input: Annotated[InviteMemberInput, WHAT_TO_CREATE]) -> InviteMemberPayload | None:
-    """The person joins by signing in."""
+@mutation(Permission.MANAGE_MEMBERS, InviteMemberPayload)
+async def invite_member(info: Info, input: InviteMemberInput) -> InviteMemberPayload | None:
+    """Record a member who joins by signing in."""
     wanted = Invitation(input.email, input.role, given(input.name))
-    done = await _manage(info, input, lambda session: members.invite(session, wanted, by=info.context.actor))
-    row = await _member(info.context, done)
-    edge = MemberEdge.of(row) if row else None
-    return InviteMemberPayload(member=Member.of_optional(row), member_edge=edge, user_errors=done.user_errors)
+    row = await _member(info.context, await run_command(info, input, members.invite, _outcome, wanted=wanted))
+    return InviteMemberPayload(member=Member.of_optional(row), member_edge=MemberEdge.of(row) if row else None)
 
 
-async def change_member_role(
-    info: Info, input: Annotated[ChangeMemberRoleInput, WHAT_TO_DO]
-) -> ChangeMemberRolePayload | None:
-    """It counts from the member's next call."""
-
-    def work(session: Session) -> MemberRow:
-        key = uuid_of("Member", input.member_id, called="member")
-        return members.change_role(
-            session, key, input.role, by=info.context.actor, expected_version=given(input.expected_version)
-        )
-
-    done = await _manage(info, input, work)
-    row = await _member(info.context, done)
-    return ChangeMemberRolePayload(member=Member.of_optional(row), user_errors=done.user_errors)
+@mutation(Permission.MANAGE_MEMBERS, ChangeMemberRolePayload)
+async def change_member_role(info: Info, input: ChangeMemberRoleInput) -> ChangeMemberRolePayload | None:
+    """Give a member another role, which counts from the member's next call."""
+    performed = await run_command(
+        info, input, members.change_role, _outcome, member_id=_member_id(input), role=input.role
+    )
+    return ChangeMemberRolePayload(member=Member.of_optional(await _member(info.context, performed)))
 
 
-async def remove_member(info: Info, input: Annotated[RemoveMemberInput, WHAT_TO_DO]) -> RemoveMemberPayload | None:
-    """It counts from the member's next call, and ends what the member watches."""
-
-    def work(session: Session) -> MemberRow:
-        key = uuid_of("Member", input.member_id, called="member")
-        return members.remove(session, key, by=info.context.actor, expected_version=given(input.expected_version))
-
-    done = await _manage(info, input, work)
-    gone = global_id("Member", done.key) if done.key else None
-    return RemoveMemberPayload(removed_member_id=gone, user_errors=done.user_errors)
+@mutation(Permission.MANAGE_MEMBERS, RemoveMemberPayload)
+async def remove_member(info: Info, input: RemoveMemberInput) -> RemoveMemberPayload | None:
+    """Remove a member, whose access and subscriptions end within seconds."""
+    performed = await run_command(info, input, members.remove, _outcome, member_id=_member_id(input))
+    return RemoveMemberPayload(removed_member_id=global_id("Member", _key(performed)))
 
 
-async def create_service_account(
-    info: Info, input: Annotated[CreateServiceAccountInput, WHAT_TO_CREATE]
-) -> CreateServiceAccountPayload | None:
-    """Nobody gives what they do not hold."""
-    context = info.context
-
-    def work(session: Session) -> Issued:
-        wanted = NewAccount(
-            name=input.name,
-            scopes=input.scopes,
-            tenant_ids=_tenants(given(input.tenant_ids)),
-            expires_at=given(input.expires_at),
-        )
-        return service_accounts.create(session, wanted, by=context.actor, giver=_giver(context))
-
-    done = await _manage(info, input, work)
-    account = ServiceAccount.of_optional(await _account(context, done))
-    return CreateServiceAccountPayload(service_account=account, token=done.token, user_errors=done.user_errors)
+@mutation(Permission.MANAGE_MEMBERS, CreateServiceAccountPayload)
+async def create_service_account(info: Info, input: CreateServiceAccountInput) -> CreateServiceAccountPayload | None:
+    """Create a service account, with no right that the caller does not hold."""
+    wanted = NewAccount(
+        name=input.name,
+        scopes=input.scopes,
+        tenant_ids=_tenants(given(input.tenant_ids)),
+        expires_at=given(input.expires_at),
+    )
+    issued = await run_command(
+        info, input, service_accounts.create, _issued_outcome, wanted=wanted, giver=_giver(info.context)
+    )
+    account = ServiceAccount.of_optional(await _issued_account(info.context, issued))
+    return CreateServiceAccountPayload(service_account=account, token=_token(issued))
 
 
-async def update_service_account(
-    info: Info, input: Annotated[UpdateServiceAccountInput, WHAT_TO_DO]
-) -> UpdateServiceAccountPayload | None:
-    """What was left out stays as it is."""
-    context = info.context
-
-    def work(session: Session) -> AccountRow:
-        wanted = AccountChanges(
-            name=given(input.name),
-            scopes=given(input.scopes),
-            tenant_ids=_tenants(given(input.tenant_ids)),
-            unlimited=input.tenant_ids is None,
-            expires_at=given(input.expires_at),
-            unending=input.expires_at is None,
-        )
-        return service_accounts.update(
-            session,
-            _key(input),
-            wanted,
-            by=context.actor,
-            giver=_giver(context),
-            expected_version=given(input.expected_version),
-        )
-
-    done = await _manage(info, input, work)
-    account = ServiceAccount.of_optional(await _account(context, done))
-    return UpdateServiceAccountPayload(service_account=account, user_errors=done.user_errors)
+@mutation(Permission.MANAGE_MEMBERS, UpdateServiceAccountPayload)
+async def update_service_account(info: Info, input: UpdateServiceAccountInput) -> UpdateServiceAccountPayload | None:
+    """Change the values that the input gives."""
+    wanted = AccountChanges(
+        name=given(input.name),
+        scopes=given(input.scopes),
+        tenant_ids=_tenants(given(input.tenant_ids)),
+        unlimited=input.tenant_ids is None,
+        expires_at=given(input.expires_at),
+        unending=input.expires_at is None,
+    )
+    performed = await run_command(
+        info,
+        input,
+        service_accounts.update,
+        _outcome,
+        account_id=_account_id(input),
+        wanted=wanted,
+        giver=_giver(info.context),
+    )
+    account = ServiceAccount.of_optional(await _account(info.context, performed))
+    return UpdateServiceAccountPayload(service_account=account)
 
 
+@mutation(Permission.MANAGE_MEMBERS, RotateServiceAccountTokenPayload)
 async def rotate_service_account_token(
-    info: Info, input: Annotated[RotateServiceAccountTokenInput, WHAT_TO_DO]
+    info: Info, input: RotateServiceAccountTokenInput
 ) -> RotateServiceAccountTokenPayload | None:
-    """The old token is void at once, or after the overlap."""
-    context = info.context
-
-    def work(session: Session) -> Issued:
-        overlap = given(input.overlap) or timedelta(0)
-        return service_accounts.rotate(
-            session, _key(input), overlap, by=context.actor, expected_version=given(input.expected_version)
-        )
-
-    done = await _manage(info, input, work)
-    account = ServiceAccount.of_optional(await _account(context, done))
-    return RotateServiceAccountTokenPayload(service_account=account, token=done.token, user_errors=done.user_errors)
+    """Issue a new token. The old token stops working at once, or after the overlap."""
+    overlap = given(input.overlap) or timedelta(0)
+    issued = await run_command(
+        info, input, service_accounts.rotate, _issued_outcome, account_id=_account_id(input), overlap=overlap
+    )
+    account = ServiceAccount.of_optional(await _issued_account(info.context, issued))
+    return RotateServiceAccountTokenPayload(service_account=account, token=_token(issued))
 
 
-async def revoke_service_account(
-    info: Info, input: Annotated[RevokeServiceAccountInput, WHAT_TO_DO]
-) -> RevokeServiceAccountPayload | None:
-    """For good: it counts from the account's next call, and ends what it watches."""
-    context = info.context
-
-    def work(session: Session) -> AccountRow:
-        return service_accounts.revoke(
-            session, _key(input), by=context.actor, expected_version=given(input.expected_version)
-        )
-
-    done = await _manage(info, input, work)
-    account = ServiceAccount.of_optional(await _account(context, done))
-    return RevokeServiceAccountPayload(service_account=account, user_errors=done.user_errors)
+@mutation(Permission.MANAGE_MEMBERS, RevokeServiceAccountPayload)
+async def revoke_service_account(info: Info, input: RevokeServiceAccountInput) -> RevokeServiceAccountPayload | None:
+    """Revoke an account for good. Its access and subscriptions end within seconds."""
+    performed = await run_command(info, input, service_accounts.revoke, _outcome, account_id=_account_id(input))
+    account = ServiceAccount.of_optional(await _account(info.context, performed))
+    return RevokeServiceAccountPayload(service_account=account)
 
 
-async def _manage(info: Info, input: KeyedInput, work: Callable[[Session], Any]) -> Managed[Any]:
-    """Do it, once for each key; a refusal becomes user errors."""
-    managed, user_errors = await attempt(info, Permission.MANAGE_MEMBERS, input, _once, work)
-    return managed or Managed(user_errors=user_errors)
+def _outcome(row: MemberRow | AccountRow) -> Outcome:
+    return {"id": str(row.id)}
 
 
-def _once(session: Session, work: Callable[[Session], Any], call: Once | None) -> Managed[Any]:
-    """The token of an account is not kept with the outcome: whoever repeats the call is shown none."""
-    made: list[Any] = []
-
-    def do() -> Outcome:
-        made.append(work(session))
-        session.flush()
-        return {"id": str(_row_of(made[0]).id)}
-
-    key = UUID(run_once(session, call, do)["id"])
-    if not made:
-        return Managed(key)
-    return Managed(key, _row_of(made[0]), made[0].token if isinstance(made[0], Issued) else None)
+def _issued_outcome(issued: Issued) -> Outcome:
+    """The token is not kept with the outcome: a repeat of the call shows none."""
+    return {"id": str(issued.account.id)}
 
 
-def _row_of(made: Any) -> Any:  # noqa: ANN401  # a member, an account, or an account with its token
-    return made.account if isinstance(made, Issued) else made
+def _key(performed: Performed[MemberRow]) -> UUID:
+    return UUID(performed.outcome["id"])
 
 
-async def _member(context: Context, done: Managed[MemberRow]) -> MemberRow | None:
-    return await _as_it_is(context, done, members.members_by_id)
+def _token(issued: Performed[Issued]) -> str | None:
+    return issued.result.token if issued.result else None
 
 
-async def _account(context: Context, done: Managed[AccountRow]) -> AccountRow | None:
-    return await _as_it_is(context, done, service_accounts.accounts_by_id)
+async def _member(context: Context, performed: Performed[MemberRow]) -> MemberRow | None:
+    return performed.result or await _as_it_is(context, performed.outcome, members.members_by_id)
 
 
-async def _as_it_is(context: Context, done: Managed[Row], read: Callable[..., Mapping[UUID, Row]]) -> Row | None:
-    if done.row is not None or done.key is None:
-        return done.row
-    return (await context.transact(read, [done.key], by=context.actor)).get(done.key)
+async def _account(context: Context, performed: Performed[AccountRow]) -> AccountRow | None:
+    return performed.result or await _as_it_is(context, performed.outcome, service_accounts.accounts_by_id)
+
+
+async def _issued_account(context: Context, issued: Performed[Issued]) -> AccountRow | None:
+    if issued.result:
+        return issued.result.account
+    return await _as_it_is(context, issued.outcome, service_accounts.accounts_by_id)
+
+
+async def _as_it_is(context: Context, outcome: Outcome, read: Callable[..., Mapping[UUID, Row]]) -> Row | None:
+    """The object of an earlier call, as it is now."""
+    key = UUID(outcome["id"])
+    return (await context.transact(read, [key], by=context.actor)).get(key)
 
 
 def _giver(context: Context) -> Giver:
     return Giver(held=frozenset(context.caller.scopes) & SCOPES, known=SCOPES)
 
 
-def _key(input: Any) -> UUID:  # noqa: ANN401  # any input that names a service account
+def _member_id(input: MemberInput) -> UUID:
+    return uuid_of("Member", input.member_id, called="member")
+
+
+def _account_id(input: ServiceAccountInput) -> UUID:
     return uuid_of("ServiceAccount", input.service_account_id, called="service account")
 
 

@@ -1,128 +1,150 @@
-"""The one way in which a mutation is carried out: permission, one transaction, once per key, refusals as data."""
+"""How a mutation runs: authorized, in one transaction, once for each idempotency key, with refusals as user errors."""
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from functools import partial, wraps
+from typing import Any, TypeVar
 from uuid import UUID
 
 from graphql import FieldNode, SelectionNode
-from sqlmodel import Session
 
 from access.permissions import Permission, require
 from provisioning import idempotency
 from provisioning.errors import Malformed, NotFound, NotPermitted, ProvisioningRefused
-from provisioning.idempotency import Once, Outcome
+from provisioning.idempotency import KeyedCall, Outcome, Performed
 from provisioning.locking import Change
 from resolvers import denials
 from schema.context import Context, Info
+from schema.mutation_base import MutationInput, MutationPayload, VersionedInput
 from schema.node import parts_of, uuid_of
 from schema.pagination import given
 from schema.run import ProvisioningRun
 from schema.tenant import Tenant
-from schema.user_errors import UserError, user_error_of
+from schema.tenant_mutations import TenantInput, TenantPayload
+from schema.user_errors import user_error_of
 
-P = ParamSpec("P")
 T = TypeVar("T")
-W = TypeVar("W")
-Work = Callable[[Session], Change]
+InputT = TypeVar("InputT", bound=MutationInput)
+PayloadT = TypeVar("PayloadT", bound=MutationPayload)
+Resolver = Callable[[Info, InputT], Awaitable[PayloadT | None]]
 
-WHERE_NULL_COUNTS = frozenset({"provisioning_deadline", "tenant_ids", "expires_at"})
-"""Arguments for which null is not the same as nothing."""
-
+NULL_MATTERS = frozenset({"provisioning_deadline", "tenant_ids", "expires_at"})
+"""Arguments for which null differs from absent."""
 
 SEVERAL_FIELDS = "The header Idempotency-Key is for an operation of one field: give each an idempotencyKey instead."
 
 
-class KeyedInput(Protocol):
-    """The input of any mutation."""
-
-    idempotency_key: str | None
-
-
-class TenantInput(KeyedInput, Protocol):
-    """The input of a mutation of one tenant."""
-
-    tenant_id: Any
-    expected_version: int | None
-
-
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a mutation answers with: the objects as they are after the call, or why nothing was done."""
+class TenantAnswer:
+    """The objects as they are after a call that changed a tenant."""
 
-    tenant: Tenant | None = None
+    tenant: Tenant | None
     run: ProvisioningRun | None = None
     already_requested: bool = False
-    user_errors: list[UserError] = field(default_factory=list)
 
 
-async def change_tenant(
+def mutation(
+    permission: Permission, payload: type[PayloadT]
+) -> Callable[[Resolver[InputT, PayloadT]], Resolver[InputT, PayloadT]]:
+    """Declare the resolver of a mutation: it runs for callers with ``permission`` only.
+
+    A refusal, of the caller or by the domain, becomes ``payload`` with user errors. A denied attempt is recorded in the
+    audit feed.
+    """
+
+    def declare(resolver: Resolver[InputT, PayloadT]) -> Resolver[InputT, PayloadT]:
+        @wraps(resolver)
+        async def authorized(info: Info, input: InputT) -> PayloadT | None:
+            info.context.renew()
+            try:
+                require(info.context.caller, permission, info.field_name)
+                return await resolver(info, input)
+            except ProvisioningRefused as refusal:
+                if isinstance(refusal, NotFound | NotPermitted):
+                    await denials.put_on_record(info, refusal, input.named_tenants())
+                return await _refused(info.context, input, payload, refusal)
+
+        return authorized
+
+    return declare
+
+
+async def change_tenant(info: Info, input: TenantInput, command: Callable[..., Change], **facts: Any) -> TenantAnswer:  # noqa: ANN401  # the command's arguments
+    """Run a command on the tenant that the input names, and return the tenant and run as they are after it."""
+    tenant_id = uuid_of("Tenant", input.tenant_id, called="tenant")
+    return await answer_of(
+        info.context, await run_command(info, input, command, tenant_outcome, tenant_id=tenant_id, **facts)
+    )
+
+
+async def run_command(
     info: Info,
-    permission: Permission,
-    input: TenantInput,
-    command: Callable[Concatenate[Session, UUID, P], Change],
-    *facts: P.args,
-    **more: P.kwargs,
-) -> Answer:
-    """Carry out a command on the tenant that the input names."""
+    input: MutationInput,
+    command: Callable[..., T],
+    outcome_of: Callable[[T], Outcome],
+    **facts: Any,  # noqa: ANN401  # the command's arguments
+) -> Performed[T]:
+    """Run a command in one transaction, once for each idempotency key.
 
-    def work(session: Session) -> Change:
-        tenant_id = uuid_of("Tenant", input.tenant_id, called="tenant")
-        return command(session, tenant_id, *facts, **more)
-
-    answer = await carry_out(info, permission, input, work)
-    return answer if answer.tenant else await _with_tenant(info.context, answer, input.tenant_id)
-
-
-async def carry_out(info: Info, permission: Permission, input: KeyedInput, work: Work) -> Answer:
-    """Carry out ``work``; a refusal becomes user errors, and one that concerns access goes on record."""
-    done, user_errors = await attempt(info, permission, input, _outcome_of, work)
-    if done is None:
-        return Answer(user_errors=user_errors)
-    outcome, change = done
-    if change is not None:
-        _prime(info.context, change)
-    return await answer_of(info.context, outcome)
+    The caller, and the expected version of an input that has one, are added to ``facts``. Raises what the command
+    raises.
+    """
+    if isinstance(input, VersionedInput):
+        facts["expected_version"] = given(input.expected_version)
+    work = partial(command, by=info.context.actor, **facts)
+    return await info.context.transact(idempotency.once, keyed_call(info, input), work, outcome_of)
 
 
-async def attempt(
-    info: Info,
-    permission: Permission,
-    input: KeyedInput,
-    once: Callable[[Session, W, Once | None], T],
-    work: W,
-) -> tuple[T | None, list[UserError]]:
-    """What came of ``work``, done ``once`` for each key; or nothing and why."""
-    context = info.context
-    context.renew()
-    try:
-        require(context.caller, permission, action_of(info))
-        return await context.transact(once, work, call_of(info, input)), []
-    except ProvisioningRefused as refusal:
-        if isinstance(refusal, NotFound | NotPermitted):
-            await denials.put_on_record(info, refusal, [input.tenant_id] if hasattr(input, "tenant_id") else [])
-        return None, [user_error_of(refusal)]
-
-
-def action_of(info: Info) -> str:
-    """What the caller tried, as GraphQL names it."""
-    return str(info.field_name)
-
-
-def call_of(info: Info, input: KeyedInput) -> Once | None:
-    """What tells this call from others, when the caller wants it done once. Raises Malformed."""
+def keyed_call(info: Info, input: MutationInput) -> KeyedCall | None:
+    """The call with its idempotency key, None when the client gave no key. Raises Malformed."""
     key = given(input.idempotency_key)
     if key is None:
-        key = _key_of_request(info)
-    if key is None:
-        return None
-    return Once(info.context.actor.id, action_of(info), key, _digest(input))
+        key = _key_in_headers(info)
+    return KeyedCall(info.context.actor.id, info.field_name, key, _digest(input)) if key is not None else None
 
 
-def _key_of_request(info: Info) -> str | None:
-    """The key in the headers: for the one field of an operation, never for several that would share it."""
+def tenant_outcome(change: Change) -> Outcome:
+    """What is kept of a command that changed a tenant."""
+    return {
+        "tenant_id": str(change.tenant.id),
+        "run_id": str(change.run.id) if change.run else None,
+        "already_requested": change.already_requested,
+    }
+
+
+async def answer_of(context: Context, performed: Performed[Change]) -> TenantAnswer:
+    """The tenant and run of an outcome: the rows of this call's own transaction, or as they are now for a repeat."""
+    if performed.result is not None:
+        _prime(context, performed.result)
+    outcome = performed.outcome
+    tenant = await context.loaders.tenants.load(UUID(outcome["tenant_id"]))
+    run = await context.loaders.runs.load(UUID(outcome["run_id"])) if outcome["run_id"] else None
+    return TenantAnswer(Tenant.of_optional(tenant), ProvisioningRun.of_optional(run), outcome["already_requested"])
+
+
+def _prime(context: Context, change: Change) -> None:
+    """Show the client the rows of its own transaction, not what others have made of them since."""
+    context.loaders.tenants.prime(change.tenant.id, change.tenant)
+    if change.run is not None:
+        context.loaders.runs.prime(change.run.id, change.run)
+
+
+async def _refused(
+    context: Context, input: MutationInput, payload: type[PayloadT], refusal: ProvisioningRefused
+) -> PayloadT:
+    """The payload of a refusal. It shows the tenant as it is, to callers that may read it."""
+    refused = payload(user_errors=[user_error_of(refusal)])
+    if isinstance(refused, TenantPayload) and isinstance(input, TenantInput):
+        parts = parts_of(input.tenant_id)
+        if parts is not None and parts[0] == "Tenant" and context.caller.may(Permission.READ_TENANTS):
+            refused.tenant = Tenant.of_optional(await context.loaders.tenants.load(parts[1]))
+    return refused
+
+
+def _key_in_headers(info: Info) -> str | None:
+    """The key in the headers: for the one field of an operation, never for several fields that would share it."""
     key = info.context.idempotency_key
     asked = [one for one in info.operation.selection_set.selections if not _is_meta_field(one)]
     # A fragment may hold any number of fields.
@@ -136,62 +158,12 @@ def _is_meta_field(selection: SelectionNode) -> bool:
     return isinstance(selection, FieldNode) and selection.name.value.startswith("__")
 
 
-def run_once(session: Session, call: Once | None, work: Callable[[], Outcome]) -> Outcome:
-    """Do the work, or give the answer that its key stands for."""
-    return idempotency.once(session, call, work) if call else work()
-
-
-async def answer_of(context: Context, outcome: Outcome) -> Answer:
-    """The answer to a call, from what was kept of it."""
-    tenant = await context.loaders.tenants.load(UUID(outcome["tenant_id"]))
-    run = await context.loaders.runs.load(UUID(outcome["run_id"])) if outcome["run_id"] else None
-    return Answer(Tenant.of_optional(tenant), ProvisioningRun.of_optional(run), outcome["already_requested"])
-
-
-def outcome_of(change: Change) -> Outcome:
-    """What is kept of a change."""
-    return {
-        "tenant_id": str(change.tenant.id),
-        "run_id": str(change.run.id) if change.run else None,
-        "already_requested": change.already_requested,
-    }
-
-
-def _outcome_of(session: Session, work: Work, call: Once | None) -> tuple[Outcome, Change | None]:
-    """The outcome, and the change itself unless it was made by an earlier call."""
-    changes: list[Change] = []
-
-    def do() -> Outcome:
-        changes.append(work(session))
-        return outcome_of(changes[0])
-
-    outcome = run_once(session, call, do)
-    return outcome, changes[0] if changes else None
-
-
-def _prime(context: Context, change: Change) -> None:
-    """The client is shown the rows of its own transaction, not what others made of them since."""
-    context.loaders.tenants.prime(change.tenant.id, change.tenant)
-    if change.run is not None:
-        context.loaders.runs.prime(change.run.id, change.run)
-
-
-async def _with_tenant(context: Context, refused: Answer, global_id: str) -> Answer:
-    """A refusal shows the tenant as it is, to those who may read it."""
-    parts = parts_of(global_id)
-    if parts is None or parts[0] != "Tenant" or Permission.READ_TENANTS.value not in context.caller.scopes:
-        return refused
-    return Answer(
-        tenant=Tenant.of_optional(await context.loaders.tenants.load(parts[1])), user_errors=refused.user_errors
-    )
-
-
-def _tells(name: str, value: object) -> bool:
+def _matters(name: str, value: object) -> bool:
     """Whether the value of an argument makes a difference."""
-    return given(value) is not None or (value is None and name in WHERE_NULL_COUNTS)
+    return given(value) is not None or (value is None and name in NULL_MATTERS)
 
 
-def _digest(input: KeyedInput) -> str:
-    facts = {name: value for name, value in asdict(input).items() if _tells(name, value)}  # type: ignore[call-overload]  # every input is a dataclass
+def _digest(input: MutationInput) -> str:
+    facts = {name: value for name, value in asdict(input).items() if _matters(name, value)}
     facts.pop("idempotency_key", None)
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -15,7 +15,6 @@ from provisioning import queries
 from provisioning.audit_feed import TIMELINE
 from provisioning.events import EventType
 from schema.actor import Actor
-from schema.arguments import GLOBAL_ID, GLOBAL_IDS
 from schema.audit import AuditEvent
 from schema.context import Context, Info
 from schema.errors import BadUserInput
@@ -30,7 +29,9 @@ from schema.timeline import ProvisioningEvent
 MOST_NODES = 100
 
 
-async def node(info: Info, id: Annotated[strawberry.ID, GLOBAL_ID]) -> Node | None:
+async def node(
+    info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Global id of the object.")]
+) -> Node | None:
     """Null when it does not exist or is hidden."""
     parts = parts_of(id)
     kind = KINDS.get(parts[0]) if parts else None
@@ -39,7 +40,10 @@ async def node(info: Info, id: Annotated[strawberry.ID, GLOBAL_ID]) -> Node | No
     return await kind.load(info.context, parts[1])
 
 
-async def nodes(info: Info, ids: Annotated[list[strawberry.ID], GLOBAL_IDS]) -> list[Node | None]:
+async def nodes(
+    info: Info,
+    ids: Annotated[list[strawberry.ID], strawberry.argument(description="Global ids of the objects, at most 100.")],
+) -> list[Node | None]:
     """In the order of the ids, null for each that is missing."""
     if len(ids) > MOST_NODES:
         raise BadUserInput(f"At most {MOST_NODES} ids in one call.")

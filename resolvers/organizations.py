@@ -5,7 +5,6 @@ from typing import Annotated
 import strawberry
 
 from provisioning import queries
-from schema.arguments import OWN_SLUG
 from schema.context import Info
 from schema.organization import Organization
 from schema.pagination import given
@@ -17,7 +16,12 @@ async def viewer(info: Info) -> Viewer:
     return Viewer.of(info.context.caller)
 
 
-async def organization(info: Info, slug: Annotated[str | None, OWN_SLUG] = strawberry.UNSET) -> Organization | None:
+async def organization(
+    info: Info,
+    slug: Annotated[
+        str | None, strawberry.argument(description="Slug of the organisation; the caller's own when absent.")
+    ] = strawberry.UNSET,
+) -> Organization | None:
     """The caller's own; support may name another."""
     context = info.context
     wanted = given(slug)

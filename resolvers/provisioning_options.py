@@ -2,15 +2,18 @@
 
 from typing import Annotated
 
+import strawberry
+
 from access.permissions import Permission
 from provisioning import queries, slugs
-from schema.arguments import WANTED_SLUG
 from schema.context import Info
 from schema.errors import Forbidden
 from schema.provisioning_options import ProvisioningOptions, SlugCheck
 
 
-async def slug_check(info: Info, slug: Annotated[str, WANTED_SLUG]) -> SlugCheck:
+async def slug_check(
+    info: Info, slug: Annotated[str, strawberry.argument(description="The slug that a new tenant is to get.")]
+) -> SlugCheck:
     """For those whom createTenant would tell as much."""
     context = info.context
     context.require(Permission.WRITE_TENANTS)

@@ -17,7 +17,6 @@ from provisioning.audit_feed import Progress
 from provisioning.errors import NotFound as Unknown
 from runtime.database import unable
 from runtime.feed import POLL_EVERY, RECONNECT_AFTER
-from schema.arguments import FOLLOW, LAST_SEEN, TENANT
 from schema.context import Context, Info
 from schema.enums import ProvisioningEventKind
 from schema.errors import NotFound
@@ -26,6 +25,10 @@ from schema.pagination import given
 from schema.timeline import CURSORS, ProvisioningEvent
 
 logger = logging.getLogger(__name__)
+
+Follow = Annotated[
+    bool, strawberry.argument(description="Stay after the run has ended, and deliver the tenant's next runs too.")
+]
 
 BETWEEN_PROGRESS = 0.25
 """Seconds: at most four entries of progress in one."""
@@ -62,9 +65,14 @@ class Pace:
 
 async def tenant_provisioning(
     info: Info,
-    tenant_id: Annotated[strawberry.ID, TENANT],
-    after: Annotated[str | None, LAST_SEEN] = strawberry.UNSET,
-    follow: Annotated[bool, FOLLOW] = False,  # noqa: FBT002  # GraphQL names its arguments
+    tenant_id: Annotated[strawberry.ID, strawberry.argument(description="Global id of the tenant to watch.")],
+    after: Annotated[
+        str | None,
+        strawberry.argument(
+            description="Cursor of the last entry received; from the start of the newest run when absent."
+        ),
+    ] = strawberry.UNSET,
+    follow: Follow = False,  # noqa: FBT002  # GraphQL names its arguments
 ) -> AsyncGenerator[ProvisioningEvent, None]:
     """Watch first, then read: what happens in between wakes the watcher."""
     context, pace = info.context, None

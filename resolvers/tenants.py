@@ -7,7 +7,6 @@ import strawberry
 
 from access.permissions import Permission
 from provisioning import queries
-from schema.arguments import CONDITIONS, GLOBAL_OR_DATABASE_ID, SLUG, SORT_ORDER
 from schema.context import Info
 from schema.node import parts_of, plain_key
 from schema.pagination import After, Before, FirstOrUsual, Last, given
@@ -15,14 +14,21 @@ from schema.tenant import Tenant
 from schema.tenant_connection import NEWEST_FIRST, TenantConnection, TenantFilter, TenantOrder
 
 
-async def tenant(info: Info, id: Annotated[strawberry.ID, GLOBAL_OR_DATABASE_ID]) -> Tenant | None:
+async def tenant(
+    info: Info,
+    id: Annotated[
+        strawberry.ID, strawberry.argument(description="Global id, or the databaseId of addresses and logs.")
+    ],
+) -> Tenant | None:
     """Null when there is none, or the caller may not see it."""
     info.context.require(Permission.READ_TENANTS)
     key = _key_in(id)
     return Tenant.of_optional(await info.context.loaders.tenants.load(key)) if key else None
 
 
-async def tenant_by_slug(info: Info, slug: Annotated[str, SLUG]) -> Tenant | None:
+async def tenant_by_slug(
+    info: Info, slug: Annotated[str, strawberry.argument(description="Slug of a tenant that is not decommissioned.")]
+) -> Tenant | None:
     """Whoever holds the slug now."""
     info.context.require(Permission.READ_TENANTS)
     return Tenant.of_optional(await info.context.transact(queries.tenant_of_slug, slug, by=info.context.actor))
@@ -34,8 +40,13 @@ async def tenants(
     after: After = strawberry.UNSET,
     last: Last = strawberry.UNSET,
     before: Before = strawberry.UNSET,
-    filter: Annotated[TenantFilter | None, CONDITIONS] = strawberry.UNSET,
-    order_by: Annotated[TenantOrder | None, SORT_ORDER] = strawberry.UNSET,
+    filter: Annotated[
+        TenantFilter | None,
+        strawberry.argument(description="Conditions, all of which must hold; every tenant when absent."),
+    ] = strawberry.UNSET,
+    order_by: Annotated[
+        TenantOrder | None, strawberry.argument(description="Sort order; newest first when absent.")
+    ] = strawberry.UNSET,
 ) -> TenantConnection:
     """A page of what the caller may see."""
     context = info.context

@@ -8,6 +8,7 @@ from models import Member as MemberRow
 from models import Role
 from provisioning.pagination import Page
 from schema.context import Info
+from schema.mutation_base import MutationInput, MutationPayload, VersionedInput, mutation_input, mutation_payload
 from schema.node import Node, global_id
 from schema.pagination import Cursors, PageInfo, instant, key
 
@@ -87,3 +88,67 @@ class MemberConnection:
         """What clients see of a page."""
         edges = [MemberEdge.of(row) for row in page.rows]
         return cls(edges=edges, page_info=PageInfo.of(page, [edge.cursor for edge in edges]))
+
+
+@mutation_input
+class InviteMemberInput(MutationInput):
+    """The person to invite, and the role to give."""
+
+    email: str = strawberry.field(
+        description="E-mail address that the person's identity provider has verified. No mail is sent."
+    )
+    role: Role = strawberry.field(description="Role to give: ADMIN or VIEWER.")
+    name: str | None = strawberry.field(
+        description="Name to show; what stands before the address's @ when absent.", default=strawberry.UNSET
+    )
+
+
+@mutation_payload
+class InviteMemberPayload(MutationPayload):
+    """The member that inviteMember recorded, or the reasons for a refusal."""
+
+    member: Member | None = strawberry.field(
+        description="The invited member; null when the call was refused.", default=None
+    )
+    member_edge: MemberEdge | None = strawberry.field(
+        description="The invited member as an edge, for lists that the client keeps.", default=None
+    )
+
+
+@mutation_input
+class MemberInput(VersionedInput):
+    """The input of a mutation of one member."""
+
+    member_id: strawberry.ID = strawberry.field(description="Global id of the member to change.")
+
+
+@mutation_input
+class ChangeMemberRoleInput(MemberInput):
+    """The member to give another role."""
+
+    role: Role = strawberry.field(
+        description="New role. OWNER hands the ownership over: only the owner may, and becomes an ADMIN."
+    )
+
+
+@mutation_payload
+class ChangeMemberRolePayload(MutationPayload):
+    """The member that changeMemberRole changed, or the reasons for a refusal."""
+
+    member: Member | None = strawberry.field(
+        description="The member after the call; null when the call was refused.", default=None
+    )
+
+
+@mutation_input
+class RemoveMemberInput(MemberInput):
+    """The member to remove, who is never the owner."""
+
+
+@mutation_payload
+class RemoveMemberPayload(MutationPayload):
+    """The id of the member that removeMember removed, or the reasons for a refusal."""
+
+    removed_member_id: strawberry.ID | None = strawberry.field(
+        description="Global id of the removed member; null when the call was refused.", default=None
+    )

@@ -1,6 +1,7 @@
 """The table of contents: every question, every command, everything that can be watched."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Any
 
 import strawberry
 from graphql import GraphQLError
@@ -22,8 +23,7 @@ from resolvers import (
     subscriptions,
     tenants,
 )
-from schema import managing as managed
-from schema import payloads
+from schema import member, service_account, tenant_mutations
 from schema.audit import AuditEvent, AuditEventConnection
 from schema.node import Node
 from schema.organization import Organization
@@ -76,71 +76,79 @@ class Query:
     )
 
 
+def _mutation(resolver: Callable[..., Any], description: str) -> Any:  # noqa: ANN401  # as strawberry.mutation is typed
+    """A field of Mutation with its one argument, which every mutation has."""
+    field = strawberry.mutation(resolver=resolver, description=description)
+    (argument,) = field.arguments
+    argument.description = "What the call is about; its fields are described with the type."
+    return field
+
+
 @strawberry.type(description="Writing. A payload is null only when the server failed unexpectedly.")
 class Mutation:
     """Commands."""
 
-    create_tenant: payloads.CreateTenantPayload | None = strawberry.mutation(
+    create_tenant: tenant_mutations.CreateTenantPayload | None = _mutation(
         resolver=provisioning.create_tenant, description="Record a tenant and start provisioning it."
     )
-    update_tenant: payloads.UpdateTenantPayload | None = strawberry.mutation(
+    update_tenant: tenant_mutations.UpdateTenantPayload | None = _mutation(
         resolver=provisioning.update_tenant, description="Correct a tenant."
     )
-    cancel_provisioning: payloads.CancelProvisioningPayload | None = strawberry.mutation(
+    cancel_provisioning: tenant_mutations.CancelProvisioningPayload | None = _mutation(
         resolver=provisioning.cancel_provisioning,
         description="Ask an in-flight provisioning to stop and be undone.",
     )
-    cancel_provisionings: payloads.CancelProvisioningsPayload | None = strawberry.mutation(
+    cancel_provisionings: tenant_mutations.CancelProvisioningsPayload | None = _mutation(
         resolver=bulk_cancel.cancel_provisionings,
         description="Cancel many at once; answers per tenant. Some are on record before others, each for good: a call "
         "that broke off may be repeated, and tells of those that were.",
     )
-    retry_provisioning: payloads.RetryProvisioningPayload | None = strawberry.mutation(
+    retry_provisioning: tenant_mutations.RetryProvisioningPayload | None = _mutation(
         resolver=provisioning.retry_provisioning, description="Start the next run of a PENDING or FAILED tenant."
     )
-    resume_compensation: payloads.ResumeCompensationPayload | None = strawberry.mutation(
+    resume_compensation: tenant_mutations.ResumeCompensationPayload | None = _mutation(
         resolver=provisioning.resume_compensation, description="Go on undoing a STUCK run."
     )
-    suspend_tenant: payloads.SuspendTenantPayload | None = strawberry.mutation(
+    suspend_tenant: tenant_mutations.SuspendTenantPayload | None = _mutation(
         resolver=lifecycle.suspend_tenant, description="Pause traffic; everything is kept."
     )
-    resume_tenant: payloads.ResumeTenantPayload | None = strawberry.mutation(
+    resume_tenant: tenant_mutations.ResumeTenantPayload | None = _mutation(
         resolver=lifecycle.resume_tenant, description="Serve again."
     )
-    decommission_tenant: payloads.DecommissionTenantPayload | None = strawberry.mutation(
+    decommission_tenant: tenant_mutations.DecommissionTenantPayload | None = _mutation(
         resolver=lifecycle.decommission_tenant, description="Release everything for good and free the slug."
     )
-    recreate_tenant: payloads.RecreateTenantPayload | None = strawberry.mutation(
+    recreate_tenant: tenant_mutations.RecreateTenantPayload | None = _mutation(
         resolver=lifecycle.recreate_tenant,
         description="A fresh tenant under the slug of a decommissioned one.",
     )
-    resend_welcome_emails: payloads.ResendWelcomeEmailsPayload | None = strawberry.mutation(
+    resend_welcome_emails: tenant_mutations.ResendWelcomeEmailsPayload | None = _mutation(
         resolver=provisioning.resend_welcome_emails,
         description="Send the welcome mails of an ACTIVE tenant again.",
     )
 
-    invite_member: managed.InviteMemberPayload | None = strawberry.mutation(
+    invite_member: member.InviteMemberPayload | None = _mutation(
         resolver=members.invite_member,
         description="Record a member, who joins by signing in with the identity provider within two weeks.",
     )
-    change_member_role: managed.ChangeMemberRolePayload | None = strawberry.mutation(
+    change_member_role: member.ChangeMemberRolePayload | None = _mutation(
         resolver=members.change_member_role, description="Give a member another role, or hand the ownership over."
     )
-    remove_member: managed.RemoveMemberPayload | None = strawberry.mutation(
+    remove_member: member.RemoveMemberPayload | None = _mutation(
         resolver=members.remove_member, description="Forget a member, whose access ends within seconds."
     )
-    create_service_account: managed.CreateServiceAccountPayload | None = strawberry.mutation(
+    create_service_account: service_account.CreateServiceAccountPayload | None = _mutation(
         resolver=members.create_service_account,
         description="Create the identity of a partner's program. The answer has its API token, shown this once.",
     )
-    update_service_account: managed.UpdateServiceAccountPayload | None = strawberry.mutation(
+    update_service_account: service_account.UpdateServiceAccountPayload | None = _mutation(
         resolver=members.update_service_account, description="Change what a service account may."
     )
-    rotate_service_account_token: managed.RotateServiceAccountTokenPayload | None = strawberry.mutation(
+    rotate_service_account_token: service_account.RotateServiceAccountTokenPayload | None = _mutation(
         resolver=members.rotate_service_account_token,
         description="Issue a service account's next API token. The answer has it, shown this once.",
     )
-    revoke_service_account: managed.RevokeServiceAccountPayload | None = strawberry.mutation(
+    revoke_service_account: service_account.RevokeServiceAccountPayload | None = _mutation(
         resolver=members.revoke_service_account,
         description="End a service account for good; its access ends within seconds.",
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from models import Run, RunKind, RunStatus
+from models import UNDONE_STATUSES, Run, RunKind, RunStatus
 from provisioning import ledger
 from provisioning.pagination import Page
 from schema import tenant as tenants
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 CURSORS = Cursors("runs", (number,))
 """Of all tenants; ``below`` gives those of one."""
-
-
-UNDONE = frozenset({RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.DECOMMISSIONED})
-"""A run that ended so is due only for looks outside."""
 
 
 @strawberry.type(description="Who asked a run to stop, when and why.")
@@ -122,7 +118,7 @@ class ProvisioningRun(Node):
     )
     def next_absence_check_at(self, info: Info) -> datetime | None:
         """Of a run that somebody is at, the due time is the lease's end: the look is now."""
-        if self.row.status not in UNDONE:
+        if self.row.status not in UNDONE_STATUSES:
             return None
         held_until = self.row.lease_until
         return held_until - info.context.settings.lease if held_until else self.row.due_at

@@ -1,11 +1,12 @@
 """A service account, as those clients see it who may manage them: never its token."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import strawberry
 
 from models import ServiceAccount as AccountRow
 from provisioning.pagination import Page
+from schema.mutation_base import MutationInput, MutationPayload, VersionedInput, mutation_input, mutation_payload
 from schema.node import Node, global_id
 from schema.pagination import Cursors, PageInfo, instant, key
 
@@ -85,3 +86,107 @@ class ServiceAccountConnection:
             for row in page.rows
         ]
         return cls(edges=edges, page_info=PageInfo.of(page, [edge.cursor for edge in edges]))
+
+
+@mutation_input
+class TokenInput(MutationInput):
+    """The input of a mutation that issues an API token."""
+
+    idempotency_key: str | None = strawberry.field(
+        description="Makes a repeat of this call safe for 24 hours: a repeat issues no second token and shows none.",
+        default=strawberry.UNSET,
+    )
+
+
+@mutation_input
+class CreateServiceAccountInput(TokenInput):
+    """The service account to create, and what it may do."""
+
+    name: str = strawberry.field(description="Name to show, 1 to 80 characters.")
+    scopes: list[str] = strawberry.field(description="Rights to give; none that the caller does not hold.")
+    tenant_ids: list[strawberry.ID] | None = strawberry.field(
+        description="Tenants to limit it to, at most 500; every tenant when absent.", default=strawberry.UNSET
+    )
+    expires_at: datetime | None = strawberry.field(
+        description="When its tokens stop working; never when absent.", default=strawberry.UNSET
+    )
+
+
+@mutation_input
+class ServiceAccountInput(VersionedInput):
+    """The input of a mutation of one service account."""
+
+    service_account_id: strawberry.ID = strawberry.field(description="Global id of the service account to change.")
+
+
+@mutation_input
+class UpdateServiceAccountInput(ServiceAccountInput):
+    """The values to change. A value that is left out stays as it is."""
+
+    name: str | None = strawberry.field(description="New name, 1 to 80 characters.", default=strawberry.UNSET)
+    scopes: list[str] | None = strawberry.field(
+        description="All the rights that it is to hold; none that neither it nor the caller holds.",
+        default=strawberry.UNSET,
+    )
+    tenant_ids: list[strawberry.ID] | None = strawberry.field(
+        description="Tenants to limit it to; null lets it reach every tenant.", default=strawberry.UNSET
+    )
+    expires_at: datetime | None = strawberry.field(
+        description="When its tokens stop working; null means never.", default=strawberry.UNSET
+    )
+
+
+@mutation_input
+class RotateServiceAccountTokenInput(ServiceAccountInput, TokenInput):
+    """The service account to issue a new API token for."""
+
+    overlap: timedelta | None = strawberry.field(
+        description="How long the old token keeps working beside the new one, at most seven days; "
+        "it stops at once when absent.",
+        default=strawberry.UNSET,
+    )
+
+
+@mutation_input
+class RevokeServiceAccountInput(ServiceAccountInput):
+    """The service account to revoke for good."""
+
+
+@mutation_payload
+class ServiceAccountPayload(MutationPayload):
+    """The payload of a mutation of one service account."""
+
+    service_account: ServiceAccount | None = strawberry.field(
+        description="The service account after the call; null when the call was refused.", default=None
+    )
+
+
+@mutation_payload
+class TokenPayload(ServiceAccountPayload):
+    """The payload of a mutation that issues an API token."""
+
+    token: str | None = strawberry.field(
+        description="The new API token, shown in this answer only. Null when the call was refused, and for a repeat "
+        "with the same idempotency key.",
+        default=None,
+    )
+
+
+@mutation_payload
+class CreateServiceAccountPayload(TokenPayload):
+    """The service account that createServiceAccount created and its API token, or the reasons for a refusal."""
+
+
+@mutation_payload
+class UpdateServiceAccountPayload(ServiceAccountPayload):
+    """The service account that updateServiceAccount changed, or the reasons for a refusal."""
+
+
+@mutation_payload
+class RotateServiceAccountTokenPayload(TokenPayload):
+    """The service account with its new API token, or the reasons for a refusal."""
+
+
+@mutation_payload
+class RevokeServiceAccountPayload(ServiceAccountPayload):
+    """The service account that revokeServiceAccount revoked, or the reasons for a refusal."""

@@ -141,7 +141,7 @@ class TenantsFirst:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """AuthResult the request on."""
+        """Pass the request on."""
         addressed = scope["type"] in {"http", "websocket"}
         for_tenant = addressed and is_tenant_host(_host(scope), self._settings)
         await (self._edge if for_tenant else self._app)(scope, receive, send)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from runtime.settings import LOOPBACK, Settings
 from server import web_pages
-from server.auth.csrf import is_from_own_page, origin_of
+from server.auth.csrf import is_cross_site, origin_of
 from server.auth.oidc import ASK_AGAIN_AFTER, Endpoints, OidcProvider, ProviderUnavailable
 from server.graphql import responses
 from server.graphql.error_masking import AWAY
@@ -103,7 +103,7 @@ def is_from_this_machine(request: Request) -> bool:
     """
     peer = request.client.host if request.client else None
     near = peer in LOOPBACK and _host_name(request) in LOOPBACK
-    return near and is_from_own_page(request) and not any(name in request.headers for name in PASSED_ON)
+    return near and not is_cross_site(request) and not any(name in request.headers for name in PASSED_ON)
 
 
 def _seeded_in(tokens: Mapping[str, str | Mapping[str, str]]) -> list[SeededToken]:

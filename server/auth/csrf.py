@@ -1,5 +1,6 @@
-"""PrincipalRef pages may call us: our own, and those that the settings name."""
+"""Cross-site requests: which pages of other sites may call this server."""
 
+from collections.abc import Collection
 from http import HTTPStatus
 
 from starlette.requests import HTTPConnection
@@ -9,39 +10,35 @@ from runtime.settings import ORIGIN, Settings
 from server.graphql.request import HttpRefused
 
 PREFLIGHT = "graphql-require-preflight"
-"""A header that a page of another site cannot send unasked: the browser asks us first (CORS)."""
+"""A header that a page of another site cannot send before the browser has asked this server (CORS)."""
 
 OWN_SITES = {"same-origin", "none"}
-"""What a browser says of a request from our own pages, and of one that a person typed (Fetch Metadata)."""
+"""Values for requests of this server's own pages, and of addresses that a person typed (Fetch Metadata)."""
 
 
 def refuse_cross_site(request: HTTPConnection, settings: Settings) -> None:
-    """Refuse a question that another site's page could have asked in a person's name. Raises HttpRefused.
+    """Refuse a GET that a page of another site could have sent with a person's credentials. Raises HttpRefused.
 
-    POST needs no such look: a body of application/json is never sent across sites unasked.
+    POST needs no such check: a browser sends a body of application/json across sites only after asking this server.
     """
     if request.scope["method"] != "GET" or PREFLIGHT in request.headers:
         return
-    origin = request.headers.get("origin")
-    if origin is None:
-        foreign = request.headers.get("sec-fetch-site", "none") not in OWN_SITES
-    else:
-        own = is_same_origin(origin, request.headers.get("host"))
-        foreign = not own and normalize_origin(origin) not in settings.allowed_origins
-    if foreign:
+    if is_cross_site(request, settings.allowed_origins):
         raise HttpRefused(
             HTTPStatus.FORBIDDEN, f"Another site's page may ask this only with the header {PREFLIGHT}.", "FORBIDDEN"
         )
 
 
-def is_from_own_page(request: HTTPConnection) -> bool:
-    """Whether no page of another origin asks: one of ours does, a person who typed the address, or a program."""
+def is_cross_site(request: HTTPConnection, allowed_origins: Collection[str] = ()) -> bool:
+    """Whether a page of another site sent the request, and not a page of this server, a person or a program."""
     origin = request.headers.get("origin")
-    own = origin is None or is_same_origin(origin, request.headers.get("host"))
-    return own and request.headers.get("sec-fetch-site", "none") in OWN_SITES
+    if origin is not None and normalize_origin(origin) in allowed_origins:
+        return False
+    same_origin = origin is None or is_same_origin(origin, request.headers.get("host"))
+    return not same_origin or request.headers.get("sec-fetch-site", "none") not in OWN_SITES
 
 
 def origin_of(url: str) -> str | None:
-    """The origin of an address, as a page's policy names it; None for what would be more than an origin there."""
+    """The origin of an address, as a page's policy names it; None for an address without a safe origin."""
     origin = normalize_origin(url)
     return origin if origin and ORIGIN.fullmatch(origin) else None

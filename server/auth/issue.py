@@ -24,7 +24,7 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """PrincipalRef token is asked for: a role's, a service account's with scopes, or support's."""
+    """Which token is asked for: a role's, a service account's with scopes, or support's."""
 
     organisation: str | None
     role: str | None

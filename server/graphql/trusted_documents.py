@@ -1,4 +1,4 @@
-"""TrustedDocuments documents: those that the operator knows, which clients may name instead of sending, or have to."""
+"""Trusted documents: those that the operator knows, which clients may name instead of sending, or have to."""
 
 import hashlib
 import json

@@ -1,8 +1,9 @@
 """A cancel stops the run, undoes it in reverse, and leaves the tenant PENDING with nothing held."""
 
 import pytest
+from sqlmodel import select
 
-from models import FOLLOW_UPS, ResourceStatus, RunStatus, StepRole, StepStatus, TenantState
+from models import FOLLOW_UPS, ResourceStatus, RunStatus, RunStep, StepRole, StepStatus, TenantState
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.saga import Done, NotYet, StepStopped, StopReason, StopSignal
@@ -243,3 +244,24 @@ def _statuses_are_consistent(harness: RunHarness) -> object:
         started = [step for step in harness.steps() if step.role not in FOLLOW_UPS and step.started_at]
         assert {step.status for step in started} <= {StepStatus.COMPENSATED}
     return None
+
+
+def test_what_is_left_to_undo_is_the_same_for_python_and_for_postgres(harness: RunHarness) -> None:
+    harness.create()
+    run_id = harness.run().id
+    by_python, by_postgres = set(), set()
+
+    for role in StepRole:
+        for status in StepStatus:
+            with harness.database.transaction() as session:
+                step = session.exec(select(RunStep).where(RunStep.run_id == run_id, RunStep.position == 1)).one()
+                step.role, step.status = role, status
+                session.flush()
+                found = session.exec(
+                    select(RunStep).where(RunStep.run_id == step.run_id, RunStep.are_to_be_undone())
+                ).all()
+                by_python |= {(role, status)} if step.to_be_undone else set()
+                by_postgres |= {(role, status)} if step in found else set()
+
+    assert by_python == by_postgres
+    assert 0 < len(by_python) < len(StepRole) * len(StepStatus)

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from models import RunKind, RunStatus, Tenant, TenantState
 from models.columns import new_id
-from provisioning import bulk_cancellation, cancellation, commands
+from provisioning import cancellation, commands
 from provisioning.actors import Actor
 from provisioning.commands import Corrections
 from provisioning.errors import (
@@ -611,9 +611,7 @@ def test_a_bulk_cancel_answers_for_each_tenant(harness: RunHarness) -> None:
     harness.create(slug="two", start=False)
     two, nowhere = harness.tenant_id, new_id()
 
-    answers = harness.do(
-        bulk_cancellation.cancel_provisionings, [two, nowhere, one], by=harness.operator, reason="storm"
-    )
+    answers = harness.do(cancellation.cancel_provisionings, [two, nowhere, one], by=harness.operator, reason="storm")
 
     assert [answer.tenant_id for answer in answers] == [two, nowhere, one]
     assert [type(answer.refusal) for answer in answers] == [NotProvisioning, NotFound, type(None)]
@@ -629,7 +627,7 @@ def test_a_bulk_cancel_turns_back_what_waits_for_its_next_look(harness: RunHarne
     harness.play(until="await_readiness")
     harness.record(harness.claim(), NotYet(after=timedelta(hours=1)))
 
-    harness.do(bulk_cancellation.cancel_provisionings, [harness.tenant_id], by=harness.operator)
+    harness.do(cancellation.cancel_provisionings, [harness.tenant_id], by=harness.operator)
     harness.wake_ups.clear()
     harness.sweep()
     announced = harness.wake_ups.copy()
@@ -649,7 +647,7 @@ def test_two_bulk_cancels_in_opposite_orders_both_answer(harness: RunHarness) ->
 
     with ThreadPoolExecutor(2) as pool:
         both = [
-            pool.submit(harness.do, bulk_cancellation.cancel_provisionings, order, by=harness.operator)
+            pool.submit(harness.do, cancellation.cancel_provisionings, order, by=harness.operator)
             for order in (ids, ids[::-1])
         ]
 

@@ -34,7 +34,7 @@ from models.columns import new_id
 from provisioning import idempotency, validation
 from provisioning.actors import Actor
 from provisioning.events import EventType, emit_for_organisation
-from provisioning.idempotency import Once
+from provisioning.idempotency import KeyedCall
 from runtime.database import Database, clock, sqlstate
 from runtime.row_level_security import SET_ROLE
 from runtime.settings import settings
@@ -103,12 +103,12 @@ def _add_people(session: Session, harness: RunHarness) -> None:
 
 
 def _remember(session: Session, harness: RunHarness) -> None:
-    call = Once(harness.operator.id, "createTenant", "key", "0" * 64)
-    idempotency.once(session, call, lambda: {"tenant_id": str(harness.tenant_id)})
+    call = KeyedCall(harness.operator.id, "createTenant", "key", "0" * 64)
+    idempotency.keep_outcome(session, call, {"tenant_id": str(harness.tenant_id)})
 
 
 def owners_of(session: Session, model: type[SQLModel]) -> set[UUID]:
-    """PrincipalRef rows a statement without any condition finds."""
+    """Ids of the owners of all rows that a statement without a condition finds."""
     return {_owner(session, row) for row in session.exec(select(model))}
 
 

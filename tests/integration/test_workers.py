@@ -24,8 +24,8 @@ import workers.sweeper
 from devserver import places
 from devserver.servers import Valkey
 from models import ActorKind, Run, RunStatus, StepRole, StepStatus, TenantState
-from provisioning import bulk_cancellation, due_runs, ledger
-from provisioning.bulk_cancellation import BulkAnswer
+from provisioning import cancellation, due_runs, ledger
+from provisioning.cancellation import BulkAnswer
 from runtime.database import clock
 from runtime.migrations import ROOT, migrate
 from runtime.settings import Settings
@@ -377,7 +377,7 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
 
 def test_what_has_nothing_left_to_undo_ends_while_the_broker_is_away(worker_pool: WorkerPool) -> None:
     tenants = create_many(worker_pool, 3)
-    worker_pool.harness.do(bulk_cancellation.cancel_provisionings, tenants, by=worker_pool.harness.operator)
+    worker_pool.harness.do(cancellation.cancel_provisionings, tenants, by=worker_pool.harness.operator)
     nobody = worker_pool.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
 
     Sweeper(worker_pool.harness.database, Dispatcher(nobody), worker_pool.settings).once()
@@ -414,9 +414,7 @@ def test_storms_of_cancels_in_any_order_meet_workers_without_a_deadlock(worker_p
     def cancel_all(order: Sequence[UUID]) -> list[BulkAnswer]:
         parts = [order[start : start + 8] for start in range(0, len(order), 8)]
         by = worker_pool.harness.operator
-        return [
-            one for part in parts for one in worker_pool.harness.do(bulk_cancellation.cancel_provisionings, part, by=by)
-        ]
+        return [one for part in parts for one in worker_pool.harness.do(cancellation.cancel_provisionings, part, by=by)]
 
     with ThreadPoolExecutor(3) as pool:
         storms = [pool.submit(cancel_all, dice.sample(tenants, len(tenants))) for _ in range(3)]

@@ -25,7 +25,7 @@ def infrastructure_with(**more: object) -> Infrastructure:
     return infrastructure(settings, Database(settings))
 
 
-def behind_the_cap(port: Any) -> object:
+def behind_the_limit(port: Any) -> object:
     assert isinstance(port, LimitedPort)
     return port.port
 
@@ -33,7 +33,7 @@ def behind_the_cap(port: Any) -> object:
 def test_the_built_in_runtime_without_mail_is_the_default() -> None:
     built = infrastructure_with()
 
-    deployer, mailer = behind_the_cap(built.deployer), behind_the_cap(built.mailer)
+    deployer, mailer = behind_the_limit(built.deployer), behind_the_limit(built.mailer)
 
     assert (type(deployer), type(mailer)) == (EdgeDeployer, NoMail)
 
@@ -41,13 +41,13 @@ def test_the_built_in_runtime_without_mail_is_the_default() -> None:
 def test_a_deployer_of_ones_own_can_be_named() -> None:
     built = infrastructure_with(deployer="http", deployer_url="http://deployer")
 
-    assert isinstance(behind_the_cap(built.deployer), HttpDeployer)
+    assert isinstance(behind_the_limit(built.deployer), HttpDeployer)
 
 
 def test_an_adapter_of_ones_own_can_be_named() -> None:
-    built = infrastructure_with(deployer="tests.unit.test_worlds:make_deployer")
+    built = infrastructure_with(deployer="tests.unit.test_registry:make_deployer")
 
-    assert behind_the_cap(built.deployer) is MINE
+    assert behind_the_limit(built.deployer) is MINE
 
 
 @pytest.mark.parametrize(
@@ -90,20 +90,20 @@ def test_a_worker_whose_deployer_is_not_there_ends_with_the_sentence() -> None:
 
 
 def test_a_mail_relay_is_used_when_it_is_named() -> None:
-    assert isinstance(behind_the_cap(infrastructure_with(smtp_host="relay").mailer), SmtpMailer)
+    assert isinstance(behind_the_limit(infrastructure_with(smtp_host="relay").mailer), SmtpMailer)
 
 
-def test_each_adapter_has_a_cap_of_its_own() -> None:
+def test_each_adapter_has_a_call_limit_of_its_own() -> None:
     built: Any = infrastructure_with(adapter_calls=5)
 
-    caps = [port.cap for port in (built.storage, built.identity, built.traffic, built.deployer, built.mailer)]
+    limits = [port.limit for port in (built.storage, built.identity, built.traffic, built.deployer, built.mailer)]
 
-    assert [cap.calls for cap in caps] == [5] * 5
-    assert len(set(map(id, caps))) == 5
+    assert [limit.calls for limit in limits] == [5] * 5
+    assert len(set(map(id, limits))) == 5
 
 
-def test_the_outside_can_be_kept_in_memory() -> None:
-    assert infrastructure_with(infrastructure="simulated") == SimulatedInfrastructure()
+def test_simulated_infrastructure_can_be_chosen() -> None:
+    assert infrastructure_with(world="simulated") == SimulatedInfrastructure()
 
 
 MINE = object()

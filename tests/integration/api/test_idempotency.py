@@ -12,7 +12,7 @@ from models import Event, IdempotencyKey, Tenant
 from models.columns import new_id
 from provisioning import idempotency
 from provisioning.errors import IdempotencyInProgress
-from provisioning.idempotency import Once, Outcome
+from provisioning.idempotency import KeyedCall, Outcome, Performed
 from resolvers import bulk_cancel
 from runtime.database import clock
 from tests.api import Api, Client, Facts, tenant_gid
@@ -151,18 +151,22 @@ def test_a_repeated_bulk_cancel_tells_what_the_first_one_told(harness: RunHarnes
 
 
 def test_a_repeat_goes_on_where_the_call_broke_off(harness: RunHarness, key: str) -> None:
-    call = Once(new_id(), "cancelProvisionings", key, "the same input")
+    call = KeyedCall(new_id(), "cancelProvisionings", key, "the same input")
 
-    def next_part(before: Outcome | None) -> Outcome:
-        return {"parts": 1 + (before["parts"] if before else 0)}
+    def next_part(session: Session) -> Outcome:
+        before = idempotency.kept_outcome(session, call)
+        done = {"parts": 1 + (before["parts"] if before else 0)}
+        idempotency.keep_outcome(session, call, done)
+        return done
 
-    def crash(_: Outcome | None) -> Outcome:
+    def crash(session: Session) -> None:
+        next_part(session)
         raise RuntimeError("the process died")
 
-    harness.do(idempotency.part_by_part, call, next_part)
+    harness.do(next_part)
     with pytest.raises(RuntimeError, match="died"):
-        harness.do(idempotency.part_by_part, call, crash)
-    repeated = harness.do(idempotency.part_by_part, call, next_part)
+        harness.do(crash)
+    repeated = harness.do(next_part)
 
     assert repeated == {"parts": 2}
 
@@ -229,7 +233,7 @@ def test_a_second_call_waits_for_the_first(harness: RunHarness, key: str) -> Non
 
 
 def test_a_second_call_that_waits_too_long_is_told_so(harness: RunHarness, key: str) -> None:
-    def impatient(session: Session) -> dict[str, int]:
+    def impatient(session: Session) -> Outcome:
         session.connection().exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
         return _call(session, harness, key)
 
@@ -240,15 +244,16 @@ def test_a_second_call_that_waits_too_long_is_told_so(harness: RunHarness, key: 
 
 
 def _hold(session: Session, harness: RunHarness, key: str) -> None:
-    assert idempotency.once(session, _once(harness, key), lambda: {"answer": 1}) == {"answer": 1}
+    assert _answer(session, harness, key, 1) == Performed({"answer": 1}, 1)
 
 
-def _call(session: Session, harness: RunHarness, key: str) -> dict[str, int]:
-    return idempotency.once(session, _once(harness, key), lambda: {"answer": 2})
+def _call(session: Session, harness: RunHarness, key: str) -> Outcome:
+    return _answer(session, harness, key, 2).outcome
 
 
-def _once(harness: RunHarness, key: str) -> Once:
-    return Once(harness.operator.id, "createTenant", key, "0" * 64)
+def _answer(session: Session, harness: RunHarness, key: str, answer: int) -> Performed[int]:
+    call = KeyedCall(harness.operator.id, "createTenant", key, "0" * 64)
+    return idempotency.once(session, call, lambda _: answer, lambda made: {"answer": made})
 
 
 CREATE = "createTenant(input: $input) { tenant { id } run { id } userErrors { code message } }"

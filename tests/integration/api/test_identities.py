@@ -17,8 +17,8 @@ from models import ActorKind, Event, Role, TenantState
 from models.columns import new_id
 from provisioning.actors import Actor
 from provisioning.commands import NewTenant, create_tenant
+from server.auth import tokens
 from server.auth.authenticator import Authenticator
-from server.auth.tokens import tokens
 from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, integration, person, tenant_gid
 from tests.run_harness import RunHarness
 from tests.scenarios import bring_to, everything

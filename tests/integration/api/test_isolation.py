@@ -31,7 +31,7 @@ import runtime.database
 from access.permissions import SCOPES
 from models import Member, Role, ServiceAccount
 from models.columns import new_id
-from provisioning import audit_feed, bulk_cancellation, queries
+from provisioning import audit_feed, cancellation, queries
 from provisioning.actors import Actor
 from provisioning.commands import Corrections, update_tenant
 from runtime.database import clock
@@ -385,7 +385,7 @@ def unfiltered(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (queries, audit_feed):
         monkeypatch.setattr(module, "within", everywhere)
-    for module in (queries, bulk_cancellation):
+    for module in (queries, cancellation):
         monkeypatch.setattr(module, "visible_tenants", everywhere)
     monkeypatch.setattr(Actor, "reaches", lambda *_: True)
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from provisioning import queries
-from server.limits.document_limits import document_limits
+from server.limits import document_limits
 from tests.api import Api, Client
 from tests.outside import wait_until
 from tests.run_harness import RunHarness
