@@ -86,7 +86,7 @@ def measure(root: Path) -> Metrics:
         modules=len(product),
         lines=sum(len((root / path).read_text().splitlines()) for path in product),
         longest_functions=sorted(functions, reverse=True)[:LONGEST],
-        old_names=sum(1 for _ in old_names(root)),
+        old_names=len(old_names(root)),
         test_cases=_cases(root),
     )
 

@@ -174,8 +174,24 @@ NAMES = dict(
 )
 """Found as an identifier in Python: as English words they are at home."""
 
-NOT_READ = ("tests/code_metrics/old_names.py", "tests/unit/test_code_metrics.py", "LICENSE")
-"""The table, its own tests, and a text that is not ours."""
+ONLY_IN_THE_PRODUCT = {"WORDS", "IDS", "BIG"}
+"""Names that a test may give to something else."""
+
+STAY = {
+    ("alembic/versions/", "nudged"): "a migration names the column as it was called then",
+    ("docs/adr/0017-", "nudged"): "the decision names the column as it was called then",
+    ("formal/", "witness"): "in a model checker a witness is a state that is to be reached",
+}
+"""Where an old name is needed: the beginning of a path, the name, and why."""
+
+NOT_READ = (
+    "tests/code_metrics/old_names.py",
+    "tests/unit/test_code_metrics.py",
+    "tests/promises/test_words.py",
+    "LICENSE",
+)
+"""The table, what tests it, and a text that is not ours."""
+
 NO_TEXT = (".png", ".svg", ".lock", "package-lock.json")
 NOW_PACKAGES = {"server.auth", "server.limits"}
 """Their old names are in use again, so that only a file of that name is an old one."""
@@ -198,9 +214,20 @@ class OldName(NamedTuple):
     old: str
     new: str
 
+    @property
+    def stays(self) -> tuple[str, str] | None:
+        """The entry of ``STAY`` that allows it."""
+        fitting = [entry for entry in STAY if self.path.startswith(entry[0]) and self.old.lower() == entry[1]]
+        return next(iter(fitting), None)
 
-def old_names(root: Path) -> Iterator[OldName]:
-    """Every one in the tracked text files of a checkout."""
+
+def old_names(root: Path) -> list[OldName]:
+    """Every one in the tracked text files of a checkout, but those that stay."""
+    return [one for one in all_old_names(root) if one.stays is None]
+
+
+def all_old_names(root: Path) -> Iterator[OldName]:
+    """Every one, also those that stay."""
     for path in tracked(root):
         if path in NOT_READ or path.endswith(NO_TEXT):
             continue
@@ -244,6 +271,8 @@ def _imported_by(path: str, text: str) -> Iterator[OldName]:
 
 def _identifiers_in(path: str, text: str) -> Iterator[OldName]:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.string in ONLY_IN_THE_PRODUCT and path.startswith("tests/"):
+            continue
         if token.type == tokenize.NAME and token.string in NAMES:
             yield OldName(path, token.start[0], token.string, NAMES[token.string])
 

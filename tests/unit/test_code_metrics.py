@@ -100,7 +100,13 @@ def test_the_package_that_took_a_modules_name_is_no_old_name(checkout: Path) -> 
         {"server/limits/__init__.py": "", "workers/one.py": "from server.limits import query_cost\n"},
     )
 
-    assert list(old_names(checkout)) == []
+    assert old_names(checkout) == []
+
+
+def test_an_old_name_stays_where_its_reason_says_so(checkout: Path) -> None:
+    write(checkout, {"alembic/versions/one.py": "nudged_at = 1\n", "models/one.py": "nudged_at = 1\n"})
+
+    assert [one.path for one in old_names(checkout)] == ["models/one.py"]
 
 
 def test_a_description_of_three_words_says_too_little() -> None:
