@@ -103,9 +103,28 @@ MODULES = dict(
     tests.conformance.field.witness → tests.conformance.field.invariant_checker
     dashboard.app.tenants.wish → dashboard.app.tenants.url-filters
     dashboard.app.audit.wish → dashboard.app.audit.url-filters
-    dashboard.app.audit.moment → dashboard.app.ui.date-time-field
+    dashboard.app.audit.moment → dashboard.app.audit.date-time-field
+    dashboard.app.audit.exporting → dashboard.app.audit.download
+    dashboard.app.audit.facts → dashboard.app.audit.event-details
+    dashboard.app.tenant.held → dashboard.app.tenant.held-resources
+    dashboard.app.tenant.live → dashboard.app.tenant.live-updates
+    dashboard.app.tenant.sign-of-life → dashboard.app.tenant.step-heartbeat
+    dashboard.app.tenant.dialogs.go-on → dashboard.app.tenant.dialogs.resume-undo
     dashboard.app.tenant.looks → dashboard.app.tenant.use-absence-checks
     dashboard.app.tenant.proof → dashboard.app.tenant.absence-checks
+    dashboard.app.people.fresh → dashboard.app.people.refetch-after-refusal
+    dashboard.app.people.place → dashboard.app.people.paged-query
+    dashboard.app.people.token-shown → dashboard.app.people.issued-token
+    dashboard.app.sign-in.at-provider → dashboard.app.sign-in.provider-sign-in
+    dashboard.app.sign-in.offer → dashboard.app.sign-in.options
+    dashboard.app.ui.pages → dashboard.app.ui.pagination
+    dashboard.app.api.link → dashboard.app.api.connection-status
+    dashboard.app.api.resuming → dashboard.app.api.resumable-subscription
+    dashboard.app.api.throttled → dashboard.app.api.throttle
+    dashboard.e2e.people → dashboard.e2e.users
+    dashboard.e2e.screen → dashboard.e2e.page-objects
+    dashboard.e2e.cable → dashboard.e2e.websocket-proxy
+    tests.clients.cable → tests.clients.tcp-proxy
     dashboard.app.api.healing → dashboard.app.api.refetch-on-reconnect
     """)
 )
@@ -241,7 +260,7 @@ def all_old_names(root: Path) -> Iterator[OldName]:
 
 
 def _named_so(path: str) -> Iterator[OldName]:
-    name = re.sub(r"(/__init__)?\.(py|tsx?)$", "", path).replace("/", ".")
+    name = re.sub(r"(/__init__)?\.(py|tsx?|js)$", "", path).replace("/", ".")
     if name in MODULES and name not in (NOW_PACKAGES if path.endswith("__init__.py") else ()):
         yield OldName(path, 1, name, MODULES[name])
 
@@ -280,6 +299,6 @@ def _identifiers_in(path: str, text: str) -> Iterator[OldName]:
 def _imported_by_a_page(path: str, text: str) -> Iterator[OldName]:
     for number, line in enumerate(text.splitlines(), start=1):
         for target in IMPORT_IN_TYPESCRIPT.findall(line):
-            name = ".".join((Path("/", path).parent / target).resolve().parts[1:])
+            name = ".".join((Path("/", path).parent / target.removesuffix(".js")).resolve().parts[1:])
             if name in MODULES:
                 yield OldName(path, number, name, MODULES[name])
