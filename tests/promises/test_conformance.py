@@ -24,7 +24,7 @@ DOCUMENT = (ROOT / "docs" / "conformance.md").read_text()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _scenarios_and_removals_are_loaded() -> None:
+def _scenarios_and_mutants_are_loaded() -> None:
     scenarios.load()
     mutants.load()
 
