@@ -20,7 +20,10 @@ from tests.attacks import DOCUMENTS, HANGING, HARMLESS, REQUESTS, SOCKETS, WIRES
 from tests.run_harness import RunHarness
 
 QUICKLY = 3.0
-"""Seconds, on a machine that is busy with other tests; usually it is a hundredth of that."""
+"""Seconds of processor time, of the API and of the attack, which share a process; usually a hundredth of that.
+
+How busy the machine is otherwise does not count. An answer that never comes is the attack's own timeout (``WITHIN``).
+"""
 
 LONGEST_ANSWER = 4000
 SECRETS = (
@@ -41,9 +44,9 @@ REFUSALS = {"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "DOCUMENT_TOO_C
 
 def endured(attack: Attack, client: Client) -> Told:
     """What the attack is told: quickly, briefly, and nothing of the inside."""
-    began = time.monotonic()
+    began = time.process_time()
     told = attack(client)
-    took = time.monotonic() - began
+    took = time.process_time() - began
 
     assert took < QUICKLY
     assert len(told.text) < LONGEST_ANSWER
@@ -167,21 +170,26 @@ def test_others_hardly_notice(api: Api, harness: RunHarness, owner: Client) -> N
                 if over.wait(0.02):
                     return
 
-    alone = waits(bystander)
-    with ThreadPoolExecutor(2) as pool:
-        attackers = [pool.submit(attack_on, part) for part in range(2)]
-        beside = waits(bystander)
-        over.set()
-    for attacker in attackers:
-        attacker.result()
+    alone, beside = [], []
+    for _ in range(3):  # by turns: how busy the machine is otherwise may change
+        over.clear()
+        alone += waits(bystander, 10)
+        with ThreadPoolExecutor(2) as pool:
+            attackers = [pool.submit(attack_on, part) for part in range(2)]
+            try:
+                beside += waits(bystander, 10)
+            finally:
+                over.set()
+        for attacker in attackers:
+            attacker.result()
 
     assert statistics.median(beside) < 5 * statistics.median(alone) + 0.1
 
 
-def waits(client: Client) -> list[float]:
-    """How long each of some ordinary questions takes, in seconds."""
+def waits(client: Client, times: int) -> list[float]:
+    """How long each of so many ordinary questions takes, in seconds."""
     found = []
-    for _ in range(30):
+    for _ in range(times):
         began = time.monotonic()
         assert attacks.asked(client, "POST", "/graphql", attacks.QUERY).status == 200
         found.append(time.monotonic() - began)
