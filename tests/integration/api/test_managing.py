@@ -19,7 +19,7 @@ from tests.outside import wait_until
 from tests.run_harness import RunHarness
 
 SOON = 5.0
-"""Seconds within which access ends."""
+"""Seconds within which access ends: a standing is remembered for 1 s and read again every 2 s, and 2 s to answer."""
 
 ME = "{ viewer { actor { displayName } scopes } }"
 PEOPLE = """{ organization { members(first: 100) { edges { node { id name email role pending } } } } }"""
