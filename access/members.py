@@ -16,7 +16,7 @@ from provisioning.pagination import Order, Page, Window, page_of
 from runtime.database import clock
 
 MANAGERS = frozenset({Role.OWNER, Role.ADMIN})
-MOST_MEMBERS = 1000
+MAX_MEMBERS = 1000
 """Of one organisation."""
 
 OLDEST_FIRST = Order((col(Member.created_at), col(Member.id)))
@@ -33,11 +33,11 @@ class Invitation:
 
 def invite(session: Session, wanted: Invitation, *, by: Actor) -> Member:
     """Record a member who joins with their first sign-in. Raises Malformed, Taken, NotPermitted."""
-    organisation_id = demand_manager(session, by).organisation_id
+    organisation_id = require_manager(session, by).organisation_id
     email = validation.check_email(wanted.email, "email")
     if wanted.role is Role.OWNER:
         raise Malformed("role", "An organisation has one owner: hand the ownership over with changeMemberRole.")
-    _demand_room(session, organisation_id, email)
+    _require_capacity(session, organisation_id, email)
     now = clock(session)
     member = Member(
         organisation_id=organisation_id,
@@ -48,7 +48,7 @@ def invite(session: Session, wanted: Invitation, *, by: Actor) -> Member:
         invited_at=now,
     )
     session.add(member)
-    _tell(session, member, EventType.MEMBER_INVITED, by)
+    _emit(session, member, EventType.MEMBER_INVITED, by)
     return member
 
 
@@ -67,7 +67,7 @@ def change_role(
     if member.role is Role.OWNER:
         raise Malformed("role", "An organisation has an owner: hand the ownership over by making another member OWNER.")
     if role is Role.OWNER:
-        _demand_joined(member)
+        _require_joined(member)
         _set_role(session, manager, Role.ADMIN, by)
     _set_role(session, member, role, by)
     return member
@@ -79,14 +79,14 @@ def remove(session: Session, member_id: UUID, *, by: Actor, expected_version: in
     if member.role is Role.OWNER:
         raise NotPermitted("remove the owner")
     session.delete(member)
-    _tell(session, member, EventType.MEMBER_REMOVED, by)
+    _emit(session, member, EventType.MEMBER_REMOVED, by)
     return member
 
 
 def members(session: Session, window: Window, *, by: Actor, of: UUID) -> Page[Member]:
     """A page, oldest first. Index: members_by_creation."""
     mine = select(Member).where(col(Member.organisation_id) == of, col(Member.organisation_id) == by.organisation_id)
-    return page_of(session.scalars(OLDEST_FIRST.cut(mine, window)).all(), window)
+    return page_of(session.scalars(OLDEST_FIRST.paginate(mine, window)).all(), window)
 
 
 def members_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Member]:
@@ -95,12 +95,12 @@ def members_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[U
     return {member.id: member for member in session.scalars(mine)}
 
 
-def demand_manager(session: Session, by: Actor) -> Member:
+def require_manager(session: Session, by: Actor) -> Member:
     """The actor's own row, locked, as it is now: a right that was taken a moment ago is gone. Raises NotPermitted."""
     return _manager_among(_locked(session, by, [by.id]), by)
 
 
-def demand_version(what: str, current: int, expected: int | None) -> None:
+def require_version(what: str, current: int, expected: int | None) -> None:
     """Raise VersionConflict when another version was expected."""
     if expected is not None and expected != current:
         raise VersionConflict(expected, current, what)
@@ -112,7 +112,7 @@ def _both(session: Session, member_id: UUID, by: Actor, expected_version: int | 
     manager = _manager_among(found, by)
     if member_id not in found:
         raise NotFound("member")
-    demand_version("member", found[member_id].version, expected_version)
+    require_version("member", found[member_id].version, expected_version)
     return manager, found[member_id]
 
 
@@ -134,17 +134,17 @@ def _manager_among(found: dict[UUID, Member], by: Actor) -> Member:
     return manager
 
 
-def _demand_room(session: Session, organisation_id: UUID, email: str) -> None:
+def _require_capacity(session: Session, organisation_id: UUID, email: str) -> None:
     mine = select(Member).where(col(Member.organisation_id) == organisation_id)
     # A second invitation of the same address waits here for the first.
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(organisation_id), 0))))
     if session.scalars(mine.where(func.lower(col(Member.email)) == func.lower(email))).first() is not None:
         raise Taken("email", email, by="member")
-    if (session.scalar(select(func.count()).select_from(mine.subquery())) or 0) >= MOST_MEMBERS:
-        raise Malformed("email", f"An organisation has at most {MOST_MEMBERS} members.")
+    if (session.scalar(select(func.count()).select_from(mine.subquery())) or 0) >= MAX_MEMBERS:
+        raise Malformed("email", f"An organisation has at most {MAX_MEMBERS} members.")
 
 
-def _demand_joined(member: Member) -> None:
+def _require_joined(member: Member) -> None:
     if member.invited_at is not None and member.joined_at is None:
         raise Malformed("role", "Somebody who has not signed in yet cannot become the owner.")
 
@@ -154,10 +154,10 @@ def _set_role(session: Session, member: Member, role: Role, by: Actor) -> None:
     member.version += 1
     session.add(member)
     session.flush()  # in this order: there is one owner at any moment
-    _tell(session, member, EventType.MEMBER_ROLE_CHANGED, by, before=before.value)
+    _emit(session, member, EventType.MEMBER_ROLE_CHANGED, by, before=before.value)
 
 
-def _tell(session: Session, member: Member, event_type: EventType, by: Actor, **more: str) -> None:
+def _emit(session: Session, member: Member, event_type: EventType, by: Actor, **more: str) -> None:
     """Without the address: the feed is read by those who may not see it."""
     facts = {"member_id": str(member.id), "name": member.name, "role": member.role.value, **more}
     emit_for_organisation(session, member.organisation_id, event_type, facts, by=by)

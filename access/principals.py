@@ -15,7 +15,7 @@ from models import ActorKind, Member, Organisation, Role, ServiceAccount
 from models.columns import TEXT_ARRAY, UUID_ARRAY
 from provisioning.actors import Actor
 
-USE_NOTED_EVERY = timedelta(minutes=5)
+LAST_USED_RESOLUTION = timedelta(minutes=5)
 """How coarsely a service account's last use is kept: a write for each call would cost more than it tells."""
 
 
@@ -71,7 +71,7 @@ class Principal:
     role: Role | None = None
     scopes: frozenset[str] = frozenset()
     expires_at: datetime | None = None
-    use_unnoted: bool = field(default=False, compare=False)
+    last_used_is_stale: bool = field(default=False, compare=False)
 
 
 def load_principals(session: Session, whose: Collection[PrincipalRef]) -> dict[PrincipalRef, Principal]:
@@ -88,8 +88,8 @@ def load_principals(session: Session, whose: Collection[PrincipalRef]) -> dict[P
 def load_principal(session: Session, whose: PrincipalRef) -> Principal | None:
     """The standing of somebody who calls now, and that they called."""
     found = load_principals(session, [whose]).get(whose)
-    if found is not None and found.use_unnoted:
-        _note_use(session, found.actor.id)
+    if found is not None and found.last_used_is_stale:
+        _record_use(session, found.actor.id)
     return found
 
 
@@ -136,7 +136,7 @@ def _accounts_by_id(session: Session, wanted: Collection[AccountById]) -> Iterat
     if not wanted:
         return
     ids = _any([one.account_id for one in wanted], UUID_ARRAY)
-    for row in session.scalars(select(ServiceAccount).where(_good(), col(ServiceAccount.id) == ids)):
+    for row in session.scalars(select(ServiceAccount).where(_usable(), col(ServiceAccount.id) == ids)):
         name = AccountById(row.id, row.organisation_id)
         if name in wanted:
             yield name, _of_account(row, row.expires_at)
@@ -154,7 +154,7 @@ def _accounts_by_token(
         col(ServiceAccount.previous_token_sha256) == known,
         col(ServiceAccount.previous_token_until) > func.clock_timestamp(),
     )
-    good = select(ServiceAccount).where(_good(), or_(col(ServiceAccount.token_sha256) == known, before))
+    good = select(ServiceAccount).where(_usable(), or_(col(ServiceAccount.token_sha256) == known, before))
     for row in session.scalars(good):
         if row.token_sha256 in digests:
             yield AccountByToken(row.token_sha256), _of_account(row, row.expires_at)
@@ -172,11 +172,11 @@ def _of_account(row: ServiceAccount, expires_at: datetime | None) -> Principal:
     limited = frozenset(row.tenant_ids) if row.tenant_ids is not None else None
     actor = Actor(ActorKind.INTEGRATION, row.id, row.name, None, row.organisation_id, limited)
     # By this machine's clock: it decides only whether a write is worth while.
-    unnoted = row.last_used_at is None or row.last_used_at < datetime.now(UTC) - USE_NOTED_EVERY
-    return Principal(actor, None, frozenset(row.scopes), expires_at, unnoted)
+    stale = row.last_used_at is None or row.last_used_at < datetime.now(UTC) - LAST_USED_RESOLUTION
+    return Principal(actor, None, frozenset(row.scopes), expires_at, stale)
 
 
-def _good() -> ColumnElement[bool]:
+def _usable() -> ColumnElement[bool]:
     """The condition under which a service account is good for anything."""
     return and_(
         col(ServiceAccount.revoked_at).is_(None),
@@ -189,7 +189,7 @@ def _any(values: Sequence[object], kind: TypeEngine[Any]) -> ColumnElement[Any]:
     return any_(literal(values, kind))
 
 
-def _note_use(session: Session, account_id: UUID) -> None:
+def _record_use(session: Session, account_id: UUID) -> None:
     """Whoever is changing the account just now is not waited for: the next call notes it."""
     free = select(col(ServiceAccount.id)).where(col(ServiceAccount.id) == account_id)
     session.execute(

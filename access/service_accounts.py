@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from access import api_tokens
-from access.members import demand_manager, demand_version
+from access.members import require_manager, require_version
 from models import ServiceAccount, Tenant
 from provisioning import validation
 from provisioning.actors import Actor
@@ -19,13 +19,13 @@ from provisioning.events import EventType, emit_for_organisation
 from provisioning.pagination import Order, Page, Window, page_of
 from runtime.database import clock
 
-MOST_ACCOUNTS = 200
+MAX_ACCOUNTS = 200
 """Of one organisation, revoked ones left out."""
 
-MOST_TENANTS = 500
+MAX_TENANTS = 500
 """That one account may be limited to."""
 
-LONGEST_OVERLAP = timedelta(days=7)
+MAX_OVERLAP = timedelta(days=7)
 """For which a token may stay good beside its successor."""
 
 OLDEST_FIRST = Order((col(ServiceAccount.created_at), col(ServiceAccount.id)))
@@ -43,18 +43,21 @@ class NewAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountChanges:
-    """What updateServiceAccount is asked for; None leaves a value as it is, ``unlimited`` and ``unending`` free it."""
+    """The input of updateServiceAccount. None leaves a value unchanged.
+
+    ``all_tenants`` removes the limit to some tenants, ``never_expires`` removes the end.
+    """
 
     name: str | None = None
     scopes: Sequence[str] | None = None
     tenant_ids: Sequence[UUID] | None = None
-    unlimited: bool = False
+    all_tenants: bool = False
     expires_at: datetime | None = None
-    unending: bool = False
+    never_expires: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Giver:
+class Grantor:
     """What whoever manages an account holds, of the scopes that there are."""
 
     held: frozenset[str]
@@ -62,28 +65,28 @@ class Giver:
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedToken:
     """An account with a token that is shown now and never again."""
 
     account: ServiceAccount
     token: str = field(repr=False)
 
 
-def create(session: Session, wanted: NewAccount, *, by: Actor, giver: Giver) -> Issued:
+def create(session: Session, wanted: NewAccount, *, by: Actor, grantor: Grantor) -> IssuedToken:
     """Record an account and issue its token. Raises Malformed, NotFound, NotPermitted."""
-    organisation_id = demand_manager(session, by).organisation_id
-    _demand_room(session, organisation_id)
+    organisation_id = require_manager(session, by).organisation_id
+    _require_capacity(session, organisation_id)
     account = ServiceAccount(
         organisation_id=organisation_id,
         name=validation.check_name(wanted.name),
-        scopes=_checked_scopes(wanted.scopes, giver),
+        scopes=_checked_scopes(wanted.scopes, grantor),
         tenant_ids=_checked_tenants(session, wanted.tenant_ids, organisation_id),
         expires_at=_checked_expiry(session, wanted.expires_at),
         created_at=clock(session),
     )
     issued = _issue(account)
     session.add(account)
-    _tell(session, account, EventType.SERVICE_ACCOUNT_CREATED, _facts(account), by)
+    _emit(session, account, EventType.SERVICE_ACCOUNT_CREATED, _facts(account), by)
     return issued
 
 
@@ -93,7 +96,7 @@ def update(
     wanted: AccountChanges,
     *,
     by: Actor,
-    giver: Giver,
+    grantor: Grantor,
     expected_version: int | None = None,
 ) -> ServiceAccount:
     """Change what an account may. Raises NotFound, Malformed, NotPermitted, VersionConflict."""
@@ -102,35 +105,35 @@ def update(
     if wanted.name is not None:
         account.name = validation.check_name(wanted.name)
     if wanted.scopes is not None:
-        account.scopes = _checked_scopes(wanted.scopes, giver, held=account.scopes)
-    if wanted.tenant_ids is not None or wanted.unlimited:
+        account.scopes = _checked_scopes(wanted.scopes, grantor, held=account.scopes)
+    if wanted.tenant_ids is not None or wanted.all_tenants:
         account.tenant_ids = _checked_tenants(session, wanted.tenant_ids, account.organisation_id)
-    if wanted.expires_at is not None or wanted.unending:
+    if wanted.expires_at is not None or wanted.never_expires:
         account.expires_at = _checked_expiry(session, wanted.expires_at)
     changes = {name: [before[name], value] for name, value in _facts(account).items() if value != before[name]}
     if changes:
         _keep(session, account)
-        _tell(session, account, EventType.SERVICE_ACCOUNT_UPDATED, {"changes": changes}, by)
+        _emit(session, account, EventType.SERVICE_ACCOUNT_UPDATED, {"changes": changes}, by)
     return account
 
 
 def rotate(
     session: Session, account_id: UUID, overlap: timedelta, *, by: Actor, expected_version: int | None = None
-) -> Issued:
+) -> IssuedToken:
     """Issue a new token; the old one stays good for the overlap, if any.
 
     Raises NotFound, Malformed, NotPermitted, VersionConflict.
     """
     account = _locked(session, account_id, by, expected_version)
-    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
-        raise Malformed("overlap", f"Two tokens are good side by side for {LONGEST_OVERLAP.days} days at the most.")
+    if not timedelta(0) <= overlap <= MAX_OVERLAP:
+        raise Malformed("overlap", f"Two tokens are good side by side for {MAX_OVERLAP.days} days at the most.")
     until = clock(session) + overlap if overlap else None
     account.previous_token_sha256 = account.token_sha256 if until else None
     account.previous_token_until = until if account.previous_token_sha256 else None
     issued = _issue(account)
     _keep(session, account)
     ends = account.previous_token_until.isoformat() if account.previous_token_until else None
-    _tell(session, account, EventType.SERVICE_ACCOUNT_ROTATED, {"previous_token_until": ends}, by)
+    _emit(session, account, EventType.SERVICE_ACCOUNT_ROTATED, {"previous_token_until": ends}, by)
     return issued
 
 
@@ -141,7 +144,7 @@ def revoke(session: Session, account_id: UUID, *, by: Actor, expected_version: i
         account.revoked_at = clock(session)
         account.token_sha256 = account.previous_token_sha256 = account.previous_token_until = None
         _keep(session, account)
-        _tell(session, account, EventType.SERVICE_ACCOUNT_REVOKED, {}, by)
+        _emit(session, account, EventType.SERVICE_ACCOUNT_REVOKED, {}, by)
     return account
 
 
@@ -150,7 +153,7 @@ def service_accounts(session: Session, window: Window, *, by: Actor, of: UUID) -
     mine = select(ServiceAccount).where(
         col(ServiceAccount.organisation_id) == of, col(ServiceAccount.organisation_id) == by.organisation_id
     )
-    return page_of(session.scalars(OLDEST_FIRST.cut(mine, window)).all(), window)
+    return page_of(session.scalars(OLDEST_FIRST.paginate(mine, window)).all(), window)
 
 
 def accounts_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, ServiceAccount]:
@@ -161,10 +164,10 @@ def accounts_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[
     return {account.id: account for account in session.scalars(mine)}
 
 
-def _issue(account: ServiceAccount) -> Issued:
+def _issue(account: ServiceAccount) -> IssuedToken:
     token = api_tokens.new_token()
     account.token_sha256 = api_tokens.digest_of(token)
-    return Issued(account, token)
+    return IssuedToken(account, token)
 
 
 def _keep(session: Session, account: ServiceAccount) -> None:
@@ -179,7 +182,7 @@ def _locked(
 
     Raises NotPermitted, NotFound, VersionConflict, and Malformed for one that was revoked.
     """
-    organisation_id = demand_manager(session, by).organisation_id
+    organisation_id = require_manager(session, by).organisation_id
     account = session.scalars(
         select(ServiceAccount)
         .where(col(ServiceAccount.id) == account_id, col(ServiceAccount.organisation_id) == organisation_id)
@@ -188,29 +191,29 @@ def _locked(
     ).one_or_none()
     if account is None:
         raise NotFound("service account")
-    demand_version("service account", account.version, expected_version)
+    require_version("service account", account.version, expected_version)
     if account.revoked_at is not None and not revoked_too:
         raise Malformed("service_account_id", "This service account was revoked, which is for good: create another.")
     return account
 
 
-def _demand_room(session: Session, organisation_id: UUID) -> None:
+def _require_capacity(session: Session, organisation_id: UUID) -> None:
     live = select(col(ServiceAccount.id)).where(
         col(ServiceAccount.organisation_id) == organisation_id, col(ServiceAccount.revoked_at).is_(None)
     )
-    if (session.scalar(select(func.count()).select_from(live.subquery())) or 0) >= MOST_ACCOUNTS:
-        raise Malformed("name", f"An organisation has at most {MOST_ACCOUNTS} service accounts: revoke one first.")
+    if (session.scalar(select(func.count()).select_from(live.subquery())) or 0) >= MAX_ACCOUNTS:
+        raise Malformed("name", f"An organisation has at most {MAX_ACCOUNTS} service accounts: revoke one first.")
 
 
-def _checked_scopes(scopes: Sequence[str], giver: Giver, held: Collection[str] = ()) -> list[str]:
-    """In order, each once. Raises Malformed, and NotPermitted for what neither the giver nor the account holds."""
+def _checked_scopes(scopes: Sequence[str], grantor: Grantor, held: Collection[str] = ()) -> list[str]:
+    """In order, each once. Raises Malformed, and NotPermitted for what neither the grantor nor the account holds."""
     wanted = set(scopes)
     if not wanted:
         raise Malformed("scopes", "A service account has one scope at least.")
-    if unknown := wanted - giver.known:
-        known = ", ".join(sorted(giver.known))
+    if unknown := wanted - grantor.known:
+        known = ", ".join(sorted(grantor.known))
         raise Malformed("scopes", f"There is no scope {min(unknown)[:40]!r}; there is {known}.")
-    if beyond := wanted - giver.held - set(held):
+    if beyond := wanted - grantor.held - set(held):
         raise NotPermitted(f"give the scope {min(beyond)}")
     return sorted(wanted)
 
@@ -218,8 +221,8 @@ def _checked_scopes(scopes: Sequence[str], giver: Giver, held: Collection[str] =
 def _checked_tenants(session: Session, ids: Sequence[UUID] | None, organisation_id: UUID) -> list[UUID] | None:
     if ids is None:
         return None
-    if len(ids) > MOST_TENANTS:
-        raise Malformed("tenant_ids", f"A service account is limited to at most {MOST_TENANTS} tenants.")
+    if len(ids) > MAX_TENANTS:
+        raise Malformed("tenant_ids", f"A service account is limited to at most {MAX_TENANTS} tenants.")
     mine = select(col(Tenant.id)).where(col(Tenant.id).in_(ids), col(Tenant.organisation_id) == organisation_id)
     found = set(session.scalars(mine))
     if found != set(ids):
@@ -242,6 +245,6 @@ def _facts(account: ServiceAccount) -> dict[str, Any]:
     }
 
 
-def _tell(session: Session, account: ServiceAccount, event_type: EventType, facts: dict[str, Any], by: Actor) -> None:
+def _emit(session: Session, account: ServiceAccount, event_type: EventType, facts: dict[str, Any], by: Actor) -> None:
     told = {"service_account_id": str(account.id), "name": account.name, **facts}
     emit_for_organisation(session, account.organisation_id, event_type, told, by=by)

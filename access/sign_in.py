@@ -12,7 +12,7 @@ from models import Member, Organisation
 from provisioning.events import EventType, emit_for_organisation
 from runtime.database import clock
 
-INVITED_FOR = timedelta(days=14)
+INVITATION_LIFETIME = timedelta(days=14)
 """After this an invitation has to be made again."""
 
 
@@ -29,25 +29,25 @@ class VerifiedIdentity:
     organisation: str | None = None
 
 
-def sign_in(session: Session, arrival: VerifiedIdentity) -> Principal:
+def sign_in(session: Session, identity: VerifiedIdentity) -> Principal:
     """Bind the invitations to this verified address, and say who it is now. Raises NotAMember.
 
     A member who is bound already is never bound again, whatever the address: an address can change hands.
     """
-    if arrival.email is not None:
-        for member in _invitations(session, arrival, arrival.email):
-            _join(session, member, arrival.subject)
-    found = load_principal(session, MemberBySubject(arrival.subject, arrival.organisation))
+    if identity.email is not None:
+        for member in _invitations(session, identity, identity.email):
+            _join(session, member, identity.subject)
+    found = load_principal(session, MemberBySubject(identity.subject, identity.organisation))
     if found is None:
-        raise NotAMember(_why(session, arrival))
+        raise NotAMember(_why(session, identity))
     return found
 
 
-def _invitations(session: Session, arrival: VerifiedIdentity, email: str) -> list[Member]:
+def _invitations(session: Session, identity: VerifiedIdentity, email: str) -> list[Member]:
     """Members at this address who never signed in, under lock. Index: members_by_address."""
     bound = aliased(Member)
     elsewhere = select(col(bound.id)).where(
-        col(bound.subject) == arrival.subject, col(bound.organisation_id) == col(Member.organisation_id)
+        col(bound.subject) == identity.subject, col(bound.organisation_id) == col(Member.organisation_id)
     )
     open_ones = (
         select(Member)
@@ -55,12 +55,14 @@ def _invitations(session: Session, arrival: VerifiedIdentity, email: str) -> lis
         .where(
             func.lower(col(Member.email)) == func.lower(email),
             col(Member.subject).is_(None),
-            or_(col(Member.invited_at).is_(None), col(Member.invited_at) > func.clock_timestamp() - INVITED_FOR),
+            or_(
+                col(Member.invited_at).is_(None), col(Member.invited_at) > func.clock_timestamp() - INVITATION_LIFETIME
+            ),
             ~elsewhere.exists(),
         )
     )
-    if arrival.organisation is not None:
-        open_ones = open_ones.where(col(Organisation.slug) == arrival.organisation)
+    if identity.organisation is not None:
+        open_ones = open_ones.where(col(Organisation.slug) == identity.organisation)
     locked = open_ones.order_by(col(Member.id)).with_for_update(of=Member)
     return list(session.scalars(locked.execution_options(populate_existing=True)))
 
@@ -74,8 +76,8 @@ def _join(session: Session, member: Member, subject: str) -> None:
     )
 
 
-def _why(session: Session, arrival: VerifiedIdentity) -> str:
-    several = select(func.count()).select_from(Member).where(col(Member.subject) == arrival.subject)
-    if arrival.organisation is None and (session.scalar(several) or 0) > 1:
+def _why(session: Session, identity: VerifiedIdentity) -> str:
+    several = select(func.count()).select_from(Member).where(col(Member.subject) == identity.subject)
+    if identity.organisation is None and (session.scalar(several) or 0) > 1:
         return "You belong to several organisations: name one in the header Tenantry-Organization."
     return "You are not a member here: ask for an invitation to the address that your identity provider has verified."

@@ -13,15 +13,15 @@ from models import Event, Organisation, Tenant
 from provisioning.actors import Actor
 from provisioning.events import EventType, emit_for_organisation
 
-TOLD_AGAIN_AFTER = timedelta(hours=1)
+REPEAT_AFTER = timedelta(hours=1)
 """A page that is drawn again every second is one look, not thousands."""
 
-Looks = Mapping[UUID, set[UUID]]
+Accesses = Mapping[UUID, set[UUID]]
 """The tenants that were seen of each organisation; none, when it was the organisation or its feed itself."""
 
 
 @contextmanager
-def watched(session: Session) -> Iterator[list[object]]:
+def recorded_reads(session: Session) -> Iterator[list[object]]:
     """Every row that the session reads within the block; it keeps none of those that nobody holds on to."""
     read: list[object] = []
 
@@ -35,7 +35,7 @@ def watched(session: Session) -> Iterator[list[object]]:
         event.remove(session, "loaded_as_persistent", note)
 
 
-def seen_in(read: Iterable[object], by: Actor) -> Looks:
+def accesses_in(read: Iterable[object], by: Actor) -> Accesses:
     """What rows tell of, apart from what the actor wrote."""
     seen: dict[UUID, set[UUID]] = {}
     for row in read:
@@ -47,15 +47,15 @@ def seen_in(read: Iterable[object], by: Actor) -> Looks:
     return seen
 
 
-def put_on_record(session: Session, looks: Looks, *, by: Actor) -> None:
-    """Tell each organisation what of it was seen, unless that was told within the hour."""
-    if not looks:
+def record_access(session: Session, accesses: Accesses, *, by: Actor) -> None:
+    """Tell each organisation what of it was seen, unless that was recorded within the hour."""
+    if not accesses:
         return
-    told = _told_lately(session, looks, by)
-    for organisation_id, tenants in sorted(looks.items()):
-        news = tenants - told.get(organisation_id, set())
-        if news or organisation_id not in told:
-            facts: dict[str, Any] = {"tenant_ids": sorted(map(str, news))}
+    recorded = _recorded_recently(session, accesses, by)
+    for organisation_id, tenants in sorted(accesses.items()):
+        unrecorded = tenants - recorded.get(organisation_id, set())
+        if unrecorded or organisation_id not in recorded:
+            facts: dict[str, Any] = {"tenant_ids": sorted(map(str, unrecorded))}
             emit_for_organisation(session, organisation_id, EventType.SUPPORT_LOOKED, facts, by=by)
 
 
@@ -72,17 +72,17 @@ def _place_of(row: object) -> tuple[UUID | None, UUID | None]:
             return None, None
 
 
-def _told_lately(session: Session, organisations: Iterable[UUID], by: Actor) -> dict[UUID, set[UUID]]:
+def _recorded_recently(session: Session, organisations: Iterable[UUID], by: Actor) -> dict[UUID, set[UUID]]:
     """Index: feed_of_an_actor."""
     rows = session.execute(
         select(col(Event.organisation_id), col(Event.data)).where(
             col(Event.organisation_id).in_(list(organisations)),
             col(Event.actor_id) == by.id,
             col(Event.type) == EventType.SUPPORT_LOOKED.value,
-            col(Event.created_at) > func.clock_timestamp() - TOLD_AGAIN_AFTER,
+            col(Event.created_at) > func.clock_timestamp() - REPEAT_AFTER,
         )
     )
-    told: dict[UUID, set[UUID]] = {}
+    recorded: dict[UUID, set[UUID]] = {}
     for organisation_id, data in rows:
-        told.setdefault(organisation_id, set()).update(map(UUID, data["tenant_ids"]))
-    return told
+        recorded.setdefault(organisation_id, set()).update(map(UUID, data["tenant_ids"]))
+    return recorded

@@ -27,7 +27,7 @@ class Actor:
         """The same for Postgres, which holds the actor's transactions to it."""
         return RowScope(self.id, self.organisation_id, self.tenant_ids)
 
-    def reaches(self, tenant: Tenant) -> bool:
+    def can_access(self, tenant: Tenant) -> bool:
         """Whether this tenant exists for the actor."""
         return self.organisation_id in {None, tenant.organisation_id} and (
             self.tenant_ids is None or tenant.id in self.tenant_ids

@@ -16,7 +16,7 @@ from provisioning.errors import NotFound
 from provisioning.events import EventType, emit_for_organisation
 from provisioning.pagination import Key
 
-AT_ONCE = 200
+BATCH_SIZE = 200
 """Events that are fetched and handed on together."""
 
 
@@ -47,7 +47,7 @@ def batches(session: Session, export: Export, after: Key | None, *, by: Actor) -
     statement = order.between(audit_feed.matching(export.wanted, by), after, export.until).where(
         col(Event.organisation_id) == export.organisation_id
     )
-    with closing(session.scalars(statement.execution_options(yield_per=AT_ONCE))) as found:
+    with closing(session.scalars(statement.execution_options(yield_per=BATCH_SIZE))) as found:
         yield from found.partitions()
 
 

@@ -14,16 +14,16 @@ from models import Event, Run, RunStep, StepStatus, Tenant
 from provisioning.actors import Actor
 from provisioning.events import EventType
 from provisioning.pagination import Key, Order, Page, Window, page_of, pages_by_parent
-from provisioning.queries import within
+from provisioning.queries import accessible_to
 
-MOST_AT_ONCE = 100
+MAX_EVENTS_PER_READ = 100
 """Events in one look of a follower; it looks again at once when there are as many."""
 
-BETWEEN_SIGNS = timedelta(seconds=4)
+HEARTBEAT_INTERVAL = timedelta(seconds=4)
 """Less than a renewal takes to come, so that each of a quiet step's is told, and a step that is looked at every second
 costs its watchers little."""
 
-LARGEST = 2**63 - 1
+MAX_BIGINT = 2**63 - 1
 
 TIMELINE = frozenset(
     {
@@ -49,7 +49,7 @@ TIMELINE = frozenset(
 """What belongs into the timeline of a run, when it names one."""
 
 OLDEST_FIRST = Order((col(Event.sequence),))
-"""One tenant's history: numbered under the tenant's lock, so a reader skips nothing."""
+"""One tenant's history: of_one_tenant under the tenant's lock, so a reader skips nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +64,18 @@ class EventFilter:
     occurred_until: datetime | None = None
 
     @property
-    def numbered(self) -> bool:
+    def of_one_tenant(self) -> bool:
         """Whether all that match are of one tenant, so that their numbers order them without gaps."""
         return self.tenant_id is not None or self.run_id is not None
 
     def order(self, *, descending: bool) -> Order:
         """By number within one tenant; otherwise by transaction, and by number within each tenant."""
-        columns = (col(Event.sequence),) if self.numbered else (col(Event.rank), col(Event.position))
+        columns = (col(Event.sequence),) if self.of_one_tenant else (col(Event.rank), col(Event.position))
         return Order(columns, descending)
 
-    def place_of(self, event: Event) -> Key:
+    def key_of(self, event: Event) -> Key:
         """Where an event lies in this order."""
-        return (event.sequence,) if self.numbered else (event.rank, event.position)
+        return (event.sequence,) if self.of_one_tenant else (event.rank, event.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +90,20 @@ class Progress:
     heartbeat_at: datetime | None
     shown_at: datetime
 
-    def same_as(self, other: "Progress | None") -> bool:
+    def repeats(self, other: "Progress | None") -> bool:
         """Whether both say the same, whenever they said it, and this one is no later sign of life worth telling."""
-        if other is None or self._is_livelier_than(other):
+        if other is None or self._has_newer_heartbeat_than(other):
             return False
         return replace(self, heartbeat_at=other.heartbeat_at, shown_at=other.shown_at) == other
 
-    def goes_on_from(self, other: "Progress | None") -> bool:
+    def continues(self, other: "Progress | None") -> bool:
         """Whether both are of the same step on the same way, done or undone."""
         return other is not None and (self.run_id, self.step, self.status) == (other.run_id, other.step, other.status)
 
-    def _is_livelier_than(self, other: "Progress") -> bool:
+    def _has_newer_heartbeat_than(self, other: "Progress") -> bool:
         if self.heartbeat_at is None or other.heartbeat_at is None:
             return False
-        return self.heartbeat_at - other.heartbeat_at >= BETWEEN_SIGNS
+        return self.heartbeat_at - other.heartbeat_at >= HEARTBEAT_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def timeline_of_runs(session: Session, runs: Sequence[UUID], window: Window) -> 
     return pages_by_parent(session, inner, Event, col(Event.run_id), runs, OLDEST_FIRST, window)
 
 
-def look(session: Session, tenant_id: UUID, after: int) -> TimelinePage:
+def read_timeline(session: Session, tenant_id: UUID, after: int) -> TimelinePage:
     """What is new to somebody who has seen everything up to ``after``. The caller has been shown the tenant.
 
     Progress is read before the entries: whoever gets it has seen everything that came before it.
@@ -153,12 +153,12 @@ def look(session: Session, tenant_id: UUID, after: int) -> TimelinePage:
             col(Event.type).in_(TIMELINE),
         )
         .order_by(col(Event.sequence))
-        .limit(MOST_AT_ONCE)
+        .limit(MAX_EVENTS_PER_READ)
     ).all()
     return TimelinePage(list(entries), progress, live=live is not None)
 
 
-def before_newest_run(session: Session, tenant_id: UUID) -> int:
+def sequence_before_newest_run(session: Session, tenant_id: UUID) -> int:
     """The number before the first event of the tenant's newest run; of its last event when it never had a run."""
     newest = select(col(Run.id)).where(col(Run.tenant_id) == tenant_id).order_by(col(Run.number).desc()).limit(1)
     first = session.scalar(select(func.min(Event.sequence)).where(col(Event.run_id) == newest.scalar_subquery()))
@@ -179,24 +179,24 @@ def feed(session: Session, wanted: EventFilter, window: Window, *, by: Actor) ->
     Without a tenant or run it ends where a late commit could still come in, so that no follower of cursors misses one.
     """
     statement = matching(wanted, by)
-    if not wanted.numbered:
+    if not wanted.of_one_tenant:
         statement = statement.where(col(Event.rank) < _horizon())
-    return page_of(session.scalars(wanted.order(descending=True).cut(statement, window)).all(), window)
+    return page_of(session.scalars(wanted.order(descending=True).paginate(statement, window)).all(), window)
 
 
 def feed_start(session: Session, wanted: EventFilter) -> FeedStart:
     """Where somebody begins who wants what happens from now on."""
-    if wanted.numbered:
+    if wanted.of_one_tenant:
         return FeedStart((_last_number(session, wanted),))
     snapshot, horizon = session.execute(select(cast(func.pg_current_snapshot(), Text), _horizon())).one()
-    return FeedStart((horizon - 1, LARGEST), snapshot)
+    return FeedStart((horizon - 1, MAX_BIGINT), snapshot)
 
 
 def feed_since(session: Session, wanted: EventFilter, start: FeedStart, *, by: Actor) -> FeedPage:
     """What is new in the feed, oldest first, up to where a late commit could still come in."""
-    window = Window(MOST_AT_ONCE, after=start.after)
-    statement = wanted.order(descending=False).cut(matching(wanted, by), window)
-    if wanted.numbered:
+    window = Window(MAX_EVENTS_PER_READ, after=start.after)
+    statement = wanted.order(descending=False).paginate(matching(wanted, by), window)
+    if wanted.of_one_tenant:
         return FeedPage(list(session.scalars(statement)), held_back=False)
     if start.snapshot is not None:
         statement = statement.where(_unseen_in(start.snapshot))
@@ -207,7 +207,7 @@ def feed_since(session: Session, wanted: EventFilter, start: FeedStart, *, by: A
 
 def visible_events(by: Actor) -> ColumnElement[bool]:
     """The condition under which an event exists for an actor."""
-    return within(by, col(Event.organisation_id), col(Event.tenant_id))
+    return accessible_to(by, col(Event.organisation_id), col(Event.tenant_id))
 
 
 def _progress(session: Session, run_id: UUID) -> Progress | None:

@@ -15,14 +15,14 @@ from provisioning import ledger, settlement, validation
 from provisioning.actors import Actor
 from provisioning.decisions import way_back
 from provisioning.errors import Malformed, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
-from provisioning.events import EventType, Fact, emit_each, notify_cancels
+from provisioning.events import EventType, NewEvent, emit_each, notify_cancels
 from provisioning.locking import Change, locked_live_run, locked_tenant, visible_tenant
 from provisioning.queries import visible_tenants
 from provisioning.settlement import Position
 
 
 @dataclass(frozen=True, slots=True)
-class BulkAnswer:
+class BulkCancelResult:
     """The answer for one tenant of a bulk cancel: the run that stops, or the refusal."""
 
     tenant_id: UUID
@@ -55,13 +55,13 @@ def cancel_provisioning(
     _record_requests(session, [run.id], by, reason)
     session.refresh(run)
     if run.status is RunStatus.CANCELLING and run.lease_token is None:
-        _turn_back(session, settlement.position_of(session, run))
+        _start_compensating(session, settlement.position_of(session, run))
     return Change(tenant, run)
 
 
 def cancel_provisionings(
     session: Session, tenant_ids: Sequence[UUID], *, by: Actor, reason: str | None = None
-) -> list[BulkAnswer]:
+) -> list[BulkCancelResult]:
     """Record a cancel request for each tenant; answers in the order given. Runs stay locked until the caller commits.
 
     A run without an owner is due at once, and a sweeper turns it back: to end hundreds of runs here would keep the
@@ -72,7 +72,7 @@ def cancel_provisionings(
     reason = validation.check_reason(reason)
     ids = sorted(set(tenant_ids))
     live = _locked_runs(session, ids, by)
-    answers = {one.tenant_id: BulkAnswer(one.tenant_id, one.id, one.already_requested) for one in live}
+    answers = {one.tenant_id: BulkCancelResult(one.tenant_id, one.id, one.already_requested) for one in live}
     if first := [one.id for one in live if not one.already_requested]:
         _record_requests(session, first, by, reason)
     answers |= {one: _one_by_one(session, one, by, reason) for one in ids if one not in answers}
@@ -117,7 +117,9 @@ def _run_to_cancel(session: Session, tenant_id: UUID, by: Actor) -> Run:
 def _record_requests(session: Session, run_ids: Collection[UUID], by: Actor, reason: str | None) -> None:
     """Record the request in each run, emit its event, and notify the workers that perform a step of one."""
     requested = _request_stops(session, run_ids, by, reason)
-    facts = [Fact(one.tenant_id, one.id, {"reason": reason, "step_in_flight": one.step}, one.at) for one in requested]
+    facts = [
+        NewEvent(one.tenant_id, one.id, {"reason": reason, "step_in_flight": one.step}, one.at) for one in requested
+    ]
     emit_each(session, EventType.CANCEL_REQUESTED, facts, by=by)
     if owned := [one.id for one in requested if one.owned]:
         notify_cancels(session, owned)
@@ -182,17 +184,17 @@ def _one_of(ids: Collection[UUID], column: Mapped[UUID]) -> ColumnElement[bool]:
     return column == any_(literal(list(ids), UUID_ARRAY))
 
 
-def _one_by_one(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkAnswer:
+def _one_by_one(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkCancelResult:
     """Cancel for a tenant without a locked run: it has none, or the run began a moment ago."""
     try:
         change = cancel_provisioning(session, tenant_id, by=by, reason=reason)
     except ProvisioningRefused as refusal:
-        return BulkAnswer(tenant_id, refusal=refusal)
+        return BulkCancelResult(tenant_id, refusal=refusal)
     assert change.run is not None, "a cancel concerns a run"
-    return BulkAnswer(tenant_id, change.run.id, change.already_requested)
+    return BulkCancelResult(tenant_id, change.run.id, change.already_requested)
 
 
-def _turn_back(session: Session, position: Position) -> None:
+def _start_compensating(session: Session, position: Position) -> None:
     """Begin to undo at once: no worker owns the run, so a step that waits for a poll or an attempt is undone now."""
     for step in position.steps:
         if step.status is StepStatus.RUNNING:
@@ -220,7 +222,7 @@ def _resume(session: Session, position: Position, by: Actor, skipped: list[str],
     run.error = None
     for step in position.steps:
         _forgive(step)
-    position.tell(session, EventType.COMPENSATION_RESUMED, {"skipped": skipped, "reason": reason}, by=by)
+    position.emit(session, EventType.COMPENSATION_RESUMED, {"skipped": skipped, "reason": reason}, by=by)
     settlement.advance(session, position)
 
 

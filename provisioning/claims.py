@@ -115,7 +115,7 @@ def record_absence_check(session: Session, held: Claim, found: Sequence[str]) ->
     session.add(AbsenceCheck(run_id=run.id, asked_at=clock(session), found=list(found)))
     if found and (not before or list(before[-1]) != list(found)):
         position = settlement.position_of(session, run)
-        position.tell(session, EventType.DRIFT_FOUND, {"run_number": run.number, "found": list(found)})
+        position.emit(session, EventType.DRIFT_FOUND, {"run_number": run.number, "found": list(found)})
     return len(before) + 1
 
 

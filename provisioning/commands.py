@@ -187,7 +187,7 @@ def recreate_tenant(
 def _start(session: Session, tenant: Tenant, by: Actor) -> Change:
     """PENDING or FAILED to PROVISIONING, with a run that nobody has begun."""
     _check_move(tenant, TenantState.PROVISIONING)
-    validation.demand_room(session, tenant.organisation_id)
+    validation.require_quota(session, tenant.organisation_id)
     _move(session, tenant, TenantState.PROVISIONING)
     run = start_provisioning(session, saga, tenant, by, tenant.updated_at)
     assert run.kind is RunKind.PROVISION

@@ -21,22 +21,22 @@ from runtime.database import clock
 
 logger = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 200
+MAX_RUNS_PER_SWEEP = 200
 """Runs in one sweep: a short transaction, also after an outage."""
 
-ENDED_AT_ONCE = 20
+MAX_RUNS_ENDED_AT_ONCE = 20
 """Runs that are ended in one transaction: each is some statements, and all of them stay locked until its commit."""
 
-LOOK_AGAIN_AFTER = timedelta(minutes=1)
+RETRY_SETTLING_AFTER = timedelta(minutes=1)
 """A run that holds something after all."""
 
-UNDONE = and_(
+FULLY_COMPENSATED = and_(
     col(Run.status).in_(BACKWARD),
     ~exists().where(col(RunStep.run_id) == col(Run.id), RunStep.are_to_be_undone()),
 )
 """A run that goes backward and has no step left to undo: it can settle."""
 
-ASK_AGAIN_AFTER = timedelta(seconds=1)
+REDISPATCH_AFTER = timedelta(seconds=1)
 """A wake-up that nobody answered for so long is taken for lost."""
 
 
@@ -50,9 +50,13 @@ def redispatch_due_runs(
     Finds lost messages, lapsed leases, back-offs and waits that are over: the row says all of these the same way.
     """
     fresh = or_(col(Run.dispatched_at).is_(None), col(Run.dispatched_at) < col(Run.due_at))
-    late = col(Run.dispatched_at) < func.clock_timestamp() - ASK_AGAIN_AFTER
+    late = col(Run.dispatched_at) < func.clock_timestamp() - REDISPATCH_AFTER
     runs = _due_runs(
-        session, MOST_AT_ONCE, col(Run.status).in_(statuses), or_(fresh, late) if again else fresh, ~UNDONE
+        session,
+        MAX_RUNS_PER_SWEEP,
+        col(Run.status).in_(statuses),
+        or_(fresh, late) if again else fresh,
+        ~FULLY_COMPENSATED,
     )
     if not runs:
         return False
@@ -63,7 +67,7 @@ def redispatch_due_runs(
                 wake(session, run, move, now)
             case _:
                 run.due_at = None
-    return len(runs) == MOST_AT_ONCE
+    return len(runs) == MAX_RUNS_PER_SWEEP
 
 
 def end_due_runs(session: Session) -> bool:
@@ -71,7 +75,7 @@ def end_due_runs(session: Session) -> bool:
 
     One that cannot settle, because something is held after all, is looked at again later and keeps nobody else waiting.
     """
-    runs = _due_runs(session, ENDED_AT_ONCE, UNDONE)
+    runs = _due_runs(session, MAX_RUNS_ENDED_AT_ONCE, FULLY_COMPENSATED)
     for run in runs:
         position = settlement.position_of(session, run)
         move = next_move(run, position.steps)
@@ -81,8 +85,8 @@ def end_due_runs(session: Session) -> bool:
                 settlement.settle(session, position, move.status)
         except LedgerNotEmpty:
             logger.exception("a run that is due cannot settle", extra={"run": run.id})
-            run.due_at = position.now + LOOK_AGAIN_AFTER
-    return len(runs) == ENDED_AT_ONCE
+            run.due_at = position.now + RETRY_SETTLING_AFTER
+    return len(runs) == MAX_RUNS_ENDED_AT_ONCE
 
 
 def _due_runs(session: Session, most: int, *conditions: ColumnElement[bool]) -> Sequence[Run]:
@@ -107,7 +111,7 @@ def overdue_runs(session: Session) -> list[tuple[UUID, UUID]]:
             col(Run.status).in_(FORWARD),
         )
         .order_by(col(Run.deadline_at))
-        .limit(MOST_AT_ONCE)
+        .limit(MAX_RUNS_PER_SWEEP)
     )
     return [(tenant_id, run_id) for tenant_id, run_id in overdue]
 
@@ -133,7 +137,7 @@ class Survey:
 
 def survey(session: Session) -> Survey:
     """What is past its deadline, what waits for a person, oldest first, and how soon the next run is due."""
-    stuck = select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id)).limit(MOST_AT_ONCE)
+    stuck = select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id)).limit(MAX_RUNS_PER_SWEEP)
     now = func.clock_timestamp()
     due, seen_at = session.exec(select(func.min(Run.due_at), now).where(col(Run.due_at) > now)).one()
     return Survey(overdue_runs(session), list(session.exec(stuck)), due - seen_at if due else None)

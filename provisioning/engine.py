@@ -32,15 +32,15 @@ PERFORMING = FORWARD | {RunStatus.SUCCEEDED, *UNDONE_STATUSES}
 """Statuses in which steps are performed: a cancel ends the first two by its commit; in the others only what follows
 the end of a run is left."""
 
-LOST_WORKERS = 3
+MAX_LOST_WORKERS = 3
 """Attempts that may end with the worker's death, also of a step whose failures are final: a restart is no failure."""
 
-HANDED_ON = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST, StopReason.RECORDS_AWAY})
+HAND_OVER_REASONS = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST, StopReason.DATABASE_UNAVAILABLE})
 """Reasons that lie with us and not with the step."""
 
 FIRST_BACK_OFF = timedelta(seconds=1)
-LONGEST_BACK_OFF = timedelta(seconds=60)
-LONGEST_WAIT_TO_CONFIRM = timedelta(hours=1)
+MAX_BACK_OFF = timedelta(seconds=60)
+MAX_CONFIRMATION_BACK_OFF = timedelta(hours=1)
 """Nobody waits for a look outside after the undo, and an adapter may be away for a day."""
 
 
@@ -102,7 +102,7 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
     step = position.step(held.move.step)
     if position.run.status is RunStatus.CANCELLING and not held.backward:
         settlement.interrupt(session, position, step, None if isinstance(error, StepStopped) else describe(error))
-    elif isinstance(error, StepStopped) and error.reason in HANDED_ON:
+    elif isinstance(error, StepStopped) and error.reason in HAND_OVER_REASONS:
         _hand_on(position, step, held, error.reason)
     elif held.backward:
         _compensation_failed(session, position, step, describe(error), final=isinstance(error, Refused))
@@ -168,7 +168,7 @@ def _begin(session: Session, position: Position, step: RunStep) -> bool:
         return False
     if step.attempt_started_at is not None and step.next_attempt_at is not None:
         return _look(session, position, step)
-    if step.attempts >= max(step.max_attempts, LOST_WORKERS):
+    if step.attempts >= max(step.max_attempts, MAX_LOST_WORKERS):
         lost = f"{step.title}: the worker was lost in each of {step.attempts} attempts."
         _failed(session, position, step, lost, final=True)
         settlement.advance(session, position)
@@ -188,7 +188,7 @@ def _begin_attempt(session: Session, position: Position, step: RunStep) -> None:
         position.run.status = RunStatus.RUNNING
         position.run.started_at = position.now
     if step.role not in FOLLOW_UPS:
-        position.tell(session, EventType.STEP_STARTED, {"step": step.name, "attempt": step.attempts})
+        position.emit(session, EventType.STEP_STARTED, {"step": step.name, "attempt": step.attempts})
 
 
 def _look(session: Session, position: Position, step: RunStep) -> bool:
@@ -218,7 +218,7 @@ def _begin_compensation(session: Session, position: Position, step: RunStep) -> 
         step.status = StepStatus.COMPENSATING
         step.compensation_started_at = step.compensation_started_at or position.now
         step.percent = None
-        position.tell(session, EventType.COMPENSATION_STARTED, {"step": step.name})
+        position.emit(session, EventType.COMPENSATION_STARTED, {"step": step.name})
     return True
 
 
@@ -276,12 +276,12 @@ def _done(session: Session, position: Position, step: RunStep) -> None:
     duration = settlement.milliseconds(step.started_at, position.now)
     match step.role:
         case StepRole.AFTERWARDS:
-            position.tell(session, EventType.WELCOME_EMAIL_SENT, {"attempt": step.attempts})
+            position.emit(session, EventType.WELCOME_EMAIL_SENT, {"attempt": step.attempts})
         case StepRole.CONFIRMATION:
-            position.tell(session, EventType.ABSENCE_CONFIRMED, {"run_number": position.run.number})
+            position.emit(session, EventType.ABSENCE_CONFIRMED, {"run_number": position.run.number})
         case _:
             facts = {"step": step.name, "duration_ms": duration, "resources": taken}
-            position.tell(session, EventType.STEP_COMPLETED, facts)
+            position.emit(session, EventType.STEP_COMPLETED, facts)
 
 
 def _look_again(session: Session, position: Position, step: RunStep, after: timedelta) -> None:
@@ -299,25 +299,25 @@ def _failed(session: Session, position: Position, step: RunStep, error: str, *, 
     step.attempt_started_at = None
     _report_failure(session, position, step, error, again=again)
     if again:
-        longest = LONGEST_WAIT_TO_CONFIRM if step.role is StepRole.CONFIRMATION else LONGEST_BACK_OFF
+        longest = MAX_CONFIRMATION_BACK_OFF if step.role is StepRole.CONFIRMATION else MAX_BACK_OFF
         step.next_attempt_at = position.run.due_at = position.now + _back_off(step.attempts, longest)
         return
     step.status = StepStatus.FAILED
     step.finished_at = position.now
     settlement.rest(step)
     if step.role not in FOLLOW_UPS:
-        settlement.turn_back(position, step, error)
+        settlement.start_compensating(position, step, error)
 
 
 def _report_failure(session: Session, position: Position, step: RunStep, error: str, *, again: bool) -> None:
     facts = {"attempt": step.attempts, "error": error}
     match step.role:
         case StepRole.AFTERWARDS:
-            position.tell(session, EventType.WELCOME_EMAIL_FAILED, facts)
+            position.emit(session, EventType.WELCOME_EMAIL_FAILED, facts)
         case StepRole.CONFIRMATION:
-            position.tell(session, EventType.ABSENCE_UNCONFIRMED, {**facts, "will_retry": again})
+            position.emit(session, EventType.ABSENCE_UNCONFIRMED, {**facts, "will_retry": again})
         case _:
-            position.tell(session, EventType.STEP_FAILED, {"step": step.name, **facts, "will_retry": again})
+            position.emit(session, EventType.STEP_FAILED, {"step": step.name, **facts, "will_retry": again})
 
 
 def _undone(session: Session, position: Position, step: RunStep) -> None:
@@ -331,7 +331,7 @@ def _undone(session: Session, position: Position, step: RunStep) -> None:
         "duration_ms": settlement.milliseconds(step.compensation_started_at, position.now),
         "released": freed,
     }
-    position.tell(session, settlement.undone_type(position.run), facts)
+    position.emit(session, settlement.compensated_event_type(position.run), facts)
 
 
 def _compensation_failed(session: Session, position: Position, step: RunStep, error: str, *, final: bool) -> None:
@@ -339,7 +339,7 @@ def _compensation_failed(session: Session, position: Position, step: RunStep, er
     step.error = error
     step.attempt_started_at = None
     facts = {"step": step.name, "attempt": step.compensation_attempts, "error": error, "will_retry": not final}
-    position.tell(session, EventType.COMPENSATION_FAILED, facts)
+    position.emit(session, EventType.COMPENSATION_FAILED, facts)
     if final:
         _stuck(session, position, step, error)
         return
@@ -355,12 +355,12 @@ def _stuck(session: Session, position: Position, step: RunStep, error: str) -> N
     position.run.error = error
     position.run.due_at = None
     held = ledger.still_held(session, position.run)
-    position.tell(session, EventType.STUCK, {"step": step.name, "error": error, "held": held})
+    position.emit(session, EventType.STUCK, {"step": step.name, "error": error, "held": held})
 
 
 def _hand_on(position: Position, step: RunStep, held: Claim, reason: StopReason) -> None:
     """Leave the move to the next worker. What a restart, ours or the database's, takes away was not an attempt."""
-    wait = FIRST_BACK_OFF if reason is StopReason.RECORDS_AWAY else timedelta(0)
+    wait = FIRST_BACK_OFF if reason is StopReason.DATABASE_UNAVAILABLE else timedelta(0)
     step.next_attempt_at = position.run.due_at = position.now + wait
     if reason is StopReason.LEASE_LOST:
         step.attempt_started_at = None
@@ -397,7 +397,7 @@ def _facts(position: Position, settings: Settings) -> TenantFacts:
     )
 
 
-def _back_off(attempts: int, longest: timedelta = LONGEST_BACK_OFF) -> timedelta:
+def _back_off(attempts: int, longest: timedelta = MAX_BACK_OFF) -> timedelta:
     """Doubling from one second to a limit, spread by a fifth so that failures do not march in step."""
     whole: timedelta = min(FIRST_BACK_OFF * 2 ** (attempts - 1), longest)
     return whole * random.uniform(0.8, 1.2)  # noqa: S311  # spreads load, guards nothing

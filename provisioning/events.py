@@ -66,7 +66,7 @@ class EventType(StrEnum):
     SUPPORT_LOOKED = "access.support_looked"
 
 
-TELL = text("""
+APPEND_EVENTS = text("""
     WITH facts AS (
         SELECT * FROM jsonb_to_recordset(CAST(:facts AS jsonb))
             AS fact (id uuid, tenant_id uuid, run_id uuid, data jsonb, at timestamptz)
@@ -90,7 +90,7 @@ TELL = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class NewEvent:
     """What is told of a tenant, and when it was so: now, unless ``at`` says otherwise."""
 
     tenant_id: UUID
@@ -112,10 +112,10 @@ def emit(
     """Append to a tenant's history. Takes the tenant's lock, so that number order is commit order."""
     if session.new:
         session.flush()  # an event refers to its tenant and its run
-    emit_each(session, event_type, [Fact(tenant.id, run.id if run else None, data, at)], by=by)
+    emit_each(session, event_type, [NewEvent(tenant.id, run.id if run else None, data, at)], by=by)
 
 
-def emit_each(session: Session, event_type: EventType, facts: Sequence[Fact], *, by: Actor) -> None:
+def emit_each(session: Session, event_type: EventType, facts: Sequence[NewEvent], *, by: Actor) -> None:
     """Append to many tenants' histories. The caller has locked their runs, or gives one."""
     told = [
         {
@@ -139,7 +139,7 @@ def emit_each(session: Session, event_type: EventType, facts: Sequence[Fact], *,
         "request_id": session.info.get("request_id"),
     }
     with session.no_autoflush:  # the rest goes out with the commit, once
-        session.execute(TELL, values)
+        session.execute(APPEND_EVENTS, values)
 
 
 def emit_for_organisation(

@@ -16,8 +16,8 @@ from provisioning import validation
 from provisioning.errors import IdempotencyInProgress, IdempotencyKeyReused, Malformed
 from runtime.database import clock, sqlstate
 
-KEPT_FOR = timedelta(hours=24)
-LONGEST_KEY = 255
+RETENTION = timedelta(hours=24)
+MAX_KEY_LENGTH = 255
 LOCK_NOT_AVAILABLE = "55P03"
 
 Outcome = dict[str, Any]
@@ -58,17 +58,17 @@ def once(
     A refused call keeps no outcome. Raises Malformed, IdempotencyKeyReused, and IdempotencyInProgress when the first
     call takes longer than a lock is waited for.
     """
-    before = kept_outcome(session, call) if call else None
+    before = stored_outcome(session, call) if call else None
     if before is not None:
         return Performed(before)
     result = work(session)
     outcome = outcome_of(result)
     if call:
-        keep_outcome(session, call, outcome)
+        store_outcome(session, call, outcome)
     return Performed(outcome, result)
 
 
-def kept_outcome(session: Session, call: KeyedCall) -> Outcome | None:
+def stored_outcome(session: Session, call: KeyedCall) -> Outcome | None:
     """The outcome of an earlier call with this key, None without one. Locks the key until the transaction ends.
 
     Raises what ``once`` raises.
@@ -83,8 +83,8 @@ def kept_outcome(session: Session, call: KeyedCall) -> Outcome | None:
     return kept.outcome
 
 
-def keep_outcome(session: Session, call: KeyedCall, outcome: Outcome) -> None:
-    """Keep an outcome for 24 hours, in place of an earlier one. ``kept_outcome`` has locked the key."""
+def store_outcome(session: Session, call: KeyedCall, outcome: Outcome) -> None:
+    """Keep an outcome for 24 hours, in place of an earlier one. ``stored_outcome`` has locked the key."""
     now = clock(session)
     kept = session.get(IdempotencyKey, (call.caller_id, call.field, call.key)) or IdempotencyKey(
         caller_id=call.caller_id,
@@ -93,13 +93,13 @@ def keep_outcome(session: Session, call: KeyedCall, outcome: Outcome) -> None:
         input_sha256=call.input_sha256,
         outcome=outcome,
         created_at=now,
-        expires_at=now + KEPT_FOR,
+        expires_at=now + RETENTION,
     )
-    kept.input_sha256, kept.outcome, kept.created_at, kept.expires_at = call.input_sha256, outcome, now, now + KEPT_FOR
+    kept.input_sha256, kept.outcome, kept.created_at, kept.expires_at = call.input_sha256, outcome, now, now + RETENTION
     session.add(kept)
 
 
-def forget_expired(session: Session, limit: int = 1000) -> int:
+def delete_expired(session: Session, limit: int = 1000) -> int:
     """Delete expired keys; returns how many were deleted."""
     expired = session.scalars(
         select(IdempotencyKey)
@@ -113,8 +113,8 @@ def forget_expired(session: Session, limit: int = 1000) -> int:
 
 
 def _check(key: str) -> None:
-    if not 1 <= len(key) <= LONGEST_KEY:
-        raise Malformed("idempotency_key", f"An idempotency key has 1 to {LONGEST_KEY} characters.")
+    if not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise Malformed("idempotency_key", f"An idempotency key has 1 to {MAX_KEY_LENGTH} characters.")
     if not validation.is_storable(key):
         raise Malformed("idempotency_key", "An idempotency key has neither NUL nor half of a surrogate pair in it.")
 

@@ -27,7 +27,7 @@ def locked_tenant(session: Session, tenant_id: UUID, by: Actor, expected_version
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).one_or_none()
-    if tenant is None or not by.reaches(tenant):
+    if tenant is None or not by.can_access(tenant):
         raise NotFound("tenant")
     if expected_version is not None and expected_version != tenant.version:
         raise VersionConflict(expected_version, tenant.version)
@@ -39,7 +39,7 @@ def visible_tenant(session: Session, tenant_id: UUID, by: Actor) -> Tenant:
     tenant = session.exec(
         select(Tenant).where(Tenant.id == tenant_id).execution_options(populate_existing=True)
     ).one_or_none()
-    if tenant is None or not by.reaches(tenant):
+    if tenant is None or not by.can_access(tenant):
         raise NotFound("tenant")
     return tenant
 

@@ -40,7 +40,7 @@ class Order:
     columns: tuple[Any, ...]
     descending: bool = False
 
-    def cut(self, statement: Select[Any], window: Window) -> Select[Any]:
+    def paginate(self, statement: Select[Any], window: Window) -> Select[Any]:
         """Leave what lies in the window, and one row more, which tells whether the list goes on."""
         if window.after is not None:
             statement = statement.where(self._beyond(window.after, upwards=not self.descending))
@@ -82,7 +82,7 @@ def pages_by_parent(
 ) -> dict[UUID, Page[Row]]:
     """The same page of many lists, in one statement."""
     wanted = values(column("parent", Uuid()), name="wanted").data([(one,) for one in parents])
-    cut = order.cut(inner.where(parent == wanted.c.parent), window).lateral()
+    cut = order.paginate(inner.where(parent == wanted.c.parent), window).lateral()
     row = aliased(model, cut)
     found: dict[UUID, list[Row]] = {one: [] for one in parents}
     for owner, child in session.execute(Select(wanted.c.parent, row).join_from(wanted, cut, true())):

@@ -140,19 +140,19 @@ class Infrastructure:
 
     def present(self, names: ResourceNames) -> list[str]:
         """Every name that any adapter still finds for this run. Raises TryAgain when one of them did not answer."""
-        sight = self.look(names)
-        sight.demand_every_answer()
-        return sight.found
+        result = self.probe(names)
+        result.require_every_answer()
+        return result.found
 
-    def look(self, names: ResourceNames) -> "ProbeResult":
+    def probe(self, names: ResourceNames) -> "ProbeResult":
         """Ask every adapter for this run, also when one of them does not answer."""
-        sight = ProbeResult([], [])
+        result = ProbeResult([], [])
         for port in (self.storage, self.identity, self.traffic, self.deployer):
             try:
-                sight.found.extend(port.present(names))
+                result.found.extend(port.present(names))
             except Exception as error:  # noqa: BLE001  # whatever keeps one from answering must not hide the others
-                sight.silent.append(error)
-        return sight
+                result.errors.append(error)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,9 @@ class ProbeResult:
     """What the adapters answered, and what kept others from answering."""
 
     found: list[str]
-    silent: list[Exception]
+    errors: list[Exception]
 
-    def demand_every_answer(self) -> None:
+    def require_every_answer(self) -> None:
         """Raise TryAgain unless every adapter answered: unreachable is not gone."""
-        if self.silent:
-            raise TryAgain(f"Not every adapter could be asked: {self.silent[0]}") from self.silent[0]
+        if self.errors:
+            raise TryAgain(f"Not every adapter could be asked: {self.errors[0]}") from self.errors[0]

@@ -28,9 +28,9 @@ from models import (
 from provisioning import ledger
 from provisioning.actors import PLATFORM, Actor
 from provisioning.pagination import Order, Page, Window, page_of, pages_by_parent
-from provisioning.validation import Quota, tenants_that_count
+from provisioning.validation import Quota, counted_tenants
 
-MOST_COUNTED = 10_000
+MAX_COUNT = 10_000
 """Nobody waits for a longer count."""
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -62,12 +62,12 @@ def tenant_order(sort: TenantSort, *, descending: bool) -> Order:
 
 def tenants(session: Session, wanted: TenantFilter, order: Order, window: Window, *, by: Actor) -> Page[Tenant]:
     """A page of what the actor may see. Index: tenants_by_creation, tenants_by_change or tenants_by_slug."""
-    return page_of(session.scalars(order.cut(_matching(wanted, by), window)).all(), window)
+    return page_of(session.scalars(order.paginate(_matching(wanted, by), window)).all(), window)
 
 
 def count_tenants(session: Session, wanted: TenantFilter, *, by: Actor) -> int:
-    """How many match, counted up to MOST_COUNTED."""
-    some = _matching(wanted, by).with_only_columns(col(Tenant.id)).limit(MOST_COUNTED).subquery()
+    """How many match, counted up to MAX_COUNT."""
+    some = _matching(wanted, by).with_only_columns(col(Tenant.id)).limit(MAX_COUNT).subquery()
     return session.scalar(select(func.count()).select_from(some)) or 0
 
 
@@ -166,7 +166,7 @@ def plan_codes(session: Session) -> list[str]:
 def quotas(session: Session, ids: Sequence[UUID]) -> dict[UUID, Quota]:
     """How much of its plan each organisation uses."""
     found = session.execute(
-        select(col(Organisation.id), tenants_that_count(col(Organisation.id)), col(Plan.tenants_allowed))
+        select(col(Organisation.id), counted_tenants(col(Organisation.id)), col(Plan.tenants_allowed))
         .join(Plan, col(Plan.code) == col(Organisation.plan_code))
         .where(col(Organisation.id).in_(ids))
     )
@@ -182,18 +182,18 @@ def actor_of_id(session: Session, actor_id: UUID, *, by: Actor) -> Actor | None:
 
 def visible_tenants(by: Actor) -> ColumnElement[bool]:
     """The condition under which a tenant exists for an actor."""
-    return within(by, col(Tenant.organisation_id), col(Tenant.id))
+    return accessible_to(by, col(Tenant.organisation_id), col(Tenant.id))
 
 
 def visible_runs(by: Actor) -> ColumnElement[bool]:
     """The condition under which a run exists for an actor."""
-    return within(by, col(Run.organisation_id), col(Run.tenant_id))
+    return accessible_to(by, col(Run.organisation_id), col(Run.tenant_id))
 
 
-def within(
+def accessible_to(
     by: Actor, organisation_id: Mapped[UUID], tenant_id: Mapped[UUID] | Mapped[UUID | None]
 ) -> ColumnElement[bool]:
-    """``Actor.reaches`` as a condition on columns."""
+    """``Actor.can_access`` as a condition on columns."""
     row_scope: list[ColumnElement[bool]] = [true()]
     if by.organisation_id is not None:
         row_scope.append(organisation_id == by.organisation_id)

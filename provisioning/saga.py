@@ -35,7 +35,7 @@ class StopReason(StrEnum):
     CANCELLED = "a cancel is on record"
     LEASE_LOST = "another worker owns this move now"
     SHUTTING_DOWN = "the worker is shutting down"
-    RECORDS_AWAY = "the product's own database did not answer"
+    DATABASE_UNAVAILABLE = "the product's own database did not answer"
     TIMED_OUT = "the attempt took longer than the step may"
 
 
@@ -100,7 +100,7 @@ class Journal(Protocol):
     def progress(self, percent: int | None, message: str) -> None:
         """Show how far the step is."""
 
-    def objections(self) -> list[str]:
+    def validation_errors(self) -> list[str]:
         """Why the tenant's request cannot be fulfilled as it stands: one sentence each."""
 
     def abandoned(self) -> Abandoned:
@@ -248,7 +248,7 @@ class Saga:
         """Declare what follows the undo: it asks outside whether everything is gone. The run has ended by then."""
         return self._declare(title, StepRole.CONFIRMATION, timeout, attempts, interruptible=False)
 
-    def undo_everything(self, ctx: StepContext, *, but: frozenset[str]) -> None:
+    def compensate_every_step(self, ctx: StepContext, *, except_for: frozenset[str]) -> None:
         """Every compensation but those of the named steps, last step first. Each is safe if its step never ran.
 
         Retired steps are undone too: the run may have been planned with them. One that fails does not keep the others
@@ -256,7 +256,7 @@ class Saga:
         """
         failures = []
         for step in reversed(self._steps.values()):
-            if step.role is StepRole.STEP and step.name not in but:
+            if step.role is StepRole.STEP and step.name not in except_for:
                 try:
                     step.undo(ctx)
                 except Exception as failure:  # noqa: BLE001  # raised below, once all were tried

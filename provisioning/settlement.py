@@ -35,7 +35,7 @@ class Position:
         """The step of this name."""
         return next(step for step in self.steps if step.name == name)
 
-    def tell(self, session: Session, event_type: EventType, data: dict[str, Any], by: Actor = PLATFORM) -> None:
+    def emit(self, session: Session, event_type: EventType, data: dict[str, Any], by: Actor = PLATFORM) -> None:
         """Append to the tenant's history."""
         emit(session, self.tenant, event_type, data, run=self.run, by=by, at=self.now)
 
@@ -78,7 +78,7 @@ def interrupt(session: Session, position: Position, step: RunStep, error: str | 
     step.finished_at = position.now
     step.error = error
     rest(step)
-    position.tell(session, EventType.STEP_INTERRUPTED, {"step": step.name, "error": error})
+    position.emit(session, EventType.STEP_INTERRUPTED, {"step": step.name, "error": error})
 
 
 def interrupt_idle(session: Session, position: Position, step: RunStep) -> None:
@@ -95,7 +95,7 @@ def rest(step: RunStep) -> None:
     step.heartbeat_at = None
 
 
-def turn_back(position: Position, failed: RunStep, error: str) -> None:
+def start_compensating(position: Position, failed: RunStep, error: str) -> None:
     """From here on the run only undoes."""
     position.run.status = way_back(position.run)
     position.run.failed_step = failed.name
@@ -148,7 +148,7 @@ def milliseconds(since: datetime | None, until: datetime) -> int:
     return round((until - since).total_seconds() * 1000) if since else 0
 
 
-def undone_type(run: Run) -> EventType:
+def compensated_event_type(run: Run) -> EventType:
     """What a confirmed compensation is called in the feed."""
     if run.kind is RunKind.DECOMMISSION:
         return EventType.DEPROVISIONING_STEP_COMPLETED
@@ -158,7 +158,7 @@ def undone_type(run: Run) -> EventType:
 def _go_live(session: Session, position: Position) -> None:
     saga.go_live(position.tenant)
     facts = {"resources": ledger.still_held(session, position.run), **_duration(position)}
-    position.tell(session, EventType.COMPLETED, facts)
+    position.emit(session, EventType.COMPLETED, facts)
 
 
 def _follow_up(session: Session, position: Position) -> None:
@@ -181,7 +181,7 @@ def _end_undone(
         raise LedgerNotEmpty(f"run {position.run.id} still holds {held}")
     lifecycle.transition(position.tenant, state)
     released = ledger.released(session, position.run)
-    position.tell(session, event_type, {**facts, "released": released, **_duration(position)}, by=by)
+    position.emit(session, event_type, {**facts, "released": released, **_duration(position)}, by=by)
 
 
 def _canceller(run: Run) -> Actor:

@@ -12,7 +12,7 @@ from provisioning.errors import Malformed, Taken
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SlugAvailability:
     """The address that a slug makes, if it makes one, and what is in its way, if anything is."""
 
     slug: str
@@ -20,7 +20,7 @@ class Finding:
     problem: str | None = None
 
 
-def look_into(session: Session, slug: str, *, organisation_id: UUID, by: Actor) -> Finding:
+def slug_availability(session: Session, slug: str, *, organisation_id: UUID, by: Actor) -> SlugAvailability:
     """What createTenant would say of a slug now, as far as the organisation itself goes.
 
     It alone decides: somebody may be faster. And an address that another organisation holds (ADR 18) is told to nobody
@@ -29,6 +29,6 @@ def look_into(session: Session, slug: str, *, organisation_id: UUID, by: Actor) 
     try:
         address = validation.address_of(validation.check_slug(slug), session.get_one(Organisation, organisation_id))
     except Malformed as refusal:
-        return Finding(slug, problem=str(refusal))
+        return SlugAvailability(slug, problem=str(refusal))
     held = queries.tenant_of_slug(session, slug, by=by)
-    return Finding(slug, address, problem=str(Taken("slug", slug)) if held else None)
+    return SlugAvailability(slug, address, problem=str(Taken("slug", slug)) if held else None)

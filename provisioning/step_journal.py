@@ -16,7 +16,7 @@ from provisioning.saga import Abandoned, StepStopped, StopReason
 from runtime.database import Database, unable
 from runtime.settings import Settings
 
-BETWEEN_PROGRESS = 0.25
+PROGRESS_INTERVAL = 0.25
 """Seconds; watchers see at most four updates a second."""
 
 
@@ -41,7 +41,7 @@ class DatabaseJournal:
         """Show how far the step is, unless it did so a moment ago."""
         now = time.monotonic()
         shown_at, *shown = self._shown
-        if shown == [percent, message] or now - shown_at < BETWEEN_PROGRESS:
+        if shown == [percent, message] or now - shown_at < PROGRESS_INTERVAL:
             return
         self._shown = (now, percent, message)
         self._transact(_show, percent, message)
@@ -54,9 +54,9 @@ class DatabaseJournal:
         """Keep what a look outside found after the undo. Raises StepStopped when the claim is lost."""
         return self._transact(claims.record_absence_check, found)
 
-    def objections(self) -> list[str]:
+    def validation_errors(self) -> list[str]:
         """Why the tenant's request cannot be fulfilled as it stands."""
-        return self._transact(_objections, self.settings.regions)
+        return self._transact(_validation_errors, self.settings.regions)
 
     def _transact(self, work: Callable[Concatenate[Session, Claim, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Raises StepStopped also when the database is away or busy: that is not the step's failure."""
@@ -64,7 +64,7 @@ class DatabaseJournal:
             return self.database.transact(work, self.claim, *args, **kwargs)
         except SQLAlchemyError as error:
             if unable(error):
-                raise StepStopped(StopReason.RECORDS_AWAY) from error
+                raise StepStopped(StopReason.DATABASE_UNAVAILABLE) from error
             raise
 
 
@@ -86,6 +86,6 @@ def _show(session: Session, claim: Claim, percent: int | None, message: str) -> 
     events.notify_feed(session, organisation_id, claim.names.tenant_id, "progress")
 
 
-def _objections(session: Session, claim: Claim, regions: tuple[str, ...]) -> list[str]:
+def _validation_errors(session: Session, claim: Claim, regions: tuple[str, ...]) -> list[str]:
     tenant = session.exec(select(Tenant).where(Tenant.id == claim.names.tenant_id)).one()
-    return validation.objections(session, tenant, regions)
+    return validation.validation_errors(session, tenant, regions)

@@ -10,14 +10,14 @@ from provisioning.welcome_emails import welcome_mails
 
 saga = Saga()
 
-LOOKS = (timedelta(seconds=30), timedelta(hours=1), timedelta(days=1))
+ABSENCE_CHECK_DELAYS = (timedelta(seconds=30), timedelta(hours=1), timedelta(days=1))
 """Between the undo's end and each further look outside. The first is longer than any built-in call can be late."""
 
 
 @saga.step("Validate the request", timeout=timedelta(seconds=30), attempts=1)
 def validate_request(ctx: StepContext) -> None:
-    if objections := ctx.journal.objections():
-        raise Refused(" ".join(objections))
+    if validation_errors := ctx.journal.validation_errors():
+        raise Refused(" ".join(validation_errors))
 
 
 @saga.step("Allocate storage", timeout=timedelta(minutes=5), attempts=5)
@@ -95,18 +95,18 @@ def send_welcome_emails(ctx: StepContext) -> None:
 @saga.confirmation("Ask again whether everything is gone", timeout=timedelta(days=3), attempts=30)
 def confirm_absence(ctx: StepContext) -> Outcome:
     """Effects can come late: a call that was lost on its way, a worker that was paused. So this asks more than once."""
-    left, sight = ctx.journal.abandoned(), ctx.infrastructure.look(ctx.names)
+    left, result = ctx.journal.abandoned(), ctx.infrastructure.probe(ctx.names)
     ctx.checkpoint()
-    found = [name for name in sight.found if name not in left.names]
+    found = [name for name in result.found if name not in left.names]
     if not found:
-        sight.demand_every_answer()
+        result.require_every_answer()
     looks = ctx.journal.record_absence_check(found)
     if found:
-        saga.undo_everything(ctx, but=left.steps)
-        sight.demand_every_answer()
-    elif looks > len(LOOKS):
+        saga.compensate_every_step(ctx, except_for=left.steps)
+        result.require_every_answer()
+    elif looks > len(ABSENCE_CHECK_DELAYS):
         return Done()
-    return NotYet(after=LOOKS[min(looks, len(LOOKS)) - 1])
+    return NotYet(after=ABSENCE_CHECK_DELAYS[min(looks, len(ABSENCE_CHECK_DELAYS)) - 1])
 
 
 def order_of(ctx: StepContext) -> WorkloadOrder:

@@ -125,16 +125,16 @@ def quota_of(session: Session, organisation_id: UUID) -> Quota | None:
     allowed = limit_of(session, organisation_id)
     if allowed is None:
         return None
-    used = session.scalar(select(tenants_that_count(literal(organisation_id))))
+    used = session.scalar(select(counted_tenants(literal(organisation_id))))
     return Quota(used or 0, allowed)
 
 
-def tenants_that_count(organisation_id: ColumnElement[UUID] | Mapped[UUID]) -> Function[int]:
+def counted_tenants(organisation_id: ColumnElement[UUID] | Mapped[UUID]) -> Function[int]:
     """How many of its tenants count, also those hidden from the caller. Index: tenants_by_state."""
     return func.count_tenants(organisation_id, cast([state.value for state in QUOTA_STATES], ARRAY(Text)), type_=BIGINT)
 
 
-def demand_room(session: Session, organisation_id: UUID) -> None:
+def require_quota(session: Session, organisation_id: UUID) -> None:
     """Raise QuotaExceeded unless one more tenant fits. The lock keeps two from taking the last place.
 
     Without a limit nobody waits for anybody.
@@ -149,7 +149,7 @@ def demand_room(session: Session, organisation_id: UUID) -> None:
         raise QuotaExceeded(quota.used, quota.allowed)
 
 
-def objections(session: Session, tenant: Tenant, regions: Sequence[str]) -> list[str]:
+def validation_errors(session: Session, tenant: Tenant, regions: Sequence[str]) -> list[str]:
     """Why a tenant's values, or its organisation's plan, no longer allow it to be provisioned: a sentence each."""
     quota = quota_of(session, tenant.organisation_id)
     found = []

@@ -63,10 +63,10 @@ async def audit_event_added(
             look = await steadily(context, audit_feed.feed_since, wanted, start, by=context.actor)
             for row in look.entries:
                 event = AuditEvent.of(row)
-                start = replace(start, after=wanted.place_of(row))
+                start = replace(start, after=wanted.key_of(row))
                 context.tell(event.cursor)
                 yield event
-            if len(look.entries) < audit_feed.MOST_AT_ONCE:
+            if len(look.entries) < audit_feed.MAX_EVENTS_PER_READ:
                 await watcher.wait(ASK_AGAIN_AFTER if look.held_back else POLL_EVERY)
 
 

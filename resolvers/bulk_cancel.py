@@ -11,7 +11,7 @@ from access.permissions import Permission
 from models import TenantState
 from provisioning import cancellation, idempotency, queries
 from provisioning.actors import Actor
-from provisioning.cancellation import BulkAnswer
+from provisioning.cancellation import BulkCancelResult
 from provisioning.errors import IllegalMove, Malformed, NotFound, ProvisioningRefused
 from provisioning.idempotency import KeyedCall, Outcome, Performed
 from provisioning.queries import TenantFilter
@@ -51,10 +51,10 @@ async def _cancel_part_by_part(
 
     def part(session: Session, before: Outcome | None) -> Outcome:
         if call:
-            before = idempotency.kept_outcome(session, call)
+            before = idempotency.stored_outcome(session, call)
         done = _next_part(session, input, context.actor, before)
         if call and done is not before:
-            idempotency.keep_outcome(session, call, done)
+            idempotency.store_outcome(session, call, done)
         return done
 
     done = await context.transact(part, None)
@@ -120,7 +120,7 @@ def _tenant_of(global_id: str) -> UUID | None:
     return parts[1] if parts and parts[0] == "Tenant" else None
 
 
-def _kept(answer: BulkAnswer) -> Outcome:
+def _kept(answer: BulkCancelResult) -> Outcome:
     if answer.refusal is not None:
         return _refused(answer.refusal, answer.tenant_id)
     return {

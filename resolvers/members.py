@@ -8,7 +8,7 @@ from uuid import UUID
 from access import members, service_accounts
 from access.members import Invitation
 from access.permissions import SCOPES, Permission
-from access.service_accounts import AccountChanges, Giver, Issued, NewAccount
+from access.service_accounts import AccountChanges, Grantor, IssuedToken, NewAccount
 from models import Member as MemberRow
 from models import ServiceAccount as AccountRow
 from provisioning.idempotency import Outcome, Performed
@@ -77,7 +77,7 @@ async def create_service_account(info: Info, input: CreateServiceAccountInput) -
         expires_at=given(input.expires_at),
     )
     issued = await run_command(
-        info, input, service_accounts.create, _issued_outcome, wanted=wanted, giver=_giver(info.context)
+        info, input, service_accounts.create, _issued_outcome, wanted=wanted, grantor=_grantor(info.context)
     )
     account = ServiceAccount.of_optional(await _issued_account(info.context, issued))
     return CreateServiceAccountPayload(service_account=account, token=_token(issued))
@@ -90,9 +90,9 @@ async def update_service_account(info: Info, input: UpdateServiceAccountInput) -
         name=given(input.name),
         scopes=given(input.scopes),
         tenant_ids=_tenants(given(input.tenant_ids)),
-        unlimited=input.tenant_ids is None,
+        all_tenants=input.tenant_ids is None,
         expires_at=given(input.expires_at),
-        unending=input.expires_at is None,
+        never_expires=input.expires_at is None,
     )
     performed = await run_command(
         info,
@@ -101,7 +101,7 @@ async def update_service_account(info: Info, input: UpdateServiceAccountInput) -
         _outcome,
         account_id=_account_id(input),
         wanted=wanted,
-        giver=_giver(info.context),
+        grantor=_grantor(info.context),
     )
     account = ServiceAccount.of_optional(await _account(info.context, performed))
     return UpdateServiceAccountPayload(service_account=account)
@@ -132,7 +132,7 @@ def _outcome(row: MemberRow | AccountRow) -> Outcome:
     return {"id": str(row.id)}
 
 
-def _issued_outcome(issued: Issued) -> Outcome:
+def _issued_outcome(issued: IssuedToken) -> Outcome:
     """The token is not kept with the outcome: a repeat of the call shows none."""
     return {"id": str(issued.account.id)}
 
@@ -141,7 +141,7 @@ def _key(performed: Performed[MemberRow]) -> UUID:
     return UUID(performed.outcome["id"])
 
 
-def _token(issued: Performed[Issued]) -> str | None:
+def _token(issued: Performed[IssuedToken]) -> str | None:
     return issued.result.token if issued.result else None
 
 
@@ -153,7 +153,7 @@ async def _account(context: Context, performed: Performed[AccountRow]) -> Accoun
     return performed.result or await _as_it_is(context, performed.outcome, service_accounts.accounts_by_id)
 
 
-async def _issued_account(context: Context, issued: Performed[Issued]) -> AccountRow | None:
+async def _issued_account(context: Context, issued: Performed[IssuedToken]) -> AccountRow | None:
     if issued.result:
         return issued.result.account
     return await _as_it_is(context, issued.outcome, service_accounts.accounts_by_id)
@@ -165,8 +165,8 @@ async def _as_it_is(context: Context, outcome: Outcome, read: Callable[..., Mapp
     return (await context.transact(read, [key], by=context.actor)).get(key)
 
 
-def _giver(context: Context) -> Giver:
-    return Giver(held=frozenset(context.caller.scopes) & SCOPES, known=SCOPES)
+def _grantor(context: Context) -> Grantor:
+    return Grantor(held=frozenset(context.caller.scopes) & SCOPES, known=SCOPES)
 
 
 def _member_id(input: MemberInput) -> UUID:

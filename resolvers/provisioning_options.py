@@ -20,7 +20,7 @@ async def slug_check(
     organisation_id = context.actor.organisation_id
     if organisation_id is None or context.actor.tenant_ids is not None:
         raise Forbidden("You are not allowed to create tenants in this organisation.")
-    found = await context.transact(slugs.look_into, slug, organisation_id=organisation_id, by=context.actor)
+    found = await context.transact(slugs.slug_availability, slug, organisation_id=organisation_id, by=context.actor)
     return SlugCheck.of(found, context.settings)
 
 

@@ -30,7 +30,7 @@ Follow = Annotated[
     bool, strawberry.argument(description="Stay after the run has ended, and deliver the tenant's next runs too.")
 ]
 
-BETWEEN_PROGRESS = 0.25
+PROGRESS_INTERVAL = 0.25
 """Seconds: at most four entries of progress in one."""
 
 P = ParamSpec("P")
@@ -45,14 +45,14 @@ class Pace:
 
     def __init__(self, before: Progress | None) -> None:
         self._told = before
-        self._told_at = -BETWEEN_PROGRESS
+        self._told_at = -PROGRESS_INTERVAL
 
     def take(self, progress: Progress | None) -> Progress | None:
         """What is to be told of this, if anything."""
-        if progress is None or (progress.message is None and not progress.goes_on_from(self._told)):
+        if progress is None or (progress.message is None and not progress.continues(self._told)):
             self._told = progress  # nobody is at it, or somebody has only begun: entries tell that
             return None
-        if progress.same_as(self._told) or self.rest > 0:
+        if progress.repeats(self._told) or self.rest > 0:
             return None
         self._told, self._told_at = progress, time.monotonic()
         return progress
@@ -60,7 +60,7 @@ class Pace:
     @property
     def rest(self) -> float:
         """Seconds until progress may be told again."""
-        return max(self._told_at + BETWEEN_PROGRESS - time.monotonic(), 0.0)
+        return max(self._told_at + PROGRESS_INTERVAL - time.monotonic(), 0.0)
 
 
 async def tenant_provisioning(
@@ -79,10 +79,10 @@ async def tenant_provisioning(
     context.require(Permission.READ_TENANTS)
     key = await _visible(context, tenant_id)
     place = CURSORS.below(key).read(context.resume_after or given(after))
-    seen = place[0] if place else await context.transact(audit_feed.before_newest_run, key)
+    seen = place[0] if place else await context.transact(audit_feed.sequence_before_newest_run, key)
     with context.feed.watch(str(key)) as watcher:
         while True:
-            look = await steadily(context, audit_feed.look, key, seen)
+            look = await steadily(context, audit_feed.read_timeline, key, seen)
             pace = pace or Pace(before=look.progress)
             for row in look.entries:
                 entry, seen = ProvisioningEvent.of(row), row.sequence

@@ -139,7 +139,7 @@ class AuditEventConnection:
 def place_in(wanted: Wanted, cursor: Key) -> Key:
     """What a cursor says in the order of a filter. Raises BadUserInput when it says nothing there."""
     rank, position, sequence = cursor
-    if not wanted.numbered:
+    if not wanted.of_one_tenant:
         return rank, position
     if sequence is None:
         raise BadUserInput("This is the cursor of an organisation's entry; one of this tenant's is needed.")

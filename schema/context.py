@@ -87,9 +87,11 @@ class Context:
             with statement.of(session):
                 if self.actor.kind is not ActorKind.SUPPORT:
                     return work(session, *args, **kwargs)
-                with support_access_log.watched(session) as read:
+                with support_access_log.recorded_reads(session) as read:
                     done = work(session, *args, **kwargs)
-                support_access_log.put_on_record(session, support_access_log.seen_in(read, self.actor), by=self.actor)
+                support_access_log.record_access(
+                    session, support_access_log.accesses_in(read, self.actor), by=self.actor
+                )
                 return done
 
         return await in_thread(lambda statement: self.database.transact(named, statement), self.limiter)

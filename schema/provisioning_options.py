@@ -2,7 +2,7 @@
 
 import strawberry
 
-from provisioning.slugs import Finding
+from provisioning.slugs import SlugAvailability
 from runtime.settings import Settings
 
 LONGEST_ECHO = 300
@@ -21,7 +21,7 @@ class SlugCheck:
     )
 
     @classmethod
-    def of(cls, found: Finding, settings: Settings) -> "SlugCheck":
+    def of(cls, found: SlugAvailability, settings: Settings) -> "SlugCheck":
         """What clients see of a finding."""
         return cls(
             slug=found.slug[:LONGEST_ECHO],

@@ -60,7 +60,7 @@ class Heartbeat(Repeating):
 
     def _renewals(self, tokens: Mapping[UUID, UUID]) -> list[Renewal]:
         """Ask Postgres. A lease that ran out while it was away is no step's fault, and most likely still ours."""
-        self._unrenewed_because = StopReason.RECORDS_AWAY
+        self._unrenewed_because = StopReason.DATABASE_UNAVAILABLE
         renewals = self._database.transact(claims.renew, tokens, self._lease)
         self._unrenewed_because = StopReason.LEASE_LOST
         return renewals

@@ -88,7 +88,7 @@ class Sweeper(Repeating):
     def _forget_now_and_then(self) -> None:
         """Idempotency keys whose day is over."""
         if time.monotonic() >= self._forgets_at:
-            self._database.transact(idempotency.forget_expired)
+            self._database.transact(idempotency.delete_expired)
             self._forgets_at = time.monotonic() + BETWEEN_FORGETTING
 
     def _cancel_overdue(self, tenant_id: UUID, run_id: UUID) -> None:

@@ -192,7 +192,7 @@ class InvariantChecker:
         wanted = audit_feed.EventFilter()
         while found := audit_feed.feed_since(session, wanted, self._cursor, by=self._reader).entries:
             self._followed += [event.id for event in found]
-            self._cursor = audit_feed.FeedStart(wanted.place_of(found[-1]))
+            self._cursor = audit_feed.FeedStart(wanted.key_of(found[-1]))
 
     def _present(self, tenant: Tenant) -> set[str]:
         runs = [run for run in self.runs.values() if run.tenant_id == tenant.id]

@@ -9,7 +9,7 @@ from provisioning import commands
 from provisioning.moves import Forward
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
-from provisioning.steps import LOOKS
+from provisioning.steps import ABSENCE_CHECK_DELAYS
 from runtime.database import clock
 from tests.run_harness import RunHarness
 
@@ -36,7 +36,7 @@ def test_a_cancelled_run_is_looked_after_until_a_day_later(harness: RunHarness) 
 
     harness.play(until=None)
 
-    assert looks(harness) == [[]] * (len(LOOKS) + 1)
+    assert looks(harness) == [[]] * (len(ABSENCE_CHECK_DELAYS) + 1)
     assert harness.step("confirm_absence").status is StepStatus.DONE
     assert harness.story()[-1] == "provisioning.absence_confirmed"
     assert harness.run().due_at is None
@@ -46,7 +46,7 @@ def test_the_looks_grow_apart(harness: RunHarness) -> None:
     cancelled(harness)
     waits = []
 
-    for _ in LOOKS:
+    for _ in ABSENCE_CHECK_DELAYS:
         harness.pass_time()
         harness.step_runner.make_move(harness.run().id, CONFIRM)
         due = harness.run().due_at
@@ -54,7 +54,8 @@ def test_the_looks_grow_apart(harness: RunHarness) -> None:
         waits.append(due - harness.read(clock))
 
     assert all(
-        timedelta(0) <= planned - wait < timedelta(seconds=20) for planned, wait in zip(LOOKS, waits, strict=True)
+        timedelta(0) <= planned - wait < timedelta(seconds=20)
+        for planned, wait in zip(ABSENCE_CHECK_DELAYS, waits, strict=True)
     )
 
 
@@ -66,7 +67,7 @@ def test_what_comes_late_is_told_and_removed(harness: RunHarness) -> None:
     harness.play(until=None)
 
     assert looks(harness)[0] == [names.signing_key, names.account]
-    assert looks(harness)[1:] == [[]] * len(LOOKS)
+    assert looks(harness)[1:] == [[]] * len(ABSENCE_CHECK_DELAYS)
     assert harness.outside() == []
     assert harness.story().count("provisioning.drift_found") == 1
 
@@ -131,7 +132,7 @@ def test_a_decommissioned_tenant_is_looked_after_too(harness: RunHarness) -> Non
     harness.play(until=None)
 
     assert harness.run().status is RunStatus.DECOMMISSIONED
-    assert looks(harness) == [[]] * (len(LOOKS) + 1)
+    assert looks(harness) == [[]] * (len(ABSENCE_CHECK_DELAYS) + 1)
 
 
 def test_a_live_tenant_is_not_asked_about(harness: RunHarness) -> None:

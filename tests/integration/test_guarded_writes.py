@@ -52,7 +52,7 @@ def cancelled_after_it_lapsed(harness: RunHarness) -> Claim:
 def out_of_attempts(harness: RunHarness) -> Claim:
     harness.create()
     lost = harness.claim()
-    for _ in range(engine.LOST_WORKERS - 1):
+    for _ in range(engine.MAX_LOST_WORKERS - 1):
         harness.lapse()
         lost = harness.claim()
     harness.lapse()

@@ -104,7 +104,7 @@ def _add_people(session: Session, harness: RunHarness) -> None:
 
 def _remember(session: Session, harness: RunHarness) -> None:
     call = KeyedCall(harness.operator.id, "createTenant", "key", "0" * 64)
-    idempotency.keep_outcome(session, call, {"tenant_id": str(harness.tenant_id)})
+    idempotency.store_outcome(session, call, {"tenant_id": str(harness.tenant_id)})
 
 
 def owners_of(session: Session, model: type[SQLModel]) -> set[UUID]:
@@ -298,7 +298,7 @@ def test_whoever_is_limited_makes_no_tenant_and_is_counted_with_all_the_others(t
     fresh = two.mine.tenant().model_dump() | {"id": new_id(), "slug": "new", "address": f"new-{new_id().hex}"}
 
     said = refused(limited, lambda session: session.execute(insert(Tenant).values(**fresh)))
-    count = select(validation.tenants_that_count(col(Organisation.id)))
+    count = select(validation.counted_tenants(col(Organisation.id)))
 
     assert "row-level security" in said
     assert limited.transact(lambda session: session.exec(count).all()) == [2]

@@ -305,7 +305,7 @@ def test_a_move_given_back_by_a_shutdown_was_no_attempt(harness: RunHarness) -> 
     assert harness.claim().attempt == 1
 
 
-@pytest.mark.parametrize("reason", [StopReason.SHUTTING_DOWN, StopReason.RECORDS_AWAY])
+@pytest.mark.parametrize("reason", [StopReason.SHUTTING_DOWN, StopReason.DATABASE_UNAVAILABLE])
 def test_a_look_given_back_by_a_restart_wins_the_attempt_no_time(harness: RunHarness, reason: StopReason) -> None:
     harness.create()
     harness.play(until="await_readiness")
@@ -357,7 +357,7 @@ def test_a_lease_that_was_lost_to_nobody_is_not_the_fault_of_the_step(harness: R
 def test_a_step_that_kills_every_worker_runs_out_of_attempts_and_is_undone(harness: RunHarness, step: str) -> None:
     harness.create()
     harness.play(until=step)
-    allowed = max(saga[step].attempts, engine.LOST_WORKERS)
+    allowed = max(saga[step].attempts, engine.MAX_LOST_WORKERS)
 
     for attempt in range(1, allowed + 1):
         claim = harness.claim()

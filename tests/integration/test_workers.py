@@ -25,7 +25,7 @@ from devserver import places
 from devserver.servers import Valkey
 from models import ActorKind, Run, RunStatus, StepRole, StepStatus, TenantState
 from provisioning import cancellation, due_runs, ledger
-from provisioning.cancellation import BulkAnswer
+from provisioning.cancellation import BulkCancelResult
 from runtime.database import clock
 from runtime.migrations import ROOT, migrate
 from runtime.settings import Settings
@@ -334,7 +334,7 @@ def states(worker_pool: WorkerPool, tenants: Sequence[UUID]) -> list[TenantState
 
 
 def test_messages_that_are_lost_are_sent_again(worker_pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(due_runs, "ASK_AGAIN_AFTER", timedelta(seconds=0.2))
+    monkeypatch.setattr(due_runs, "REDISPATCH_AFTER", timedelta(seconds=0.2))
     dice, send, lost = random.Random(3), Dispatcher.__call__, list[Any]()
 
     def forgetful(dispatcher: Dispatcher, wake_ups: Sequence[Any]) -> None:
@@ -356,7 +356,7 @@ def test_messages_that_are_lost_are_sent_again(worker_pool: WorkerPool, monkeypa
 def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
     worker_pool: WorkerPool, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(due_runs, "ASK_AGAIN_AFTER", timedelta(0))
+    monkeypatch.setattr(due_runs, "REDISPATCH_AFTER", timedelta(0))
     monkeypatch.setattr(workers.sweeper, "FULL", 3)
     create_many(worker_pool, 3)
     worker_pool.harness.create(slug="cancelled")
@@ -411,7 +411,7 @@ def test_storms_of_cancels_in_any_order_meet_workers_without_a_deadlock(worker_p
     tenants, dice, before = create_many(worker_pool, 24), random.Random(13), deadlocks(worker_pool)
     worker_pool.await_call("storage.create", times=3)
 
-    def cancel_all(order: Sequence[UUID]) -> list[BulkAnswer]:
+    def cancel_all(order: Sequence[UUID]) -> list[BulkCancelResult]:
         parts = [order[start : start + 8] for start in range(0, len(order), 8)]
         by = worker_pool.harness.operator
         return [one for part in parts for one in worker_pool.harness.do(cancellation.cancel_provisionings, part, by=by)]

@@ -24,7 +24,7 @@ def after(progress: Progress, seconds: float) -> Progress:
 @pytest.fixture
 def interruptible_port(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if there were a while between any two looks."""
-    monkeypatch.setattr("resolvers.subscriptions.BETWEEN_PROGRESS", 0.0)
+    monkeypatch.setattr("resolvers.subscriptions.PROGRESS_INTERVAL", 0.0)
 
 
 def told(pace: Pace, *looks: Progress | None) -> list[Progress]:
@@ -42,7 +42,7 @@ def told(pace: Pace, *looks: Progress | None) -> list[Progress]:
     ],
 )
 def test_what_says_the_same_and_is_hardly_livelier_is_the_same(earlier: Progress, later: Progress) -> None:
-    assert later.same_as(earlier)
+    assert later.repeats(earlier)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_says_the_same_and_is_hardly_livelier_is_the_same(earlier: Progress
 def test_what_says_something_else_or_lives_on_for_four_seconds_is_not(
     earlier: Progress | None, later: Progress
 ) -> None:
-    assert not later.same_as(earlier)
+    assert not later.repeats(earlier)
 
 
 @pytest.mark.usefixtures("interruptible_port")
@@ -96,7 +96,7 @@ def test_a_step_that_says_something_is_told_at_once() -> None:
 
 
 def test_signs_of_life_are_told_as_seldom_as_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.subscriptions.BETWEEN_PROGRESS", 60.0)
+    monkeypatch.setattr("resolvers.subscriptions.PROGRESS_INTERVAL", 60.0)
     pace = Pace(QUIET)
 
     assert told(pace, after(QUIET, 5), after(QUIET, 10), after(SAYING, 11)) == [after(QUIET, 5)]

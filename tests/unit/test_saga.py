@@ -105,7 +105,7 @@ def test_a_retired_step_is_undone_in_its_place_like_any_other() -> None:
     for step in (boil, brew, serve):
         step.compensation(undo(step.name))
     nothing: Any = None
-    made.undo_everything(nothing, but=frozenset())
+    made.compensate_every_step(nothing, except_for=frozenset())
 
     assert undone == ["serve", "brew", "boil"]
 

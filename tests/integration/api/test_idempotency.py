@@ -154,9 +154,9 @@ def test_a_repeat_goes_on_where_the_call_broke_off(harness: RunHarness, key: str
     call = KeyedCall(new_id(), "cancelProvisionings", key, "the same input")
 
     def next_part(session: Session) -> Outcome:
-        before = idempotency.kept_outcome(session, call)
+        before = idempotency.stored_outcome(session, call)
         done = {"parts": 1 + (before["parts"] if before else 0)}
-        idempotency.keep_outcome(session, call, done)
+        idempotency.store_outcome(session, call, done)
         return done
 
     def crash(session: Session) -> None:

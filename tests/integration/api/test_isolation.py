@@ -387,7 +387,7 @@ def unfiltered(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "within", everywhere)
     for module in (queries, cancellation):
         monkeypatch.setattr(module, "visible_tenants", everywhere)
-    monkeypatch.setattr(Actor, "reaches", lambda *_: True)
+    monkeypatch.setattr(Actor, "can_access", lambda *_: True)
 
 
 READ_ALL = """query All($id: ID!, $slug: String!) {

@@ -261,7 +261,10 @@ def test_what_is_written_while_nobody_listens_comes_by_the_poll(
 def test_who_watches_goes_on_after_the_database_was_away(
     harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine, failures = audit_feed.look, iter([OperationalError("SELECT", {}, Exception("connection refused"))])
+    genuine, failures = (
+        audit_feed.read_timeline,
+        iter([OperationalError("SELECT", {}, Exception("connection refused"))]),
+    )
 
     def look(session: Session, tenant_id: UUID, after: int) -> audit_feed.TimelinePage:
         if failure := next(failures, None):
@@ -269,7 +272,7 @@ def test_who_watches_goes_on_after_the_database_was_away(
         return genuine(session, tenant_id, after)
 
     bring_to(harness, TenantState.ACTIVE)
-    monkeypatch.setattr(audit_feed, "look", look)
+    monkeypatch.setattr(audit_feed, "read_timeline", look)
 
     with watching(owner, harness) as subscription:
         assert numbers(subscription.rest()) == told(harness)

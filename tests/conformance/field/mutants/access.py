@@ -18,7 +18,7 @@ from tests.conformance.field.mutants import mutant
 @mutant
 def no_regard_for_who_asks(patch: pytest.MonkeyPatch) -> None:
     """Whoever has a token may do anything to anybody."""
-    patch.setattr(Actor, "reaches", lambda _, __: True)
+    patch.setattr(Actor, "can_access", lambda _, __: True)
     for resolvers in (bulk_cancel, mutations):
         patch.setattr(resolvers, "require", lambda *_: None)
 

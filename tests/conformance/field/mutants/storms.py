@@ -56,7 +56,7 @@ def no_tombstones_outside(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def nobody_is_asked_twice(patch: pytest.MonkeyPatch) -> None:
     """A wake-up that was sent counts as received."""
-    patch.setattr(due_runs, "ASK_AGAIN_AFTER", FOR_EVER)
+    patch.setattr(due_runs, "REDISPATCH_AFTER", FOR_EVER)
 
 
 @mutant

@@ -19,7 +19,7 @@ def no_cursors_in_subscriptions(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def no_waiting_for_late_commits(patch: pytest.MonkeyPatch) -> None:
     """A reader is given what is there, though an earlier transaction is still open."""
-    patch.setattr(audit_feed, "_horizon", lambda: cast(literal(audit_feed.LARGEST), BigInteger))
+    patch.setattr(audit_feed, "_horizon", lambda: cast(literal(audit_feed.MAX_BIGINT), BigInteger))
 
 
 @mutant

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from uuid import UUID
 
 from provisioning.moves import Backward, Forward
-from provisioning.steps import LOOKS
+from provisioning.steps import ABSENCE_CHECK_DELAYS
 from provisioning.wakeups import WakeUp
 from runtime.settings import Settings
 from tests.conformance.field.calls import LAST_CALL, UNDONE_BY
@@ -26,7 +26,7 @@ LATE_CALLS = {call.partition(".")[0]: call for call in UNDONE_BY}
 SOONEST = 2
 """Seconds after the undo until a call that was given up has its effect, at the least; three more at the most."""
 
-SECOND_LOOK = LOOKS[0].total_seconds() + 15.0
+SECOND_LOOK = ABSENCE_CHECK_DELAYS[0].total_seconds() + 15.0
 """Seconds: it comes half a minute after the first, which follows the undo; half of that again for a lapsed lease (3 s),
 a lost message (1.5 s) and a queue of sixty."""
 

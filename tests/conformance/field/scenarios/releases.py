@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from provisioning.engine import HANDED_ON
+from provisioning.engine import HAND_OVER_REASONS
 from tests.api import Facts
 from tests.conformance.field.campaign import campaign
 from tests.conformance.field.invariant_checker import FAILED, STARTED
@@ -21,7 +21,7 @@ HALTS = (
     "before deployer.health",
 )
 RELEASE = "next_release"
-STOPPED = frozenset(reason.value for reason in HANDED_ON)
+STOPPED = frozenset(reason.value for reason in HAND_OVER_REASONS)
 OF_ITS_OWN = Wishes(workers=3, lease=10)
 """Nobody else may get these workers: they are of another release in the end. Their leases must not lapse by the way."""
 
