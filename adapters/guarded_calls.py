@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import TypeVar, cast
 
 from provisioning.ports import StopToken, TryAgain
-from provisioning.saga import current_stop_token
+from provisioning.step_context import current_stop_token
 
 LONGEST_CALL = 30.0
 """Seconds. A call of a built-in adapter never takes as long while the infrastructure works."""

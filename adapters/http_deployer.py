@@ -14,7 +14,7 @@ from adapters.guarded_calls import NEVER_STOPS, CallTimeout, call_interruptibly
 from adapters.words import in_brief
 from provisioning.ports import Health, Refused, StopToken, TryAgain, WorkloadOrder
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import current_stop_token
+from provisioning.step_context import current_stop_token
 
 ANSWER_WITHIN = 10.0
 """Seconds for one call from beginning to end."""

@@ -14,13 +14,10 @@ from provisioning.events import EventType
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Infrastructure
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import (
+from provisioning.saga import Done, NotYet, Outcome, Saga
+from provisioning.step_context import (
     Abandoned,
-    Done,
     Journal,
-    NotYet,
-    Outcome,
-    Saga,
     StepContext,
     StepStopped,
     StopReason,

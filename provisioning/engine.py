@@ -21,8 +21,9 @@ from provisioning.events import EventType
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import Done, NotYet, Outcome, StepStopped, StopReason, TenantFacts
+from provisioning.saga import Done, NotYet, Outcome
 from provisioning.settlement import Position
+from provisioning.step_context import StepStopped, StopReason, TenantFacts
 from runtime.settings import Settings
 
 COMPENSATION_ATTEMPTS = 8

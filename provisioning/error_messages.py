@@ -4,7 +4,8 @@ import psycopg
 
 from provisioning.errors import ProvisioningRefused
 from provisioning.ports import Refused, TryAgain
-from provisioning.saga import StepStopped, UnknownStep
+from provisioning.saga import UnknownStep
+from provisioning.step_context import StepStopped
 
 LONGEST = 300
 SPEAKING = (Refused, TryAgain, StepStopped, UnknownStep, ProvisioningRefused)

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from models import Resource, ResourceStatus, Run
 from models.columns import new_id
 from provisioning.actors import Actor
-from provisioning.saga import Abandoned
+from provisioning.step_context import Abandoned
 
 MAY_BE_HELD = (ResourceStatus.INTENDED, ResourceStatus.HELD)
 

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from models import Run, RunStep, Tenant
 from provisioning import claims, events, validation
 from provisioning.claims import Claim
-from provisioning.saga import Abandoned, StepStopped, StopReason
+from provisioning.step_context import Abandoned, StepStopped, StopReason
 from runtime.database import Database, unable
 from runtime.settings import Settings
 

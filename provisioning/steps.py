@@ -5,7 +5,8 @@ from datetime import timedelta
 from models import Tenant, TenantState
 from provisioning import lifecycle
 from provisioning.ports import Refused, WorkloadOrder
-from provisioning.saga import Done, NotYet, Outcome, Saga, StepContext
+from provisioning.saga import Done, NotYet, Outcome, Saga
+from provisioning.step_context import StepContext
 from provisioning.welcome_emails import welcome_mails
 
 saga = Saga()

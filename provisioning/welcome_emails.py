@@ -10,7 +10,7 @@ from provisioning.errors import IllegalMove
 from provisioning.locking import Change, locked_tenant, visible_tenant
 from provisioning.moves import Forward
 from provisioning.ports import Mail
-from provisioning.saga import TenantFacts
+from provisioning.step_context import TenantFacts
 from provisioning.wakeups import wake
 from runtime.database import clock
 

@@ -9,7 +9,7 @@ import psycopg
 from models.columns import new_id
 from provisioning.ports import WorkloadOrder
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import StopReason, StopSignal
+from provisioning.step_context import StopReason, StopSignal
 from runtime.settings import Settings
 from tests.conftest import SECRET_KEY
 

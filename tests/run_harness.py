@@ -21,7 +21,8 @@ from provisioning.decisions import next_move
 from provisioning.locking import Change
 from provisioning.moves import Backward, Forward, Move
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import Outcome, StopSignal
+from provisioning.saga import Outcome
+from provisioning.step_context import StopSignal
 from provisioning.step_journal import DatabaseJournal
 from provisioning.steps import saga
 from provisioning.wakeups import WakeUp

@@ -15,7 +15,7 @@ from sqlmodel import Session
 from provisioning import engine
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Infrastructure
-from provisioning.saga import StepStopped, StopReason
+from provisioning.step_context import StepStopped, StopReason
 from provisioning.step_journal import DatabaseJournal
 from provisioning.steps import saga
 from runtime.database import Database

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from provisioning import claims
 from provisioning.claims import Renewal
-from provisioning.saga import StopReason
+from provisioning.step_context import StopReason
 from runtime.database import Database
 from runtime.settings import Settings
 from workers.periodic_thread import Repeating

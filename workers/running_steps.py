@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from provisioning.claims import Claim
-from provisioning.saga import StopReason, StopSignal
+from provisioning.step_context import StopReason, StopSignal
 
 REMEMBERED_CANCELS = 10_000
 

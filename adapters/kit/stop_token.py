@@ -2,7 +2,7 @@
 
 import threading
 
-from provisioning.saga import StopReason, StopSignal
+from provisioning.step_context import StopReason, StopSignal
 
 
 class StopToken:

@@ -16,6 +16,7 @@ RUNNER = ("workers/actors.py", "workers/running_steps.py", "provisioning/claims.
 EVERYTHING = (
     *RUNNER,
     "provisioning/saga.py",
+    "provisioning/step_context.py",
     "provisioning/steps.py",
     "provisioning/engine.py",
     "provisioning/claims.py",

@@ -6,7 +6,8 @@ from sqlmodel import select
 from models import FOLLOW_UPS, ResourceStatus, RunStatus, RunStep, StepRole, StepStatus, TenantState
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
-from provisioning.saga import Done, NotYet, StepStopped, StopReason, StopSignal
+from provisioning.saga import Done, NotYet
+from provisioning.step_context import StepStopped, StopReason, StopSignal
 from provisioning.steps import saga
 from tests.run_harness import RunHarness
 

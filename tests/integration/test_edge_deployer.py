@@ -8,7 +8,7 @@ from adapters import infrastructure
 from models import Workload
 from provisioning.ports import Health, Infrastructure
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import StepStopped
+from provisioning.step_context import StepStopped
 from runtime.database import Database
 from tests.outside import Waiting, fresh_names, order_for, settings_with
 

@@ -21,7 +21,8 @@ from provisioning.claims import Claim
 from provisioning.locking import locked_live_run
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
-from provisioning.saga import Done, NotYet, StepStopped, StopReason
+from provisioning.saga import Done, NotYet
+from provisioning.step_context import StepStopped, StopReason
 from provisioning.step_journal import DatabaseJournal
 from runtime.settings import settings
 from tests.run_harness import RunHarness, run_harness_in

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from adapters.http_deployer import DeployerUnwell, HttpDeployer
 from provisioning.ports import Health, Refused
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import StepStopped, current_stop_token
+from provisioning.step_context import StepStopped, current_stop_token
 from tests.deployers import LocalDeployer, local_deployer
 from tests.outside import Waiting, fresh_names, order_for, wait_until
 

@@ -16,7 +16,7 @@ from adapters.postgres_storage import PostgresStorage
 from adapters.sealing import Seal
 from provisioning.ports import Infrastructure, Refused
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import StepStopped, StopReason, StopSignal, current_stop_token
+from provisioning.step_context import StepStopped, StopReason, StopSignal, current_stop_token
 from runtime.database import Database
 from tests.outside import Waiting, blocked, fresh_names, order_for, settings_with, wait_until
 from tests.run_harness import RunHarness, run_harness_in

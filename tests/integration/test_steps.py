@@ -16,7 +16,8 @@ from provisioning.errors import LedgerNotEmpty, Malformed, NotStuck
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import Done, NotYet, StepStopped, StopReason
+from provisioning.saga import Done, NotYet
+from provisioning.step_context import StepStopped, StopReason
 from provisioning.steps import saga
 from provisioning.welcome_emails import resend_welcome_emails
 from runtime.database import clock, outbox_of

@@ -14,7 +14,7 @@ from adapters.guarded_calls import limit_calls
 from models import StepStatus
 from provisioning.ports import Storage
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import StepStopped, StopReason, StopSignal
+from provisioning.step_context import StepStopped, StopReason, StopSignal
 from tests.outside import fresh_names, wait_until
 from tests.run_harness import RunHarness
 

@@ -14,7 +14,7 @@ from adapters.kit.ports import PORTS
 from adapters.kit.running import Verdict, run
 from adapters.kit.subject import Subject
 from adapters.simulated import SimulatedInfrastructure
-from provisioning.saga import Journal, StepContext, TenantFacts
+from provisioning.step_context import Journal, StepContext, TenantFacts
 from provisioning.steps import saga
 from tests import broken_adapters as broken
 from tests.broken_adapters import deployer, mailer, subject

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from adapters.guarded_calls import CallTimeout, call_interruptibly
-from provisioning.saga import StepStopped
+from provisioning.step_context import StepStopped
 from tests.outside import Waiting
 
 

@@ -12,7 +12,7 @@ import pytest
 from dramatiq.middleware import Interrupt
 
 from adapters.guarded_calls import LimitedPort, interruptible_port, limit_calls
-from provisioning.saga import StepStopped, current_stop_token
+from provisioning.step_context import StepStopped, current_stop_token
 from tests.outside import Waiting, wait_until
 
 

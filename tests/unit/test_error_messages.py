@@ -8,7 +8,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from provisioning.error_messages import LONGEST, describe
 from provisioning.errors import Taken
 from provisioning.ports import Refused
-from provisioning.saga import StepStopped, StopReason, UnknownStep
+from provisioning.saga import UnknownStep
+from provisioning.step_context import StepStopped, StopReason
 
 STATEMENT = "INSERT INTO signing_keys (private_key) VALUES ('geheim')"
 

@@ -8,7 +8,7 @@ import pytest
 from adapters.fault_injection import Fault, Faults
 from adapters.simulated import SimulatedInfrastructure
 from provisioning.ports import Refused
-from provisioning.saga import StepStopped
+from provisioning.step_context import StepStopped
 from tests.outside import Waiting, fresh_names, order_for, wait_until
 
 

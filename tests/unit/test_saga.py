@@ -8,7 +8,8 @@ import pytest
 
 from models import RunStep, StepRole
 from provisioning.claims import time_left
-from provisioning.saga import Saga, StepContext, StepStopped, StopReason, StopSignal, UnknownStep, nothing_held
+from provisioning.saga import Saga, UnknownStep, nothing_held
+from provisioning.step_context import StepContext, StepStopped, StopReason, StopSignal
 from provisioning.steps import saga
 
 AS_DESIGNED = [

@@ -12,7 +12,7 @@ from adapters.kit.ports import order_for
 from adapters.kit.stop_token import StopToken
 from provisioning.ports import Health, Refused
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import StepStopped
+from provisioning.step_context import StepStopped
 
 LONGEST_STOP = 1.0
 """Seconds until a step that was told to stop has stopped."""

@@ -17,7 +17,7 @@ from adapters.guarded_calls import NEVER_STOPS
 from provisioning.claims import Claim
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Deployer, Identity, Infrastructure, Mailer, Refused, Storage, Traffic, TryAgain
-from provisioning.saga import current_stop_token
+from provisioning.step_context import current_stop_token
 from runtime.database import Database
 from runtime.settings import Settings
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from models import StepRole
-from provisioning.saga import Saga, Step, StepContext
+from provisioning.saga import Saga, Step
+from provisioning.step_context import StepContext
 
 NEXT_STEPS = (
     "validate_request",

@@ -12,8 +12,8 @@ from provisioning.actors import Actor
 from provisioning.errors import NotProvisioning
 from provisioning.locking import Change, locked_tenant
 from provisioning.moves import Move
-from provisioning.saga import StopReason
 from provisioning.settlement import Position
+from provisioning.step_context import StopReason
 from tests.conformance.field.mutants import mutant
 from workers import running_steps
 from workers.running_steps import RunningStep
