@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 import strawberry
@@ -95,7 +94,7 @@ class Context:
                 )
                 return done
 
-        return await in_thread(partial(self.database.transact, named), self.limiter)
+        return await in_thread(lambda statement: self.database.transact(named, statement), self.limiter)
 
 
 Info = strawberry.Info[Context, None]
