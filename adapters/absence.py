@@ -3,7 +3,7 @@
 from provisioning.ports import TryAgain
 
 
-class StillThere(TryAgain):
+class StillPresent(TryAgain):
     """Something was destroyed and is found nevertheless."""
 
     def __init__(self, names: list[str]) -> None:
@@ -12,6 +12,6 @@ class StillThere(TryAgain):
 
 
 def confirm_absent(present: list[str]) -> None:
-    """Raise StillThere unless nothing is left. Pass what was asked afresh, after the destruction committed."""
+    """Raise StillPresent unless nothing is left. Pass what was asked afresh, after the destruction committed."""
     if present:
-        raise StillThere(present)
+        raise StillPresent(present)

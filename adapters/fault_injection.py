@@ -1,4 +1,4 @@
-"""Wraps any world and lets chosen calls be late, fail before or after their effect, or hang. For tests and demos."""
+"""Makes chosen calls of adapters slow, fail before or after their effect, or hang: for tests and demonstrations."""
 
 import threading
 from collections.abc import Callable
@@ -7,20 +7,22 @@ from typing import Any, cast
 
 from provisioning.ports import Deployer, Identity, Infrastructure, Mailer, StopToken, Storage, Traffic
 
-LOOK_EVERY = 0.05
-POSITION_OF_PATIENCE = 1
-"""Of the ports' methods, those that can be interrupted take (what it is about, patience)."""
+POLL_INTERVAL = 0.05
+"""Seconds."""
+
+STOP_TOKEN_POSITION = 1
+"""Index of the stop token among the arguments of the ports' interruptible methods."""
 
 
 class Fault(Exception):
-    """The failure that was asked for."""
+    """An injected failure."""
 
     def __init__(self, call: str, *, after: bool) -> None:
-        super().__init__(f"{call} failed {'after' if after else 'before'} its effect, as it was told to.")
+        super().__init__(f"{call} failed {'after' if after else 'before'} its effect: this failure was injected.")
 
 
 @dataclass
-class Trouble:
+class PlannedFault:
     """What happens to the next ``times`` calls of one method."""
 
     before: Callable[[StopToken | None], None]
@@ -29,16 +31,16 @@ class Trouble:
 
 
 class Faults:
-    """Names a call by its port and method: ``faults.fail("deployer.deploy", times=2, after=True)``."""
+    """Faults by call, named by port and method: ``faults.fail("deployer.deploy", times=2, after=True)``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._troubles: dict[str, list[Trouble]] = {}
-        self._let_go = threading.Event()
+        self._planned: dict[str, list[PlannedFault]] = {}
+        self._released = threading.Event()
         self.calls: list[str] = []
 
     def wrap(self, infrastructure: Infrastructure) -> Infrastructure:
-        """Give the same world, with these faults in front of it."""
+        """Return the same infrastructure, with these faults injected into its calls."""
         return Infrastructure(
             storage=cast("Storage", Port("storage", infrastructure.storage, self)),
             identity=cast("Identity", Port("identity", infrastructure.identity, self)),
@@ -48,68 +50,69 @@ class Faults:
         )
 
     def fail(self, call: str, *, times: int = 1, after: bool = False, error: Exception | None = None) -> None:
-        """Let it fail, without its effect or, ``after``, with it: then the caller cannot know."""
+        """Make the call raise: before its effect, or, with ``after``, after it, which the caller cannot tell apart."""
 
-        def strike(_: StopToken | None) -> None:
+        def raise_error(_: StopToken | None) -> None:
             raise error or Fault(call, after=after)
 
-        self._add(call, Trouble(_nothing, strike, times) if after else Trouble(strike, _nothing, times))
+        self._add(call, raise_error, times, after=after)
 
     def delay(self, call: str, seconds: float, *, times: int = 1, after: bool = False) -> None:
-        """Let it take longer, before or after its effect. It stops early where the port is interruptible."""
+        """Make the call take longer, before or after its effect. A stop ends the delay if the port is interruptible."""
 
-        def tarry(stop_token: StopToken | None) -> None:
-            stop_token.sleep(seconds) if stop_token else self._let_go.wait(seconds)
+        def wait(stop_token: StopToken | None) -> None:
+            stop_token.sleep(seconds) if stop_token else self._released.wait(seconds)
 
-        self._add(call, Trouble(_nothing, tarry, times) if after else Trouble(tarry, _nothing, times))
+        self._add(call, wait, times, after=after)
 
     def hang(self, call: str, *, times: int = 1, after: bool = False) -> None:
-        """Let it not return until its patience is told to stop, or until ``let_go``."""
+        """Make the call hang until its stop token is set, or until ``release_all``."""
 
-        def hold(stop_token: StopToken | None) -> None:
-            while not self._let_go.wait(LOOK_EVERY):
+        def block(stop_token: StopToken | None) -> None:
+            while not self._released.wait(POLL_INTERVAL):
                 if stop_token:
                     stop_token.checkpoint()
 
-        self._add(call, Trouble(_nothing, hold, times) if after else Trouble(hold, _nothing, times))
+        self._add(call, block, times, after=after)
 
-    def let_go(self) -> None:
-        """End every hanging call and every delay that nothing else can end; none hangs from now on."""
-        self._let_go.set()
+    def release_all(self) -> None:
+        """End every hanging call and every delay of a call without a stop token. No call hangs from now on."""
+        self._released.set()
 
-    def heal(self) -> None:
-        """Forget every fault that has not struck yet."""
+    def clear(self) -> None:
+        """Remove every fault that has not been injected yet."""
         with self._lock:
-            self._troubles.clear()
+            self._planned.clear()
 
     def perform(self, call: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:
-        """Call it, in whatever trouble it is in."""
-        trouble = self._next(call)
-        stop_token = cast("StopToken", args[POSITION_OF_PATIENCE]) if _interruptible(args) else None
-        trouble.before(stop_token)
+        """Make the call with its next planned fault, if any."""
+        fault = self._next(call)
+        stop_token = cast("StopToken", args[STOP_TOKEN_POSITION]) if _interruptible(args) else None
+        fault.before(stop_token)
         result = method(*args)
-        trouble.after(stop_token)
+        fault.after(stop_token)
         return result
 
-    def _add(self, call: str, trouble: Trouble) -> None:
+    def _add(self, call: str, effect: Callable[[StopToken | None], None], times: int, *, after: bool) -> None:
         port, method = call.split(".")
-        # A misspelt call would never be struck, and the test that asked for it would prove nothing.
+        # Raises for a misspelt call: its fault would never be injected, and the test would prove nothing.
         getattr(PORTS[port], method)
+        fault = PlannedFault(_nothing, effect, times) if after else PlannedFault(effect, _nothing, times)
         with self._lock:
-            self._troubles.setdefault(call, []).append(trouble)
+            self._planned.setdefault(call, []).append(fault)
 
-    def _next(self, call: str) -> Trouble:
+    def _next(self, call: str) -> PlannedFault:
         with self._lock:
             self.calls.append(call)
-            waiting = [trouble for trouble in self._troubles.get(call, []) if trouble.times > 0]
+            waiting = [fault for fault in self._planned.get(call, []) if fault.times > 0]
             if not waiting:
-                return UNTROUBLED
+                return NO_FAULT
             waiting[0].times -= 1
             return waiting[0]
 
 
 class Port:
-    """Stands before one port and passes every method on."""
+    """Wraps one port and passes every method on."""
 
     def __init__(self, name: str, port: object, faults: Faults) -> None:
         self._name = name
@@ -122,13 +125,13 @@ class Port:
 
 
 def _nothing(_: StopToken | None) -> None:
-    """Leave the call alone."""
+    """Do nothing to the call."""
 
 
 def _interruptible(args: tuple[Any, ...]) -> bool:
-    return len(args) > POSITION_OF_PATIENCE and hasattr(args[POSITION_OF_PATIENCE], "checkpoint")
+    return len(args) > STOP_TOKEN_POSITION and hasattr(args[STOP_TOKEN_POSITION], "checkpoint")
 
 
 PORTS = {"storage": Storage, "identity": Identity, "traffic": Traffic, "deployer": Deployer, "mailer": Mailer}
 
-UNTROUBLED = Trouble(_nothing, _nothing, 0)
+NO_FAULT = PlannedFault(_nothing, _nothing, 0)

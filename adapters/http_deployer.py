@@ -10,8 +10,8 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
+from adapters.external_text import single_line
 from adapters.guarded_calls import NEVER_STOPS, CallTimeout, call_interruptibly
-from adapters.words import in_brief
 from provisioning.ports import Health, Refused, StopToken, TryAgain, WorkloadOrder
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import current_stop_token
@@ -55,7 +55,7 @@ class Answer:
             said = str(self.document.get("message", ""))
         except DeployerUnwell:
             said = self.body.decode(errors="replace")
-        return in_brief(said) or "no explanation"
+        return single_line(said) or "no explanation"
 
 
 class HttpDeployer:
@@ -120,7 +120,7 @@ class HttpDeployer:
                 response.close()
         except httpx.HTTPError as error:
             raise DeployerUnwell(
-                f"The deployer does not answer: {in_brief(str(error)) or type(error).__name__}"
+                f"The deployer does not answer: {single_line(str(error)) or type(error).__name__}"
             ) from error
 
 
@@ -175,7 +175,7 @@ def _is_there(answer: Answer) -> bool:
 
 
 def _health(document: dict[str, Any]) -> Health:
-    summary = in_brief(str(document.get("message") or ""))
+    summary = single_line(str(document.get("message") or ""))
     match document.get("status"):
         case "ready":
             return Health(ready=True, percent=100, summary=summary or "The workload is ready.")
@@ -185,7 +185,7 @@ def _health(document: dict[str, Any]) -> Health:
             raise Refused(f"The deployer says that the workload failed: {summary or 'no explanation'}")
         case other:
             raise DeployerUnwell(
-                f"The deployer reports a status that the contract does not know: {in_brief(repr(other))}"
+                f"The deployer reports a status that the contract does not know: {single_line(repr(other))}"
             )
 
 

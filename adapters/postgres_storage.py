@@ -14,7 +14,7 @@ from adapters.absence import confirm_absent
 from adapters.sealing import Seal
 from provisioning.ports import TryAgain
 from provisioning.resource_names import ResourceNames
-from runtime.database import ALIVE_OR_LOST
+from runtime.database import TCP_KEEPALIVE
 
 CONNECT_SECONDS = 3
 LIMITS = {"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "30s"}
@@ -92,7 +92,7 @@ class PostgresStorage:
     @contextmanager
     def _transaction(self) -> Iterator[Connection[Any]]:
         with psycopg.connect(
-            self._url, connect_timeout=CONNECT_SECONDS, application_name="tenantry-storage", **ALIVE_OR_LOST
+            self._url, connect_timeout=CONNECT_SECONDS, application_name="tenantry-storage", **TCP_KEEPALIVE
         ) as connection:
             for setting, value in LIMITS.items():
                 connection.execute("SELECT set_config(%s, %s, true)", [setting, value])

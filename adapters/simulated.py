@@ -16,13 +16,13 @@ class SimulatedInfrastructure(Infrastructure):
     holdings: "Holdings"
     outbox: "Outbox"
 
-    def __init__(self, domain: str = "localhost", *, looks_until_ready: int = 1) -> None:
+    def __init__(self, domain: str = "localhost", *, probes_until_ready: int = 1) -> None:
         holdings, outbox = Holdings(), Outbox()
         super().__init__(
             storage=SimulatedStorage(holdings),
             identity=SimulatedIdentity(holdings),
             traffic=SimulatedTraffic(holdings, domain),
-            deployer=SimulatedDeployer(holdings, looks_until_ready),
+            deployer=SimulatedDeployer(holdings, probes_until_ready),
             mailer=outbox,
         )
         # A world is frozen, and a plain assignment would trip over that.
@@ -160,9 +160,9 @@ class SimulatedTraffic:
 class SimulatedDeployer:
     """A workload that is ready once somebody has looked often enough."""
 
-    def __init__(self, holdings: Holdings, looks_until_ready: int) -> None:
+    def __init__(self, holdings: Holdings, probes_until_ready: int) -> None:
         self._holdings = holdings
-        self._looks_until_ready = looks_until_ready
+        self._probes_until_ready = probes_until_ready
         self._looks: Counter[str] = Counter()
 
     def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
@@ -177,8 +177,8 @@ class SimulatedDeployer:
             return Health(ready=False, percent=0, summary="The workload is not registered.")
         self._looks[names.workload] += 1
         looks = self._looks[names.workload]
-        if looks < self._looks_until_ready:
-            return Health(ready=False, percent=100 * looks // self._looks_until_ready, summary="It is starting.")
+        if looks < self._probes_until_ready:
+            return Health(ready=False, percent=100 * looks // self._probes_until_ready, summary="It is starting.")
         return Health(ready=True, percent=100, summary="It is ready.")
 
     def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:

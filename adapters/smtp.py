@@ -15,7 +15,7 @@ from typing import Self
 
 from pydantic import SecretStr
 
-from adapters.words import in_brief
+from adapters.external_text import single_line
 from provisioning.ports import Mail, Refused, TryAgain
 from runtime.settings import Settings
 
@@ -71,7 +71,7 @@ class NoMail:
 
     def send(self, mail: Mail) -> None:
         """Raise Refused, for the timeline to show."""
-        raise Refused(f"No mail relay is set (TENANTRY_SMTP_HOST): {in_brief(mail.subject)!r} was not sent.")
+        raise Refused(f"No mail relay is set (TENANTRY_SMTP_HOST): {single_line(mail.subject)!r} was not sent.")
 
 
 def compose(mail: Mail, sender: str) -> EmailMessage:
@@ -80,7 +80,7 @@ def compose(mail: Mail, sender: str) -> EmailMessage:
     message["From"] = _sender(sender)
     message["To"] = _recipient(mail.to)
     # A tenant's name is free text and gets into subjects: a line feed would begin a header of its own.
-    message["Subject"] = in_brief(mail.subject)
+    message["Subject"] = single_line(mail.subject)
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = make_msgid(domain=_sender(sender).domain)
     message["Auto-Submitted"] = "auto-generated"
@@ -105,4 +105,4 @@ def _judged(error: smtplib.SMTPRecipientsRefused, recipient: str) -> Exception:
     # Not everybody who reads the timeline may know who administers the tenant, and relays like to quote.
     said = re.sub(re.escape(recipient), "the recipient", reason.decode(errors="replace"), flags=re.IGNORECASE)
     kind = Refused if code >= 500 else TryAgain
-    return kind(f"The mail relay refuses the recipient ({code}): {in_brief(said)}")
+    return kind(f"The mail relay refuses the recipient ({code}): {single_line(said)}")

@@ -13,7 +13,7 @@ from models import Run, RunStep, Tenant
 from provisioning import claims, events, validation
 from provisioning.claims import Claim
 from provisioning.step_context import Abandoned, StepStopped, StopReason
-from runtime.database import Database, unable
+from runtime.database import Database, is_transient
 from runtime.settings import Settings
 
 PROGRESS_INTERVAL = 0.25
@@ -63,7 +63,7 @@ class DatabaseJournal:
         try:
             return self.database.transact(work, self.claim, *args, **kwargs)
         except SQLAlchemyError as error:
-            if unable(error):
+            if is_transient(error):
                 raise StepStopped(StopReason.DATABASE_UNAVAILABLE) from error
             raise
 

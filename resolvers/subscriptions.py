@@ -15,7 +15,7 @@ from access.permissions import Permission
 from provisioning import audit_feed
 from provisioning.audit_feed import Progress
 from provisioning.errors import NotFound as Unknown
-from runtime.database import unable
+from runtime.database import is_transient
 from runtime.feed import POLL_EVERY, RECONNECT_AFTER
 from schema.context import Context, Info
 from schema.enums import ProvisioningEventKind
@@ -109,7 +109,7 @@ async def steadily(
         try:
             return await context.transact(work, *args, **kwargs)
         except SQLAlchemyError as error:
-            if not unable(error):
+            if not is_transient(error):
                 raise
             logger.warning("a follower cannot read, trying again", extra={"cause": type(error).__name__})
             await sleep(RECONNECT_AFTER)

@@ -1,4 +1,4 @@
-"""Work on the database in a thread, for somebody on the event loop who may give it up: its statement is cancelled."""
+"""Database work in a thread, for a coroutine whose cancellation also cancels the running SQL statement."""
 
 import asyncio
 import threading
@@ -12,84 +12,84 @@ from sqlmodel import Session
 
 T = TypeVar("T")
 
-CANCEL_WITHIN = 2.0
-"""Seconds for telling Postgres to give a statement up."""
+CANCEL_TIMEOUT = 2.0
+"""Seconds for sending one cancel request to Postgres."""
 
-CANCEL_AGAIN_AFTER = 0.1
-"""Seconds. A cancellation that comes between two statements hits neither."""
+CANCEL_RETRY_INTERVAL = 0.1
+"""Seconds. A cancel request that arrives between two statements cancels neither."""
 
 _ending: set[asyncio.Task[None]] = set()
-"""The event loop itself keeps no task alive."""
+"""Keeps a reference to each task: the event loop itself keeps weak references only."""
 
 
-class GivenUp(Exception):
-    """Nobody waits for this any more."""
+class QueryAbandoned(Exception):
+    """The caller was cancelled before the query began."""
 
 
-class Statement:
-    """What a thread is asking of Postgres, so that another may cancel it."""
+class CancellableQuery:
+    """The statement that a thread runs on Postgres, so that another thread can cancel it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connection: psycopg.Connection[Any] | None = None
-        self._given_up = False
-        self._unsure = False
+        self._cancelled = False
+        self._cancel_may_be_pending = False
 
     @contextmanager
-    def of(self, session: Session) -> Iterator[None]:
-        """May be cancelled within the block, which ends before the transaction does: no commit is ever cancelled.
+    def cancellable(self, session: Session) -> Iterator[None]:
+        """Allow cancelling within the block, which ends before the transaction does: no commit is ever cancelled.
 
-        Raises GivenUp when nobody waits for it before it begins.
+        Raises QueryAbandoned when the query was cancelled before the block.
         """
         connection = session.connection().connection.driver_connection
         with self._lock:
-            if self._given_up:
-                raise GivenUp
+            if self._cancelled:
+                raise QueryAbandoned
             self._connection = connection
         try:
             yield
         finally:
-            # Whoever is cancelling it has the lock: no later statement of this connection is hit.
+            # cancel() holds the lock while it sends a request, so no later statement of this connection is cancelled.
             with self._lock:
                 self._connection = None
-            if self._unsure:
-                session.connection().invalidate()  # a cancellation may still be on its way to it
+            if self._cancel_may_be_pending:
+                session.connection().invalidate()  # a cancel request may still arrive on this connection
 
     def cancel(self) -> None:
-        """Cancel it, unless it has ended; one that has not begun never will."""
+        """Cancel the query unless it has ended. A query that has not begun never will."""
         with self._lock:
-            self._given_up = True
+            self._cancelled = True
             if self._connection is not None:
                 self._cancel(self._connection)
 
     def _cancel(self, connection: psycopg.Connection[Any]) -> None:
         try:
-            connection.cancel_safe(timeout=CANCEL_WITHIN)
+            connection.cancel_safe(timeout=CANCEL_TIMEOUT)
         except psycopg.Error:
-            self._unsure = True
+            self._cancel_may_be_pending = True
 
 
-async def in_thread(work: Callable[[Statement], T], limiter: CapacityLimiter) -> T:
-    """One hop to a thread. Raises what ``work`` raises. Whoever gives it up waits for nothing.
+async def run_in_thread(work: Callable[[CancellableQuery], T], limiter: CapacityLimiter) -> T:
+    """Run ``work`` in a thread. Raises what ``work`` raises. A cancelled caller does not wait for the thread.
 
-    The thread keeps its place until it has ended, since its connection does so too. What is given up before there was
-    a place for it never begins.
+    The thread keeps its slot of the limiter until it has ended, because it keeps its connection as long. Work that is
+    cancelled before it gets a slot never begins.
     """
-    statement = Statement()
-    await limiter.acquire_on_behalf_of(statement)
-    job = asyncio.ensure_future(to_thread.run_sync(work, statement, limiter=CapacityLimiter(1)))
-    job.add_done_callback(lambda _: limiter.release_on_behalf_of(statement))
+    query = CancellableQuery()
+    await limiter.acquire_on_behalf_of(query)
+    job = asyncio.ensure_future(to_thread.run_sync(work, query, limiter=CapacityLimiter(1)))
+    job.add_done_callback(lambda _: limiter.release_on_behalf_of(query))
     try:
         return await asyncio.shield(job)
     except asyncio.CancelledError:
-        ending = asyncio.create_task(_end(job, statement))
+        ending = asyncio.create_task(_end(job, query))
         _ending.add(ending)
         ending.add_done_callback(_ending.discard)
         raise
 
 
-async def _end(job: asyncio.Future[Any], statement: Statement) -> None:
+async def _end(job: asyncio.Future[Any], query: CancellableQuery) -> None:
     while not job.done():
-        await to_thread.run_sync(statement.cancel)
-        await asyncio.wait([job], timeout=CANCEL_AGAIN_AFTER)
-    job.exception()  # it has been looked at, and concerns nobody
+        await to_thread.run_sync(query.cancel)
+        await asyncio.wait([job], timeout=CANCEL_RETRY_INTERVAL)
+    job.exception()  # marks the exception as retrieved: it has no reader any more

@@ -22,23 +22,23 @@ from runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-REPEATABLE = {"40001", "40P01"}
+RETRYABLE = {"40001", "40P01"}
 """SQLSTATEs of a transaction that Postgres gave up so that another could go on: serialization failure, deadlock."""
 
-AWAY = ("08", "25006", "25P03", "57P", "58")
+UNAVAILABLE = ("08", "25006", "25P03", "57P", "58")
 """How the SQLSTATE begins of a server that hangs up, also on who slept in a transaction, only reads for now, shuts down
 or starts up, or lost its disk."""
 
-BUSY = (*REPEATABLE, "53", "55P03", "57014")
+BUSY = (*RETRYABLE, "53", "55P03", "57014")
 """The same of what may go well the next time: given up for others, also after several tries, no connection, memory or
 room left, and a lock or a statement that took longer than it may."""
 
-TRIES = 5
+MAX_ATTEMPTS = 5
 
-LONGEST_REST = 0.5
+MAX_BACK_OFF = 0.5
 """Seconds between two tries while Postgres is away; spread, so that not everybody comes at once when it is back."""
 
-ALIVE_OR_LOST: dict[str, Any] = {
+TCP_KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -53,7 +53,7 @@ Deliver = Callable[[Sequence[Any]], None]
 
 
 class Database:
-    """One engine, as the product itself sees it; ``within`` is the same database as a caller sees it.
+    """One engine, as the product itself sees it; ``restricted_to`` is the same database as a caller sees it.
 
     ``deliver`` gets, after each commit, what the transaction left in its outbox.
 
@@ -70,14 +70,14 @@ class Database:
     ) -> None:
         self.url = settings.database_url
         self.engine = engine or engine_for(settings, name)
-        self.for_callers = _engine_for_callers(settings, name) or self.engine
+        self.caller_engine = _create_caller_engine(settings, name) or self.engine
         self.deliver = deliver
         self.row_scope: RowScope | None = None
 
-    def within(self, row_scope: RowScope) -> Self:
+    def restricted_to(self, row_scope: RowScope) -> Self:
         """The same database, in which nothing exists that is out of reach: Postgres sees to it."""
         narrowed = copy.copy(self)
-        narrowed.engine, narrowed.row_scope = self.for_callers, row_scope
+        narrowed.engine, narrowed.row_scope = self.caller_engine, row_scope
         return narrowed
 
     @contextmanager
@@ -96,7 +96,7 @@ class Database:
         Also when a connection of the pool turns out to be dead, which costs nothing while they live. Raises what
         ``work`` raises. ``work`` must be safe to repeat: it sees nothing of the attempt that was undone.
         """
-        for attempt in range(1, TRIES):
+        for attempt in range(1, MAX_ATTEMPTS):
             committing = False
             try:
                 with self.transaction() as session:
@@ -105,7 +105,7 @@ class Database:
                     return done
             except DBAPIError as error:
                 dead = error.connection_invalidated and not committing
-                if not dead and sqlstate(error) not in REPEATABLE:
+                if not dead and sqlstate(error) not in RETRYABLE:
                     raise
                 logger.info("transaction given up, trying again", extra={"attempt": attempt, "cause": str(error.orig)})
                 if not dead:
@@ -126,20 +126,20 @@ class Database:
             try:
                 return self.transact(work, *args, **kwargs)
             except SQLAlchemyError as error:
-                if not unable(error) or over.wait(rest):
+                if not is_transient(error) or over.wait(rest):
                     raise
                 if not rest:
                     logger.warning("postgres does not take it, trying until it does", extra={"cause": str(error)})
-            rest = random.uniform(LONGEST_REST / 5, LONGEST_REST)  # noqa: S311  # spreads load, guards nothing
+            rest = random.uniform(MAX_BACK_OFF / 5, MAX_BACK_OFF)  # noqa: S311  # spreads load, guards nothing
 
     def listen(self) -> psycopg.Connection[Any]:
         """A connection of its own for LISTEN, in autocommit. The caller closes it."""
-        return psycopg.connect(self.url, autocommit=True, connect_timeout=5, **ALIVE_OR_LOST)
+        return psycopg.connect(self.url, autocommit=True, connect_timeout=5, **TCP_KEEPALIVE)
 
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
-        self.for_callers.dispose()
+        self.caller_engine.dispose()
 
     def _send(self, outbox: Sequence[Any]) -> None:
         if not (outbox and self.deliver):
@@ -165,11 +165,11 @@ def engine_for(settings: Settings, name: str = "tenantry", url: str | None = Non
         pool_timeout=10,
         # Parameters are people's addresses and sealed keys: they have no place in a log.
         hide_parameters=True,
-        connect_args={"options": limits, "application_name": name, "connect_timeout": 5, **ALIVE_OR_LOST},
+        connect_args={"options": limits, "application_name": name, "connect_timeout": 5, **TCP_KEEPALIVE},
     )
 
 
-def _engine_for_callers(settings: Settings, name: str) -> Engine | None:
+def _create_caller_engine(settings: Settings, name: str) -> Engine | None:
     """Its connections log in as somebody else, when the settings name one: then no statement can leave the role."""
     return engine_for(settings, name, settings.api_database_url) if settings.api_database_url else None
 
@@ -193,15 +193,15 @@ def clock(session: Session) -> datetime:
     return now
 
 
-def unable(error: BaseException | None) -> bool:
+def is_transient(error: BaseException | None) -> bool:
     """Whether Postgres could not do it just now, so that the same may go well in a moment."""
-    return is_away(error) or is_busy(error)
+    return is_unavailable(error) or is_busy(error)
 
 
-def is_away(error: BaseException | None) -> bool:
+def is_unavailable(error: BaseException | None) -> bool:
     """Whether there was no server to do it, rather than a statement that failed."""
     state = sqlstate(error)
-    return state.startswith(AWAY) if state else isinstance(error, OperationalError)
+    return state.startswith(UNAVAILABLE) if state else isinstance(error, OperationalError)
 
 
 def is_busy(error: BaseException | None) -> bool:

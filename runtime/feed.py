@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
-from runtime.database import ALIVE_OR_LOST
+from runtime.database import TCP_KEEPALIVE
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Feed:
                 logger.warning("the change feed lost the database, trying again", extra={"cause": str(error).strip()})
             await asyncio.sleep(RECONNECT_AFTER)
 
-    def tell(self, payload: str) -> None:
+    def notify(self, payload: str) -> None:
         """Wake whom a hint concerns."""
         words = frozenset(payload.split())
         for word in words:
@@ -81,21 +81,21 @@ class Feed:
                 if watcher.concerned_by(words):
                     watcher.wake()
 
-    def _wake_everybody(self) -> None:
+    def _wake_all(self) -> None:
         for watchers in self._watchers.values():
             for watcher in watchers:
                 watcher.wake()
 
     async def _listen(self) -> None:
         connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=5, application_name="tenantry-feed", **ALIVE_OR_LOST
+            self._url, autocommit=True, connect_timeout=5, application_name="tenantry-feed", **TCP_KEEPALIVE
         )
         async with connection:
             await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))
             # Whatever happened while nobody listened.
-            self._wake_everybody()
+            self._wake_all()
             async for hint in connection.notifies():
-                self.tell(hint.payload)
+                self.notify(hint.payload)
 
     def _leave(self, word: str, watcher: Watcher) -> None:
         watchers = self._watchers[word]

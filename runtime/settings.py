@@ -259,7 +259,7 @@ class Settings(BaseSettings):
     @classmethod
     def _issuer(cls, url: str) -> str:
         parts = urlsplit(url)
-        if url and (not is_safe_address(url) or parts.query or parts.fragment or len(url) > LONGEST_ISSUER):
+        if url and (not is_secure_url(url) or parts.query or parts.fragment or len(url) > LONGEST_ISSUER):
             raise ValueError("must be an https address without a query; http will do on this machine alone")
         return url
 
@@ -311,7 +311,7 @@ class Settings(BaseSettings):
         return self.tenants_database_url or self.database_url
 
     @property
-    def takes_signed_tokens(self) -> bool:
+    def accepts_signed_tokens(self) -> bool:
         """Whether a person or a service account may show a token that ``python -m server token`` signed."""
         return not self.oidc_issuer if self.signed_tokens is None else self.signed_tokens
 
@@ -383,7 +383,7 @@ def _has_sound_port(parts: SplitResult) -> bool:
         return False
 
 
-def is_safe_address(url: str) -> bool:
+def is_secure_url(url: str) -> bool:
     """Whether nobody on the way can answer in the place of whom the address names."""
     parts = urlsplit(url)
     return _is_web_address(url) and (parts.scheme == "https" or parts.hostname in LOOPBACK)

@@ -13,7 +13,7 @@ from access import support_access_log
 from access.permissions import Identity, Permission
 from models import ActorKind
 from provisioning.actors import Actor
-from runtime.cancellable_queries import Statement, in_thread
+from runtime.cancellable_queries import CancellableQuery, run_in_thread
 from runtime.database import Database
 from runtime.feed import Feed
 from runtime.settings import Settings
@@ -56,7 +56,7 @@ class Context:
 
     def __post_init__(self) -> None:
         # Whatever is asked on behalf of a caller is asked under a role that owns nothing, within the caller's reach.
-        self.database = self.database.within(self.actor.row_scope)
+        self.database = self.database.restricted_to(self.actor.row_scope)
         self.renew()
 
     @property
@@ -81,10 +81,10 @@ class Context:
     async def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One hop to a thread, one transaction. Raises what ``work`` raises. Who gives it up cancels its statement."""
 
-        def named(session: Session, statement: Statement) -> T:
+        def named(session: Session, query: CancellableQuery) -> T:
             # Events written by the work name the request that caused them.
             session.info["request_id"] = self.request_id
-            with statement.of(session):
+            with query.cancellable(session):
                 if self.actor.kind is not ActorKind.SUPPORT:
                     return work(session, *args, **kwargs)
                 with support_access_log.recorded_reads(session) as read:
@@ -94,7 +94,7 @@ class Context:
                 )
                 return done
 
-        return await in_thread(lambda statement: self.database.transact(named, statement), self.limiter)
+        return await run_in_thread(lambda query: self.database.transact(named, query), self.limiter)
 
 
 Info = strawberry.Info[Context, None]

@@ -317,7 +317,7 @@ DEAF = Deaf()
 
 class Deployer(SimulatedDeployer):
     def __init__(self, outside: Holdings) -> None:
-        super().__init__(outside, looks_until_ready=1)
+        super().__init__(outside, probes_until_ready=1)
 
 
 class Exaggerates(Deployer):

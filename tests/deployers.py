@@ -35,7 +35,7 @@ class LocalDeployer:
     instead: deque[Reply] = field(default_factory=deque)
     afterwards: deque[Reply] = field(default_factory=deque)
     answered: int = 0
-    looks_until_ready: int = 1
+    probes_until_ready: int = 1
     keeps_what_it_deletes: bool = False
     hanging: bool = False
     dripping: bytes = b""
@@ -77,7 +77,7 @@ class LocalDeployer:
         if workload is None:
             return _reply(404, message="Unknown.")
         workload["looks"] += 1
-        if workload["looks"] >= self.looks_until_ready:
+        if workload["looks"] >= self.probes_until_ready:
             return _reply(200, status="ready", percent=100, message="All pods are up.")
         return _reply(200, status="starting", percent=40, message="1 of 2 pods is up.")
 

@@ -209,7 +209,7 @@ def run_harness_in(settings: Settings, plan: str = "enterprise") -> Iterator[Run
     try:
         yield harness
     finally:
-        harness.faults.let_go()
+        harness.faults.release_all()
         harness.database.close()
 
 

@@ -74,7 +74,7 @@ def worker_pool_for(settings: Settings, patch: pytest.MonkeyPatch) -> Iterator[W
         try:
             yield worker_pool
         finally:
-            harness.faults.let_go()
+            harness.faults.release_all()
             for worker in worker_pool.workers:
                 worker.stop()
             dispatcher.close()

@@ -59,7 +59,7 @@ class StepRunner:
                 outcome = claim.perform(saga, self.infrastructure, journal, stop_signal, self.settings.pace)
         except (Exception, Interrupt) as error:  # noqa: BLE001  # whatever a step raises is an outcome
             self._log(claim.run_id, move, error)
-            self._retry_until_available(engine.record_failure, claim, _blamed(error))
+            self._retry_until_available(engine.record_failure, claim, _recorded_error(error))
         else:
             self._retry_until_available(engine.record, claim, outcome)
 
@@ -77,7 +77,7 @@ class StepRunner:
             logger.warning("a step failed", exc_info=error, extra=facts)
 
 
-def _blamed(error: BaseException) -> BaseException:
+def _recorded_error(error: BaseException) -> BaseException:
     """What goes on record. A step that outstays the drain is interrupted by the restart: that is not its failure."""
     return StepStopped(StopReason.SHUTTING_DOWN) if isinstance(error, Shutdown) else error
 

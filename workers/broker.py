@@ -14,27 +14,27 @@ COMPENSATION_QUEUE = "compensations"
 
 NAMESPACE = "tenantry"
 
-LAST_RESORT = 60 * 60 * 1000
+MESSAGE_TIME_LIMIT = 60 * 60 * 1000
 """Milliseconds. Attempts are bounded by their steps and by leases; this frees a thread that hangs all the same."""
 
-PATIENCE_OF_CONSUMERS = 2.0
+CONSUMER_TIMEOUT = 2.0
 """Seconds that a worker waits for the server when it looks for work."""
 
 
-def redis_broker(settings: Settings, *, patience: float = PATIENCE_OF_CONSUMERS, retries: int = 1) -> RedisBroker:
+def redis_broker(settings: Settings, *, timeout: float = CONSUMER_TIMEOUT, retries: int = 1) -> RedisBroker:
     """A broker without retries of its own: whether a move is tried again is decided in Postgres."""
     return RedisBroker(  # type: ignore[no-untyped-call]  # Dramatiq leaves this constructor without annotations
-        client=redis_client(settings, patience, retries),
-        middleware=[TimeLimit(time_limit=LAST_RESORT), Retries(max_retries=0)],
+        client=redis_client(settings, timeout, retries),
+        middleware=[TimeLimit(time_limit=MESSAGE_TIME_LIMIT), Retries(max_retries=0)],
         namespace=NAMESPACE,
     )
 
 
-def redis_client(settings: Settings, patience: float, retries: int) -> redis.Redis:
-    """A client that gives up on a silent server after ``patience`` seconds, and then tries so many times more."""
+def redis_client(settings: Settings, timeout: float, retries: int) -> redis.Redis:
+    """A client that gives up on a silent server after ``timeout`` seconds, and then tries so many times more."""
     return redis.Redis.from_url(
         settings.redis_url,
-        socket_timeout=patience,
-        socket_connect_timeout=patience,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), retries),
     )

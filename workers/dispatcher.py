@@ -15,13 +15,13 @@ from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE, NAMESPACE, redis_b
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 0.5
+BROKER_TIMEOUT = 0.5
 """Seconds that a commit waits for the broker at the most: somebody waits for the commit, the sweeper for the broker."""
 
-REST_AFTER_SILENCE = 1.0
+PAUSE_AFTER_TIMEOUT = 1.0
 """Seconds for which nothing is sent after the broker did not answer: one that hangs costs a thread one wait a rest."""
 
-REST_AFTER_FAILURE = 0.5
+PAUSE_AFTER_ERROR = 0.5
 """Seconds for which nothing is sent after the broker said no or hung up, which it does at once."""
 
 
@@ -29,28 +29,28 @@ class Dispatcher:
     """Callable with wake-ups; safe to share between threads."""
 
     def __init__(self, settings: Settings) -> None:
-        self._broker = redis_broker(settings, patience=PATIENCE, retries=0)
-        self._resting_until = 0.0
+        self._broker = redis_broker(settings, timeout=BROKER_TIMEOUT, retries=0)
+        self._paused_until = 0.0
         self._lock = threading.Lock()
 
     def __call__(self, wake_ups: Sequence[WakeUp]) -> None:
         """Send them all, or none while the broker is known to be away: the sweeper asks again."""
-        if time.monotonic() < self._resting_until:
+        if time.monotonic() < self._paused_until:
             return
         try:
             for wake_up in wake_ups:
                 self._broker.enqueue(message_of(wake_up))
         except redis.RedisError as error:
-            self._rest(error)
+            self._pause(error)
 
-    def waiting(self, queue: str) -> int | None:
+    def backlog(self, queue: str) -> int | None:
         """How many messages wait for a worker; None while the broker is away."""
-        if time.monotonic() < self._resting_until:
+        if time.monotonic() < self._paused_until:
             return None
         try:
             waiting: int = self._broker.client.llen(f"{NAMESPACE}:{queue}")
         except redis.RedisError as error:
-            self._rest(error)
+            self._pause(error)
             return None
         return waiting
 
@@ -59,10 +59,10 @@ class Dispatcher:
         self._broker.close()
         self._broker.client.close()
 
-    def _rest(self, error: redis.RedisError) -> None:
-        rest = REST_AFTER_SILENCE if isinstance(error, redis.TimeoutError) else REST_AFTER_FAILURE
+    def _pause(self, error: redis.RedisError) -> None:
+        rest = PAUSE_AFTER_TIMEOUT if isinstance(error, redis.TimeoutError) else PAUSE_AFTER_ERROR
         with self._lock:
-            self._resting_until = time.monotonic() + rest
+            self._paused_until = time.monotonic() + rest
         logger.warning("the broker did not take wake-ups, the sweeper will ask again", extra={"cause": str(error)})
 
 

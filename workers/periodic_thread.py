@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 
 logger = logging.getLogger(__name__)
 
-REST_AFTER_FAILURE = 1.0
+BACK_OFF_AFTER_FAILURE = 1.0
 """Seconds."""
 
 
-class Repeating(ABC):
+class PeriodicThread(ABC):
     """Subclasses say what is done once, and for how long to rest after it."""
 
     def __init__(self, name: str) -> None:
@@ -27,17 +27,17 @@ class Repeating(ABC):
         self._thread.join(timeout)
 
     @abstractmethod
-    def once(self) -> float:
+    def run_once(self) -> float:
         """Do it once; returns the seconds to rest."""
 
     def _run(self) -> None:
         while not self.stopping.is_set():
-            self.stopping.wait(self._once_for_sure())
+            self.stopping.wait(self._run_once_safely())
 
-    def _once_for_sure(self) -> float:
+    def _run_once_safely(self) -> float:
         try:
-            return self.once()
+            return self.run_once()
         except Exception:
             # The database may be away for a while; this thread must be there when it is back.
             logger.exception("%s failed, trying again", self._thread.name)
-            return REST_AFTER_FAILURE
+            return BACK_OFF_AFTER_FAILURE

@@ -31,19 +31,19 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings) -> None:
         self._drain = int(settings.drain_timeout.total_seconds() * 1000)
-        self._courier = Dispatcher(settings)
-        self._database = Database(settings, self._courier, name="tenantry-worker")
-        self._live = RunningSteps()
+        self._dispatcher = Dispatcher(settings)
+        self._database = Database(settings, self._dispatcher, name="tenantry-worker")
+        self._running_steps = RunningSteps()
         step_runner = StepRunner(
-            self._database, settings, adapters.infrastructure(settings, self._database), self._live
+            self._database, settings, adapters.infrastructure(settings, self._database), self._running_steps
         )
         self._workers = [
             _worker(settings, declare_run_step, step_runner, settings.forward_threads),
             _worker(settings, declare_compensate_step, step_runner, settings.compensation_threads),
         ]
-        self._heartbeat = Heartbeat(self._database, self._live, settings)
-        self._listener = CancelListener(self._database, self._live, self._heartbeat)
-        self._sweeper = Sweeper(self._database, self._courier, settings)
+        self._heartbeat = Heartbeat(self._database, self._running_steps, settings)
+        self._listener = CancelListener(self._database, self._running_steps, self._heartbeat)
+        self._sweeper = Sweeper(self._database, self._dispatcher, settings)
 
     def start(self) -> None:
         """Begin to work."""
@@ -57,16 +57,16 @@ class WorkerProcess:
         """Stop moves at their next safe point and give their leases back, then everything else."""
         logger.info("stopping: steps end at their next safe point")
         self._sweeper.stop()
-        self._live.shut_down()
+        self._running_steps.shut_down()
         stopping = [threading.Thread(target=worker.stop, args=(self._drain,)) for worker in self._workers]
         for thread in stopping:
             thread.start()
         for thread in stopping:
             thread.join()
-        self._live.drained.set()
+        self._running_steps.drained.set()
         self._listener.stop()
         self._heartbeat.stop()
-        self._courier.close()
+        self._dispatcher.close()
         self._database.close()
         logger.info("stopped")
 

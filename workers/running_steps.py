@@ -11,7 +11,7 @@ from uuid import UUID
 from provisioning.claims import Claim
 from provisioning.step_context import StopReason, StopSignal
 
-REMEMBERED_CANCELS = 10_000
+MAX_REMEMBERED_CANCELS = 10_000
 
 
 @dataclass
@@ -43,7 +43,7 @@ class RunningSteps:
         try:
             with self._lock:
                 self._performing[claim.token] = running_step
-                self._tell_what_came_before(running_step)
+                self._apply_earlier_signals(running_step)
             yield running_step.stop_signal
         finally:
             with self._lock:
@@ -63,11 +63,11 @@ class RunningSteps:
         """Tell the step of this run to stop, also one that is only about to begin: a cancelled run never goes on."""
         with self._lock:
             self._cancelled[run_id] = None
-            if len(self._cancelled) > REMEMBERED_CANCELS:
+            if len(self._cancelled) > MAX_REMEMBERED_CANCELS:
                 self._cancelled.popitem(last=False)
             for running_step in self._performing.values():
                 if running_step.claim.run_id == run_id:
-                    _tell_of_cancel(running_step)
+                    _signal_cancel(running_step)
 
     @property
     def shutting_down(self) -> bool:
@@ -81,13 +81,13 @@ class RunningSteps:
             for running_step in self._performing.values():
                 running_step.stop_signal.set(StopReason.SHUTTING_DOWN)
 
-    def _tell_what_came_before(self, running_step: RunningStep) -> None:
+    def _apply_earlier_signals(self, running_step: RunningStep) -> None:
         if running_step.claim.run_id in self._cancelled:
-            _tell_of_cancel(running_step)
+            _signal_cancel(running_step)
         if self._shutting_down:
             running_step.stop_signal.set(StopReason.SHUTTING_DOWN)
 
 
-def _tell_of_cancel(running_step: RunningStep) -> None:
+def _signal_cancel(running_step: RunningStep) -> None:
     if running_step.claim.interruptible:
         running_step.stop_signal.set(StopReason.CANCELLED)

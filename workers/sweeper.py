@@ -13,83 +13,83 @@ from runtime.database import Database, clock
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
 from workers.dispatcher import Dispatcher
-from workers.periodic_thread import Repeating
+from workers.periodic_thread import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_REST = 0.02
+MIN_PAUSE = 0.02
 """Seconds."""
 
-AFTER_AN_OUTAGE = 1.0
+PAUSE_AFTER_OUTAGE = 1.0
 """Seconds between Postgres's return and the first sweep: longer than whoever insists on a record rests."""
 
-BETWEEN_FORGETTING = 60.0
+KEY_CLEANUP_INTERVAL = 60.0
 """Seconds."""
 
-FULL = 200
+MAX_BACKLOG = 200
 """Messages that wait in a queue. With so many there is work enough, and to ask a second time would only double them."""
 
-SERVED_BY = {FORWARD_QUEUE: frozenset(RunStatus) - BACKWARD, COMPENSATION_QUEUE: BACKWARD}
+STATUSES_OF_QUEUE = {FORWARD_QUEUE: frozenset(RunStatus) - BACKWARD, COMPENSATION_QUEUE: BACKWARD}
 """The queue on which runs in these statuses are served."""
 
 
-class Sweeper(Repeating):
+class Sweeper(PeriodicThread):
     """One in every worker process; they do not hinder each other (SKIP LOCKED)."""
 
     def __init__(self, database: Database, dispatcher: Dispatcher, settings: Settings) -> None:
         super().__init__("sweeper")
         self._database = database
-        self._courier = dispatcher
+        self._dispatcher = dispatcher
         self._interval = settings.sweep_interval.total_seconds()
         self._reported: set[UUID] = set()
-        self._forgets_at = 0.0
-        self._was_away = False
+        self._key_cleanup_due = 0.0
+        self._was_unavailable = False
 
-    def once(self) -> float:
+    def run_once(self) -> float:
         """End and nudge what is due, cancel what is overdue, report what is stuck; rest until the next is due.
 
         With more at hand than fits into a sweep it rests as long as it worked: others have something to do, too. After
         an outage those that hold a claim write first: a lease that lapsed meanwhile is not given away before.
         """
-        if self._was_away:
+        if self._was_unavailable:
             self._database.transact(clock)  # raises while Postgres still is
-            self._was_away = False
-            return AFTER_AN_OUTAGE
-        self._was_away = True
+            self._was_unavailable = False
+            return PAUSE_AFTER_OUTAGE
+        self._was_unavailable = True
         rest = self._sweep()
-        self._was_away = False
+        self._was_unavailable = False
         return rest
 
     def _sweep(self) -> float:
         began = time.monotonic()
         more = [self._database.transact(due_runs.end_due_runs)]
-        more += [self._redispatch(queue, statuses) for queue, statuses in SERVED_BY.items()]
+        more += [self._redispatch(queue, statuses) for queue, statuses in STATUSES_OF_QUEUE.items()]
         seen = self._database.transact(due_runs.survey)
         for tenant_id, run_id in seen.overdue:
             self._cancel_overdue(tenant_id, run_id)
         self._report(seen.stuck)
-        self._forget_now_and_then()
+        self._delete_expired_keys()
         if any(more):
-            return min(max(time.monotonic() - began, SHORTEST_REST), self._interval)
-        return self._until(seen)
+            return min(max(time.monotonic() - began, MIN_PAUSE), self._interval)
+        return self._pause_until_next(seen)
 
     def _redispatch(self, queue: str, statuses: Collection[RunStatus]) -> bool:
         """What cannot be sent is not nudged either: so it will be the moment that the broker is back."""
-        waiting = self._courier.waiting(queue)
+        waiting = self._dispatcher.backlog(queue)
         if waiting is None:
             return False
-        return self._database.transact(due_runs.redispatch_due_runs, statuses, again=waiting < FULL)
+        return self._database.transact(due_runs.redispatch_due_runs, statuses, again=waiting < MAX_BACKLOG)
 
-    def _until(self, seen: Survey) -> float:
+    def _pause_until_next(self, seen: Survey) -> float:
         if seen.next_due_in is None:
             return self._interval
-        return min(max(seen.next_due_in.total_seconds(), SHORTEST_REST), self._interval)
+        return min(max(seen.next_due_in.total_seconds(), MIN_PAUSE), self._interval)
 
-    def _forget_now_and_then(self) -> None:
+    def _delete_expired_keys(self) -> None:
         """Idempotency keys whose day is over."""
-        if time.monotonic() >= self._forgets_at:
+        if time.monotonic() >= self._key_cleanup_due:
             self._database.transact(idempotency.delete_expired)
-            self._forgets_at = time.monotonic() + BETWEEN_FORGETTING
+            self._key_cleanup_due = time.monotonic() + KEY_CLEANUP_INTERVAL
 
     def _cancel_overdue(self, tenant_id: UUID, run_id: UUID) -> None:
         try:

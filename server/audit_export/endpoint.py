@@ -23,8 +23,8 @@ from provisioning import audit_export
 from provisioning.audit_export import Export
 from provisioning.errors import NotFound as Unknown
 from provisioning.pagination import Key
-from runtime.cancellable_queries import Statement
-from runtime.database import TRIES, Database, is_busy, unable
+from runtime.cancellable_queries import CancellableQuery
+from runtime.database import MAX_ATTEMPTS, Database, is_busy, is_transient
 from runtime.feed import RECONNECT_AFTER
 from schema.context import Context
 from schema.errors import NotFound, RequestRefused
@@ -135,7 +135,12 @@ class ExportEndpoint:
             audit_export.begin, wish.wanted, wish.organisation, wish.facts, by=context.actor
         )
         reading = Reading(
-            self._database.within(context.actor.row_scope), export, wish.after, kind, context.caller, self._threads
+            self._database.restricted_to(context.actor.row_scope),
+            export,
+            wish.after,
+            kind,
+            context.caller,
+            self._threads,
         )
         stack.push_async_callback(reading.end)
         first = kind.head + (await reading.chunk() or b"")
@@ -162,7 +167,7 @@ class Reading:
     format: Format
     caller: Identity
     threads: CapacityLimiter
-    _statement: Statement = field(default_factory=Statement)
+    _query: CancellableQuery = field(default_factory=CancellableQuery)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
     _complete: bool = False
@@ -185,7 +190,7 @@ class Reading:
 
     def _end(self) -> None:
         self._over.set()
-        self._statement.cancel()
+        self._query.cancel()
         with self._lock, suppress(SQLAlchemyError):  # a connection that is dead needs no closing
             self._chunks.close()
 
@@ -198,7 +203,8 @@ class Reading:
                 yield from self._portion()
             except SQLAlchemyError as error:
                 tries = 1 if self.place != before else tries + 1
-                if self.place == begun_at or tries > TRIES or not unable(error) or self._over.wait(RECONNECT_AFTER):
+                hopeless = self.place == begun_at or tries > MAX_ATTEMPTS or not is_transient(error)
+                if hopeless or self._over.wait(RECONNECT_AFTER):
                     raise
                 logger.info("an export goes on with another cursor", extra={"cause": type(error).__name__})
 
@@ -206,7 +212,7 @@ class Reading:
         """What one cursor finds until it is at the end, or old."""
         with self.database.transaction() as session:
             session.execute(READ_ONLY)
-            with self._statement.of(session):
+            with self._query.cancellable(session):
                 old_at = time.monotonic() + CURSOR_WITHIN
                 for rows in audit_export.batches(session, self.export, self.place, by=self.caller.actor):
                     yield self.format.body(rows, self.caller)
@@ -287,7 +293,7 @@ def _as_file(export: Export, kind: Format) -> dict[str, str]:
 
 
 def _fault(error: SQLAlchemyError, request_id: str) -> HttpRefused:
-    code = AWAY if unable(error) else INTERNAL
+    code = AWAY if is_transient(error) else INTERNAL
     logger.error("an export did not begin", extra={"request_id": request_id, "code": code}, exc_info=error)
     if code == AWAY:
         return HttpRefused(

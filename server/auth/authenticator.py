@@ -16,7 +16,7 @@ from access import api_tokens, principals
 from access.principals import AccountByToken, MemberById, MemberBySubject, Principal, PrincipalRef
 from access.sign_in import NotAMember, sign_in
 from provisioning import validation
-from runtime.database import Database, unable
+from runtime.database import Database, is_transient
 from runtime.settings import Settings
 from server.auth.oidc import IdTokenIdentity, OidcProvider, ProviderUnavailable
 from server.auth.tokens import (
@@ -193,7 +193,7 @@ class Authenticator:
         try:
             return await to_thread.run_sync(self._database.transact, work, limiter=self._limiter)
         except SQLAlchemyError as error:
-            if not unable(error):
+            if not is_transient(error):
                 raise
             logger.warning("nobody can be let in", extra={"cause": type(error).__name__})
             raise AuthenticationUnavailable("The database cannot be reached; try again in a moment.") from None

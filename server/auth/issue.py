@@ -49,7 +49,7 @@ def token_for(settings: Settings, wanted: Wanted) -> str:
 
 
 def _refuse_what_is_not_taken(settings: Settings, wanted: Wanted) -> None:
-    if settings.takes_signed_tokens:
+    if settings.accepts_signed_tokens:
         return
     if not wanted.support:
         raise TokenRefused("People sign in here and programs have API tokens: TENANTRY_SIGNED_TOKENS is not true.")

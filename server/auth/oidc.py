@@ -14,7 +14,7 @@ import jwt
 from jwt import PyJWK, PyJWKSet
 
 from access.sign_in import VerifiedIdentity
-from runtime.settings import Settings, is_safe_address
+from runtime.settings import Settings, is_secure_url
 from server.auth.tokens import Unauthenticated
 
 logger = logging.getLogger(__name__)
@@ -217,7 +217,7 @@ def _endpoints_in(about: Mapping[str, Any]) -> Endpoints | None:
 
 def _is_safe(address: object) -> TypeGuard[str]:
     try:
-        return isinstance(address, str) and is_safe_address(address)
+        return isinstance(address, str) and is_secure_url(address)
     except ValueError:  # brackets that do not close
         return False
 

@@ -114,7 +114,7 @@ def read_token(settings: Settings, token: str) -> Claim:
 
 
 def _refuse_where_people_sign_in(settings: Settings, claim: Claim, life: timedelta) -> None:
-    if settings.takes_signed_tokens:
+    if settings.accepts_signed_tokens:
         return
     if not isinstance(claim.whose, Staff):
         raise Unauthenticated("Tokens of this kind are not taken here: sign in, or use an API token.")

@@ -12,7 +12,7 @@ from strawberry.types import ExecutionContext
 from strawberry.types.execution import ExecutionResult, PreExecutionError, StreamExecutionResult
 
 from access.permissions import Permission
-from runtime.database import is_busy, unable
+from runtime.database import is_busy, is_transient
 from schema.context import Context
 from schema.errors import TooComplex
 
@@ -104,7 +104,7 @@ def code_of(error: GraphQLError, *, prepared: bool) -> str:
     cause = error.original_error
     if isinstance(error, GraphQLSyntaxError):
         return "DOCUMENT_TOO_COMPLEX" if error.message.startswith(TOO_LONG) else "GRAPHQL_PARSE_FAILED"
-    if unable(cause):
+    if is_transient(cause):
         return AWAY
     if _unstorable(cause) or isinstance(cause, CannotGetOperationTypeError):
         return "BAD_USER_INPUT"

@@ -47,7 +47,7 @@ class Simulation(Clock):
         self._settings = settings
         self.nemesis = Nemesis(database)
         self.nemesis.deliver = self._enqueue
-        self.genuine = SimulatedInfrastructure(looks_until_ready=2)
+        self.genuine = SimulatedInfrastructure(probes_until_ready=2)
         self.weather = FlakyInfrastructure()
         self.messages: list[WakeUp] = []
         self.owners: list[Owner] = []

@@ -69,7 +69,7 @@ def test_an_address_with_a_path_is_kept(there: LocalDeployer) -> None:
 
 def test_health_is_passed_on_until_it_is_ready(there: LocalDeployer, deployer: HttpDeployer) -> None:
     names = fresh_names()
-    there.looks_until_ready = 2
+    there.probes_until_ready = 2
     deploy(deployer, names)
 
     seen = [deployer.health(names, Waiting()) for _ in range(2)]

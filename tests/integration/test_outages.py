@@ -71,7 +71,7 @@ def worker_pool(workplace: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def performance_of(worker: WorkerProcess) -> RunningStep:
-    (running_step,) = worker._live.all_steps()
+    (running_step,) = worker._running_steps.all_steps()
     return running_step
 
 
@@ -90,8 +90,8 @@ def test_what_a_step_achieved_while_postgres_was_away_is_on_record_when_it_is_ba
     worker = at_work_outside(worker_pool)
 
     with server.away():
-        worker_pool.harness.faults.let_go()
-        wait_until(lambda: not worker._live.all_steps())
+        worker_pool.harness.faults.release_all()
+        wait_until(lambda: not worker._running_steps.all_steps())
     wait_until(lambda: worker_pool.harness.step(STEP).status is StepStatus.DONE, within=IN_TIME)
     worker_pool.await_state(TenantState.ACTIVE)
 
@@ -106,7 +106,7 @@ def test_a_step_that_outlasts_its_lease_because_postgres_is_away_is_tried_again_
 
     with server.away():
         wait_until(lambda: running_step.stop_signal.reason is not None, within=LEASE.total_seconds() + IN_TIME)
-        worker_pool.harness.faults.let_go()
+        worker_pool.harness.faults.release_all()
     wait_until(lambda: worker_pool.harness.step(STEP).status is StepStatus.DONE, within=IN_TIME)
     worker_pool.await_state(TenantState.ACTIVE)
 
@@ -121,8 +121,8 @@ def test_a_worker_that_is_told_to_stop_while_postgres_is_away_ends_when_its_drai
     worker = at_work_outside(worker_pool)
 
     with server.away():
-        worker_pool.harness.faults.let_go()
-        wait_until(lambda: not worker._live.all_steps())
+        worker_pool.harness.faults.release_all()
+        wait_until(lambda: not worker._running_steps.all_steps())
         worker_pool.dismiss(worker)
     worker_pool.hire()
     worker_pool.await_state(TenantState.ACTIVE)

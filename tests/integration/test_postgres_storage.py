@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from adapters import storage_tombstones as tombstones
 from adapters import tenant_schema
-from adapters.absence import StillThere
+from adapters.absence import StillPresent
 from adapters.postgres_storage import PostgresStorage, StorageMissing
 from adapters.sealing import Seal
 from provisioning.ports import Refused
@@ -226,7 +226,7 @@ def test_what_is_still_there_after_it_was_destroyed_is_not_called_gone(
             " EXECUTE FUNCTION public.put_back()"
         )
         try:
-            with pytest.raises(StillThere) as refusal:
+            with pytest.raises(StillPresent) as refusal:
                 storage.destroy(names)
         finally:
             connection.execute("DROP EVENT TRIGGER puts_back")

@@ -84,7 +84,7 @@ def seen_by_one_of_two(settings: Settings) -> list[str]:
         harness.create("mine")
         harness.play(until="allocate_traffic")
         assert sorted(harness.read(seen)) == ["mine", "theirs"], "workers see both"
-        return harness.database.within(harness.operator.row_scope).transact(seen)
+        return harness.database.restricted_to(harness.operator.row_scope).transact(seen)
 
 
 def test_an_ordinary_login_migrates_once_the_roles_were_given_to_it(ordinary: Settings, empty: str, name: str) -> None:

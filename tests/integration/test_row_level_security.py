@@ -71,7 +71,7 @@ class Two:
 
     def as_caller(self, **more: Any) -> Database:
         """The database as my organisation's operator sees it."""
-        return self.mine.database.within(replace(self.mine.operator, **more).row_scope)
+        return self.mine.database.restricted_to(replace(self.mine.operator, **more).row_scope)
 
 
 @pytest.fixture
@@ -307,7 +307,7 @@ def test_whoever_is_limited_makes_no_tenant_and_is_counted_with_all_the_others(t
 def test_what_is_denied_to_whoever_is_limited_goes_on_record(two: Two) -> None:
     limited = replace(two.mine.operator, tenant_ids=frozenset({two.mine.tenant_id}))
 
-    two.mine.database.within(limited.row_scope).transact(
+    two.mine.database.restricted_to(limited.row_scope).transact(
         emit_for_organisation, two.mine.organisation.id, EventType.ACCESS_DENIED, {"action": "look"}, by=limited
     )
 
@@ -325,7 +325,7 @@ def test_nobody_counts_another_organisations_tenants(two: Two) -> None:
 
 
 def test_support_sees_every_organisation(two: Two) -> None:
-    support = two.mine.database.within(SUPPORT.row_scope)
+    support = two.mine.database.restricted_to(SUPPORT.row_scope)
 
     for model in READ:
         if model is not IdempotencyKey:
@@ -346,11 +346,11 @@ def test_support_sees_every_organisation(two: Two) -> None:
     ],
 )
 def test_support_changes_nothing(two: Two, statement: str) -> None:
-    refused(two.mine.database.within(SUPPORT.row_scope), lambda session: session.execute(text(statement)))
+    refused(two.mine.database.restricted_to(SUPPORT.row_scope), lambda session: session.execute(text(statement)))
 
 
 def test_support_puts_on_record_what_it_was_denied_and_nothing_else(two: Two) -> None:
-    support = two.mine.database.within(SUPPORT.row_scope)
+    support = two.mine.database.restricted_to(SUPPORT.row_scope)
     theirs = two.theirs.organisation.id
 
     support.transact(emit_for_organisation, theirs, EventType.ACCESS_DENIED, {}, by=SUPPORT)
@@ -377,7 +377,7 @@ def confined(two: Two, request: pytest.FixtureRequest) -> Database:
     return {
         "tenantry_api": two.as_caller(),
         "tenantry_limited": two.as_caller(tenant_ids=frozenset({two.mine.tenant_id})),
-        "tenantry_support": two.mine.database.within(SUPPORT.row_scope),
+        "tenantry_support": two.mine.database.restricted_to(SUPPORT.row_scope),
     }[request.param]
 
 
@@ -465,7 +465,7 @@ WAYS_OUT = ["RESET ROLE", "SET LOCAL ROLE NONE", "SET SESSION AUTHORIZATION DEFA
 
 @pytest.mark.parametrize("way_out", WAYS_OUT)
 def test_a_login_of_its_own_has_nothing_to_go_back_to(two: Two, apart: Database, way_out: str) -> None:
-    callers = apart.within(two.mine.operator.row_scope)
+    callers = apart.restricted_to(two.mine.operator.row_scope)
 
     assert callers.transact(owners_of, Tenant) == {two.mine.organisation.id}
     for forbidden in ("SELECT id FROM tenants", "DELETE FROM events", "SELECT sealed_private_key FROM signing_keys"):
@@ -522,15 +522,15 @@ def test_a_connection_goes_back_to_the_pool_without_anybodys_name(
     assert clean == [True, ""]
 
     with suppress(LookupError, DBAPIError):
-        small.within(two.mine.operator.row_scope).transact(ends)
+        small.restricted_to(two.mine.operator.row_scope).transact(ends)
 
     assert small.transact(lambda session: session.execute(STANDING).one()) == (pid, True, "")
 
 
 def test_callers_who_ask_the_same_on_one_connection_get_what_is_theirs_however_often(small: Database, two: Two) -> None:
     count = text("SELECT count(DISTINCT organisation_id) FROM tenants")
-    mine, theirs = (small.within(one.operator.row_scope) for one in (two.mine, two.theirs))
-    support = small.within(SUPPORT.row_scope)
+    mine, theirs = (small.restricted_to(one.operator.row_scope) for one in (two.mine, two.theirs))
+    support = small.restricted_to(SUPPORT.row_scope)
 
     for _ in range(8):  # more often than the driver needs to prepare the statement
         assert mine.transact(lambda session: session.scalar(count)) == 1
@@ -551,7 +551,7 @@ def test_a_transaction_that_is_tried_again_is_held_to_the_same(small: Database, 
             session.execute(text("DO $$ BEGIN RAISE 'again' USING ERRCODE = 'serialization_failure'; END $$"))
         return owners_of(session, Tenant)
 
-    assert small.within(two.mine.operator.row_scope).transact(give_up_once) == {two.mine.organisation.id}
+    assert small.restricted_to(two.mine.operator.row_scope).transact(give_up_once) == {two.mine.organisation.id}
     assert [clean for _, clean, _ in tries] == [False, False]
 
 
@@ -559,6 +559,6 @@ def test_one_statement_more_is_all_it_costs(small: Database, two: Two) -> None:
     sent: list[str] = []
     event.listen(small.engine, "before_cursor_execute", lambda _c, _k, statement, *_: sent.append(statement))
 
-    small.within(two.mine.operator.row_scope).transact(commits)
+    small.restricted_to(two.mine.operator.row_scope).transact(commits)
 
     assert sent == [SET_ROLE, "SELECT 1"]

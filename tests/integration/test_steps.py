@@ -436,7 +436,7 @@ def test_an_undo_that_kills_every_worker_is_stuck(harness: RunHarness) -> None:
 
 def test_a_stuck_run_goes_on_where_it_was_once_told_to(harness: RunHarness) -> None:
     stuck(harness)
-    harness.faults.heal()
+    harness.faults.clear()
 
     harness.do(cancellation.resume_compensation, harness.tenant_id, by=harness.operator, reason="The vault is open.")
 
@@ -533,7 +533,7 @@ def test_cancelling_a_stuck_run_is_put_on_record_and_decides_its_end(harness: Ru
     assert not change.already_requested
     assert harness.run().status is RunStatus.STUCK
     assert harness.story()[-1] == "provisioning.cancel_requested"
-    harness.faults.heal()
+    harness.faults.clear()
     harness.do(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
     harness.play()
     assert harness.run().status is RunStatus.CANCELLED

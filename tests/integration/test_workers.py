@@ -158,7 +158,7 @@ def test_a_living_worker_keeps_its_lease(worker_pool: WorkerPool) -> None:
 
     assert worker_pool.harness.run().lease_token == first.lease_token
     assert worker_pool.harness.step("deploy_workloads").heartbeat_at is not None
-    worker_pool.harness.faults.let_go()
+    worker_pool.harness.faults.release_all()
     worker_pool.await_the_end()
     assert worker_pool.harness.step("deploy_workloads").attempts == 1
 
@@ -174,7 +174,7 @@ def test_a_worker_whose_lease_was_taken_stops_and_writes_nothing(worker_pool: Wo
         until = "due_at = now() + interval '1 hour', lease_until = now() + interval '1 hour'"
         query = f"UPDATE runs SET lease_token = %s, {until} WHERE id = %s"
         connection.exec_driver_sql(query, (token, worker_pool.harness.run().id))
-    wait_until(lambda: not worker._live.all_steps())
+    wait_until(lambda: not worker._running_steps.all_steps())
 
     assert worker_pool.harness.run().lease_token == token
     assert worker_pool.harness.step("deploy_workloads").status is StepStatus.RUNNING
@@ -357,14 +357,14 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
     worker_pool: WorkerPool, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(due_runs, "REDISPATCH_AFTER", timedelta(0))
-    monkeypatch.setattr(workers.sweeper, "FULL", 3)
+    monkeypatch.setattr(workers.sweeper, "MAX_BACKLOG", 3)
     create_many(worker_pool, 3)
     worker_pool.harness.create(slug="cancelled")
     worker_pool.harness.play(until="allocate_identity")
     worker_pool.harness.cancel()
     sweeper = Sweeper(worker_pool.harness.database, Dispatcher(worker_pool.settings), worker_pool.settings)
     with redis.Redis.from_url(redis_url) as broker:
-        before, *after = (waiting(broker), sweeper.once(), sweeper.once(), sweeper.once(), waiting(broker))
+        before, *after = (waiting(broker), sweeper.run_once(), sweeper.run_once(), sweeper.run_once(), waiting(broker))
         broker.flushall()
 
     forward, backward = before
@@ -380,7 +380,7 @@ def test_what_has_nothing_left_to_undo_ends_while_the_broker_is_away(worker_pool
     worker_pool.harness.do(cancellation.cancel_provisionings, tenants, by=worker_pool.harness.operator)
     nobody = worker_pool.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
 
-    Sweeper(worker_pool.harness.database, Dispatcher(nobody), worker_pool.settings).once()
+    Sweeper(worker_pool.harness.database, Dispatcher(nobody), worker_pool.settings).run_once()
 
     assert states(worker_pool, tenants) == [TenantState.PENDING] * 3
 
@@ -388,13 +388,13 @@ def test_what_has_nothing_left_to_undo_ends_while_the_broker_is_away(worker_pool
 def test_a_full_queue_takes_what_was_never_announced(
     worker_pool: WorkerPool, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers.sweeper, "FULL", 0)
+    monkeypatch.setattr(workers.sweeper, "MAX_BACKLOG", 0)
     [tenant_id] = create_many(worker_pool, 1)
     with worker_pool.harness.database.transaction() as session:
         session.execute(update(Run).where(col(Run.tenant_id) == tenant_id).values(dispatched_at=None))
     sweeper = Sweeper(worker_pool.harness.database, Dispatcher(worker_pool.settings), worker_pool.settings)
     with redis.Redis.from_url(redis_url) as broker:
-        before, *after = (waiting(broker), sweeper.once(), sweeper.once(), waiting(broker))
+        before, *after = (waiting(broker), sweeper.run_once(), sweeper.run_once(), waiting(broker))
 
     assert after[-1] == (before[0] + 1, before[1])
     worker_pool.hire()
@@ -536,7 +536,7 @@ def test_a_run_that_cannot_be_cancelled_shields_no_other_from_its_deadline(worke
         for hours, tenant_id in ((2, broken), (1, overdue)):
             session.connection().exec_driver_sql(late, (clock(session) - timedelta(hours=hours), tenant_id))
 
-    Sweeper(worker_pool.harness.database, Dispatcher(worker_pool.settings), worker_pool.settings).once()
+    Sweeper(worker_pool.harness.database, Dispatcher(worker_pool.settings), worker_pool.settings).run_once()
 
     assert states(worker_pool, [broken, overdue]) == [TenantState.PROVISIONING, TenantState.PENDING]
     with worker_pool.harness.database.engine.begin() as connection:

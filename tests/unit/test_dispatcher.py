@@ -24,7 +24,7 @@ def silent_server() -> Iterator[str]:
 
 
 @contextmanager
-def courier_to(redis_url: str) -> Iterator[Dispatcher]:
+def dispatcher_to(redis_url: str) -> Iterator[Dispatcher]:
     one = Dispatcher(settings_with("postgresql://nowhere", redis_url=redis_url))
     yield one
     one.close()
@@ -37,27 +37,27 @@ def seconds_to_send(one: Dispatcher) -> float:
 
 
 def test_a_broker_that_hangs_delays_one_commit_by_half_a_second_and_the_next_not_at_all() -> None:
-    with silent_server() as address, courier_to(address) as one:
+    with silent_server() as address, dispatcher_to(address) as one:
         first, second = seconds_to_send(one), seconds_to_send(one)
 
-    # A wait for the broker lasts PATIENCE (0.5 s): half of it, and as much again, are for a machine that is busy.
-    assert 0.8 * dispatcher.PATIENCE < first < 2 * dispatcher.PATIENCE
-    assert second < dispatcher.PATIENCE / 2
+    # A wait for the broker lasts BROKER_TIMEOUT (0.5 s): half of it, and as much again, are for a machine that is busy.
+    assert 0.8 * dispatcher.BROKER_TIMEOUT < first < 2 * dispatcher.BROKER_TIMEOUT
+    assert second < dispatcher.BROKER_TIMEOUT / 2
 
 
 def test_a_broker_that_hangs_is_left_alone_for_longer_than_one_that_hangs_up() -> None:
-    with silent_server() as address, courier_to(address) as hanging, courier_to("redis://127.0.0.1:1/0") as away:
+    with silent_server() as address, dispatcher_to(address) as hanging, dispatcher_to("redis://127.0.0.1:1/0") as away:
         seconds_to_send(away)
         seconds_to_send(hanging)
         now = time.monotonic()
 
-    assert hanging._resting_until - now == pytest.approx(dispatcher.REST_AFTER_SILENCE, abs=0.5)
-    assert away._resting_until - now <= dispatcher.REST_AFTER_FAILURE
+    assert hanging._paused_until - now == pytest.approx(dispatcher.PAUSE_AFTER_TIMEOUT, abs=0.5)
+    assert away._paused_until - now <= dispatcher.PAUSE_AFTER_ERROR
 
 
 def test_a_broker_that_is_away_tells_no_backlog_and_is_then_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    with courier_to("redis://127.0.0.1:1/0") as one:
-        assert one.waiting(FORWARD_QUEUE) is None
+    with dispatcher_to("redis://127.0.0.1:1/0") as one:
+        assert one.backlog(FORWARD_QUEUE) is None
 
         monkeypatch.setattr(one._broker.client, "llen", lambda _: pytest.fail("it rests"))
-        assert one.waiting(FORWARD_QUEUE) is None
+        assert one.backlog(FORWARD_QUEUE) is None

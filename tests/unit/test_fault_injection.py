@@ -70,7 +70,7 @@ def test_healing_forgets_what_has_not_struck() -> None:
     faults = Faults()
     faults.fail("storage.create")
 
-    faults.heal()
+    faults.clear()
 
     faults.wrap(SimulatedInfrastructure()).storage.create(fresh_names())
 
@@ -97,7 +97,7 @@ def test_a_hanging_call_without_patience_goes_on_when_it_is_let_go() -> None:
         creation = pool.submit(faults.wrap(simulated).storage.create, names)
         wait_until(lambda: faults.calls)
         assert simulated == SimulatedInfrastructure()
-        faults.let_go()
+        faults.release_all()
         creation.result(5)
 
     assert simulated.present(names) == [names.role, names.schema]

@@ -22,7 +22,7 @@ def test_a_hint_wakes_whoever_named_no_other_words() -> None:
         hub.watch("event") as everywhere,
         hub.watch("globex", "event") as another,
     ):
-        hub.tell("acme shop progress")
+        hub.notify("acme shop progress")
         assert [woken(one) for one in (organisation, tenant, events, everywhere, another)] == [
             True,
             True,
@@ -30,7 +30,7 @@ def test_a_hint_wakes_whoever_named_no_other_words() -> None:
             False,
             False,
         ]
-        hub.tell("acme - event")
+        hub.notify("acme - event")
         assert [woken(one) for one in (events, everywhere, another)] == [True, True, False]
 
 
@@ -39,7 +39,7 @@ def test_a_hundred_hints_are_one_look() -> None:
         hub = feed()
         with hub.watch("shop") as watcher:
             for _ in range(100):
-                hub.tell("acme shop event")
+                hub.notify("acme shop event")
             await watcher.wait(5)
             return woken(watcher)
 

@@ -6,7 +6,7 @@ from psycopg import errors
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from runtime.database import is_away, is_busy, unable
+from runtime.database import is_busy, is_transient, is_unavailable
 
 
 def raised(cause: psycopg.Error, kind: type[DBAPIError] = OperationalError) -> DBAPIError:
@@ -23,7 +23,7 @@ def raised(cause: psycopg.Error, kind: type[DBAPIError] = OperationalError) -> D
     ],
 )
 def test_a_server_that_is_gone_or_takes_no_writes_is_away(error: BaseException) -> None:
-    assert (is_away(error), is_busy(error), unable(error)) == (True, False, True)
+    assert (is_unavailable(error), is_busy(error), is_transient(error)) == (True, False, True)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,9 @@ def test_a_server_that_is_gone_or_takes_no_writes_is_away(error: BaseException) 
     ],
 )
 def test_whatever_others_are_the_reason_for_is_busy(error: BaseException) -> None:
-    assert (is_away(error), is_busy(error), unable(error)) == (False, True, True)
+    assert (is_unavailable(error), is_busy(error), is_transient(error)) == (False, True, True)
 
 
 @pytest.mark.parametrize("error", [raised(errors.SyntaxError(), ProgrammingError), ValueError("ours"), None])
 def test_a_mistake_of_ours_is_neither(error: BaseException | None) -> None:
-    assert not unable(error)
+    assert not is_transient(error)

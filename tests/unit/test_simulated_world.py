@@ -54,7 +54,7 @@ def test_migrating_needs_a_schema_that_was_never_destroyed() -> None:
 
 
 def test_a_workload_becomes_ready_look_by_look() -> None:
-    infrastructure, names = SimulatedInfrastructure(looks_until_ready=3), fresh_names()
+    infrastructure, names = SimulatedInfrastructure(probes_until_ready=3), fresh_names()
     before = infrastructure.deployer.health(names, Waiting())
     infrastructure.deployer.deploy(order_for(names), Waiting())
 

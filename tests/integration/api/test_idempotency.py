@@ -208,7 +208,7 @@ def test_the_sweeper_forgets_expired_keys(harness: RunHarness, owner: Client, ke
     with harness.database.transaction() as session:
         session.execute(update(IdempotencyKey).where(col(IdempotencyKey.key) == key).values(expires_at=clock(session)))
 
-    Sweeper(harness.database, Dispatcher(harness.settings), harness.settings).once()
+    Sweeper(harness.database, Dispatcher(harness.settings), harness.settings).run_once()
 
     assert keys_of(harness, key) == []
     assert len(keys_of(harness, f"{key}-live")) == 1

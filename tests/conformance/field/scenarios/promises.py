@@ -187,7 +187,7 @@ class _Copier:
                 copies = self._some_of_them()
                 dispatcher(copies)
                 # On a busy machine the broker may take none for a moment; in the end there must be enough of them.
-                self.sent += len(copies) if dispatcher.waiting(FORWARD_QUEUE) is not None else 0
+                self.sent += len(copies) if dispatcher.backlog(FORWARD_QUEUE) is not None else 0
         finally:
             dispatcher.close()
 

@@ -3,7 +3,7 @@
 LONGEST = 300
 
 
-def in_brief(said: str) -> str:
+def single_line(said: str) -> str:
     """One line of at most 300 printable characters. Postgres refuses NUL, and terminals obey control characters."""
     printable = "".join(character if character.isprintable() else " " for character in said)
     return " ".join(printable.split())[:LONGEST]
