@@ -214,7 +214,7 @@ def test_the_wait_before_the_next_attempt_doubles_and_is_in_the_row(harness: Run
 
 
 def test_a_step_that_is_not_there_yet_holds_no_thread_and_no_lease(harness: RunHarness) -> None:
-    harness.genuine.deployer._looks_until_ready = 3  # type: ignore[attr-defined]  # the simulated one has it
+    harness.genuine.deployer._probes_until_ready = 3  # type: ignore[attr-defined]  # the simulated one has it
     harness.create()
     harness.play(until="await_readiness")
 
