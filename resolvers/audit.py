@@ -17,7 +17,7 @@ from schema.pagination import After, Before, First, Last, given
 
 Filter = Annotated[
     AuditEventFilter | None,
-    strawberry.argument(description="Conditions, all of which must hold; every event when absent."),
+    strawberry.argument(description="Conditions on the events; without it, every event that the caller can see."),
 ]
 
 ASK_AGAIN_AFTER = 0.05
@@ -49,7 +49,9 @@ async def audit_event_added(
     info: Info,
     after: Annotated[
         str | None,
-        strawberry.argument(description="Cursor of the last event received; from now on when absent."),
+        strawberry.argument(
+            description="Cursor of the last event that was received. Absent: only events from now on are delivered."
+        ),
     ] = strawberry.UNSET,
     filter: Filter = strawberry.UNSET,
 ) -> AsyncGenerator[AuditEvent, None]:

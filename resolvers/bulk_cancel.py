@@ -22,7 +22,7 @@ from schema.enums import UserErrorCode
 from schema.node import parts_of
 from schema.pagination import given
 from schema.tenant_mutations import (
-    MOST_TENANTS,
+    MAX_TENANTS_PER_CALL,
     CancelProvisioningPayload,
     CancelProvisioningsInput,
     CancelProvisioningsPayload,
@@ -106,12 +106,12 @@ def _provisioning(session: Session, conditions: TenantFilter, actor: Actor) -> l
         created_from=conditions.created_from,
         created_until=conditions.created_until,
     )
-    return queries.tenant_ids(session, wanted, MOST_TENANTS + 1, by=actor)
+    return queries.tenant_ids(session, wanted, MAX_TENANTS_PER_CALL + 1, by=actor)
 
 
 def _few_enough(ids: Sequence[Any]) -> Sequence[Any]:
-    if len(ids) > MOST_TENANTS:
-        raise Malformed("tenant_ids", f"That is more than {MOST_TENANTS} tenants: ask for fewer at once.")
+    if len(ids) > MAX_TENANTS_PER_CALL:
+        raise Malformed("tenant_ids", f"That is more than {MAX_TENANTS_PER_CALL} tenants: ask for fewer at once.")
     return ids
 
 

@@ -30,7 +30,7 @@ MOST_NODES = 100
 
 
 async def node(
-    info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Global id of the object.")]
+    info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Global id, as returned in the field id.")]
 ) -> Node | None:
     """Null when it does not exist or is hidden."""
     parts = parts_of(id)
@@ -42,7 +42,7 @@ async def node(
 
 async def nodes(
     info: Info,
-    ids: Annotated[list[strawberry.ID], strawberry.argument(description="Global ids of the objects, at most 100.")],
+    ids: Annotated[list[strawberry.ID], strawberry.argument(description="Global ids, at most 100 in one call.")],
 ) -> list[Node | None]:
     """In the order of the ids, null for each that is missing."""
     if len(ids) > MOST_NODES:

@@ -19,7 +19,10 @@ async def viewer(info: Info) -> Viewer:
 async def organization(
     info: Info,
     slug: Annotated[
-        str | None, strawberry.argument(description="Slug of the organisation; the caller's own when absent.")
+        str | None,
+        strawberry.argument(
+            description="Slug of the organisation, for support. Absent: the caller's own organisation."
+        ),
     ] = strawberry.UNSET,
 ) -> Organization | None:
     """The caller's own; support may name another."""

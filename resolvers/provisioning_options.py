@@ -12,7 +12,10 @@ from schema.provisioning_options import ProvisioningOptions, SlugCheck
 
 
 async def slug_check(
-    info: Info, slug: Annotated[str, strawberry.argument(description="The slug that a new tenant is to get.")]
+    info: Info,
+    slug: Annotated[
+        str, strawberry.argument(description="Slug that a new tenant of the caller's organisation would get.")
+    ],
 ) -> SlugCheck:
     """For those whom createTenant would tell as much."""
     context = info.context

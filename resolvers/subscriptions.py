@@ -27,7 +27,7 @@ from schema.timeline import CURSORS, ProvisioningEvent
 logger = logging.getLogger(__name__)
 
 Follow = Annotated[
-    bool, strawberry.argument(description="Stay after the run has ended, and deliver the tenant's next runs too.")
+    bool, strawberry.argument(description="Continue after the end of the run, with the tenant's next runs.")
 ]
 
 PROGRESS_INTERVAL = 0.25
@@ -65,11 +65,15 @@ class Pace:
 
 async def tenant_provisioning(
     info: Info,
-    tenant_id: Annotated[strawberry.ID, strawberry.argument(description="Global id of the tenant to watch.")],
+    tenant_id: Annotated[
+        strawberry.ID,
+        strawberry.argument(description="Global id of the tenant. NOT_FOUND when the caller cannot see it."),
+    ],
     after: Annotated[
         str | None,
         strawberry.argument(
-            description="Cursor of the last entry received; from the start of the newest run when absent."
+            description="Cursor of the last entry that was received, of any run of the tenant. Absent: from the "
+            "start of the newest run."
         ),
     ] = strawberry.UNSET,
     follow: Follow = False,  # noqa: FBT002  # GraphQL names its arguments

@@ -9,16 +9,14 @@ from access.permissions import Permission
 from provisioning import queries
 from schema.context import Info
 from schema.node import parts_of, plain_key
-from schema.pagination import After, Before, FirstOrUsual, Last, given
+from schema.pagination import After, Before, First, Last, given
 from schema.tenant import Tenant
 from schema.tenant_connection import NEWEST_FIRST, TenantConnection, TenantFilter, TenantOrder
 
 
 async def tenant(
     info: Info,
-    id: Annotated[
-        strawberry.ID, strawberry.argument(description="Global id, or the databaseId of addresses and logs.")
-    ],
+    id: Annotated[strawberry.ID, strawberry.argument(description="The tenant's global id, or its databaseId.")],
 ) -> Tenant | None:
     """Null when there is none, or the caller may not see it."""
     info.context.require(Permission.READ_TENANTS)
@@ -27,7 +25,7 @@ async def tenant(
 
 
 async def tenant_by_slug(
-    info: Info, slug: Annotated[str, strawberry.argument(description="Slug of a tenant that is not decommissioned.")]
+    info: Info, slug: Annotated[str, strawberry.argument(description="Slug of a tenant that is not DECOMMISSIONED.")]
 ) -> Tenant | None:
     """Whoever holds the slug now."""
     info.context.require(Permission.READ_TENANTS)
@@ -36,16 +34,16 @@ async def tenant_by_slug(
 
 async def tenants(
     info: Info,
-    first: FirstOrUsual = strawberry.UNSET,
+    first: First = strawberry.UNSET,
     after: After = strawberry.UNSET,
     last: Last = strawberry.UNSET,
     before: Before = strawberry.UNSET,
     filter: Annotated[
         TenantFilter | None,
-        strawberry.argument(description="Conditions, all of which must hold; every tenant when absent."),
+        strawberry.argument(description="Conditions on the tenants; without it, every tenant that the caller can see."),
     ] = strawberry.UNSET,
     order_by: Annotated[
-        TenantOrder | None, strawberry.argument(description="Sort order; newest first when absent.")
+        TenantOrder | None, strawberry.argument(description="Sort order; without it, the newest tenant comes first.")
     ] = strawberry.UNSET,
 ) -> TenantConnection:
     """A page of what the caller may see."""

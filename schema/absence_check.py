@@ -1,26 +1,28 @@
-"""A look outside after an undo, as clients see it."""
+"""An absence check in the GraphQL schema."""
 
 from datetime import datetime
 
 import strawberry
 
 from models import AbsenceCheck as AbsenceCheckRow
+from schema.described import described_type
 
 
-@strawberry.type(
-    description="One look outside after everything was undone: every adapter was asked for everything the run could "
-    "have taken. Effects can come late, so there are several: at once, after half a minute, an hour and a day."
-)
+@described_type
 class AbsenceCheck:
-    """An answer."""
+    """One check, after a run was undone, that none of its resources is left. Every adapter is asked for all of them.
 
-    asked_at: datetime = strawberry.field(description="When the adapters were asked.")
+    A call to an adapter can take effect late, so the check is repeated: right after the undo, then after 30 seconds,
+    after another hour and after another day.
+    """
+
+    asked_at: datetime = strawberry.field(description="When the answers of all adapters had arrived, in UTC.")
     found: list[str] = strawberry.field(
-        description="Names of what was there after all, and was removed then. Empty means that nothing was held. "
-        "What was abandoned knowingly is left out."
+        description="Names of resources that still existed; they are removed after the check. Empty when none was "
+        "left. Resources that an operator abandoned are not listed."
     )
 
     @classmethod
     def of(cls, row: AbsenceCheckRow) -> "AbsenceCheck":
-        """What clients see of a row."""
+        """Convert a row."""
         return cls(asked_at=row.asked_at, found=list(row.found))

@@ -1,4 +1,4 @@
-"""Who did something, as clients see it."""
+"""An actor in the GraphQL schema."""
 
 from uuid import UUID
 
@@ -6,28 +6,34 @@ import strawberry
 
 from models import ActorKind, Event
 from provisioning.actors import Actor as DomainActor
+from schema.described import described_type
 from schema.node import Node, global_id
 
 
-@strawberry.type(description="Who did something.")
+@described_type
 class Actor(Node):
-    """Who did something."""
+    """The person, program or platform that performed an action."""
 
-    id: strawberry.ID = strawberry.field(description="Global id.")
-    kind: ActorKind = strawberry.field(description="Kind of caller.")
-    display_name: str = strawberry.field(description="Name to show.")
+    kind: ActorKind = strawberry.field(
+        description="Whether the actor is a person, a program, a support engineer or the platform."
+    )
+    display_name: str = strawberry.field(
+        description="E-mail address of a person, name of a program, Tenantry for the platform. Events, runs and cancel "
+        "requests keep it as it was at that time. Read by id, a person has the name instead of the address, unless the "
+        "caller has the right members:manage."
+    )
 
     @classmethod
     def of(cls, kind: ActorKind, key: UUID, name: str) -> "Actor":
-        """Somebody by what a row says."""
+        """Convert what a row says of an actor."""
         return cls(id=global_id("Actor", key), kind=kind, display_name=name)
 
     @classmethod
     def of_actor(cls, actor: DomainActor) -> "Actor":
-        """Somebody the domain knows."""
+        """Convert an actor of the domain."""
         return cls.of(actor.kind, actor.id, actor.email or actor.name)
 
     @classmethod
     def of_event(cls, event: Event) -> "Actor":
-        """Whoever caused an event, as they were called then."""
+        """Convert the actor of an event, with the name of that time."""
         return cls.of(event.actor_kind, event.actor_id, event.actor_email or event.actor_name)

@@ -1,4 +1,4 @@
-"""The audit feed, as clients see it."""
+"""The audit feed in the GraphQL schema."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,19 +9,20 @@ import strawberry
 from strawberry.scalars import JSON
 
 from models import Event
-from provisioning.audit_feed import EventFilter as Wanted
-from provisioning.errors import NotFound as Unknown
+from provisioning.audit_feed import EventFilter
+from provisioning.errors import NotFound as NoSuchObject
 from provisioning.pagination import Key, Page
 from schema.actor import Actor
 from schema.context import Info
+from schema.described import described_field, described_input, described_type
 from schema.errors import BadUserInput, NotFound
 from schema.node import Node, global_id, uuid_of
-from schema.pagination import Cursors, PageInfo, given, number
+from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, given, number
 from schema.run import ProvisioningRun
 from schema.tenant import Tenant
 
 PERSONAL = frozenset({"first_admin_email"})
-"""Facts that only those see who may see a tenant's first administrator."""
+"""Keys of ``data`` that are left out for callers without the right to see first administrators."""
 
 
 def _optional_number(value: object) -> int | None:
@@ -29,26 +30,41 @@ def _optional_number(value: object) -> int | None:
 
 
 CURSORS = Cursors("audit", (number, number, _optional_number))
-"""A place in the organisation's order, and the number in the tenant's history: good for either."""
+"""Rank and position in the organisation's order, then the sequence in the tenant's: valid for both orders."""
 
 
-@strawberry.input(description="Conditions on audit entries, all of which must hold.")
+@described_input
 class AuditEventFilter:
-    """A filter."""
+    """Conditions on audit events. An event has to meet all that are given."""
 
-    tenant_id: strawberry.ID | None = strawberry.field(description="Only this tenant.", default=strawberry.UNSET)
-    run_id: strawberry.ID | None = strawberry.field(description="Only this run.", default=strawberry.UNSET)
-    actor_id: strawberry.ID | None = strawberry.field(description="Only this actor.", default=strawberry.UNSET)
-    type_in: list[str] | None = strawberry.field(
-        description="Type is one of these; a trailing .* matches a family.", default=strawberry.UNSET
+    tenant_id: strawberry.ID | None = strawberry.field(
+        description="Only events of the tenant with this global id.", default=strawberry.UNSET
     )
-    occurred_from: datetime | None = strawberry.field(description="Happened at or after.", default=strawberry.UNSET)
-    occurred_until: datetime | None = strawberry.field(description="Happened before.", default=strawberry.UNSET)
+    run_id: strawberry.ID | None = strawberry.field(
+        description="Only events of the run with this global id, its absence checks included.",
+        default=strawberry.UNSET,
+    )
+    actor_id: strawberry.ID | None = strawberry.field(
+        description="Only events of the actor with this global id: the id of an Actor, not of a Member or "
+        "ServiceAccount.",
+        default=strawberry.UNSET,
+    )
+    type_in: list[str] | None = strawberry.field(
+        description="Only events of these types. A prefix with .* stands for all types that begin with it: "
+        "tenant.provisioning.*. An empty list matches no event.",
+        default=strawberry.UNSET,
+    )
+    occurred_from: datetime | None = strawberry.field(
+        description="Only events at this time or later.", default=strawberry.UNSET
+    )
+    occurred_until: datetime | None = strawberry.field(
+        description="Only events before this time, which is not included.", default=strawberry.UNSET
+    )
 
-    def to_domain(self) -> Wanted:
-        """The conditions that were given. Raises NotFound for ids of something else."""
+    def to_domain(self) -> EventFilter:
+        """Convert the conditions that were given. Raises NotFound for an id of another type."""
         try:
-            return Wanted(
+            return EventFilter(
                 tenant_id=_named("Tenant", self.tenant_id),
                 run_id=_named("ProvisioningRun", self.run_id, called="run"),
                 actor_id=_named("Actor", self.actor_id),
@@ -56,7 +72,7 @@ class AuditEventFilter:
                 occurred_from=given(self.occurred_from),
                 occurred_until=given(self.occurred_until),
             )
-        except Unknown as refusal:
+        except NoSuchObject as refusal:
             raise NotFound.like(refusal) from None
 
 
@@ -65,21 +81,34 @@ def _named(type_name: str, id: strawberry.ID | None, *, called: str | None = Non
     return None if wanted is None else uuid_of(type_name, wanted, called=called or type_name.lower())
 
 
-@strawberry.type(description="One entry of the audit feed.")
+@described_type
 class AuditEvent(Node):
-    """An entry."""
+    """One event of the audit feed, written in the transaction of the change that it describes, and never changed."""
 
     row: strawberry.Private[Event]
-    id: strawberry.ID = strawberry.field(description="Global id.")
-    cursor: str = strawberry.field(description="Pass it as after to go on from here.")
-    type: str = strawberry.field(description="Dotted name such as tenant.provisioning.cancelled. New names may appear.")
-    occurred_at: datetime = strawberry.field(description="When it happened.")
-    actor: Actor = strawberry.field(description="Who did it.")
-    request_id: str | None = strawberry.field(description="The request that caused it.")
+    cursor: str = strawberry.field(
+        description="Position in the feed. Passed as after, auditEvents continues with older events and "
+        "auditEventAdded with newer ones."
+    )
+    type: str = strawberry.field(
+        description="Dotted name such as tenant.provisioning.cancelled. A name never changes, and new ones may be "
+        "added: ignore those that you do not know."
+    )
+    occurred_at: datetime = strawberry.field(
+        description="Time of the event in UTC, by the database's clock. The feed is in the order of commits, which can "
+        "differ."
+    )
+    actor: Actor = strawberry.field(
+        description="Who caused the event: the platform for what it does by itself, such as the end of a failed run."
+    )
+    request_id: str | None = strawberry.field(
+        description="Id of the request that caused the event, the X-Request-ID of its response; null for events of "
+        "workers."
+    )
 
     @classmethod
     def of(cls, row: Event) -> "AuditEvent":
-        """What clients see of a row."""
+        """Convert a row."""
         return cls(
             row=row,
             id=global_id("AuditEvent", row.id),
@@ -90,66 +119,70 @@ class AuditEvent(Node):
             request_id=row.request_id,
         )
 
-    @strawberry.field(
-        description="The tenant, null for events of the organisation and for callers without the right to read tenants."
-    )
+    @described_field
     async def tenant(self, info: Info) -> Tenant | None:
-        """As it is now."""
+        """The tenant as it is now.
+
+        Null for events that concern no tenant, and for callers without the right tenants:read.
+        """
         key = self.row.tenant_id if info.context.caller.reads_tenants else None
         return Tenant.of_optional(await info.context.loaders.tenants.load(key)) if key else None
 
-    @strawberry.field(
-        description="The run, null when none was involved and for callers without the right to read tenants."
-    )
+    @described_field
     async def run(self, info: Info) -> ProvisioningRun | None:
-        """As it is now."""
+        """The run as it is now.
+
+        Null for events that concern no run, and for callers without the right tenants:read.
+        """
         key = self.row.run_id if info.context.caller.reads_tenants else None
         return ProvisioningRun.of_optional(await info.context.loaders.runs.load(key)) if key else None
 
-    @strawberry.field(description="Facts, as documented for the type.")
+    @described_field
     def data(self, info: Info) -> JSON:
-        """Without personal data for those who may not see it."""
+        """Facts of the event; which ones depends on the type and is listed in docs/audit-feed.md.
+
+        The e-mail address of a first administrator is left out for callers that may not see it.
+        """
         facts = self.row.data
-        return JSON(facts if info.context.caller.sees_first_admins else impersonal(facts))
+        return JSON(facts if info.context.caller.sees_first_admins else without_personal_data(facts))
 
 
-@strawberry.type(description="One audit entry in a page.")
-class AuditEventEdge:
-    """An edge."""
+@described_type
+class AuditEventEdge(Edge):
+    """One audit event with its position in the list."""
 
-    cursor: str = strawberry.field(description="Cursor of this item.")
-    node: AuditEvent = strawberry.field(description="The entry.")
+    node: AuditEvent = strawberry.field(description="The audit event at this position.")
 
 
-@strawberry.type(description="A page of audit entries.")
+@described_type
 class AuditEventConnection:
-    """A page."""
+    """A page of audit events, the newest first."""
 
-    edges: list[AuditEventEdge] = strawberry.field(description="Edges, with cursors.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+    edges: list[AuditEventEdge] = strawberry.field(description=EDGES)
+    page_info: PageInfo = strawberry.field(description=PAGE_INFO)
 
     @classmethod
     def of(cls, page: Page[Event]) -> "AuditEventConnection":
-        """What clients see of a page."""
+        """Convert a page of rows."""
         nodes = [AuditEvent.of(row) for row in page.rows]
         edges = [AuditEventEdge(cursor=node.cursor, node=node) for node in nodes]
         return cls(edges=edges, page_info=PageInfo.of(page, [edge.cursor for edge in edges]))
 
 
-def place_in(wanted: Wanted, cursor: Key) -> Key:
-    """What a cursor says in the order of a filter. Raises BadUserInput when it says nothing there."""
+def place_in(conditions: EventFilter, cursor: Key) -> Key:
+    """The place of a cursor in the order of a filter. Raises BadUserInput when the cursor has none there."""
     rank, position, sequence = cursor
-    if not wanted.of_one_tenant:
+    if not conditions.of_one_tenant:
         return rank, position
     if sequence is None:
-        raise BadUserInput("This is the cursor of an organisation's entry; one of this tenant's is needed.")
+        raise BadUserInput("This cursor is of an event without a tenant: pass a cursor of an event of this tenant.")
     return (sequence,)
 
 
-def impersonal(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts without personal data, however deep."""
+def without_personal_data(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts without the keys in PERSONAL, at every depth."""
     return {
-        name: impersonal(value) if isinstance(value, Mapping) else value
+        name: without_personal_data(value) if isinstance(value, Mapping) else value
         for name, value in facts.items()
         if name not in PERSONAL
     }

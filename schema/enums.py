@@ -1,4 +1,4 @@
-"""The enums that clients see, each published once, every value described."""
+"""The enums of the GraphQL schema, with a description of every value."""
 
 from enum import StrEnum
 from typing import Any
@@ -7,10 +7,11 @@ import strawberry
 
 from access.permissions import TenantAction
 from models import ActorKind, ResourceStatus, Role, RunKind, RunStatus, StepStatus, TenantState
+from schema.described import description_of
 
 
 class ProvisioningEventKind(StrEnum):
-    """What a timeline entry tells."""
+    """What happened, in an entry of a timeline."""
 
     RUN_STARTED = "RUN_STARTED"
     STEP_STARTED = "STEP_STARTED"
@@ -28,7 +29,7 @@ class ProvisioningEventKind(StrEnum):
 
 
 class TenantOrderField(StrEnum):
-    """Sort keys of tenants."""
+    """Values by which tenants can be sorted."""
 
     CREATED_AT = "CREATED_AT"
     UPDATED_AT = "UPDATED_AT"
@@ -36,14 +37,14 @@ class TenantOrderField(StrEnum):
 
 
 class OrderDirection(StrEnum):
-    """Sort direction."""
+    """Which end of the order comes first."""
 
     ASC = "ASC"
     DESC = "DESC"
 
 
 class UserErrorCode(StrEnum):
-    """Stable reasons a mutation can refuse."""
+    """Reasons why a mutation is refused. New ones may be added."""
 
     NOT_FOUND = "NOT_FOUND"
     FORBIDDEN = "FORBIDDEN"
@@ -58,149 +59,152 @@ class UserErrorCode(StrEnum):
     NOT_CONFIRMED = "NOT_CONFIRMED"
 
 
-def _publish(options: type[StrEnum], description: str, called: str | None = None, **sentences: str) -> None:
-    """Make an enum of ours one of GraphQL's. A value without a sentence, or a sentence without a value, is an error."""
+def _publish(options: type[StrEnum], description: str, called: str | None = None, **descriptions: str) -> None:
+    """Publish an enum in the GraphQL schema. ``descriptions`` has one for each value, no more and no less."""
     strawberry.enum(options, name=called, description=description)
     definition: Any = vars(options)["__strawberry_definition__"]
     for value in definition.values:
-        value.description = sentences.pop(value.name)
-    assert not sentences, f"{options.__name__} has no {', '.join(sentences)}"
+        value.description = descriptions.pop(value.name)
+    assert not descriptions, f"{options.__name__} has no {', '.join(descriptions)}"
 
 
 _publish(
     TenantState,
-    "Lifecycle of a tenant.",
-    PENDING="Holds no resources. Reached before the first attempt and after a cancelled one.",
-    PROVISIONING="A provisioning run is working on it, or undoing its work.",
-    ACTIVE="Live.",
-    FAILED="The last run failed and was compensated.",
-    SUSPENDED="Kept, but not served.",
-    DECOMMISSIONING="Resources are being released.",
-    DECOMMISSIONED="Released. The slug is free again.",
+    "Where a tenant is in its lifecycle.",
+    PENDING="Holds no resources: no run has started, or the last one was cancelled and undone. retryProvisioning "
+    "starts one.",
+    PROVISIONING="A provisioning run is under way, or its undo is. ACTIVE, PENDING or FAILED follows.",
+    ACTIVE="The tenant is live and its address serves it.",
+    FAILED="The last run failed and was undone; nothing is held. Correct the cause, then call retryProvisioning.",
+    SUSPENDED="The tenant keeps its resources, but its address answers 503. resumeTenant makes it ACTIVE again.",
+    DECOMMISSIONING="A run is releasing the resources. DECOMMISSIONED follows.",
+    DECOMMISSIONED="Everything was released, which is final. The slug is free again, also for recreateTenant.",
 )
 
 _publish(
     TenantAction,
-    "What the caller may do with a tenant now: the buttons a page should offer.",
-    CANCEL_PROVISIONING="cancelProvisioning",
-    RETRY_PROVISIONING="retryProvisioning",
-    SUSPEND="suspendTenant",
-    RESUME="resumeTenant",
-    DECOMMISSION="decommissionTenant",
-    RECREATE="recreateTenant",
-    UPDATE="updateTenant",
-    RESUME_COMPENSATION="resumeCompensation",
-    RESEND_WELCOME_EMAILS="resendWelcomeEmails",
+    "What the caller may do with a tenant now: the buttons that a page should offer.",
+    CANCEL_PROVISIONING="Call cancelProvisioning. Not offered once a cancel is recorded.",
+    RETRY_PROVISIONING="Call retryProvisioning, for a PENDING or FAILED tenant.",
+    SUSPEND="Call suspendTenant, for an ACTIVE tenant.",
+    RESUME="Call resumeTenant, for a SUSPENDED tenant.",
+    DECOMMISSION="Call decommissionTenant. It needs confirmSlug for an ACTIVE or SUSPENDED tenant.",
+    RECREATE="Call recreateTenant, for a DECOMMISSIONED tenant. Its slug may be taken by now.",
+    UPDATE="Call updateTenant with any value. Not offered where only the name can change.",
+    RESUME_COMPENSATION="Call resumeCompensation, for a tenant whose run is STUCK.",
+    RESEND_WELCOME_EMAILS="Call resendWelcomeEmails, for an ACTIVE tenant.",
 )
 
 _publish(
     RunStatus,
-    "Status of a provisioning run.",
-    QUEUED="Waiting for a worker.",
-    RUNNING="Steps are being executed.",
-    CANCELLING="A cancel is on record: the step in flight stops, then compensations run in reverse.",
-    COMPENSATING="A step failed for good: compensations run in reverse. A decommissioning run is here from its start.",
-    STUCK="A compensation used up its attempts: resources are still held, resumeCompensation goes on.",
-    SUCCEEDED="The tenant went live.",
-    CANCELLED="Undone on request; nothing is held.",
-    FAILED="Undone after a failure; nothing is held.",
-    DECOMMISSIONED="Everything was released for good.",
+    "Progress of a run.",
+    QUEUED="No worker has begun the first step yet.",
+    RUNNING="A step is performed, waits for its next attempt or is about to begin.",
+    CANCELLING="A cancel is recorded: the current step stops, then the steps are undone from the last to the first. "
+    "CANCELLED or STUCK follows.",
+    COMPENSATING="The steps are undone from the last to the first, because one failed for good. A decommissioning run "
+    "begins here.",
+    STUCK="A compensation failed for good, so resources are still held. The run waits for resumeCompensation.",
+    SUCCEEDED="The tenant is live. Final.",
+    CANCELLED="Undone because of a cancel; the tenant is PENDING. Final.",
+    FAILED="Undone because a step failed; the tenant is FAILED. Final.",
+    DECOMMISSIONED="Everything was released; the tenant is DECOMMISSIONED. Final.",
 )
 
 _publish(
     RunKind,
-    "What a run is for.",
-    PROVISION="Bring the tenant to ACTIVE.",
-    DECOMMISSION="Release everything it holds.",
+    "Which way a run goes.",
+    PROVISION="Create the resources and make the tenant ACTIVE.",
+    DECOMMISSION="Release the resources that the tenant's last successful run created. It cannot be cancelled.",
 )
 
 _publish(
     StepStatus,
-    "Where a step of a run stands.",
-    WAITING="Not begun.",
-    RUNNING="Being performed, or waiting for its next look or attempt.",
-    DONE="Done.",
-    FAILED="Out of attempts, or refused for good.",
-    INTERRUPTED="Stopped by a cancel while it was being performed.",
-    COMPENSATING="Its compensation is at work.",
-    COMPENSATED="Undone, and confirmed absent.",
-    COMPENSATION_FAILED="Its compensation used up its attempts.",
-    ABANDONED="Left as it is by an operator's decision.",
+    "Progress of a step in a run.",
+    WAITING="The step has not begun.",
+    RUNNING="A worker performs it, or it waits for its next attempt or poll.",
+    DONE="The step has succeeded, and holds its resources.",
+    FAILED="It used up its attempts or was refused for good. What it may have created is undone.",
+    INTERRUPTED="A cancel stopped it, or its worker was lost during one. What it may have created is undone.",
+    COMPENSATING="It is being undone, or its undo waits for the next attempt or poll.",
+    COMPENSATED="It was undone, and its resources are confirmed absent.",
+    COMPENSATION_FAILED="Its undo used up its attempts or was refused for good: the run is STUCK.",
+    ABANDONED="An operator skipped its undo with resumeCompensation. Its resources may still exist.",
 )
 
 _publish(
     ResourceStatus,
-    "What became of a resource.",
-    INTENDED="About to be created, or perhaps created.",
-    HELD="Held.",
-    RELEASED="Released and confirmed absent.",
-    ABANDONED="Left behind knowingly; see the audit feed for who and why.",
+    "Whether a resource of the ledger exists.",
+    INTENDED="The step is about to create it, or may have created it. It counts as held.",
+    HELD="The step that creates it is done.",
+    RELEASED="It was released and is confirmed absent.",
+    ABANDONED="An operator skipped its release: it may still exist. The audit feed has who did it and why.",
 )
 
 _publish(
     ProvisioningEventKind,
-    "What a timeline entry tells.",
-    RUN_STARTED="The run began.",
-    STEP_STARTED="A step began.",
-    STEP_SUCCEEDED="A step is done.",
-    STEP_FAILED="A step failed.",
-    STEP_INTERRUPTED="Stopped by a cancel, or its worker was lost; it is undone first.",
-    STEP_PROGRESS="A step at work says how far it is; a quiet one, every few seconds, that it is still at work. "
-    "Coalesced, never stored in the audit feed.",
-    CANCEL_REQUESTED="A stop was asked for.",
-    COMPENSATION_STARTED="A compensation began.",
-    STEP_COMPENSATED="A compensation is done and confirmed.",
-    COMPENSATION_FAILED="A compensation failed; it is tried again while attempts are left.",
-    COMPENSATION_RESUMED="A person had a stuck run go on with its compensations.",
-    RUN_STUCK="A compensation is out of attempts and needs a person.",
-    RUN_FINISHED="The run ended; the last entry.",
+    description_of(ProvisioningEventKind),
+    RUN_STARTED="A mutation started the run: its first entry.",
+    STEP_STARTED="An attempt of a step began. A retried step has one entry for each attempt.",
+    STEP_SUCCEEDED="A step was done; its resources are HELD.",
+    STEP_FAILED="An attempt of a step failed. It is retried, or the run is undone.",
+    STEP_INTERRUPTED="A step was stopped by a cancel, or its worker was lost during one. Its undo follows.",
+    STEP_PROGRESS="A step reported its progress, or is still running without a report. Delivered at most four times a "
+    "second by tenantProvisioning, and not stored in the audit feed.",
+    CANCEL_REQUESTED="A cancel of the run was recorded. The undo follows.",
+    COMPENSATION_STARTED="The undo of a step began; there is no further entry when it is retried.",
+    STEP_COMPENSATED="A step was undone, and its resources are confirmed absent.",
+    COMPENSATION_FAILED="An attempt to undo a step failed. It is retried, or RUN_STUCK follows.",
+    COMPENSATION_RESUMED="An operator resumed the stuck run with resumeCompensation.",
+    RUN_STUCK="The undo of a step failed for good: an operator has to call resumeCompensation.",
+    RUN_FINISHED="The run reached its final status. No further entry of this run follows.",
 )
 
 _publish(
     ActorKind,
-    "Kind of caller.",
-    USER="A person.",
-    INTEGRATION="A partner's integration.",
-    SUPPORT="Support staff of the platform.",
-    SYSTEM="The platform itself.",
+    "Who performed an action.",
+    USER="A person who is a member of the organisation.",
+    INTEGRATION="A partner's program, which has a service account.",
+    SUPPORT="A support engineer of the platform, who belongs to no organisation.",
+    SYSTEM="The platform itself, for what no caller requested.",
 )
 
 _publish(
     Role,
-    "What a person may do in their organisation.",
+    "What a person may do in an organisation.",
     called="MemberRole",
-    OWNER="Everything. An organisation has exactly one.",
-    ADMIN="Everything but changing or removing the owner.",
-    VIEWER="Read tenants, runs and the audit feed.",
+    OWNER="Everything in the organisation, and transferring its ownership. There is exactly one owner.",
+    ADMIN="Everything, except removing the owner or changing the owner's role.",
+    VIEWER="Read tenants, their first administrators, runs and the audit feed.",
 )
 
 _publish(
     TenantOrderField,
-    "Sort keys of tenants.",
-    CREATED_AT="Creation time.",
-    UPDATED_AT="Last change.",
-    SLUG="Slug.",
+    description_of(TenantOrderField),
+    CREATED_AT="Time of creation, which never changes.",
+    UPDATED_AT="Time of the last change. A tenant that changes between two pages moves in the list.",
+    SLUG="The slug, in the order of the database's collation.",
 )
 
 _publish(
     OrderDirection,
-    "Sort direction.",
-    ASC="Smallest first.",
-    DESC="Largest first.",
+    description_of(OrderDirection),
+    ASC="Smallest, oldest or alphabetically first value first.",
+    DESC="Largest, newest or alphabetically last value first.",
 )
 
 _publish(
     UserErrorCode,
-    "Stable reasons a mutation can refuse.",
-    NOT_FOUND="No such object, or not visible.",
-    FORBIDDEN="The caller lacks a right.",
-    INVALID="A value is malformed.",
-    TAKEN="The value is in use.",
-    INVALID_STATE="The object's state does not allow it.",
-    VERSION_CONFLICT="expectedVersion is not the current one.",
-    IDEMPOTENCY_KEY_REUSED="The idempotency key was used with other input.",
-    IDEMPOTENCY_IN_PROGRESS="A request with the same key is still at work.",
-    STALE_RUN="The run named is not the one at work.",
-    QUOTA_EXCEEDED="The organisation's plan allows no more tenants.",
-    NOT_CONFIRMED="The confirmation does not match.",
+    description_of(UserErrorCode),
+    NOT_FOUND="The object does not exist, or the caller cannot see it.",
+    FORBIDDEN="The caller does not have the right that the call needs.",
+    INVALID="A value is malformed or out of range; field says which one.",
+    TAKEN="The value has to be unique, and another object has it; field says which one.",
+    INVALID_STATE="The state of the tenant does not allow the call; see InvalidStateError.",
+    VERSION_CONFLICT="The object has another version than expectedVersion: read it again, then decide.",
+    IDEMPOTENCY_KEY_REUSED="The key was used with other input: use a new key for a new call.",
+    IDEMPOTENCY_IN_PROGRESS="A call with the same key has not finished: repeat this one in a moment.",
+    STALE_RUN="The run in runId is not the one that is under way.",
+    QUOTA_EXCEEDED="The organisation's plan allows no more tenants: decommission one or change the plan.",
+    NOT_CONFIRMED="confirmSlug is not the slug of the tenant.",
 )

@@ -1,4 +1,4 @@
-"""A member, as those clients see it who may manage members."""
+"""A member in the GraphQL schema, with the inputs and payloads of its mutations."""
 
 from datetime import datetime
 
@@ -8,35 +8,43 @@ from models import Member as MemberRow
 from models import Role
 from provisioning.pagination import Page
 from schema.context import Info
+from schema.described import described_field, described_type
 from schema.mutation_base import MutationInput, MutationPayload, VersionedInput, mutation_input, mutation_payload
 from schema.node import Node, global_id
-from schema.pagination import Cursors, PageInfo, instant, key
+from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, instant, key
 
 CURSORS = Cursors("members", (instant, key))
-"""Of all organisations; ``below`` gives those of one."""
+"""Cursors of all organisations; ``below`` returns those of one."""
 
 
-@strawberry.type(description="A person who works for an organisation, with one role.")
+@described_type
 class Member(Node):
-    """A member."""
+    """A person with one role in one organisation. Only callers with the right members:manage can read members."""
 
     row: strawberry.Private[MemberRow]
-    id: strawberry.ID = strawberry.field(description="Global id.")
-    name: str = strawberry.field(description="Name to show.")
-    role: Role = strawberry.field(description="What the person may do.")
-    pending: bool = strawberry.field(description="Whether the person was invited and has not signed in yet.")
-    version: int = strawberry.field(
-        description="Grows by one with every change. Pass it as expectedVersion to guard a mutation."
+    name: str = strawberry.field(description="Display name, set when the member was recorded.")
+    role: Role = strawberry.field(
+        description="What the person may do in this organisation. A change applies from the person's next call."
     )
-    created_at: datetime = strawberry.field(description="When the member was recorded.")
-    invited_at: datetime | None = strawberry.field(description="When the invitation was made, null without one.")
+    pending: bool = strawberry.field(
+        description="True from the invitation until the person first signs in. The invitation expires after 14 days: "
+        "then remove the member and invite the person again."
+    )
+    version: int = strawberry.field(
+        description="1 at first, one more after each change of role. Pass it as expectedVersion so that a mutation is "
+        "refused when the member has changed since you read it."
+    )
+    created_at: datetime = strawberry.field(description="When the member was recorded, in UTC.")
+    invited_at: datetime | None = strawberry.field(
+        description="When inviteMember was called; null for a member who was recorded without an invitation."
+    )
     joined_at: datetime | None = strawberry.field(
-        description="When the person first signed in with the identity provider, null before that."
+        description="When the person first signed in with the identity provider; null before that."
     )
 
     @classmethod
     def of(cls, row: MemberRow) -> "Member":
-        """What clients see of a row."""
+        """Convert a row."""
         return cls(
             row=row,
             id=global_id("Member", row.id),
@@ -51,55 +59,58 @@ class Member(Node):
 
     @classmethod
     def of_optional(cls, row: MemberRow | None) -> "Member | None":
-        """What clients see of a row, if there is one."""
+        """Convert a row, or None."""
         return cls.of(row) if row else None
 
-    @strawberry.field(description="Mail address. Null for callers without the right to manage members.")
+    @described_field
     def email(self, info: Info) -> str | None:
-        """Personal data."""
+        """E-mail address of the invitation. Null for callers without the right members:manage."""
         return self.row.email if info.context.caller.manages_members else None
 
 
-@strawberry.type(description="One member in a page.")
-class MemberEdge:
-    """An edge."""
+@described_type
+class MemberEdge(Edge):
+    """One member with its position in the list."""
 
-    cursor: str = strawberry.field(description="Cursor of this item.")
-    node: Member = strawberry.field(description="The member.")
+    node: Member = strawberry.field(description="The member at this position.")
 
     @classmethod
     def of(cls, row: MemberRow) -> "MemberEdge":
-        """A member with its place in the list."""
+        """Convert a row."""
         return cls(
             cursor=CURSORS.below(row.organisation_id).write((row.created_at, row.id)),
             node=Member.of(row),
         )
 
 
-@strawberry.type(description="A page of members.")
+@described_type
 class MemberConnection:
-    """A page."""
+    """A page of members, in the order in which they were recorded."""
 
-    edges: list[MemberEdge] = strawberry.field(description="Edges, with cursors.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+    edges: list[MemberEdge] = strawberry.field(description=EDGES)
+    page_info: PageInfo = strawberry.field(description=PAGE_INFO)
 
     @classmethod
     def of(cls, page: Page[MemberRow]) -> "MemberConnection":
-        """What clients see of a page."""
+        """Convert a page of rows."""
         edges = [MemberEdge.of(row) for row in page.rows]
         return cls(edges=edges, page_info=PageInfo.of(page, [edge.cursor for edge in edges]))
 
 
 @mutation_input
 class InviteMemberInput(MutationInput):
-    """The person to invite, and the role to give."""
+    """The person to invite, with the role to give. An organisation has at most 1,000 members."""
 
     email: str = strawberry.field(
-        description="E-mail address that the person's identity provider has verified. No mail is sent."
+        description="E-mail address under which the person will sign in: the identity provider has to have verified "
+        "it. No mail is sent. TAKEN when a member of the organisation has the address."
     )
-    role: Role = strawberry.field(description="Role to give: ADMIN or VIEWER.")
+    role: Role = strawberry.field(
+        description="ADMIN or VIEWER. OWNER is refused: changeMemberRole transfers the ownership."
+    )
     name: str | None = strawberry.field(
-        description="Name to show; what stands before the address's @ when absent.", default=strawberry.UNSET
+        description="Display name, 1 to 80 characters; the part of the address before the @ when absent.",
+        default=strawberry.UNSET,
     )
 
 
@@ -108,10 +119,14 @@ class InviteMemberPayload(MutationPayload):
     """The member that inviteMember recorded, or the reasons for a refusal."""
 
     member: Member | None = strawberry.field(
-        description="The invited member; null when the call was refused.", default=None
+        description="The invited member. Null when the call was refused, and for a repeat after the member was "
+        "removed.",
+        default=None,
     )
     member_edge: MemberEdge | None = strawberry.field(
-        description="The invited member as an edge, for lists that the client keeps.", default=None
+        description="The invited member as an edge, for a list that the client has in its cache; null whenever "
+        "member is.",
+        default=None,
     )
 
 
@@ -124,10 +139,11 @@ class MemberInput(VersionedInput):
 
 @mutation_input
 class ChangeMemberRoleInput(MemberInput):
-    """The member to give another role."""
+    """The member to change, with the new role. The owner's role changes only by a transfer of the ownership."""
 
     role: Role = strawberry.field(
-        description="New role. OWNER hands the ownership over: only the owner may, and becomes an ADMIN."
+        description="New role. OWNER transfers the ownership: only the owner may pass it, for a member who has "
+        "signed in, and becomes an ADMIN."
     )
 
 
@@ -136,13 +152,15 @@ class ChangeMemberRolePayload(MutationPayload):
     """The member that changeMemberRole changed, or the reasons for a refusal."""
 
     member: Member | None = strawberry.field(
-        description="The member after the call; null when the call was refused.", default=None
+        description="The member after the call. Null when the call was refused, and for a repeat after the member was "
+        "removed.",
+        default=None,
     )
 
 
 @mutation_input
 class RemoveMemberInput(MemberInput):
-    """The member to remove, who is never the owner."""
+    """The member to remove. The owner cannot be removed: transfer the ownership first."""
 
 
 @mutation_payload

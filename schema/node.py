@@ -1,4 +1,4 @@
-"""Global ids: opaque to clients, a type's name and a UUID to us."""
+"""Global ids: opaque to clients, composed of a type's name and a UUID."""
 
 import base64
 import binascii
@@ -7,13 +7,17 @@ from uuid import UUID
 import strawberry
 
 from provisioning.errors import NotFound
+from schema.described import described_interface
 
 
-@strawberry.interface(description="Anything that can be fetched again by its global id.")
+@described_interface
 class Node:
-    """What has a global id."""
+    """An object with a global id, by which Query.node reads it again."""
 
-    id: strawberry.ID = strawberry.field(description="Global id. Opaque, stable for the life of the object.")
+    id: strawberry.ID = strawberry.field(
+        description="Global id: opaque, and unchanged as long as the object exists. Pass it to node to read the object "
+        "again."
+    )
 
 
 def global_id(type_name: str, key: UUID) -> strawberry.ID:
@@ -22,7 +26,7 @@ def global_id(type_name: str, key: UUID) -> strawberry.ID:
 
 
 def parts_of(text: str) -> tuple[str, UUID] | None:
-    """The type's name and the UUID in a global id; None when it is not one of ours."""
+    """The type's name and the UUID in a global id; None when the text is no global id."""
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         type_name, _, key = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii").partition(":")
@@ -32,7 +36,7 @@ def parts_of(text: str) -> tuple[str, UUID] | None:
 
 
 def plain_key(text: str) -> UUID | None:
-    """The UUID that is written like one, in lower case with its hyphens; None for every other way to write one."""
+    """The UUID in a text in lower case with hyphens; None for any other text."""
     try:
         key = UUID(text)
     except ValueError:
@@ -41,7 +45,7 @@ def plain_key(text: str) -> UUID | None:
 
 
 def uuid_of(type_name: str, text: str, *, called: str) -> UUID:
-    """The UUID in a global id of this type. Raises NotFound: an id of another type names nothing here."""
+    """The UUID in a global id of this type. Raises NotFound, with ``called`` as the noun, for any other text."""
     parts = parts_of(text)
     if parts is None or parts[0] != type_name:
         raise NotFound(called)

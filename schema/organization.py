@@ -1,4 +1,4 @@
-"""The account that owns tenants, as clients see it."""
+"""An organisation in the GraphQL schema."""
 
 from uuid import UUID
 
@@ -6,42 +6,45 @@ import strawberry
 
 from access import members, service_accounts
 from models import Organisation
-from schema import member as people
-from schema import service_account as programs
+from schema import member as member_types
+from schema import service_account as service_account_types
 from schema.context import Info
+from schema.described import described_field, described_type
 from schema.errors import Forbidden
 from schema.node import Node, global_id
 from schema.pagination import After, Before, First, Last, given
 
 
-@strawberry.type(description="The account that owns tenants, members, service accounts and the audit feed.")
+@described_type
 class Organization(Node):
-    """An organisation."""
+    """The account that owns tenants, members, service accounts and an audit feed."""
 
     key: strawberry.Private[UUID]
-    id: strawberry.ID = strawberry.field(description="Global id.")
-    slug: str = strawberry.field(description="Immutable; part of every tenant's address.")
-    name: str = strawberry.field(description="Name to show.")
-    plan: str = strawberry.field(description="Plan code.")
+    slug: str = strawberry.field(description="Part of the address of each of its tenants. Never changes.")
+    name: str = strawberry.field(description="Display name; nothing is derived from it.")
+    plan: str = strawberry.field(description="Code of the organisation's plan, which sets tenantsAllowed.")
 
     @classmethod
     def of(cls, row: Organisation) -> "Organization":
-        """What clients see of a row."""
+        """Convert a row."""
         return cls(key=row.id, id=global_id("Organization", row.id), slug=row.slug, name=row.name, plan=row.plan_code)
 
-    @strawberry.field(description="Tenants that count against the quota now.")
+    @described_field
     async def tenants_used(self, info: Info) -> int:
-        """From the tenants' states."""
+        """Number of tenants that count for the quota now, also those that the caller may not see.
+
+        Tenants count in PROVISIONING, ACTIVE, SUSPENDED and DECOMMISSIONING.
+        """
         quota = await info.context.loaders.quotas.load(self.key)
         return quota.used if quota else 0
 
-    @strawberry.field(description="How many may count at once; null means no limit.")
+    @described_field
     async def tenants_allowed(self, info: Info) -> int | None:
-        """From the plan."""
+        """Largest number of tenants that may count for the quota at once; null means no limit."""
         quota = await info.context.loaders.quotas.load(self.key)
         return quota.allowed if quota else 0
 
-    @strawberry.field(description="Its people, oldest first; for those who may manage members.")
+    @described_field
     async def members(
         self,
         info: Info,
@@ -49,16 +52,14 @@ class Organization(Node):
         after: After = strawberry.UNSET,
         last: Last = strawberry.UNSET,
         before: Before = strawberry.UNSET,
-    ) -> people.MemberConnection:
-        """Paged by the time at which they were recorded."""
-        _demand_manager(info)
-        window = people.CURSORS.below(self.key).window(given(first), given(after), given(last), given(before))
+    ) -> member_types.MemberConnection:
+        """The organisation's people, oldest first. FORBIDDEN for callers without the right members:manage."""
+        _require_manager(info)
+        window = member_types.CURSORS.below(self.key).window(given(first), given(after), given(last), given(before))
         page = await info.context.transact(members.members, window, by=info.context.actor, of=self.key)
-        return people.MemberConnection.of(page)
+        return member_types.MemberConnection.of(page)
 
-    @strawberry.field(
-        description="Its partners' programs, oldest first, revoked ones too; for those who may manage members."
-    )
+    @described_field
     async def service_accounts(
         self,
         info: Info,
@@ -66,16 +67,21 @@ class Organization(Node):
         after: After = strawberry.UNSET,
         last: Last = strawberry.UNSET,
         before: Before = strawberry.UNSET,
-    ) -> programs.ServiceAccountConnection:
-        """Paged by the time at which they were created."""
-        _demand_manager(info)
-        window = programs.CURSORS.below(self.key).window(given(first), given(after), given(last), given(before))
+    ) -> service_account_types.ServiceAccountConnection:
+        """The identities of its partners' programs, oldest first, with revoked ones.
+
+        FORBIDDEN for callers without the right members:manage.
+        """
+        _require_manager(info)
+        window = service_account_types.CURSORS.below(self.key).window(
+            given(first), given(after), given(last), given(before)
+        )
         page = await info.context.transact(
             service_accounts.service_accounts, window, by=info.context.actor, of=self.key
         )
-        return programs.ServiceAccountConnection.of(page)
+        return service_account_types.ServiceAccountConnection.of(page)
 
 
-def _demand_manager(info: Info) -> None:
+def _require_manager(info: Info) -> None:
     if not info.context.caller.manages_members:
-        raise Forbidden("This needs the right members:manage, which you do not have.")
+        raise Forbidden("You need the right members:manage.")

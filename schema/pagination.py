@@ -1,4 +1,4 @@
-"""What connections share: page arguments, opaque cursors, where a page lies."""
+"""Page arguments, cursors and page information of all connections."""
 
 import base64
 import binascii
@@ -12,36 +12,61 @@ from uuid import UUID
 import strawberry
 
 from provisioning.pagination import Key, Page, Window
+from schema.described import described_type
 from schema.errors import BadUserInput
 
-First = Annotated[int | None, strawberry.argument(description="Page size, 1 to 100.")]
-FirstOrUsual = Annotated[
+First = Annotated[
     int | None,
-    strawberry.argument(description="Page size, 1 to 100; 20 when neither first nor last is given."),
+    strawberry.argument(
+        description="Number of items from the beginning, 1 to 100; 20 when neither first nor last is given. Not "
+        "together with last."
+    ),
 ]
-After = Annotated[str | None, strawberry.argument(description="Cursor to continue after.")]
-Last = Annotated[int | None, strawberry.argument(description="Page size from the end.")]
-Before = Annotated[str | None, strawberry.argument(description="Cursor to end before.")]
+After = Annotated[
+    str | None,
+    strawberry.argument(description="Only items behind this cursor. A cursor of another list or order is refused."),
+]
+Last = Annotated[
+    int | None,
+    strawberry.argument(description="Number of items from the end, 1 to 100. Not together with first."),
+]
+Before = Annotated[
+    str | None,
+    strawberry.argument(description="Only items before this cursor. A cursor of another list or order is refused."),
+]
 
-USUAL_SIZE = 20
-LARGEST_SIZE = 100
-LONGEST_CURSOR = 500
+DEFAULT_PAGE_SIZE = 20
+MAX_PAGE_SIZE = 100
+MAX_CURSOR_LENGTH = 500
+"""Characters."""
 
 T = TypeVar("T")
 
 
-@strawberry.type(description="Position of a page inside its list.")
-class PageInfo:
-    """Position of a page inside its list."""
+EDGES = "The items of this page in the order of the list, each with its cursor."
+PAGE_INFO = "The first and last cursor of this page, and whether the list continues on either side."
 
-    has_next_page: bool = strawberry.field(description="Whether more items follow the last edge.")
-    has_previous_page: bool = strawberry.field(description="Whether items precede the first edge.")
-    start_cursor: str | None = strawberry.field(description="Cursor of the first edge, null on an empty page.")
-    end_cursor: str | None = strawberry.field(description="Cursor of the last edge, null on an empty page.")
+
+@described_type
+class PageInfo:
+    """Where a page begins and ends in its list, as the Relay specification defines it."""
+
+    has_next_page: bool = strawberry.field(
+        description="Whether items follow this page. With last it is true when before was given, without a check."
+    )
+    has_previous_page: bool = strawberry.field(
+        description="Whether items precede this page. With first it is true when after was given, without a check."
+    )
+    start_cursor: str | None = strawberry.field(
+        description="Cursor of the first item, to pass as before; null on an empty page."
+    )
+    end_cursor: str | None = strawberry.field(
+        description="Cursor of the last item, to pass as after; null on an empty page."
+    )
 
     @classmethod
     def of(cls, page: Page[Any], cursors: list[str]) -> "PageInfo":
-        """Where this page lies."""
+        """Convert a page, with the cursors of its items."""
         return cls(
             has_next_page=page.has_next,
             has_previous_page=page.has_previous,
@@ -50,24 +75,34 @@ class PageInfo:
         )
 
 
+@described_type
+class Edge:
+    """One item of a page."""
+
+    cursor: str = strawberry.field(description="Position of this item in the list, to pass as after or before.")
+
+
 @dataclass(frozen=True, slots=True)
 class Cursors:
-    """How the cursors of one list are spelled. A cursor of another list, or of another order, is refused."""
+    """Encodes and decodes the cursors of one list in one order, and refuses those of others.
+
+    ``readers`` read the values of a key from JSON; each raises ValueError or TypeError for a value of another type.
+    """
 
     name: str
     readers: tuple[Callable[[Any], Any], ...]
 
     def below(self, parent: UUID) -> "Cursors":
-        """Those of the list that belongs to this parent: another parent's are refused too."""
+        """The cursors of the list that belongs to this parent; those of other parents are refused."""
         return replace(self, name=f"{self.name} {parent}")
 
     def write(self, key: Key) -> str:
-        """Spell the place of a row."""
+        """Encode the key of a row."""
         text = json.dumps([self.name, *map(_plain, key)], separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     def read(self, cursor: str | None) -> Key | None:
-        """The place that a cursor names. Raises BadUserInput."""
+        """Decode a cursor; None for None. Raises BadUserInput."""
         if cursor is None:
             return None
         try:
@@ -76,34 +111,34 @@ class Cursors:
                 return tuple(read(value) for read, value in zip(self.readers, values, strict=True))
         except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
             pass
-        raise BadUserInput("This is not a cursor of this list: pass one that it gave you, in the same order.")
+        raise BadUserInput("Invalid cursor: pass a cursor that this list returned, in the same order.")
 
     def window(self, first: int | None, after: str | None, last: int | None, before: str | None) -> Window:
-        """The page that the arguments ask for. Raises BadUserInput."""
+        """The page that the arguments request. Raises BadUserInput."""
         if first is not None and last is not None:
-            raise BadUserInput("Give first or last, not both.")
-        size = next((one for one in (first, last) if one is not None), USUAL_SIZE)
-        if not 1 <= size <= LARGEST_SIZE:
-            raise BadUserInput(f"A page has 1 to {LARGEST_SIZE} items.")
+            raise BadUserInput("Both first and last were given: pass one of them.")
+        size = next((one for one in (first, last) if one is not None), DEFAULT_PAGE_SIZE)
+        if not 1 <= size <= MAX_PAGE_SIZE:
+            raise BadUserInput(f"Invalid page size {size}: pass 1 to {MAX_PAGE_SIZE}.")
         return Window(size, self.read(after), self.read(before), backward=last is not None)
 
 
 def number(value: object) -> int:
-    """Read a number that Postgres can hold."""
+    """Read an integer that fits a Postgres bigint. Raises ValueError."""
     if type(value) is not int or not -(2**63) <= value < 2**63:
         raise ValueError("not a number")
     return value
 
 
 def text(value: object) -> str:
-    """Read a text that Postgres can hold."""
+    """Read a text that Postgres can store. Raises ValueError."""
     if not isinstance(value, str) or "\0" in value:
         raise ValueError("not a text")
     return value
 
 
 def instant(value: object) -> datetime:
-    """Read an instant with its zone."""
+    """Read an instant with a time zone. Raises ValueError."""
     moment = datetime.fromisoformat(text(value))
     if moment.tzinfo is None:
         raise ValueError("no zone")
@@ -111,12 +146,12 @@ def instant(value: object) -> datetime:
 
 
 def key(value: object) -> UUID:
-    """Read a UUID."""
+    """Read a UUID. Raises ValueError."""
     return UUID(text(value))
 
 
 def given(value: T | None) -> T | None:
-    """What a client gave; None when it left an argument out."""
+    """The value of an argument; None when the client left it out."""
     return None if value is strawberry.UNSET else value
 
 
@@ -131,7 +166,7 @@ def _plain(value: object) -> object:
 
 
 def _decoded(cursor: str) -> list[Any]:
-    if len(cursor) > LONGEST_CURSOR:
+    if len(cursor) > MAX_CURSOR_LENGTH:
         raise ValueError("too long")
     raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     values = json.loads(raw)

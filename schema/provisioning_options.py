@@ -1,39 +1,52 @@
-"""What a form may offer before anything is sent: a slug that is free, plans, regions."""
+"""Plans, regions and slug checks for the form that creates a tenant."""
 
 import strawberry
 
 from provisioning.slugs import SlugAvailability
 from runtime.settings import Settings
+from schema.described import described_type
 
-LONGEST_ECHO = 300
-"""Characters of a slug that are said again, however long the one was that somebody sent."""
+MAX_ECHOED_SLUG_LENGTH = 300
+"""Characters of the slug that the answer repeats."""
 
 
-@strawberry.type(description="What would become of a slug.")
+@described_type
 class SlugCheck:
-    """An answer about a slug."""
+    """Whether createTenant would accept a slug now.
 
-    slug: str = strawberry.field(description="The slug as asked, 300 characters of it at the most.")
-    available: bool = strawberry.field(description="Whether it could be given to a tenant now.")
-    problem: str | None = strawberry.field(description="Why not, a sentence for people; null when it is available.")
+    The quota, and addresses that another organisation holds, are not part of the check.
+    """
+
+    slug: str = strawberry.field(description="The slug that was checked, cut off after 300 characters.")
+    available: bool = strawberry.field(
+        description="True when the slug is well-formed and no tenant of the organisation holds it. It is not reserved."
+    )
+    problem: str | None = strawberry.field(
+        description="Why the slug is not available, as a sentence for people; null when it is."
+    )
     url: str | None = strawberry.field(
-        description="Address that the tenant would answer at; null when no address can be made of it."
+        description="Address that the tenant would get; null when the slug is malformed, or too long together with the "
+        "organisation's."
     )
 
     @classmethod
     def of(cls, found: SlugAvailability, settings: Settings) -> "SlugCheck":
-        """What clients see of a finding."""
+        """Convert the result of a check."""
         return cls(
-            slug=found.slug[:LONGEST_ECHO],
+            slug=found.slug[:MAX_ECHOED_SLUG_LENGTH],
             available=found.problem is None,
             problem=found.problem,
             url=settings.tenant_url(found.address) if found.address else None,
         )
 
 
-@strawberry.type(description="What createTenant and updateTenant may be given.")
+@described_type
 class ProvisioningOptions:
-    """What there is to choose from."""
+    """The plans and regions that createTenant and updateTenant accept, the same for every organisation."""
 
-    plans: list[str] = strawberry.field(description="Plan codes, the smallest plan first.")
-    regions: list[str] = strawberry.field(description="Regions on offer; the first is the default.")
+    plans: list[str] = strawberry.field(
+        description="Codes of the plans, the one with the smallest number of tenants first."
+    )
+    regions: list[str] = strawberry.field(
+        description="Names of the regions; createTenant uses the first when none is given."
+    )

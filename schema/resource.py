@@ -1,4 +1,4 @@
-"""A row of the ledger, as clients see it."""
+"""A resource of the ledger in the GraphQL schema."""
 
 from datetime import datetime
 
@@ -6,22 +6,37 @@ import strawberry
 
 from models import Resource as ResourceRow
 from models import ResourceStatus
+from schema.described import described_type
 
 
-@strawberry.type(description="One row of the ledger: something outside that a run took.")
+@described_type
 class Resource:
-    """A resource."""
+    """One row of the ledger: a resource outside Tenantry that a run has created or may have created.
 
-    kind: str = strawberry.field(description="For example postgres_schema, signing_key, host_name, workload.")
-    name: str = strawberry.field(description="Its name outside, derived from the tenant and the run.")
-    step: str = strawberry.field(description="The step that takes it.")
-    status: ResourceStatus = strawberry.field(description="What became of it.")
-    held_at: datetime | None = strawberry.field(description="When it was taken.")
-    released_at: datetime | None = strawberry.field(description="When it was confirmed absent.")
+    The row is written before the resource is created, so nothing that exists is missing.
+    """
+
+    kind: str = strawberry.field(
+        description="postgres_role, postgres_schema, signing_key, admin_account, host_name or workload. More may be "
+        "added."
+    )
+    name: str = strawberry.field(
+        description="Name in the system that has the resource, derived from the tenant and the number of the run."
+    )
+    step: str = strawberry.field(description="Name of the step that creates it; its compensation releases it.")
+    status: ResourceStatus = strawberry.field(
+        description="INTENDED and HELD count as held; RELEASED and ABANDONED are final."
+    )
+    held_at: datetime | None = strawberry.field(
+        description="When the step that created it was done; null before, and if the step was never done."
+    )
+    released_at: datetime | None = strawberry.field(
+        description="When it was confirmed absent; null unless it is RELEASED."
+    )
 
     @classmethod
     def of(cls, row: ResourceRow) -> "Resource":
-        """What clients see of a row."""
+        """Convert a row."""
         return cls(
             kind=row.kind,
             name=row.name,

@@ -1,4 +1,4 @@
-"""The table of contents: every question, every command, everything that can be watched."""
+"""The root types of the GraphQL schema: every query, mutation and subscription."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
@@ -25,6 +25,7 @@ from resolvers import (
 )
 from schema import member, service_account, tenant_mutations
 from schema.audit import AuditEvent, AuditEventConnection
+from schema.described import described_type
 from schema.node import Node
 from schema.organization import Organization
 from schema.provisioning_options import ProvisioningOptions, SlugCheck
@@ -36,145 +37,196 @@ from schema.user_errors import GenericError, InvalidStateError
 from schema.viewer import RateLimit, Viewer
 
 
-@strawberry.type(description="Reading.")
+@described_type
 class Query:
-    """Questions."""
+    """Reads. A caller sees its own organisation; support sees all, and each organisation's feed records its reads."""
 
     node: Node | None = strawberry.field(
         resolver=nodes.node,
-        description="Any object by its global id, null when it does not exist or is hidden.",
+        description="The object with a global id. Null when it does not exist, or the caller cannot see it.",
     )
     nodes: list[Node | None] = strawberry.field(
         resolver=nodes.nodes,
-        description="Several objects by global id, in order, null for each that is missing. At most 100.",
+        description="The objects with these global ids, in the same order. Null in the place of one that does not "
+        "exist or that the caller cannot see.",
     )
-    viewer: Viewer = strawberry.field(resolver=organizations.viewer, description="The caller.")
+    viewer: Viewer = strawberry.field(
+        resolver=organizations.viewer, description="The caller, as its token identifies it, and its rights."
+    )
     organization: Organization | None = strawberry.field(
-        resolver=organizations.organization, description="The caller's organisation; support may name another."
+        resolver=organizations.organization,
+        description="The caller's organisation. Null for support without a slug, and for a slug that the caller cannot "
+        "see.",
     )
-    tenant: Tenant | None = strawberry.field(resolver=tenants.tenant, description="One tenant by its id.")
+    tenant: Tenant | None = strawberry.field(
+        resolver=tenants.tenant,
+        description="The tenant with an id, in any state. Null when it does not exist, or the caller cannot see it. "
+        "FORBIDDEN without the right tenants:read.",
+    )
     tenant_by_slug: Tenant | None = strawberry.field(
-        resolver=tenants.tenant_by_slug, description="One live tenant by slug."
+        resolver=tenants.tenant_by_slug,
+        description="The tenant that has a slug now; DECOMMISSIONED tenants have none. Null when the caller sees none. "
+        "Support gets the newest one of all organisations. FORBIDDEN without the right tenants:read.",
     )
-    tenants: TenantConnection = strawberry.field(resolver=tenants.tenants, description="Tenants the caller may see.")
+    tenants: TenantConnection = strawberry.field(
+        resolver=tenants.tenants,
+        description="The tenants that the caller can see, in every state, the newest first unless orderBy says "
+        "otherwise. FORBIDDEN without the right tenants:read.",
+    )
     slug_check: SlugCheck = strawberry.field(
         resolver=provisioning_options.slug_check,
-        description="Whether a tenant could be created under this slug now, for forms of those who may create tenants. "
-        "createTenant decides: somebody may be faster, and in rare cases another organisation holds the same address.",
+        description="Whether createTenant would accept a slug now. It reserves nothing: another caller may take the "
+        "slug first, and an address that another organisation holds is not reported. FORBIDDEN for callers that may "
+        "not create tenants.",
     )
     provisioning_options: ProvisioningOptions = strawberry.field(
         resolver=provisioning_options.provisioning_options,
-        description="What createTenant and updateTenant may be given.",
+        description="The plans and regions that createTenant and updateTenant accept. FORBIDDEN without the right "
+        "tenants:read.",
     )
     audit_events: AuditEventConnection = strawberry.field(
         resolver=audit.audit_events,
-        description="The audit feed, newest first. Without a tenant or run in the filter it ends where a transaction "
-        "that is still open could add something, so that nobody who follows its cursors misses an entry.",
+        description="The audit feed, newest first. Without tenantId or runId in the filter it ends where a transaction "
+        "that is still open could add an event, so that a client that follows its cursors misses none. FORBIDDEN "
+        "without the right audit:read.",
     )
     rate_limit: RateLimit = strawberry.field(
-        resolver=organizations.rate_limit, description="The caller's budget and what this operation took from it."
+        resolver=organizations.rate_limit,
+        description="What this operation took from the caller's rate limit, and what is left.",
     )
 
 
 def _mutation(resolver: Callable[..., Any], description: str) -> Any:  # noqa: ANN401  # as strawberry.mutation is typed
-    """A field of Mutation with its one argument, which every mutation has."""
+    """Declare a mutation. Each has one argument, input."""
     field = strawberry.mutation(resolver=resolver, description=description)
     (argument,) = field.arguments
-    argument.description = "What the call is about; its fields are described with the type."
+    argument.description = "The values of the call; the input type describes each."
     return field
 
 
-@strawberry.type(description="Writing. A payload is null only when the server failed unexpectedly.")
+@described_type
 class Mutation:
-    """Commands."""
+    """Writes. A refusal is not an error: the payload has it in userErrors, and nothing has changed.
+
+    A payload is null only when the server failed; errors then says so.
+    """
 
     create_tenant: tenant_mutations.CreateTenantPayload | None = _mutation(
-        resolver=provisioning.create_tenant, description="Record a tenant and start provisioning it."
+        resolver=provisioning.create_tenant,
+        description="Create a tenant and, unless start is false, start its first run, which continues after the "
+        "response: watch tenantProvisioning. QUOTA_EXCEEDED when the plan allows no more tenants.",
     )
     update_tenant: tenant_mutations.UpdateTenantPayload | None = _mutation(
-        resolver=provisioning.update_tenant, description="Correct a tenant."
+        resolver=provisioning.update_tenant,
+        description="Correct the values of a PENDING or FAILED tenant, for example before retryProvisioning. The name "
+        "alone can also be changed in PROVISIONING, ACTIVE and SUSPENDED.",
     )
     cancel_provisioning: tenant_mutations.CancelProvisioningPayload | None = _mutation(
         resolver=provisioning.cancel_provisioning,
-        description="Ask an in-flight provisioning to stop and be undone.",
+        description="Record a cancel of the run that provisions a tenant. No further step begins, the tenant does not "
+        "become ACTIVE, and what was done is undone after the response; then the tenant is PENDING. INVALID_STATE when "
+        "no provisioning run is under way. Needs the right tenants:cancel.",
     )
     cancel_provisionings: tenant_mutations.CancelProvisioningsPayload | None = _mutation(
         resolver=bulk_cancel.cancel_provisionings,
-        description="Cancel many at once; answers per tenant. Some are on record before others, each for good: a call "
-        "that broke off may be repeated, and tells of those that were.",
+        description="Record a cancel for up to 500 tenants, with a result for each. The cancels are committed in "
+        "parts: after an interrupted call repeat it, and cancels that were recorded come back with alreadyRequested.",
     )
     retry_provisioning: tenant_mutations.RetryProvisioningPayload | None = _mutation(
-        resolver=provisioning.retry_provisioning, description="Start the next run of a PENDING or FAILED tenant."
+        resolver=provisioning.retry_provisioning,
+        description="Start a new run of a PENDING or FAILED tenant, from the first step. QUOTA_EXCEEDED when the plan "
+        "allows no more tenants.",
     )
     resume_compensation: tenant_mutations.ResumeCompensationPayload | None = _mutation(
-        resolver=provisioning.resume_compensation, description="Go on undoing a STUCK run."
+        resolver=provisioning.resume_compensation,
+        description="Resume the undo of a STUCK run after its cause was removed, or skip the steps that cannot be "
+        "undone. The failed compensation gets new attempts.",
     )
     suspend_tenant: tenant_mutations.SuspendTenantPayload | None = _mutation(
-        resolver=lifecycle.suspend_tenant, description="Pause traffic; everything is kept."
+        resolver=lifecycle.suspend_tenant,
+        description="Stop serving an ACTIVE tenant: its address answers 503 from now on. All resources are kept.",
     )
     resume_tenant: tenant_mutations.ResumeTenantPayload | None = _mutation(
-        resolver=lifecycle.resume_tenant, description="Serve again."
+        resolver=lifecycle.resume_tenant, description="Serve a SUSPENDED tenant again: it is ACTIVE from now on."
     )
     decommission_tenant: tenant_mutations.DecommissionTenantPayload | None = _mutation(
-        resolver=lifecycle.decommission_tenant, description="Release everything for good and free the slug."
+        resolver=lifecycle.decommission_tenant,
+        description="Release all resources of a tenant, which cannot be taken back, and then free its slug. A PENDING "
+        "or FAILED tenant is DECOMMISSIONED at once; for an ACTIVE or SUSPENDED one a run starts. INVALID_STATE in "
+        "PROVISIONING: cancel first.",
     )
     recreate_tenant: tenant_mutations.RecreateTenantPayload | None = _mutation(
         resolver=lifecycle.recreate_tenant,
-        description="A fresh tenant under the slug of a decommissioned one.",
+        description="Create a new tenant with the values of a DECOMMISSIONED one, and start its first run. TAKEN when "
+        "another tenant has the slug by now.",
     )
     resend_welcome_emails: tenant_mutations.ResendWelcomeEmailsPayload | None = _mutation(
         resolver=provisioning.resend_welcome_emails,
-        description="Send the welcome mails of an ACTIVE tenant again.",
+        description="Send the welcome e-mails of an ACTIVE tenant again, after the response. While earlier ones are "
+        "still being sent, this changes nothing.",
     )
 
     invite_member: member.InviteMemberPayload | None = _mutation(
         resolver=members.invite_member,
-        description="Record a member, who joins by signing in with the identity provider within two weeks.",
+        description="Record a member. The person joins by signing in with the identity provider within 14 days. Needs "
+        "the right members:manage.",
     )
     change_member_role: member.ChangeMemberRolePayload | None = _mutation(
-        resolver=members.change_member_role, description="Give a member another role, or hand the ownership over."
+        resolver=members.change_member_role,
+        description="Give a member another role, or transfer the ownership. The old rights end within seconds, on open "
+        "streams too. Needs the right members:manage.",
     )
     remove_member: member.RemoveMemberPayload | None = _mutation(
-        resolver=members.remove_member, description="Forget a member, whose access ends within seconds."
+        resolver=members.remove_member,
+        description="Remove a member, who loses access within seconds, on open streams too. Needs the right "
+        "members:manage.",
     )
     create_service_account: service_account.CreateServiceAccountPayload | None = _mutation(
         resolver=members.create_service_account,
-        description="Create the identity of a partner's program. The answer has its API token, shown this once.",
+        description="Create a service account for a partner's program. The payload has its API token, which cannot be "
+        "read again. Needs the right members:manage.",
     )
     update_service_account: service_account.UpdateServiceAccountPayload | None = _mutation(
-        resolver=members.update_service_account, description="Change what a service account may."
+        resolver=members.update_service_account,
+        description="Change the name, rights, tenants or expiry of a service account. Rights that it loses end within "
+        "seconds, on open streams too. Needs the right members:manage.",
     )
     rotate_service_account_token: service_account.RotateServiceAccountTokenPayload | None = _mutation(
         resolver=members.rotate_service_account_token,
-        description="Issue a service account's next API token. The answer has it, shown this once.",
+        description="Issue a new API token for a service account. The payload has it, and it cannot be read again. "
+        "Needs the right members:manage.",
     )
     revoke_service_account: service_account.RevokeServiceAccountPayload | None = _mutation(
         resolver=members.revoke_service_account,
-        description="End a service account for good; its access ends within seconds.",
+        description="Revoke a service account for good: its tokens stop working within seconds, on open streams too. "
+        "Needs the right members:manage.",
     )
 
 
-@strawberry.type(description="Watching.")
+@described_type
 class Subscription:
-    """What can be watched."""
+    """Streams, over a websocket or Server-Sent Events. A stream ends when the caller loses the right to read it."""
 
     tenant_provisioning: AsyncGenerator[ProvisioningEvent, None] = strawberry.subscription(
         resolver=subscriptions.tenant_provisioning,
-        description="Timeline of the tenant's newest run: what happened so far, then what happens, then the end. "
-        "Resume with after: nothing is skipped, nothing comes twice.",
+        description="The timeline of a tenant's newest run: the entries so far, then each new one, until RUN_FINISHED. "
+        "Resume with after: no stored entry is skipped and none is repeated. It ends at once when the tenant has no "
+        "run. FORBIDDEN without the right tenants:read.",
     )
     audit_event_added: AsyncGenerator[AuditEvent, None] = strawberry.subscription(
-        resolver=audit.audit_event_added, description="The audit feed as it grows. Resume with after."
+        resolver=audit.audit_event_added,
+        description="Each new event of the audit feed, in the order of the feed. Resume with after: no event is "
+        "skipped and none is repeated. FORBIDDEN without the right audit:read.",
     )
 
 
 class Schema(strawberry.Schema):
-    """Ours logs no error of a client; whoever masks an error of ours logs it."""
+    """The schema without Strawberry's own logging of errors: error masking logs those of the server."""
 
     async def _prepare_operation_async(
         self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
     ) -> PreExecutionError | None:
-        """Parse and validate. What an extension refuses is an error like any other; a stream would break off."""
+        """Parse and validate. An extension's refusal becomes an error in the result: raised, it would end a stream."""
         try:
             return await super()._prepare_operation_async(context, extensions_runner)
         except GraphQLError as refusal:
@@ -182,11 +234,11 @@ class Schema(strawberry.Schema):
             return PreExecutionError(data=None, errors=[refusal])
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Leave them to the extensions."""
+        """Do nothing: the extensions process errors."""
 
 
 def build_schema(extensions: Iterable[Callable[[], SchemaExtension]] = ()) -> Schema:
-    """The schema, with what the server wants to do around each operation."""
+    """The schema, with extensions that run around each operation."""
     return Schema(
         query=Query,
         mutation=Mutation,

@@ -1,4 +1,4 @@
-"""A run, as clients see it: the handle that cancelling acts on."""
+"""A run in the GraphQL schema."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +13,21 @@ from schema import timeline as timelines
 from schema.absence_check import AbsenceCheck
 from schema.actor import Actor
 from schema.context import Info
+from schema.described import described_field, described_type
 from schema.node import Node, global_id
-from schema.pagination import After, Before, Cursors, First, Last, PageInfo, given, number
+from schema.pagination import (
+    EDGES,
+    PAGE_INFO,
+    After,
+    Before,
+    Cursors,
+    Edge,
+    First,
+    Last,
+    PageInfo,
+    given,
+    number,
+)
 from schema.resource import Resource
 from schema.step import RunStep, time_spent
 
@@ -23,23 +36,29 @@ if TYPE_CHECKING:
     from schema.timeline import ProvisioningEventConnection
 
 CURSORS = Cursors("runs", (number,))
-"""Of all tenants; ``below`` gives those of one."""
+"""Cursors of all tenants; ``below`` returns those of one."""
 
 
-@strawberry.type(description="Who asked a run to stop, when and why.")
+@described_type
 class CancelRequest:
-    """A cancel on record."""
+    """The first cancel of a run. Later cancels are accepted and do not change it."""
 
-    requested_at: datetime = strawberry.field(description="When it was committed.")
-    requested_by: Actor = strawberry.field(description="Who asked first.")
-    reason: str | None = strawberry.field(description="In the caller's words.")
+    requested_at: datetime = strawberry.field(
+        description="When the cancel was recorded, in UTC. No step of the run begins after that."
+    )
+    requested_by: Actor = strawberry.field(
+        description="Who requested the cancel; the platform when the run had passed its deadline."
+    )
+    reason: str | None = strawberry.field(
+        description="Reason that was given, at most 500 characters; null when none was."
+    )
     step_in_flight: str | None = strawberry.field(
-        description="The step being performed when it was asked for, null when none was."
+        description="Name of the step that was RUNNING when the cancel was recorded; null when none was."
     )
 
     @classmethod
     def of(cls, row: Run) -> "CancelRequest | None":
-        """The request that a run's row records."""
+        """Convert the cancel in a run's row; None when there is none."""
         if row.cancel_requested_at is None or row.cancel_actor_kind is None or row.cancel_actor_id is None:
             return None
         return cls(
@@ -50,27 +69,46 @@ class CancelRequest:
         )
 
 
-@strawberry.type(description="One numbered execution of the saga for one tenant: the handle that cancelling acts on.")
+@described_type
 class ProvisioningRun(Node):
-    """A run."""
+    """One execution of the saga for one tenant: it creates the tenant's resources, or releases them.
+
+    It continues after the mutation that started it has returned. cancelProvisioning stops it and undoes its steps.
+    """
 
     row: strawberry.Private[Run]
-    id: strawberry.ID = strawberry.field(description="Global id.")
-    number: int = strawberry.field(description="1 for the first run of a tenant; every retry adds one.")
-    kind: RunKind = strawberry.field(description="What it is for.")
-    status: RunStatus = strawberry.field(description="How it goes.")
-    cancellable: bool = strawberry.field(description="Whether cancelProvisioning would be accepted.")
-    cancel_request: CancelRequest | None = strawberry.field(
-        description="The cancel on record, null when none was asked for."
+    number: int = strawberry.field(
+        description="1 for the first run of a tenant; each later run adds one, also a decommissioning run."
     )
-    started_by: Actor = strawberry.field(description="Who started it.")
-    started_at: datetime | None = strawberry.field(description="When the first step began.")
-    finished_at: datetime | None = strawberry.field(description="When the run ended, compensations included.")
-    elapsed: timedelta | None = strawberry.field(description="Time spent so far.")
+    kind: RunKind = strawberry.field(description="Whether the run provisions the tenant or releases its resources.")
+    status: RunStatus = strawberry.field(
+        description="Progress of the run. SUCCEEDED, CANCELLED, FAILED and DECOMMISSIONED are final; a tenant has at "
+        "most one run in another status."
+    )
+    cancellable: bool = strawberry.field(
+        description="Whether cancelProvisioning would record a cancel: true for a PROVISION run that has not ended and "
+        "has no cancel yet. A second cancel is accepted too, with alreadyRequested, and changes nothing."
+    )
+    cancel_request: CancelRequest | None = strawberry.field(
+        description="The first cancel of the run, kept after its end; null when none was requested."
+    )
+    started_by: Actor = strawberry.field(description="Who called the mutation that started the run.")
+    started_at: datetime | None = strawberry.field(
+        description="When a worker claimed the first step; for a DECOMMISSION run, when the mutation was called. Null "
+        "while QUEUED, and for good when the run was cancelled before its first step."
+    )
+    finished_at: datetime | None = strawberry.field(
+        description="When the run reached its final status, after all compensations; null before. Welcome e-mails and "
+        "absence checks follow later."
+    )
+    elapsed: timedelta | None = strawberry.field(
+        description="Time from startedAt to finishedAt, or until now. The wait for a worker is not included; null "
+        "while startedAt is null."
+    )
 
     @classmethod
     def of(cls, row: Run) -> "ProvisioningRun":
-        """What clients see of a row."""
+        """Convert a row."""
         return cls(
             row=row,
             id=global_id("ProvisioningRun", row.id),
@@ -87,50 +125,55 @@ class ProvisioningRun(Node):
 
     @classmethod
     def of_optional(cls, row: Run | None) -> "ProvisioningRun | None":
-        """What clients see of a row, if there is one."""
+        """Convert a row, or None."""
         return cls.of(row) if row else None
 
-    @strawberry.field(description="Every step of the saga as it was when the run began, in running order.")
+    @described_field
     async def steps(self, info: Info) -> list[RunStep]:
-        """The plan, and how far it is."""
+        """The steps of the saga as it was when the run began, in running order; absence checks are not among them.
+
+        FORBIDDEN for callers without the right tenants:read.
+        """
         return [RunStep.of(row) for row in await info.context.loaders.steps.load(self.row.id) or []]
 
-    @strawberry.field(
-        description="Every resource this run ever intended, with what became of it. "
-        "A decommissioning run shows what it releases."
-    )
+    @described_field
     async def resources(self, info: Info) -> list[Resource]:
-        """The ledger."""
+        """Every resource that the run has created or may have created, in order of creation, released ones included.
+
+        A decommissioning run has those of the run that it releases. FORBIDDEN for callers without the right
+        tenants:read.
+        """
         key = ledger.run_that_took(self.row)
         return [Resource.of(row) for row in await info.context.loaders.resources.load(key) or []]
 
-    @strawberry.field(
-        description="What the adapters themselves answered after the run was undone, oldest first. "
-        "Empty before, and for a run that went live."
-    )
+    @described_field
     async def absence_checks(self, info: Info) -> list[AbsenceCheck]:
-        """The proof that nothing is held."""
+        """The absence checks so far, oldest first. Empty before the run was undone, and for a run that SUCCEEDED.
+
+        FORBIDDEN for callers without the right tenants:read.
+        """
         return [AbsenceCheck.of(row) for row in await info.context.loaders.absence_checks.load(self.row.id) or []]
 
-    @strawberry.field(
-        description="When the adapters are asked again whether anything of it is there, or have just begun to be; "
-        "null before it was undone, and after the last look."
-    )
+    @described_field
     def next_absence_check_at(self, info: Info) -> datetime | None:
-        """Of a run that somebody is at, the due time is the lease's end: the look is now."""
+        """When the next absence check is due; while a check is under way, a time in the recent past.
+
+        Null until the run has been undone, after its last check, and for a run that SUCCEEDED.
+        """
         if self.row.status not in UNDONE_STATUSES:
             return None
+        # A worker that performs the check has moved the due time to the end of its lease.
         held_until = self.row.lease_until
         return held_until - info.context.settings.lease if held_until else self.row.due_at
 
-    @strawberry.field(description="Its tenant.")
+    @described_field
     async def tenant(self, info: Info) -> Annotated["Tenant", strawberry.lazy("schema.tenant")]:
-        """As it is now."""
+        """The tenant as it is now."""
         row = await info.context.loaders.tenants.load(self.row.tenant_id)
-        assert row is not None, "the tenant of a run that was shown exists"
+        assert row is not None, "the tenant of a visible run exists"
         return tenants.Tenant.of(row)
 
-    @strawberry.field(description="What happened, oldest first.")
+    @described_field
     async def timeline(
         self,
         info: Info,
@@ -139,7 +182,10 @@ class ProvisioningRun(Node):
         last: Last = strawberry.UNSET,
         before: Before = strawberry.UNSET,
     ) -> Annotated["ProvisioningEventConnection", strawberry.lazy("schema.timeline")]:
-        """Its events, paged by number."""
+        """The events of the run, oldest first; STEP_PROGRESS is only delivered by tenantProvisioning.
+
+        FORBIDDEN for callers without the right tenants:read.
+        """
         window = timelines.CURSORS.below(self.row.tenant_id).window(
             given(first), given(after), given(last), given(before)
         )
@@ -147,24 +193,23 @@ class ProvisioningRun(Node):
         return timelines.ProvisioningEventConnection.of(page)
 
 
-@strawberry.type(description="One run in a page.")
-class ProvisioningRunEdge:
-    """An edge."""
+@described_type
+class ProvisioningRunEdge(Edge):
+    """One run with its position in the list."""
 
-    cursor: str = strawberry.field(description="Cursor of this item.")
-    node: ProvisioningRun = strawberry.field(description="The run.")
+    node: ProvisioningRun = strawberry.field(description="The run at this position.")
 
 
-@strawberry.type(description="A page of runs.")
+@described_type
 class ProvisioningRunConnection:
-    """A page."""
+    """A page of a tenant's runs, the newest first."""
 
-    edges: list[ProvisioningRunEdge] = strawberry.field(description="Edges, with cursors.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+    edges: list[ProvisioningRunEdge] = strawberry.field(description=EDGES)
+    page_info: PageInfo = strawberry.field(description=PAGE_INFO)
 
     @classmethod
     def of(cls, page: Page[Run]) -> "ProvisioningRunConnection":
-        """What clients see of a page."""
+        """Convert a page of rows."""
         edges = [
             ProvisioningRunEdge(
                 cursor=CURSORS.below(row.tenant_id).write((row.number,)),

@@ -1,4 +1,4 @@
-"""The scalars that clients see: instants, lengths of time, JSON."""
+"""The scalars of the GraphQL schema: instants, durations, JSON."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,56 +10,59 @@ from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
 
 RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
-"""Python reads all of ISO 8601, and offsets of its own."""
+"""``datetime.fromisoformat`` alone would also accept the rest of ISO 8601, and offsets with seconds."""
 
-_LENGTHS: TypeAdapter[timedelta] = TypeAdapter(timedelta)
+_DURATIONS: TypeAdapter[timedelta] = TypeAdapter(timedelta)
 
 
-def write_instant(instant: datetime) -> str:
-    """In UTC, as RFC 3339."""
+def serialize_instant(instant: datetime) -> str:
+    """Write RFC 3339 in UTC."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def read_instant(text: object) -> datetime:
-    """Read RFC 3339, to UTC. Raises StrawberryInputCoercionError."""
+def parse_instant(text: object) -> datetime:
+    """Read RFC 3339 and convert it to UTC. Raises StrawberryInputCoercionError."""
     try:
         instant = datetime.fromisoformat(text) if isinstance(text, str) and RFC_3339.fullmatch(text) else None
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:
-        raise StrawberryInputCoercionError("A DateTime is RFC 3339 with an offset, such as 2026-11-22T09:30:00Z.")
+        raise StrawberryInputCoercionError(
+            "Invalid DateTime: write RFC 3339 with an offset, such as 2026-11-22T09:30:00Z."
+        )
     return instant.astimezone(UTC)
 
 
-def _write_length(length: timedelta) -> str:
-    return _LENGTHS.dump_json(length).decode().strip('"')
+def _serialize_duration(duration: timedelta) -> str:
+    return _DURATIONS.dump_json(duration).decode().strip('"')
 
 
-def _read_length(text: object) -> timedelta:
+def _parse_duration(text: object) -> timedelta:
     try:
-        return _LENGTHS.validate_python(text if isinstance(text, str) and text.startswith("P") else None)
+        return _DURATIONS.validate_python(text if isinstance(text, str) and text.startswith("P") else None)
     except ValidationError:
-        raise StrawberryInputCoercionError("A Duration is ISO 8601, such as PT90S, PT15M or P1D.") from None
+        raise StrawberryInputCoercionError("Invalid Duration: write ISO 8601, such as PT90S, PT15M or P1D.") from None
 
 
 SCALARS: dict[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
-        description="An instant in UTC as RFC 3339, for example 2026-11-22T09:30:00.123456Z. Input needs an offset.",
+        description="An instant as RFC 3339, with up to six decimals of a second: 2026-11-22T09:30:00.123456Z. "
+        "Output is in UTC; input may have any offset, and needs one.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
-        serialize=write_instant,
-        parse_value=read_instant,
+        serialize=serialize_instant,
+        parse_value=parse_instant,
     ),
     timedelta: strawberry.scalar(
         name="Duration",
-        description="A length of time as ISO 8601, for example PT42.5S.",
+        description="A length of time as ISO 8601, such as PT42.5S, PT15M or P1D. Never negative.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#appendix-A",
-        serialize=_write_length,
-        parse_value=_read_length,
+        serialize=_serialize_duration,
+        parse_value=_parse_duration,
     ),
     JSON: strawberry.scalar(
         name="JSON",
-        description="Any JSON value.",
+        description="Any JSON value: an object, a list, a text, a number, a truth value or null.",
         specified_by_url="https://ecma-international.org/publications-and-standards/standards/ecma-404/",
         serialize=lambda value: value,
         parse_value=lambda value: value,

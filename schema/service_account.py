@@ -1,4 +1,4 @@
-"""A service account, as those clients see it who may manage them: never its token."""
+"""A service account in the GraphQL schema, with the inputs and payloads of its mutations."""
 
 from datetime import datetime, timedelta
 
@@ -6,40 +6,50 @@ import strawberry
 
 from models import ServiceAccount as AccountRow
 from provisioning.pagination import Page
+from schema.described import described_type
 from schema.mutation_base import MutationInput, MutationPayload, VersionedInput, mutation_input, mutation_payload
 from schema.node import Node, global_id
-from schema.pagination import Cursors, PageInfo, instant, key
+from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, instant, key
 
 CURSORS = Cursors("service accounts", (instant, key))
-"""Of all organisations; ``below`` gives those of one."""
+"""Cursors of all organisations; ``below`` returns those of one."""
 
 
-@strawberry.type(description="The machine identity of a partner's integration.")
+@described_type
 class ServiceAccount(Node):
-    """A service account."""
+    """The identity of a partner's program, which calls with an API token. It never shows a token.
 
-    id: strawberry.ID = strawberry.field(description="Global id.")
-    name: str = strawberry.field(description="Name to show.")
-    scopes: list[str] = strawberry.field(description="Rights it holds, as scope names.")
+    Only callers with the right members:manage can read service accounts.
+    """
+
+    name: str = strawberry.field(description="Display name, 1 to 80 characters.")
+    scopes: list[str] = strawberry.field(description="Rights of the account, as scopes such as tenants:read.")
     tenant_ids: list[strawberry.ID] | None = strawberry.field(
-        description="Global ids of the tenants it is limited to; null means every tenant of the organisation."
+        description="Global ids of the tenants that the account is limited to; null means every tenant of the "
+        "organisation."
     )
     version: int = strawberry.field(
-        description="Grows by one with every change. Pass it as expectedVersion to guard a mutation."
+        description="1 at first, one more after each update, rotation and revocation. Pass it as expectedVersion so "
+        "that a mutation is refused when the account has changed since you read it."
     )
-    created_at: datetime = strawberry.field(description="When it was created.")
-    expires_at: datetime | None = strawberry.field(description="When it stops being good; null means never.")
+    created_at: datetime = strawberry.field(description="When the account was created, in UTC.")
+    expires_at: datetime | None = strawberry.field(
+        description="When its tokens stop working; null means never. The account stays in the list after that."
+    )
     last_used_at: datetime | None = strawberry.field(
-        description="When it last called, to within five minutes; null when it never did."
+        description="When the account last called, up to five minutes too early; null before its first call."
     )
-    revoked_at: datetime | None = strawberry.field(description="When it was revoked, null while it was not.")
+    revoked_at: datetime | None = strawberry.field(
+        description="When the account was revoked, which is final; null while it is not."
+    )
     previous_token_until: datetime | None = strawberry.field(
-        description="Until when the token before the last rotation is good as well, null when it is not."
+        description="When the token from before the last rotation stops working; the time can be in the past. Null "
+        "when that token stopped at once, or the account has no earlier token."
     )
 
     @classmethod
     def of(cls, row: AccountRow) -> "ServiceAccount":
-        """What clients see of a row."""
+        """Convert a row."""
         limited = row.tenant_ids
         return cls(
             id=global_id("ServiceAccount", row.id),
@@ -56,28 +66,27 @@ class ServiceAccount(Node):
 
     @classmethod
     def of_optional(cls, row: AccountRow | None) -> "ServiceAccount | None":
-        """What clients see of a row, if there is one."""
+        """Convert a row, or None."""
         return cls.of(row) if row else None
 
 
-@strawberry.type(description="One service account in a page.")
-class ServiceAccountEdge:
-    """An edge."""
+@described_type
+class ServiceAccountEdge(Edge):
+    """One service account with its position in the list."""
 
-    cursor: str = strawberry.field(description="Cursor of this item.")
-    node: ServiceAccount = strawberry.field(description="The service account.")
+    node: ServiceAccount = strawberry.field(description="The service account at this position.")
 
 
-@strawberry.type(description="A page of service accounts.")
+@described_type
 class ServiceAccountConnection:
-    """A page."""
+    """A page of service accounts, in the order in which they were created."""
 
-    edges: list[ServiceAccountEdge] = strawberry.field(description="Edges, with cursors.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+    edges: list[ServiceAccountEdge] = strawberry.field(description=EDGES)
+    page_info: PageInfo = strawberry.field(description=PAGE_INFO)
 
     @classmethod
     def of(cls, page: Page[AccountRow]) -> "ServiceAccountConnection":
-        """What clients see of a page."""
+        """Convert a page of rows."""
         edges = [
             ServiceAccountEdge(
                 cursor=CURSORS.below(row.organisation_id).write((row.created_at, row.id)),
@@ -93,22 +102,28 @@ class TokenInput(MutationInput):
     """The input of a mutation that issues an API token."""
 
     idempotency_key: str | None = strawberry.field(
-        description="Makes a repeat of this call safe for 24 hours: a repeat issues no second token and shows none.",
+        description="1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, issues no "
+        "second token and returns none. A refused call can be repeated. The header Idempotency-Key does the same.",
         default=strawberry.UNSET,
     )
 
 
 @mutation_input
 class CreateServiceAccountInput(TokenInput):
-    """The service account to create, and what it may do."""
+    """The service account to create, with its rights. An organisation has at most 200 that are not revoked."""
 
-    name: str = strawberry.field(description="Name to show, 1 to 80 characters.")
-    scopes: list[str] = strawberry.field(description="Rights to give; none that the caller does not hold.")
+    name: str = strawberry.field(description="Display name, 1 to 80 characters.")
+    scopes: list[str] = strawberry.field(
+        description="One or more of tenants:read, tenants:write, tenants:cancel, audit:read, audit:export and "
+        "schema:read. FORBIDDEN for one that the caller does not have."
+    )
     tenant_ids: list[strawberry.ID] | None = strawberry.field(
-        description="Tenants to limit it to, at most 500; every tenant when absent.", default=strawberry.UNSET
+        description="Global ids of the tenants to limit the account to, at most 500. Absent: every tenant of the "
+        "organisation. An empty list: no tenant.",
+        default=strawberry.UNSET,
     )
     expires_at: datetime | None = strawberry.field(
-        description="When its tokens stop working; never when absent.", default=strawberry.UNSET
+        description="When its tokens stop working: a time in the future. Never when absent.", default=strawberry.UNSET
     )
 
 
@@ -116,40 +131,41 @@ class CreateServiceAccountInput(TokenInput):
 class ServiceAccountInput(VersionedInput):
     """The input of a mutation of one service account."""
 
-    service_account_id: strawberry.ID = strawberry.field(description="Global id of the service account to change.")
+    service_account_id: strawberry.ID = strawberry.field(description="Global id of the service account.")
 
 
 @mutation_input
 class UpdateServiceAccountInput(ServiceAccountInput):
-    """The values to change. A value that is left out stays as it is."""
+    """The values to change. A value that is left out is not changed."""
 
-    name: str | None = strawberry.field(description="New name, 1 to 80 characters.", default=strawberry.UNSET)
+    name: str | None = strawberry.field(description="New display name, 1 to 80 characters.", default=strawberry.UNSET)
     scopes: list[str] | None = strawberry.field(
-        description="All the rights that it is to hold; none that neither it nor the caller holds.",
+        description="All rights that the account has from now on. FORBIDDEN for one that neither the account nor the "
+        "caller has.",
         default=strawberry.UNSET,
     )
     tenant_ids: list[strawberry.ID] | None = strawberry.field(
-        description="Tenants to limit it to; null lets it reach every tenant.", default=strawberry.UNSET
+        description="Global ids of all tenants to limit the account to, at most 500. Null removes the limit.",
+        default=strawberry.UNSET,
     )
     expires_at: datetime | None = strawberry.field(
-        description="When its tokens stop working; null means never.", default=strawberry.UNSET
+        description="When its tokens stop working: a time in the future. Null means never.", default=strawberry.UNSET
     )
 
 
 @mutation_input
 class RotateServiceAccountTokenInput(ServiceAccountInput, TokenInput):
-    """The service account to issue a new API token for."""
+    """The service account that needs a new API token."""
 
     overlap: timedelta | None = strawberry.field(
-        description="How long the old token keeps working beside the new one, at most seven days; "
-        "it stops at once when absent.",
+        description="How long the old token works beside the new one, at most seven days. Absent: it stops at once.",
         default=strawberry.UNSET,
     )
 
 
 @mutation_input
 class RevokeServiceAccountInput(ServiceAccountInput):
-    """The service account to revoke for good."""
+    """The service account to revoke, which is final. Revoking it again changes nothing."""
 
 
 @mutation_payload
@@ -166,8 +182,8 @@ class TokenPayload(ServiceAccountPayload):
     """The payload of a mutation that issues an API token."""
 
     token: str | None = strawberry.field(
-        description="The new API token, shown in this answer only. Null when the call was refused, and for a repeat "
-        "with the same idempotency key.",
+        description="The new API token, returned only once: store it now. Null when the call was refused, and for a "
+        "repeat with the same idempotency key.",
         default=None,
     )
 

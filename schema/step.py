@@ -1,4 +1,4 @@
-"""A step of a run, as clients see it."""
+"""A step of a run in the GraphQL schema."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,37 +6,72 @@ import strawberry
 
 from models import RunStep as StepRow
 from models import StepStatus
+from schema.described import described_type
 
 
-@strawberry.type(description="One step of a run.")
+@described_type
 class RunStep:
-    """A step."""
+    """One step of a run, as the saga defined it when the run began."""
 
     name: str = strawberry.field(description="Name in the saga, for example allocate_storage.")
-    title: str = strawberry.field(description="Sentence to show.")
-    position: int = strawberry.field(description="From 1.")
-    status: StepStatus = strawberry.field(description="Where it stands.")
-    attempts: int = strawberry.field(description="Tries so far, forward.")
-    max_attempts: int = strawberry.field(description="Tries it may have, forward.")
-    compensation_attempts: int = strawberry.field(description="Tries of its compensation so far.")
+    title: str = strawberry.field(description="Name for people, for example Allocate storage.")
+    position: int = strawberry.field(
+        description="Place in the running order, from 1. Compensations run from the last position to the first."
+    )
+    status: StepStatus = strawberry.field(
+        description="Progress of the step. A decommissioning run begins with every step DONE and undoes it."
+    )
+    attempts: int = strawberry.field(
+        description="Attempts begun so far, with the one under way. An attempt that a restart of its worker ended does "
+        "not count; resendWelcomeEmails counts from 0 again."
+    )
+    max_attempts: int = strawberry.field(
+        description="Attempts that may fail before the run is undone. After lost workers a step gets at least three "
+        "attempts."
+    )
+    compensation_attempts: int = strawberry.field(
+        description="Attempts to undo the step. The run is STUCK after 8; resumeCompensation counts from 0 again."
+    )
     interruptible: bool = strawberry.field(
-        description="Whether a cancel stops it at its next safe point rather than at its end."
+        description="Whether a cancel stops the step at its next safe point. Otherwise the step runs to its end first."
     )
-    percent: int | None = strawberry.field(description="How far it says it is, 0 to 100.")
-    message: str | None = strawberry.field(description="What it says it is doing.")
-    error: str | None = strawberry.field(description="The last error, for people.")
+    percent: int | None = strawberry.field(
+        description="Progress that the step last reported, 0 to 100, and 100 when it is done. Null when it reported "
+        "none; each attempt begins with null."
+    )
+    message: str | None = strawberry.field(
+        description="What the step last reported, for people, at most 300 characters. Null when it reported nothing, "
+        "and once it has ended."
+    )
+    error: str | None = strawberry.field(
+        description="Error of the last attempt, for people; null once the step is done or compensated."
+    )
     heartbeat_at: datetime | None = strawberry.field(
-        description="Last sign of life from whoever performs it; null when nobody does."
+        description="When a worker last claimed or polled the step or renewed its lease on it. A waiting step keeps "
+        "the time; null before the first attempt and once the step has ended."
     )
-    next_attempt_at: datetime | None = strawberry.field(description="When it will be tried or looked at again.")
-    started_at: datetime | None = strawberry.field(description="When it first began.")
-    finished_at: datetime | None = strawberry.field(description="When it was done, failed or interrupted.")
-    duration: timedelta | None = strawberry.field(description="Time spent going forward.")
-    compensated_at: datetime | None = strawberry.field(description="When its compensation was confirmed.")
+    next_attempt_at: datetime | None = strawberry.field(
+        description="When the step or its compensation is polled or tried again; null while a worker performs it and "
+        "when nothing is scheduled."
+    )
+    started_at: datetime | None = strawberry.field(
+        description="When the first attempt began; null before, and in a decommissioning run."
+    )
+    finished_at: datetime | None = strawberry.field(
+        description="When the step was done, failed for good or was interrupted; null before, and in a decommissioning "
+        "run."
+    )
+    duration: timedelta | None = strawberry.field(
+        description="Time from startedAt to finishedAt, or until now, with the waits between attempts; null while "
+        "startedAt is null. Compensations are not included."
+    )
+    compensated_at: datetime | None = strawberry.field(
+        description="When all resources of the step were confirmed absent; null before."
+    )
 
     @classmethod
     def of(cls, row: StepRow) -> "RunStep":
-        """What clients see of a row."""
+        """Convert a row."""
         return cls(
             name=row.name,
             title=row.title,
@@ -59,7 +94,7 @@ class RunStep:
 
 
 def time_spent(since: datetime | None, until: datetime | None) -> timedelta | None:
-    """How long something took, or has taken so far. For people: our clock may differ from the database's."""
+    """How long something took, or has taken so far by this machine's clock; None when it has not begun."""
     if since is None:
         return None
     return max((until or datetime.now(UTC)) - since, timedelta(0))

@@ -1,4 +1,4 @@
-"""A tenant, as clients see it."""
+"""A tenant in the GraphQL schema."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -12,9 +12,10 @@ from models import TenantState
 from provisioning.preview import Preview, preview_of
 from schema import run as runs
 from schema.context import Info
+from schema.described import described_field, described_type
 from schema.node import Node, global_id
 from schema.organization import Organization
-from schema.pagination import After, Before, First, Last, given
+from schema.pagination import After, Before, Edge, First, Last, given
 from schema.resource import Resource
 from schema.step import RunStep
 
@@ -22,19 +23,24 @@ if TYPE_CHECKING:
     from schema.run import ProvisioningRun, ProvisioningRunConnection
 
 
-@strawberry.type(description="What cancelling would do at this moment.")
+@described_type
 class CancellationPreview:
-    """A look ahead."""
+    """What cancelProvisioning would stop and release if it was called now."""
 
-    step_in_flight: RunStep | None = strawberry.field(description="The step being performed, null when none is.")
-    interruptible: bool = strawberry.field(
-        description="Whether that step stops at its next safe point; otherwise it is waited for."
+    step_in_flight: RunStep | None = strawberry.field(
+        description="The step that is RUNNING and would be stopped; null when none is."
     )
-    releases: list[Resource] = strawberry.field(description="What would be released, in the order of release.")
+    interruptible: bool = strawberry.field(
+        description="Whether that step stops at its next safe point; otherwise it runs to its end before the undo "
+        "begins. True when no step is RUNNING."
+    )
+    releases: list[Resource] = strawberry.field(
+        description="Resources that would be released, in the order of their release; the last step's come first."
+    )
 
     @classmethod
     def of(cls, preview: Preview) -> "CancellationPreview":
-        """What clients see of it."""
+        """Convert a preview."""
         step = preview.step_in_flight
         return cls(
             step_in_flight=RunStep.of(step) if step else None,
@@ -43,30 +49,40 @@ class CancellationPreview:
         )
 
 
-@strawberry.type(description="One isolated environment of an organisation.")
+@described_type
 class Tenant(Node):
-    """A tenant."""
+    """An isolated environment of an organisation, with resources and an address of its own."""
 
     row: strawberry.Private[TenantRow]
-    id: strawberry.ID = strawberry.field(description="Global id.")
-    database_id: str = strawberry.field(description="The id used in dashboard addresses and logs.")
-    slug: str = strawberry.field(description="Unique in its organisation until decommissioned; fit for a host name.")
-    name: str = strawberry.field(description="Name to show; nothing is derived from it.")
-    region: str = strawberry.field(description="Where it runs.")
-    state: TenantState = strawberry.field(description="Where it stands.")
-    plan: str = strawberry.field(description="Plan code.")
+    database_id: str = strawberry.field(
+        description="The UUID in dashboard addresses, logs and the data of events. Query.tenant accepts it as well."
+    )
+    slug: str = strawberry.field(
+        description="First part of the address. Unique among the organisation's tenants that are not DECOMMISSIONED."
+    )
+    name: str = strawberry.field(description="Display name, 1 to 80 characters; nothing is derived from it.")
+    region: str = strawberry.field(description="Region that the deployer runs the tenant in.")
+    state: TenantState = strawberry.field(
+        description="Where the tenant is in its lifecycle. Mutations and finished runs change it, and each change adds "
+        "one to version."
+    )
+    plan: str = strawberry.field(description="Code of the plan; provisioningOptions lists the codes.")
     provisioning_deadline: timedelta | None = strawberry.field(
-        description="A run that takes longer is cancelled by the platform; null means never."
+        description="The platform cancels a run that has not gone live this long after it was queued. Applies to runs "
+        "that start later. Null: the deadline of the plan applies, if the plan has one."
     )
     version: int = strawberry.field(
-        description="Grows by one with every change. Pass it as expectedVersion to guard a mutation."
+        description="Grows with each change of a value or of the state; a recorded cancel alone does not change it. "
+        "Pass it as expectedVersion so that a mutation is refused when the tenant has changed since you read it."
     )
-    created_at: datetime = strawberry.field(description="When it was created.")
-    updated_at: datetime = strawberry.field(description="When it last changed.")
+    created_at: datetime = strawberry.field(description="When the tenant was created, in UTC.")
+    updated_at: datetime = strawberry.field(
+        description="When a value or the state last changed. Progress of a run does not change it."
+    )
 
     @classmethod
     def of(cls, row: TenantRow) -> "Tenant":
-        """What clients see of a row."""
+        """Convert a row."""
         return cls(
             row=row,
             id=global_id("Tenant", row.id),
@@ -84,38 +100,48 @@ class Tenant(Node):
 
     @classmethod
     def of_optional(cls, row: TenantRow | None) -> "Tenant | None":
-        """What clients see of a row, if there is one."""
+        """Convert a row, or None."""
         return cls.of(row) if row else None
 
-    @strawberry.field(description="The organisation that owns it.")
+    @described_field
     async def organization(self, info: Info) -> Organization:
-        """Its owner."""
+        """The organisation that owns the tenant."""
         row = await info.context.loaders.organisations.load(self.row.organisation_id)
-        assert row is not None, "the organisation of a tenant that was shown exists"
+        assert row is not None, "the organisation of a visible tenant exists"
         return Organization.of(row)
 
-    @strawberry.field(
-        description="Its address; answers only while ACTIVE (SUSPENDED says so, everything else is not found)."
-    )
+    @described_field
     def url(self, info: Info) -> str:
-        """Where it answers."""
+        """Address of the tenant, from its slug and the organisation's.
+
+        It serves the tenant only while ACTIVE. It answers 503 while SUSPENDED, 410 in DECOMMISSIONING and
+        DECOMMISSIONED, and 404 in the other states.
+        """
         return info.context.settings.tenant_url(self.row.address)
 
-    @strawberry.field(description="First administrator. Null for callers without the right to see it.")
+    @described_field
     def first_admin_email(self, info: Info) -> str | None:
-        """Personal data."""
+        """E-mail address of the first administrator, who receives the welcome e-mails.
+
+        Null for callers without the right tenants:first-admin: support, and service accounts without tenants:write.
+        """
         return self.row.first_admin_email if info.context.caller.sees_first_admins else None
 
-    @strawberry.field(
-        description="Every resource it holds or may hold now, from the ledger. Empty means that nothing is held."
-    )
+    @described_field
     async def held_resources(self, info: Info) -> list[Resource]:
-        """The ledger's open rows."""
+        """Resources that the tenant holds or may hold, from the ledger, in order of creation. Empty: it holds nothing.
+
+        FORBIDDEN for callers without the right tenants:read.
+        """
         return [Resource.of(row) for row in await info.context.loaders.held.load(self.row.id) or []]
 
-    @strawberry.field(description="What cancelProvisioning would do now; null when there is nothing to cancel.")
+    @described_field
     async def cancellation_preview(self, info: Info) -> CancellationPreview | None:
-        """From the live run and its ledger."""
+        """What cancelProvisioning would stop and release now.
+
+        Null when no provisioning run is under way or its cancel is already recorded, and for callers without the right
+        tenants:read.
+        """
         loaders = info.context.loaders
         run = await loaders.live_runs.load(self.row.id) if info.context.caller.reads_tenants else None
         if run is None:
@@ -124,20 +150,23 @@ class Tenant(Node):
         preview = preview_of(run, await loaders.steps.load(run.id) or [], resources)
         return CancellationPreview.of(preview) if preview else None
 
-    @strawberry.field(description="What the caller may do now, from state and permissions.")
+    @described_field
     async def available_actions(self, info: Info) -> list[TenantAction]:
-        """The buttons a page should offer."""
+        """What the caller may do with the tenant now: the state, the current run and the caller's rights allow it."""
         run = await info.context.loaders.live_runs.load(self.row.id)
         return list(info.context.caller.actions_on(self.row, run))
 
-    @strawberry.field(description="The run that is working now, null when none is.")
+    @described_field
     async def current_run(self, info: Info) -> Optional[Annotated["ProvisioningRun", strawberry.lazy("schema.run")]]:  # noqa: UP045  # lazy has no |
-        """The run that has not settled."""
+        """The run that has not ended, which can be waiting in QUEUED or STUCK.
+
+        Null when there is none, and for callers without the right tenants:read.
+        """
         if not info.context.caller.reads_tenants:
             return None
         return runs.ProvisioningRun.of_optional(await info.context.loaders.live_runs.load(self.row.id))
 
-    @strawberry.field(description="All runs, newest first.")
+    @described_field
     async def runs(
         self,
         info: Info,
@@ -146,21 +175,26 @@ class Tenant(Node):
         last: Last = strawberry.UNSET,
         before: Before = strawberry.UNSET,
     ) -> Annotated["ProvisioningRunConnection", strawberry.lazy("schema.run")]:
-        """Its runs, paged by number."""
+        """All runs of the tenant, the newest first, the current one included.
+
+        FORBIDDEN for callers without the right tenants:read.
+        """
         window = runs.CURSORS.below(self.row.id).window(given(first), given(after), given(last), given(before))
         page = await info.context.loaders.runs_of_tenants.load((self.row.id, window))
         return runs.ProvisioningRunConnection.of(page)
 
-    @strawberry.field(description="The tenant this one was made again from.")
+    @described_field
     async def recreated_from(self, info: Info) -> "Tenant | None":
-        """Its predecessor under the same slug."""
+        """The DECOMMISSIONED tenant that recreateTenant copied.
+
+        Null for other tenants, and for callers without the right tenants:read.
+        """
         key = self.row.recreated_from_id if info.context.caller.reads_tenants else None
         return Tenant.of_optional(await info.context.loaders.tenants.load(key)) if key else None
 
 
-@strawberry.type(description="One tenant in a page.")
-class TenantEdge:
-    """An edge."""
+@described_type
+class TenantEdge(Edge):
+    """One tenant with its position in the list."""
 
-    cursor: str = strawberry.field(description="Cursor of this item.")
-    node: Tenant = strawberry.field(description="The tenant.")
+    node: Tenant = strawberry.field(description="The tenant at this position.")

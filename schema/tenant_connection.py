@@ -1,4 +1,4 @@
-"""The list of tenants: its conditions, its order, its pages."""
+"""The list of tenants in the GraphQL schema."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,12 +8,13 @@ import strawberry
 
 from models import Tenant as TenantRow
 from models import TenantState
+from provisioning import queries
 from provisioning.pagination import Order, Page
-from provisioning.queries import TenantFilter as Wanted
 from provisioning.queries import TenantSort, count_tenants, tenant_order
 from schema.context import Info
+from schema.described import described_field, described_input, described_type
 from schema.enums import OrderDirection, TenantOrderField
-from schema.pagination import Cursors, PageInfo, given, instant, key, text
+from schema.pagination import EDGES, PAGE_INFO, Cursors, PageInfo, given, instant, key, text
 from schema.tenant import Tenant, TenantEdge
 
 READERS: dict[TenantOrderField, Callable[[object], object]] = {
@@ -23,21 +24,29 @@ READERS: dict[TenantOrderField, Callable[[object], object]] = {
 }
 
 
-@strawberry.input(description="Conditions on tenants, all of which must hold.")
+@described_input
 class TenantFilter:
-    """A filter."""
+    """Conditions on tenants. A tenant has to meet all that are given."""
 
     state_in: list[TenantState] | None = strawberry.field(
-        description="State is one of these.", default=strawberry.UNSET
+        description="Only tenants in one of these states. An empty list matches none.", default=strawberry.UNSET
     )
-    plan_in: list[str] | None = strawberry.field(description="Plan is one of these.", default=strawberry.UNSET)
-    slug_prefix: str | None = strawberry.field(description="Slug begins with this.", default=strawberry.UNSET)
-    created_from: datetime | None = strawberry.field(description="Created at or after.", default=strawberry.UNSET)
-    created_until: datetime | None = strawberry.field(description="Created before.", default=strawberry.UNSET)
+    plan_in: list[str] | None = strawberry.field(
+        description="Only tenants with one of these plan codes. An empty list matches none.", default=strawberry.UNSET
+    )
+    slug_prefix: str | None = strawberry.field(
+        description="Only tenants with a slug that begins with this text, in lower case.", default=strawberry.UNSET
+    )
+    created_from: datetime | None = strawberry.field(
+        description="Only tenants created at this time or later.", default=strawberry.UNSET
+    )
+    created_until: datetime | None = strawberry.field(
+        description="Only tenants created before this time, which is not included.", default=strawberry.UNSET
+    )
 
-    def to_domain(self) -> Wanted:
-        """The conditions that were given."""
-        return Wanted(
+    def to_domain(self) -> queries.TenantFilter:
+        """Convert the conditions that were given."""
+        return queries.TenantFilter(
             states=given(self.state_in),
             plans=given(self.plan_in),
             slug_prefix=given(self.slug_prefix),
@@ -46,56 +55,56 @@ class TenantFilter:
         )
 
 
-@strawberry.input(description="Sort order of tenants. The id breaks ties.")
+@described_input
 class TenantOrder:
-    """An order."""
+    """Sort order of tenants. Tenants with equal values are sorted by id, in the same direction."""
 
-    field: TenantOrderField = strawberry.field(description="Sort key.")
-    direction: OrderDirection = strawberry.field(description="Direction.")
+    field: TenantOrderField = strawberry.field(description="Value to sort by. A cursor is valid for one order only.")
+    direction: OrderDirection = strawberry.field(description="Whether the smallest or the largest value comes first.")
 
     def to_domain(self) -> Order:
-        """The order as the database knows it."""
+        """Convert the order."""
         return tenant_order(TenantSort[self.field.name], descending=self.direction is OrderDirection.DESC)
 
     @property
     def cursors(self) -> Cursors:
-        """A cursor of one order means nothing in another."""
+        """The cursors of this order."""
         return Cursors(f"tenants {self.field} {self.direction}", (READERS[self.field], key))
 
     def place_of(self, row: TenantRow) -> tuple[object, UUID]:
-        """Where a row lies in this order."""
+        """The key of a row in this order."""
         return getattr(row, TenantSort[self.field.name].value), row.id
 
 
 NEWEST_FIRST = TenantOrder(field=TenantOrderField.CREATED_AT, direction=OrderDirection.DESC)
 
 
-@strawberry.type(description="A page of tenants.")
+@described_type
 class TenantConnection:
-    """A page."""
+    """A page of tenants in the requested order."""
 
-    wanted: strawberry.Private[Wanted]
-    edges: list[TenantEdge] = strawberry.field(description="Edges, with cursors.")
-    nodes: list[Tenant] = strawberry.field(description="The same page without edges.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+    conditions: strawberry.Private[queries.TenantFilter]
+    edges: list[TenantEdge] = strawberry.field(description=EDGES)
+    nodes: list[Tenant] = strawberry.field(description="The same tenants as in edges, without their cursors.")
+    page_info: PageInfo = strawberry.field(description=PAGE_INFO)
 
     @classmethod
-    def of(cls, page: Page[TenantRow], order: TenantOrder, wanted: Wanted) -> "TenantConnection":
-        """What clients see of a page."""
+    def of(cls, page: Page[TenantRow], order: TenantOrder, conditions: queries.TenantFilter) -> "TenantConnection":
+        """Convert a page of rows."""
         edges = [edge_of(row, order) for row in page.rows]
         return cls(
-            wanted=wanted,
+            conditions=conditions,
             edges=edges,
             nodes=[edge.node for edge in edges],
             page_info=PageInfo.of(page, [edge.cursor for edge in edges]),
         )
 
-    @strawberry.field(description="How many match the filter, counted up to 10000.")
+    @described_field
     async def total_count(self, info: Info) -> int:
-        """Counted only when asked for."""
-        return await info.context.transact(count_tenants, self.wanted, by=info.context.actor)
+        """Number of tenants on all pages together. 10000 means 10000 or more: the count stops there."""
+        return await info.context.transact(count_tenants, self.conditions, by=info.context.actor)
 
 
 def edge_of(row: TenantRow, order: TenantOrder = NEWEST_FIRST) -> TenantEdge:
-    """A tenant with its place in an order."""
+    """Convert a row, with its position in an order."""
     return TenantEdge(cursor=order.cursors.write(order.place_of(row)), node=Tenant.of(row))

@@ -1,4 +1,4 @@
-"""Inputs and payloads of the mutations of tenants."""
+"""Inputs and payloads of the mutations of tenants in the GraphQL schema."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,18 +11,19 @@ from schema.tenant import Tenant, TenantEdge
 from schema.tenant_connection import TenantFilter
 from schema.user_errors import UserError
 
-MOST_TENANTS = 500
-"""Tenants in one bulk call."""
+MAX_TENANTS_PER_CALL = 500
 
 
 @mutation_input
 class TenantInput(VersionedInput):
     """The input of a mutation of one tenant."""
 
-    tenant_id: strawberry.ID = strawberry.field(description="Global id of the tenant to change.")
+    tenant_id: strawberry.ID = strawberry.field(
+        description="Global id of the tenant. NOT_FOUND when the caller cannot see the tenant."
+    )
 
     def named_tenants(self) -> Sequence[str]:
-        """The tenant that the call names."""
+        """The tenant in the input."""
         return [self.tenant_id]
 
 
@@ -31,8 +32,8 @@ class TenantPayload(MutationPayload):
     """The payload of a mutation of one tenant."""
 
     tenant: Tenant | None = strawberry.field(
-        description="The tenant as it is after the call, also when the call was refused. Null when it does not exist "
-        "for the caller, and for a refused caller that may not read tenants.",
+        description="The tenant as it is after the call, also when the call was refused. Null when the caller cannot "
+        "see it, and in a refusal of a caller without the right tenants:read.",
         default=None,
     )
 
@@ -42,35 +43,40 @@ class RunPayload(TenantPayload):
     """The payload of a mutation that concerns a run."""
 
     run: ProvisioningRun | None = strawberry.field(
-        description="The run that the call started or changed. Null when it concerned none, or was refused.",
+        description="The run that the call started or resumed, which continues after the response. Null when the "
+        "call was refused.",
         default=None,
     )
 
 
 @mutation_input
 class CreateTenantInput(MutationInput):
-    """The tenant to create, and whether to provision it at once."""
+    """The tenant to create, and whether to start its first run now."""
 
     slug: str = strawberry.field(
-        description="2 to 40 lower-case letters, digits and single hyphens. Unique in the organisation."
+        description="2 to 40 lower-case letters, digits and single hyphens, beginning with a letter. It becomes part "
+        "of the address. TAKEN while another tenant of the organisation has it; slugCheck tells in advance."
     )
     name: str | None = strawberry.field(
-        description="Name to show, 1 to 80 characters; the slug when absent.", default=strawberry.UNSET
+        description="Display name, 1 to 80 characters; the slug when absent.", default=strawberry.UNSET
     )
-    plan: str = strawberry.field(description="Code of the plan; provisioningOptions lists them.")
+    plan: str = strawberry.field(description="Code of the plan; provisioningOptions lists the codes.")
     region: str | None = strawberry.field(
-        description="Region to run in, the default region when absent; provisioningOptions lists them.",
+        description="Region that the tenant runs in. Absent: the first in provisioningOptions.",
         default=strawberry.UNSET,
     )
     first_admin_email: str = strawberry.field(
-        description="E-mail address of the first administrator, who gets the welcome e-mails."
+        description="E-mail address of the first administrator, who receives the welcome e-mails once the tenant is "
+        "ACTIVE."
     )
     start: bool = strawberry.field(
-        description="Start provisioning at once. With false the tenant stays PENDING until retryProvisioning.",
+        description="Whether to start provisioning now. With false the tenant stays PENDING, and does not count for "
+        "the quota, until retryProvisioning.",
         default=True,
     )
     provisioning_deadline: timedelta | None = strawberry.field(
-        description="Cancel a run that takes longer than this: one second to 30 days. Never when absent.",
+        description="The platform cancels a run that has not gone live after this time, one second to 30 days. "
+        "Absent: the deadline of the plan applies, if the plan has one.",
         default=strawberry.UNSET,
     )
 
@@ -80,36 +86,45 @@ class CreateTenantPayload(MutationPayload):
     """The tenant that createTenant created, or the reasons for a refusal."""
 
     tenant: Tenant | None = strawberry.field(
-        description="The new tenant; null when the call was refused.", default=None
+        description="The new tenant; null when the call was refused, because then no tenant was created.", default=None
     )
     tenant_edge: TenantEdge | None = strawberry.field(
-        description="The new tenant as an edge, for lists that the client keeps.", default=None
+        description="The new tenant as an edge of the list with the newest first, for a list that the client has in "
+        "its cache; null when the call was refused.",
+        default=None,
     )
     run: ProvisioningRun | None = strawberry.field(
-        description="The run that was started; null with start: false, and when the call was refused.", default=None
+        description="The first run, which continues after the response; null with start: false, and when the call was "
+        "refused.",
+        default=None,
     )
 
 
 @mutation_input
 class UpdateTenantInput(TenantInput):
-    """The values to correct. A value that is left out stays as it is."""
+    """The values to correct. A value that is left out is not changed.
+
+    The name can change until the tenant is DECOMMISSIONING, the other values in PENDING and FAILED only.
+    """
 
     slug: str | None = strawberry.field(
-        description="New slug. Every value but the name can change in PENDING and FAILED only.",
+        description="New slug, which changes the address; the rules of createTenant apply.",
         default=strawberry.UNSET,
     )
-    name: str | None = strawberry.field(description="New name to show, 1 to 80 characters.", default=strawberry.UNSET)
+    name: str | None = strawberry.field(description="New display name, 1 to 80 characters.", default=strawberry.UNSET)
     plan: str | None = strawberry.field(
-        description="Code of the new plan; provisioningOptions lists them.", default=strawberry.UNSET
+        description="Code of the new plan; provisioningOptions lists the codes.", default=strawberry.UNSET
     )
     region: str | None = strawberry.field(
-        description="New region; provisioningOptions lists them.", default=strawberry.UNSET
+        description="Name of the new region; provisioningOptions lists the names.", default=strawberry.UNSET
     )
     first_admin_email: str | None = strawberry.field(
         description="New e-mail address of the first administrator.", default=strawberry.UNSET
     )
     provisioning_deadline: timedelta | None = strawberry.field(
-        description="New deadline of a run, one second to 30 days; null removes it.", default=strawberry.UNSET
+        description="New deadline for later runs, one second to 30 days. Null removes it: then the deadline of the "
+        "plan applies, if the plan has one.",
+        default=strawberry.UNSET,
     )
 
 
@@ -120,14 +135,15 @@ class UpdateTenantPayload(TenantPayload):
 
 @mutation_input
 class CancelProvisioningInput(TenantInput):
-    """The tenant with the provisioning to cancel."""
+    """The tenant whose provisioning run to cancel."""
 
     run_id: strawberry.ID | None = strawberry.field(
-        description="Cancel this run only: refused with STALE_RUN when another run is under way.",
+        description="Global id of the run to cancel. STALE_RUN when another run of the tenant is under way. Absent: "
+        "the run that is under way.",
         default=strawberry.UNSET,
     )
     reason: str | None = strawberry.field(
-        description="Why, for the audit feed; at most 500 characters.", default=strawberry.UNSET
+        description="Reason for the audit feed, at most 500 characters.", default=strawberry.UNSET
     )
 
 
@@ -136,30 +152,36 @@ class CancelProvisioningPayload(TenantPayload):
     """The run that cancelProvisioning stops, or the reasons for a refusal."""
 
     run: ProvisioningRun | None = strawberry.field(
-        description="The run that stops and is undone. It ends later: watch tenantProvisioning.", default=None
+        description="The run that is cancelled. Its undo continues after the response: watch tenantProvisioning. "
+        "Null when the call was refused.",
+        default=None,
     )
     already_requested: bool = strawberry.field(
-        description="True when a cancel was on record before this call; run.cancelRequest says by whom.", default=False
+        description="True when an earlier cancel of this run was already recorded, so this call changed nothing; "
+        "run.cancelRequest has the earlier one.",
+        default=False,
     )
 
 
 @mutation_input
 class CancelProvisioningsInput(MutationInput):
-    """The tenants with the provisionings to cancel: ids or a filter, not both."""
+    """The tenants whose provisioning runs to cancel. Exactly one of tenantIds and filter is required."""
 
     tenant_ids: list[strawberry.ID] | None = strawberry.field(
-        description="Global ids of the tenants, at most 500.", default=strawberry.UNSET
+        description="Global ids of the tenants, at most 500. There is a result for each.", default=strawberry.UNSET
     )
     filter: TenantFilter | None = strawberry.field(
-        description="Every matching tenant that is PROVISIONING, at most 500 in one call.", default=strawberry.UNSET
+        description="Cancels for every matching tenant that is PROVISIONING, the oldest first. The call is refused "
+        "when there are more than 500.",
+        default=strawberry.UNSET,
     )
     reason: str | None = strawberry.field(
-        description="Why, for the audit feed; at most 500 characters.", default=strawberry.UNSET
+        description="Reason for the audit feed, at most 500 characters.", default=strawberry.UNSET
     )
 
     def named_tenants(self) -> Sequence[str]:
-        """The tenants that the call names, as many as one call may name."""
-        return list(self.tenant_ids or [])[:MOST_TENANTS]
+        """The tenants in the input, up to the limit of a call."""
+        return list(self.tenant_ids or [])[:MAX_TENANTS_PER_CALL]
 
 
 @mutation_payload
@@ -167,16 +189,19 @@ class CancelProvisioningsPayload(MutationPayload):
     """One result for each tenant, or the reasons for a refusal of the whole call."""
 
     results: list[CancelProvisioningPayload] = strawberry.field(
-        description="One result for each tenant, in the order of the ids.", default_factory=list
+        description="One result for each tenant, in the order of tenantIds; with a filter, in the order of creation. "
+        "Empty when the whole call was refused.",
+        default_factory=list,
     )
     user_errors: list[UserError] = strawberry.field(
-        description="Why the call was refused as a whole; each result has its own.", default_factory=list
+        description="Why the whole call was refused; refusals for single tenants are in their results.",
+        default_factory=list,
     )
 
 
 @mutation_input
 class RetryProvisioningInput(TenantInput):
-    """The PENDING or FAILED tenant to provision again."""
+    """The PENDING or FAILED tenant to provision."""
 
 
 @mutation_payload
@@ -186,14 +211,16 @@ class RetryProvisioningPayload(RunPayload):
 
 @mutation_input
 class ResumeCompensationInput(TenantInput):
-    """The tenant with the STUCK run, and the steps to give up."""
+    """The tenant whose STUCK run to resume, and the steps that are not to be undone."""
 
     skip_steps: list[str] | None = strawberry.field(
-        description="Names of steps to give up: their resources are recorded as ABANDONED and may still exist.",
+        description="Names of steps that will not be undone. Their resources are recorded as ABANDONED, may still "
+        "exist and have to be removed by hand.",
         default=strawberry.UNSET,
     )
     reason: str | None = strawberry.field(
-        description="Why, for the audit feed; required with skipSteps.", default=strawberry.UNSET
+        description="Reason for the audit feed, at most 500 characters. Required with skipSteps.",
+        default=strawberry.UNSET,
     )
 
 
@@ -207,7 +234,7 @@ class SuspendTenantInput(TenantInput):
     """The ACTIVE tenant to suspend."""
 
     reason: str | None = strawberry.field(
-        description="Why, for the audit feed; at most 500 characters.", default=strawberry.UNSET
+        description="Reason for the audit feed, at most 500 characters.", default=strawberry.UNSET
     )
 
 
@@ -228,10 +255,11 @@ class ResumeTenantPayload(TenantPayload):
 
 @mutation_input
 class DecommissionTenantInput(TenantInput):
-    """The tenant to release for good."""
+    """The tenant whose resources to release. It cannot be taken back."""
 
     confirm_slug: str | None = strawberry.field(
-        description="The tenant's slug, typed again; required from ACTIVE and SUSPENDED.", default=strawberry.UNSET
+        description="The tenant's slug, as confirmation. Required in ACTIVE and SUSPENDED: NOT_CONFIRMED without it.",
+        default=strawberry.UNSET,
     )
 
 
@@ -239,22 +267,34 @@ class DecommissionTenantInput(TenantInput):
 class DecommissionTenantPayload(RunPayload):
     """The run that releases the tenant's resources, or the reasons for a refusal."""
 
+    run: ProvisioningRun | None = strawberry.field(
+        description="The run that releases the resources, which continues after the response. Null when the tenant "
+        "held none and is already DECOMMISSIONED, and when the call was refused.",
+        default=None,
+    )
+
 
 @mutation_input
 class RecreateTenantInput(TenantInput):
-    """The DECOMMISSIONED tenant to create again under the same slug."""
+    """The DECOMMISSIONED tenant to create again, with the same slug, name, plan, region and first administrator."""
 
 
 @mutation_payload
 class RecreateTenantPayload(RunPayload):
-    """The fresh tenant that recreateTenant created and its run, or the reasons for a refusal."""
+    """The new tenant that recreateTenant created and its run, or the reasons for a refusal."""
+
+    tenant: Tenant | None = strawberry.field(
+        description="The new tenant. When the call was refused, the tenant in the input, or null for a caller that "
+        "cannot see it or has not the right tenants:read.",
+        default=None,
+    )
 
 
 @mutation_input
 class ResendWelcomeEmailsInput(TenantInput):
-    """The ACTIVE tenant with the welcome e-mails to send again."""
+    """The ACTIVE tenant whose welcome e-mails to send again."""
 
 
 @mutation_payload
 class ResendWelcomeEmailsPayload(TenantPayload):
-    """The tenant that resendWelcomeEmails concerns, or the reasons for a refusal."""
+    """The tenant whose welcome e-mails will be sent again, or the reasons for a refusal."""

@@ -1,4 +1,4 @@
-"""The timeline of a run, as clients see it."""
+"""The timeline of a run in the GraphQL schema."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -12,38 +12,50 @@ from provisioning.audit_feed import Progress
 from provisioning.pagination import Page
 from schema import run as runs
 from schema.context import Info
+from schema.described import described_field, described_type
 from schema.enums import ProvisioningEventKind
 from schema.node import Node, global_id
-from schema.pagination import Cursors, PageInfo, number
+from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, number
 from schema.timeline_messages import message_of, progress_message
 
 if TYPE_CHECKING:
     from schema.run import ProvisioningRun
 
 CURSORS = Cursors("timeline", (number,))
-"""Of all tenants; ``below`` gives those of one, good for the timeline of any of its runs."""
+"""Cursors of all tenants; ``below`` returns those of one, valid for the timelines of all of its runs."""
 
 
-@strawberry.type(description="One entry of a provisioning timeline.")
+@described_type
 class ProvisioningEvent(Node):
-    """An entry."""
+    """One entry in the timeline of a run."""
 
     run_key: strawberry.Private[UUID]
-    id: strawberry.ID = strawberry.field(description="Global id.")
-    cursor: str = strawberry.field(description="Pass it as after to go on from here.")
-    sequence: int | None = strawberry.field(
-        description="Position in the tenant's history, from 1, without gaps. Null for STEP_PROGRESS."
+    id: strawberry.ID = strawberry.field(
+        description="Global id: opaque, and unchanged as long as the object exists. STEP_PROGRESS is not stored, so "
+        "node returns null for its id."
     )
-    kind: ProvisioningEventKind = strawberry.field(description="What it tells.")
-    step: str | None = strawberry.field(description="Step name, null for entries about the whole run.")
-    message: str = strawberry.field(description="A sentence for people.")
-    occurred_at: datetime = strawberry.field(description="When it happened.")
+    cursor: str = strawberry.field(
+        description="Position in the tenant's history: pass it as after to receive only later entries. STEP_PROGRESS "
+        "has the cursor of the entry before it."
+    )
+    sequence: int | None = strawberry.field(
+        description="Number of the event in the tenant's history, from 1. A timeline leaves numbers out, because some "
+        "events concern no run. Null for STEP_PROGRESS."
+    )
+    kind: ProvisioningEventKind = strawberry.field(description="What happened, for programs. New kinds may be added.")
+    step: str | None = strawberry.field(
+        description="Name of the step that the entry is about; null when it is about the whole run."
+    )
+    message: str = strawberry.field(
+        description="What happened, as a sentence for people. The wording may change: programs read kind."
+    )
+    occurred_at: datetime = strawberry.field(description="Time of the event in UTC, by the database's clock.")
 
     @classmethod
     def of(cls, row: Event) -> "ProvisioningEvent":
-        """What clients see of an event that belongs into a timeline."""
-        assert row.run_id is not None, "a timeline is a run's"
-        assert row.tenant_id is not None, "a run is a tenant's"
+        """Convert an event of a type in TIMELINE."""
+        assert row.run_id is not None, "an event of a timeline has a run"
+        assert row.tenant_id is not None, "an event of a run has a tenant"
         kind, message = message_of(row)
         return cls(
             run_key=row.run_id,
@@ -58,7 +70,7 @@ class ProvisioningEvent(Node):
 
     @classmethod
     def of_progress(cls, progress: Progress, tenant_id: UUID, after: int) -> "ProvisioningEvent":
-        """How far a step is, or that it is at work, told to somebody who has seen everything up to ``after``."""
+        """Convert the progress of a step, for a client that has received all entries up to the sequence ``after``."""
         return cls(
             run_key=progress.run_id,
             id=global_id("ProvisioningEvent", new_id()),
@@ -70,32 +82,31 @@ class ProvisioningEvent(Node):
             occurred_at=progress.shown_at,
         )
 
-    @strawberry.field(description="The run.")
+    @described_field
     async def run(self, info: Info) -> Annotated["ProvisioningRun", strawberry.lazy("schema.run")]:
-        """As it is now."""
+        """The run as it is now."""
         row = await info.context.loaders.runs.load(self.run_key)
-        assert row is not None, "the run of an event that was shown exists"
+        assert row is not None, "the run of a visible event exists"
         return runs.ProvisioningRun.of(row)
 
 
-@strawberry.type(description="One entry in a page.")
-class ProvisioningEventEdge:
-    """An edge."""
+@described_type
+class ProvisioningEventEdge(Edge):
+    """One timeline entry with its position in the list."""
 
-    cursor: str = strawberry.field(description="Cursor of this item.")
-    node: ProvisioningEvent = strawberry.field(description="The entry.")
+    node: ProvisioningEvent = strawberry.field(description="The timeline entry at this position.")
 
 
-@strawberry.type(description="A page of timeline entries.")
+@described_type
 class ProvisioningEventConnection:
-    """A page."""
+    """A page of a run's timeline, the oldest entry first."""
 
-    edges: list[ProvisioningEventEdge] = strawberry.field(description="Edges, with cursors.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+    edges: list[ProvisioningEventEdge] = strawberry.field(description=EDGES)
+    page_info: PageInfo = strawberry.field(description=PAGE_INFO)
 
     @classmethod
     def of(cls, page: Page[Event]) -> "ProvisioningEventConnection":
-        """What clients see of a page."""
+        """Convert a page of rows."""
         nodes = [ProvisioningEvent.of(row) for row in page.rows]
         edges = [ProvisioningEventEdge(cursor=node.cursor, node=node) for node in nodes]
         return cls(edges=edges, page_info=PageInfo.of(page, [edge.cursor for edge in edges]))

@@ -1,4 +1,4 @@
-"""What a mutation answers when it refuses: typed user errors, from what the domain raises."""
+"""User errors in the GraphQL schema: how a payload reports that the domain refused a mutation."""
 
 import re
 
@@ -7,6 +7,7 @@ import strawberry
 from models import TenantState
 from provisioning import errors
 from provisioning.errors import IllegalMove, Malformed, NotFound, ProvisioningRefused, Taken
+from schema.described import described_interface, described_type
 from schema.enums import UserErrorCode
 
 Code = UserErrorCode
@@ -26,40 +27,41 @@ REFUSALS: dict[type[ProvisioningRefused], tuple[UserErrorCode, str | None]] = {
     errors.IdempotencyKeyReused: (Code.IDEMPOTENCY_KEY_REUSED, "idempotency_key"),
     errors.IdempotencyInProgress: (Code.IDEMPOTENCY_IN_PROGRESS, "idempotency_key"),
 }
-"""The code of each refusal, and the argument it is about unless the refusal itself names one."""
+"""The code of each refusal, and the input field that it concerns unless the refusal itself names one."""
 
 
-@strawberry.interface(description="A refusal the caller can act on.")
+@described_interface
 class UserError:
-    """A refusal."""
+    """A reason why a mutation was refused and changed nothing."""
 
-    code: UserErrorCode = strawberry.field(description="Stable reason.")
-    message: str = strawberry.field(description="A sentence for people.")
-    field: list[str] | None = strawberry.field(description="Path in the arguments, for example input, slug.")
+    code: UserErrorCode = strawberry.field(
+        description="Reason for programs. Codes never change their meaning; new ones may be added."
+    )
+    message: str = strawberry.field(
+        description="What is wrong and what to do, as a sentence for people. The wording may change."
+    )
+    field: list[str] | None = strawberry.field(
+        description="Path of the argument that is wrong, such as input, slug; null when no single argument is."
+    )
 
 
-@strawberry.type(description="A refusal without further data.")
+@described_type
 class GenericError(UserError):
-    """A refusal that its code tells in full."""
-
-    code: UserErrorCode = strawberry.field(description="Stable reason.")
-    message: str = strawberry.field(description="A sentence for people.")
-    field: list[str] | None = strawberry.field(description="Path in the arguments.")
+    """A refusal that its code and message describe completely."""
 
 
-@strawberry.type(description="The state machine said no.")
+@described_type
 class InvalidStateError(UserError):
-    """A refusal because of the tenant's state."""
+    """A refusal because the tenant's state does not allow the mutation."""
 
-    code: UserErrorCode = strawberry.field(description="Stable reason.")
-    message: str = strawberry.field(description="A sentence for people.")
-    field: list[str] | None = strawberry.field(description="Path in the arguments.")
-    current_state: TenantState = strawberry.field(description="State the tenant is in.")
-    allowed_states: list[TenantState] = strawberry.field(description="States that would have allowed it.")
+    current_state: TenantState = strawberry.field(description="State of the tenant when the call was refused.")
+    allowed_states: list[TenantState] = strawberry.field(
+        description="States in which the mutation is allowed. Other conditions can apply in addition."
+    )
 
 
 def user_error_of(refusal: ProvisioningRefused) -> UserError:
-    """The user error for a refusal."""
+    """Convert a refusal."""
     code, field = REFUSALS[type(refusal)]
     path = _path(_argument_of(refusal) or field)
     if isinstance(refusal, IllegalMove):

@@ -1,4 +1,4 @@
-"""The caller and its budget, as the caller sees them."""
+"""The caller and its rate limit in the GraphQL schema."""
 
 from datetime import datetime
 
@@ -7,31 +7,43 @@ import strawberry
 from access.permissions import Identity
 from schema.actor import Actor
 from schema.context import Budget
+from schema.described import described_type
 
 
-@strawberry.type(description="The caller.")
+@described_type
 class Viewer:
-    """Whoever is asking."""
+    """The caller, as its token identifies it."""
 
-    actor: Actor = strawberry.field(description="Who it is.")
-    scopes: list[str] = strawberry.field(description="Rights it holds, as scope names.")
+    actor: Actor = strawberry.field(description="The person, program or support engineer that the token identifies.")
+    scopes: list[str] = strawberry.field(
+        description="Rights that the caller has now, such as tenants:read, tenants:first-admin and members:manage."
+    )
 
     @classmethod
     def of(cls, caller: Identity) -> "Viewer":
-        """What a caller sees of itself."""
+        """Convert an identity."""
         return cls(actor=Actor.of_actor(caller.actor), scopes=list(caller.scopes))
 
 
-@strawberry.type(description="Budget of the caller.")
+@described_type
 class RateLimit:
-    """A bucket of points."""
+    """The caller's token bucket. An operation takes its cost from it before it runs, and points flow back steadily.
 
-    cost: int = strawberry.field(description="Points this operation took.")
-    limit: int = strawberry.field(description="Size of the bucket.")
-    remaining: int = strawberry.field(description="Points left.")
-    reset_at: datetime = strawberry.field(description="When the bucket is full again.")
+    An operation that costs more than what is left is refused with RATE_LIMITED.
+    """
+
+    cost: int = strawberry.field(
+        description="Points that this operation took: one for each field, times the page size below a connection."
+    )
+    limit: int = strawberry.field(
+        description="Points in a full bucket. An operation that costs more is refused with DOCUMENT_TOO_COMPLEX."
+    )
+    remaining: int = strawberry.field(description="Points left after this operation, rounded down.")
+    reset_at: datetime = strawberry.field(
+        description="When the bucket is full again, if the caller sends nothing until then."
+    )
 
     @classmethod
     def of(cls, budget: Budget) -> "RateLimit":
-        """What a caller sees of its budget."""
+        """Convert a budget."""
         return cls(cost=budget.cost, limit=budget.limit, remaining=budget.remaining, reset_at=budget.reset_at)

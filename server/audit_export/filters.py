@@ -14,7 +14,7 @@ from provisioning.pagination import Key
 from provisioning.validation import is_storable
 from schema.audit import CURSORS, AuditEventFilter, place_in
 from schema.errors import BadUserInput
-from schema.scalars import read_instant, write_instant
+from schema.scalars import parse_instant, serialize_instant
 
 MOST_TYPES = 100
 LONGEST_TYPE = 80
@@ -79,7 +79,7 @@ def _types(lists: list[str]) -> list[str] | None:
 
 def _instant(address: QueryParams, name: str) -> datetime | None:
     try:
-        return read_instant(address[name]) if name in address else None
+        return parse_instant(address[name]) if name in address else None
     except StrawberryInputCoercionError as refusal:
         raise BadUserInput(f"{name}: {refusal} A + is spelled %2B in an address.") from None
 
@@ -91,7 +91,7 @@ def _told(wanted: EventFilter) -> dict[str, Any]:
         "run_id": str(wanted.run_id) if wanted.run_id else None,
         "actor_id": str(wanted.actor_id) if wanted.actor_id else None,
         "types": list(wanted.types) if wanted.types else None,
-        "occurred_from": write_instant(wanted.occurred_from) if wanted.occurred_from else None,
-        "occurred_until": write_instant(wanted.occurred_until) if wanted.occurred_until else None,
+        "occurred_from": serialize_instant(wanted.occurred_from) if wanted.occurred_from else None,
+        "occurred_until": serialize_instant(wanted.occurred_until) if wanted.occurred_until else None,
     }
     return {name: value for name, value in told.items() if value is not None}

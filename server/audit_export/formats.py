@@ -11,9 +11,9 @@ from uuid import UUID
 
 from access.permissions import Identity
 from models import Event
-from schema.audit import AuditEvent, impersonal
+from schema.audit import AuditEvent, without_personal_data
 from schema.node import global_id
-from schema.scalars import write_instant
+from schema.scalars import serialize_instant
 
 COLUMNS = (
     *("id", "cursor", "type", "occurredAt", "actorId", "actorKind", "actorName"),
@@ -44,12 +44,12 @@ def facts_of(row: Event, caller: Identity) -> Facts:
         "id": event.id,
         "cursor": event.cursor,
         "type": event.type,
-        "occurredAt": write_instant(event.occurred_at),
+        "occurredAt": serialize_instant(event.occurred_at),
         "actor": {"id": event.actor.id, "kind": event.actor.kind.value, "displayName": event.actor.display_name},
         "tenant": _named("Tenant", row.tenant_id) if shown else None,
         "run": _named("ProvisioningRun", row.run_id) if shown else None,
         "requestId": event.request_id,
-        "data": row.data if caller.sees_first_admins else impersonal(row.data),
+        "data": row.data if caller.sees_first_admins else without_personal_data(row.data),
     }
 
 

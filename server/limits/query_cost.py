@@ -21,7 +21,7 @@ from graphql import (
 )
 from graphql.language import ValueNode
 
-from schema.pagination import LARGEST_SIZE, USUAL_SIZE
+from schema.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 CONNECTIONS = frozenset({"tenants", "runs", "timeline", "auditEvents", "members", "serviceAccounts"})
 """Fields that answer with a page."""
@@ -84,12 +84,12 @@ class Estimate:
             return self._length(given[LISTS[node.name.value]])
         if node.name.value in IN_BULK and "input" in given:
             # No more than a page: whoever cancels hundreds at once asks for the usual about each.
-            return min(self._named_in(given["input"], IN_BULK[node.name.value]), LARGEST_SIZE)
+            return min(self._named_in(given["input"], IN_BULK[node.name.value]), MAX_PAGE_SIZE)
         if node.name.value not in CONNECTIONS:
             return 1
         sizes = [self._number(given[name]) for name in ("first", "last") if name in given]
-        size = next((size for size in sizes if size is not None), USUAL_SIZE)
-        return min(max(size, 1), LARGEST_SIZE)
+        size = next((size for size in sizes if size is not None), DEFAULT_PAGE_SIZE)
+        return min(max(size, 1), MAX_PAGE_SIZE)
 
     def _number(self, value: ValueNode) -> int | None:
         value = self._default_of(value)
@@ -105,10 +105,10 @@ class Estimate:
         value = self._default_of(value)
         if isinstance(value, ObjectValueNode):
             named = next((one.value for one in value.fields if one.name.value == name), None)
-            return self._length(named) if named is not None else LARGEST_SIZE
+            return self._length(named) if named is not None else MAX_PAGE_SIZE
         found = self._variables.get(value.name.value) if isinstance(value, VariableNode) else None
         listed = found.get(name) if isinstance(found, Mapping) else None
-        return len(listed) if isinstance(listed, list) else LARGEST_SIZE
+        return len(listed) if isinstance(listed, list) else MAX_PAGE_SIZE
 
     def _default_of(self, value: ValueNode) -> ValueNode:
         """The value that a variable has when the client gives none; any other value itself."""

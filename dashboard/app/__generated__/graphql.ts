@@ -3,464 +3,464 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 import type { TypedDocumentNode as DocumentNode } from '@graphql-typed-document-node/core';
-/** Kind of caller. */
+/** Who performed an action. */
 export type ActorKind =
-  /** A partner's integration. */
+  /** A partner's program, which has a service account. */
   | 'INTEGRATION'
-  /** Support staff of the platform. */
+  /** A support engineer of the platform, who belongs to no organisation. */
   | 'SUPPORT'
-  /** The platform itself. */
+  /** The platform itself, for what no caller requested. */
   | 'SYSTEM'
-  /** A person. */
+  /** A person who is a member of the organisation. */
   | 'USER';
 
-/** Conditions on audit entries, all of which must hold. */
+/** Conditions on audit events. An event has to meet all that are given. */
 export type AuditEventFilter = {
-  /** Only this actor. */
+  /** Only events of the actor with this global id: the id of an Actor, not of a Member or ServiceAccount. */
   actorId?: string | null | undefined;
-  /** Happened at or after. */
+  /** Only events at this time or later. */
   occurredFrom?: string | null | undefined;
-  /** Happened before. */
+  /** Only events before this time, which is not included. */
   occurredUntil?: string | null | undefined;
-  /** Only this run. */
+  /** Only events of the run with this global id, its absence checks included. */
   runId?: string | null | undefined;
-  /** Only this tenant. */
+  /** Only events of the tenant with this global id. */
   tenantId?: string | null | undefined;
-  /** Type is one of these; a trailing .* matches a family. */
+  /** Only events of these types. A prefix with .* stands for all types that begin with it: tenant.provisioning.*. An empty list matches no event. */
   typeIn?: Array<string> | null | undefined;
 };
 
-/** Input of cancelProvisioning. */
+/** The tenant whose provisioning run to cancel. */
 export type CancelProvisioningInput = {
-  /** Only when the tenant still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** Kept in the audit feed; at most 500 characters. */
+  /** Reason for the audit feed, at most 500 characters. */
   reason?: string | null | undefined;
-  /** Only this run; refused when another one is at work. */
+  /** Global id of the run to cancel. STALE_RUN when another run of the tenant is under way. Absent: the run that is under way. */
   runId?: string | null | undefined;
-  /** The tenant. */
+  /** Global id of the tenant. NOT_FOUND when the caller cannot see the tenant. */
   tenantId: string;
 };
 
-/** Input of cancelProvisionings. Give ids or a filter, not both. */
+/** The tenants whose provisioning runs to cancel. Exactly one of tenantIds and filter is required. */
 export type CancelProvisioningsInput = {
-  /** Every matching tenant that is PROVISIONING, at most 500 in one call. */
+  /** Cancels for every matching tenant that is PROVISIONING, the oldest first. The call is refused when there are more than 500. */
   filter?: TenantFilter | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** Kept in the audit feed. */
+  /** Reason for the audit feed, at most 500 characters. */
   reason?: string | null | undefined;
-  /** At most 500. */
+  /** Global ids of the tenants, at most 500. There is a result for each. */
   tenantIds?: Array<string> | null | undefined;
 };
 
-/** Input of changeMemberRole. */
+/** The member to change, with the new role. The owner's role changes only by a transfer of the ownership. */
 export type ChangeMemberRoleInput = {
-  /** Only when the member still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** The member. */
+  /** Global id of the member to change. */
   memberId: string;
-  /** New role. OWNER hands the ownership over: the owner alone may, and becomes an ADMIN. */
+  /** New role. OWNER transfers the ownership: only the owner may pass it, for a member who has signed in, and becomes an ADMIN. */
   role: MemberRole;
 };
 
-/** Input of createServiceAccount. */
+/** The service account to create, with its rights. An organisation has at most 200 that are not revoked. */
 export type CreateServiceAccountInput = {
-  /** When it stops being good; never when absent. */
+  /** When its tokens stop working: a time in the future. Never when absent. */
   expiresAt?: string | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. A repeat issues no second token and shows none. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, issues no second token and returns none. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** Name to show. */
+  /** Display name, 1 to 80 characters. */
   name: string;
-  /** Rights to give; none that the caller does not hold. */
+  /** One or more of tenants:read, tenants:write, tenants:cancel, audit:read, audit:export and schema:read. FORBIDDEN for one that the caller does not have. */
   scopes: Array<string>;
-  /** Tenants to limit it to, at most 500; every tenant when absent. */
+  /** Global ids of the tenants to limit the account to, at most 500. Absent: every tenant of the organisation. An empty list: no tenant. */
   tenantIds?: Array<string> | null | undefined;
 };
 
-/** Input of createTenant. */
+/** The tenant to create, and whether to start its first run now. */
 export type CreateTenantInput = {
-  /** First administrator. */
+  /** E-mail address of the first administrator, who receives the welcome e-mails once the tenant is ACTIVE. */
   firstAdminEmail: string;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** Name to show; the slug when absent. */
+  /** Display name, 1 to 80 characters; the slug when absent. */
   name?: string | null | undefined;
-  /** Plan code. */
+  /** Code of the plan; provisioningOptions lists the codes. */
   plan: string;
-  /** Cancel a run that takes longer. */
+  /** The platform cancels a run that has not gone live after this time, one second to 30 days. Absent: the deadline of the plan applies, if the plan has one. */
   provisioningDeadline?: string | null | undefined;
-  /** Where it is to run; the default region when absent. */
+  /** Region that the tenant runs in. Absent: the first in provisioningOptions. */
   region?: string | null | undefined;
-  /** Wanted slug. */
+  /** 2 to 40 lower-case letters, digits and single hyphens, beginning with a letter. It becomes part of the address. TAKEN while another tenant of the organisation has it; slugCheck tells in advance. */
   slug: string;
-  /** Begin provisioning at once. */
+  /** Whether to start provisioning now. With false the tenant stays PENDING, and does not count for the quota, until retryProvisioning. */
   start?: boolean;
 };
 
-/** Input of decommissionTenant. */
+/** The tenant whose resources to release. It cannot be taken back. */
 export type DecommissionTenantInput = {
-  /** The tenant's slug, typed again; required from ACTIVE and SUSPENDED. */
+  /** The tenant's slug, as confirmation. Required in ACTIVE and SUSPENDED: NOT_CONFIRMED without it. */
   confirmSlug?: string | null | undefined;
-  /** Only when the tenant still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** The tenant. */
+  /** Global id of the tenant. NOT_FOUND when the caller cannot see the tenant. */
   tenantId: string;
 };
 
-/** Input of inviteMember. */
+/** The person to invite, with the role to give. An organisation has at most 1,000 members. */
 export type InviteMemberInput = {
-  /** Address that the person's identity provider has verified. No mail is sent. */
+  /** E-mail address under which the person will sign in: the identity provider has to have verified it. No mail is sent. TAKEN when a member of the organisation has the address. */
   email: string;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** Name to show; what stands before the address's @ when absent. */
+  /** Display name, 1 to 80 characters; the part of the address before the @ when absent. */
   name?: string | null | undefined;
-  /** ADMIN or VIEWER. */
+  /** ADMIN or VIEWER. OWNER is refused: changeMemberRole transfers the ownership. */
   role: MemberRole;
 };
 
-/** What a person may do in their organisation. */
+/** What a person may do in an organisation. */
 export type MemberRole =
-  /** Everything but changing or removing the owner. */
+  /** Everything, except removing the owner or changing the owner's role. */
   | 'ADMIN'
-  /** Everything. An organisation has exactly one. */
+  /** Everything in the organisation, and transferring its ownership. There is exactly one owner. */
   | 'OWNER'
-  /** Read tenants, runs and the audit feed. */
+  /** Read tenants, their first administrators, runs and the audit feed. */
   | 'VIEWER';
 
-/** Sort direction. */
+/** Which end of the order comes first. */
 export type OrderDirection =
-  /** Smallest first. */
+  /** Smallest, oldest or alphabetically first value first. */
   | 'ASC'
-  /** Largest first. */
+  /** Largest, newest or alphabetically last value first. */
   | 'DESC';
 
-/** What a timeline entry tells. */
+/** What happened, in an entry of a timeline. */
 export type ProvisioningEventKind =
-  /** A stop was asked for. */
+  /** A cancel of the run was recorded. The undo follows. */
   | 'CANCEL_REQUESTED'
-  /** A compensation failed; it is tried again while attempts are left. */
+  /** An attempt to undo a step failed. It is retried, or RUN_STUCK follows. */
   | 'COMPENSATION_FAILED'
-  /** A person had a stuck run go on with its compensations. */
+  /** An operator resumed the stuck run with resumeCompensation. */
   | 'COMPENSATION_RESUMED'
-  /** A compensation began. */
+  /** The undo of a step began; there is no further entry when it is retried. */
   | 'COMPENSATION_STARTED'
-  /** The run ended; the last entry. */
+  /** The run reached its final status. No further entry of this run follows. */
   | 'RUN_FINISHED'
-  /** The run began. */
+  /** A mutation started the run: its first entry. */
   | 'RUN_STARTED'
-  /** A compensation is out of attempts and needs a person. */
+  /** The undo of a step failed for good: an operator has to call resumeCompensation. */
   | 'RUN_STUCK'
-  /** A compensation is done and confirmed. */
+  /** A step was undone, and its resources are confirmed absent. */
   | 'STEP_COMPENSATED'
-  /** A step failed. */
+  /** An attempt of a step failed. It is retried, or the run is undone. */
   | 'STEP_FAILED'
-  /** Stopped by a cancel, or its worker was lost; it is undone first. */
+  /** A step was stopped by a cancel, or its worker was lost during one. Its undo follows. */
   | 'STEP_INTERRUPTED'
-  /** A step at work says how far it is; a quiet one, every few seconds, that it is still at work. Coalesced, never stored in the audit feed. */
+  /** A step reported its progress, or is still running without a report. Delivered at most four times a second by tenantProvisioning, and not stored in the audit feed. */
   | 'STEP_PROGRESS'
-  /** A step began. */
+  /** An attempt of a step began. A retried step has one entry for each attempt. */
   | 'STEP_STARTED'
-  /** A step is done. */
+  /** A step was done; its resources are HELD. */
   | 'STEP_SUCCEEDED';
 
-/** Input of recreateTenant. */
+/** The DECOMMISSIONED tenant to create again, with the same slug, name, plan, region and first administrator. */
 export type RecreateTenantInput = {
-  /** Only when the tenant still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** The tenant. */
+  /** Global id of the tenant. NOT_FOUND when the caller cannot see the tenant. */
   tenantId: string;
 };
 
-/** Input of removeMember. */
+/** The member to remove. The owner cannot be removed: transfer the ownership first. */
 export type RemoveMemberInput = {
-  /** Only when the member still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** The member; never the owner. */
+  /** Global id of the member to change. */
   memberId: string;
 };
 
-/** Input of resendWelcomeEmails. */
+/** The ACTIVE tenant whose welcome e-mails to send again. */
 export type ResendWelcomeEmailsInput = {
-  /** Only when the tenant still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** The tenant. */
+  /** Global id of the tenant. NOT_FOUND when the caller cannot see the tenant. */
   tenantId: string;
 };
 
-/** What became of a resource. */
+/** Whether a resource of the ledger exists. */
 export type ResourceStatus =
-  /** Left behind knowingly; see the audit feed for who and why. */
+  /** An operator skipped its release: it may still exist. The audit feed has who did it and why. */
   | 'ABANDONED'
-  /** Held. */
+  /** The step that creates it is done. */
   | 'HELD'
-  /** About to be created, or perhaps created. */
+  /** The step is about to create it, or may have created it. It counts as held. */
   | 'INTENDED'
-  /** Released and confirmed absent. */
+  /** It was released and is confirmed absent. */
   | 'RELEASED';
 
-/** Input of resumeCompensation. */
+/** The tenant whose STUCK run to resume, and the steps that are not to be undone. */
 export type ResumeCompensationInput = {
-  /** Only when the tenant still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** Why; required with skipSteps. */
+  /** Reason for the audit feed, at most 500 characters. Required with skipSteps. */
   reason?: string | null | undefined;
-  /** Steps to give up on: their resources are recorded as abandoned. */
+  /** Names of steps that will not be undone. Their resources are recorded as ABANDONED, may still exist and have to be removed by hand. */
   skipSteps?: Array<string> | null | undefined;
-  /** The tenant. */
+  /** Global id of the tenant. NOT_FOUND when the caller cannot see the tenant. */
   tenantId: string;
 };
 
-/** Input of resumeTenant. */
+/** The SUSPENDED tenant to serve again. */
 export type ResumeTenantInput = {
-  /** Only when the tenant still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** The tenant. */
+  /** Global id of the tenant. NOT_FOUND when the caller cannot see the tenant. */
   tenantId: string;
 };
 
-/** Input of retryProvisioning. */
+/** The PENDING or FAILED tenant to provision. */
 export type RetryProvisioningInput = {
-  /** Only when the tenant still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** The tenant. */
+  /** Global id of the tenant. NOT_FOUND when the caller cannot see the tenant. */
   tenantId: string;
 };
 
-/** Input of revokeServiceAccount. */
+/** The service account to revoke, which is final. Revoking it again changes nothing. */
 export type RevokeServiceAccountInput = {
-  /** Only when the account still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** The service account. */
+  /** Global id of the service account. */
   serviceAccountId: string;
 };
 
-/** Input of rotateServiceAccountToken. */
+/** The service account that needs a new API token. */
 export type RotateServiceAccountTokenInput = {
-  /** Only when the account still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. A repeat issues no second token and shows none. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** How long the old token stays good beside the new one, at most seven days; not at all when absent. */
+  /** How long the old token works beside the new one, at most seven days. Absent: it stops at once. */
   overlap?: string | null | undefined;
-  /** The service account. */
+  /** Global id of the service account. */
   serviceAccountId: string;
 };
 
-/** What a run is for. */
+/** Which way a run goes. */
 export type RunKind =
-  /** Release everything it holds. */
+  /** Release the resources that the tenant's last successful run created. It cannot be cancelled. */
   | 'DECOMMISSION'
-  /** Bring the tenant to ACTIVE. */
+  /** Create the resources and make the tenant ACTIVE. */
   | 'PROVISION';
 
-/** Status of a provisioning run. */
+/** Progress of a run. */
 export type RunStatus =
-  /** Undone on request; nothing is held. */
+  /** Undone because of a cancel; the tenant is PENDING. Final. */
   | 'CANCELLED'
-  /** A cancel is on record: the step in flight stops, then compensations run in reverse. */
+  /** A cancel is recorded: the current step stops, then the steps are undone from the last to the first. CANCELLED or STUCK follows. */
   | 'CANCELLING'
-  /** A step failed for good: compensations run in reverse. A decommissioning run is here from its start. */
+  /** The steps are undone from the last to the first, because one failed for good. A decommissioning run begins here. */
   | 'COMPENSATING'
-  /** Everything was released for good. */
+  /** Everything was released; the tenant is DECOMMISSIONED. Final. */
   | 'DECOMMISSIONED'
-  /** Undone after a failure; nothing is held. */
+  /** Undone because a step failed; the tenant is FAILED. Final. */
   | 'FAILED'
-  /** Waiting for a worker. */
+  /** No worker has begun the first step yet. */
   | 'QUEUED'
-  /** Steps are being executed. */
+  /** A step is performed, waits for its next attempt or is about to begin. */
   | 'RUNNING'
-  /** A compensation used up its attempts: resources are still held, resumeCompensation goes on. */
+  /** A compensation failed for good, so resources are still held. The run waits for resumeCompensation. */
   | 'STUCK'
-  /** The tenant went live. */
+  /** The tenant is live. Final. */
   | 'SUCCEEDED';
 
-/** Where a step of a run stands. */
+/** Progress of a step in a run. */
 export type StepStatus =
-  /** Left as it is by an operator's decision. */
+  /** An operator skipped its undo with resumeCompensation. Its resources may still exist. */
   | 'ABANDONED'
-  /** Undone, and confirmed absent. */
+  /** It was undone, and its resources are confirmed absent. */
   | 'COMPENSATED'
-  /** Its compensation is at work. */
+  /** It is being undone, or its undo waits for the next attempt or poll. */
   | 'COMPENSATING'
-  /** Its compensation used up its attempts. */
+  /** Its undo used up its attempts or was refused for good: the run is STUCK. */
   | 'COMPENSATION_FAILED'
-  /** Done. */
+  /** The step has succeeded, and holds its resources. */
   | 'DONE'
-  /** Out of attempts, or refused for good. */
+  /** It used up its attempts or was refused for good. What it may have created is undone. */
   | 'FAILED'
-  /** Stopped by a cancel while it was being performed. */
+  /** A cancel stopped it, or its worker was lost during one. What it may have created is undone. */
   | 'INTERRUPTED'
-  /** Being performed, or waiting for its next look or attempt. */
+  /** A worker performs it, or it waits for its next attempt or poll. */
   | 'RUNNING'
-  /** Not begun. */
+  /** The step has not begun. */
   | 'WAITING';
 
-/** Input of suspendTenant. */
+/** The ACTIVE tenant to suspend. */
 export type SuspendTenantInput = {
-  /** Only when the tenant still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** Kept in the audit feed. */
+  /** Reason for the audit feed, at most 500 characters. */
   reason?: string | null | undefined;
-  /** The tenant. */
+  /** Global id of the tenant. NOT_FOUND when the caller cannot see the tenant. */
   tenantId: string;
 };
 
-/** What the caller may do with a tenant now: the buttons a page should offer. */
+/** What the caller may do with a tenant now: the buttons that a page should offer. */
 export type TenantAction =
-  /** cancelProvisioning */
+  /** Call cancelProvisioning. Not offered once a cancel is recorded. */
   | 'CANCEL_PROVISIONING'
-  /** decommissionTenant */
+  /** Call decommissionTenant. It needs confirmSlug for an ACTIVE or SUSPENDED tenant. */
   | 'DECOMMISSION'
-  /** recreateTenant */
+  /** Call recreateTenant, for a DECOMMISSIONED tenant. Its slug may be taken by now. */
   | 'RECREATE'
-  /** resendWelcomeEmails */
+  /** Call resendWelcomeEmails, for an ACTIVE tenant. */
   | 'RESEND_WELCOME_EMAILS'
-  /** resumeTenant */
+  /** Call resumeTenant, for a SUSPENDED tenant. */
   | 'RESUME'
-  /** resumeCompensation */
+  /** Call resumeCompensation, for a tenant whose run is STUCK. */
   | 'RESUME_COMPENSATION'
-  /** retryProvisioning */
+  /** Call retryProvisioning, for a PENDING or FAILED tenant. */
   | 'RETRY_PROVISIONING'
-  /** suspendTenant */
+  /** Call suspendTenant, for an ACTIVE tenant. */
   | 'SUSPEND'
-  /** updateTenant */
+  /** Call updateTenant with any value. Not offered where only the name can change. */
   | 'UPDATE';
 
-/** Conditions on tenants, all of which must hold. */
+/** Conditions on tenants. A tenant has to meet all that are given. */
 export type TenantFilter = {
-  /** Created at or after. */
+  /** Only tenants created at this time or later. */
   createdFrom?: string | null | undefined;
-  /** Created before. */
+  /** Only tenants created before this time, which is not included. */
   createdUntil?: string | null | undefined;
-  /** Plan is one of these. */
+  /** Only tenants with one of these plan codes. An empty list matches none. */
   planIn?: Array<string> | null | undefined;
-  /** Slug begins with this. */
+  /** Only tenants with a slug that begins with this text, in lower case. */
   slugPrefix?: string | null | undefined;
-  /** State is one of these. */
+  /** Only tenants in one of these states. An empty list matches none. */
   stateIn?: Array<TenantState> | null | undefined;
 };
 
-/** Sort order of tenants. The id breaks ties. */
+/** Sort order of tenants. Tenants with equal values are sorted by id, in the same direction. */
 export type TenantOrder = {
-  /** Direction. */
+  /** Whether the smallest or the largest value comes first. */
   direction: OrderDirection;
-  /** Sort key. */
+  /** Value to sort by. A cursor is valid for one order only. */
   field: TenantOrderField;
 };
 
-/** Sort keys of tenants. */
+/** Values by which tenants can be sorted. */
 export type TenantOrderField =
-  /** Creation time. */
+  /** Time of creation, which never changes. */
   | 'CREATED_AT'
-  /** Slug. */
+  /** The slug, in the order of the database's collation. */
   | 'SLUG'
-  /** Last change. */
+  /** Time of the last change. A tenant that changes between two pages moves in the list. */
   | 'UPDATED_AT';
 
-/** Lifecycle of a tenant. */
+/** Where a tenant is in its lifecycle. */
 export type TenantState =
-  /** Live. */
+  /** The tenant is live and its address serves it. */
   | 'ACTIVE'
-  /** Released. The slug is free again. */
+  /** Everything was released, which is final. The slug is free again, also for recreateTenant. */
   | 'DECOMMISSIONED'
-  /** Resources are being released. */
+  /** A run is releasing the resources. DECOMMISSIONED follows. */
   | 'DECOMMISSIONING'
-  /** The last run failed and was compensated. */
+  /** The last run failed and was undone; nothing is held. Correct the cause, then call retryProvisioning. */
   | 'FAILED'
-  /** Holds no resources. Reached before the first attempt and after a cancelled one. */
+  /** Holds no resources: no run has started, or the last one was cancelled and undone. retryProvisioning starts one. */
   | 'PENDING'
-  /** A provisioning run is working on it, or undoing its work. */
+  /** A provisioning run is under way, or its undo is. ACTIVE, PENDING or FAILED follows. */
   | 'PROVISIONING'
-  /** Kept, but not served. */
+  /** The tenant keeps its resources, but its address answers 503. resumeTenant makes it ACTIVE again. */
   | 'SUSPENDED';
 
-/** Input of updateServiceAccount. What is left out stays as it is. */
+/** The values to change. A value that is left out is not changed. */
 export type UpdateServiceAccountInput = {
-  /** Only when the account still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** When it stops being good; null means never. */
+  /** When its tokens stop working: a time in the future. Null means never. */
   expiresAt?: string | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** New name. */
+  /** New display name, 1 to 80 characters. */
   name?: string | null | undefined;
-  /** All the rights that it is to hold; none that neither it nor the caller holds. */
+  /** All rights that the account has from now on. FORBIDDEN for one that neither the account nor the caller has. */
   scopes?: Array<string> | null | undefined;
-  /** The service account. */
+  /** Global id of the service account. */
   serviceAccountId: string;
-  /** Tenants to limit it to; null lets it reach every tenant. */
+  /** Global ids of all tenants to limit the account to, at most 500. Null removes the limit. */
   tenantIds?: Array<string> | null | undefined;
 };
 
-/** Input of updateTenant. */
+/** The values to correct. A value that is left out is not changed. The name can change until the tenant is DECOMMISSIONING, the other values in PENDING and FAILED only. */
 export type UpdateTenantInput = {
-  /** Only when the tenant still has this version. */
+  /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
-  /** New first administrator. */
+  /** New e-mail address of the first administrator. */
   firstAdminEmail?: string | null | undefined;
-  /** Makes a repeat of this call safe for 24 hours. */
+  /** 1 to 255 characters. A repeat of the call with the same key and input, within 24 hours, changes nothing and returns the objects of the first call as they are now. A refused call can be repeated. The header Idempotency-Key does the same. */
   idempotencyKey?: string | null | undefined;
-  /** New name. */
+  /** New display name, 1 to 80 characters. */
   name?: string | null | undefined;
-  /** New plan code. */
+  /** Code of the new plan; provisioningOptions lists the codes. */
   plan?: string | null | undefined;
-  /** New deadline; null takes it away. */
+  /** New deadline for later runs, one second to 30 days. Null removes it: then the deadline of the plan applies, if the plan has one. */
   provisioningDeadline?: string | null | undefined;
-  /** New region. */
+  /** Name of the new region; provisioningOptions lists the names. */
   region?: string | null | undefined;
-  /** New slug; PENDING and FAILED only, like everything here but the name. */
+  /** New slug, which changes the address; the rules of createTenant apply. */
   slug?: string | null | undefined;
-  /** The tenant. */
+  /** Global id of the tenant. NOT_FOUND when the caller cannot see the tenant. */
   tenantId: string;
 };
 
-/** Stable reasons a mutation can refuse. */
+/** Reasons why a mutation is refused. New ones may be added. */
 export type UserErrorCode =
-  /** The caller lacks a right. */
+  /** The caller does not have the right that the call needs. */
   | 'FORBIDDEN'
-  /** A request with the same key is still at work. */
+  /** A call with the same key has not finished: repeat this one in a moment. */
   | 'IDEMPOTENCY_IN_PROGRESS'
-  /** The idempotency key was used with other input. */
+  /** The key was used with other input: use a new key for a new call. */
   | 'IDEMPOTENCY_KEY_REUSED'
-  /** A value is malformed. */
+  /** A value is malformed or out of range; field says which one. */
   | 'INVALID'
-  /** The object's state does not allow it. */
+  /** The state of the tenant does not allow the call; see InvalidStateError. */
   | 'INVALID_STATE'
-  /** The confirmation does not match. */
+  /** confirmSlug is not the slug of the tenant. */
   | 'NOT_CONFIRMED'
-  /** No such object, or not visible. */
+  /** The object does not exist, or the caller cannot see it. */
   | 'NOT_FOUND'
-  /** The organisation's plan allows no more tenants. */
+  /** The organisation's plan allows no more tenants: decommission one or change the plan. */
   | 'QUOTA_EXCEEDED'
-  /** The run named is not the one at work. */
+  /** The run in runId is not the one that is under way. */
   | 'STALE_RUN'
-  /** The value is in use. */
+  /** The value has to be unique, and another object has it; field says which one. */
   | 'TAKEN'
-  /** expectedVersion is not the current one. */
+  /** The object has another version than expectedVersion: read it again, then decide. */
   | 'VERSION_CONFLICT';
 
 export type AuditRowFragment = { id: string, type: string, occurredAt: string, requestId: string | null, data: unknown, actor: { id: string, kind: ActorKind, displayName: string }, tenant: { id: string, databaseId: string, slug: string } | null, run: { id: string, number: number } | null };

@@ -1,0 +1,194 @@
+"""Descriptions of the GraphQL schema that were once wrong say what the product does."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from graphql import build_schema
+from sqlalchemy import update
+from sqlmodel import Session, col
+
+import schema
+from access.sign_in import VerifiedIdentity, sign_in
+from models import Plan, Role, TenantState
+from tests.api import Api, Client, Facts, tenant_gid
+from tests.code_metrics.schema_text import descriptions
+from tests.run_harness import RunHarness
+from tests.scenarios import bring_to
+
+PLAN = "starter"
+GOOD = {"slug": "shop", "plan": PLAN, "firstAdminEmail": "ada@shop.example"}
+DESCRIPTIONS = dict(descriptions(build_schema((Path(schema.__file__).parent / "schema.graphql").read_text())))
+
+
+def newest_run(client: Client, harness: RunHarness, fields: str) -> Facts:
+    document = f"query R($id: ID!) {{ tenant(id: $id) {{ runs(first: 1) {{ edges {{ node {{ {fields} }} }} }} }} }}"
+    (edge,) = client.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["runs"]["edges"]
+    run: Facts = edge["node"]
+    return run
+
+
+def tenant_of(client: Client, harness: RunHarness, fields: str) -> Facts:
+    tenant: Facts = client.ask(
+        f"query T($id: ID!) {{ tenant(id: $id) {{ {fields} }} }}", id=tenant_gid(harness.tenant_id)
+    )["tenant"]
+    return tenant
+
+
+@pytest.fixture
+def plan_with_deadline(harness: RunHarness) -> Iterator[str]:
+    """A plan that sets a deadline of ten minutes for the length of the test."""
+    harness.do(set_deadline, timedelta(minutes=10))
+    yield PLAN
+    harness.do(set_deadline, None)
+
+
+def set_deadline(session: Session, deadline: timedelta | None) -> None:
+    session.execute(update(Plan).where(col(Plan.code) == PLAN).values(provisioning_deadline=deadline))
+
+
+def test_cancellable_is_false_once_a_cancel_is_recorded_and_a_second_cancel_is_accepted(
+    harness: RunHarness, owner: Client
+) -> None:
+    assert DESCRIPTIONS["ProvisioningRun.cancellable"] == (
+        "Whether cancelProvisioning would record a cancel: true for a PROVISION run that has not ended and has no "
+        "cancel yet. A second cancel is accepted too, with alreadyRequested, and changes nothing."
+    )
+    harness.create()
+    harness.play(until="allocate_traffic")
+    tenant = tenant_gid(harness.tenant_id)
+
+    def cancel() -> Facts:
+        return owner.mutate("cancelProvisioning", "alreadyRequested run { cancellable }", tenantId=tenant)
+
+    before, first, second = newest_run(owner, harness, "cancellable"), cancel(), cancel()
+    harness.play()
+
+    assert before == {"cancellable": True}
+    assert first == {"alreadyRequested": False, "run": {"cancellable": False}, "userErrors": []}
+    assert second == {"alreadyRequested": True, "run": {"cancellable": False}, "userErrors": []}
+    assert newest_run(owner, harness, "cancellable") == {"cancellable": False}
+
+
+def test_a_decommissioning_run_is_not_cancellable(harness: RunHarness, owner: Client) -> None:
+    bring_to(harness, TenantState.DECOMMISSIONING)
+
+    payload = owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id))
+
+    assert newest_run(owner, harness, "cancellable") == {"cancellable": False}
+    assert [error["code"] for error in payload["userErrors"]] == ["INVALID_STATE"]
+
+
+@pytest.mark.parametrize(
+    ("role", "wrong", "code"),
+    [
+        (Role.OWNER, {"slug": "Shop"}, "INVALID"),
+        (Role.OWNER, {"slug": "taken"}, "TAKEN"),
+        (Role.VIEWER, {}, "FORBIDDEN"),
+    ],
+)
+def test_create_tenant_returns_no_tenant_when_it_is_refused(
+    api: Api, harness: RunHarness, role: Role, wrong: dict[str, str], code: str
+) -> None:
+    assert DESCRIPTIONS["CreateTenantPayload.tenant"] == (
+        "The new tenant; null when the call was refused, because then no tenant was created."
+    )
+    harness.create("taken", start=False)
+    client = api.person(harness.organisation.id, role)
+
+    payload = client.mutate("createTenant", "tenant { slug } tenantEdge { cursor } run { id }", **(GOOD | wrong))
+
+    errors = payload.pop("userErrors")
+    assert payload == {"tenant": None, "tenantEdge": None, "run": None}
+    assert [error["code"] for error in errors] == [code]
+    assert client.ask("{ tenants { nodes { slug } } }")["tenants"]["nodes"] == [{"slug": "taken"}]
+
+
+def test_create_tenant_returns_the_new_tenant_when_it_is_accepted(harness: RunHarness, owner: Client) -> None:
+    payload = owner.mutate("createTenant", "tenant { slug }", **GOOD)
+
+    assert payload == {"tenant": {"slug": "shop"}, "userErrors": []}
+
+
+def test_recreate_tenant_returns_the_new_tenant_or_the_refused_one(harness: RunHarness, owner: Client) -> None:
+    assert DESCRIPTIONS["RecreateTenantPayload.tenant"].startswith(
+        "The new tenant. When the call was refused, the tenant in the input"
+    )
+    bring_to(harness, TenantState.DECOMMISSIONED)
+    old = tenant_gid(harness.tenant_id)
+
+    accepted = owner.mutate("recreateTenant", "tenant { id recreatedFrom { id } }", tenantId=old)
+    refused = owner.mutate("recreateTenant", "tenant { id }", tenantId=old)
+
+    assert accepted["tenant"]["id"] != old
+    assert accepted["tenant"]["recreatedFrom"] == {"id": old}
+    assert refused["tenant"] == {"id": old}
+    assert [error["code"] for error in refused["userErrors"]] == ["TAKEN"]
+
+
+def test_a_run_has_no_start_before_a_worker_claims_its_first_step(harness: RunHarness, owner: Client) -> None:
+    times = "status startedAt elapsed"
+    harness.create()
+    queued = tenant_of(owner, harness, f"currentRun {{ {times} }}")["currentRun"]
+
+    harness.cancel()
+
+    assert queued == {"status": "QUEUED", "startedAt": None, "elapsed": None}
+    assert newest_run(owner, harness, times) == {"status": "CANCELLED", "startedAt": None, "elapsed": None}
+    assert newest_run(owner, harness, "finishedAt")["finishedAt"] is not None
+
+
+def test_the_deadline_of_the_plan_applies_to_a_tenant_without_one(
+    harness: RunHarness, owner: Client, plan_with_deadline: str
+) -> None:
+    assert DESCRIPTIONS["Tenant.provisioningDeadline"].endswith(
+        "Null: the deadline of the plan applies, if the plan has one."
+    )
+    harness.create(plan=plan_with_deadline)
+
+    run = harness.run()
+    assert tenant_of(owner, harness, "provisioningDeadline") == {"provisioningDeadline": None}
+    assert run.deadline_at == run.created_at + timedelta(minutes=10)
+
+
+def test_a_recorded_cancel_alone_changes_neither_version_nor_updated_at(harness: RunHarness, owner: Client) -> None:
+    fields = "state version updatedAt"
+    harness.create()
+    harness.play(until="allocate_traffic")
+    before = tenant_of(owner, harness, fields)
+
+    harness.cancel()
+    cancelled = tenant_of(owner, harness, fields)
+    harness.play()
+
+    assert cancelled == before
+    after = tenant_of(owner, harness, fields)
+    assert (after["state"], after["version"]) == ("PENDING", before["version"] + 1)
+    assert after["updatedAt"] > before["updatedAt"]
+
+
+def test_signing_in_does_not_change_a_members_version(harness: RunHarness, owner: Client) -> None:
+    invited = owner.mutate("inviteMember", "member { id pending version }", email="new@shop.example", role="VIEWER")
+    member = invited["member"]
+    harness.do(sign_in, VerifiedIdentity("https://idp.example new", "new@shop.example", harness.organisation.slug))
+
+    joined = owner.ask("query N($id: ID!) { node(id: $id) { ... on Member { id pending version } } }", id=member["id"])
+
+    assert member | {"pending": True, "version": 1} == member
+    assert joined["node"] == member | {"pending": False}
+
+
+def test_the_end_of_a_previous_token_stays_readable_when_it_has_passed(harness: RunHarness, owner: Client) -> None:
+    made = owner.mutate("createServiceAccount", "serviceAccount { id }", name="Partner", scopes=["tenants:read"])
+    account = made["serviceAccount"]["id"]
+    field = "serviceAccount { previousTokenUntil }"
+
+    owner.mutate("rotateServiceAccountToken", field, serviceAccountId=account, overlap="PT0.001S")
+    read = owner.ask(
+        "query N($id: ID!) { node(id: $id) { ... on ServiceAccount { previousTokenUntil } } }", id=account
+    )["node"]
+    at_once = owner.mutate("rotateServiceAccountToken", field, serviceAccountId=account)
+
+    assert datetime.fromisoformat(read["previousTokenUntil"]) < datetime.now(UTC)
+    assert at_once["serviceAccount"] == {"previousTokenUntil": None}
