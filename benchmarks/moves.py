@@ -19,18 +19,18 @@ def run(settings: Settings, rounds: int) -> None:
             _go_forward(harness, claim, record, stale)
             with accept.timed():
                 harness.cancel()
-            harness.play()
+            harness.make_moves()
         idle = Samples(f"a sweep beside {rounds} runs that are over")
         for _ in range(rounds):
             with idle.timed():
-                harness.do(due_runs.redispatch_due_runs)
+                harness.transact(due_runs.redispatch_due_runs)
         for samples in (create, claim, record, stale, accept, idle):
             samples.report()
 
 
 def _go_forward(harness: RunHarness, claim: Samples, record: Samples, stale: Samples) -> None:
     while isinstance(move := harness.next_move(), Forward) and move.step != "mark_active":
-        harness.pass_time()
+        harness.end_waits()
         with claim.timed():
             held = harness.try_claim(move)
         assert held is not None

@@ -1,4 +1,4 @@
-"""Plays runs by hand: the real engine and Postgres, an outside in memory, and a broker that is a list."""
+"""Moves runs in a test: the real engine and Postgres, simulated infrastructure in memory, and a list as the broker."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,28 +36,30 @@ T = TypeVar("T")
 
 @dataclass
 class RunHarness:
-    """One fresh organisation, one tenant in it, and everything needed to move its runs."""
+    """One new organisation, one tenant in it, and what is needed to move the tenant's runs."""
 
     settings: Settings
     organisation: Organisation
     operator: Actor
     wake_ups: list[WakeUp] = field(default_factory=list)
-    genuine: SimulatedInfrastructure = field(default_factory=SimulatedInfrastructure)
+    simulated: SimulatedInfrastructure = field(default_factory=SimulatedInfrastructure)
     faults: Faults = field(default_factory=Faults)
-    live: RunningSteps = field(default_factory=RunningSteps)
+    running_steps: RunningSteps = field(default_factory=RunningSteps)
     tenant_id: UUID = field(default_factory=new_id)
 
     def __post_init__(self) -> None:
         self.database = Database(self.settings, self._deliver, engine=engine_of(self.settings))
-        self.infrastructure = self.faults.wrap(self.genuine)
-        self.step_runner = StepRunner(self.database, self.settings, self.infrastructure, self.live, owner="harness")
+        self.infrastructure = self.faults.wrap(self.simulated)
+        self.step_runner = StepRunner(
+            self.database, self.settings, self.infrastructure, self.running_steps, owner="harness"
+        )
 
     def create(self, slug: str = "shop", **wanted: Any) -> Change:
-        """A tenant, and unless told otherwise its first run."""
+        """Create the tenant and, unless ``start`` is False, its first run."""
         order = commands.NewTenant(
             slug=slug, **({"plan": "starter", "first_admin_email": "first@shop.example"} | wanted)
         )
-        change = self.do(
+        change = self.transact(
             commands.create_tenant,
             order,
             organisation_id=self.organisation.id,
@@ -68,18 +70,18 @@ class RunHarness:
         return change
 
     def cancel(self, **wanted: Any) -> Change:
-        return self.do(cancellation.cancel_provisioning, self.tenant_id, **({"by": self.operator} | wanted))
+        return self.transact(cancellation.cancel_provisioning, self.tenant_id, **({"by": self.operator} | wanted))
 
     def retry(self) -> Change:
-        return self.do(commands.retry_provisioning, self.tenant_id, by=self.operator)
+        return self.transact(commands.retry_provisioning, self.tenant_id, by=self.operator)
 
-    def do(self, command: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def transact(self, command: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return self.database.transact(command, *args, **kwargs)
 
-    def play(self, *, until: str | None = "confirm_absence") -> None:
-        """Make every move that is ready; waits and back-offs are over at once. Stops before step ``until``.
+    def make_moves(self, *, until: str | None = "confirm_absence") -> None:
+        """Make moves until none is left, without waiting for polls and back-offs. Stops before the step ``until``.
 
-        Unless told otherwise, it leaves the looks outside that follow an undo to the test.
+        By default it stops before the absence checks that follow the compensation of a run.
         """
         for _ in range(200):
             move = self.next_move()
@@ -87,21 +89,21 @@ class RunHarness:
                 return
             if self.run().due_at is None:
                 return
-            self.pass_time()
+            self.end_waits()
             self.step_runner.make_move(self.run().id, move)
-        raise AssertionError(f"the run does not end: {self.story()[-20:]}")
+        raise AssertionError(f"the run has not ended after 200 moves: {self.event_lines()[-20:]}")
 
     def claim(self, move: Forward | Backward | None = None) -> Claim:
-        """Claim the next move and leave it there, as a worker does that dies or takes its time."""
-        self.pass_time()
+        """Claim the next move and do not perform it, like a worker that died or is slow."""
+        self.end_waits()
         claim = self.try_claim(move)
-        assert claim is not None, f"nothing to claim: {self.story()[-5:]}"
+        assert claim is not None, f"the run has no move to claim: {self.event_lines()[-5:]}"
         return claim
 
     def try_claim(self, move: Forward | Backward | None = None) -> Claim | None:
         wanted = move or self.next_move()
         assert isinstance(wanted, Forward | Backward), wanted
-        return self.do(engine.claim, self.run().id, wanted, settings=self.settings, owner="harness")
+        return self.transact(engine.claim, self.run().id, wanted, settings=self.settings, owner="harness")
 
     def perform(self, claim: Claim, stop_signal: StopSignal | None = None) -> Outcome:
         return claim.perform(
@@ -109,13 +111,13 @@ class RunHarness:
         )
 
     def record(self, claim: Claim, outcome: Outcome) -> None:
-        self.do(engine.record, claim, outcome)
+        self.transact(engine.record, claim, outcome)
 
-    def fail(self, claim: Claim, error: BaseException) -> None:
-        self.do(engine.record_failure, claim, error)
+    def record_failure(self, claim: Claim, error: BaseException) -> None:
+        self.transact(engine.record_failure, claim, error)
 
-    def lapse(self) -> None:
-        """Let the lease of whoever is at work end now."""
+    def expire_lease(self) -> None:
+        """End the current lease of the tenant's run now."""
         with self.database.transaction() as session:
             past = clock(session)
             session.execute(
@@ -124,8 +126,8 @@ class RunHarness:
                 .values(lease_until=past, due_at=past)
             )
 
-    def pass_time(self) -> None:
-        """End back-offs and waits of this tenant; leases stay."""
+    def end_waits(self) -> None:
+        """End the back-offs and poll intervals of the tenant's runs now. Leases stay."""
         with self.database.transaction() as session:
             session.execute(
                 update(Run)
@@ -138,23 +140,23 @@ class RunHarness:
             )
 
     def sweep(self) -> None:
-        self.do(due_runs.end_due_runs)
-        self.do(due_runs.redispatch_due_runs)
+        self.transact(due_runs.end_due_runs)
+        self.transact(due_runs.redispatch_due_runs)
 
     def next_move(self) -> Move:
         return next_move(self.run(), self.steps())
 
     def run(self, number: int | None = None) -> Run:
-        """A run by number, or the newest."""
-        chosen = select(Run).where(Run.tenant_id == self.tenant_id).order_by(col(Run.number).desc())
+        """The run of this number, by default the newest."""
+        query = select(Run).where(Run.tenant_id == self.tenant_id).order_by(col(Run.number).desc())
         if number is not None:
-            chosen = chosen.where(Run.number == number)
-        return self.read(lambda session: session.exec(chosen.limit(1)).one())
+            query = query.where(Run.number == number)
+        return self.read(lambda session: session.exec(query.limit(1)).one())
 
     def steps(self, number: int | None = None) -> list[RunStep]:
         run_id = self.run(number).id
-        chosen = select(RunStep).where(RunStep.run_id == run_id).order_by(col(RunStep.position))
-        return self.read(lambda session: list(session.exec(chosen)))
+        query = select(RunStep).where(RunStep.run_id == run_id).order_by(col(RunStep.position))
+        return self.read(lambda session: list(session.exec(query)))
 
     def step(self, name: str) -> RunStep:
         return next(step for step in self.steps() if step.name == name)
@@ -164,34 +166,34 @@ class RunHarness:
 
     def ledger(self, *statuses: ResourceStatus) -> list[str]:
         """Names of the tenant's ledger rows in these statuses, in the order in which they were intended."""
-        chosen = select(Resource.name).where(
+        query = select(Resource.name).where(
             Resource.tenant_id == self.tenant_id, col(Resource.status).in_(statuses or ResourceStatus)
         )
-        return self.read(lambda session: list(session.exec(chosen.order_by(col(Resource.id)))))
+        return self.read(lambda session: list(session.exec(query.order_by(col(Resource.id)))))
 
-    def held(self) -> list[str]:
+    def held_resources(self) -> list[str]:
         return self.ledger(ResourceStatus.INTENDED, ResourceStatus.HELD)
 
-    def outside(self) -> list[str]:
-        """What the adapters themselves still find, of any run of this tenant."""
+    def existing_resources(self) -> list[str]:
+        """Names of resources of any run of this tenant that the simulated infrastructure still has."""
         tenant = self.tenant()
         numbers = range(1, self.run().number + 1)
         return [
             name
             for number in numbers
-            for name in self.genuine.present(ResourceNames(tenant.id, tenant.address, number))
+            for name in self.simulated.present(ResourceNames(tenant.id, tenant.address, number))
         ]
 
     def events(self) -> list[Event]:
-        chosen = select(Event).where(Event.tenant_id == self.tenant_id).order_by(col(Event.sequence))
-        return self.read(lambda session: list(session.exec(chosen)))
+        query = select(Event).where(Event.tenant_id == self.tenant_id).order_by(col(Event.sequence))
+        return self.read(lambda session: list(session.exec(query)))
 
-    def story(self) -> list[str]:
-        """The tenant's history, a line each: ``provisioning.step_started allocate_storage``."""
+    def event_lines(self) -> list[str]:
+        """The tenant's events, one line each: ``provisioning.step_started allocate_storage``."""
         return [f"{event.type.removeprefix('tenant.')} {event.data.get('step', '')}".strip() for event in self.events()]
 
-    def read(self, question: Callable[[Session], T]) -> T:
-        return self.database.transact(question)
+    def read(self, query: Callable[[Session], T]) -> T:
+        return self.database.transact(query)
 
     def _deliver(self, outbox: Sequence[Any]) -> None:
         self.wake_ups.extend(outbox)
@@ -199,9 +201,9 @@ class RunHarness:
 
 @contextmanager
 def run_harness_in(settings: Settings, plan: str = "enterprise") -> Iterator[RunHarness]:
-    """A stage in a fresh organisation."""
-    setting = Database(settings, engine=engine_of(settings))
-    with setting.transaction() as session:
+    """A harness with a new organisation on the plan ``plan``."""
+    database = Database(settings, engine=engine_of(settings))
+    with database.transaction() as session:
         slug = f"org-{new_id().hex[-12:]}"
         organisation = Organisation(slug=slug, name=slug, plan_code=plan, created_at=clock(session))
         session.add(organisation)
@@ -215,11 +217,11 @@ def run_harness_in(settings: Settings, plan: str = "enterprise") -> Iterator[Run
 
 @lru_cache(8)
 def engine_of(settings: Settings) -> Engine:
-    """One for all stages: spelling the statements out again in each test takes longer than carrying them out."""
-    return engine_for(settings, "tenantry-stage")
+    """One engine for all harnesses. A new engine compiles every statement again, which is slower than executing it."""
+    return engine_for(settings, "tenantry-run-harness")
 
 
 def operator_of(organisation: Organisation, name: str = "Olga Operator") -> Actor:
-    """Somebody who may do everything in this organisation."""
+    """An actor with access to the whole organisation."""
     email = f"{name.split(maxsplit=1)[0].lower()}@{organisation.slug}.example"
     return Actor(ActorKind.USER, new_id(), name, email, organisation.id)

@@ -1,4 +1,4 @@
-"""Ready-made situations: a tenant in any state, a run at the brink, and a picture of everything to compare with."""
+"""Ready-made test situations: a tenant in any state, a run whose pivot is claimed, a snapshot of all rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,14 +22,14 @@ PIVOT = "mark_active"
 MAIL = "send_welcome_emails"
 
 
-def bring_to(harness: RunHarness, state: TenantState) -> None:
-    """Create the stage's tenant and bring it into a state, by commands and moves."""
-    SCENES[state](harness)
+def bring_tenant_to(harness: RunHarness, state: TenantState) -> None:
+    """Create the harness's tenant and bring it into a state, by commands and moves."""
+    SCENARIOS[state](harness)
     assert harness.tenant().state is state
 
 
-def to_the_brink(harness: RunHarness) -> Claim:
-    """Claim the pivot of a run whose steps are said to be done, though nothing was: for races by the hundred."""
+def claim_pivot(harness: RunHarness) -> Claim:
+    """Claim the pivot of a run whose steps are marked as done without being performed: fast enough for many races."""
     change = harness.create(slug=f"shop-{new_id().hex[-12:]}")
     assert change.run is not None
     with harness.database.transaction() as session:
@@ -45,9 +45,9 @@ def to_the_brink(harness: RunHarness) -> Claim:
     return harness.claim(Forward(PIVOT))
 
 
-def everything(harness: RunHarness) -> list[dict[str, Any]]:
-    """Every row that belongs to the stage's tenant."""
-    belongs: list[tuple[type[SQLModel], Any]] = [
+def all_rows(harness: RunHarness) -> list[dict[str, Any]]:
+    """Every row of the harness's tenant, sorted."""
+    queries: list[tuple[type[SQLModel], Any]] = [
         (Tenant, col(Tenant.id) == harness.tenant_id),
         (Run, col(Run.tenant_id) == harness.tenant_id),
         (RunStep, col(RunStep.run_id).in_(select(Run.id).where(Run.tenant_id == harness.tenant_id))),
@@ -55,20 +55,22 @@ def everything(harness: RunHarness) -> list[dict[str, Any]]:
         (Resource, col(Resource.tenant_id) == harness.tenant_id),
     ]
     with harness.database.transaction() as session:
-        rows = [row.model_dump() for model, mine in belongs for row in session.exec(select(model).where(mine))]
+        rows = [
+            row.model_dump() for model, condition in queries for row in session.exec(select(model).where(condition))
+        ]
     return sorted(rows, key=repr)
 
 
-def undone(harness: RunHarness) -> list[str]:
-    """The steps whose undo is on record, in order, of every run."""
-    done = ("provisioning.step_compensated", "deprovisioning.step_completed")
-    return [line.split()[1] for line in harness.story() if line.startswith(done)]
+def compensated_steps(harness: RunHarness) -> list[str]:
+    """Names of the compensated steps of all runs, in the order of their events."""
+    types = ("provisioning.step_compensated", "deprovisioning.step_completed")
+    return [line.split()[1] for line in harness.event_lines() if line.startswith(types)]
 
 
-def fail_for_good(harness: RunHarness) -> None:
-    """Let the run's next step be refused, and play it to its end."""
-    harness.fail(harness.claim(), Refused("No."))
-    harness.play()
+def fail_permanently(harness: RunHarness) -> None:
+    """Fail the run's next step without retry, and let the run end."""
+    harness.record_failure(harness.claim(), Refused("No."))
+    harness.make_moves()
 
 
 def _pending(harness: RunHarness) -> None:
@@ -81,30 +83,30 @@ def _provisioning(harness: RunHarness) -> None:
 
 def _active(harness: RunHarness) -> None:
     harness.create()
-    harness.play()
+    harness.make_moves()
 
 
 def _suspended(harness: RunHarness) -> None:
     _active(harness)
-    harness.do(commands.suspend_tenant, harness.tenant_id, by=harness.operator)
+    harness.transact(commands.suspend_tenant, harness.tenant_id, by=harness.operator)
 
 
 def _failed(harness: RunHarness) -> None:
     harness.create()
-    fail_for_good(harness)
+    fail_permanently(harness)
 
 
 def _decommissioning(harness: RunHarness) -> None:
     _active(harness)
-    harness.do(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
+    harness.transact(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
 
 
 def _decommissioned(harness: RunHarness) -> None:
     _pending(harness)
-    harness.do(commands.decommission_tenant, harness.tenant_id, by=harness.operator)
+    harness.transact(commands.decommission_tenant, harness.tenant_id, by=harness.operator)
 
 
-SCENES: dict[TenantState, Callable[[RunHarness], None]] = {
+SCENARIOS: dict[TenantState, Callable[[RunHarness], None]] = {
     TenantState.PENDING: _pending,
     TenantState.PROVISIONING: _provisioning,
     TenantState.ACTIVE: _active,

@@ -181,7 +181,7 @@ def strike(database: Database, settings: Settings, moves: Route, lightnings: Seq
     play = before(database, settings, moves[0])
     struck = []
     for move, lightning in zip(moves, lightnings, strict=True):
-        bring_to(play, move)
+        bring_run_to(play, move)
         interrupt(play, lightning)
         if lightning.struck is not None:
             struck.append(lightning.struck)
@@ -192,7 +192,7 @@ def strike(database: Database, settings: Settings, moves: Route, lightnings: Seq
     return struck
 
 
-def bring_to(play: Simulation, move: Forward | Backward) -> None:
+def bring_run_to(play: Simulation, move: Forward | Backward) -> None:
     """Play until this move is the next. The validation has one attempt: when that was interrupted, somebody retries."""
     if move == WAY_OUT[1]:
         while play.anything_to_do() and play.messages[0].move != move:

@@ -24,9 +24,9 @@ def looks(harness: RunHarness) -> list[list[str]]:
 
 def cancelled(harness: RunHarness) -> ResourceNames:
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
     harness.cancel()
-    harness.play()
+    harness.make_moves()
     assert harness.run().status is RunStatus.CANCELLED
     return ResourceNames(harness.tenant_id, harness.tenant().address, 1)
 
@@ -34,11 +34,11 @@ def cancelled(harness: RunHarness) -> ResourceNames:
 def test_a_cancelled_run_is_looked_after_until_a_day_later(harness: RunHarness) -> None:
     cancelled(harness)
 
-    harness.play(until=None)
+    harness.make_moves(until=None)
 
     assert looks(harness) == [[]] * (len(ABSENCE_CHECK_DELAYS) + 1)
     assert harness.step("confirm_absence").status is StepStatus.DONE
-    assert harness.story()[-1] == "provisioning.absence_confirmed"
+    assert harness.event_lines()[-1] == "provisioning.absence_confirmed"
     assert harness.run().due_at is None
 
 
@@ -47,7 +47,7 @@ def test_the_looks_grow_apart(harness: RunHarness) -> None:
     waits = []
 
     for _ in ABSENCE_CHECK_DELAYS:
-        harness.pass_time()
+        harness.end_waits()
         harness.step_runner.make_move(harness.run().id, CONFIRM)
         due = harness.run().due_at
         assert due is not None
@@ -61,75 +61,75 @@ def test_the_looks_grow_apart(harness: RunHarness) -> None:
 
 def test_what_comes_late_is_told_and_removed(harness: RunHarness) -> None:
     names = cancelled(harness)
-    harness.genuine.holdings.forget_destruction()
-    harness.genuine.identity.create(names, "late@shop.example")
+    harness.simulated.holdings.forget_destruction()
+    harness.simulated.identity.create(names, "late@shop.example")
 
-    harness.play(until=None)
+    harness.make_moves(until=None)
 
     assert looks(harness)[0] == [names.signing_key, names.account]
     assert looks(harness)[1:] == [[]] * len(ABSENCE_CHECK_DELAYS)
-    assert harness.outside() == []
-    assert harness.story().count("provisioning.drift_found") == 1
+    assert harness.existing_resources() == []
+    assert harness.event_lines().count("provisioning.drift_found") == 1
 
 
 def test_an_outside_that_cannot_be_asked_confirms_nothing(harness: RunHarness) -> None:
     cancelled(harness)
     harness.faults.fail("identity.present")
 
-    harness.pass_time()
+    harness.end_waits()
     harness.step_runner.make_move(harness.run().id, CONFIRM)
 
     assert looks(harness) == []
-    assert harness.story()[-1] == "provisioning.absence_unconfirmed"
-    harness.play(until=None)
+    assert harness.event_lines()[-1] == "provisioning.absence_unconfirmed"
+    harness.make_moves(until=None)
     assert harness.step("confirm_absence").status is StepStatus.DONE
 
 
 def test_an_adapter_that_cannot_be_asked_hides_nothing_of_the_others(harness: RunHarness) -> None:
     names = cancelled(harness)
-    harness.genuine.holdings.forget_destruction()
-    harness.genuine.storage.create(names)
+    harness.simulated.holdings.forget_destruction()
+    harness.simulated.storage.create(names)
     harness.faults.fail("deployer.present", times=2, error=Refused("Who are you?"))
 
-    harness.play(until=None)
+    harness.make_moves(until=None)
 
     assert set(looks(harness)[0]) == {names.schema, names.role}
-    assert harness.outside() == []
+    assert harness.existing_resources() == []
     assert harness.step("confirm_absence").status is StepStatus.DONE
 
 
 def test_what_does_not_go_away_is_told_once(harness: RunHarness) -> None:
     names = cancelled(harness)
-    harness.genuine.holdings.forget_destruction()
-    harness.genuine.identity.create(names, "late@shop.example")
+    harness.simulated.holdings.forget_destruction()
+    harness.simulated.identity.create(names, "late@shop.example")
     harness.faults.fail("identity.destroy", times=4)
 
     for _ in range(3):
-        harness.pass_time()
+        harness.end_waits()
         harness.step_runner.make_move(harness.run().id, CONFIRM)
 
     assert len(looks(harness)) == 3
-    assert harness.story().count("provisioning.drift_found") == 1
+    assert harness.event_lines().count("provisioning.drift_found") == 1
 
 
 def test_looking_again_disturbs_no_later_run(harness: RunHarness) -> None:
     cancelled(harness)
     first = harness.run().id
     harness.retry()
-    harness.play()
-    held = harness.outside()
+    harness.make_moves()
+    held = harness.existing_resources()
 
     harness.step_runner.make_move(first, CONFIRM)
 
     assert harness.tenant().state is TenantState.ACTIVE
-    assert harness.outside() == held
+    assert harness.existing_resources() == held
 
 
 def test_a_decommissioned_tenant_is_looked_after_too(harness: RunHarness) -> None:
     harness.create()
-    harness.play()
-    harness.do(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
-    harness.play(until=None)
+    harness.make_moves()
+    harness.transact(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
+    harness.make_moves(until=None)
 
     assert harness.run().status is RunStatus.DECOMMISSIONED
     assert looks(harness) == [[]] * (len(ABSENCE_CHECK_DELAYS) + 1)
@@ -137,7 +137,7 @@ def test_a_decommissioned_tenant_is_looked_after_too(harness: RunHarness) -> Non
 
 def test_a_live_tenant_is_not_asked_about(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until=None)
+    harness.make_moves(until=None)
 
     assert harness.tenant().state is TenantState.ACTIVE
     assert looks(harness) == []

@@ -16,71 +16,71 @@ UP_TO_THE_PIVOT = [step.name for step in saga if step.role not in FOLLOW_UPS]
 
 
 def undone(harness: RunHarness) -> list[str]:
-    return [line.split()[1] for line in harness.story() if line.startswith("provisioning.step_compensated")]
+    return [line.split()[1] for line in harness.event_lines() if line.startswith("provisioning.step_compensated")]
 
 
 def assert_clean_stop(harness: RunHarness) -> None:
     assert harness.run().status is RunStatus.CANCELLED
     assert harness.tenant().state is TenantState.PENDING
-    assert harness.held() == []
-    assert harness.outside() == []
-    assert harness.story().count("provisioning.cancelled") == 1
-    assert harness.story()[-1] == "provisioning.cancelled"
+    assert harness.held_resources() == []
+    assert harness.existing_resources() == []
+    assert harness.event_lines().count("provisioning.cancelled") == 1
+    assert harness.event_lines()[-1] == "provisioning.cancelled"
 
 
 def test_an_undisturbed_run_ends_active(harness: RunHarness) -> None:
     harness.create()
 
-    harness.play()
+    harness.make_moves()
 
     assert harness.run().status is RunStatus.SUCCEEDED
     assert harness.tenant().state is TenantState.ACTIVE
-    assert harness.ledger(ResourceStatus.HELD) == harness.outside()
-    assert len(harness.genuine.outbox.mails) == 3
+    assert harness.ledger(ResourceStatus.HELD) == harness.existing_resources()
+    assert len(harness.simulated.outbox.mails) == 3
     assert harness.run().due_at is None
 
 
 @pytest.mark.parametrize("boundary", UP_TO_THE_PIVOT)
 def test_a_cancel_before_a_step_undoes_the_ones_before_it_in_reverse(harness: RunHarness, boundary: str) -> None:
     harness.create()
-    harness.play(until=boundary)
+    harness.make_moves(until=boundary)
 
     harness.cancel(reason="wrong slug")
-    harness.play()
+    harness.make_moves()
 
     assert_clean_stop(harness)
     assert undone(harness) == UP_TO_THE_PIVOT[: UP_TO_THE_PIVOT.index(boundary)][::-1]
-    assert harness.genuine.outbox.mails == []
+    assert harness.simulated.outbox.mails == []
 
 
 @pytest.mark.parametrize("step", UP_TO_THE_PIVOT)
 @pytest.mark.parametrize("moment", ["before the call", "after the call"])
 def test_a_cancel_inside_a_step_undoes_that_step_first(harness: RunHarness, step: str, moment: str) -> None:
     harness.create()
-    harness.play(until=step)
+    harness.make_moves(until=step)
     claim = harness.claim()
     if moment == "after the call":
         harness.perform(claim)
 
     harness.cancel()
-    harness.fail(claim, StepStopped(StopReason.CANCELLED))
-    harness.play()
+    harness.record_failure(claim, StepStopped(StopReason.CANCELLED))
+    harness.make_moves()
 
     assert_clean_stop(harness)
     assert undone(harness) == UP_TO_THE_PIVOT[: UP_TO_THE_PIVOT.index(step) + 1][::-1]
-    assert f"provisioning.step_interrupted {step}" in harness.story()
+    assert f"provisioning.step_interrupted {step}" in harness.event_lines()
 
 
 @pytest.mark.parametrize("step", UP_TO_THE_PIVOT)
 def test_a_cancel_wins_over_a_step_that_only_has_to_be_recorded(harness: RunHarness, step: str) -> None:
     harness.create()
-    harness.play(until=step)
+    harness.make_moves(until=step)
     claim = harness.claim()
     outcome = harness.perform(claim)
 
     harness.cancel()
     harness.record(claim, outcome)
-    harness.play()
+    harness.make_moves()
 
     assert_clean_stop(harness)
     assert undone(harness)[0] == step
@@ -89,12 +89,12 @@ def test_a_cancel_wins_over_a_step_that_only_has_to_be_recorded(harness: RunHarn
 @pytest.mark.parametrize("step", UP_TO_THE_PIVOT)
 def test_a_cancel_while_the_worker_is_dead_undoes_what_it_may_have_done(harness: RunHarness, step: str) -> None:
     harness.create()
-    harness.play(until=step)
+    harness.make_moves(until=step)
     harness.perform(harness.claim())
 
-    harness.lapse()
+    harness.expire_lease()
     harness.cancel()
-    harness.play()
+    harness.make_moves()
 
     assert_clean_stop(harness)
     assert undone(harness)[0] == step
@@ -104,14 +104,14 @@ def test_a_cancel_while_the_worker_is_dead_undoes_what_it_may_have_done(harness:
 @pytest.mark.parametrize("step", STEPS)
 def test_a_cancel_while_a_compensation_is_at_work_changes_the_end_and_no_effect(harness: RunHarness, step: str) -> None:
     harness.create()
-    harness.play(until="mark_active")
-    harness.fail(harness.claim(), Refused("the pivot was refused"))
-    harness.play(until=step)
+    harness.make_moves(until="mark_active")
+    harness.record_failure(harness.claim(), Refused("the pivot was refused"))
+    harness.make_moves(until=step)
     claim = harness.claim(Backward(step))
 
     harness.cancel()
     harness.record(claim, harness.perform(claim))
-    harness.play()
+    harness.make_moves()
 
     assert_clean_stop(harness)
     assert undone(harness) == UP_TO_THE_PIVOT[::-1]
@@ -134,24 +134,24 @@ def test_a_queued_run_that_is_cancelled_ends_in_the_same_commit(harness: RunHarn
 def test_a_run_that_backs_off_is_undone_at_once(harness: RunHarness) -> None:
     harness.create()
     harness.faults.fail("identity.create")
-    harness.play(until="allocate_identity")
+    harness.make_moves(until="allocate_identity")
     harness.step_runner.make_move(harness.run().id, Forward("allocate_identity"))
     assert harness.step("allocate_identity").next_attempt_at is not None
 
     harness.cancel()
 
     assert harness.run().due_at is not None
-    harness.play()
+    harness.make_moves()
     assert_clean_stop(harness)
 
 
 def test_a_run_that_waits_for_readiness_is_undone_at_once(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
     harness.record(harness.claim(), NotYet(after=harness.settings.lease))
 
     harness.cancel()
-    harness.play()
+    harness.make_moves()
 
     assert_clean_stop(harness)
     assert undone(harness)[0] == "await_readiness"
@@ -159,7 +159,7 @@ def test_a_run_that_waits_for_readiness_is_undone_at_once(harness: RunHarness) -
 
 def test_no_forward_step_is_claimed_once_the_cancel_committed(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
 
     harness.cancel()
 
@@ -169,27 +169,27 @@ def test_no_forward_step_is_claimed_once_the_cancel_committed(harness: RunHarnes
 
 def test_a_cancelled_run_can_be_retried_to_active(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
     harness.cancel()
-    harness.play()
+    harness.make_moves()
 
     harness.retry()
-    harness.play()
+    harness.make_moves()
 
     assert harness.run().number == 2
     assert harness.tenant().state is TenantState.ACTIVE
-    assert harness.outside() == harness.held()
+    assert harness.existing_resources() == harness.held_resources()
 
 
 def test_the_feed_of_a_cancelled_run_tells_everything_once_and_in_order(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_identity")
+    harness.make_moves(until="allocate_identity")
     claim = harness.claim()
     harness.cancel()
-    harness.fail(claim, StepStopped(StopReason.CANCELLED))
-    harness.play()
+    harness.record_failure(claim, StepStopped(StopReason.CANCELLED))
+    harness.make_moves()
 
-    assert harness.story() == [
+    assert harness.event_lines() == [
         "created",
         "provisioning.started",
         "provisioning.step_started validate_request",
@@ -212,7 +212,7 @@ def test_the_feed_of_a_cancelled_run_tells_everything_once_and_in_order(harness:
 
 def test_a_step_told_to_stop_stops_at_its_next_safe_point(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
     claim = harness.claim()
     stop_signal = StopSignal()
     stop_signal.set(StopReason.CANCELLED)
@@ -220,16 +220,16 @@ def test_a_step_told_to_stop_stops_at_its_next_safe_point(harness: RunHarness) -
     with pytest.raises(StepStopped, match="a cancel is on record"):
         harness.perform(claim, stop_signal)
 
-    assert harness.outside() == []
+    assert harness.existing_resources() == []
 
 
 def test_a_late_owner_leaves_nothing_behind(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="deploy_workloads")
+    harness.make_moves(until="deploy_workloads")
     paused = harness.claim()
-    harness.lapse()
+    harness.expire_lease()
     harness.cancel()
-    harness.play()
+    harness.make_moves()
 
     with pytest.raises(StepStopped, match="another worker"):
         harness.perform(paused)

@@ -21,7 +21,7 @@ from provisioning.moves import Backward
 from provisioning.ports import Refused
 from provisioning.saga import Done
 from tests.run_harness import RunHarness, operator_of
-from tests.scenarios import PIVOT, everything, to_the_brink
+from tests.scenarios import PIVOT, all_rows, claim_pivot
 from tests.waiting import wait_until_blocked
 
 RACES = 150
@@ -31,8 +31,8 @@ def assert_cancelled(harness: RunHarness) -> None:
     """What "accepted" promises: this run never becomes ACTIVE, and says so once."""
     assert harness.run().status is RunStatus.CANCELLED
     assert harness.tenant().state is TenantState.PENDING
-    assert [line for line in harness.story() if line in ENDS] == ["provisioning.cancelled"]
-    assert harness.held() == []
+    assert [line for line in harness.event_lines() if line in ENDS] == ["provisioning.cancelled"]
+    assert harness.held_resources() == []
 
 
 def assert_active(harness: RunHarness) -> None:
@@ -40,15 +40,15 @@ def assert_active(harness: RunHarness) -> None:
     assert harness.run().status is RunStatus.SUCCEEDED
     assert not harness.run().cancel_requested
     assert harness.tenant().state is TenantState.ACTIVE
-    assert [line for line in harness.story() if line in ENDS] == ["provisioning.completed"]
-    assert "provisioning.cancel_requested" not in harness.story()
+    assert [line for line in harness.event_lines() if line in ENDS] == ["provisioning.completed"]
+    assert "provisioning.cancel_requested" not in harness.event_lines()
 
 
 ENDS = ("provisioning.cancelled", "provisioning.completed", "provisioning.failed")
 
 
 def race_with_the_cancel_first(harness: RunHarness, database_url: str) -> None:
-    claim = to_the_brink(harness)
+    claim = claim_pivot(harness)
 
     with ThreadPoolExecutor() as pool:
         with harness.database.transaction() as session:
@@ -57,12 +57,12 @@ def race_with_the_cancel_first(harness: RunHarness, database_url: str) -> None:
             wait_until_blocked(activation, database_url)
         activation.result(10)
 
-    harness.play()
+    harness.make_moves()
     assert_cancelled(harness)
 
 
 def race_with_the_activation_first(harness: RunHarness, database_url: str) -> None:
-    claim = to_the_brink(harness)
+    claim = claim_pivot(harness)
 
     with ThreadPoolExecutor() as pool:
         with harness.database.transaction() as session:
@@ -127,7 +127,7 @@ def test_in_a_free_race_either_wins_and_nobody_twice(harness: RunHarness) -> Non
 
     with ThreadPoolExecutor(2) as pool:
         for _ in range(RACES):
-            claim = to_the_brink(harness)
+            claim = claim_pivot(harness)
             start = threading.Barrier(2)
             activation = pool.submit(after, start, dice.uniform(0, 0.006), partial(harness.record, claim, Done()))
             cancel = pool.submit(after, start, dice.uniform(0, 0.006), harness.cancel)
@@ -153,13 +153,13 @@ def judge(harness: RunHarness, refusal: BaseException | None) -> str:
     assert refusal is None
     assert harness.run().status is RunStatus.CANCELLING
     assert harness.tenant().state is TenantState.PROVISIONING
-    assert "provisioning.completed" not in harness.story()
+    assert "provisioning.completed" not in harness.event_lines()
     assert harness.next_move() == Backward(PIVOT)
     return "accepted"
 
 
 def test_twenty_cancels_at_once_are_one_cancel(harness: RunHarness) -> None:
-    to_the_brink(harness)
+    claim_pivot(harness)
     people = [operator_of(harness.organisation, f"Person{number} P") for number in range(20)]
     start = threading.Barrier(20)
 
@@ -192,12 +192,12 @@ def test_a_cancel_and_a_retry_at_once_leave_one_live_run(harness: RunHarness, da
 
     assert refusal is not None
     assert harness.run().number == 1
-    assert harness.story() == ["created", "provisioning.started"]
+    assert harness.event_lines() == ["created", "provisioning.started"]
 
 
 def test_a_cancel_that_waits_for_a_settling_run_meets_its_end(harness: RunHarness, database_url: str) -> None:
     harness.create()
-    harness.fail(harness.claim(), Refused("No."))
+    harness.record_failure(harness.claim(), Refused("No."))
     claim = harness.claim()
 
     with ThreadPoolExecutor() as pool:
@@ -213,7 +213,7 @@ def test_a_cancel_that_waits_for_a_settling_run_meets_its_end(harness: RunHarnes
 
 def test_a_cancel_that_commits_before_the_last_undo_makes_it_pending(harness: RunHarness, database_url: str) -> None:
     harness.create()
-    harness.fail(harness.claim(), Refused("No."))
+    harness.record_failure(harness.claim(), Refused("No."))
     claim = harness.claim()
 
     with ThreadPoolExecutor() as pool:
@@ -229,21 +229,21 @@ def test_a_cancel_that_commits_before_the_last_undo_makes_it_pending(harness: Ru
 def test_decommissioning_does_not_wait_for_the_welcome_mails(harness: RunHarness) -> None:
     """Lock order: a run that is released is only referred to, so whoever records something of it cannot deadlock."""
     harness.create()
-    harness.play(until="send_welcome_emails")
+    harness.make_moves(until="send_welcome_emails")
     mails = harness.claim()
 
     with harness.database.transaction() as session:
         assert claims.run_under(session, mails) is not None
         by = {"by": harness.operator, "confirm_slug": "shop"}
-        harness.do(commands.decommission_tenant, harness.tenant_id, **by)
+        harness.transact(commands.decommission_tenant, harness.tenant_id, **by)
     harness.record(mails, Done())
-    harness.play()
+    harness.make_moves()
 
     assert harness.tenant().state is TenantState.DECOMMISSIONED
 
 
 def test_a_rename_and_an_activation_at_once_are_both_counted(harness: RunHarness, database_url: str) -> None:
-    claim = to_the_brink(harness)
+    claim = claim_pivot(harness)
     version = harness.tenant().version
     wanted = commands.Corrections(name="Renamed")
 
@@ -260,11 +260,11 @@ def test_a_rename_and_an_activation_at_once_are_both_counted(harness: RunHarness
 
 
 def test_a_refused_cancel_changes_nothing(harness: RunHarness) -> None:
-    claim = to_the_brink(harness)
+    claim = claim_pivot(harness)
     harness.record(claim, Done())
-    before = everything(harness)
+    before = all_rows(harness)
 
     with pytest.raises(NotProvisioning):
         harness.cancel()
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before

@@ -26,7 +26,7 @@ from provisioning.step_context import StepStopped, StopReason
 from provisioning.step_journal import DatabaseJournal
 from runtime.settings import settings
 from tests.run_harness import RunHarness, run_harness_in
-from tests.scenarios import PIVOT, STEPS, everything
+from tests.scenarios import PIVOT, STEPS, all_rows
 from tests.waiting import wait_until_blocked
 
 LEASE = timedelta(seconds=15)
@@ -34,18 +34,18 @@ LEASE = timedelta(seconds=15)
 
 def taken_over(harness: RunHarness) -> Claim:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
     lost = harness.claim()
-    harness.lapse()
+    harness.expire_lease()
     harness.claim()
     return lost
 
 
 def cancelled_after_it_lapsed(harness: RunHarness) -> Claim:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
     lost = harness.claim()
-    harness.lapse()
+    harness.expire_lease()
     harness.cancel()
     return lost
 
@@ -54,9 +54,9 @@ def out_of_attempts(harness: RunHarness) -> Claim:
     harness.create()
     lost = harness.claim()
     for _ in range(engine.MAX_LOST_WORKERS - 1):
-        harness.lapse()
+        harness.expire_lease()
         lost = harness.claim()
-    harness.lapse()
+    harness.expire_lease()
     assert harness.try_claim() is None
     return lost
 
@@ -70,10 +70,10 @@ def recorded_before(harness: RunHarness) -> Claim:
 
 def undo_taken_over(harness: RunHarness) -> Claim:
     harness.create()
-    harness.play(until="allocate_identity")
+    harness.make_moves(until="allocate_identity")
     harness.cancel()
     lost = harness.claim()
-    harness.lapse()
+    harness.expire_lease()
     harness.claim()
     return lost
 
@@ -83,18 +83,18 @@ LOSSES = [taken_over, cancelled_after_it_lapsed, out_of_attempts, recorded_befor
 
 def intend(harness: RunHarness, lost: Claim) -> None:
     with pytest.raises(StepStopped, match="another worker"):
-        harness.do(claims.intend, lost, "disk", "late")
+        harness.transact(claims.intend, lost, "disk", "late")
 
 
 WRITES: dict[str, Callable[[RunHarness, Claim], object]] = {
     "done": lambda harness, lost: harness.record(lost, Done()),
     "not yet": lambda harness, lost: harness.record(lost, NotYet(after=timedelta(seconds=1))),
-    "failed": lambda harness, lost: harness.fail(lost, RuntimeError("late")),
-    "refused": lambda harness, lost: harness.fail(lost, Refused("late")),
-    "stopped": lambda harness, lost: harness.fail(lost, StepStopped(StopReason.SHUTTING_DOWN)),
+    "failed": lambda harness, lost: harness.record_failure(lost, RuntimeError("late")),
+    "refused": lambda harness, lost: harness.record_failure(lost, Refused("late")),
+    "stopped": lambda harness, lost: harness.record_failure(lost, StepStopped(StopReason.SHUTTING_DOWN)),
     "intended": intend,
     "progress": lambda harness, lost: DatabaseJournal(harness.database, harness.settings, lost).progress(99, "late"),
-    "renewed": lambda harness, lost: harness.do(claims.renew, {lost.run_id: lost.token}, LEASE),
+    "renewed": lambda harness, lost: harness.transact(claims.renew, {lost.run_id: lost.token}, LEASE),
 }
 
 
@@ -104,12 +104,12 @@ def test_nothing_lands_of_an_owner_that_lost_its_claim(
     harness: RunHarness, write: str, lose: Callable[[RunHarness], Claim]
 ) -> None:
     lost = lose(harness)
-    before = everything(harness)
+    before = all_rows(harness)
     harness.wake_ups.clear()
 
     WRITES[write](harness, lost)
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before
     assert harness.wake_ups == []
 
 
@@ -119,7 +119,7 @@ def test_a_renewal_tells_the_lost_from_the_living(harness: RunHarness) -> None:
         other.create()
         living = other.claim()
 
-        renewals = harness.do(
+        renewals = harness.transact(
             claims.renew, {lost.run_id: lost.token, living.run_id: living.token}, timedelta(minutes=5)
         )
 
@@ -139,7 +139,7 @@ def test_a_locked_run_keeps_no_other_from_being_renewed(harness: RunHarness) -> 
 
         with harness.database.transaction() as session:
             locked_live_run(session, harness.tenant_id)
-            renewals = other.do(claims.renew, tokens, timedelta(minutes=5))
+            renewals = other.transact(claims.renew, tokens, timedelta(minutes=5))
 
         assert {one.run_id: one.extended for one in renewals} == {locked.run_id: False, living.run_id: True}
 
@@ -149,30 +149,32 @@ def test_a_renewal_tells_that_a_cancel_is_on_record(harness: RunHarness) -> None
     claim = harness.claim()
     harness.cancel()
 
-    renewals = harness.do(claims.renew, {claim.run_id: claim.token}, LEASE)
+    renewals = harness.transact(claims.renew, {claim.run_id: claim.token}, LEASE)
 
     assert renewals == [claims.Renewal(claim.run_id, cancelled=True, extended=True)]
 
 
 def test_nothing_is_intended_once_a_cancel_is_on_record(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
     claim = harness.claim()
     harness.cancel()
 
     with pytest.raises(StepStopped, match="a cancel is on record"):
         harness.perform(claim)
 
-    assert harness.ledger() == harness.outside() == []
+    assert harness.ledger() == harness.existing_resources() == []
 
 
 def test_a_claim_whose_answer_was_lost_may_be_repeated_with_its_own_token_only(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
     move, token = Forward("allocate_storage"), uuid4()
 
     def claimed_with(own: UUID) -> Claim | None:
-        return harness.do(engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=own)
+        return harness.transact(
+            engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=own
+        )
 
     first, stranger, again = claimed_with(token), claimed_with(uuid4()), claimed_with(token)
 
@@ -186,11 +188,13 @@ def test_a_claim_whose_answer_was_lost_may_be_repeated_with_its_own_token_only(h
 
 def test_a_claim_that_is_repeated_after_a_cancel_gives_the_run_back_at_once(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
     move, token = Forward("allocate_storage"), uuid4()
 
     def claim() -> Claim | None:
-        return harness.do(engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=token)
+        return harness.transact(
+            engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=token
+        )
 
     first = claim()
     harness.cancel()
@@ -204,9 +208,9 @@ def test_a_claim_that_is_repeated_after_a_cancel_gives_the_run_back_at_once(harn
 
 def test_progress_that_meets_a_take_over_does_not_land_after_it(harness: RunHarness, database_url: str) -> None:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
     late = harness.claim()
-    harness.lapse()
+    harness.expire_lease()
 
     with ThreadPoolExecutor() as pool:
         with harness.database.transaction() as session:
@@ -233,7 +237,7 @@ def test_twenty_workers_claim_a_move_and_one_gets_it(harness: RunHarness) -> Non
 
     assert len(claims) == 1
     assert harness.run().lease_token == claims[0].token
-    assert harness.story() == ["created", "provisioning.started", "provisioning.step_started validate_request"]
+    assert harness.event_lines() == ["created", "provisioning.started", "provisioning.step_started validate_request"]
 
 
 def test_a_move_that_is_owned_cannot_be_claimed_before_its_lease_lapsed(harness: RunHarness) -> None:
@@ -242,14 +246,14 @@ def test_a_move_that_is_owned_cannot_be_claimed_before_its_lease_lapsed(harness:
 
     assert harness.try_claim() is None
 
-    harness.lapse()
+    harness.expire_lease()
     assert harness.try_claim() is not None
 
 
 def test_stale_doubled_and_foreign_messages_are_dropped(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_traffic")
-    before = everything(harness)
+    harness.make_moves(until="allocate_traffic")
+    before = all_rows(harness)
 
     for step in [*STEPS, PIVOT, "boil_the_ocean"]:
         harness.step_runner.make_move(harness.run().id, Backward(step))
@@ -257,19 +261,19 @@ def test_stale_doubled_and_foreign_messages_are_dropped(harness: RunHarness) -> 
             harness.step_runner.make_move(harness.run().id, Forward(step))
     harness.step_runner.make_move(new_id(), Forward("allocate_traffic"))
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_messages_for_a_run_that_is_over_are_dropped(harness: RunHarness) -> None:
     harness.create()
     harness.cancel()
-    before = everything(harness)
+    before = all_rows(harness)
 
     for step in [*STEPS, PIVOT]:
         harness.step_runner.make_move(harness.run().id, Forward(step))
         harness.step_runner.make_move(harness.run().id, Backward(step))
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -280,7 +284,7 @@ def test_messages_that_come_several_times_in_any_order_to_several_workers_have_o
     harness.create()
     with ThreadPoolExecutor(4) as pool:
         while harness.run().due_at is not None:
-            harness.pass_time()
+            harness.end_waits()
             messages = harness.wake_ups[-3:] * dice.randint(1, 3)
             dice.shuffle(messages)
             list(pool.map(lambda it: harness.step_runner.make_move(it.run_id, it.move), messages))
@@ -288,18 +292,18 @@ def test_messages_that_come_several_times_in_any_order_to_several_workers_have_o
     assert harness.tenant().state is TenantState.ACTIVE
     creations = Counter(call for call in harness.faults.calls if not call.endswith(("present", "health", "send")))
     assert set(creations.values()) == {1}
-    assert harness.story().count("provisioning.completed") == 1
+    assert harness.event_lines().count("provisioning.completed") == 1
 
 
 def test_a_claim_and_its_record_take_few_statements(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_identity")
-    harness.pass_time()
+    harness.make_moves(until="allocate_identity")
+    harness.end_waits()
     move = Forward("allocate_identity")
     run_id = harness.run().id
 
     with counted(harness) as claiming:
-        claim = harness.do(engine.claim, run_id, move, settings=harness.settings, owner="harness")
+        claim = harness.transact(engine.claim, run_id, move, settings=harness.settings, owner="harness")
     assert claim is not None
     outcome = harness.perform(claim)
     with counted(harness) as recording:
@@ -402,20 +406,20 @@ REFUSED_BY = {
 def half_done(database_url: str) -> Iterator[RunHarness]:
     with run_harness_in(settings()) as harness:
         harness.create()
-        harness.play(until="allocate_identity")
+        harness.make_moves(until="allocate_identity")
         yield harness
 
 
 @pytest.mark.parametrize("constraint", REFUSED_BY)
 def test_the_wrong_state_cannot_be_written(half_done: RunHarness, database_url: str, constraint: str) -> None:
-    before = everything(half_done)
+    before = all_rows(half_done)
     ids = {"run": half_done.run().id, "tenant": half_done.tenant_id}
 
     with psycopg.connect(database_url) as connection, pytest.raises(psycopg.errors.IntegrityError) as refusal:
         connection.execute(REFUSED_BY[constraint].encode(), ids)
 
     assert refusal.value.diag.constraint_name == constraint
-    assert everything(half_done) == before
+    assert all_rows(half_done) == before
 
 
 CHANGES_OF_THE_FEED = [
@@ -429,13 +433,13 @@ CHANGES_OF_THE_FEED = [
 
 @pytest.mark.parametrize("statement", CHANGES_OF_THE_FEED)
 def test_the_feed_cannot_be_changed(half_done: RunHarness, database_url: str, statement: str) -> None:
-    before = everything(half_done)
+    before = all_rows(half_done)
 
     with psycopg.connect(database_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege) as refusal:
         connection.execute(statement.encode(), {"tenant": half_done.tenant_id} if "%" in statement else None)
 
     assert refusal.value.diag.message_primary == "the audit feed is append-only"
-    assert everything(half_done) == before
+    assert all_rows(half_done) == before
 
 
 @pytest.mark.parametrize("statement", [one for one in CHANGES_OF_THE_FEED if not one.startswith("DELETE")])
@@ -466,7 +470,7 @@ def test_a_process_that_shuts_down_takes_nothing_on(harness: RunHarness) -> None
     harness.create()
     before = harness.run()
 
-    harness.live.shut_down()
+    harness.running_steps.shut_down()
     harness.step_runner.make_move(before.id, Forward("validate_request"))
 
     assert harness.run() == before

@@ -117,7 +117,7 @@ def harness(database_url: str) -> Iterator[RunHarness]:
 def test_no_built_in_step_waits_for_an_outside_that_hangs(harness: RunHarness, database_url: str, step: str) -> None:
     stop_token = StopSignal()
     harness.create()
-    harness.play(until=step)
+    harness.make_moves(until=step)
     claim = harness.claim()
 
     with ThreadPoolExecutor() as pool, everything_locked(database_url, claim.names):

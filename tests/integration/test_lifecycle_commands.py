@@ -34,7 +34,7 @@ from provisioning.saga import NotYet
 from provisioning.wakeups import WakeUp
 from runtime.settings import settings
 from tests.run_harness import RunHarness, operator_of, run_harness_in
-from tests.scenarios import STEPS, bring_to, everything, fail_for_good, undone
+from tests.scenarios import STEPS, all_rows, bring_tenant_to, compensated_steps, fail_permanently
 from tests.waiting import wait_until_blocked
 
 S = TenantState
@@ -43,7 +43,7 @@ Command = Callable[[RunHarness], Change]
 
 def command(function: Callable[..., Change], **kwargs: Any) -> Command:
     def run(harness: RunHarness, **more: Any) -> Change:
-        return harness.do(function, harness.tenant_id, **({"by": harness.operator} | kwargs | more))
+        return harness.transact(function, harness.tenant_id, **({"by": harness.operator} | kwargs | more))
 
     return run
 
@@ -52,7 +52,7 @@ def update(**given: Any) -> Command:
     def run(harness: RunHarness, **more: Any) -> Change:
         wanted = Corrections(**given)
         by = {"by": harness.operator, "regions": harness.settings.regions}
-        return harness.do(commands.update_tenant, harness.tenant_id, wanted, **(by | more))
+        return harness.transact(commands.update_tenant, harness.tenant_id, wanted, **(by | more))
 
     return run
 
@@ -86,7 +86,7 @@ def principal(database_url: str) -> Iterator[Callable[[TenantState], RunHarness]
         def stage_for(state: TenantState) -> RunHarness:
             if state not in made:
                 made[state] = stack.enter_context(run_harness_in(settings()))
-                bring_to(made[state], state)
+                bring_tenant_to(made[state], state)
             return made[state]
 
         yield stage_for
@@ -97,7 +97,7 @@ def test_an_illegal_command_is_refused_with_the_state_and_changes_nothing(
     principal: Callable[[TenantState], RunHarness], name: str, state: TenantState
 ) -> None:
     harness = principal(state)
-    before = everything(harness)
+    before = all_rows(harness)
     act, legal = COMMANDS[name]
 
     with pytest.raises(IllegalMove) as refusal:
@@ -107,7 +107,7 @@ def test_an_illegal_command_is_refused_with_the_state_and_changes_nothing(
     assert state in str(refusal.value)
     assert state not in refusal.value.allowed or isinstance(refusal.value, NotStuck)
     assert legal <= set(refusal.value.allowed) or name == "rename"
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_cancelling_what_is_not_provisioning_has_a_refusal_of_its_own(
@@ -124,7 +124,7 @@ def test_a_tenant_is_created_and_provisioned_in_one_commit(harness: RunHarness) 
     assert (change.run.number, change.run.kind, change.run.status) == (1, RunKind.PROVISION, RunStatus.QUEUED)
     assert harness.tenant().state is S.PROVISIONING
     assert harness.tenant().name == "The Shop"
-    assert harness.story() == ["created", "provisioning.started"]
+    assert harness.event_lines() == ["created", "provisioning.started"]
     assert [event.actor_email for event in harness.events()] == [harness.operator.email] * 2
     assert harness.events()[0].data == {
         "slug": "shop",
@@ -148,7 +148,7 @@ def test_a_tenant_can_be_created_without_being_provisioned(harness: RunHarness) 
 
     assert change.run is None
     assert harness.tenant().state is S.PENDING
-    assert harness.story() == ["created"]
+    assert harness.event_lines() == ["created"]
     assert harness.wake_ups == []
 
 
@@ -200,13 +200,13 @@ def test_an_address_that_does_not_fit_into_a_dns_label_is_refused(harness: RunHa
 
 def test_a_slug_in_use_is_taken(harness: RunHarness) -> None:
     harness.create(start=False)
-    before = everything(harness)
+    before = all_rows(harness)
 
     with pytest.raises(Taken) as refusal:
         harness.create(start=False)
 
     assert (refusal.value.field, refusal.value.value) == ("slug", "shop")
-    assert everything(harness) == before
+    assert all_rows(harness) == before
     assert len(tenants_of(harness)) == 1
 
 
@@ -241,7 +241,7 @@ def rename(harness: RunHarness, slug: str) -> None:
 
 
 def test_a_slug_is_free_again_after_decommissioning(harness: RunHarness) -> None:
-    bring_to(harness, S.DECOMMISSIONED)
+    bring_tenant_to(harness, S.DECOMMISSIONED)
     old = harness.tenant_id
 
     harness.create()
@@ -271,12 +271,12 @@ def test_a_retry_counts_against_the_plan(database_url: str) -> None:
         for number in range(3):
             harness.create(slug=f"shop-{number}")
         harness.tenant_id = waiting
-        before = everything(harness)
+        before = all_rows(harness)
 
         with pytest.raises(QuotaExceeded):
             harness.retry()
 
-        assert everything(harness) == before
+        assert all_rows(harness) == before
 
 
 def test_two_creates_cannot_both_have_the_last_place(database_url: str) -> None:
@@ -302,7 +302,7 @@ def test_two_creates_cannot_both_have_the_last_place(database_url: str) -> None:
 
 
 def test_a_failed_run_can_be_retried_under_the_next_number(harness: RunHarness) -> None:
-    bring_to(harness, S.FAILED)
+    bring_tenant_to(harness, S.FAILED)
     version = harness.tenant().version
 
     change = harness.retry()
@@ -312,53 +312,53 @@ def test_a_failed_run_can_be_retried_under_the_next_number(harness: RunHarness) 
     assert harness.tenant().state is S.PROVISIONING
     assert harness.tenant().version == version + 1
     assert {step.attempts for step in harness.steps()} == {0}
-    harness.play()
+    harness.make_moves()
     assert harness.tenant().state is S.ACTIVE
 
 
 def test_a_suspended_tenant_keeps_everything_and_can_be_resumed(harness: RunHarness) -> None:
-    bring_to(harness, S.ACTIVE)
-    held = harness.outside()
+    bring_tenant_to(harness, S.ACTIVE)
+    held = harness.existing_resources()
 
-    harness.do(commands.suspend_tenant, harness.tenant_id, by=harness.operator, reason=" unpaid ")
+    harness.transact(commands.suspend_tenant, harness.tenant_id, by=harness.operator, reason=" unpaid ")
     suspended = harness.tenant()
-    harness.do(commands.resume_tenant, harness.tenant_id, by=harness.operator)
+    harness.transact(commands.resume_tenant, harness.tenant_id, by=harness.operator)
 
     assert suspended.state is S.SUSPENDED
     assert harness.tenant().state is S.ACTIVE
     assert harness.tenant().version == suspended.version + 1
-    assert harness.outside() == held != []
-    assert harness.story()[-2:] == ["suspended", "resumed"]
+    assert harness.existing_resources() == held != []
+    assert harness.event_lines()[-2:] == ["suspended", "resumed"]
     assert harness.events()[-2].data == {"reason": "unpaid"}
     assert harness.run().number == 1
 
 
 @pytest.mark.parametrize("state", [S.PENDING, S.FAILED])
 def test_a_tenant_that_holds_nothing_is_decommissioned_at_once(harness: RunHarness, state: TenantState) -> None:
-    bring_to(harness, state)
+    bring_tenant_to(harness, state)
 
-    change = harness.do(commands.decommission_tenant, harness.tenant_id, by=harness.operator)
+    change = harness.transact(commands.decommission_tenant, harness.tenant_id, by=harness.operator)
 
     assert change.run is None
     assert harness.tenant().state is S.DECOMMISSIONED
-    assert harness.story()[-1] == "deprovisioning.completed"
+    assert harness.event_lines()[-1] == "deprovisioning.completed"
 
 
 @pytest.mark.parametrize("state", [S.ACTIVE, S.SUSPENDED])
 def test_decommissioning_releases_everything_in_reverse(harness: RunHarness, state: TenantState) -> None:
-    bring_to(harness, state)
-    held = harness.held()
+    bring_tenant_to(harness, state)
+    held = harness.held_resources()
 
-    change = harness.do(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
+    change = harness.transact(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
 
     assert change.run is not None
     assert (change.run.number, change.run.kind) == (2, RunKind.DECOMMISSION)
     assert harness.tenant().state is S.DECOMMISSIONING
-    harness.play()
+    harness.make_moves()
     assert harness.tenant().state is S.DECOMMISSIONED
     assert harness.run().status is RunStatus.DECOMMISSIONED
-    assert undone(harness) == STEPS[::-1]
-    assert harness.held() == harness.outside() == []
+    assert compensated_steps(harness) == STEPS[::-1]
+    assert harness.held_resources() == harness.existing_resources() == []
     released = harness.events()[-1].data["released"]
     assert sorted(one["name"] for one in released) == sorted(held)
     harness.create()
@@ -371,12 +371,12 @@ def test_decommissioning_needs_the_slug_typed(
     principal: Callable[[TenantState], RunHarness], state: TenantState, typed: str | None
 ) -> None:
     harness = principal(state)
-    before = everything(harness)
+    before = all_rows(harness)
 
     with pytest.raises(NotConfirmed):
-        harness.do(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug=typed)
+        harness.transact(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug=typed)
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_a_decommissioning_run_cannot_be_cancelled(principal: Callable[[TenantState], RunHarness]) -> None:
@@ -389,24 +389,24 @@ def test_a_decommissioning_run_cannot_be_cancelled(principal: Callable[[TenantSt
 
 
 def test_recreating_gives_a_fresh_tenant_linked_to_the_old(harness: RunHarness) -> None:
-    bring_to(harness, S.DECOMMISSIONED)
+    bring_tenant_to(harness, S.DECOMMISSIONED)
     old = harness.tenant()
 
-    change = harness.do(commands.recreate_tenant, old.id, by=harness.operator, regions=harness.settings.regions)
+    change = harness.transact(commands.recreate_tenant, old.id, by=harness.operator, regions=harness.settings.regions)
 
     harness.tenant_id = change.tenant.id
     fresh = harness.tenant()
     assert fresh.id != old.id
     assert fresh.recreated_from_id == old.id
     assert (fresh.slug, fresh.plan_code, fresh.first_admin_email) == (old.slug, old.plan_code, old.first_admin_email)
-    assert harness.story() == ["created", "recreated", "provisioning.started"]
+    assert harness.event_lines() == ["created", "recreated", "provisioning.started"]
     assert harness.run().number == 1
-    harness.play()
+    harness.make_moves()
     assert harness.tenant().state is S.ACTIVE
 
 
 def test_a_tenant_is_recreated_once_while_its_slug_is_in_use(harness: RunHarness) -> None:
-    bring_to(harness, S.DECOMMISSIONED)
+    bring_tenant_to(harness, S.DECOMMISSIONED)
     recreate = COMMANDS["recreate"][0]
     recreate(harness)
 
@@ -418,7 +418,7 @@ def test_a_tenant_is_recreated_once_while_its_slug_is_in_use(harness: RunHarness
 
 @pytest.mark.parametrize("state", [S.PENDING, S.FAILED])
 def test_wrong_values_can_be_corrected_while_nothing_is_held(harness: RunHarness, state: TenantState) -> None:
-    bring_to(harness, state)
+    bring_tenant_to(harness, state)
     version = harness.tenant().version
 
     update(slug="store", name="Store", plan="pro", region="us-east", first_admin_email="bo@store.example")(harness)
@@ -436,41 +436,41 @@ def test_wrong_values_can_be_corrected_while_nothing_is_held(harness: RunHarness
         }
     }
     harness.retry()
-    harness.play()
+    harness.make_moves()
     assert harness.tenant().state is S.ACTIVE
 
 
 def test_an_update_that_changes_nothing_is_not_told(harness: RunHarness) -> None:
     harness.create(start=False)
-    before = everything(harness)
+    before = all_rows(harness)
 
     update(slug="shop", name="shop")(harness)
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 @pytest.mark.parametrize("more", [{}, {"plan": "pro"}, {"name": "Other", "region": "us-east"}], ids=str)
 def test_a_tenant_cannot_be_renamed_to_a_slug_in_use(harness: RunHarness, more: dict[str, str]) -> None:
     harness.create(slug="store", start=False)
     harness.create(start=False)
-    before = everything(harness)
+    before = all_rows(harness)
 
     with pytest.raises(Taken) as refusal:
         update(slug="store", **more)(harness)
 
     assert refusal.value.value == "store"
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 @pytest.mark.parametrize("given", [{"slug": "Bad"}, {"name": ""}, {"plan": "gold"}, {"region": "moon"}], ids=str)
 def test_a_malformed_correction_changes_nothing(harness: RunHarness, given: dict[str, str]) -> None:
     harness.create(start=False)
-    before = everything(harness)
+    before = all_rows(harness)
 
     with pytest.raises(Malformed):
         update(**({"first_admin_email": "bo@store.example"} | given))(harness)
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 EXPECTING: dict[str, TenantState] = {
@@ -491,13 +491,13 @@ def test_a_command_for_another_version_is_refused(
     principal: Callable[[TenantState], RunHarness], name: str, state: TenantState, off: int
 ) -> None:
     harness = principal(state)
-    before, version = everything(harness), harness.tenant().version
+    before, version = all_rows(harness), harness.tenant().version
 
     with pytest.raises(VersionConflict) as refusal:
         COMMANDS[name][0](harness, expected_version=version + off)  # type: ignore[call-arg]  # every one takes it
 
     assert (refusal.value.expected, refusal.value.current) == (version + off, version)
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_a_command_for_the_current_version_goes_through(harness: RunHarness) -> None:
@@ -538,13 +538,13 @@ def test_a_tenant_out_of_reach_does_not_exist(
     principal: Callable[[TenantState], RunHarness], name: str, state: TenantState, stranger: str
 ) -> None:
     harness = principal(state)
-    before = everything(harness)
+    before = all_rows(harness)
 
     with pytest.raises(NotFound) as refusal:
         COMMANDS[name][0](harness, by=STRANGERS[stranger](harness))  # type: ignore[call-arg]  # every one takes it
 
     assert str(refusal.value) == "There is no such tenant."
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_an_unknown_id_is_answered_like_one_out_of_reach(harness: RunHarness) -> None:
@@ -560,21 +560,21 @@ def test_a_cancel_for_an_earlier_run_is_stale(harness: RunHarness) -> None:
     first = harness.run()
     harness.cancel()
     harness.retry()
-    before = everything(harness)
+    before = all_rows(harness)
 
     with pytest.raises(StaleRun) as refusal:
         harness.cancel(run_id=first.id)
 
     assert refusal.value.current_number == 2
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_cancelling_twice_is_cancelling_once(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_identity")
+    harness.make_moves(until="allocate_identity")
     claim = harness.claim()
     first = harness.cancel(reason="typo")
-    before = everything(harness)
+    before = all_rows(harness)
 
     second = harness.cancel(by=operator_of(harness.organisation, "Paul Partner"), reason="me too")
 
@@ -584,13 +584,13 @@ def test_cancelling_twice_is_cancelling_once(harness: RunHarness) -> None:
     assert second.run is not None
     assert second.run.id == first.run.id
     assert (second.run.cancel_actor_name, second.run.cancel_reason) == (harness.operator.email, "typo")
-    assert everything(harness) == before
+    assert all_rows(harness) == before
     assert claim.run_id == first.run.id
 
 
 def test_retrying_is_refused_until_the_run_has_settled(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_identity")
+    harness.make_moves(until="allocate_identity")
     harness.cancel()
     tries = 0
 
@@ -611,7 +611,9 @@ def test_a_bulk_cancel_answers_for_each_tenant(harness: RunHarness) -> None:
     harness.create(slug="two", start=False)
     two, nowhere = harness.tenant_id, new_id()
 
-    answers = harness.do(cancellation.cancel_provisionings, [two, nowhere, one], by=harness.operator, reason="storm")
+    answers = harness.transact(
+        cancellation.cancel_provisionings, [two, nowhere, one], by=harness.operator, reason="storm"
+    )
 
     assert [answer.tenant_id for answer in answers] == [two, nowhere, one]
     assert [type(answer.refusal) for answer in answers] == [NotProvisioning, NotFound, type(None)]
@@ -624,19 +626,19 @@ def test_a_bulk_cancel_answers_for_each_tenant(harness: RunHarness) -> None:
 
 def test_a_bulk_cancel_turns_back_what_waits_for_its_next_look(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
     harness.record(harness.claim(), NotYet(after=timedelta(hours=1)))
 
-    harness.do(cancellation.cancel_provisionings, [harness.tenant_id], by=harness.operator)
+    harness.transact(cancellation.cancel_provisionings, [harness.tenant_id], by=harness.operator)
     harness.wake_ups.clear()
     harness.sweep()
     announced = harness.wake_ups.copy()
-    harness.play()
+    harness.make_moves()
 
     assert WakeUp(harness.run().id, Backward("await_readiness")) in announced
     assert harness.step("await_readiness").error is None
     assert harness.tenant().state is S.PENDING
-    assert harness.outside() == []
+    assert harness.existing_resources() == []
 
 
 def test_two_bulk_cancels_in_opposite_orders_both_answer(harness: RunHarness) -> None:
@@ -647,7 +649,7 @@ def test_two_bulk_cancels_in_opposite_orders_both_answer(harness: RunHarness) ->
 
     with ThreadPoolExecutor(2) as pool:
         both = [
-            pool.submit(harness.do, cancellation.cancel_provisionings, order, by=harness.operator)
+            pool.submit(harness.transact, cancellation.cancel_provisionings, order, by=harness.operator)
             for order in (ids, ids[::-1])
         ]
 
@@ -655,7 +657,7 @@ def test_two_bulk_cancels_in_opposite_orders_both_answer(harness: RunHarness) ->
     assert all(answer.run_id for answer in answers)
     assert [answer.already_requested for answer in answers].count(False) == 6
     harness.sweep()
-    assert harness.story().count("provisioning.cancelled") == 1
+    assert harness.event_lines().count("provisioning.cancelled") == 1
 
 
 def test_every_refusal_is_a_sentence(principal: Callable[[TenantState], RunHarness]) -> None:
@@ -671,7 +673,7 @@ def test_every_refusal_is_a_sentence(principal: Callable[[TenantState], RunHarne
 def test_a_failure_is_told_with_the_step_and_the_cause(harness: RunHarness) -> None:
     harness.create()
 
-    fail_for_good(harness)
+    fail_permanently(harness)
 
     told = harness.events()[-1].data
     assert told["failed_step"] == "validate_request"

@@ -111,7 +111,7 @@ def test_a_step_that_outlasts_its_lease_because_postgres_is_away_is_tried_again_
     worker_pool.await_state(TenantState.ACTIVE)
 
     assert worker_pool.harness.step(STEP).attempts == 1
-    assert not [line for line in worker_pool.harness.story() if "failed" in line]
+    assert not [line for line in worker_pool.harness.event_lines() if "failed" in line]
 
 
 def test_a_worker_that_is_told_to_stop_while_postgres_is_away_ends_when_its_drain_is_over(

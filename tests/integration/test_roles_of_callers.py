@@ -82,7 +82,7 @@ def seen_by_one_of_two(settings: Settings) -> list[str]:
     with run_harness_in(settings) as other, run_harness_in(settings) as harness:
         other.create("theirs")
         harness.create("mine")
-        harness.play(until="allocate_traffic")
+        harness.make_moves(until="allocate_traffic")
         assert sorted(harness.read(seen)) == ["mine", "theirs"], "workers see both"
         return harness.database.restricted_to(harness.operator.row_scope).transact(seen)
 

@@ -40,7 +40,7 @@ from runtime.row_level_security import SET_ROLE
 from runtime.settings import settings
 from tests.outside import settings_with
 from tests.run_harness import RunHarness, run_harness_in
-from tests.scenarios import bring_to, everything
+from tests.scenarios import all_rows, bring_tenant_to
 
 REFUSED = "42501"
 """SQLSTATE insufficient_privilege: a right that was not granted, and a row that a policy does not let in."""
@@ -88,12 +88,14 @@ def other(database_url: str) -> Iterator[RunHarness]:
 
 
 def furnish(harness: RunHarness) -> None:
-    bring_to(harness, TenantState.PENDING)
+    bring_tenant_to(harness, TenantState.PENDING)
     harness.retry()
-    harness.play(until="allocate_traffic")
-    harness.do(_add_people, harness)
-    harness.do(_remember, harness)
-    harness.do(lambda session: session.add(AbsenceCheck(run_id=harness.run().id, asked_at=clock(session), found=[])))
+    harness.make_moves(until="allocate_traffic")
+    harness.transact(_add_people, harness)
+    harness.transact(_remember, harness)
+    harness.transact(
+        lambda session: session.add(AbsenceCheck(run_id=harness.run().id, asked_at=clock(session), found=[]))
+    )
 
 
 def _add_people(session: Session, harness: RunHarness) -> None:
@@ -151,12 +153,12 @@ def rows_changed(session: Session, statement: UpdateBase) -> int:
 
 
 def test_an_update_without_a_filter_changes_ones_own_rows_only(two: Two) -> None:
-    before = everything(two.theirs)
+    before = all_rows(two.theirs)
 
     changed = two.as_caller().transact(rows_changed, update(Tenant).values(name="Mine"))
 
     assert changed == 1
-    assert everything(two.theirs) == before
+    assert all_rows(two.theirs) == before
 
 
 def test_nobody_is_removed_from_another_organisation(two: Two) -> None:
@@ -234,14 +236,14 @@ STRANGERS = [
 @pytest.mark.parametrize("kind", STRANGERS)
 def test_nothing_is_written_into_another_organisation(two: Two, kind: str) -> None:
     row = strangers(two)[kind]
-    before = everything(two.theirs)
+    before = all_rows(two.theirs)
 
     said = refused(two.as_caller(), lambda session: session.execute(insert(type(row)).values(**row.model_dump(
         exclude={"transaction_id", "rank", "position"} if isinstance(row, Event) else None
     ))))  # fmt: skip
 
     assert said == f'new row violates row-level security policy for table "{row.__tablename__}"'
-    assert everything(two.theirs) == before
+    assert all_rows(two.theirs) == before
 
 
 @pytest.mark.parametrize("model", [Tenant, Run, Member, ServiceAccount])

@@ -68,39 +68,39 @@ def test_a_run_to_the_end_holds_what_the_ledger_says_and_answers(outside: Outsid
     outside.harness.create()
     before = outside.answer()
 
-    outside.harness.play()
+    outside.harness.make_moves()
 
     assert outside.harness.tenant().state is TenantState.ACTIVE
     assert (before, outside.answer(), outside.answer("/.well-known/jwks.json")) == (404, 200, 200)
-    assert outside.present() == outside.harness.held()
+    assert outside.present() == outside.harness.held_resources()
 
 
 @pytest.mark.parametrize("boundary", [*STEPS[1:], "mark_active"])
 def test_a_cancel_leaves_nothing_outside_and_the_next_run_goes_live(outside: Outside, boundary: str) -> None:
     outside.harness.create()
-    outside.harness.play(until=boundary)
+    outside.harness.make_moves(until=boundary)
 
     outside.harness.cancel()
-    outside.harness.play()
+    outside.harness.make_moves()
 
     assert (outside.harness.run().status, outside.present(), outside.answer()) == (RunStatus.CANCELLED, [], 404)
     outside.harness.retry()
-    outside.harness.play()
+    outside.harness.make_moves()
     assert (outside.harness.tenant().state, outside.answer()) == (TenantState.ACTIVE, 200)
 
 
 def test_a_tenant_is_paused_and_closed_for_everybody_to_see(outside: Outside) -> None:
     outside.harness.create()
-    outside.harness.play()
+    outside.harness.make_moves()
     held = outside.present()
 
-    outside.harness.do(commands.suspend_tenant, outside.harness.tenant_id, by=outside.harness.operator)
+    outside.harness.transact(commands.suspend_tenant, outside.harness.tenant_id, by=outside.harness.operator)
     paused = outside.answer()
-    outside.harness.do(
+    outside.harness.transact(
         commands.decommission_tenant, outside.harness.tenant_id, by=outside.harness.operator, confirm_slug="shop"
     )
     closing = outside.answer()
-    outside.harness.play()
+    outside.harness.make_moves()
 
     assert (paused, closing, outside.answer()) == (503, 410, 410)
     released = ResourceNames(outside.harness.tenant_id, outside.harness.tenant().address, 1)

@@ -23,7 +23,7 @@ from provisioning.welcome_emails import resend_welcome_emails
 from runtime.database import clock, outbox_of
 from runtime.settings import settings
 from tests.run_harness import RunHarness, operator_of, run_harness_in
-from tests.scenarios import MAIL, PIVOT, STEPS, UP_TO_THE_PIVOT, everything, undone
+from tests.scenarios import MAIL, PIVOT, STEPS, UP_TO_THE_PIVOT, all_rows, compensated_steps
 
 OUTSIDE = {
     "allocate_storage": ("storage.create", "storage.destroy"),
@@ -70,14 +70,14 @@ def test_every_step_goes_forward_and_back_in_any_world(any_stage: RunHarness) ->
         assert any_stage.next_move() == Forward(step)
         any_stage.step_runner.make_move(any_stage.run().id, Forward(step))
         assert any_stage.step(step).status is StepStatus.DONE
-        assert outside(any_stage) == any_stage.held()
-    assert len(any_stage.held()) == 6
+        assert outside(any_stage) == any_stage.held_resources()
+    assert len(any_stage.held_resources()) == 6
 
     any_stage.cancel()
-    any_stage.play()
+    any_stage.make_moves()
 
-    assert undone(any_stage) == STEPS[::-1]
-    assert outside(any_stage) == any_stage.held() == []
+    assert compensated_steps(any_stage) == STEPS[::-1]
+    assert outside(any_stage) == any_stage.held_resources() == []
     assert any_stage.tenant().state is TenantState.PENDING
 
 
@@ -85,22 +85,22 @@ def test_every_step_can_be_done_twice_and_undone_twice_in_any_world(any_stage: R
     any_stage.create()
     for step in STEPS:
         any_stage.perform(any_stage.claim())
-        any_stage.lapse()
+        any_stage.expire_lease()
         any_stage.step_runner.make_move(any_stage.run().id, Forward(step))
         assert any_stage.step(step).attempts == 2
-    once = any_stage.held()
+    once = any_stage.held_resources()
     assert sorted(outside(any_stage)) == sorted(once)
 
     any_stage.cancel()
     for step in STEPS[::-1]:
         any_stage.perform(any_stage.claim())
-        any_stage.lapse()
+        any_stage.expire_lease()
         any_stage.step_runner.make_move(any_stage.run().id, Backward(step))
         assert any_stage.step(step).compensation_attempts == 2
 
     assert len(once) == 6
-    assert outside(any_stage) == any_stage.held() == []
-    assert undone(any_stage) == STEPS[::-1]
+    assert outside(any_stage) == any_stage.held_resources() == []
+    assert compensated_steps(any_stage) == STEPS[::-1]
 
 
 def test_every_step_can_be_undone_though_it_never_ran_in_any_world(any_stage: RunHarness) -> None:
@@ -113,20 +113,20 @@ def test_every_step_can_be_undone_though_it_never_ran_in_any_world(any_stage: Ru
         )
 
     any_stage.cancel()
-    any_stage.play()
+    any_stage.make_moves()
 
-    assert undone(any_stage) == STEPS[::-1]
+    assert compensated_steps(any_stage) == STEPS[::-1]
     assert outside(any_stage) == any_stage.ledger() == []
     assert any_stage.tenant().state is TenantState.PENDING
 
 
 def test_what_a_late_worker_creates_is_refused_in_any_world(any_stage: RunHarness) -> None:
     any_stage.create()
-    any_stage.play(until="allocate_storage")
+    any_stage.make_moves(until="allocate_storage")
     late = any_stage.claim()
-    any_stage.lapse()
+    any_stage.expire_lease()
     any_stage.cancel()
-    any_stage.play()
+    any_stage.make_moves()
 
     with pytest.raises(Refused):
         any_stage.infrastructure.storage.create(late.names)
@@ -141,7 +141,7 @@ def test_a_step_that_fails_once_is_tried_again(harness: RunHarness, step: str, a
     harness.create()
     harness.faults.fail(call, after=after)
 
-    harness.play(until=UP_TO_THE_PIVOT[UP_TO_THE_PIVOT.index(step) + 1])
+    harness.make_moves(until=UP_TO_THE_PIVOT[UP_TO_THE_PIVOT.index(step) + 1])
 
     assert harness.step(step).status is StepStatus.DONE
     assert harness.step(step).attempts == 2
@@ -157,15 +157,15 @@ def test_a_step_that_fails_for_good_takes_the_run_back_to_nothing(harness: RunHa
     harness.create()
     harness.faults.fail(call, times=99, after=True)
 
-    harness.play()
+    harness.make_moves()
 
     allowed = saga[step].attempts
     assert harness.faults.calls.count(call) == allowed
     assert harness.run().status is RunStatus.FAILED
     assert harness.run().failed_step == step
     assert harness.tenant().state is TenantState.FAILED
-    assert undone(harness) == STEPS[: STEPS.index(step) + 1][::-1]
-    assert harness.held() == harness.outside() == []
+    assert compensated_steps(harness) == STEPS[: STEPS.index(step) + 1][::-1]
+    assert harness.held_resources() == harness.existing_resources() == []
     failures = [event.data for event in harness.events() if event.type.endswith("step_failed")]
     assert [failure["attempt"] for failure in failures] == list(range(1, allowed + 1))
     assert [failure["will_retry"] for failure in failures] == [True] * (allowed - 1) + [False]
@@ -176,7 +176,7 @@ def test_a_refusal_is_not_tried_again(harness: RunHarness) -> None:
     harness.create()
     harness.faults.fail("traffic.reserve", error=Refused("The host name is held by somebody else."))
 
-    harness.play()
+    harness.make_moves()
 
     assert harness.step("allocate_traffic").attempts == 1
     assert harness.run().error == "The host name is held by somebody else."
@@ -187,7 +187,7 @@ def test_a_request_that_cannot_be_fulfilled_any_more_fails_in_one_attempt(harnes
     harness.create()
     harness.step_runner.settings = harness.settings.model_copy(update={"regions": ("moon",)})
 
-    harness.play()
+    harness.make_moves()
 
     assert harness.run().failed_step == "validate_request"
     assert harness.run().error == "There is no region called 'eu-central'; there is moon."
@@ -196,11 +196,11 @@ def test_a_request_that_cannot_be_fulfilled_any_more_fails_in_one_attempt(harnes
 @pytest.mark.parametrize("attempt", [1, 2, 3, 4])
 def test_the_wait_before_the_next_attempt_doubles_and_is_in_the_row(harness: RunHarness, attempt: int) -> None:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
     harness.faults.fail("storage.create", times=9)
 
     for _ in range(attempt):
-        harness.pass_time()
+        harness.end_waits()
         harness.step_runner.make_move(harness.run().id, Forward("allocate_storage"))
 
     run, step = harness.run(), harness.step("allocate_storage")
@@ -214,9 +214,9 @@ def test_the_wait_before_the_next_attempt_doubles_and_is_in_the_row(harness: Run
 
 
 def test_a_step_that_is_not_there_yet_holds_no_thread_and_no_lease(harness: RunHarness) -> None:
-    harness.genuine.deployer._probes_until_ready = 3  # type: ignore[attr-defined]  # the simulated one has it
+    harness.simulated.deployer._probes_until_ready = 3  # type: ignore[attr-defined]  # the simulated one has it
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
 
     harness.step_runner.make_move(harness.run().id, Forward("await_readiness"))
 
@@ -225,7 +225,7 @@ def test_a_step_that_is_not_there_yet_holds_no_thread_and_no_lease(harness: RunH
     assert (step.percent, step.message) == (33, "It is starting.")
     assert step.next_attempt_at == harness.run().due_at
     assert harness.run().lease_until is None
-    harness.play()
+    harness.make_moves()
     assert harness.step("await_readiness").attempts == 1
     assert harness.tenant().state is TenantState.ACTIVE
 
@@ -242,39 +242,39 @@ def overdue(harness: RunHarness, step: str) -> None:
 
 def test_a_step_that_is_never_there_fails_its_attempt_when_its_time_is_up(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
     harness.record(harness.claim(), NotYet(after=timedelta(seconds=2)))
     overdue(harness, "await_readiness")
-    harness.pass_time()
+    harness.end_waits()
 
     assert harness.try_claim() is None
 
     assert harness.step("await_readiness").error == "Wait until the workload is ready: not done after 600 s."
-    assert harness.story()[-1] == "provisioning.step_failed await_readiness"
+    assert harness.event_lines()[-1] == "provisioning.step_failed await_readiness"
     assert harness.claim().attempt == 2
 
 
 def test_a_compensation_that_is_never_there_runs_out_of_time_and_is_tried_again(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
     harness.cancel()
     harness.record(harness.claim(), NotYet(after=timedelta(seconds=1)))
     assert harness.claim().attempt == 1
-    harness.lapse()
+    harness.expire_lease()
     harness.record(harness.claim(), NotYet(after=timedelta(seconds=1)))
     overdue(harness, "deploy_workloads")
-    harness.pass_time()
+    harness.end_waits()
 
     assert harness.try_claim() is None
 
     assert harness.step("deploy_workloads").error == "Deploy the workload: not undone after 600 s."
-    assert harness.story()[-1] == "provisioning.compensation_failed deploy_workloads"
+    assert harness.event_lines()[-1] == "provisioning.compensation_failed deploy_workloads"
     assert harness.claim().attempt == 3
 
 
 def test_what_is_left_of_an_attempt_goes_with_the_claim(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
     first = harness.claim()
     harness.record(first, NotYet(after=timedelta(seconds=2)))
 
@@ -287,9 +287,9 @@ def test_what_is_left_of_an_attempt_goes_with_the_claim(harness: RunHarness) -> 
 
 def test_a_step_told_that_its_time_is_up_is_tried_again(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
 
-    harness.fail(harness.claim(), StepStopped(StopReason.TIMED_OUT))
+    harness.record_failure(harness.claim(), StepStopped(StopReason.TIMED_OUT))
 
     assert harness.step("allocate_storage").error == "the attempt took longer than the step may"
     assert harness.claim().attempt == 2
@@ -297,9 +297,9 @@ def test_a_step_told_that_its_time_is_up_is_tried_again(harness: RunHarness) -> 
 
 def test_a_move_given_back_by_a_shutdown_was_no_attempt(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
 
-    harness.fail(harness.claim(), StepStopped(StopReason.SHUTTING_DOWN))
+    harness.record_failure(harness.claim(), StepStopped(StopReason.SHUTTING_DOWN))
 
     assert harness.run().lease_token is None
     assert harness.wake_ups[-1].move == Forward("allocate_storage")
@@ -309,12 +309,12 @@ def test_a_move_given_back_by_a_shutdown_was_no_attempt(harness: RunHarness) -> 
 @pytest.mark.parametrize("reason", [StopReason.SHUTTING_DOWN, StopReason.DATABASE_UNAVAILABLE])
 def test_a_look_given_back_by_a_restart_wins_the_attempt_no_time(harness: RunHarness, reason: StopReason) -> None:
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
     first = harness.claim()
     harness.record(first, NotYet(timedelta(seconds=2)))
     began = harness.step("await_readiness").attempt_started_at
 
-    harness.fail(harness.claim(), StepStopped(reason))
+    harness.record_failure(harness.claim(), StepStopped(reason))
     third = harness.claim()
 
     assert harness.step("await_readiness").attempt_started_at == began
@@ -323,12 +323,12 @@ def test_a_look_given_back_by_a_restart_wins_the_attempt_no_time(harness: RunHar
 
 def test_an_undo_given_back_at_a_later_look_wins_no_time(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
     harness.cancel()
     harness.record(harness.claim(Backward("deploy_workloads")), NotYet(timedelta(seconds=1)))
     began = harness.step("deploy_workloads").attempt_started_at
 
-    harness.fail(harness.claim(), StepStopped(StopReason.SHUTTING_DOWN))
+    harness.record_failure(harness.claim(), StepStopped(StopReason.SHUTTING_DOWN))
 
     assert harness.claim().attempt == 1
     assert harness.step("deploy_workloads").attempt_started_at == began
@@ -336,10 +336,10 @@ def test_an_undo_given_back_at_a_later_look_wins_no_time(harness: RunHarness) ->
 
 def test_a_compensation_given_back_by_a_shutdown_was_no_attempt(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_identity")
+    harness.make_moves(until="allocate_identity")
     harness.cancel()
 
-    harness.fail(harness.claim(), StepStopped(StopReason.SHUTTING_DOWN))
+    harness.record_failure(harness.claim(), StepStopped(StopReason.SHUTTING_DOWN))
 
     assert harness.claim().attempt == 1
 
@@ -347,41 +347,41 @@ def test_a_compensation_given_back_by_a_shutdown_was_no_attempt(harness: RunHarn
 def test_a_lease_that_was_lost_to_nobody_is_not_the_fault_of_the_step(harness: RunHarness) -> None:
     harness.create()
 
-    harness.fail(harness.claim(), StepStopped(StopReason.LEASE_LOST))
+    harness.record_failure(harness.claim(), StepStopped(StopReason.LEASE_LOST))
 
     assert harness.run().status is RunStatus.RUNNING
     assert harness.claim().attempt == 2
-    assert not [line for line in harness.story() if "failed" in line]
+    assert not [line for line in harness.event_lines() if "failed" in line]
 
 
 @pytest.mark.parametrize("step", ["validate_request", "deploy_workloads", PIVOT])
 def test_a_step_that_kills_every_worker_runs_out_of_attempts_and_is_undone(harness: RunHarness, step: str) -> None:
     harness.create()
-    harness.play(until=step)
+    harness.make_moves(until=step)
     allowed = max(saga[step].attempts, engine.MAX_LOST_WORKERS)
 
     for attempt in range(1, allowed + 1):
         claim = harness.claim()
         assert claim.attempt == attempt
         harness.perform(claim)
-        harness.lapse()
+        harness.expire_lease()
 
     assert harness.try_claim() is None
     assert harness.step(step).error == f"{saga[step].title}: the worker was lost in each of {allowed} attempts."
     assert harness.wake_ups[-1].move == Backward(step)
-    harness.play()
+    harness.make_moves()
     assert harness.tenant().state is TenantState.FAILED
-    assert undone(harness)[0] == step
-    assert harness.held() == harness.outside() == []
+    assert compensated_steps(harness)[0] == step
+    assert harness.held_resources() == harness.existing_resources() == []
 
 
 def stuck(harness: RunHarness, step: str = "allocate_identity") -> None:
     """Cancel a run whose compensation of this step is refused by the outside."""
     harness.create()
-    harness.play(until=PIVOT)
+    harness.make_moves(until=PIVOT)
     harness.faults.fail(OUTSIDE[step][1] or "", times=99, error=Refused("The vault is sealed."))
-    harness.fail(harness.claim(), Refused("No."))
-    harness.play()
+    harness.record_failure(harness.claim(), Refused("No."))
+    harness.make_moves()
     assert harness.run().status is RunStatus.STUCK
 
 
@@ -397,17 +397,17 @@ def test_a_compensation_that_fails_for_good_is_stuck_and_names_what_is_held(harn
     told = harness.events()[-1]
     assert told.type == "tenant.provisioning.stuck"
     assert told.data["step"] == step
-    assert [one["name"] for one in told.data["held"]] == harness.held() == harness.outside()
-    assert [one.id for one in harness.do(due_runs.survey).stuck if one.tenant_id == harness.tenant_id] == [run.id]
+    assert [one["name"] for one in told.data["held"]] == harness.held_resources() == harness.existing_resources()
+    assert [one.id for one in harness.transact(due_runs.survey).stuck if one.tenant_id == harness.tenant_id] == [run.id]
 
 
 def test_a_compensation_is_tried_eight_times_before_it_is_stuck(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     harness.faults.fail("identity.destroy", times=99)
     harness.cancel()
 
-    harness.play()
+    harness.make_moves()
 
     assert harness.run().status is RunStatus.STUCK
     failures = [event.data for event in harness.events() if event.type.endswith("compensation_failed")]
@@ -417,20 +417,20 @@ def test_a_compensation_is_tried_eight_times_before_it_is_stuck(harness: RunHarn
 
 def test_an_undo_that_kills_every_worker_is_stuck(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     harness.cancel()
     last = harness.claim(Backward("allocate_identity"))
     for _ in range(engine.COMPENSATION_ATTEMPTS - 1):
-        harness.lapse()
+        harness.expire_lease()
         last = harness.claim(Backward("allocate_identity"))
-    harness.lapse()
+    harness.expire_lease()
 
     assert harness.try_claim() is None
 
     assert harness.run().status is RunStatus.STUCK
-    before = everything(harness)
+    before = all_rows(harness)
     harness.record(last, Done())
-    assert everything(harness) == before, "the last of them is fenced, though nobody took over"
+    assert all_rows(harness) == before, "the last of them is fenced, though nobody took over"
     assert harness.run().due_at is None
 
 
@@ -438,14 +438,16 @@ def test_a_stuck_run_goes_on_where_it_was_once_told_to(harness: RunHarness) -> N
     stuck(harness)
     harness.faults.clear()
 
-    harness.do(cancellation.resume_compensation, harness.tenant_id, by=harness.operator, reason="The vault is open.")
+    harness.transact(
+        cancellation.resume_compensation, harness.tenant_id, by=harness.operator, reason="The vault is open."
+    )
 
     assert harness.run().status is RunStatus.COMPENSATING
     assert harness.wake_ups[-1].move == Backward("allocate_identity")
-    harness.play()
+    harness.make_moves()
     assert harness.run().status is RunStatus.FAILED
-    assert harness.held() == harness.outside() == []
-    assert undone(harness) == UP_TO_THE_PIVOT[::-1]
+    assert harness.held_resources() == harness.existing_resources() == []
+    assert compensated_steps(harness) == UP_TO_THE_PIVOT[::-1]
     resumed = next(event for event in harness.events() if event.type.endswith("compensation_resumed"))
     assert resumed.data == {"skipped": [], "reason": "The vault is open."}
     assert resumed.actor_email == harness.operator.email
@@ -454,29 +456,29 @@ def test_a_stuck_run_goes_on_where_it_was_once_told_to(harness: RunHarness) -> N
 def test_a_stuck_run_told_to_go_on_has_all_its_attempts_again(harness: RunHarness) -> None:
     stuck(harness)
 
-    harness.do(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
+    harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
 
     assert harness.claim().attempt == 1
 
 
 def test_a_skipped_step_is_abandoned_and_says_by_whom_and_why(harness: RunHarness) -> None:
     stuck(harness)
-    left = harness.outside()
+    left = harness.existing_resources()
 
-    harness.do(
+    harness.transact(
         cancellation.resume_compensation,
         harness.tenant_id,
         by=harness.operator,
         skip_steps=["allocate_identity"],
         reason="The vault burned down.",
     )
-    harness.play()
+    harness.make_moves()
 
     assert harness.tenant().state is TenantState.FAILED
     assert harness.step("allocate_identity").status is StepStatus.ABANDONED
-    assert harness.ledger(ResourceStatus.ABANDONED) == harness.outside()
-    assert set(harness.outside()) < set(left)
-    assert harness.held() == []
+    assert harness.ledger(ResourceStatus.ABANDONED) == harness.existing_resources()
+    assert set(harness.existing_resources()) < set(left)
+    assert harness.held_resources() == []
     wanted = select(Resource).where(
         Resource.tenant_id == harness.tenant_id, Resource.status == ResourceStatus.ABANDONED
     )
@@ -500,10 +502,10 @@ def test_a_skip_that_makes_no_sense_changes_nothing(
     harness: RunHarness, skip_steps: list[str], reason: str | None, field: str
 ) -> None:
     stuck(harness)
-    before = everything(harness)
+    before = all_rows(harness)
 
     with pytest.raises(Malformed) as refusal:
-        harness.do(
+        harness.transact(
             cancellation.resume_compensation,
             harness.tenant_id,
             by=harness.operator,
@@ -512,17 +514,17 @@ def test_a_skip_that_makes_no_sense_changes_nothing(
         )
 
     assert refusal.value.field == field
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_what_is_not_stuck_is_not_resumed(harness: RunHarness) -> None:
     harness.create()
-    before = everything(harness)
+    before = all_rows(harness)
 
     with pytest.raises(NotStuck):
-        harness.do(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
+        harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_cancelling_a_stuck_run_is_put_on_record_and_decides_its_end(harness: RunHarness) -> None:
@@ -532,28 +534,28 @@ def test_cancelling_a_stuck_run_is_put_on_record_and_decides_its_end(harness: Ru
 
     assert not change.already_requested
     assert harness.run().status is RunStatus.STUCK
-    assert harness.story()[-1] == "provisioning.cancel_requested"
+    assert harness.event_lines()[-1] == "provisioning.cancel_requested"
     harness.faults.clear()
-    harness.do(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
-    harness.play()
+    harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
+    harness.make_moves()
     assert harness.run().status is RunStatus.CANCELLED
     assert harness.tenant().state is TenantState.PENDING
-    assert harness.outside() == []
+    assert harness.existing_resources() == []
 
 
 def test_a_stuck_decommissioning_can_be_resumed(harness: RunHarness) -> None:
     harness.create()
-    harness.play()
+    harness.make_moves()
     harness.faults.fail("storage.destroy", error=Refused("Somebody is logged in."))
-    harness.do(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
-    harness.play()
+    harness.transact(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
+    harness.make_moves()
     assert harness.run().status is RunStatus.STUCK
 
-    harness.do(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
-    harness.play()
+    harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
+    harness.make_moves()
 
     assert harness.tenant().state is TenantState.DECOMMISSIONED
-    assert harness.outside() == []
+    assert harness.existing_resources() == []
 
 
 def set_deadline(session: Session, harness: RunHarness) -> None:
@@ -563,13 +565,13 @@ def set_deadline(session: Session, harness: RunHarness) -> None:
 def test_a_run_past_its_deadline_is_cancelled_by_the_platform(harness: RunHarness) -> None:
     harness.create(provisioning_deadline=timedelta(minutes=5))
     assert harness.run().deadline_at == harness.run().created_at + timedelta(minutes=5)
-    harness.play(until="allocate_identity")
-    assert (harness.tenant_id, harness.run().id) not in harness.do(due_runs.overdue_runs)
-    harness.do(set_deadline, harness)
+    harness.make_moves(until="allocate_identity")
+    assert (harness.tenant_id, harness.run().id) not in harness.transact(due_runs.overdue_runs)
+    harness.transact(set_deadline, harness)
 
-    due = [one for one in harness.do(due_runs.overdue_runs) if one[0] == harness.tenant_id]
-    cancelled = [harness.do(due_runs.cancel_overdue_run, *one) for one in due * 2]
-    harness.play()
+    due = [one for one in harness.transact(due_runs.overdue_runs) if one[0] == harness.tenant_id]
+    cancelled = [harness.transact(due_runs.cancel_overdue_run, *one) for one in due * 2]
+    harness.make_moves()
 
     assert cancelled == [True, False]
     assert harness.tenant().state is TenantState.PENDING
@@ -581,34 +583,34 @@ def test_a_run_past_its_deadline_is_cancelled_by_the_platform(harness: RunHarnes
 
 def test_a_deadline_leaves_a_failure_a_failure(harness: RunHarness) -> None:
     harness.create(provisioning_deadline=timedelta(minutes=5))
-    harness.play(until="allocate_identity")
-    harness.fail(harness.claim(), Refused("no such luck"))
-    harness.do(set_deadline, harness)
+    harness.make_moves(until="allocate_identity")
+    harness.record_failure(harness.claim(), Refused("no such luck"))
+    harness.transact(set_deadline, harness)
 
-    assert harness.tenant_id not in [tenant_id for tenant_id, _ in harness.do(due_runs.overdue_runs)]
-    harness.play()
+    assert harness.tenant_id not in [tenant_id for tenant_id, _ in harness.transact(due_runs.overdue_runs)]
+    harness.make_moves()
     assert harness.tenant().state is TenantState.FAILED
 
 
 def test_a_run_that_ended_before_its_deadline_is_left_alone(harness: RunHarness) -> None:
     harness.create(provisioning_deadline=timedelta(minutes=5))
-    harness.play()
-    harness.do(set_deadline, harness)
+    harness.make_moves()
+    harness.transact(set_deadline, harness)
 
-    assert harness.tenant_id not in [tenant_id for tenant_id, _ in harness.do(due_runs.overdue_runs)]
-    assert harness.do(due_runs.cancel_overdue_run, harness.tenant_id, harness.run().id) is False
+    assert harness.tenant_id not in [tenant_id for tenant_id, _ in harness.transact(due_runs.overdue_runs)]
+    assert harness.transact(due_runs.cancel_overdue_run, harness.tenant_id, harness.run().id) is False
 
 
 def test_a_run_does_not_settle_while_its_ledger_holds_something(harness: RunHarness) -> None:
     harness.create()
     with harness.database.transaction() as session:
         ledger.intend(session, harness.run(), "nobodys_step", "disk", "stray")
-    before = everything(harness)
+    before = all_rows(harness)
 
     with pytest.raises(LedgerNotEmpty, match="still holds"):
         harness.cancel()
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_a_run_that_cannot_settle_is_reported_and_keeps_nobody_else_from_being_woken(
@@ -638,7 +640,7 @@ def test_a_run_that_cannot_settle_is_reported_and_keeps_nobody_else_from_being_w
 
 def test_progress_is_shown_while_the_step_is_at_it(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="await_readiness")
+    harness.make_moves(until="await_readiness")
     claim = harness.claim()
 
     harness.perform(claim)
@@ -650,48 +652,48 @@ def test_the_welcome_mails_are_tried_again_and_never_fail_the_tenant(harness: Ru
     harness.create()
     harness.faults.fail("mailer.send", times=99)
 
-    harness.play()
+    harness.make_moves()
 
     assert harness.tenant().state is TenantState.ACTIVE
     assert harness.run().status is RunStatus.SUCCEEDED
     assert harness.step(MAIL).status is StepStatus.FAILED
-    assert harness.story().count("welcome_email_failed") == saga[MAIL].attempts
+    assert harness.event_lines().count("welcome_email_failed") == saga[MAIL].attempts
     assert harness.run().due_at is None
 
 
 def test_no_welcome_mail_goes_to_a_tenant_that_was_suspended_first(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until=MAIL)
-    harness.do(commands.suspend_tenant, harness.tenant_id, by=harness.operator)
+    harness.make_moves(until=MAIL)
+    harness.transact(commands.suspend_tenant, harness.tenant_id, by=harness.operator)
 
-    harness.play()
+    harness.make_moves()
 
-    assert harness.genuine.outbox.mails == []
+    assert harness.simulated.outbox.mails == []
     assert harness.run().due_at is None
 
 
 def test_mails_that_a_suspension_held_back_can_be_sent_later(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until=MAIL)
-    harness.do(commands.suspend_tenant, harness.tenant_id, by=harness.operator)
-    harness.play()
-    harness.do(commands.resume_tenant, harness.tenant_id, by=harness.operator)
+    harness.make_moves(until=MAIL)
+    harness.transact(commands.suspend_tenant, harness.tenant_id, by=harness.operator)
+    harness.make_moves()
+    harness.transact(commands.resume_tenant, harness.tenant_id, by=harness.operator)
 
-    harness.do(resend_welcome_emails, harness.tenant_id, by=harness.operator)
-    harness.play()
+    harness.transact(resend_welcome_emails, harness.tenant_id, by=harness.operator)
+    harness.make_moves()
 
-    assert len(harness.genuine.outbox.mails) == 3
+    assert len(harness.simulated.outbox.mails) == 3
     assert harness.step(MAIL).status is StepStatus.DONE
 
 
 def test_mails_that_are_on_their_way_are_not_sent_twice(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until=MAIL)
-    before = everything(harness)
+    harness.make_moves(until=MAIL)
+    before = all_rows(harness)
 
-    harness.do(resend_welcome_emails, harness.tenant_id, by=harness.operator)
+    harness.transact(resend_welcome_emails, harness.tenant_id, by=harness.operator)
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_an_operator_who_cancels_is_named_by_mail_address(harness: RunHarness) -> None:
@@ -704,7 +706,7 @@ def test_an_operator_who_cancels_is_named_by_mail_address(harness: RunHarness) -
 
 def test_a_step_that_this_release_does_not_have_is_named_and_can_be_skipped(harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     with harness.database.transaction() as session:
         session.execute(
             update(RunStep)
@@ -712,12 +714,12 @@ def test_a_step_that_this_release_does_not_have_is_named_and_can_be_skipped(harn
             .values(name="boil_the_ocean")
         )
 
-    harness.play()
+    harness.make_moves()
 
     assert harness.run().status is RunStatus.STUCK
     assert harness.run().error == "This release has no step called 'boil_the_ocean': deploy one that has."
     skip = {"skip_steps": ["boil_the_ocean"], "reason": "It held nothing."}
-    harness.do(cancellation.resume_compensation, harness.tenant_id, by=harness.operator, **skip)
-    harness.play()
+    harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator, **skip)
+    harness.make_moves()
     assert harness.tenant().state is TenantState.FAILED
-    assert harness.outside() == []
+    assert harness.existing_resources() == []

@@ -19,7 +19,7 @@ from tests.outside import fresh_names, wait_until
 from tests.run_harness import RunHarness
 
 OPEN_TRANSACTIONS = """
-    SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tenantry-stage' AND xact_start IS NOT NULL
+    SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tenantry-run-harness' AND xact_start IS NOT NULL
 """
 
 
@@ -42,7 +42,7 @@ class Slow:
 @pytest.fixture
 def slow(harness: RunHarness) -> Iterator[Slow]:
     """The storage of the stage, with one place for steps and one for undoing."""
-    slow = Slow(harness.genuine.storage)
+    slow = Slow(harness.simulated.storage)
     harness.infrastructure = harness.step_runner.infrastructure = replace(
         harness.infrastructure, storage=limit_calls(cast("Storage", slow), 2)
     )
@@ -53,13 +53,13 @@ def slow(harness: RunHarness) -> Iterator[Slow]:
 @contextmanager
 def step_waiting_for_its_place(harness: RunHarness, slow: Slow, stop_signal: StopSignal) -> Iterator[Future[object]]:
     harness.create()
-    harness.play(until="allocate_storage")
+    harness.make_moves(until="allocate_storage")
     claim = harness.claim()
     with ThreadPoolExecutor(2) as pool:
         pool.submit(harness.infrastructure.storage.create, fresh_names())
         assert slow.inside.wait(10)
         waiting: Future[object] = pool.submit(harness.perform, claim, stop_signal)
-        wait_until(lambda: len(harness.held()) == 2)
+        wait_until(lambda: len(harness.held_resources()) == 2)
         yield waiting
         slow.let_go.set()
 
@@ -96,9 +96,9 @@ def test_an_undo_goes_ahead_of_it(harness: RunHarness, slow: Slow) -> None:
         stop_signal.set(StopReason.CANCELLED)
         with pytest.raises(StepStopped) as stopped:
             waiting.result(1)
-        harness.lapse()
-        harness.play()
+        harness.expire_lease()
+        harness.make_moves()
 
     assert stopped.value.reason is StopReason.CANCELLED
     assert harness.step("allocate_storage").status is StepStatus.COMPENSATED
-    assert harness.held() == []
+    assert harness.held_resources() == []

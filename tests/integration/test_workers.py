@@ -30,7 +30,7 @@ from runtime.database import clock
 from runtime.migrations import ROOT, migrate
 from runtime.settings import Settings
 from tests.outside import settings_with, wait_until
-from tests.scenarios import STEPS, undone
+from tests.scenarios import STEPS, compensated_steps
 from tests.scratch import scratch_database
 from tests.worker_pool import WorkerPool, worker_pool_for
 from workers.__main__ import main
@@ -81,7 +81,7 @@ def test_a_run_reaches_active_by_itself(worker_pool: WorkerPool) -> None:
     taken = [step for step in worker_pool.harness.steps() if step.role is not StepRole.CONFIRMATION]
     assert {step.status for step in taken} == {StepStatus.DONE}
     assert {step.attempts for step in taken} == {1}
-    assert len(worker_pool.harness.genuine.outbox.mails) == 3
+    assert len(worker_pool.harness.simulated.outbox.mails) == 3
 
 
 DEAF_RENEWALS = {"lease": timedelta(seconds=60), "lease_renewal": timedelta(seconds=30)}
@@ -101,8 +101,8 @@ def test_a_running_step_hears_of_a_cancel_within_a_second(worker_pool: WorkerPoo
         return between(worker_pool, "cancel_requested", "step_interrupted")
 
     assert fastest_of_three(cancel_inside) < timedelta(seconds=1)
-    assert undone(worker_pool.harness)[-1] == STEPS[0]
-    assert worker_pool.harness.outside() == worker_pool.harness.held() == []
+    assert compensated_steps(worker_pool.harness)[-1] == STEPS[0]
+    assert worker_pool.harness.existing_resources() == worker_pool.harness.held_resources() == []
 
 
 def test_a_step_that_lingers_hears_of_a_cancel_within_a_second(worker_pool: WorkerPool) -> None:
@@ -141,7 +141,7 @@ def test_a_cancel_that_was_not_heard_is_learned_from_the_next_renewal(
     worker_pool.await_state(TenantState.PENDING)
 
     assert worker_pool.harness.step("deploy_workloads").attempts == 1
-    assert undone(worker_pool.harness)[0] == "deploy_workloads"
+    assert compensated_steps(worker_pool.harness)[0] == "deploy_workloads"
 
 
 def test_a_living_worker_keeps_its_lease(worker_pool: WorkerPool) -> None:
@@ -178,7 +178,7 @@ def test_a_worker_whose_lease_was_taken_stops_and_writes_nothing(worker_pool: Wo
 
     assert worker_pool.harness.run().lease_token == token
     assert worker_pool.harness.step("deploy_workloads").status is StepStatus.RUNNING
-    assert worker_pool.harness.story()[-1] == "provisioning.step_started deploy_workloads"
+    assert worker_pool.harness.event_lines()[-1] == "provisioning.step_started deploy_workloads"
 
 
 def test_a_step_that_takes_longer_than_it_may_is_stopped_and_tried_again(worker_pool: WorkerPool) -> None:
@@ -250,7 +250,7 @@ def on_the_real_outside(worker_pool: WorkerPool) -> None:
 def advance_to(worker_pool: WorkerPool, step: str) -> None:
     """Play by hand up to a step, which is then left to workers."""
     worker_pool.harness.step_runner.infrastructure = worker_pool.harness.infrastructure
-    worker_pool.harness.play(until=step)
+    worker_pool.harness.make_moves(until=step)
 
 
 def test_what_a_killed_worker_was_doing_goes_on_elsewhere_within_twenty_seconds(
@@ -360,7 +360,7 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
     monkeypatch.setattr(workers.sweeper, "MAX_BACKLOG", 3)
     create_many(worker_pool, 3)
     worker_pool.harness.create(slug="cancelled")
-    worker_pool.harness.play(until="allocate_identity")
+    worker_pool.harness.make_moves(until="allocate_identity")
     worker_pool.harness.cancel()
     sweeper = Sweeper(worker_pool.harness.database, Dispatcher(worker_pool.settings), worker_pool.settings)
     with redis.Redis.from_url(redis_url) as broker:
@@ -377,7 +377,7 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
 
 def test_what_has_nothing_left_to_undo_ends_while_the_broker_is_away(worker_pool: WorkerPool) -> None:
     tenants = create_many(worker_pool, 3)
-    worker_pool.harness.do(cancellation.cancel_provisionings, tenants, by=worker_pool.harness.operator)
+    worker_pool.harness.transact(cancellation.cancel_provisionings, tenants, by=worker_pool.harness.operator)
     nobody = worker_pool.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
 
     Sweeper(worker_pool.harness.database, Dispatcher(nobody), worker_pool.settings).run_once()
@@ -414,7 +414,11 @@ def test_storms_of_cancels_in_any_order_meet_workers_without_a_deadlock(worker_p
     def cancel_all(order: Sequence[UUID]) -> list[BulkCancelResult]:
         parts = [order[start : start + 8] for start in range(0, len(order), 8)]
         by = worker_pool.harness.operator
-        return [one for part in parts for one in worker_pool.harness.do(cancellation.cancel_provisionings, part, by=by)]
+        return [
+            one
+            for part in parts
+            for one in worker_pool.harness.transact(cancellation.cancel_provisionings, part, by=by)
+        ]
 
     with ThreadPoolExecutor(3) as pool:
         storms = [pool.submit(cancel_all, dice.sample(tenants, len(tenants))) for _ in range(3)]
@@ -460,13 +464,13 @@ def test_a_cancel_commits_while_the_broker_is_away_and_ends_later(
         dispatcher.close()
         worker_pool.dismiss(worker_pool.workers[0])
         running.stop()
-    assert worker_pool.harness.outside() == []
+    assert worker_pool.harness.existing_resources() == []
 
 
 def test_compensations_do_not_wait_for_forward_work(worker_pool: WorkerPool) -> None:
     worker_pool.harness.create(slug="cancelled")
     cancelled = worker_pool.harness.tenant_id
-    worker_pool.harness.play(until="deploy_workloads")
+    worker_pool.harness.make_moves(until="deploy_workloads")
     worker_pool.harness.cancel()
     worker_pool.harness.faults.hang("storage.create", times=10)
     hogs = create_many(worker_pool, 10)
@@ -502,7 +506,7 @@ def test_workers_outlive_the_loss_of_every_connection(worker_pool: WorkerPool) -
     wait_until(lambda: listens(worker_pool))
     worker_pool.harness.cancel()
     worker_pool.await_state(TenantState.PENDING)
-    assert worker_pool.harness.outside() == []
+    assert worker_pool.harness.existing_resources() == []
 
 
 def listens(worker_pool: WorkerPool) -> bool:
@@ -524,7 +528,7 @@ def test_a_run_that_takes_longer_than_its_deadline_is_cancelled(worker_pool: Wor
 
     request = next(event for event in worker_pool.harness.events() if event.type.endswith("cancel_requested"))
     assert (request.actor_kind, request.data["step_in_flight"]) == (ActorKind.SYSTEM, "deploy_workloads")
-    assert worker_pool.harness.outside() == []
+    assert worker_pool.harness.existing_resources() == []
 
 
 def test_a_run_that_cannot_be_cancelled_shields_no_other_from_its_deadline(worker_pool: WorkerPool) -> None:

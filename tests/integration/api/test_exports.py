@@ -24,7 +24,7 @@ from server.audit_export.formats import COLUMNS
 from tests.api import PATIENCE, Api, Client, Facts, api_in, integration, person, tenant_gid
 from tests.outside import wait_until
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_to
+from tests.scenarios import bring_tenant_to
 
 EVENTS = """
 query Page($filter: AuditEventFilter, $after: String) { auditEvents(first: 100, filter: $filter, after: $after) {
@@ -74,7 +74,7 @@ def exports_on_record(client: Client) -> list[Facts]:
 
 
 def test_json_lines_tell_what_graphql_tells_oldest_first(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.FAILED)
+    bring_tenant_to(harness, TenantState.FAILED)
     expected = told(owner)
 
     response = taken(owner)
@@ -90,7 +90,7 @@ def test_json_lines_tell_what_graphql_tells_oldest_first(harness: RunHarness, ow
 
 
 def test_csv_has_the_same_facts_in_columns(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     expected = told(owner)
 
     response = taken(owner, "audit.csv")
@@ -108,7 +108,7 @@ def test_csv_has_the_same_facts_in_columns(harness: RunHarness, owner: Client) -
 def test_no_cell_is_a_formula_and_every_quote_is_doubled(api: Api, harness: RunHarness, name: str) -> None:
     sly = integration(harness.organisation.id, "audit:read", "audit:export")
     renamed = update(ServiceAccount).where(col(ServiceAccount.id) == sly.actor.id).values(name=name)
-    harness.do(lambda session: session.execute(renamed))
+    harness.transact(lambda session: session.execute(renamed))
     client = api.client(sly)
     taken(client)
 
@@ -120,7 +120,7 @@ def test_no_cell_is_a_formula_and_every_quote_is_doubled(api: Api, harness: RunH
 
 
 def test_the_conditions_are_those_of_graphql(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     first = tenant_gid(harness.tenant_id)
     harness.create("other")
     everything = told(owner)
@@ -144,7 +144,7 @@ def test_the_conditions_are_those_of_graphql(harness: RunHarness, owner: Client)
 
 
 def test_an_export_goes_on_behind_the_line_where_another_broke_off(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     everything = lines(owner, tenantId=tenant_gid(harness.tenant_id))
 
     rest = lines(owner, tenantId=tenant_gid(harness.tenant_id), after=everything[3]["cursor"])
@@ -157,7 +157,7 @@ def test_an_export_goes_on_behind_the_line_where_another_broke_off(harness: RunH
 def test_an_old_cursor_gives_way_to_another_and_nothing_is_missing(
     harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     expected = lines(owner)
     monkeypatch.setattr(endpoint, "CURSOR_WITHIN", -1.0)
     monkeypatch.setattr(audit_export, "BATCH_SIZE", 3)
@@ -166,7 +166,7 @@ def test_an_old_cursor_gives_way_to_another_and_nothing_is_missing(
 
 
 def test_who_exports_is_put_on_record_before_the_first_line(api: Api, harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.PENDING)
+    bring_tenant_to(harness, TenantState.PENDING)
     owner.headers["X-Request-ID"] = "case-17"
     taken(owner, "audit.csv", tenantId=tenant_gid(harness.tenant_id), typeIn="tenant.*")
     taken(api.support(), organization=harness.organisation.slug)
@@ -206,7 +206,7 @@ def test_others_may_not_and_leave_no_record(api: Api, harness: RunHarness, owner
 def test_a_partner_takes_what_concerns_its_tenants_and_sees_of_tenants_what_it_may(
     api: Api, harness: RunHarness
 ) -> None:
-    bring_to(harness, TenantState.PENDING)
+    bring_tenant_to(harness, TenantState.PENDING)
     mine = harness.tenant_id
     harness.create("other")
     limited = api.integration(harness.organisation.id, "audit:export", "tenants:read", only={mine})
@@ -220,7 +220,7 @@ def test_a_partner_takes_what_concerns_its_tenants_and_sees_of_tenants_what_it_m
 def test_support_names_an_organisation_and_sees_no_first_administrators(
     api: Api, harness: RunHarness, other: RunHarness, owner: Client
 ) -> None:
-    bring_to(harness, TenantState.PENDING)
+    bring_tenant_to(harness, TenantState.PENDING)
     other.create()
 
     unnamed, found = taken(api.support()), lines(api.support(), organization=harness.organisation.slug)

@@ -74,10 +74,10 @@ def test_a_tenants_entries_keep_their_order_whoever_began_to_write_first(
     with added(api, owner) as subscription:
         with harness.database.transaction() as waiting:
             tell(waiting, harness, 1)
-            harness.do(rename, "2")
+            harness.transact(rename, "2")
             rename(waiting, "3")
             waiting.commit()
-        harness.do(tell, harness, 4)
+        harness.transact(tell, harness, 4)
         followed = actions([subscription.next() for _ in range(4)])
     page = [edge["node"]["data"].get("action") for edge in owner.ask(FEED)["auditEvents"]["edges"]]
 
@@ -91,9 +91,9 @@ def test_what_was_there_before_stays_old_while_an_older_transaction_is_open(
 ) -> None:
     with harness.database.transaction() as oldest:
         tell(oldest, harness, 1)
-        harness.do(tell, harness, 2)
+        harness.transact(tell, harness, 2)
         with added(api, owner) as subscription:
-            harness.do(tell, harness, 3)
+            harness.transact(tell, harness, 3)
             oldest.commit()
             entries = [subscription.next() for _ in range(2)]
 
@@ -104,7 +104,7 @@ def test_an_entry_that_commits_late_is_waited_for(api: Api, harness: RunHarness,
     with added(api, owner) as subscription:
         with harness.database.transaction() as late:
             tell(late, harness, 1)
-            harness.do(tell, harness, 2)
+            harness.transact(tell, harness, 2)
             early = owner.ask(FEED)["auditEvents"]["edges"]
         entries = [subscription.next() for _ in range(2)]
 
@@ -132,7 +132,7 @@ def test_one_tenants_history_is_not_held_back(api: Api, harness: RunHarness, own
 def test_filters_apply_to_what_is_added(api: Api, harness: RunHarness, owner: Client) -> None:
     with added(api, owner, filter={"typeIn": ["access.*"]}) as subscription:
         harness.create()
-        harness.do(tell, harness, 1)
+        harness.transact(tell, harness, 1)
         entry = subscription.next()
 
     assert entry["type"] == "access.denied"
@@ -142,13 +142,13 @@ def test_the_list_hands_over_to_the_subscription_without_gap_or_repeat(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     for number in range(3):
-        harness.do(tell, harness, number)
+        harness.transact(tell, harness, number)
     newest = owner.ask(FEED)["auditEvents"]["edges"][0]
     for number in range(3, 6):
-        harness.do(tell, harness, number)
+        harness.transact(tell, harness, number)
 
     with added(api, owner, after=newest["cursor"]) as subscription:
-        harness.do(tell, harness, 6)
+        harness.transact(tell, harness, 6)
         entries = [subscription.next() for _ in range(4)]
 
     assert actions(entries) == ["3", "4", "5", "6"]
@@ -158,7 +158,7 @@ def test_a_cursor_of_an_organisations_entry_means_nothing_to_a_tenants_history(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     harness.create(start=False)
-    harness.do(tell, harness, 1)
+    harness.transact(tell, harness, 1)
     cursor = owner.ask(FEED)["auditEvents"]["edges"][0]["cursor"]
 
     with owner.subscribed(ADDED, after=cursor, filter={"tenantId": tenant_gid(harness.tenant_id)}) as subscription:

@@ -30,7 +30,7 @@ def without_broker(harness: RunHarness) -> Iterator[Api]:
 @pytest.fixture
 def punctual(harness: RunHarness) -> None:
     """Runs that other tests have left, and nobody works for, are due only now."""
-    harness.do(
+    harness.transact(
         lambda session: session.execute(
             update(Run).where(col(Run.due_at) < clock(session)).values(due_at=clock(session))
         )
@@ -112,7 +112,7 @@ def test_a_run_that_nobody_moves_is_told(api: Api, harness: RunHarness) -> None:
         session.execute(update(Run).where(col(Run.tenant_id) == harness.tenant_id).values(due_at=long_ago))
 
     late = ready(api)
-    harness.play()
+    harness.make_moves()
 
     assert late.status_code == 503
     assert "no worker is at work" in late.json()["checks"]["oldest_due_run"]["reason"]

@@ -161,7 +161,7 @@ def test_no_error_echoes_more_than_three_hundred_characters(owner: Client) -> No
 
 def test_half_a_character_is_refused_and_changes_nothing(harness: RunHarness, owner: Client) -> None:
     harness.create()
-    before = harness.story()
+    before = harness.event_lines()
 
     document = (
         "mutation ($id: ID!, $why: String!) "
@@ -174,7 +174,7 @@ def test_half_a_character_is_refused_and_changes_nothing(harness: RunHarness, ow
     (refusal,) = answer.json()["data"]["cancelProvisioning"]["userErrors"]
     assert refusal["code"] == "INVALID"
     assert "half of a surrogate pair" in refusal["message"]
-    assert harness.story() == before
+    assert harness.event_lines() == before
 
 
 def test_several_operations_need_a_name(owner: Client) -> None:
@@ -190,7 +190,7 @@ def test_several_operations_need_a_name(owner: Client) -> None:
 
 def test_of_several_operations_without_a_name_none_is_carried_out(harness: RunHarness, owner: Client) -> None:
     harness.create()
-    before = harness.story()
+    before = harness.event_lines()
     cancel = f'cancelProvisioning(input: {{tenantId: "{tenant_gid(harness.tenant_id)}"}}) {{ alreadyRequested }}'
     document = f"mutation A {{ {cancel} }} query B {{ viewer {{ scopes }} }}"
 
@@ -203,7 +203,7 @@ def test_of_several_operations_without_a_name_none_is_carried_out(harness: RunHa
     assert error["extensions"]["code"] == message["payload"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     assert error["message"] == message["payload"][0]["message"]
     assert (message["type"], "operationName" in error["message"]) == ("error", True)
-    assert harness.story() == before
+    assert harness.event_lines() == before
 
 
 def test_a_document_of_too_many_tokens_is_refused_before_it_takes_any_time(owner: Client) -> None:

@@ -17,7 +17,7 @@ from resolvers import bulk_cancel
 from runtime.database import clock
 from tests.api import Api, Client, Facts, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import everything
+from tests.scenarios import all_rows
 from tests.waiting import wait_until_blocked
 from workers.dispatcher import Dispatcher
 from workers.sweeper import Sweeper
@@ -49,13 +49,13 @@ def test_a_repeat_gets_the_answer_of_the_first(harness: RunHarness, owner: Clien
     harness.tenant_id = harness.read(
         lambda session: session.exec(select(Tenant.id).where(Tenant.organisation_id == harness.organisation.id)).one()
     )
-    before = everything(harness)
+    before = all_rows(harness)
 
     second = create(owner, idempotencyKey=key)
 
     assert second == first
     assert first["userErrors"] == []
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_the_same_key_with_other_input_is_refused(harness: RunHarness, owner: Client, key: str) -> None:
@@ -126,7 +126,7 @@ def test_what_was_refused_is_not_kept(harness: RunHarness, owner: Client, key: s
 
 def test_a_repeated_cancel_tells_what_the_first_one_told(harness: RunHarness, owner: Client, key: str) -> None:
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     harness.claim()
     facts = {"tenantId": tenant_gid(harness.tenant_id), "idempotencyKey": key}
 
@@ -163,10 +163,10 @@ def test_a_repeat_goes_on_where_the_call_broke_off(harness: RunHarness, key: str
         next_part(session)
         raise RuntimeError("the process died")
 
-    harness.do(next_part)
+    harness.transact(next_part)
     with pytest.raises(RuntimeError, match="died"):
-        harness.do(crash)
-    repeated = harness.do(next_part)
+        harness.transact(crash)
+    repeated = harness.transact(next_part)
 
     assert repeated == {"parts": 2}
 
@@ -226,7 +226,7 @@ def test_of_twenty_at_once_one_is_carried_out(harness: RunHarness, owner: Client
 def test_a_second_call_waits_for_the_first(harness: RunHarness, key: str) -> None:
     with ThreadPoolExecutor() as pool, harness.database.transaction() as session:
         _hold(session, harness, key)
-        second = pool.submit(harness.do, _call, harness, key)
+        second = pool.submit(harness.transact, _call, harness, key)
         wait_until_blocked(second, harness.settings.database_url)
 
     assert second.result() == {"answer": 1}
@@ -240,7 +240,7 @@ def test_a_second_call_that_waits_too_long_is_told_so(harness: RunHarness, key: 
     with harness.database.transaction() as session:
         _hold(session, harness, key)
         with pytest.raises(IdempotencyInProgress):
-            harness.do(impatient)
+            harness.transact(impatient)
 
 
 def _hold(session: Session, harness: RunHarness, key: str) -> None:
@@ -284,7 +284,7 @@ def test_the_key_of_an_input_goes_before_that_of_a_header(harness: RunHarness, o
 
 def test_several_fields_do_not_share_the_key_of_a_header(harness: RunHarness, owner: Client, key: str) -> None:
     harness.create()
-    before = everything(harness)
+    before = all_rows(harness)
     owner.headers["Idempotency-Key"] = key
     tenant = tenant_gid(harness.tenant_id)
     cancel = f'cancelProvisioning(input: {{tenantId: "{tenant}"}}) {{ userErrors {{ code message }} }}'
@@ -295,7 +295,7 @@ def test_several_fields_do_not_share_the_key_of_a_header(harness: RunHarness, ow
     for payload in (both["one"], both["two"], spread["one"]):
         assert codes_of(payload) == ["INVALID"]
         assert "give each an idempotencyKey" in payload["userErrors"][0]["message"]
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_a_header_that_is_no_key_is_refused(harness: RunHarness, owner: Client) -> None:

@@ -21,7 +21,7 @@ from server.auth import tokens
 from server.auth.authenticator import Authenticator
 from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, integration, person, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_to, everything
+from tests.scenarios import all_rows, bring_tenant_to
 
 READ = "query Read($id: ID!) { tenant(id: $id) { slug firstAdminEmail availableActions } }"
 FEED = "{ auditEvents(first: 100) { edges { node { type data tenant { slug } } } } }"
@@ -54,7 +54,7 @@ def denials_in(harness: RunHarness) -> list[Event]:
 @pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
 def test_owners_and_admins_may_everything(api: Api, harness: RunHarness, role: Role) -> None:
     client = api.person(harness.organisation.id, role)
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
 
     assert client.ask(READ, id=tenant_gid(harness.tenant_id))["tenant"] == {
         "slug": "shop",
@@ -67,7 +67,7 @@ def test_owners_and_admins_may_everything(api: Api, harness: RunHarness, role: R
 def test_a_viewer_reads_and_changes_nothing(api: Api, harness: RunHarness) -> None:
     viewer = api.person(harness.organisation.id, Role.VIEWER)
     harness.create()
-    before = everything(harness)
+    before = all_rows(harness)
 
     tenant = viewer.ask(READ, id=tenant_gid(harness.tenant_id))["tenant"]
     for mutation, facts in CHANGES.items():
@@ -80,7 +80,7 @@ def test_a_viewer_reads_and_changes_nothing(api: Api, harness: RunHarness) -> No
     assert tenant == {"slug": "shop", "firstAdminEmail": "first@shop.example", "availableActions": []}
     assert (code_of(created), created["tenant"]) == ("FORBIDDEN", None)
     assert (code_of(many), many["results"]) == ("FORBIDDEN", [])
-    assert everything(harness) == before
+    assert all_rows(harness) == before
     told = denials_in(harness)
     assert [event.data["action"] for event in told] == [*CHANGES, "createTenant", "cancelProvisionings"]
     assert told[1].data["reason"] == "You are not allowed to cancelProvisioning."
@@ -88,7 +88,7 @@ def test_a_viewer_reads_and_changes_nothing(api: Api, harness: RunHarness) -> No
 
 
 def test_scopes_are_what_an_integration_may(api: Api, harness: RunHarness) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     tenant_id = tenant_gid(harness.tenant_id)
     reader = api.integration(harness.organisation.id, "tenants:read")
     writer = api.integration(harness.organisation.id, "tenants:write")
@@ -117,7 +117,7 @@ def test_scopes_are_what_an_integration_may(api: Api, harness: RunHarness) -> No
 
 def test_who_only_reads_the_feed_gets_from_an_entry_to_nothing_else(api: Api, harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     auditor = api.integration(harness.organisation.id, "audit:read")
     document = """{ auditEvents(first: 8) { edges { node {
       type actor { kind } data
@@ -139,7 +139,7 @@ def test_who_only_cancels_sees_the_tenant_and_nothing_that_lies_below_it(
     api: Api, harness: RunHarness, below: str
 ) -> None:
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     harness.claim()
     canceller = api.integration(harness.organisation.id, "tenants:cancel")
     document = "mutation C($id: ID!) { cancelProvisioning(input: {tenantId: $id}) { tenant { slug %s } } }"
@@ -156,7 +156,7 @@ def test_who_only_cancels_sees_the_tenant_and_nothing_that_lies_below_it(
 
 def test_who_only_cancels_sees_the_run_and_nothing_that_lies_below_it(api: Api, harness: RunHarness) -> None:
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     harness.claim()
     canceller = api.integration(harness.organisation.id, "tenants:cancel")
     document = "mutation C($id: ID!) { cancelProvisioning(input: {tenantId: $id}) { run { number %s } } }"
@@ -377,7 +377,7 @@ def test_every_kind_of_identity_survives_its_token(api: Api, harness: RunHarness
 
 
 def test_an_integration_limited_to_nothing_sees_nothing(api: Api, harness: RunHarness) -> None:
-    harness.do(
+    harness.transact(
         create_tenant,
         NewTenant(slug="shop", plan="free", first_admin_email="a@b.example"),
         organisation_id=harness.organisation.id,

@@ -41,7 +41,7 @@ from schema.root import build_schema as served_schema
 from tests.api import Api, Client, Facts, api_in, tenant_gid
 from tests.outside import wait_until
 from tests.run_harness import RunHarness
-from tests.scenarios import everything
+from tests.scenarios import all_rows
 
 # Where a field is refused that cannot be null, graphql-core forgets the fields beside it, and Python notices. When the
 # collector finds them in a frame without builtins, as a namedtuple's constructor has, Python cannot even warn: it says
@@ -93,13 +93,13 @@ def api(database_url: str, redis_url: str) -> Iterator[Api]:
 def theirs(api: Api, other: RunHarness) -> Theirs:
     """A tenant in the middle of its second run, the people, and names that nobody would guess."""
     other.create(f"ours-{new_id().hex[-12:]}", name=f"Name {new_id()}", first_admin_email=f"a@{new_id()}.example")
-    other.play(until="allocate_traffic")
+    other.make_moves(until="allocate_traffic")
     reason = f"Reason {new_id()}"
     other.cancel(reason=reason)
-    other.play()
+    other.make_moves()
     other.retry()
-    other.play(until="apply_schema")
-    member, account = other.do(_people, other)
+    other.make_moves(until="apply_schema")
+    member, account = other.transact(_people, other)
     tenant, run = other.tenant(), other.run()
     event = other.events()[3]
     ids = {
@@ -317,7 +317,7 @@ def test_nobody_changes_anything_of_another_organisation(
     api: Api, harness: RunHarness, theirs: Theirs, who: str
 ) -> None:
     harness.create()
-    before = everything(theirs.harness)
+    before = all_rows(theirs.harness)
     asked = [
         one for one in questions("mutation", theirs) if not one.document.startswith("mutation Walk($input: CreateT")
     ]
@@ -330,7 +330,7 @@ def test_nobody_changes_anything_of_another_organisation(
         assert told == [] or who == "support", question.label
         (payload,) = answer["data"].values()
         assert payload["userErrors"] or "tenantId" not in question.variables["input"], question.label
-    assert everything(theirs.harness) == before
+    assert all_rows(theirs.harness) == before
     assert len(asked) > 15
 
 
@@ -358,8 +358,8 @@ def test_nobody_follows_the_feed_of_another_organisation(api: Api, harness: RunH
         wait_until(lambda: api.services.feed.watchers == 0)
         with api.person(harness.organisation.id).subscribed(question.document, **question.variables) as subscription:
             wait_until(lambda: api.services.feed.watchers == 1)
-            theirs.harness.do(_touch, theirs.harness)
-            harness.do(_touch, harness)
+            theirs.harness.transact(_touch, theirs.harness)
+            harness.transact(_touch, harness)
             if silent:
                 with pytest.raises(TimeoutError):
                     subscription.message(within=0.3)
@@ -400,7 +400,7 @@ READ_ALL = """query All($id: ID!, $slug: String!) {
 @pytest.mark.usefixtures("unfiltered")
 def test_a_filter_that_the_code_forgets_is_kept_by_postgres(api: Api, harness: RunHarness, theirs: Theirs) -> None:
     harness.create("mine")
-    before = everything(theirs.harness)
+    before = all_rows(theirs.harness)
     owner = api.person(harness.organisation.id)
 
     found = owner.ask(READ_ALL, id=theirs.ids["Tenant"], slug=theirs.slugs[0])
@@ -411,7 +411,7 @@ def test_a_filter_that_the_code_forgets_is_kept_by_postgres(api: Api, harness: R
     assert found["tenants"] == {"nodes": [{"slug": "mine"}], "totalCount": 1}
     assert {edge["node"]["tenant"]["slug"] for edge in found["auditEvents"]["edges"]} == {"mine"}
     assert [one["userErrors"][0]["code"] for one in (renamed, stopped)] == ["NOT_FOUND"] * 2
-    assert everything(theirs.harness) == before
+    assert all_rows(theirs.harness) == before
 
 
 @pytest.mark.usefixtures("unfiltered")

@@ -11,7 +11,7 @@ from models import TenantState
 from runtime.database import clock
 from tests.api import Api, Client, Facts, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_to
+from tests.scenarios import bring_tenant_to
 
 SLUGS = [f"shop-{letter}" for letter in "abcdefg"]
 
@@ -197,9 +197,9 @@ def test_filters_hold_all_at_once(harness: RunHarness, owner: Client) -> None:
 
 
 def test_runs_come_newest_first_and_their_timeline_oldest_first(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.FAILED)
+    bring_tenant_to(harness, TenantState.FAILED)
     harness.retry()
-    harness.play()
+    harness.make_moves()
     document = """
     query Tenant($id: ID!, $after: String) {
       tenant(id: $id) {
@@ -227,7 +227,7 @@ def test_runs_come_newest_first_and_their_timeline_oldest_first(harness: RunHarn
 def test_the_feed_pages_newest_first_with_every_filter(harness: RunHarness, owner: Client, api: Api) -> None:
     harness.create()
     harness.cancel(reason="wrong plan")
-    harness.play()
+    harness.make_moves()
     document = """
     query Feed($first: Int, $after: String, $last: Int, $before: String, $filter: AuditEventFilter) {
       auditEvents(first: $first, after: $after, last: $last, before: $before, filter: $filter) {

@@ -12,7 +12,7 @@ from provisioning.ports import Refused
 from schema.node import global_id
 from tests.api import Api, Client, Facts, tenant_gid
 from tests.run_harness import RunHarness, run_harness_in
-from tests.scenarios import MAIL, bring_to, everything
+from tests.scenarios import MAIL, all_rows, bring_tenant_to
 
 GOOD = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
 
@@ -152,8 +152,8 @@ ALLOWED = {
 def test_a_state_that_does_not_allow_it_is_named_and_nothing_changes(
     harness: RunHarness, owner: Client, state: TenantState
 ) -> None:
-    bring_to(harness, state)
-    before = everything(harness)
+    bring_tenant_to(harness, state)
+    before = all_rows(harness)
 
     for mutation in [mutation for mutation, allowed in ALLOWED.items() if state not in allowed]:
         payload = owner.mutate(
@@ -166,7 +166,7 @@ def test_a_state_that_does_not_allow_it_is_named_and_nothing_changes(
         assert error["currentState"] == state, mutation
         assert error["allowedStates"], mutation
         assert payload["tenant"] == {"state": state}, mutation
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 @pytest.mark.parametrize("which", ["unknown", "foreign", "another type", "garbled"])
@@ -175,7 +175,7 @@ def test_what_is_not_there_and_what_is_not_yours_look_the_same(
 ) -> None:
     harness.create()
     other.create()
-    before = everything(harness), everything(other)
+    before = all_rows(harness), all_rows(other)
     ids = {
         "unknown": tenant_gid(uuid4()),
         "foreign": tenant_gid(other.tenant_id),
@@ -197,7 +197,7 @@ def test_what_is_not_there_and_what_is_not_yours_look_the_same(
                 }
             ],
         }, mutation
-    assert (everything(harness), everything(other)) == before
+    assert (all_rows(harness), all_rows(other)) == before
 
 
 @pytest.mark.parametrize("mutation", CHANGES)
@@ -206,19 +206,19 @@ def test_another_version_than_expected_is_refused(harness: RunHarness, owner: Cl
     if mutation == "resumeCompensation":
         _stick(harness)
     else:
-        bring_to(harness, state)
-    before = everything(harness)
+        bring_tenant_to(harness, state)
+    before = all_rows(harness)
     payload = owner.mutate(
         mutation, "tenant { version }", tenantId=tenant_gid(harness.tenant_id), expectedVersion=99, **CHANGES[mutation]
     )
 
     assert code_of(payload) == "VERSION_CONFLICT"
     assert payload["tenant"] == {"version": harness.tenant().version}
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_the_expected_version_lets_it_pass(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     version = harness.tenant().version
 
     payload = owner.mutate(
@@ -261,7 +261,7 @@ def test_a_cancel_answers_with_the_run_it_stopped_and_a_second_one_with_the_firs
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     harness.create()
-    harness.play(until="deploy_workloads")
+    harness.make_moves(until="deploy_workloads")
     harness.claim()
     fields = "alreadyRequested tenant { state } run { status cancelRequest { reason stepInFlight requestedBy { id } } }"
     admin = api.person(harness.organisation.id, Role.ADMIN)
@@ -280,17 +280,17 @@ def test_a_cancel_answers_with_the_run_it_stopped_and_a_second_one_with_the_firs
 
 
 def test_a_cancel_meant_for_an_earlier_run_is_stale(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.FAILED)
+    bring_tenant_to(harness, TenantState.FAILED)
     earlier = global_id("ProvisioningRun", harness.run().id)
     harness.retry()
-    before = everything(harness)
+    before = all_rows(harness)
 
     payload = owner.mutate("cancelProvisioning", "run { id }", tenantId=tenant_gid(harness.tenant_id), runId=earlier)
 
     assert code_of(payload) == "STALE_RUN"
     assert payload["userErrors"][0]["field"] == ["input", "runId"]
     assert payload["run"] is None
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_null_takes_a_deadline_away_and_what_is_absent_leaves_it(harness: RunHarness, owner: Client) -> None:
@@ -310,23 +310,23 @@ def test_null_takes_a_deadline_away_and_what_is_absent_leaves_it(harness: RunHar
 
 def test_an_empty_id_is_no_run(harness: RunHarness, owner: Client) -> None:
     harness.create()
-    before = harness.story()
+    before = harness.event_lines()
 
     payload = owner.mutate("cancelProvisioning", "run { id }", tenantId=tenant_gid(harness.tenant_id), runId="")
 
     assert code_of(payload) == "NOT_FOUND"
-    assert harness.story() == before
+    assert harness.event_lines() == before
 
 
 def test_an_id_of_another_type_is_no_run(harness: RunHarness, owner: Client) -> None:
     harness.create()
-    before = everything(harness)
+    before = all_rows(harness)
     wrong = tenant_gid(harness.run().id)
 
     payload = owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id), runId=wrong)
 
     assert [(one["code"], one["field"]) for one in payload["userErrors"]] == [("NOT_FOUND", ["input", "runId"])]
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_a_reason_has_at_most_five_hundred_characters(harness: RunHarness, owner: Client) -> None:
@@ -339,8 +339,8 @@ def test_a_reason_has_at_most_five_hundred_characters(harness: RunHarness, owner
 
 
 def test_decommissioning_wants_the_slug(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
-    before = everything(harness)
+    bring_tenant_to(harness, TenantState.ACTIVE)
+    before = all_rows(harness)
 
     payload = owner.mutate(
         "decommissionTenant", "tenant { state }", tenantId=tenant_gid(harness.tenant_id), confirmSlug="store"
@@ -348,11 +348,11 @@ def test_decommissioning_wants_the_slug(harness: RunHarness, owner: Client) -> N
 
     assert code_of(payload) == "NOT_CONFIRMED"
     assert payload["tenant"] == {"state": "ACTIVE"}
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_decommissioning_and_recreating(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     tenant_id = tenant_gid(harness.tenant_id)
 
     gone = owner.mutate(
@@ -361,7 +361,7 @@ def test_decommissioning_and_recreating(harness: RunHarness, owner: Client) -> N
         tenantId=tenant_id,
         confirmSlug="shop",
     )
-    harness.play()
+    harness.make_moves()
     fresh = owner.mutate(
         "recreateTenant", "tenant { id slug state recreatedFrom { id } } run { number }", tenantId=tenant_id
     )
@@ -409,7 +409,7 @@ def test_a_stuck_run_goes_on_when_told_what_to_give_up(harness: RunHarness, owne
         skipSteps=["allocate_storage"],
         reason="it is gone",
     )
-    harness.play()
+    harness.make_moves()
 
     assert offered["tenant"]["availableActions"] == ["RESUME_COMPENSATION"]
     assert silent["userErrors"][0]["field"] == ["input", "reason"]
@@ -420,26 +420,26 @@ def test_a_stuck_run_goes_on_when_told_what_to_give_up(harness: RunHarness, owne
 
 
 def test_welcome_mails_are_sent_again_when_asked(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
 
     payload = owner.mutate("resendWelcomeEmails", "tenant { state }", tenantId=tenant_gid(harness.tenant_id))
 
     assert payload == {"tenant": {"state": "ACTIVE"}, "userErrors": []}
     assert harness.step(MAIL).status is StepStatus.WAITING
-    harness.play()
+    harness.make_moves()
     assert harness.step(MAIL).status is StepStatus.DONE
-    assert [line for line in harness.story() if line == "welcome_email_sent"] == ["welcome_email_sent"] * 2
+    assert [line for line in harness.event_lines() if line == "welcome_email_sent"] == ["welcome_email_sent"] * 2
 
 
 def test_mails_on_their_way_are_not_sent_twice(harness: RunHarness, owner: Client) -> None:
     harness.create()
-    harness.play(until=MAIL)
-    before = everything(harness)
+    harness.make_moves(until=MAIL)
+    before = all_rows(harness)
 
     payload = owner.mutate("resendWelcomeEmails", tenantId=tenant_gid(harness.tenant_id))
 
     assert payload["userErrors"] == []
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_many_are_cancelled_at_once_each_with_its_answer(harness: RunHarness, other: RunHarness, owner: Client) -> None:
@@ -541,20 +541,20 @@ def test_actions_follow_state(harness: RunHarness, owner: Client) -> None:
         actions: list[str] = owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["availableActions"]
         return actions
 
-    bring_to(harness, TenantState.PENDING)
+    bring_tenant_to(harness, TenantState.PENDING)
     assert offered() == ["RETRY_PROVISIONING", "UPDATE", "DECOMMISSION"]
     harness.retry()
     assert offered() == ["CANCEL_PROVISIONING"]
     harness.cancel()
     assert offered() == ([] if harness.tenant().state is TenantState.PROVISIONING else offered())
-    harness.play()
+    harness.make_moves()
     harness.retry()
-    harness.play()
+    harness.make_moves()
     assert offered() == ["SUSPEND", "DECOMMISSION", "RESEND_WELCOME_EMAILS"]
 
 
 def test_two_mutations_in_one_request_each_show_what_they_left(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     document = """
     mutation Both($id: ID!) {
       suspend: suspendTenant(input: {tenantId: $id}) { tenant { state availableActions } }
@@ -571,7 +571,7 @@ def test_two_mutations_in_one_request_each_show_what_they_left(harness: RunHarne
 def _stick(harness: RunHarness) -> None:
     """Cancel, and let the undo of the storage be refused for good."""
     harness.create()
-    harness.play(until="allocate_identity")
+    harness.make_moves(until="allocate_identity")
     harness.cancel()
-    harness.fail(harness.claim(Backward("allocate_storage")), Refused("The disk is on fire."))
+    harness.record_failure(harness.claim(Backward("allocate_storage")), Refused("The disk is on fire."))
     assert harness.run().status is RunStatus.STUCK

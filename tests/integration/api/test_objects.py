@@ -9,13 +9,13 @@ from models import TenantState
 from schema.node import global_id
 from tests.api import Api, Client, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import STEPS, bring_to
+from tests.scenarios import STEPS, bring_tenant_to
 
 NODE = "query Node($id: ID!) { node(id: $id) { __typename id } }"
 
 
 def test_everything_that_has_an_id_is_found_by_it(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     document = """
     query Ids($id: ID!) {
       tenant(id: $id) { id organization { id } runs(first: 1) { edges { node {
@@ -86,10 +86,10 @@ def test_a_run_that_was_undone_says_when_the_outside_is_asked_again(harness: Run
         return datetime.fromisoformat(written) if written else None
 
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     before = told()
     harness.cancel()
-    harness.play()
+    harness.make_moves()
 
     assert (before, told()) == (None, harness.run().due_at)
     assert told() is not None
@@ -105,7 +105,7 @@ def test_more_nodes_than_a_hundred_are_refused(owner: Client) -> None:
 
 def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(harness: RunHarness, owner: Client) -> None:
     harness.create("shop", name="The Shop", plan="pro", region="us-east")
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     claim = harness.claim()
     document = """
     query Tenant($id: ID!) {
@@ -209,7 +209,7 @@ query Everything($first: Int!) {
 def test_twenty_tenants_cost_as_many_statements_as_one(api: Api, harness: RunHarness, owner: Client) -> None:
     for number in range(20):
         harness.create(f"shop-{number}")
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
 
     with api.statements() as for_one:
         owner.ask(EVERYTHING, first=1)
@@ -226,7 +226,7 @@ def test_a_hundred_entries_of_the_feed_cost_as_many_statements_as_one(
 ) -> None:
     for number in range(3):
         harness.create(f"shop-{number}")
-        harness.play(until="apply_schema")
+        harness.make_moves(until="apply_schema")
     document = """
     query Feed($first: Int!) { auditEvents(first: $first) { edges { node {
       type data actor { displayName } tenant { slug organization { slug } } run { number steps { name } } } } } }

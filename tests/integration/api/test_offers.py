@@ -9,7 +9,7 @@ from models.columns import new_id
 from runtime.database import clock
 from tests.api import Api, Client, Facts
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_to, everything
+from tests.scenarios import all_rows, bring_tenant_to
 
 CHECK = "query Check($slug: String!) { slugCheck(slug: $slug) { slug available problem url } }"
 ADMIN: dict[str, Any] = {"plan": "starter", "firstAdminEmail": "ada@shop.example", "start": False}
@@ -49,12 +49,12 @@ def test_a_free_slug_is_available_and_has_an_address(harness: RunHarness, owner:
 
 def test_asking_changes_nothing(harness: RunHarness, owner: Client) -> None:
     harness.create("books", start=False)
-    before = everything(harness)
+    before = all_rows(harness)
 
     check(owner, "books")
     check(owner, "Books!")
 
-    assert everything(harness) == before
+    assert all_rows(harness) == before
 
 
 def test_a_slug_that_is_taken_is_not_available_as_create_tenant_says_too(harness: RunHarness, owner: Client) -> None:
@@ -72,7 +72,7 @@ def test_a_slug_that_is_taken_is_not_available_as_create_tenant_says_too(harness
 
 
 def test_the_slug_of_a_decommissioned_tenant_is_free_again(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.DECOMMISSIONED)
+    bring_tenant_to(harness, TenantState.DECOMMISSIONED)
 
     assert check(owner, "shop")["available"]
 

@@ -172,10 +172,10 @@ def test_it_watches_a_cancel_live_to_its_end(api: Api, harness: RunHarness, owne
             async for entry in found:
                 entries.append(entry)
                 if entry["kind"] == "RUN_STARTED":
-                    await asyncio.to_thread(harness.play, until="allocate_traffic")
+                    await asyncio.to_thread(harness.make_moves, until="allocate_traffic")
                 if entry["kind"] == "STEP_SUCCEEDED" and entry["step"] == "allocate_identity":
                     await asyncio.to_thread(harness.cancel)
-                    await asyncio.to_thread(harness.play)
+                    await asyncio.to_thread(harness.make_moves)
         return entries
 
     harness.create()
@@ -199,10 +199,10 @@ def test_it_is_cut_off_in_the_middle_and_goes_on_without_gap_or_repeat(
 
     async def story() -> None:
         async with cable.laid() as address:
-            await asyncio.to_thread(harness.play, until="allocate_identity")
+            await asyncio.to_thread(harness.make_moves, until="allocate_identity")
             with pytest.raises(TransportConnectionFailed):
                 await until_it_breaks(address)
-            await asyncio.to_thread(harness.play)
+            await asyncio.to_thread(harness.make_moves)
             seen.extend([entry async for entry in watch(address, owner, harness, after=seen[-1]["cursor"])])
 
     harness.create()

@@ -14,7 +14,7 @@ from server.graphql import sse
 from tests.api import PATIENCE, Api, Client, Facts, api_in, person, tenant_gid
 from tests.outside import wait_until
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_to
+from tests.scenarios import bring_tenant_to
 
 WATCH = """
 subscription Watch($id: ID!, $after: String, $follow: Boolean! = false) {
@@ -55,7 +55,7 @@ def entry_of(event: ServerSentEvent) -> Facts:
 
 
 def test_a_settled_run_is_replayed_to_its_end(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
 
     with streamed(owner, WATCH, id=tenant_gid(harness.tenant_id)) as events:
         *entries, end = list(events)
@@ -70,7 +70,7 @@ def test_a_browser_that_comes_back_goes_on_after_the_last_event_it_saw(harness: 
     seen: list[ServerSentEvent] = []
     for step in ("allocate_storage", "deploy_workloads", None):
         with streamed(owner, WATCH, seen[-1].id if seen else None, id=tenant_gid(harness.tenant_id)) as events:
-            harness.play(until=step)
+            harness.make_moves(until=step)
             seen += list(islice(events, 3))
     with streamed(owner, WATCH, seen[-1].id, id=tenant_gid(harness.tenant_id)) as events:
         seen += [one for one in events if one.event == "next"]
@@ -84,9 +84,9 @@ def test_a_cancel_in_flight_is_seen_live(harness: RunHarness, owner: Client) -> 
     harness.create()
     with streamed(owner, WATCH, id=tenant_gid(harness.tenant_id)) as events:
         assert entry_of(next(events))["kind"] == "RUN_STARTED"
-        harness.play(until="allocate_traffic")
+        harness.make_moves(until="allocate_traffic")
         owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id))
-        harness.play()
+        harness.make_moves()
 
         kinds = [entry_of(one)["kind"] for one in events if one.event == "next"]
 
@@ -133,7 +133,7 @@ def test_what_cannot_begin_says_why_and_is_over(owner: Client, document: str, co
 
 
 def test_lines_end_with_a_line_feed_alone(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
 
     with opened(owner, WATCH, id=tenant_gid(harness.tenant_id)) as response:
         raw = response.read()
@@ -169,7 +169,7 @@ def got(client: Client, document: str) -> list[ServerSentEvent]:
 
 
 def test_a_get_works_for_questions_and_subscriptions(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
 
     answered, _ = got(owner, "{ viewer { actor { kind } } }")
     watch = 'subscription { tenantProvisioning(tenantId: "%s") { kind } }'

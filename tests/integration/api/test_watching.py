@@ -26,7 +26,7 @@ from schema.node import global_id
 from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, Subscription, tenant_gid
 from tests.outside import wait_until
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_to
+from tests.scenarios import bring_tenant_to
 
 WATCH = """
 subscription Watch($id: ID!, $after: String, $follow: Boolean! = false) {
@@ -61,7 +61,7 @@ def lines(entries: list[Facts]) -> list[str]:
 
 
 def test_a_settled_run_is_replayed_to_its_end(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
 
     with watching(owner, harness) as subscription:
         entries = subscription.rest()
@@ -76,11 +76,11 @@ def test_a_cancel_in_flight_is_seen_live_the_interrupted_step_undone_first(harne
     harness.create()
     with watching(owner, harness) as subscription:
         assert subscription.next()["kind"] == "RUN_STARTED"
-        harness.play(until="allocate_traffic")
+        harness.make_moves(until="allocate_traffic")
         claim = harness.claim()
         owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id), reason="wrong plan")
-        harness.fail(claim, InterruptedError())
-        harness.play()
+        harness.record_failure(claim, InterruptedError())
+        harness.make_moves()
         entries = subscription.rest()
 
     assert numbers(entries) == told(harness)[1:]
@@ -108,7 +108,7 @@ def test_every_event_shows_its_run_as_it_is_then_and_not_as_it_was_first_read(
     harness.create()
     with watching(owner, harness) as subscription:
         first = subscription.next()
-        harness.play(until="allocate_storage")
+        harness.make_moves(until="allocate_storage")
         second = subscription.next()
 
     assert first["run"]["status"] == "QUEUED"
@@ -120,7 +120,7 @@ def test_a_cut_stream_goes_on_where_it_was_without_gap_or_repeat(harness: RunHar
     seen: list[Facts] = []
     for step in ("allocate_storage", "allocate_traffic", "deploy_workloads", None):
         with watching(owner, harness, after=seen[-1]["cursor"] if seen else None) as subscription:
-            harness.play(until=step)
+            harness.make_moves(until=step)
             wanted = len(told(harness)) - len(seen)
             seen += subscription.entries(wanted)
 
@@ -129,7 +129,7 @@ def test_a_cut_stream_goes_on_where_it_was_without_gap_or_repeat(harness: RunHar
 
 
 def test_resuming_behind_the_end_completes_at_once(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     with watching(owner, harness) as subscription:
         last = subscription.rest()[-1]
 
@@ -145,9 +145,9 @@ def test_a_tenant_that_never_had_a_run_completes_at_once(harness: RunHarness, ow
 
 
 def test_without_a_cursor_the_newest_run_is_shown_and_no_other(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.FAILED)
+    bring_tenant_to(harness, TenantState.FAILED)
     harness.retry()
-    harness.play()
+    harness.make_moves()
 
     with watching(owner, harness) as subscription:
         entries = subscription.rest()
@@ -160,11 +160,11 @@ def test_without_a_cursor_the_newest_run_is_shown_and_no_other(harness: RunHarne
 
 
 def test_who_follows_stays_for_the_next_run(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.FAILED)
+    bring_tenant_to(harness, TenantState.FAILED)
     with watching(owner, harness, follow=True) as subscription:
         first = subscription.entries(len(told(harness)))
         harness.retry()
-        harness.play()
+        harness.make_moves()
         second = subscription.entries(len(told(harness)) - len(first))
         subscription.send(id="1", type="complete")
 
@@ -173,9 +173,9 @@ def test_who_follows_stays_for_the_next_run(harness: RunHarness, owner: Client) 
 
 
 def test_a_decommissioning_is_watched_like_any_run(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.DECOMMISSIONING)
+    bring_tenant_to(harness, TenantState.DECOMMISSIONING)
     with watching(owner, harness) as subscription:
-        harness.play()
+        harness.make_moves()
         entries = subscription.rest()
 
     assert lines(entries)[0] == "RUN_STARTED"
@@ -185,11 +185,11 @@ def test_a_decommissioning_is_watched_like_any_run(harness: RunHarness, owner: C
 
 def test_progress_comes_live_is_not_numbered_and_is_never_replayed(harness: RunHarness, owner: Client) -> None:
     harness.create()
-    harness.play(until="apply_schema")
+    harness.make_moves(until="apply_schema")
     claim = harness.claim()
     with watching(owner, harness) as early:
         replayed = [early.next() for _ in told(harness)]
-        harness.do(_show, claim, 40, "Table 2 of 5")
+        harness.transact(_show, claim, 40, "Table 2 of 5")
         entry = early.next()
         with watching(owner, harness) as late:
             assert [late.next()["kind"] for _ in told(harness)] == [entry["kind"] for entry in replayed]
@@ -203,11 +203,11 @@ def test_progress_comes_live_is_not_numbered_and_is_never_replayed(harness: RunH
 
 def test_a_quiet_step_that_is_at_work_gives_a_sign_of_life(harness: RunHarness, owner: Client) -> None:
     harness.create()
-    harness.play(until="apply_schema")
+    harness.make_moves(until="apply_schema")
     claim = harness.claim()
     with watching(owner, harness) as subscription:
         replayed = [subscription.next() for _ in told(harness)]
-        harness.do(renew, claim.run_id, after=timedelta(seconds=5))
+        harness.transact(renew, claim.run_id, after=timedelta(seconds=5))
         sign = subscription.next()
         harness.record(claim, harness.perform(claim))
         following = subscription.next()
@@ -232,12 +232,12 @@ def test_progress_is_told_at_most_four_times_a_second_and_ends_with_the_newest(
     harness: RunHarness, owner: Client
 ) -> None:
     harness.create()
-    harness.play(until="apply_schema")
+    harness.make_moves(until="apply_schema")
     claim = harness.claim()
     with watching(owner, harness) as subscription:
         assert [subscription.next() for _ in told(harness)]
         for percent in range(1, 100):
-            harness.do(_show, claim, percent, f"{percent} of 99")
+            harness.transact(_show, claim, percent, f"{percent} of 99")
         entries = [subscription.next()]
         while entries[-1]["message"] != "Apply the schema: 99 of 99":
             entries.append(subscription.next())
@@ -254,7 +254,7 @@ def test_what_is_written_while_nobody_listens_comes_by_the_poll(
     with watching(owner, harness) as subscription:
         assert subscription.next()["kind"] == "RUN_STARTED"
         monkeypatch.setattr(api.services.feed, "tell", lambda _: None)
-        harness.play(until="allocate_storage")
+        harness.make_moves(until="allocate_storage")
         assert [subscription.next()["kind"] for _ in range(2)] == ["STEP_STARTED", "STEP_SUCCEEDED"]
 
 
@@ -271,7 +271,7 @@ def test_who_watches_goes_on_after_the_database_was_away(
             raise failure
         return genuine(session, tenant_id, after)
 
-    bring_to(harness, TenantState.ACTIVE)
+    bring_tenant_to(harness, TenantState.ACTIVE)
     monkeypatch.setattr(audit_feed, "read_timeline", look)
 
     with watching(owner, harness) as subscription:
@@ -285,7 +285,7 @@ def test_the_feed_listens_again_after_its_connection_was_cut(api: Api, harness: 
         with psycopg.connect(harness.settings.database_url, autocommit=True) as connection:
             cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tenantry-feed'"
             assert connection.execute(cut).fetchall()
-            harness.play(until="allocate_storage")
+            harness.make_moves(until="allocate_storage")
             assert [subscription.next()["kind"] for _ in range(2)] == ["STEP_STARTED", "STEP_SUCCEEDED"]
             listening = sql.SQL("SELECT count(*) FROM pg_stat_activity WHERE query = {}").format(
                 sql.Literal(f'LISTEN "{FEED_CHANNEL}"')
@@ -303,7 +303,7 @@ def test_fifty_watchers_of_one_tenant_all_see_everything_and_leave_nothing(
         api.await_watchers(50)
         with ThreadPoolExecutor(50) as pool:
             seen = [pool.submit(subscription.rest) for subscription in subscriptions]
-            harness.play()
+            harness.make_moves()
         assert all(numbers(entries.result()) == told(harness) for entries in seen)
 
     api.await_watchers(0, within=2)
@@ -372,7 +372,7 @@ def test_queries_over_one_socket_read_afresh_each_time(harness: RunHarness, owne
             subscription.send(id=name, type="subscribe", payload={"query": document, "variables": variables})
             states.append(subscription.next()["state"])
             assert subscription.message()["type"] == "complete"
-            harness.play()
+            harness.make_moves()
 
     assert states == ["PROVISIONING", "ACTIVE"]
 
