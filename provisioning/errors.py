@@ -1,4 +1,4 @@
-"""Everything that provisioning may refuse. Facts are fields; the message is a true sentence an operator may read."""
+"""The errors that provisioning raises. Their facts are fields, and their messages are shown to users."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,19 @@ from models import TenantState
 
 
 class ProvisioningRefused(Exception):
-    """A refusal the caller can act on. Nothing was changed."""
+    """A refused command or query. Nothing was changed, and the caller can act on the reason."""
 
 
 class NotFound(ProvisioningRefused):
-    """No such object, or one the caller may not see: the two look the same on purpose."""
+    """The object does not exist, or the caller has no access to it. The caller must not be able to tell which."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"There is no such {what}.")
+        super().__init__(f"The {what} was not found: it does not exist, or you have no access to it.")
         self.what = what
 
 
 class NotPermitted(ProvisioningRefused):
-    """The caller lacks a right."""
+    """The caller does not have the permission. ``action`` completes the sentence "You are not allowed to …"."""
 
     def __init__(self, action: str) -> None:
         super().__init__(f"You are not allowed to {action}.")
@@ -26,7 +26,7 @@ class NotPermitted(ProvisioningRefused):
 
 
 class Malformed(ProvisioningRefused):
-    """A value breaks a rule. ``field`` is the argument's name in snake case."""
+    """A value is invalid. ``field`` is the name of the argument in snake case."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -34,55 +34,57 @@ class Malformed(ProvisioningRefused):
 
 
 class Taken(ProvisioningRefused):
-    """A value that must be unique is in use."""
+    """A value that must be unique is already used."""
 
     def __init__(self, field: str, value: str, by: str = "tenant") -> None:
-        super().__init__(f"{value!r} is taken by another {by}.")
+        super().__init__(f"{value!r} is taken by another {by}: choose another one.")
         self.field = field
         self.value = value
 
 
 class IllegalMove(ProvisioningRefused):
-    """The tenant's state does not allow it."""
+    """The tenant's state does not allow the action. ``allowed`` are the states that do."""
 
     def __init__(self, state: TenantState, allowed: Sequence[TenantState], message: str | None = None) -> None:
         names = " or ".join(sorted(allowed))
-        super().__init__(message or f"The tenant is {state}; this needs {names}.")
+        super().__init__(message or f"The tenant is {state}: this action needs a tenant that is {names}.")
         self.state = state
         self.allowed = tuple(allowed)
 
 
 class NotProvisioning(IllegalMove):
-    """There is nothing to cancel (any more)."""
+    """The tenant has no provisioning run in progress, so nothing can be cancelled."""
 
     def __init__(self, state: TenantState) -> None:
         super().__init__(
-            state, [TenantState.PROVISIONING], f"The tenant is {state}: only a provisioning under way can be cancelled."
+            state,
+            [TenantState.PROVISIONING],
+            f"The tenant is {state}: only a provisioning in progress can be cancelled.",
         )
 
 
 class NotStuck(IllegalMove):
-    """There is no stuck compensation to go on with."""
+    """The tenant has no stuck compensation that could be resumed."""
 
     def __init__(self, state: TenantState) -> None:
         super().__init__(
             state,
             [TenantState.PROVISIONING, TenantState.DECOMMISSIONING],
-            f"The tenant is {state} and none of its compensations is stuck.",
+            f"The tenant is {state} and has no stuck compensation: there is nothing to resume.",
         )
 
 
 class StaleRun(ProvisioningRefused):
-    """The run named is not the one at work."""
+    """The run that the caller named is not the tenant's live run."""
 
     def __init__(self, current_number: int | None) -> None:
-        now = f"run {current_number} is" if current_number else "none is"
-        super().__init__(f"The run you named is not at work any more; {now}.")
+        current = f"run {current_number} is in progress now" if current_number else "no run is in progress now"
+        super().__init__(f"The run you named is no longer in progress: {current}. Read the tenant again, then decide.")
         self.current_number = current_number
 
 
 class VersionConflict(ProvisioningRefused):
-    """Somebody else changed the object first."""
+    """The object was changed since the caller read it."""
 
     def __init__(self, expected: int, current: int, what: str = "tenant") -> None:
         super().__init__(f"The {what} is at version {current}, not {expected}: read it again, then decide.")
@@ -91,36 +93,36 @@ class VersionConflict(ProvisioningRefused):
 
 
 class QuotaExceeded(ProvisioningRefused):
-    """The organisation's plan allows no more tenants at once."""
+    """The organisation uses all the tenants that its plan allows."""
 
     def __init__(self, used: int, allowed: int) -> None:
         super().__init__(
-            f"The plan allows {allowed} tenants at once and {used} count now: decommission one or change the plan."
+            f"The plan allows {allowed} tenants and {used} are in use: decommission one or change the plan."
         )
         self.used = used
         self.allowed = allowed
 
 
 class NotConfirmed(ProvisioningRefused):
-    """The slug typed to confirm is not the tenant's."""
+    """The slug given as confirmation is not the tenant's slug."""
 
     def __init__(self) -> None:
-        super().__init__("Type the tenant's slug to confirm: decommissioning cannot be taken back.")
+        super().__init__("The confirmation is not the tenant's slug: give the slug. Decommissioning cannot be undone.")
 
 
 class IdempotencyKeyReused(ProvisioningRefused):
-    """The key was used with other input."""
+    """The idempotency key was used before with different input."""
 
     def __init__(self) -> None:
-        super().__init__("This idempotency key was used with other input; use a new key for a new call.")
+        super().__init__("This idempotency key was used before with different input: use a new key for a new request.")
 
 
 class IdempotencyInProgress(ProvisioningRefused):
-    """A call with the same key has not answered yet."""
+    """An earlier request with the same idempotency key has not finished."""
 
     def __init__(self) -> None:
-        super().__init__("A call with this idempotency key is still at work; repeat yours in a moment.")
+        super().__init__("A request with this idempotency key is still in progress: repeat the request in a moment.")
 
 
 class LedgerNotEmpty(Exception):
-    """A run cannot settle while its ledger holds something: a fault, not a refusal."""
+    """A run cannot settle while its ledger has held resources. This is a defect, not a refusal."""

@@ -1,4 +1,4 @@
-"""Finding a tenant and its live run for somebody, under lock: what is out of reach does not exist."""
+"""Finding and locking a tenant or its live run. A tenant that the actor cannot access is reported as not found."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,7 +12,7 @@ from provisioning.errors import NotFound, VersionConflict
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a command changed. ``already_requested`` tells a cancel that somebody else was first."""
+    """What a command changed. ``already_requested``: an earlier cancel request was found, so nothing changed."""
 
     tenant: Tenant
     run: Run | None = None
@@ -20,7 +20,7 @@ class Change:
 
 
 def locked_tenant(session: Session, tenant_id: UUID, by: Actor, expected_version: int | None = None) -> Tenant:
-    """The tenant under lock, as it is now. Raises NotFound, VersionConflict."""
+    """The tenant, locked and freshly read. Raises NotFound, VersionConflict."""
     tenant = session.exec(
         select(Tenant)
         .where(Tenant.id == tenant_id)
@@ -35,7 +35,7 @@ def locked_tenant(session: Session, tenant_id: UUID, by: Actor, expected_version
 
 
 def visible_tenant(session: Session, tenant_id: UUID, by: Actor) -> Tenant:
-    """The tenant as it is now, not locked. Raises NotFound."""
+    """The tenant, freshly read and not locked. Raises NotFound."""
     tenant = session.exec(
         select(Tenant).where(Tenant.id == tenant_id).execution_options(populate_existing=True)
     ).one_or_none()
@@ -45,7 +45,7 @@ def visible_tenant(session: Session, tenant_id: UUID, by: Actor) -> Tenant:
 
 
 def locked_live_run(session: Session, tenant_id: UUID) -> Run | None:
-    """The tenant's run that has not settled, under lock: the row on which cancelling and activating meet."""
+    """The tenant's run that has not settled, locked. Cancelling and activating both lock this row."""
     return session.exec(
         select(Run)
         .where(Run.tenant_id == tenant_id, col(Run.finished_at).is_(None))

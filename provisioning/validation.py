@@ -1,4 +1,4 @@
-"""What a tenant's values must be like, and what an organisation's plan allows."""
+"""Validation of a tenant's values against the rules and the limits of its organisation's plan."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -20,94 +20,99 @@ RESERVED_SLUGS = frozenset(
     | {"manage", "root", "static", "status", "support", "system", "tenantry", "www"}
 )
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Characters that a terminal obeys; line feed and tab are left out."""
+"""Control characters, which a terminal obeys, except line feed and tab."""
 
-LONGEST_ADDRESS = 63
-"""One DNS label (RFC 1035, section 2.3.4)."""
+MAX_ADDRESS_LENGTH = 63
+"""Characters of one DNS label (RFC 1035, section 2.3.4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Tenants that count now, and how many may."""
+    """How many tenants count against the plan, and how many the plan allows."""
 
     used: int
     allowed: int
 
     @property
     def exceeded(self) -> bool:
-        """Whether more count than may."""
+        """Whether more tenants count than the plan allows."""
         return self.used > self.allowed
 
     @property
     def full(self) -> bool:
-        """Whether one more would be too many."""
+        """Whether the plan allows no further tenant."""
         return self.used >= self.allowed
 
 
 def check_slug(slug: str) -> str:
-    """A slug fit for a host name, or Malformed."""
+    """Return the slug if it is valid in a host name. Raises Malformed."""
     if not 2 <= len(slug) <= 40:
-        raise Malformed("slug", "A slug has 2 to 40 characters.")
+        raise Malformed("slug", "A slug must have 2 to 40 characters.")
     if not SLUG.fullmatch(slug):
-        raise Malformed("slug", "A slug has lower-case letters, digits and single hyphens, and begins with a letter.")
+        raise Malformed(
+            "slug", "A slug must consist of lower-case letters, digits and single hyphens, and begin with a letter."
+        )
     if slug in RESERVED_SLUGS:
-        raise Malformed("slug", f"{slug!r} is reserved for the platform.")
+        raise Malformed("slug", f"{slug!r} is reserved for the platform: choose another slug.")
     return slug
 
 
 def check_name(name: str) -> str:
-    """A name to show, trimmed, or Malformed."""
+    """Return the display name without surrounding blanks. Raises Malformed."""
     name = name.strip()
     if not 1 <= len(name) <= 80 or not name.isprintable():
-        raise Malformed("name", "A name has 1 to 80 printable characters.")
+        raise Malformed("name", "A name must have 1 to 80 printable characters.")
     return name
 
 
 def check_email(address: str, field: str = "first_admin_email") -> str:
-    """A mail address in its normal form, or Malformed. Nothing is looked up on the network."""
+    """Return the e-mail address in its normal form. Makes no network request. Raises Malformed."""
     try:
         return validate_email(address, check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError as error:
-        raise Malformed(field, f"This is not a mail address: {str(error)[:200]}") from None
+        raise Malformed(field, f"This is not a valid e-mail address: {str(error)[:200]}") from None
 
 
 def check_region(region: str, regions: Sequence[str]) -> str:
-    """A region that is on offer, or Malformed."""
+    """Return the region if it is one of ``regions``. Raises Malformed."""
     if region not in regions:
-        raise Malformed("region", f"There is no region called {region[:40]!r}; there is {', '.join(regions)}.")
+        raise Malformed("region", f"There is no region {region[:40]!r}: choose one of {', '.join(regions)}.")
     return region
 
 
 def check_plan(session: Session, code: str) -> str:
-    """A plan that exists, or Malformed."""
+    """Return the code of the plan if it exists. Raises Malformed."""
     codes = session.exec(select(Plan.code).order_by(Plan.code)).all()
     if code not in codes:
-        raise Malformed("plan", f"There is no plan called {code[:40]!r}; there is {', '.join(codes)}.")
+        raise Malformed("plan", f"There is no plan {code[:40]!r}: choose one of {', '.join(codes)}.")
     return code
 
 
 def check_reason(reason: str | None) -> str | None:
-    """A reason of at most 500 characters, or Malformed."""
+    """Return the reason without surrounding blanks, None for an empty one. Raises Malformed above 500 characters."""
     reason = (reason or "").strip().replace("\r\n", "\n") or None
     if reason and len(reason) > 500:
-        raise Malformed("reason", "A reason has at most 500 characters.")
+        raise Malformed("reason", "A reason must have at most 500 characters.")
     if reason and not (is_storable(reason) and not CONTROL.search(reason)):
         raise Malformed(
-            "reason", "A reason has no control characters but line breaks and tabs, and no half of a surrogate pair."
+            "reason",
+            "A reason must not contain control characters except line breaks and tabs, or unpaired surrogates.",
         )
     return reason
 
 
 def is_storable(text: str) -> bool:
-    """Whether Postgres can keep a text: it takes neither NUL nor half of a surrogate pair."""
+    """Whether Postgres can store the text: it accepts neither NUL nor unpaired surrogates."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def address_of(slug: str, organisation: Organisation) -> str:
-    """The tenant's DNS label, or Malformed when slug and organisation do not fit into one."""
+    """The tenant's DNS label. Raises Malformed when the slug and the organisation's slug do not fit into one."""
     address = f"{slug}-{organisation.slug}"
-    if len(address) > LONGEST_ADDRESS:
-        raise Malformed("slug", f"{address!r} is longer than a DNS label, {LONGEST_ADDRESS} characters: shorten it.")
+    if len(address) > MAX_ADDRESS_LENGTH:
+        raise Malformed(
+            "slug", f"The address {address!r} has more than {MAX_ADDRESS_LENGTH} characters: choose a shorter slug."
+        )
     return address
 
 
@@ -121,7 +126,7 @@ def limit_of(session: Session, organisation_id: UUID) -> int | None:
 
 
 def quota_of(session: Session, organisation_id: UUID) -> Quota | None:
-    """How much of its plan an organisation uses; None, and nothing counted, when its plan sets no limit."""
+    """How much of its plan an organisation uses. None, without counting, when the plan sets no limit."""
     allowed = limit_of(session, organisation_id)
     if allowed is None:
         return None
@@ -130,14 +135,18 @@ def quota_of(session: Session, organisation_id: UUID) -> Quota | None:
 
 
 def counted_tenants(organisation_id: ColumnElement[UUID] | Mapped[UUID]) -> Function[int]:
-    """How many of its tenants count, also those hidden from the caller. Index: tenants_by_state."""
+    """How many of the organisation's tenants count, including those that the caller cannot see.
+
+    Index: tenants_by_state.
+    """
     return func.count_tenants(organisation_id, cast([state.value for state in QUOTA_STATES], ARRAY(Text)), type_=BIGINT)
 
 
 def require_quota(session: Session, organisation_id: UUID) -> None:
-    """Raise QuotaExceeded unless one more tenant fits. The lock keeps two from taking the last place.
+    """Raise QuotaExceeded unless the plan allows one more tenant.
 
-    Without a limit nobody waits for anybody.
+    Locks the organisation, so that two transactions cannot both take the last place. Locks nothing when the plan
+    sets no limit.
     """
     if limit_of(session, organisation_id) is None:
         return
@@ -150,11 +159,11 @@ def require_quota(session: Session, organisation_id: UUID) -> None:
 
 
 def validation_errors(session: Session, tenant: Tenant, regions: Sequence[str]) -> list[str]:
-    """Why a tenant's values, or its organisation's plan, no longer allow it to be provisioned: a sentence each."""
+    """Why the tenant cannot be provisioned with its values and its organisation's plan now: one sentence each."""
     quota = quota_of(session, tenant.organisation_id)
     found = []
     if quota and quota.exceeded:
-        found.append(f"The plan allows {quota.allowed} tenants at once and {quota.used} count.")
+        found.append(f"The plan allows {quota.allowed} tenants and {quota.used} are in use.")
     checks: list[Callable[[], str]] = [
         lambda: check_slug(tenant.slug),
         lambda: check_plan(session, tenant.plan_code),

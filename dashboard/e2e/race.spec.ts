@@ -17,7 +17,7 @@ test("a cancel is refused when the tenant became ACTIVE while the dialog was ope
   await confirm("Cancel provisioning").click();
 
   await expect(dialog.getByRole("alert")).toContainText(
-    "The tenant is ACTIVE: only a provisioning under way can be cancelled.",
+    "The tenant is ACTIVE: only a provisioning in progress can be cancelled.",
   );
   await confirm("Close").click();
   await expect(dialog).toHaveCount(0);

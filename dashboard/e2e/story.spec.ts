@@ -14,7 +14,7 @@ test("a tenant goes through its whole lifecycle on the dashboard, and every step
     await page.getByRole("button", { name: "Create tenant" }).click();
     const form = page.getByRole("dialog", { name: "Create a tenant" });
     await slugIn(form).fill(taken);
-    await expect(form).toContainText(`'${taken}' is taken by another tenant.`);
+    await expect(form).toContainText(`'${taken}' is taken by another tenant: choose another one.`);
     await slugIn(form).fill(slug);
     await expect(form).toContainText(`Available. The tenant’s address will be http://${slug}-acme.`);
     await form.getByLabel("First administrator").fill("ada@example.com");

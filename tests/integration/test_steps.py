@@ -190,7 +190,7 @@ def test_a_request_that_cannot_be_fulfilled_any_more_fails_in_one_attempt(harnes
     harness.make_moves()
 
     assert harness.run().failed_step == "validate_request"
-    assert harness.run().error == "There is no region called 'eu-central'; there is moon."
+    assert harness.run().error == "There is no region 'eu-central': choose one of moon."
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 3, 4])

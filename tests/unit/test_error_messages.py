@@ -5,7 +5,7 @@ import pytest
 from psycopg import errors
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from provisioning.error_messages import LONGEST, describe
+from provisioning.error_messages import MAX_LENGTH, describe
 from provisioning.errors import Taken
 from provisioning.ports import Refused
 from provisioning.saga import UnknownStep
@@ -19,7 +19,7 @@ STATEMENT = "INSERT INTO signing_keys (private_key) VALUES ('geheim')"
     [
         (Refused("The host name is held by another tenant."), "The host name is held by another tenant."),
         (StepStopped(StopReason.TIMED_OUT), "the attempt took longer than the step may"),
-        (Taken("slug", "shop"), "'shop' is taken by another tenant."),
+        (Taken("slug", "shop"), "'shop' is taken by another tenant: choose another one."),
         (UnknownStep("old_step"), "This release has no step called 'old_step': deploy one that has."),
         (TimeoutError("no answer"), "TimeoutError: no answer"),
         (KeyError(), "KeyError"),
@@ -34,7 +34,7 @@ def test_a_database_error_shows_no_statement_and_no_value() -> None:
 
     told = describe(wrapped)
 
-    assert told == "PostgreSQL said: the connection was lost" or told.startswith("PostgreSQL said: ")
+    assert told == "PostgreSQL error: the connection was lost" or told.startswith("PostgreSQL error: ")
     assert "geheim" not in told
     assert "INSERT" not in told
 
@@ -44,7 +44,7 @@ def test_a_connection_error_shows_no_address_and_no_password() -> None:
         psycopg.connect("postgresql://app:hunter2@127.0.0.1:1/secret_database", connect_timeout=1)
 
     for error in (failure.value, OperationalError(STATEMENT, {}, failure.value)):
-        assert describe(error) == "PostgreSQL said: the connection was lost"
+        assert describe(error) == "PostgreSQL error: the connection was lost"
 
 
 def test_only_the_first_line_is_told() -> None:
@@ -56,7 +56,7 @@ def test_only_the_first_line_is_told() -> None:
 def test_a_long_message_is_cut() -> None:
     told = describe(Refused("x" * 10_000))
 
-    assert len(told) == LONGEST
+    assert len(told) == MAX_LENGTH
     assert told.endswith("…")
 
 

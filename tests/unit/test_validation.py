@@ -36,7 +36,7 @@ def test_a_malformed_slug_is_refused_by_its_field(slug: str) -> None:
 def test_a_reserved_word_is_no_slug(slug: str) -> None:
     refusal = refusal_of(lambda: validation.check_slug(slug))
 
-    assert str(refusal) == f"'{slug}' is reserved for the platform."
+    assert str(refusal) == f"'{slug}' is reserved for the platform: choose another slug."
 
 
 def test_the_words_that_the_domain_names_are_reserved() -> None:
@@ -79,7 +79,7 @@ def test_a_region_is_one_on_offer() -> None:
 
     assert (refusal.field, str(refusal)) == (
         "region",
-        "There is no region called 'moon'; there is eu-central, us-east.",
+        "There is no region 'moon': choose one of eu-central, us-east.",
     )
 
 

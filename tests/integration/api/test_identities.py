@@ -262,7 +262,10 @@ def test_reaching_for_another_organisation_goes_on_record_at_home_only(
     owner.mutate("cancelProvisioning", tenantId=tenant_gid(other.tenant_id))
 
     (told,) = denials_in(harness)
-    assert told.data == {"action": "cancelProvisioning", "reason": "There is no such tenant."}
+    assert told.data == {
+        "action": "cancelProvisioning",
+        "reason": "The tenant was not found: it does not exist, or you have no access to it.",
+    }
     assert denials_in(other) == []
 
 

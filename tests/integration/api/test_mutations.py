@@ -192,7 +192,7 @@ def test_what_is_not_there_and_what_is_not_yours_look_the_same(
                 {
                     "__typename": "GenericError",
                     "code": "NOT_FOUND",
-                    "message": "There is no such tenant.",
+                    "message": "The tenant was not found: it does not exist, or you have no access to it.",
                     "field": ["input", "tenantId"],
                 }
             ],
