@@ -1,1 +1,1 @@
-"""Access management: who may do what."""
+"""Access management: principals, permissions, members, service accounts and sign-in."""

@@ -1,4 +1,4 @@
-"""How the tokens of service accounts are spelled: a prefix for scanners, a secret, a checksum against typing errors."""
+"""The format of service accounts' tokens: a prefix for secret scanners, a secret, a checksum against typing errors."""
 
 import hashlib
 import secrets
@@ -8,20 +8,20 @@ import zlib
 PREFIX = "tnt_"
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 SECRET_LENGTH = 43
-"""Characters of 62: 256 bits."""
+"""Characters of an alphabet of 62: 256 bits."""
 
 CHECKSUM_LENGTH = 6
-"""Characters that any CRC-32 fits into."""
+"""Characters, enough for any CRC-32."""
 
 
 def new_token() -> str:
-    """A token that nobody has seen yet."""
+    """Generate a new random token."""
     secret = "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
     return f"{PREFIX}{secret}{_checksum(secret)}"
 
 
 def is_token(text: str) -> bool:
-    """Whether a text is spelled like one: what is not needs no look into the database."""
+    """Whether the text has the format of a token. Any other text is rejected without a database query."""
     if not (text.isascii() and text.startswith(PREFIX)):
         return False
     secret, checksum = text[len(PREFIX) : -CHECKSUM_LENGTH], text[-CHECKSUM_LENGTH:]
@@ -29,7 +29,7 @@ def is_token(text: str) -> bool:
 
 
 def digest_of(token: str) -> str:
-    """What is kept of it. A secret of 256 bits needs neither salt nor patience."""
+    """The SHA-256 that is stored. A random secret of 256 bits needs no salt and no slow hash."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The people of an organisation: invited, given another role, removed; and who may do that."""
+"""Commands on the members of an organisation: invite, change a role, remove."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from runtime.database import clock
 
 MANAGERS = frozenset({Role.OWNER, Role.ADMIN})
 MAX_MEMBERS = 1000
-"""Of one organisation."""
+"""Members of one organisation."""
 
 OLDEST_FIRST = Order((col(Member.created_at), col(Member.id)))
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What inviteMember is asked for. ``name`` defaults to what stands before the address's @."""
+    """The input of inviteMember. ``name`` defaults to the part of the address before the @."""
 
     email: str
     role: Role
@@ -32,11 +32,14 @@ class Invitation:
 
 
 def invite(session: Session, wanted: Invitation, *, by: Actor) -> Member:
-    """Record a member who joins with their first sign-in. Raises Malformed, Taken, NotPermitted."""
+    """Record an invited member, who joins with the first sign-in. Raises Malformed, Taken, NotPermitted."""
     organisation_id = require_manager(session, by).organisation_id
     email = validation.check_email(wanted.email, "email")
     if wanted.role is Role.OWNER:
-        raise Malformed("role", "An organisation has one owner: hand the ownership over with changeMemberRole.")
+        raise Malformed(
+            "role",
+            "A member cannot be invited as OWNER: choose another role, then transfer ownership with changeMemberRole.",
+        )
     _require_capacity(session, organisation_id, email)
     now = clock(session)
     member = Member(
@@ -55,17 +58,19 @@ def invite(session: Session, wanted: Invitation, *, by: Actor) -> Member:
 def change_role(
     session: Session, member_id: UUID, role: Role, *, by: Actor, expected_version: int | None = None
 ) -> Member:
-    """Give a member another role. The owner alone hands the ownership over, and becomes an admin by that.
+    """Give a member another role. Only the owner can transfer the ownership, and becomes an admin by doing so.
 
     Raises NotFound, NotPermitted, Malformed, VersionConflict.
     """
-    manager, member = _both(session, member_id, by, expected_version)
+    manager, member = _locked_manager_and_member(session, member_id, by, expected_version)
     if role is member.role:
         return member
     if Role.OWNER in {role, member.role} and manager.role is not Role.OWNER:
-        raise NotPermitted("change who the owner is")
+        raise NotPermitted("change the owner: only the owner can transfer the ownership")
     if member.role is Role.OWNER:
-        raise Malformed("role", "An organisation has an owner: hand the ownership over by making another member OWNER.")
+        raise Malformed(
+            "role", "The owner's role changes only by a transfer of ownership: give another member the role OWNER."
+        )
     if role is Role.OWNER:
         _require_joined(member)
         _set_role(session, manager, Role.ADMIN, by)
@@ -74,40 +79,45 @@ def change_role(
 
 
 def remove(session: Session, member_id: UUID, *, by: Actor, expected_version: int | None = None) -> Member:
-    """Forget a member, whose access ends with that. Raises NotFound, NotPermitted, VersionConflict."""
-    _, member = _both(session, member_id, by, expected_version)
+    """Delete a member, which ends the member's access. Raises NotFound, NotPermitted, VersionConflict."""
+    _, member = _locked_manager_and_member(session, member_id, by, expected_version)
     if member.role is Role.OWNER:
-        raise NotPermitted("remove the owner")
+        raise NotPermitted("remove the owner: transfer the ownership first")
     session.delete(member)
     _emit(session, member, EventType.MEMBER_REMOVED, by)
     return member
 
 
 def members(session: Session, window: Window, *, by: Actor, of: UUID) -> Page[Member]:
-    """A page, oldest first. Index: members_by_creation."""
+    """A page of the members, oldest first. Index: members_by_creation."""
     mine = select(Member).where(col(Member.organisation_id) == of, col(Member.organisation_id) == by.organisation_id)
     return page_of(session.scalars(OLDEST_FIRST.paginate(mine, window)).all(), window)
 
 
 def members_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Member]:
-    """Those of the actor's own organisation."""
+    """Members with these ids in the actor's own organisation."""
     mine = select(Member).where(col(Member.id).in_(ids), col(Member.organisation_id) == by.organisation_id)
     return {member.id: member for member in session.scalars(mine)}
 
 
 def require_manager(session: Session, by: Actor) -> Member:
-    """The actor's own row, locked, as it is now: a right that was taken a moment ago is gone. Raises NotPermitted."""
+    """The actor's own row, locked and freshly read, so that a removed permission takes effect at once.
+
+    Raises NotPermitted.
+    """
     return _manager_among(_locked(session, by, [by.id]), by)
 
 
-def require_version(what: str, current: int, expected: int | None) -> None:
-    """Raise VersionConflict when another version was expected."""
+def require_version(noun: str, current: int, expected: int | None) -> None:
+    """Raise VersionConflict unless ``current`` is the expected version. None expects any version."""
     if expected is not None and expected != current:
-        raise VersionConflict(expected, current, what)
+        raise VersionConflict(expected, current, noun)
 
 
-def _both(session: Session, member_id: UUID, by: Actor, expected_version: int | None) -> tuple[Member, Member]:
-    """The actor's row and the other, locked in the order of ids. Raises NotPermitted, NotFound, VersionConflict."""
+def _locked_manager_and_member(
+    session: Session, member_id: UUID, by: Actor, expected_version: int | None
+) -> tuple[Member, Member]:
+    """The actor's row and the member's, locked in the order of ids. Raises NotPermitted, NotFound, VersionConflict."""
     found = _locked(session, by, [by.id, member_id])
     manager = _manager_among(found, by)
     if member_id not in found:
@@ -130,34 +140,36 @@ def _locked(session: Session, by: Actor, ids: Sequence[UUID]) -> dict[UUID, Memb
 def _manager_among(found: dict[UUID, Member], by: Actor) -> Member:
     manager = found.get(by.id)
     if manager is None or manager.role not in MANAGERS:
-        raise NotPermitted("manage members and service accounts")
+        raise NotPermitted("manage members and service accounts: only the owner and the admins can")
     return manager
 
 
 def _require_capacity(session: Session, organisation_id: UUID, email: str) -> None:
     mine = select(Member).where(col(Member.organisation_id) == organisation_id)
-    # A second invitation of the same address waits here for the first.
+    # Two invitations in one organisation run one after the other, so that neither misses the other's row.
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(organisation_id), 0))))
     if session.scalars(mine.where(func.lower(col(Member.email)) == func.lower(email))).first() is not None:
         raise Taken("email", email, by="member")
     if (session.scalar(select(func.count()).select_from(mine.subquery())) or 0) >= MAX_MEMBERS:
-        raise Malformed("email", f"An organisation has at most {MAX_MEMBERS} members.")
+        raise Malformed("email", f"An organisation has at most {MAX_MEMBERS} members: remove one first.")
 
 
 def _require_joined(member: Member) -> None:
     if member.invited_at is not None and member.joined_at is None:
-        raise Malformed("role", "Somebody who has not signed in yet cannot become the owner.")
+        raise Malformed(
+            "role", "This member has not signed in yet and cannot become the owner: ask the member to sign in first."
+        )
 
 
 def _set_role(session: Session, member: Member, role: Role, by: Actor) -> None:
     before, member.role = member.role, role
     member.version += 1
     session.add(member)
-    session.flush()  # in this order: there is one owner at any moment
+    session.flush()  # before the next role is set: there is one owner at any time
     _emit(session, member, EventType.MEMBER_ROLE_CHANGED, by, before=before.value)
 
 
 def _emit(session: Session, member: Member, event_type: EventType, by: Actor, **more: str) -> None:
-    """Without the address: the feed is read by those who may not see it."""
+    """Emit an event without the member's address: readers of the feed may lack access to addresses."""
     facts = {"member_id": str(member.id), "name": member.name, "role": member.role.value, **more}
     emit_for_organisation(session, member.organisation_id, event_type, facts, by=by)

@@ -1,4 +1,4 @@
-"""Permissions: which roles, scopes and staff have which right, in one table."""
+"""Permissions: one table of the roles, scopes and support staff that have each permission."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MANAGING_ROLES = frozenset({Role.OWNER, Role.ADMIN})
 
 
 class Permission(StrEnum):
-    """A right. Its value is the scope that gives it to a service account, where one does."""
+    """A permission. Its value is its public name."""
 
     READ_TENANTS = "tenants:read"
     WRITE_TENANTS = "tenants:write"
@@ -27,7 +27,7 @@ class Permission(StrEnum):
 
 
 class TenantAction(StrEnum):
-    """What a caller may do with a tenant."""
+    """An action on a tenant."""
 
     CANCEL_PROVISIONING = "CANCEL_PROVISIONING"
     RETRY_PROVISIONING = "RETRY_PROVISIONING"
@@ -42,7 +42,7 @@ class TenantAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """Who has a right: roles of people, a scope of service accounts, support."""
+    """Who has a permission: members by role, service accounts by scope, support staff."""
 
     roles: frozenset[Role]
     scope: str | None
@@ -54,18 +54,18 @@ TABLE: Mapping[Permission, Holders] = MappingProxyType(
         Permission.READ_TENANTS: Holders(ALL_ROLES, "tenants:read", support=True),
         Permission.WRITE_TENANTS: Holders(MANAGING_ROLES, "tenants:write"),
         Permission.CANCEL: Holders(MANAGING_ROLES, "tenants:cancel"),
-        # Personal data: for members of the organisation and for programs that set it. Not for support.
+        # Personal data: for members and for service accounts that can set it. Not for support.
         Permission.SEE_FIRST_ADMINS: Holders(ALL_ROLES, "tenants:write"),
         Permission.READ_FEED: Holders(ALL_ROLES, "audit:read", support=True),
         Permission.EXPORT_FEED: Holders(MANAGING_ROLES, "audit:export", support=True),
         Permission.MANAGE_MEMBERS: Holders(MANAGING_ROLES, None),
-        # A partner's program knows its documents; introspection is for developers.
+        # Introspection is for developers. A partner's integration sends documents that it already knows.
         Permission.READ_SCHEMA: Holders(ALL_ROLES, "schema:read", support=True),
     }
 )
 
 SCOPES = frozenset(holders.scope for holders in TABLE.values() if holders.scope)
-"""What a service account may be given."""
+"""The scopes that a service account can have."""
 
 ACTIONS: Mapping[TenantState, tuple[TenantAction, ...]] = MappingProxyType(
     {
@@ -82,12 +82,12 @@ ACTIONS: Mapping[TenantState, tuple[TenantAction, ...]] = MappingProxyType(
         TenantState.DECOMMISSIONED: (TenantAction.RECREATE,),
     }
 )
-"""What a tenant's state offers, in the order in which a page shows it."""
+"""The actions that each state of a tenant allows, in the order in which the dashboard shows them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A caller: an actor, and what gives it its rights."""
+    """An authenticated caller: the actor with its role or its granted scopes."""
 
     actor: Actor
     role: Role | None = None
@@ -95,26 +95,26 @@ class Identity:
 
     @property
     def scopes(self) -> list[str]:
-        """The rights held, by name."""
+        """Names of the permissions that the caller has."""
         return [permission.value for permission in Permission if self.may(permission)]
 
     @property
     def sees_first_admins(self) -> bool:
-        """Whether the caller may see who administers a tenant."""
+        """Whether the caller may read the e-mail address of a tenant's first administrator."""
         return self.may(Permission.SEE_FIRST_ADMINS)
 
     @property
     def manages_members(self) -> bool:
-        """Whether the caller may see and change who belongs to the organisation, people and programs."""
+        """Whether the caller may read and change the organisation's members and service accounts."""
         return self.may(Permission.MANAGE_MEMBERS)
 
     @property
     def reads_tenants(self) -> bool:
-        """Whether the caller may read tenants and runs, beyond those that its own call changed."""
+        """Whether the caller may read tenants and runs other than those that its own mutation changed."""
         return self.may(Permission.READ_TENANTS)
 
     def may(self, permission: Permission) -> bool:
-        """Whether the table gives the caller this right."""
+        """Whether the table gives the caller this permission."""
         holders = TABLE[permission]
         match self.actor.kind:
             case ActorKind.USER:
@@ -127,30 +127,30 @@ class Identity:
                 return False
 
     def actions_on(self, tenant: Tenant, run: Run | None) -> list[TenantAction]:
-        """What the caller may do with a tenant now: what its state offers, and the caller's rights allow."""
+        """The actions that the tenant's state, its live run and the caller's permissions allow now."""
         return [
             action
             for action in ACTIONS[tenant.state]
-            if self.may(_needed(action)) and _has_its_run(action, run) and self._can_act(action)
+            if self.may(_permission_for(action)) and _run_allows(action, run) and self._can_act(action)
         ]
 
     def _can_act(self, action: TenantAction) -> bool:
-        """A service account that is limited to some tenants creates no others."""
+        """A service account that is limited to some tenants cannot create another one."""
         return action is not TenantAction.RECREATE or self.actor.tenant_ids is None
 
 
 def require(identity: Identity, permission: Permission, action: str) -> None:
-    """Raise NotPermitted unless the caller has this right."""
+    """Raise NotPermitted unless the caller has this permission."""
     if not identity.may(permission):
         raise NotPermitted(action)
 
 
-def _needed(action: TenantAction) -> Permission:
+def _permission_for(action: TenantAction) -> Permission:
     return Permission.CANCEL if action is TenantAction.CANCEL_PROVISIONING else Permission.WRITE_TENANTS
 
 
-def _has_its_run(action: TenantAction, run: Run | None) -> bool:
-    """Whether the live run is one that the action could act on."""
+def _run_allows(action: TenantAction, run: Run | None) -> bool:
+    """Whether the live run is in a status in which the action applies."""
     if action is TenantAction.CANCEL_PROVISIONING:
         return run is not None and run.cancellable
     if action is TenantAction.RESUME_COMPENSATION:

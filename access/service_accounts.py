@@ -1,4 +1,4 @@
-"""The machine identities of an organisation: created, corrected, given a new token, revoked."""
+"""Commands on the service accounts of an organisation: create, update, rotate the token, revoke."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -20,20 +20,20 @@ from provisioning.pagination import Order, Page, Window, page_of
 from runtime.database import clock
 
 MAX_ACCOUNTS = 200
-"""Of one organisation, revoked ones left out."""
+"""Service accounts of one organisation, revoked ones not counted."""
 
 MAX_TENANTS = 500
-"""That one account may be limited to."""
+"""Tenants that one account can be limited to."""
 
 MAX_OVERLAP = timedelta(days=7)
-"""For which a token may stay good beside its successor."""
+"""For which the old token may stay valid after a rotation."""
 
 OLDEST_FIRST = Order((col(ServiceAccount.created_at), col(ServiceAccount.id)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccount:
-    """What createServiceAccount is asked for. Without ``tenant_ids`` it reaches every tenant."""
+    """The input of createServiceAccount. Without ``tenant_ids`` the account has access to every tenant."""
 
     name: str
     scopes: Sequence[str]
@@ -58,7 +58,7 @@ class AccountChanges:
 
 @dataclass(frozen=True, slots=True)
 class Grantor:
-    """What whoever manages an account holds, of the scopes that there are."""
+    """The scopes of the caller that manages an account (``held``), and all scopes that exist (``known``)."""
 
     held: frozenset[str]
     known: frozenset[str]
@@ -66,14 +66,14 @@ class Grantor:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """An account with a token that is shown now and never again."""
+    """An account with its new token, which is returned once and cannot be read later."""
 
     account: ServiceAccount
     token: str = field(repr=False)
 
 
 def create(session: Session, wanted: NewAccount, *, by: Actor, grantor: Grantor) -> IssuedToken:
-    """Record an account and issue its token. Raises Malformed, NotFound, NotPermitted."""
+    """Create an account and issue its token. Raises Malformed, NotFound, NotPermitted."""
     organisation_id = require_manager(session, by).organisation_id
     _require_capacity(session, organisation_id)
     account = ServiceAccount(
@@ -99,7 +99,7 @@ def update(
     grantor: Grantor,
     expected_version: int | None = None,
 ) -> ServiceAccount:
-    """Change what an account may. Raises NotFound, Malformed, NotPermitted, VersionConflict."""
+    """Change an account. Raises NotFound, Malformed, NotPermitted, VersionConflict."""
     account = _locked(session, account_id, by, expected_version)
     before = _facts(account)
     if wanted.name is not None:
@@ -112,7 +112,7 @@ def update(
         account.expires_at = _checked_expiry(session, wanted.expires_at)
     changes = {name: [before[name], value] for name, value in _facts(account).items() if value != before[name]}
     if changes:
-        _keep(session, account)
+        _save(session, account)
         _emit(session, account, EventType.SERVICE_ACCOUNT_UPDATED, {"changes": changes}, by)
     return account
 
@@ -120,36 +120,36 @@ def update(
 def rotate(
     session: Session, account_id: UUID, overlap: timedelta, *, by: Actor, expected_version: int | None = None
 ) -> IssuedToken:
-    """Issue a new token; the old one stays good for the overlap, if any.
+    """Issue a new token. The old token stays valid for the overlap, and stops at once when that is zero.
 
     Raises NotFound, Malformed, NotPermitted, VersionConflict.
     """
     account = _locked(session, account_id, by, expected_version)
     if not timedelta(0) <= overlap <= MAX_OVERLAP:
-        raise Malformed("overlap", f"Two tokens are good side by side for {MAX_OVERLAP.days} days at the most.")
+        raise Malformed("overlap", f"The overlap must be between zero and {MAX_OVERLAP.days} days.")
     until = clock(session) + overlap if overlap else None
     account.previous_token_sha256 = account.token_sha256 if until else None
     account.previous_token_until = until if account.previous_token_sha256 else None
     issued = _issue(account)
-    _keep(session, account)
+    _save(session, account)
     ends = account.previous_token_until.isoformat() if account.previous_token_until else None
     _emit(session, account, EventType.SERVICE_ACCOUNT_ROTATED, {"previous_token_until": ends}, by)
     return issued
 
 
 def revoke(session: Session, account_id: UUID, *, by: Actor, expected_version: int | None = None) -> ServiceAccount:
-    """End an account for good; twice is once. Raises NotFound, NotPermitted, VersionConflict."""
+    """Revoke an account permanently. Idempotent. Raises NotFound, NotPermitted, VersionConflict."""
     account = _locked(session, account_id, by, expected_version, revoked_too=True)
     if account.revoked_at is None:
         account.revoked_at = clock(session)
         account.token_sha256 = account.previous_token_sha256 = account.previous_token_until = None
-        _keep(session, account)
+        _save(session, account)
         _emit(session, account, EventType.SERVICE_ACCOUNT_REVOKED, {}, by)
     return account
 
 
 def service_accounts(session: Session, window: Window, *, by: Actor, of: UUID) -> Page[ServiceAccount]:
-    """A page, oldest first. Index: service_accounts_by_creation."""
+    """A page of the service accounts, oldest first. Index: service_accounts_by_creation."""
     mine = select(ServiceAccount).where(
         col(ServiceAccount.organisation_id) == of, col(ServiceAccount.organisation_id) == by.organisation_id
     )
@@ -157,7 +157,7 @@ def service_accounts(session: Session, window: Window, *, by: Actor, of: UUID) -
 
 
 def accounts_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, ServiceAccount]:
-    """Those of the actor's own organisation."""
+    """Service accounts with these ids in the actor's own organisation."""
     mine = select(ServiceAccount).where(
         col(ServiceAccount.id).in_(ids), col(ServiceAccount.organisation_id) == by.organisation_id
     )
@@ -170,7 +170,7 @@ def _issue(account: ServiceAccount) -> IssuedToken:
     return IssuedToken(account, token)
 
 
-def _keep(session: Session, account: ServiceAccount) -> None:
+def _save(session: Session, account: ServiceAccount) -> None:
     account.version += 1
     session.add(account)
 
@@ -178,9 +178,9 @@ def _keep(session: Session, account: ServiceAccount) -> None:
 def _locked(
     session: Session, account_id: UUID, by: Actor, expected_version: int | None, *, revoked_too: bool = False
 ) -> ServiceAccount:
-    """The account under lock, behind the manager's own row.
+    """The account, locked after the manager's own row.
 
-    Raises NotPermitted, NotFound, VersionConflict, and Malformed for one that was revoked.
+    Raises NotPermitted, NotFound, VersionConflict, and Malformed for a revoked account unless ``revoked_too``.
     """
     organisation_id = require_manager(session, by).organisation_id
     account = session.scalars(
@@ -193,7 +193,9 @@ def _locked(
         raise NotFound("service account")
     require_version("service account", account.version, expected_version)
     if account.revoked_at is not None and not revoked_too:
-        raise Malformed("service_account_id", "This service account was revoked, which is for good: create another.")
+        raise Malformed(
+            "service_account_id", "This service account is revoked and cannot be changed: create a new one."
+        )
     return account
 
 
@@ -206,15 +208,18 @@ def _require_capacity(session: Session, organisation_id: UUID) -> None:
 
 
 def _checked_scopes(scopes: Sequence[str], grantor: Grantor, held: Collection[str] = ()) -> list[str]:
-    """In order, each once. Raises Malformed, and NotPermitted for what neither the grantor nor the account holds."""
+    """The scopes, sorted and without duplicates.
+
+    Raises Malformed, and NotPermitted for a scope that neither the grantor nor the account has.
+    """
     wanted = set(scopes)
     if not wanted:
-        raise Malformed("scopes", "A service account has one scope at least.")
+        raise Malformed("scopes", "A service account needs at least one scope.")
     if unknown := wanted - grantor.known:
         known = ", ".join(sorted(grantor.known))
-        raise Malformed("scopes", f"There is no scope {min(unknown)[:40]!r}; there is {known}.")
+        raise Malformed("scopes", f"There is no scope {min(unknown)[:40]!r}: choose from {known}.")
     if beyond := wanted - grantor.held - set(held):
-        raise NotPermitted(f"give the scope {min(beyond)}")
+        raise NotPermitted(f"grant the scope {min(beyond)}: you do not have it yourself")
     return sorted(wanted)
 
 
@@ -222,7 +227,7 @@ def _checked_tenants(session: Session, ids: Sequence[UUID] | None, organisation_
     if ids is None:
         return None
     if len(ids) > MAX_TENANTS:
-        raise Malformed("tenant_ids", f"A service account is limited to at most {MAX_TENANTS} tenants.")
+        raise Malformed("tenant_ids", f"A service account can be limited to at most {MAX_TENANTS} tenants.")
     mine = select(col(Tenant.id)).where(col(Tenant.id).in_(ids), col(Tenant.organisation_id) == organisation_id)
     found = set(session.scalars(mine))
     if found != set(ids):
@@ -232,7 +237,7 @@ def _checked_tenants(session: Session, ids: Sequence[UUID] | None, organisation_
 
 def _checked_expiry(session: Session, expires_at: datetime | None) -> datetime | None:
     if expires_at is not None and expires_at <= clock(session):
-        raise Malformed("expires_at", "A service account expires in the future, if ever.")
+        raise Malformed("expires_at", "The expiry of a service account must be in the future.")
     return expires_at
 
 
@@ -246,5 +251,5 @@ def _facts(account: ServiceAccount) -> dict[str, Any]:
 
 
 def _emit(session: Session, account: ServiceAccount, event_type: EventType, facts: dict[str, Any], by: Actor) -> None:
-    told = {"service_account_id": str(account.id), "name": account.name, **facts}
-    emit_for_organisation(session, account.organisation_id, event_type, told, by=by)
+    data = {"service_account_id": str(account.id), "name": account.name, **facts}
+    emit_for_organisation(session, account.organisation_id, event_type, data, by=by)

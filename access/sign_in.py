@@ -1,4 +1,4 @@
-"""Signing in: a person whom an identity provider vouches for is bound, once, to the member they were invited as."""
+"""Sign-in: binds the verified identity of an identity provider to the invited member, once."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,16 +13,16 @@ from provisioning.events import EventType, emit_for_organisation
 from runtime.database import clock
 
 INVITATION_LIFETIME = timedelta(days=14)
-"""After this an invitation has to be made again."""
+"""After this time an invitation has expired and has to be repeated."""
 
 
 class NotAMember(Exception):
-    """Nobody here is whom the identity provider vouches for. The message is for that person."""
+    """The verified identity belongs to no member. The message is for the person who signs in."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedIdentity:
-    """Somebody an identity provider vouches for. ``email`` is None unless the provider has verified it."""
+    """An identity that an identity provider has verified. ``email`` is None unless the provider verified it too."""
 
     subject: str
     email: str | None
@@ -30,26 +30,26 @@ class VerifiedIdentity:
 
 
 def sign_in(session: Session, identity: VerifiedIdentity) -> Principal:
-    """Bind the invitations to this verified address, and say who it is now. Raises NotAMember.
+    """Bind the invitations of the verified address to the subject, and return its principal. Raises NotAMember.
 
-    A member who is bound already is never bound again, whatever the address: an address can change hands.
+    A member with a subject is never bound to another one: an address can pass to another person.
     """
     if identity.email is not None:
         for member in _invitations(session, identity, identity.email):
             _join(session, member, identity.subject)
     found = load_principal(session, MemberBySubject(identity.subject, identity.organisation))
     if found is None:
-        raise NotAMember(_why(session, identity))
+        raise NotAMember(_reason(session, identity))
     return found
 
 
 def _invitations(session: Session, identity: VerifiedIdentity, email: str) -> list[Member]:
-    """Members at this address who never signed in, under lock. Index: members_by_address."""
+    """Members with this address who never signed in, locked. Index: members_by_address."""
     bound = aliased(Member)
-    elsewhere = select(col(bound.id)).where(
+    already_bound = select(col(bound.id)).where(
         col(bound.subject) == identity.subject, col(bound.organisation_id) == col(Member.organisation_id)
     )
-    open_ones = (
+    invited = (
         select(Member)
         .join(Organisation, col(Organisation.id) == col(Member.organisation_id))
         .where(
@@ -58,12 +58,12 @@ def _invitations(session: Session, identity: VerifiedIdentity, email: str) -> li
             or_(
                 col(Member.invited_at).is_(None), col(Member.invited_at) > func.clock_timestamp() - INVITATION_LIFETIME
             ),
-            ~elsewhere.exists(),
+            ~already_bound.exists(),
         )
     )
     if identity.organisation is not None:
-        open_ones = open_ones.where(col(Organisation.slug) == identity.organisation)
-    locked = open_ones.order_by(col(Member.id)).with_for_update(of=Member)
+        invited = invited.where(col(Organisation.slug) == identity.organisation)
+    locked = invited.order_by(col(Member.id)).with_for_update(of=Member)
     return list(session.scalars(locked.execution_options(populate_existing=True)))
 
 
@@ -76,8 +76,8 @@ def _join(session: Session, member: Member, subject: str) -> None:
     )
 
 
-def _why(session: Session, identity: VerifiedIdentity) -> str:
+def _reason(session: Session, identity: VerifiedIdentity) -> str:
     several = select(func.count()).select_from(Member).where(col(Member.subject) == identity.subject)
     if identity.organisation is None and (session.scalar(several) or 0) > 1:
-        return "You belong to several organisations: name one in the header Tenantry-Organization."
-    return "You are not a member here: ask for an invitation to the address that your identity provider has verified."
+        return "You belong to several organisations: choose one with the header Tenantry-Organization."
+    return "You are not a member: ask for an invitation to the address that your identity provider has verified."

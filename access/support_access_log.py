@@ -1,4 +1,4 @@
-"""What support looked at goes on record in the organisation it belongs to, in the transaction of the look."""
+"""The support access log: an event in each organisation that support reads, in the transaction of the read."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,41 +14,45 @@ from provisioning.actors import Actor
 from provisioning.events import EventType, emit_for_organisation
 
 REPEAT_AFTER = timedelta(hours=1)
-"""A page that is drawn again every second is one look, not thousands."""
+"""After this time the same access is recorded again. A page that reloads every second makes one event an hour."""
 
 Accesses = Mapping[UUID, set[UUID]]
-"""The tenants that were seen of each organisation; none, when it was the organisation or its feed itself."""
+"""Ids of organisations, with the ids of their tenants that were read. The set is empty when only the organisation or
+its feed was read."""
 
 
 @contextmanager
 def recorded_reads(session: Session) -> Iterator[list[object]]:
-    """Every row that the session reads within the block; it keeps none of those that nobody holds on to."""
+    """Collect every row that the session loads within the block.
+
+    The session's own identity map is not enough: it drops rows that are no longer referenced.
+    """
     read: list[object] = []
 
-    def note(_: Session, row: object) -> None:
+    def collect(_: Session, row: object) -> None:
         read.append(row)
 
-    event.listen(session, "loaded_as_persistent", note)
+    event.listen(session, "loaded_as_persistent", collect)
     try:
         yield read
     finally:
-        event.remove(session, "loaded_as_persistent", note)
+        event.remove(session, "loaded_as_persistent", collect)
 
 
 def accesses_in(read: Iterable[object], by: Actor) -> Accesses:
-    """What rows tell of, apart from what the actor wrote."""
-    seen: dict[UUID, set[UUID]] = {}
+    """The organisations and tenants that the rows belong to, without events that the actor caused."""
+    accesses: dict[UUID, set[UUID]] = {}
     for row in read:
         if isinstance(row, Event) and row.actor_id == by.id:
             continue
-        organisation_id, tenant_id = _place_of(row)
+        organisation_id, tenant_id = _owner_of(row)
         if organisation_id is not None:
-            seen.setdefault(organisation_id, set()).update([tenant_id] if tenant_id else [])
-    return seen
+            accesses.setdefault(organisation_id, set()).update([tenant_id] if tenant_id else [])
+    return accesses
 
 
 def record_access(session: Session, accesses: Accesses, *, by: Actor) -> None:
-    """Tell each organisation what of it was seen, unless that was recorded within the hour."""
+    """Emit an event in each organisation that was read, unless the access was recorded within the last hour."""
     if not accesses:
         return
     recorded = _recorded_recently(session, accesses, by)
@@ -59,8 +63,8 @@ def record_access(session: Session, accesses: Accesses, *, by: Actor) -> None:
             emit_for_organisation(session, organisation_id, EventType.SUPPORT_LOOKED, facts, by=by)
 
 
-def _place_of(row: object) -> tuple[UUID | None, UUID | None]:
-    """The organisation and the tenant that a row tells of."""
+def _owner_of(row: object) -> tuple[UUID | None, UUID | None]:
+    """The ids of the organisation and the tenant that the row belongs to."""
     match row:
         case Organisation():
             return row.id, None
@@ -73,7 +77,7 @@ def _place_of(row: object) -> tuple[UUID | None, UUID | None]:
 
 
 def _recorded_recently(session: Session, organisations: Iterable[UUID], by: Actor) -> dict[UUID, set[UUID]]:
-    """Index: feed_of_an_actor."""
+    """Accesses that were recorded within the last hour. Index: feed_of_an_actor."""
     rows = session.execute(
         select(col(Event.organisation_id), col(Event.data)).where(
             col(Event.organisation_id).in_(list(organisations)),

@@ -1,4 +1,4 @@
-"""Runs migrations over a connection that is handed in, or over TENANTRY_DATABASE_URL from the command line."""
+"""Runs the migrations, on the caller's connection or, from the command line, on one to TENANTRY_DATABASE_URL."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -16,19 +16,19 @@ from runtime.settings import settings
 
 
 def render_item(kind: str, item: object, _: AutogenContext) -> str | Literal[False]:
-    """Write SQLModel's text type as SQLAlchemy's: a migration must not depend on what SQLModel calls it."""
+    """Write SQLModel's string type as SQLAlchemy's, so that migrations do not depend on SQLModel."""
     if kind == "type" and isinstance(item, AutoString):
         return f"sa.String(length={item.length})" if item.length else "sa.String()"
     return False
 
 
 def include_name(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
-    """Leave retired columns alone: a draft must not drop them in the release that retires them."""
+    """Exclude retired columns: a generated migration must not drop them in the release that retires them."""
     return kind != "column" or (parents["table_name"], name) not in RETIRED_COLUMNS
 
 
 def run(connection: Connection) -> None:
-    """Bring the database where the command wants it, all or nothing."""
+    """Run the migrations that the command selects, in one transaction."""
     context.configure(
         connection=connection,
         target_metadata=models.metadata,
@@ -40,9 +40,9 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
-handed_in: Connection | None = context.config.attributes.get("connection")
-if handed_in is not None:
-    run(handed_in)
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
 else:
     with engine_for(settings(), "tenantry-migrate").connect() as connection, exclusively(connection):
         run(connection)

@@ -1,4 +1,4 @@
-"""The nouns of the product, one table a file; import this package to have the whole metadata."""
+"""The tables of the product, one per file. Importing this package registers all of them in ``metadata``."""
 
 from models.absence_check import AbsenceCheck
 from models.account import TenantAccount

@@ -1,4 +1,4 @@
-"""A look outside after the undo: which adapter's resources were asked for, when, and what was found."""
+"""An absence check: which resources of a run still existed outside when the adapters were asked after the undo."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from models.columns import TEXT_ARRAY, instant, primary_key
 
 
 class AbsenceCheck(SQLModel, table=True):
-    """Proof that nothing is held: ``found`` is empty. It is asked more than once, because effects can come late."""
+    """An empty ``found`` proves that no resource is left. A run is checked several times: effects can come late."""
 
     __tablename__ = "absence_checks"
 

@@ -1,4 +1,4 @@
-"""The first administrator's pending account in a tenant: the other half of the identity adapter's inventory."""
+"""The first administrator's pending account in a tenant: part of the identity adapter's inventory."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from models.columns import instant
 
 
 class TenantAccount(SQLModel, table=True):
-    """Destroying forgets the address; the row stays as a tombstone that refuses the name."""
+    """Destroying an account deletes its address. The row stays as a tombstone: the name cannot be used again."""
 
     __tablename__ = "tenant_accounts"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""How columns are spelled here: closed choices as checked text, instants with a zone, constraints with names."""
+"""The column types of the models: checked text for closed sets, times with a zone, named constraints."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -26,16 +26,16 @@ RETIRED_COLUMNS = frozenset({("runs", "nudged_at")})
 
 INSTANT: TypeEngine[datetime] = DateTime(timezone=True)
 DOCUMENT: TypeEngine[Any] = JSONB()
-LENGTH_OF_TIME: TypeEngine[Any] = Interval()
+INTERVAL: TypeEngine[Any] = Interval()
 BIGINT: TypeEngine[int] = BigInteger()
 TEXT_ARRAY: TypeEngine[Any] = ARRAY(Text())
 UUID_ARRAY: TypeEngine[Any] = ARRAY(UuidType())
 
 
 def choice(options: type[StrEnum], *, sentence: str) -> Enum:
-    """A column holding one of a closed set: text with a CHECK called ``sentence``, never a native ENUM.
+    """A column for a closed set of values: text with a CHECK constraint named ``sentence``.
 
-    A native ENUM cannot drop a value, and SQLModel would store member names in it.
+    Not a native ENUM: it cannot drop a value, and SQLModel would store the names of the members in it.
     """
     return Enum(
         options,
@@ -48,15 +48,15 @@ def choice(options: type[StrEnum], *, sentence: str) -> Enum:
 
 
 def new_id() -> UUID:
-    """A UUIDv7: unique, and sorted by the time it was made."""
+    """Generate a UUIDv7: unique, and ordered by creation time."""
     return uuid_utils.compat.uuid7()
 
 
-def primary_key() -> Any:  # noqa: ANN401  # what SQLModel's Field returns fits any field
-    """The primary key of a row that gets its id here and not from the database."""
+def primary_key() -> Any:  # noqa: ANN401  # the type that SQLModel's Field returns
+    """A primary key that is generated here, not by the database."""
     return Field(default_factory=new_id, primary_key=True)
 
 
 def instant(*, optional: bool = False) -> Any:  # noqa: ANN401  # the same
-    """A point in time, with its zone. The caller sets it, from the database's clock."""
+    """A column for a time with its zone. The caller sets it, from the database's clock."""
     return Field(default=None, sa_type=INSTANT, nullable=True) if optional else Field(sa_type=INSTANT, nullable=False)

@@ -1,4 +1,4 @@
-"""The audit feed: one append-only row for everything that happened, in the transaction in which it happened."""
+"""The audit feed: an append-only row for each event, written in the transaction of the change that it describes."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ THIS_TRANSACTION = text("(pg_current_xact_id()::text)::bigint")
 
 
 class ActorKind(StrEnum):
-    """Kind of caller."""
+    """The kind of an actor."""
 
     USER = "USER"
     INTEGRATION = "INTEGRATION"
@@ -23,11 +23,11 @@ class ActorKind(StrEnum):
 
 
 class Event(SQLModel, table=True):
-    """Something that happened.
+    """One event.
 
-    ``sequence`` orders one tenant's history without gaps; (``rank``, ``position``) orders a whole organisation's, read
-    behind ``pg_snapshot_xmin`` so that a row which commits late is never skipped. The rank is the ``transaction_id``,
-    or the rank of the tenant's event before it where that is higher: both orders agree about one tenant.
+    ``sequence`` orders the events of one tenant without gaps. (``rank``, ``position``) orders the events of an
+    organisation; readers stop at ``pg_snapshot_xmin``, so that they never skip a row that commits late. The rank is the
+    ``transaction_id``, or the rank of the tenant's previous event if that is higher: for one tenant both orders agree.
     """
 
     __tablename__ = "events"

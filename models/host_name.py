@@ -10,7 +10,7 @@ from models.columns import instant
 
 
 class HostName(SQLModel, table=True):
-    """Keyed by name and claimant, so that a released claim stays as a tombstone and the name can be taken anew."""
+    """Keyed by name and claimant: a released claim stays as a tombstone, and another claimant can take the name."""
 
     __tablename__ = "host_names"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Idempotency keys: what a mutation answered, kept for a day so that a repeat of the call changes nothing."""
+"""Idempotency keys with the outcome of their mutation, stored for 24 hours: a repeated request changes nothing."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from models.columns import DOCUMENT, INSTANT, instant
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """Written in the transaction of the effect: there is no effect without its key and no key without its effect."""
+    """Written in the transaction of the mutation's effect, so that key and effect are committed together."""
 
     __tablename__ = "idempotency_keys"
 

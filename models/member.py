@@ -11,7 +11,7 @@ from models.columns import choice, instant, primary_key
 
 
 class Role(StrEnum):
-    """What a person may do."""
+    """The role of a member, which decides what the member may do."""
 
     OWNER = "OWNER"
     ADMIN = "ADMIN"
@@ -21,8 +21,8 @@ class Role(StrEnum):
 class Member(SQLModel, table=True):
     """One person in one organisation.
 
-    ``subject`` is who an identity provider says they are, its issuer before a blank. It is bound when they first sign
-    in, and from then on alone decides; the address only found them.
+    ``subject`` is the issuer of an identity provider, a space, and the provider's subject of the person. The first
+    sign-in finds the member by the address and sets ``subject``. Later sign-ins use ``subject`` only.
     """
 
     __tablename__ = "members"

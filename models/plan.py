@@ -1,14 +1,14 @@
-"""A plan: what an organisation may have at once, and for how long its feed is kept."""
+"""A plan: how many tenants an organisation may have, and how long its feed is stored."""
 
 from datetime import timedelta
 
 from sqlmodel import Field, SQLModel
 
-from models.columns import LENGTH_OF_TIME
+from models.columns import INTERVAL
 
 
 class Plan(SQLModel, table=True):
-    """A tier. The rows are part of the schema: a migration writes them."""
+    """One plan. The rows are part of the schema: a migration writes them."""
 
     __tablename__ = "plans"
 
@@ -16,4 +16,4 @@ class Plan(SQLModel, table=True):
     title: str = Field(max_length=80)
     tenants_allowed: int | None = None
     feed_retention_days: int
-    provisioning_deadline: timedelta | None = Field(default=None, sa_type=LENGTH_OF_TIME)
+    provisioning_deadline: timedelta | None = Field(default=None, sa_type=INTERVAL)

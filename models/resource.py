@@ -1,4 +1,4 @@
-"""The resource ledger: everything outside that a run took or may have taken, written before it is taken."""
+"""The resource ledger: every external resource that a run took or may have taken, written before it is taken."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from models.columns import choice, instant, primary_key
 
 
 class ResourceStatus(StrEnum):
-    """What became of a resource."""
+    """The status of a resource in the ledger."""
 
     INTENDED = "INTENDED"
     HELD = "HELD"
@@ -20,7 +20,7 @@ class ResourceStatus(StrEnum):
 
 
 class Resource(SQLModel, table=True):
-    """One row per resource. ``run_id`` is the run that took it, also when a later run releases it."""
+    """One row per resource. ``run_id`` is the run that took it, even if a later run releases it."""
 
     __tablename__ = "resources"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""A run: one numbered execution of the saga for one tenant, with its steps. The row is its own outbox."""
+"""A run: one numbered execution of the saga for one tenant, with its steps."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ColumnElement, Index, UniqueConstraint, and_, text
 from sqlmodel import Field, SQLModel, col
 
-from models.columns import LENGTH_OF_TIME, choice, instant, primary_key
+from models.columns import INTERVAL, choice, instant, primary_key
 from models.event import ActorKind
 
 
@@ -19,7 +19,7 @@ class RunKind(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How a run goes. Forward work is claimed in QUEUED and RUNNING only, so a cancel stops it by its commit."""
+    """The status of a run. Forward moves are claimed only in QUEUED and RUNNING, so a committed cancel stops them."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -39,14 +39,14 @@ LIVE_STATUSES = (
     RunStatus.COMPENSATING,
     RunStatus.STUCK,
 )
-"""A run in one of these has not settled; a tenant has at most one."""
+"""Statuses of runs that have not settled. A tenant has at most one such run."""
 
 UNDONE_STATUSES = (RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.DECOMMISSIONED)
-"""A run in one of these has ended and holds nothing."""
+"""Statuses of runs that have ended and whose effects are undone: they hold no resource."""
 
 
 class StepRole(StrEnum):
-    """When a step's turn comes: towards the pivot, after it, or once everything was undone."""
+    """When a step is performed: before the pivot, as the pivot, after it, or after everything was undone."""
 
     STEP = "STEP"
     PIVOT = "PIVOT"
@@ -55,11 +55,11 @@ class StepRole(StrEnum):
 
 
 FOLLOW_UPS = (StepRole.AFTERWARDS, StepRole.CONFIRMATION)
-"""Roles of steps whose turn comes when the run has ended."""
+"""Roles of steps that are performed after the run has ended."""
 
 
 class StepStatus(StrEnum):
-    """Where a step of a run stands."""
+    """The status of a step of a run."""
 
     WAITING = "WAITING"
     RUNNING = "RUNNING"
@@ -73,15 +73,14 @@ class StepStatus(StrEnum):
 
 
 NOTHING_TO_UNDO = (StepStatus.WAITING, StepStatus.COMPENSATED, StepStatus.ABANDONED)
-"""A step in one of these did not begin, or is dealt with."""
+"""Statuses of steps that did not begin, or that are already compensated or abandoned."""
 
 
 class Run(SQLModel, table=True):
-    """The handle that cancelling acts on.
+    """One run. The row is its own outbox: it says when the run needs a worker, so that a lost message is found.
 
-    ``due_at`` is when somebody should look again: now, after a back-off, or when the lease of whoever is at
-    work lapses. So one index finds everything the sweeper has to ask about. ``dispatched_at`` is when a worker was
-    last woken for it.
+    ``due_at`` is when the run needs a worker: now, after a back-off, or when the current lease lapses. One index on it
+    finds every run that the sweeper has to handle. ``dispatched_at`` is when the last wake-up was sent for the run.
     """
 
     __tablename__ = "runs"
@@ -150,20 +149,20 @@ class Run(SQLModel, table=True):
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether somebody asked this run to stop."""
+        """Whether a cancel was requested."""
         return self.cancel_requested_at is not None
 
     @property
     def cancellable(self) -> bool:
-        """Whether cancelProvisioning would be accepted for the first time."""
+        """Whether cancelProvisioning would record a new request for this run."""
         return self.kind is RunKind.PROVISION and self.finished_at is None and not self.cancel_requested
 
 
 class RunStep(SQLModel, table=True):
-    """One step of one run, as the saga was when the run began.
+    """One step of one run, copied from the saga when the run began.
 
-    An attempt is under way while ``attempt_started_at`` is set; it is being performed unless
-    ``next_attempt_at`` says when it is looked at again.
+    An attempt is in progress while ``attempt_started_at`` is set. It is being performed, unless ``next_attempt_at``
+    is set too: then it waits until that time for its next poll.
     """
 
     __tablename__ = "run_steps"
@@ -180,7 +179,7 @@ class RunStep(SQLModel, table=True):
     role: StepRole = Field(sa_type=choice(StepRole, sentence="step_role_is_known"))
     status: StepStatus = Field(sa_type=choice(StepStatus, sentence="step_status_is_known"))
     interruptible: bool
-    timeout: timedelta = Field(sa_type=LENGTH_OF_TIME)
+    timeout: timedelta = Field(sa_type=INTERVAL)
     max_attempts: int
     attempts: int = 0
     compensation_attempts: int = 0
@@ -198,10 +197,10 @@ class RunStep(SQLModel, table=True):
 
     @property
     def to_be_undone(self) -> bool:
-        """Whether a run that goes backward still has to compensate it: it began, or may have begun."""
+        """Whether compensating the run includes this step: it began, or may have begun, and is not yet compensated."""
         return self.role not in FOLLOW_UPS and self.status not in NOTHING_TO_UNDO
 
     @staticmethod
     def are_to_be_undone() -> ColumnElement[bool]:
-        """The same as ``to_be_undone``, as a condition of a statement."""
+        """The same as ``to_be_undone``, as an SQL condition."""
         return and_(col(RunStep.role).not_in(FOLLOW_UPS), col(RunStep.status).not_in(NOTHING_TO_UNDO))

@@ -10,9 +10,9 @@ from models.columns import TEXT_ARRAY, UUID_ARRAY, instant, primary_key
 
 
 class ServiceAccount(SQLModel, table=True):
-    """Its secret is stored as a SHA-256 only, so the table gives nobody access.
+    """The token is stored only as a SHA-256: a reader of the table cannot authenticate with it.
 
-    After a rotation the token before may stay good for a while, until ``previous_token_until``.
+    After a rotation the previous token may stay valid until ``previous_token_until``.
     """
 
     __tablename__ = "service_accounts"

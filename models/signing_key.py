@@ -1,4 +1,4 @@
-"""A tenant's signing key: the inventory of the identity adapter."""
+"""A tenant's signing key: part of the identity adapter's inventory."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,10 @@ from models.columns import DOCUMENT, instant
 
 
 class SigningKey(SQLModel, table=True):
-    """ES256. The private part is sealed, and gone once destroyed; the row stays as a tombstone of the name."""
+    """An ES256 key with its private part encrypted.
+
+    Destroying a key deletes the private part. The row stays as a tombstone: the name cannot be used again.
+    """
 
     __tablename__ = "signing_keys"
     __table_args__ = (

@@ -7,11 +7,11 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import BIGINT, LENGTH_OF_TIME, choice, instant, primary_key
+from models.columns import BIGINT, INTERVAL, choice, instant, primary_key
 
 
 class TenantState(StrEnum):
-    """Lifecycle of a tenant. ``provisioning.lifecycle`` is the only writer."""
+    """The lifecycle state of a tenant. Only ``provisioning.lifecycle`` writes it."""
 
     PENDING = "PENDING"
     PROVISIONING = "PROVISIONING"
@@ -28,13 +28,16 @@ QUOTA_STATES = (
     TenantState.SUSPENDED,
     TenantState.DECOMMISSIONING,
 )
-"""States that count against the plan's number of tenants."""
+"""States of tenants that count against the plan's limit."""
 
 _IN_USE = text("state <> 'DECOMMISSIONED'")
 
 
 class Tenant(SQLModel, table=True):
-    """``address`` is ``<slug>-<organisation slug>``: two pairs can spell the same one, so it has its own holder."""
+    """``address`` is ``<slug>-<organisation slug>``.
+
+    Two different pairs of slugs can make the same address, so the address has its own unique index.
+    """
 
     __tablename__ = "tenants"
     __table_args__ = (
@@ -63,7 +66,7 @@ class Tenant(SQLModel, table=True):
     first_admin_email: str = Field(max_length=254)
     address: str = Field(max_length=63)
     state: TenantState = Field(sa_type=choice(TenantState, sentence="tenant_state_is_known"))
-    provisioning_deadline: timedelta | None = Field(default=None, sa_type=LENGTH_OF_TIME)
+    provisioning_deadline: timedelta | None = Field(default=None, sa_type=INTERVAL)
     version: int = 1
     last_sequence: int = Field(default=0, sa_type=BIGINT)
     last_rank: int = Field(default=0, sa_type=BIGINT, sa_column_kwargs={"server_default": text("0")})

@@ -9,7 +9,7 @@ from models.columns import instant
 
 
 class Workload(SQLModel, table=True):
-    """The row stays as a tombstone that refuses the name once torn down."""
+    """After a tear-down the row stays as a tombstone: the name cannot be used again."""
 
     __tablename__ = "workloads"
 

@@ -1,4 +1,4 @@
-"""Begin: every table of the first release.
+"""Initial: every table of the first release.
 
 May run beside: nothing, there is no release before it.
 """
@@ -20,7 +20,8 @@ BEGIN
 END
 $$
 """
-"""Only retention may delete, and it says so for its own transaction: SET LOCAL tenantry.retention = 'on'."""
+"""Only the retention job may delete events. It sets a parameter for its own transaction:
+SET LOCAL tenantry.retention = 'on'."""
 
 
 def upgrade() -> None:

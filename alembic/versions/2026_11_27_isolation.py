@@ -1,7 +1,8 @@
-"""Row-level security: callers' statements run under roles that own nothing, and see what is within their reach.
+"""Row-level security: callers' statements run under roles that own no table and see only rows they have access to.
 
-May run beside: the release before it, if that logs in as the owner of the tables, whom no policy concerns. A login that
-does not own them sees nothing from now on, until it is given policies of its own (docs/operating.md, "Roles").
+May run beside: the release before it, if that logs in as the owner of the tables, to which no policy applies. A login
+that does not own the tables sees no row after this migration, until it has policies of its own (docs/operating.md,
+"Roles").
 """
 
 from alembic import op
@@ -21,7 +22,7 @@ CREATE_ROLE = """
 DO $$ BEGIN
     CREATE ROLE {role} NOLOGIN;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    NULL;  -- made for another database of this cluster, by the operator, or by somebody else at this moment
+    NULL;  -- it exists: for another database of this cluster, by the operator, or concurrently
 END $$
 """
 
@@ -29,7 +30,7 @@ JOIN_ROLE = """
 DO $$ BEGIN
     GRANT {role} TO {member};
 EXCEPTION WHEN insufficient_privilege OR unique_violation THEN
-    NULL;  -- whether it was necessary shows when it is tried out
+    NULL;  -- the role is tried below, which shows whether the grant was necessary
 END $$
 """
 
@@ -55,21 +56,23 @@ END;
 REVOKE EXECUTE ON FUNCTION count_tenants FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION count_tenants TO tenantry_api, tenantry_support;
 """
-"""The small ones are written out by the planner wherever they stand. A setting that is missing reaches nothing.
+"""The planner inlines the three small functions. When a setting is missing they return NULL, which matches no row.
 
-The last one counts for a quota what the caller may not see, and tells nobody about another organisation.
+``count_tenants`` counts tenants for a quota, including those that the caller cannot see. For another organisation than
+the caller's it returns 0.
 """
 
 MINE = "organisation_id = caller_organisation()"
 OF_A_TENANT = "EXISTS (SELECT FROM tenants WHERE tenants.id = tenant_id)"
 OF_A_RUN = "EXISTS (SELECT FROM runs WHERE runs.id = run_id)"
-"""A caller finds in tenants and runs what the policies of these let it find."""
+"""In these subqueries the policies of ``tenants`` and ``runs`` apply too."""
 
 IN_MY_NAME = (
     "(actor_id IN (caller_id(), '00000000-0000-0000-0000-000000000000')"
     " OR EXISTS (SELECT FROM runs WHERE runs.id = run_id AND runs.cancel_actor_id = actor_id))"
 )
-"""Or, when what a caller asked for ends a run, in the platform's name or that of whoever had cancelled the run."""
+"""The actor of an event is the caller. When the caller's request ends a run, it can also be the platform or the actor
+that cancelled the run."""
 
 TOLD = f"{MINE} AND {IN_MY_NAME} AND (tenant_id IS NULL OR {OF_A_TENANT}) AND (run_id IS NULL OR {OF_A_RUN})"
 
@@ -85,23 +88,25 @@ RULES = {
     "events": (MINE, TOLD),
     "idempotency_keys": ("caller_id = caller_id()", "caller_id = caller_id()"),
 }
-"""For callers, of each table: which rows exist, and which may be written. Without a policy there is no row at all."""
+"""For callers, for each table: the condition of visible rows, and of rows that may be written. A table without a
+policy has no visible row."""
 
 LIMITS = {
     "tenants": "id = ANY (caller_tenants())",
     "runs": "tenant_id = ANY (caller_tenants())",
     "events": "tenant_id = ANY (caller_tenants())",
 }
-"""For callers who are limited to some tenants, besides. A role of its own, because the planner cannot guess an OR."""
+"""Additional conditions for callers that are limited to some tenants. They have a role of their own, because the
+planner cannot estimate the rows of an OR."""
 
 SAID = "tenant_id IS NULL OR tenant_id = ANY (caller_tenants())"
-"""What such a caller may write into the feed: also that it was denied something."""
+"""Events that a limited caller may write. The first part allows events of denied access."""
 
 UNREACHED = ("host_names", "signing_keys", "tenant_accounts", "workloads")
-"""Workers' and the edge's: no caller reads or writes them."""
+"""Tables of the workers and the edge: callers neither read nor write them."""
 
 WRITES = {
-    # Nobody may write an organisation; to lock it takes the right to change some column.
+    # Callers never change an organisation, but locking its row requires the right to update a column.
     "organisations": "UPDATE (name)",
     "members": "INSERT, UPDATE, DELETE",
     "service_accounts": "INSERT, UPDATE, DELETE",
@@ -114,12 +119,12 @@ WRITES = {
 }
 
 LOOKED_AT = [table for table in RULES if table != "idempotency_keys"]
-"""By support, and of all organisations."""
+"""Tables that support reads, for all organisations."""
 
 ON_RECORD = (
     "actor_id = caller_id() AND tenant_id IS NULL AND (starts_with(type, 'access.') OR type = 'org.feed_exported')"
 )
-"""What support may write: what it looked at, took away or was denied, in its own name."""
+"""Events that support may write, with itself as the actor: its accesses, exports and denials."""
 
 
 def upgrade() -> None:
@@ -148,7 +153,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """The roles stay: they own nothing, and other databases of the cluster may know them."""
+    """The roles stay: they own nothing, and other databases of the cluster may use them."""
     op.execute(f"REVOKE ALL ON plans FROM {CALLERS}, {SUPPORT}")
     op.execute("DROP POLICY support_goes_on_record ON events")
     for table in LOOKED_AT:
@@ -165,7 +170,7 @@ def downgrade() -> None:
 
 
 def _demand_role(role: str) -> None:
-    """Have the role, and the right to switch to it."""
+    """Create the role if it is missing, and ensure that the login can switch to it."""
     connection = op.get_bind()
     if connection.scalar(text("SELECT to_regrole(:role) IS NULL"), {"role": role}):
         if not connection.scalar(text("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")):
@@ -180,18 +185,18 @@ def _demand_role(role: str) -> None:
 
 
 def _demand_inheritance() -> None:
-    """Have whoever is limited held to what binds every caller."""
+    """Make the role of limited callers inherit the policies of all callers."""
     connection = op.get_bind()
     connection.execute(text(JOIN_ROLE.format(role=CALLERS, member=LIMITED)))
     if not connection.scalar(text(f"SELECT pg_has_role('{LIMITED}', '{CALLERS}', 'USAGE')")):
         raise MigrationRefused(
-            f"{LIMITED} does not inherit from {CALLERS}: have somebody who may run "
-            f"GRANT {CALLERS} TO {LIMITED}; then migrate again."
+            f"{LIMITED} does not inherit from {CALLERS}: run GRANT {CALLERS} TO {LIMITED} "
+            "with a role that may grant it, then migrate again."
         )
 
 
 def _request(role: str) -> str:
     return (
-        f"The login of TENANTRY_DATABASE_URL may not create or take on the role {role}: have somebody who may run "
-        f"CREATE ROLE {role} NOLOGIN; GRANT {role} TO that login; then migrate again."
+        f"The login of TENANTRY_DATABASE_URL may not create the role {role} or switch to it: run "
+        f"CREATE ROLE {role} NOLOGIN; GRANT {role} TO that login; with an administrator's role, then migrate again."
     )

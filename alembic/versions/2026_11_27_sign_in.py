@@ -1,6 +1,6 @@
-"""Sign in: members are bound to an identity provider's subject, and service accounts' tokens are rotated.
+"""Sign-in: columns that bind members to an identity provider's subject, and that rotate service accounts' tokens.
 
-May run beside: the release before it, which neither reads nor writes what is added here.
+May run beside: the release before it, which neither reads nor writes the new columns.
 """
 
 import sqlalchemy as sa

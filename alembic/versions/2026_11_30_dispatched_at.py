@@ -1,7 +1,7 @@
-"""Dispatched at: expand ``runs`` by the column that replaces ``nudged_at``.
+"""Dispatched at: add the column to ``runs`` that replaces ``nudged_at``.
 
-May run beside: the release before it, which goes on with ``nudged_at``. Each release reads and writes its own column;
-the value only spares doubled messages, so that difference costs a doubled message at most. The next release drops
+May run beside: the release before it, which still uses ``nudged_at``. Each release reads and writes its own column. The
+value only prevents duplicate messages, so the difference costs at most one duplicate message. The next release drops
 ``nudged_at`` (``models.columns.RETIRED_COLUMNS``).
 """
 
@@ -14,7 +14,7 @@ down_revision = "0003"
 
 def upgrade() -> None:
     op.add_column("runs", sa.Column("dispatched_at", sa.DateTime(timezone=True), nullable=True))
-    # Only runs that are due are asked for it: few, by the index runs_that_are_due.
+    # The column is read only for runs that are due. There are few, found by the index runs_that_are_due.
     op.execute("UPDATE runs SET dispatched_at = nudged_at WHERE due_at IS NOT NULL")
 
 
