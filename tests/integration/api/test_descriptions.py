@@ -15,7 +15,7 @@ from models import Plan, Role, TenantState
 from tests.api import Api, Client, Facts, tenant_gid
 from tests.code_metrics.schema_text import descriptions
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_to
+from tests.scenarios import bring_tenant_to
 
 PLAN = "starter"
 GOOD = {"slug": "shop", "plan": PLAN, "firstAdminEmail": "ada@shop.example"}
@@ -39,9 +39,9 @@ def tenant_of(client: Client, harness: RunHarness, fields: str) -> Facts:
 @pytest.fixture
 def plan_with_deadline(harness: RunHarness) -> Iterator[str]:
     """A plan that sets a deadline of ten minutes for the length of the test."""
-    harness.do(set_deadline, timedelta(minutes=10))
+    harness.transact(set_deadline, timedelta(minutes=10))
     yield PLAN
-    harness.do(set_deadline, None)
+    harness.transact(set_deadline, None)
 
 
 def set_deadline(session: Session, deadline: timedelta | None) -> None:
@@ -56,14 +56,14 @@ def test_cancellable_is_false_once_a_cancel_is_recorded_and_a_second_cancel_is_a
         "cancel yet. A second cancel is accepted too, with alreadyRequested, and changes nothing."
     )
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     tenant = tenant_gid(harness.tenant_id)
 
     def cancel() -> Facts:
         return owner.mutate("cancelProvisioning", "alreadyRequested run { cancellable }", tenantId=tenant)
 
     before, first, second = newest_run(owner, harness, "cancellable"), cancel(), cancel()
-    harness.play()
+    harness.make_moves()
 
     assert before == {"cancellable": True}
     assert first == {"alreadyRequested": False, "run": {"cancellable": False}, "userErrors": []}
@@ -72,7 +72,7 @@ def test_cancellable_is_false_once_a_cancel_is_recorded_and_a_second_cancel_is_a
 
 
 def test_a_decommissioning_run_is_not_cancellable(harness: RunHarness, owner: Client) -> None:
-    bring_to(harness, TenantState.DECOMMISSIONING)
+    bring_tenant_to(harness, TenantState.DECOMMISSIONING)
 
     payload = owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id))
 
@@ -115,7 +115,7 @@ def test_recreate_tenant_returns_the_new_tenant_or_the_refused_one(harness: RunH
     assert DESCRIPTIONS["RecreateTenantPayload.tenant"].startswith(
         "The new tenant. When the call was refused, the tenant in the input"
     )
-    bring_to(harness, TenantState.DECOMMISSIONED)
+    bring_tenant_to(harness, TenantState.DECOMMISSIONED)
     old = tenant_gid(harness.tenant_id)
 
     accepted = owner.mutate("recreateTenant", "tenant { id recreatedFrom { id } }", tenantId=old)
@@ -155,12 +155,12 @@ def test_the_deadline_of_the_plan_applies_to_a_tenant_without_one(
 def test_a_recorded_cancel_alone_changes_neither_version_nor_updated_at(harness: RunHarness, owner: Client) -> None:
     fields = "state version updatedAt"
     harness.create()
-    harness.play(until="allocate_traffic")
+    harness.make_moves(until="allocate_traffic")
     before = tenant_of(owner, harness, fields)
 
     harness.cancel()
     cancelled = tenant_of(owner, harness, fields)
-    harness.play()
+    harness.make_moves()
 
     assert cancelled == before
     after = tenant_of(owner, harness, fields)
@@ -171,7 +171,9 @@ def test_a_recorded_cancel_alone_changes_neither_version_nor_updated_at(harness:
 def test_signing_in_does_not_change_a_members_version(harness: RunHarness, owner: Client) -> None:
     invited = owner.mutate("inviteMember", "member { id pending version }", email="new@shop.example", role="VIEWER")
     member = invited["member"]
-    harness.do(sign_in, VerifiedIdentity("https://idp.example new", "new@shop.example", harness.organisation.slug))
+    harness.transact(
+        sign_in, VerifiedIdentity("https://idp.example new", "new@shop.example", harness.organisation.slug)
+    )
 
     joined = owner.ask("query N($id: ID!) { node(id: $id) { ... on Member { id pending version } } }", id=member["id"])
 
