@@ -52,7 +52,7 @@ def _deployer_of_ones_own(reference: str) -> Deployer:
     try:
         return cast("Deployer", factory(reference)())
     except NoSuchFactory as error:
-        raise SettingsRefused(f"TENANTRY_DEPLOYER makes no sense: {error}") from error
+        raise SettingsRefused(f"Invalid value for TENANTRY_DEPLOYER: {error}") from error
 
 
 def _mailer(settings: Settings) -> Mailer:

@@ -69,13 +69,13 @@ def load_trusted_documents(settings: Settings) -> TrustedDocuments:
         documents = json.loads(Path(settings.trusted_documents).read_text())
     except (OSError, ValueError) as error:
         raise SettingsRefused(
-            f"TENANTRY_TRUSTED_DOCUMENTS makes no sense: it cannot be read as JSON: {error}."
+            f"Invalid value for TENANTRY_TRUSTED_DOCUMENTS: the file cannot be read as JSON: {error}."
         ) from None
     if not isinstance(documents, dict) or not all(isinstance(text, str) for text in documents.values()):
-        raise SettingsRefused("TENANTRY_TRUSTED_DOCUMENTS makes no sense: the file must map hashes to documents.")
+        raise SettingsRefused("Invalid value for TENANTRY_TRUSTED_DOCUMENTS: the file must map hashes to documents.")
     if wrong := next((name for name, text in documents.items() if _hash_in(name) != _sha256(text)), None):
         raise SettingsRefused(
-            f"TENANTRY_TRUSTED_DOCUMENTS makes no sense: {wrong[:80]!r} is not the SHA-256 of its document."
+            f"Invalid value for TENANTRY_TRUSTED_DOCUMENTS: {wrong[:80]!r} is not the SHA-256 of its document."
         )
     return TrustedDocuments({_sha256(text): text for text in documents.values()}, settings.trusted_only)
 

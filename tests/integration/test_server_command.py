@@ -1,4 +1,4 @@
-"""The server's command line: good help, tokens that work, and one sentence when the settings make no sense."""
+"""The server's command line: good help, tokens that work, and one sentence for an invalid setting."""
 
 import os
 import subprocess
@@ -143,7 +143,7 @@ def test_settings_that_make_no_sense_stop_the_start_with_one_sentence() -> None:
     assert (missing.returncode, missing.stdout) == (2, "")
     assert missing.stderr.startswith("TENANTRY_DATABASE_URL is not set")
     assert wrong.returncode == 2
-    assert wrong.stderr == "TENANTRY_DATABASE_URL makes no sense: must begin with postgresql://.\n"
+    assert wrong.stderr == "Invalid value for TENANTRY_DATABASE_URL: must begin with postgresql://.\n"
 
 
 def test_the_schema_needs_no_settings_at_all() -> None:

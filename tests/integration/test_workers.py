@@ -302,7 +302,7 @@ def test_a_worker_with_senseless_settings_says_so_in_a_sentence(
 
     assert code == 2
     told = capsys.readouterr().err
-    assert told.startswith("TENANTRY_LEASE makes no sense: ")
+    assert told.startswith("Invalid value for TENANTRY_LEASE: ")
     assert told.count("\n") == 1
 
 

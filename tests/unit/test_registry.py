@@ -62,7 +62,7 @@ def test_a_deployer_that_is_not_there_stops_the_start_with_a_sentence(reference:
     with pytest.raises(SettingsRefused) as refusal:
         infrastructure_with(deployer=reference)
 
-    assert str(refusal.value) == f"TENANTRY_DEPLOYER makes no sense: {sentence}"
+    assert str(refusal.value) == f"Invalid value for TENANTRY_DEPLOYER: {sentence}"
 
 
 def test_a_worker_whose_deployer_is_not_there_ends_with_the_sentence() -> None:
@@ -85,7 +85,7 @@ def test_a_worker_whose_deployer_is_not_there_ends_with_the_sentence() -> None:
 
     assert worker.returncode == 2
     assert worker.stderr == (
-        "TENANTRY_DEPLOYER makes no sense: nowhere cannot be imported: No module named 'nowhere'.\n"
+        "Invalid value for TENANTRY_DEPLOYER: nowhere cannot be imported: No module named 'nowhere'.\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Settings that make no sense are refused in one sentence that names the variable."""
+"""An invalid setting is refused in one sentence that names its variable."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ ENOUGH = {
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for field in Settings.model_fields:
         monkeypatch.delenv(f"TENANTRY_{field.upper()}", raising=False)
     for name, value in ENOUGH.items():
@@ -22,10 +22,10 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_only_trusted_documents_needs_some(surroundings: pytest.MonkeyPatch) -> None:
-    surroundings.setenv("TENANTRY_TRUSTED_ONLY", "true")
+def test_trusted_only_requires_trusted_documents(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TENANTRY_TRUSTED_ONLY", "true")
 
-    with pytest.raises(SettingsRefused, match="trusted_only needs trusted_documents"):
+    with pytest.raises(SettingsRefused, match="trusted_only requires trusted_documents"):
         read_settings()
 
 
@@ -38,8 +38,8 @@ def test_three_settings_are_enough() -> None:
 
 
 @pytest.mark.parametrize("name", ENOUGH)
-def test_a_setting_that_is_missing_is_named(surroundings: pytest.MonkeyPatch, name: str) -> None:
-    surroundings.delenv(name)
+def test_a_missing_setting_is_named(environment: pytest.MonkeyPatch, name: str) -> None:
+    environment.delenv(name)
 
     with pytest.raises(SettingsRefused, match=f"^{name} is not set: "):
         read_settings()
@@ -90,15 +90,13 @@ def test_a_setting_that_is_missing_is_named(surroundings: pytest.MonkeyPatch, na
         ("LOG_LEVEL", "loud"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_named_in_one_sentence(
-    surroundings: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    surroundings.setenv(f"TENANTRY_{name}", value)
+def test_an_invalid_setting_is_named_in_one_sentence(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv(f"TENANTRY_{name}", value)
 
     with pytest.raises(SettingsRefused) as refusal:
         read_settings()
 
-    assert str(refusal.value).startswith(f"TENANTRY_{name} makes no sense: ")
+    assert str(refusal.value).startswith(f"Invalid value for TENANTRY_{name}: ")
     assert "\n" not in str(refusal.value)
 
 
@@ -119,10 +117,10 @@ def test_a_setting_that_makes_no_sense_is_named_in_one_sentence(
     ids=str,
 )
 def test_settings_that_contradict_each_other_are_refused(
-    surroundings: pytest.MonkeyPatch, together: dict[str, str]
+    environment: pytest.MonkeyPatch, together: dict[str, str]
 ) -> None:
     for name, value in together.items():
-        surroundings.setenv(f"TENANTRY_{name}", value)
+        environment.setenv(f"TENANTRY_{name}", value)
 
     with pytest.raises(SettingsRefused, match=r"^The settings contradict each other: "):
         read_settings()
@@ -142,24 +140,24 @@ def test_settings_that_contradict_each_other_are_refused(
         ("SMTP_HOST", "::1"),
     ],
 )
-def test_a_setting_at_the_edge_of_sense_is_taken(surroundings: pytest.MonkeyPatch, name: str, value: str) -> None:
-    surroundings.setenv(f"TENANTRY_{name}", value)
+def test_a_setting_at_the_limit_of_its_range_is_valid(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv(f"TENANTRY_{name}", value)
 
     read_settings()
 
 
-def test_a_worker_needs_a_connection_for_each_thread_and_four_more(surroundings: pytest.MonkeyPatch) -> None:
-    surroundings.setenv("TENANTRY_DATABASE_POOL", "14")
+def test_a_worker_needs_a_connection_for_each_thread_and_four_more(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TENANTRY_DATABASE_POOL", "14")
     enough = read_worker_settings({"forward_threads": 6, "compensation_threads": 4})
 
-    with pytest.raises(SettingsRefused, match=r"^TENANTRY_DATABASE_POOL makes no sense: .* at least 15 connections"):
+    with pytest.raises(SettingsRefused, match=r"^Invalid value for TENANTRY_DATABASE_POOL: .* at least 15 connections"):
         read_worker_settings({"forward_threads": 7})
 
     assert enough.database_pool == 14
 
 
-def test_an_address_that_is_refused_is_not_repeated(surroundings: pytest.MonkeyPatch) -> None:
-    surroundings.setenv("TENANTRY_DATABASE_URL", "postgresql://app:hunter2%zz@db/tenantry")
+def test_the_refusal_of_an_address_does_not_repeat_its_password(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TENANTRY_DATABASE_URL", "postgresql://app:hunter2%zz@db/tenantry")
 
     with pytest.raises(SettingsRefused) as refusal:
         read_settings()
@@ -167,8 +165,8 @@ def test_an_address_that_is_refused_is_not_repeated(surroundings: pytest.MonkeyP
     assert "hunter2" not in str(refusal.value)
 
 
-def test_a_refusal_does_not_repeat_a_secret(surroundings: pytest.MonkeyPatch) -> None:
-    surroundings.setenv("TENANTRY_SECRET_KEY", "hunter2")
+def test_a_refusal_does_not_repeat_a_secret(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TENANTRY_SECRET_KEY", "hunter2")
 
     with pytest.raises(SettingsRefused) as refusal:
         read_settings()
@@ -176,25 +174,25 @@ def test_a_refusal_does_not_repeat_a_secret(surroundings: pytest.MonkeyPatch) ->
     assert "hunter2" not in str(refusal.value)
 
 
-def test_secrets_are_not_printed() -> None:
+def test_settings_do_not_print_their_secrets() -> None:
     assert ENOUGH["TENANTRY_SECRET_KEY"] not in repr(read_settings())
 
 
-def test_an_option_goes_before_the_environment(surroundings: pytest.MonkeyPatch) -> None:
-    surroundings.setenv("TENANTRY_FORWARD_THREADS", "3")
+def test_an_option_takes_precedence_over_the_environment(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TENANTRY_FORWARD_THREADS", "3")
 
     assert read_settings({"forward_threads": 5}).forward_threads == 5
 
 
-def test_regions_are_separated_by_commas(surroundings: pytest.MonkeyPatch) -> None:
-    surroundings.setenv("TENANTRY_REGIONS", "moon, mars")
+def test_regions_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TENANTRY_REGIONS", "moon, mars")
 
     assert read_settings().regions == ("moon", "mars")
 
 
 @pytest.mark.parametrize("written", ["2.5", "PT2.5S", "00:00:02.5"])
-def test_a_length_of_time_is_seconds_unless_it_says_otherwise(surroundings: pytest.MonkeyPatch, written: str) -> None:
-    surroundings.setenv("TENANTRY_PACE", written)
+def test_a_length_of_time_is_seconds_unless_it_says_otherwise(environment: pytest.MonkeyPatch, written: str) -> None:
+    environment.setenv("TENANTRY_PACE", written)
 
     assert read_settings().pace == timedelta(seconds=2.5)
 
@@ -203,4 +201,4 @@ def test_the_settings_cannot_be_changed() -> None:
     settings = read_settings()
 
     with pytest.raises(ValueError, match="frozen"):
-        settings.lease = settings.pace  # type: ignore[misc]  # that it is refused is the point
+        settings.lease = settings.pace  # type: ignore[misc]  # the assignment is what is refused
