@@ -142,7 +142,7 @@ class StepContext:
         """Spend ``pace`` visibly, so that a person can watch this step and cancel it."""
         began, whole = time.monotonic(), pace.total_seconds()
         while (spent := time.monotonic() - began) < whole:
-            self.progress(int(100 * spent / whole), "Taking its time (--pace)")
+            self.progress(int(100 * spent / whole), "Simulated delay")
             self.sleep(min(0.25, whole - spent))
 
 
