@@ -23,7 +23,7 @@ export function Shell({ children }: { children: ReactNode }) {
           <a href="/graphql">GraphiQL</a>
         </nav>
         <ConnectionState />
-        <span className="who">
+        <span className="user">
           {me.actor.displayName}
           {me.organization && <span className="hint"> {me.organization.name}</span>}
         </span>
@@ -41,7 +41,7 @@ function ConnectionState() {
   const { state } = useConnectionStatus();
   const words = { idle: "", connecting: "", live: "Live", lost: "Connection lost, reconnecting…" };
   return (
-    <span className={`link ${state}`} role="status">
+    <span className={`connection ${state}`} role="status">
       {words[state]}
     </span>
   );

@@ -39,7 +39,7 @@ test("other users see live who cancelled, the undo, and the change in the list, 
   await expect(tenantOn(owner).state).toHaveText("PENDING");
   await expect(tenantOn(owner).nothingHeld).toBeVisible();
   // The page may still have been about to subscribe to the changes.
-  expect((await queriesUntilEnd).filter((name) => name !== "TenantStart")).toEqual([]);
+  expect((await queriesUntilEnd).filter((name) => name !== "TenantCursor")).toEqual([]);
   await expect(rowOf(list, tenant)).toContainText("PENDING");
   await expect(tenantOn(admin).state).toHaveText("PENDING");
   expect(await undoneStepsOn(owner)).toEqual(await undoneStepsOn(admin));

@@ -29,7 +29,7 @@ export function tenantOn(page: Page) {
 
 /** The status of the page's live connection. */
 export function connectionStatusOn(page: Page): Locator {
-  return page.locator(".shell .link");
+  return page.locator(".shell .connection");
 }
 
 /** The row of one tenant in the list. */

@@ -43,5 +43,5 @@ test("an invalid token does not sign in, and the page says so", async ({ users }
 });
 
 function signedInUserOn(page: Page) {
-  return page.locator(".shell .who");
+  return page.locator(".shell .user");
 }

@@ -42,24 +42,24 @@ test("graphql-ws retries by itself, and resumes with nothing more than a getter 
   let connections = 0;
   const on = { connected: () => connections++ };
   const client = connected(proxy, { retryAttempts: 50, retryWait: async () => {}, shouldRetry: () => true, on });
-  const seen = [];
+  const received = [];
   const variables = {
     tenantId,
     get after() {
-      return seen.at(-1)?.cursor;
+      return received.at(-1)?.cursor;
     },
   };
 
-  const end = watch(client, variables, (entry) => seen.push(entry));
+  const end = watch(client, variables, (entry) => received.push(entry));
   for (const length of [3, 6]) {
-    await until(() => numbered(seen).length >= length);
+    await until(() => numbered(received).length >= length);
     proxy.cut();
     proxy.restore();
   }
   await end;
 
   assert.equal(connections, 3);
-  assert.deepEqual(numbered(seen), (await fetchTenant(slug)).entries);
+  assert.deepEqual(numbered(received), (await fetchTenant(slug)).entries);
   await client.dispose();
   proxy.stop();
 });

@@ -73,10 +73,10 @@ export function story(name, connect) {
     test("watches a cancel live until its end", TIMEOUT, async () => {
       const slug = `${name}-cancelled`;
       const tenantId = await create(slug, true);
-      const seen = [];
+      const received = [];
 
-      const end = client.watch({ tenantId, after: null }, (entry) => seen.push(entry));
-      await until(() => seen.some((entry) => entry.kind === "STEP_STARTED" && entry.step === "allocate_storage"));
+      const end = client.watch({ tenantId, after: null }, (entry) => received.push(entry));
+      await until(() => received.some((entry) => entry.kind === "STEP_STARTED" && entry.step === "allocate_storage"));
       const { cancelProvisioning } = plain(await client.execute("Cancel", { input: { tenantId } }));
       await end;
 
@@ -88,7 +88,7 @@ export function story(name, connect) {
       });
       const { state, status, held, entries } = await fetchTenant(slug);
       assert.deepEqual({ state, status, held }, { state: "PENDING", status: "CANCELLED", held: [] });
-      assert.deepEqual(numbered(seen), entries);
+      assert.deepEqual(numbered(received), entries);
       assert.equal(entries.filter((entry) => entry.kind === "CANCEL_REQUESTED").length, 1);
       assert.equal(entries.at(-1).kind, "RUN_FINISHED");
     });
@@ -96,21 +96,21 @@ export function story(name, connect) {
     test("resumes after a lost connection without a gap or a repeated entry", TIMEOUT, async () => {
       const slug = `${name}-cut`;
       const tenantId = await create(slug, true);
-      const seen = [];
+      const received = [];
 
-      const interrupted = client.watch({ tenantId, after: null }, (entry) => seen.push(entry));
+      const interrupted = client.watch({ tenantId, after: null }, (entry) => received.push(entry));
       const rejected = assert.rejects(interrupted);
-      await until(() => numbered(seen).length >= 4);
+      await until(() => numbered(received).length >= 4);
       proxy.cut();
       await rejected;
-      const last = numbered(seen).at(-1).sequence;
+      const last = numbered(received).at(-1).sequence;
       await until(async () => (await newestSequence(slug)) > last + 1);
       proxy.restore();
-      await client.watch({ tenantId, after: seen.at(-1).cursor }, (entry) => seen.push(entry));
+      await client.watch({ tenantId, after: received.at(-1).cursor }, (entry) => received.push(entry));
 
       const { state, status, entries } = await fetchTenant(slug);
       assert.deepEqual({ state, status }, { state: "ACTIVE", status: "SUCCEEDED" });
-      assert.deepEqual(numbered(seen), entries);
+      assert.deepEqual(numbered(received), entries);
     });
   });
 }

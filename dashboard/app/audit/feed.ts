@@ -3,9 +3,9 @@
 import { useEffect, useMemo } from "react";
 import { type CombinedError, useSubscription } from "urql";
 import {
+  AuditEventAddedDocument,
   AuditEventsDocument,
   type AuditEventsQuery,
-  AuditGrowingDocument,
   type AuditRowFragment,
 } from "../__generated__/graphql";
 import { useRefetchOnReconnect } from "../api/refetch-on-reconnect";
@@ -67,7 +67,7 @@ function useNewEvents(filter: UrlFilters["filter"], after: string | null, curren
   const variables = useMemo(() => ({ after, filter }), [after, filter]);
   const key = JSON.stringify(variables);
   const [{ data, error }] = useSubscription(
-    { query: AuditGrowingDocument, variables, pause: !current },
+    { query: AuditEventAddedDocument, variables, pause: !current },
     (previous: NewEvents | undefined, { auditEventAdded: event }): NewEvents => ({
       key,
       events: onTop([event], previous?.key === key ? previous.events : NONE),

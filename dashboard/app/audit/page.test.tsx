@@ -29,35 +29,36 @@ function page(...events: AuditRowFragment[]) {
 
 function open(route = "/audit", answers: Record<string, unknown> = {}) {
   const rendered = render(<AuditPage />, { answers: { AuditEvents: page(entry("1")), ...answers }, route });
-  const asked = (name = "AuditEvents") => rendered.sent.filter((one) => one.name === name).map((one) => one.variables);
-  return { ...rendered, asked };
+  const requests = (name = "AuditEvents") =>
+    rendered.sent.filter((one) => one.name === name).map((one) => one.variables);
+  return { ...rendered, requests };
 }
 
 test("choosing a family of types puts it into the URL and returns to the first page", async () => {
-  const { user, url, asked } = open("/audit?after=somewhere");
-  expect(asked().at(-1)).toEqual({ first: 50, after: "somewhere", filter: {} });
+  const { user, url, requests } = open("/audit?after=somewhere");
+  expect(requests().at(-1)).toEqual({ first: 50, after: "somewhere", filter: {} });
 
   await user.selectOptions(screen.getByLabelText("Type"), "tenant.provisioning.*");
 
   expect(url()).toBe("/audit?type=tenant.provisioning.*");
-  expect(asked().at(-1)).toEqual({ first: 50, filter: { typeIn: ["tenant.provisioning.*"] } });
+  expect(requests().at(-1)).toEqual({ first: 50, filter: { typeIn: ["tenant.provisioning.*"] } });
 });
 
 test("a type in the URL that the list does not have is applied all the same", () => {
-  const { asked } = open("/audit?type=tenant.resumed");
+  const { requests } = open("/audit?type=tenant.resumed");
 
   expect(screen.getByLabelText("Type")).toHaveValue("tenant.resumed");
-  expect(asked().at(-1)).toEqual({ first: 50, filter: { typeIn: ["tenant.resumed"] } });
+  expect(requests().at(-1)).toEqual({ first: 50, filter: { typeIn: ["tenant.resumed"] } });
 });
 
 test("a time is chosen in local time and queried in UTC", () => {
-  const { asked } = open();
+  const { requests } = open();
   const local = "2026-11-01T10:00";
 
   fireEvent.change(screen.getByLabelText("From"), { target: { value: local } });
 
   expect(screen.getByLabelText("From")).toHaveValue(local);
-  expect(asked().at(-1)).toEqual({ first: 50, filter: { occurredFrom: new Date(local).toISOString() } });
+  expect(requests().at(-1)).toEqual({ first: 50, filter: { occurredFrom: new Date(local).toISOString() } });
 });
 
 test("an entry unfolds its details and its request id", async () => {
@@ -84,22 +85,22 @@ test("an entry's actor can be set as a filter, and removed again", async () => {
 });
 
 test("new entries appear on top, without fetching the page again", () => {
-  const { asked, emit } = open();
-  expect(asked("AuditGrowing")).toEqual([{ after: "cursor of 1", filter: {} }]);
-  const before = asked().length;
+  const { requests, emit } = open();
+  expect(requests("AuditEventAdded")).toEqual([{ after: "cursor of 1", filter: {} }]);
+  const before = requests().length;
 
-  emit("AuditGrowing", { auditEventAdded: { cursor: "2", ...entry("2", { type: "tenant.updated" }) } });
-  emit("AuditGrowing", { auditEventAdded: { cursor: "3", ...entry("3", { type: "tenant.suspended" }) } });
+  emit("AuditEventAdded", { auditEventAdded: { cursor: "2", ...entry("2", { type: "tenant.updated" }) } });
+  emit("AuditEventAdded", { auditEventAdded: { cursor: "3", ...entry("3", { type: "tenant.suspended" }) } });
 
   const types = screen.getAllByRole("rowheader").map((cell) => cell.textContent);
   expect(types).toEqual(["tenant.suspended", "tenant.updated", "tenant.provisioning.cancelled"]);
-  expect(asked()).toHaveLength(before);
+  expect(requests()).toHaveLength(before);
 });
 
 test("an older page does not subscribe to new entries", () => {
-  const { asked } = open("/audit?after=somewhere");
+  const { requests } = open("/audit?after=somewhere");
 
-  expect(asked("AuditGrowing")).toEqual([]);
+  expect(requests("AuditEventAdded")).toEqual([]);
 });
 
 test("an empty result offers to clear the filters", async () => {

@@ -26,10 +26,10 @@ export function InviteDialog({ onDone, onClose }: { onDone: (message: string) =>
     onClose();
   }
 
-  const wrong = byField(refusals);
+  const fieldErrors = byField(refusals);
   return (
     <Dialog title="Invite a member" onClose={onClose}>
-      <Form onSubmit={submit} validationErrors={wrong}>
+      <Form onSubmit={submit} validationErrors={fieldErrors}>
         <p>
           No e-mail is sent. Ask the person to sign in with the identity provider within two weeks, using this address.
         </p>
@@ -39,7 +39,7 @@ export function InviteDialog({ onDone, onClose }: { onDone: (message: string) =>
           value={role}
           options={ROLES.filter((one) => one.value !== "OWNER")}
           onChange={(value) => setRole(value as MemberRole)}
-          wrong={wrong.role?.[0]}
+          error={fieldErrors.role?.[0]}
         />
         <Field
           label="Name"

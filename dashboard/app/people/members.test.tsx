@@ -63,14 +63,14 @@ test("any other role is changed without a confirmation", async () => {
 test("a refusal is shown in the server's words, and the list is fetched again", async () => {
   const refusal = { code: "FORBIDDEN", message: "You may not remove the owner.", field: null };
   const { user, sent } = open({ RemoveMember: { removeMember: { removedMemberId: null, userErrors: [refusal] } } });
-  const asked = () => sent.filter((one) => one.name === "PeopleMembers").length;
-  const before = asked();
+  const requests = () => sent.filter((one) => one.name === "PeopleMembers").length;
+  const before = requests();
 
   await user.click(screen.getByRole("button", { name: "Remove Bob" }));
   await user.click(within(screen.getByRole("alertdialog")).getByRole("button", { name: "Remove" }));
 
   expect(screen.getByRole("alert")).toHaveTextContent("You may not remove the owner.");
-  expect(asked()).toBe(before + 1);
+  expect(requests()).toBe(before + 1);
 });
 
 test("the invitation dialog says that no e-mail is sent", async () => {

@@ -64,7 +64,7 @@ function RotateForm({ account, refetch, onIssued, onClose }: Props & { onIssued:
         value={overlap}
         options={OVERLAPS}
         onChange={setOverlap}
-        wrong={byField(refusals).overlap?.[0]}
+        error={byField(refusals).overlap?.[0]}
         hint="Choose enough time to give the new token to the program."
       />
       <Refusals errors={outsideFields(refusals, ["overlap"])} />

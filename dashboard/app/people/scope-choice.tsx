@@ -39,7 +39,7 @@ export function ScopeChoice({ held = [], chosen, onChange }: Props) {
           </span>
         </Checkbox>
       ))}
-      <FieldError className="wrong" />
+      <FieldError className="error" />
     </CheckboxGroup>
   );
 }

@@ -2,7 +2,7 @@
 
 import { useState } from "react";
 import { type CombinedError, useQuery, useSubscription } from "urql";
-import { TenantChangingDocument, TenantProvisioningDocument, TenantStartDocument } from "../__generated__/graphql";
+import { TenantChangedDocument, TenantCursorDocument, TenantProvisioningDocument } from "../__generated__/graphql";
 import { useMe } from "../me";
 
 /** Subscribe after the last entry that the page was loaded with. The results update the cache, and so the page. */
@@ -16,13 +16,13 @@ export function useLiveUpdates(tenantId: string, last: string | undefined): Comb
 function useChanges(tenantId: string): CombinedError | undefined {
   const mayRead = useMe().may("audit:read");
   const [{ data, error: queryError }] = useQuery({
-    query: TenantStartDocument,
+    query: TenantCursorDocument,
     variables: { tenantId },
     requestPolicy: "network-only",
     pause: !mayRead,
   });
   const [{ error }] = useSubscription({
-    query: TenantChangingDocument,
+    query: TenantChangedDocument,
     variables: { tenantId, after: data?.auditEvents.pageInfo.startCursor ?? null },
     pause: !data,
   });

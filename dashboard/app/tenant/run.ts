@@ -1,8 +1,8 @@
 /** How a run's status and its steps determine what the page shows. */
 
-import type { RunStatus, RunWholeFragment, StepLineFragment } from "../__generated__/graphql";
+import type { RunDetailsFragment, RunStatus, StepLineFragment } from "../__generated__/graphql";
 
-export type Run = RunWholeFragment;
+export type Run = RunDetailsFragment;
 export type Step = StepLineFragment;
 
 const BACKWARD: ReadonlySet<RunStatus> = new Set([

@@ -62,7 +62,7 @@ function Cell({ run, name }: { run: Run; name: string }) {
       <Glyph status={step.status} />{" "}
       {step.startedAt && step.finishedAt && <Spent from={step.startedAt} to={step.finishedAt} />}
       {step.attempts > 1 && <span className="hint"> {step.attempts} attempts</span>}
-      {step.error && <span className="wrong"> {step.error}</span>}
+      {step.error && <span className="error"> {step.error}</span>}
     </>
   );
 }

@@ -80,7 +80,7 @@ function More({ step }: { step: Step }) {
       )}
       {running && message && <span>{message} </span>}
       {running && <StepHeartbeat step={step} />}
-      {error && (running || status === "FAILED") && <span className="wrong">{error}</span>}
+      {error && (running || status === "FAILED") && <span className="error">{error}</span>}
     </>
   );
 }

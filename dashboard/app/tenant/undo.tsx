@@ -47,7 +47,7 @@ function Line({ step }: { step: Step }) {
             <StepHeartbeat step={step} />
           </>
         )}
-        {error && status !== "COMPENSATED" && <span className="wrong"> {error}</span>}
+        {error && status !== "COMPENSATED" && <span className="error"> {error}</span>}
       </span>
     </li>
   );

@@ -2,7 +2,7 @@
 
 import { useState } from "react";
 import { type CombinedError, useSubscription } from "urql";
-import { TenantsChangingDocument } from "../__generated__/graphql";
+import { TenantsChangedDocument } from "../__generated__/graphql";
 import { useThrottle } from "../api/throttle";
 
 /** Milliseconds between two fetches at least: a page costs 530 points of the budget, and 500 points refill in a second. */
@@ -19,7 +19,7 @@ const CHANGES_LIST =
 export function useChanges(newest: string | null | undefined, refetch: () => void): CombinedError | undefined {
   const [after] = useState(newest);
   const refetchSoon = useThrottle(refetch, REFETCH_INTERVAL);
-  const request = { query: TenantsChangingDocument, variables: { after: after ?? null }, pause: newest === undefined };
+  const request = { query: TenantsChangedDocument, variables: { after: after ?? null }, pause: newest === undefined };
   const [{ error }] = useSubscription(request, (_, data) => {
     if (CHANGES_LIST.test(data.auditEventAdded.type)) refetchSoon();
     return data;

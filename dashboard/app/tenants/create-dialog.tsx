@@ -5,7 +5,7 @@ import { Checkbox } from "react-aria-components/Checkbox";
 import { Form } from "react-aria-components/Form";
 import { useNavigate } from "react-router";
 import { useQuery } from "urql";
-import { CreateTenantDocument, OffersDocument } from "../__generated__/graphql";
+import { CreateTenantDocument, ProvisioningOptionsDocument } from "../__generated__/graphql";
 import { useCommand } from "../api/command";
 import { Button } from "../ui/button";
 import { Choices, Dialog } from "../ui/dialog";
@@ -17,7 +17,7 @@ const FIELDS = ["slug", "name", "plan", "region", "firstAdminEmail"];
 
 export function CreateDialog({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
-  const [{ data, error: queryError }] = useQuery({ query: OffersDocument });
+  const [{ data, error: queryError }] = useQuery({ query: ProvisioningOptionsDocument });
   const { plans = [], regions = [] } = data?.provisioningOptions ?? {};
   const { send, sending, refusals, error } = useCommand(CreateTenantDocument);
   const [slug, setSlug] = useState("");
@@ -34,10 +34,10 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
     if (done?.tenant) navigate(`/tenants/${done.tenant.databaseId}`);
   }
 
-  const wrong = byField(refusals);
+  const fieldErrors = byField(refusals);
   return (
     <Dialog title="Create a tenant" onClose={onClose}>
-      <Form onSubmit={submit} validationErrors={wrong}>
+      <Form onSubmit={submit} validationErrors={fieldErrors}>
         <SlugField value={slug} onChange={setSlug} />
         <Field
           label="Name"
@@ -51,14 +51,14 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
           value={plan || plans[0] || ""}
           options={optionsOf(plans)}
           onChange={setPlan}
-          wrong={wrong.plan?.[0]}
+          error={fieldErrors.plan?.[0]}
         />
         <Choice
           label="Region"
           value={region || regions[0] || ""}
           options={optionsOf(regions)}
           onChange={setRegion}
-          wrong={wrong.region?.[0]}
+          error={fieldErrors.region?.[0]}
         />
         <Field
           label="First administrator"

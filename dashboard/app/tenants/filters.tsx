@@ -1,12 +1,12 @@
 /** The filters and the order of the list, as a row above it. */
 
 import { useQuery } from "urql";
-import { OffersDocument } from "../__generated__/graphql";
+import { ProvisioningOptionsDocument } from "../__generated__/graphql";
 import { Choice, Field, optionsOf } from "../ui/field";
 import { ORDERS, STATES, type UrlFilters } from "./url-filters";
 
 export function Filters({ filters }: { filters: UrlFilters }) {
-  const [{ data }] = useQuery({ query: OffersDocument });
+  const [{ data }] = useQuery({ query: ProvisioningOptionsDocument });
   return (
     <search className="toolbar">
       <Choice

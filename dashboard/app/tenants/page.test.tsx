@@ -31,11 +31,11 @@ function page(...rows: TenantRowFragment[]) {
   };
 }
 
-const OFFERS = { provisioningOptions: { plans: ["pro", "starter"], regions: ["eu-central", "us-east"] } };
+const OPTIONS = { provisioningOptions: { plans: ["pro", "starter"], regions: ["eu-central", "us-east"] } };
 
 test("filters are put into the URL, and return to the first page", async () => {
   const { user, url, sent } = render(<TenantsPage />, {
-    answers: { Tenants: page(row("a")), Offers: OFFERS },
+    answers: { Tenants: page(row("a")), ProvisioningOptions: OPTIONS },
     route: "/tenants?after=somewhere",
   });
 
@@ -52,7 +52,7 @@ test("filters are put into the URL, and return to the first page", async () => {
 });
 
 test("pages are turned by cursor", async () => {
-  const { user, url } = render(<TenantsPage />, { answers: { Tenants: page(row("a")), Offers: OFFERS } });
+  const { user, url } = render(<TenantsPage />, { answers: { Tenants: page(row("a")), ProvisioningOptions: OPTIONS } });
 
   await user.click(screen.getByRole("button", { name: "Next" }));
 
@@ -61,7 +61,7 @@ test("pages are turned by cursor", async () => {
 
 test("an empty list says so, and a filtered one offers to clear the filters", async () => {
   const { user, url } = render(<TenantsPage />, {
-    answers: { Tenants: page(), Offers: OFFERS },
+    answers: { Tenants: page(), ProvisioningOptions: OPTIONS },
     route: "/tenants?state=FAILED",
   });
 
@@ -73,7 +73,7 @@ test("an empty list says so, and a filtered one offers to clear the filters", as
 
 test("a user without tenants:write is offered no action", () => {
   render(<TenantsPage />, {
-    answers: { Tenants: page(row("a", { availableActions: [] })), Offers: OFFERS },
+    answers: { Tenants: page(row("a", { availableActions: [] })), ProvisioningOptions: OPTIONS },
     scopes: ["tenants:read"],
   });
 
@@ -90,7 +90,7 @@ test("several provisionings are cancelled at once, with a result for each", asyn
   const { user, sent } = render(<TenantsPage />, {
     answers: {
       Tenants: page(row("a"), row("b"), row("c", { state: "ACTIVE", availableActions: ["SUSPEND"] })),
-      Offers: OFFERS,
+      ProvisioningOptions: OPTIONS,
       CancelProvisionings: { cancelProvisionings: { results, userErrors: [] } },
     },
   });
@@ -111,20 +111,22 @@ test("several provisionings are cancelled at once, with a result for each", asyn
 });
 
 test("a change of a tenant's state fetches the list again", () => {
-  const { sent, emit } = render(<TenantsPage />, { answers: { Tenants: page(row("a")), Offers: OFFERS } });
-  expect(sent.find((one) => one.name === "TenantsChanging")?.variables).toEqual({ after: "c7" });
-  const asked = () => sent.filter((one) => one.name === "Tenants").length;
-  const before = asked();
+  const { sent, emit } = render(<TenantsPage />, {
+    answers: { Tenants: page(row("a")), ProvisioningOptions: OPTIONS },
+  });
+  expect(sent.find((one) => one.name === "TenantsChanged")?.variables).toEqual({ after: "c7" });
+  const requests = () => sent.filter((one) => one.name === "Tenants").length;
+  const before = requests();
 
-  emit("TenantsChanging", {
+  emit("TenantsChanged", {
     auditEventAdded: { id: "1", cursor: "1", type: "tenant.provisioning.step_started", tenant: row("a") },
   });
-  expect(asked()).toBe(before);
-  emit("TenantsChanging", {
+  expect(requests()).toBe(before);
+  emit("TenantsChanged", {
     auditEventAdded: { id: "2", cursor: "2", type: "tenant.provisioning.completed", tenant: row("a") },
   });
 
-  expect(asked()).toBe(before + 1);
+  expect(requests()).toBe(before + 1);
 });
 
 const checked = ({ slug }: Record<string, unknown>) => ({
@@ -135,7 +137,7 @@ test("a slug is checked while it is typed, and the tenant's address is shown", a
   const { user } = render(<TenantsPage />, {
     answers: {
       Tenants: page(),
-      Offers: OFFERS,
+      ProvisioningOptions: OPTIONS,
       SlugCheck: checked,
     },
   });

@@ -25,7 +25,7 @@ export function Field({ label, hint, lines, ...rest }: Props) {
           {hint}
         </Text>
       )}
-      <FieldError className="wrong" />
+      <FieldError className="error" />
     </TextField>
   );
 }
@@ -54,12 +54,12 @@ interface ChoiceProps {
   value: string;
   options: readonly { value: string; label: string }[];
   onChange: (value: string) => void;
-  wrong?: string | undefined;
+  error?: string | undefined;
   hint?: ReactNode;
 }
 
 /** A choice of one option. It is the browser's own select, which phones and screen readers support best. */
-export function Choice({ label, value, options, onChange, wrong, hint }: ChoiceProps) {
+export function Choice({ label, value, options, onChange, error, hint }: ChoiceProps) {
   const id = useId();
   return (
     <div className="field">
@@ -68,7 +68,7 @@ export function Choice({ label, value, options, onChange, wrong, hint }: ChoiceP
         id={id}
         value={value}
         onChange={(event) => onChange(event.target.value)}
-        aria-invalid={wrong ? true : undefined}
+        aria-invalid={error ? true : undefined}
         aria-describedby={`${id}-more`}
       >
         {options.map((option) => (
@@ -79,7 +79,7 @@ export function Choice({ label, value, options, onChange, wrong, hint }: ChoiceP
       </select>
       <span id={`${id}-more`}>
         {hint && <span className="hint">{hint}</span>}
-        {wrong && <span className="wrong">{wrong}</span>}
+        {error && <span className="error">{error}</span>}
       </span>
     </div>
   );

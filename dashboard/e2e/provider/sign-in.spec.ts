@@ -35,9 +35,9 @@ test("an invited user signs in at the provider, and returns to the requested pag
   await page.getByRole("button", { name: /^Sign in at / }).click();
 
   await expect(page.getByRole("heading", { name: "Tenants" })).toBeVisible();
-  await expect(page.locator(".shell .who")).toContainText(ADA);
+  await expect(page.locator(".shell .user")).toContainText(ADA);
   await expect(page.getByRole("button", { name: "Create tenant" })).toBeVisible();
-  await expect(page.locator(".shell .link")).toHaveText("Live");
+  await expect(page.locator(".shell .connection")).toHaveText("Live");
   await expect(page).toHaveURL(`${PRODUCT}${LIST}?state=ACTIVE`);
   expect(await page.evaluate(() => Object.keys(sessionStorage))).toEqual([IDENTITY_KEY]);
   expect(await page.evaluate(() => localStorage.length)).toBe(0);

@@ -3,7 +3,7 @@
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
 import { useQuery } from "urql";
-import { OffersDocument, UpdateTenantDocument } from "../../__generated__/graphql";
+import { ProvisioningOptionsDocument, UpdateTenantDocument } from "../../__generated__/graphql";
 import { useCommand } from "../../api/command";
 import { Button } from "../../ui/button";
 import { Choices, Dialog } from "../../ui/dialog";
@@ -14,7 +14,7 @@ import type { Tenant } from "../tenant";
 const FIELDS = ["slug", "name", "plan", "region", "firstAdminEmail"] as const;
 
 export function EditDialog({ tenant, onClose }: { tenant: Tenant; onClose: () => void }) {
-  const [{ data: options }] = useQuery({ query: OffersDocument });
+  const [{ data: options }] = useQuery({ query: ProvisioningOptionsDocument });
   // The values and the version when the dialog opened: the server refuses the edit if the tenant was changed since.
   const [before] = useState(() => valuesOf(tenant));
   const [version] = useState(tenant.version);
@@ -34,15 +34,15 @@ export function EditDialog({ tenant, onClose }: { tenant: Tenant; onClose: () =>
     value: values[name],
     onChange: (value: string) => setValues((old) => ({ ...old, [name]: value })),
   });
-  const wrong = byField(refusals);
+  const fieldErrors = byField(refusals);
   const { plans = [before.plan], regions = [before.region] } = options?.provisioningOptions ?? {};
   return (
     <Dialog title={`Edit ${tenant.name}`} onClose={onClose}>
-      <Form onSubmit={submit} validationErrors={wrong}>
+      <Form onSubmit={submit} validationErrors={fieldErrors}>
         <Field label="Slug" {...bound("slug")} isRequired autoComplete="off" spellCheck="false" />
         <Field label="Name" {...bound("name")} isRequired />
-        <Choice label="Plan" {...bound("plan")} options={optionsOf(plans)} wrong={wrong.plan?.[0]} />
-        <Choice label="Region" {...bound("region")} options={optionsOf(regions)} wrong={wrong.region?.[0]} />
+        <Choice label="Plan" {...bound("plan")} options={optionsOf(plans)} error={fieldErrors.plan?.[0]} />
+        <Choice label="Region" {...bound("region")} options={optionsOf(regions)} error={fieldErrors.region?.[0]} />
         <Field label="First administrator" {...bound("firstAdminEmail")} type="email" isRequired />
         <Refusals errors={outsideFields(refusals, FIELDS)} />
         {error && <Problem error={error} />}
