@@ -1,6 +1,6 @@
-import type { Page } from "@playwright/test";
+import type { Page, Request } from "@playwright/test";
 import { attributesOf, fillCancelDialog, LIST, operationOf, pathOf, rowOf, tenantOn, watchFor } from "./page-objects";
-import { create, fetchTenant, slugFor, start } from "./product";
+import { create, fetchTenant, slugFor, start, whileWorkersPause } from "./product";
 import { expect, test } from "./users";
 
 test("other users see live who cancelled, the undo, and the change in the list, without another query", async ({
@@ -15,31 +15,30 @@ test("other users see live who cancelled, the undo, and the change in the list, 
   ]);
   await expect(rowOf(list, tenant)).toContainText("PENDING");
   await Promise.all([owner, admin].map((page) => expect(tenantOn(page).state).toHaveText("PENDING")));
-  const queries: string[] = [];
-  owner.on("request", (request) => queries.push(operationOf(request) ?? ""));
-  const sawCancelling = await watchFor(owner, { selector: ".actions .notice", text: "Cancelling…" });
-  const sawUndo = await watchFor(owner, { selector: "[data-undo]" });
+  const requests: Request[] = [];
+  owner.on("request", (request) => requests.push(request));
   const sawEnd = await watchFor(owner, { selector: '[data-kind="RUN_FINISHED"]' });
-  // The absence checks after the undo are polled, so the queries are counted at the end of the undo.
-  const queriesUntilEnd = sawEnd().then(() => [...queries]);
-  const sawRowProvisioning = await watchFor(list, { selector: "tbody tr", text: "PROVISIONING" });
-  const sawRowCancelling = await watchFor(list, { selector: "tbody tr", text: "Cancelling…|Undoing…" });
   await start(tenant);
   await expect(tenantOn(owner).step("allocate_storage")).toHaveClass(/\bdone\b/);
-  await sawRowProvisioning();
 
-  const confirm = await fillCancelDialog(admin, "changed our mind");
-  await confirm.click();
+  await whileWorkersPause(async () => {
+    await expect(rowOf(list, tenant)).toContainText("PROVISIONING");
+    const confirm = await fillCancelDialog(admin, "changed our mind");
+    await confirm.click();
 
-  const { text } = await sawCancelling();
-  expect(text).toContain("admin@acme.example");
-  expect(text).toContain("changed our mind");
-  await sawUndo();
-  await sawRowCancelling();
+    await expect(tenantOn(owner).notice).toContainText("Cancelling…");
+    await expect(tenantOn(owner).notice).toContainText("admin@acme.example");
+    await expect(tenantOn(owner).notice).toContainText("changed our mind");
+    await expect(rowOf(list, tenant)).toContainText(/Cancelling…|Undoing…/);
+  });
+
+  await expect(tenantOn(owner).undo.first()).toBeVisible();
   await expect(tenantOn(owner).state).toHaveText("PENDING");
   await expect(tenantOn(owner).nothingHeld).toBeVisible();
-  // The page may still have been about to subscribe to the changes.
-  expect((await queriesUntilEnd).filter((name) => name !== "TenantCursor")).toEqual([]);
+  // Later the page polls the absence checks; before, it may still have been about to subscribe to the changes.
+  const end = (await owner.evaluate(() => performance.timeOrigin)) + (await sawEnd()).at;
+  const queries = requests.filter((request) => request.timing().startTime < end).map(operationOf);
+  expect(queries.filter((name) => name !== "TenantCursor")).toEqual([]);
   await expect(rowOf(list, tenant)).toContainText("PENDING");
   await expect(tenantOn(admin).state).toHaveText("PENDING");
   expect(await undoneStepsOn(owner)).toEqual(await undoneStepsOn(admin));
@@ -52,17 +51,19 @@ test("the second of two concurrent cancels shows who was first, and the reason",
   const requests = await Promise.all([owner, admin].map((page) => holdRequests(page, "CancelProvisioning")));
   await Promise.all([owner, admin].map((page) => expect(tenantOn(page).state).toHaveText("PENDING")));
   await start(tenant);
-  const confirms = await Promise.all([fillCancelDialog(owner, "mine"), fillCancelDialog(admin, "quicker")]);
-  await Promise.all(confirms.map((confirm) => confirm.click()));
-  for (const page of [owner, admin]) {
-    await expect(tenantOn(page).dialog.getByText("Requesting cancellation…")).toBeVisible();
-  }
-
-  // Both at once: the second arrives while the undo of the first is under way.
-  for (const { release } of requests) release();
-
   const result = (page: Page) => page.getByRole("dialog", { name: /^Already cancelled by / });
-  await expect.poll(async () => (await result(owner).count()) + (await result(admin).count())).toBe(1);
+
+  // The workers pause, so that the cancellation is still under way when the second request arrives.
+  await whileWorkersPause(async () => {
+    const confirms = await Promise.all([fillCancelDialog(owner, "mine"), fillCancelDialog(admin, "quicker")]);
+    await Promise.all(confirms.map((confirm) => confirm.click()));
+    for (const page of [owner, admin]) {
+      await expect(tenantOn(page).dialog.getByText("Requesting cancellation…")).toBeVisible();
+    }
+    for (const { release } of requests) release();
+    await expect.poll(async () => (await result(owner).count()) + (await result(admin).count())).toBe(1);
+  });
+
   const second = (await result(owner).count()) === 1 ? owner : admin;
   const first =
     second === owner ? { who: "admin@acme.example", why: "quicker" } : { who: "owner@acme.example", why: "mine" };

@@ -143,3 +143,22 @@ export async function newestSequence({ id }: Tenant, as: User = "partner"): Prom
   );
   return tenant.runs.edges[0]?.node.timeline.edges[0]?.node.sequence ?? 0;
 }
+
+/**
+ * Act while the workers are paused, so that no run makes progress: the states that the test acts on last as long as it
+ * needs. Keep it short: other tests wait for their runs meanwhile.
+ */
+export async function whileWorkersPause<Result>(act: () => Promise<Result>): Promise<Result> {
+  await controlWorkers("pause");
+  try {
+    return await act();
+  } finally {
+    await controlWorkers("resume");
+  }
+}
+
+/** See tests/dashboard/worker_pause.py. */
+async function controlWorkers(command: "pause" | "resume"): Promise<void> {
+  const response = await fetch(`${process.env.WORKER_PAUSE}/${command}`, { method: "POST" });
+  if (!response.ok) throw new Error(`The workers did not ${command}: ${response.status}`);
+}

@@ -1,5 +1,5 @@
 import { fillCancelDialog, operationOf, pathOf, tenantOn } from "./page-objects";
-import { create, fetchTenant, slugFor, start } from "./product";
+import { create, fetchTenant, slugFor, start, whileWorkersPause } from "./product";
 import { expect, test } from "./users";
 
 test("a cancel is refused when the tenant became ACTIVE while the dialog was open, and the refusal is shown", async ({
@@ -10,7 +10,7 @@ test("a cancel is refused when the tenant became ACTIVE while the dialog was ope
   const { state, dialog, confirm } = tenantOn(page);
   await expect(state).toHaveText("PENDING");
   await start(tenant);
-  await fillCancelDialog(page, "too late");
+  await whileWorkersPause(() => fillCancelDialog(page, "too late"));
   await expect(state).toHaveText("ACTIVE");
   await expect(dialog).toContainText("There is nothing to cancel any more");
 
@@ -29,14 +29,17 @@ test("a cancel is refused when the tenant became ACTIVE while the dialog was ope
 test("a double click on the button cancels once", async ({ users }) => {
   const tenant = await create(slugFor("twice"), { start: false });
   const page = await users.signedIn("admin", pathOf(tenant));
-  const { state, step } = tenantOn(page);
+  const { state, step, notice } = tenantOn(page);
   const sent: (string | undefined)[] = [];
   page.on("request", (request) => sent.push(operationOf(request)));
   await expect(state).toHaveText("PENDING");
   await start(tenant);
   await expect(step("allocate_storage")).toHaveClass(/\bdone\b/);
 
-  await (await fillCancelDialog(page, "twice")).dblclick();
+  await whileWorkersPause(async () => {
+    await (await fillCancelDialog(page, "twice")).dblclick();
+    await expect(notice).toContainText("Cancelling…");
+  });
 
   await expect(state).toHaveText("PENDING");
   expect(sent.filter((operation) => operation === "CancelProvisioning")).toHaveLength(1);

@@ -12,6 +12,7 @@ from typing import Any
 
 from devserver.refusal import Refused
 from tests.dashboard.provider import CLIENT_ID, running_provider
+from tests.dashboard.worker_pause import running_worker_pause
 from tests.identity_provider import AUDIENCE
 from tests.running import Product, demand_node, product, run, show_failures
 
@@ -74,8 +75,11 @@ def _has_tests(project: str, extra: Sequence[str]) -> bool:
 def _exit_codes(projects: Sequence[str], extra: Sequence[str], reports: Path) -> Iterator[int]:
     """Run the projects on one product, except PROVIDER: it needs a product with an identity provider."""
     if without_provider := [project for project in projects if project != PROVIDER]:
-        with product("dashboard", PACE, TENANTRY_BUDGET=BUDGET) as running:
-            yield from [_run_project(project, extra, running, reports) for project in without_provider]
+        with product("dashboard", PACE, TENANTRY_BUDGET=BUDGET) as running, running_worker_pause() as worker_pause:
+            yield from [
+                _run_project(project, extra, running, reports, WORKER_PAUSE=worker_pause)
+                for project in without_provider
+            ]
     if PROVIDER in projects:
         with running_provider() as provider:
             settings = {
