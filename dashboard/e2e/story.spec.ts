@@ -3,6 +3,8 @@ import { attributesOf, LIST, stepsWithStatus, tenantOn, timeFromClick, watchFor 
 import { create, slugFor } from "./product";
 import { expect, test } from "./users";
 
+// The bounds in time are for a machine with a free core. On two cores with a load of 18, the first step took 334 ms and
+// “Cancelling…” 131 ms; with a load of 24, 595 ms and 760 ms. They are soft, so that the story goes on after a failure.
 test("a tenant goes through its whole lifecycle on the dashboard, and every step is shown", async ({ users }, info) => {
   const { slug: taken } = await create(slugFor("taken"), { start: false });
   const slug = slugFor("story");
@@ -24,7 +26,7 @@ test("a tenant goes through its whole lifecycle on the dashboard, and every step
     const button = page.getByRole("button", { name: "Create", exact: true });
     const took = await timeFromClick(button, { selector: "[data-step].running, [data-step].done" });
     report(info, "from the click on Create to the first step", took);
-    expect(took).toBeLessThan(1000);
+    expect.soft(took).toBeLessThan(1000);
   });
 
   await test.step("the steps fill in, one after the other", async () => {
@@ -47,7 +49,7 @@ test("a tenant goes through its whole lifecycle on the dashboard, and every step
       text: "Cancelling…",
     });
     report(info, "from the click on the confirmation to “Cancelling…”", took);
-    expect(took).toBeLessThan(200);
+    expect.soft(took).toBeLessThan(200);
   });
 
   await test.step("the undo runs in reverse order, and nothing is held", async () => {
