@@ -38,15 +38,11 @@ function requestIdOf(error: CombinedError): string | undefined {
   );
 }
 
-/** What to do about a refusal, by its code; shown after the server's message. */
+/** What to do on this page about a refusal, by its code; shown after the server's message. */
 const ADVICE: Partial<Record<RefusalFragment["code"], string>> = {
   FORBIDDEN: "A member of your organisation with more rights can do this.",
-  VERSION_CONFLICT:
-    "It was changed meanwhile. The page now shows the latest version: close this dialog, check it, and try again.",
-  STALE_RUN:
-    "The run that you selected has ended, and a newer run is active. Close this dialog and check the newer run.",
-  NOT_FOUND: "It no longer exists, or you have no access to it.",
-  QUOTA_EXCEEDED: "Decommission a tenant that is no longer needed, or ask for a larger plan.",
+  VERSION_CONFLICT: "The page shows the latest version: close this dialog, check it, and try again.",
+  STALE_RUN: "Close this dialog and check the newer run.",
 };
 
 /** Refusals by the server that the user can act on. */
