@@ -1,1 +1,1 @@
-"""The rules of provisioning: no HTTP, no GraphQL, no broker."""
+"""The domain of provisioning, without HTTP, GraphQL and the broker."""

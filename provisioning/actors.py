@@ -1,4 +1,4 @@
-"""Who does something: the name an event carries, and whose tenants it reaches."""
+"""Actors: the identity that an event carries, with the tenants that it can access."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,10 +9,10 @@ from runtime.row_level_security import RowScope
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody who acts.
+    """The identity behind a command, a query or an event.
 
-    ``organisation_id`` None reaches every organisation (the platform, support); ``tenant_ids`` None reaches every
-    tenant there (a service account may be limited to some).
+    ``organisation_id`` None gives access to every organisation (the platform, support). ``tenant_ids`` None gives
+    access to every tenant of the organisation; a service account can be limited to some.
     """
 
     kind: ActorKind
@@ -24,15 +24,15 @@ class Actor:
 
     @property
     def row_scope(self) -> RowScope:
-        """The same for Postgres, which holds the actor's transactions to it."""
+        """The same access as a row scope, which Postgres enforces in the actor's transactions."""
         return RowScope(self.id, self.organisation_id, self.tenant_ids)
 
     def can_access(self, tenant: Tenant) -> bool:
-        """Whether this tenant exists for the actor."""
+        """Whether the actor has access to this tenant."""
         return self.organisation_id in {None, tenant.organisation_id} and (
             self.tenant_ids is None or tenant.id in self.tenant_ids
         )
 
 
 PLATFORM = Actor(ActorKind.SYSTEM, UUID(int=0), "Tenantry")
-"""The actor behind deadlines and everything else that no person asked for."""
+"""The actor of what the platform does by itself, for example a cancel at a deadline."""

@@ -1,4 +1,4 @@
-"""The audit feed as a whole: put on record that somebody takes it, then read from a cursor in the database."""
+"""The export of an audit feed: recorded as an event, then read from a database cursor."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -17,34 +17,36 @@ from provisioning.events import EventType, emit_for_organisation
 from provisioning.pagination import Key
 
 BATCH_SIZE = 200
-"""Events that are fetched and handed on together."""
+"""Events that are fetched and yielded together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What is taken: an organisation's events up to where its feed ended when it was asked for."""
+    """An export: the events of an organisation up to the end of its feed at the time of the request."""
 
     organisation_id: UUID
     slug: str
-    wanted: EventFilter
+    event_filter: EventFilter
     until: Key
 
 
-def begin(session: Session, wanted: EventFilter, slug: str | None, facts: dict[str, Any], *, by: Actor) -> Export:
-    """Put the export on record in the organisation's feed; the record itself lies behind the export's end.
+def begin(session: Session, event_filter: EventFilter, slug: str | None, facts: dict[str, Any], *, by: Actor) -> Export:
+    """Record the export as an event in the organisation's feed. The export ends before this event.
 
-    Without a slug it is the actor's own. Raises NotFound for one that does not exist for the actor.
+    Without a slug the organisation is the actor's own. Raises NotFound if the actor cannot access the organisation.
     """
     organisation = _organisation(session, slug, by)
-    export = Export(organisation.id, organisation.slug, wanted, audit_feed.feed_start(session, wanted).after)
+    export = Export(
+        organisation.id, organisation.slug, event_filter, audit_feed.feed_start(session, event_filter).after
+    )
     emit_for_organisation(session, organisation.id, EventType.FEED_EXPORTED, facts, by=by)
     return export
 
 
 def batches(session: Session, export: Export, after: Key | None, *, by: Actor) -> Iterator[Sequence[Event]]:
-    """Its events behind ``after``, oldest first, from a cursor in the database: one snapshot, a few rows in memory."""
-    order = export.wanted.order(descending=False)
-    statement = order.between(audit_feed.matching(export.wanted, by), after, export.until).where(
+    """The events after ``after``, oldest first, from a database cursor: one snapshot, few rows in memory."""
+    order = export.event_filter.order(descending=False)
+    statement = order.between(audit_feed.matching(export.event_filter, by), after, export.until).where(
         col(Event.organisation_id) == export.organisation_id
     )
     with closing(session.scalars(statement.execution_options(yield_per=BATCH_SIZE))) as found:

@@ -1,4 +1,4 @@
-"""Reading what happened: one tenant's timeline, and the audit feed of an organisation."""
+"""Queries on events: the timeline of a tenant, the audit feed of an organisation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +17,11 @@ from provisioning.pagination import Key, Order, Page, Window, page_of, pages_by_
 from provisioning.queries import accessible_to
 
 MAX_EVENTS_PER_READ = 100
-"""Events in one look of a follower; it looks again at once when there are as many."""
+"""Events that one read of a subscription returns. After a full page the subscription reads again at once."""
 
 HEARTBEAT_INTERVAL = timedelta(seconds=4)
-"""Less than a renewal takes to come, so that each of a quiet step's is told, and a step that is looked at every second
-costs its watchers little."""
+"""Subscribers get a step's heartbeats at most this often. This is shorter than the interval of lease renewals, so each
+renewal of a step without progress is delivered, and longer than the poll interval of a second, so polls are not."""
 
 MAX_BIGINT = 2**63 - 1
 
@@ -46,15 +46,15 @@ TIMELINE = frozenset(
         EventType.DEPROVISIONING_COMPLETED,
     }
 )
-"""What belongs into the timeline of a run, when it names one."""
+"""Types of events that belong to the timeline of a run, if they name a run."""
 
 OLDEST_FIRST = Order((col(Event.sequence),))
-"""One tenant's history: of_one_tenant under the tenant's lock, so a reader skips nothing."""
+"""The order of one tenant's events. They are numbered while the tenant is locked, so a reader skips none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Conditions, all of which must hold; None is no condition. ``types`` may end in ``.*`` for a family."""
+    """Conditions on events, joined by AND; None is no condition. A type that ends in ``.*`` matches the prefix."""
 
     tenant_id: UUID | None = None
     run_id: UUID | None = None
@@ -65,22 +65,22 @@ class EventFilter:
 
     @property
     def of_one_tenant(self) -> bool:
-        """Whether all that match are of one tenant, so that their numbers order them without gaps."""
+        """Whether all matching events belong to one tenant, so that ``sequence`` orders them without gaps."""
         return self.tenant_id is not None or self.run_id is not None
 
     def order(self, *, descending: bool) -> Order:
-        """By number within one tenant; otherwise by transaction, and by number within each tenant."""
+        """By ``sequence`` for one tenant. Otherwise by (``rank``, ``position``), the same order within each tenant."""
         columns = (col(Event.sequence),) if self.of_one_tenant else (col(Event.rank), col(Event.position))
         return Order(columns, descending)
 
     def key_of(self, event: Event) -> Key:
-        """Where an event lies in this order."""
+        """The event's key in this order."""
         return (event.sequence,) if self.of_one_tenant else (event.rank, event.position)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a step says it is, or nothing of the sort; and when whoever is at it last gave a sign of life."""
+    """The progress of the step that is being performed, and its last heartbeat."""
 
     run_id: UUID
     step: str
@@ -91,13 +91,13 @@ class Progress:
     shown_at: datetime
 
     def repeats(self, other: "Progress | None") -> bool:
-        """Whether both say the same, whenever they said it, and this one is no later sign of life worth telling."""
+        """Whether this adds nothing to ``other``: the same facts, and no heartbeat that is HEARTBEAT_INTERVAL later."""
         if other is None or self._has_newer_heartbeat_than(other):
             return False
         return replace(self, heartbeat_at=other.heartbeat_at, shown_at=other.shown_at) == other
 
     def continues(self, other: "Progress | None") -> bool:
-        """Whether both are of the same step on the same way, done or undone."""
+        """Whether both belong to the same step in the same status."""
         return other is not None and (self.run_id, self.step, self.status) == (other.run_id, other.step, other.status)
 
     def _has_newer_heartbeat_than(self, other: "Progress") -> bool:
@@ -108,7 +108,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class TimelinePage:
-    """What a follower of a timeline finds: entries after its cursor; progress, when nothing else is new."""
+    """One read of a timeline: the entries after the cursor, the current progress, and whether a run is live."""
 
     entries: list[Event]
     progress: Progress | None
@@ -117,7 +117,7 @@ class TimelinePage:
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """What a follower of the feed finds. ``held_back``: more is there, and an older transaction is still open."""
+    """One read of the feed. ``held_back``: newer events exist, but an older transaction is still open."""
 
     entries: list[Event]
     held_back: bool
@@ -125,7 +125,7 @@ class FeedPage:
 
 @dataclass(frozen=True, slots=True)
 class FeedStart:
-    """Where "from now on" begins: behind ``after``, without what was already visible in ``snapshot``."""
+    """The start of a subscription from now on: after ``after``, without events that were visible in ``snapshot``."""
 
     after: Key
     snapshot: str | None = None
@@ -138,9 +138,9 @@ def timeline_of_runs(session: Session, runs: Sequence[UUID], window: Window) -> 
 
 
 def read_timeline(session: Session, tenant_id: UUID, after: int) -> TimelinePage:
-    """What is new to somebody who has seen everything up to ``after``. The caller has been shown the tenant.
+    """The entries after the sequence number ``after``, and the current progress. The caller has checked access.
 
-    Progress is read before the entries: whoever gets it has seen everything that came before it.
+    Progress is read before the entries, so that a subscriber gets every entry that precedes it.
     """
     live = session.scalar(select(col(Run.id)).where(col(Run.tenant_id) == tenant_id, col(Run.finished_at).is_(None)))
     progress = _progress(session, live) if live else None
@@ -159,7 +159,10 @@ def read_timeline(session: Session, tenant_id: UUID, after: int) -> TimelinePage
 
 
 def sequence_before_newest_run(session: Session, tenant_id: UUID) -> int:
-    """The number before the first event of the tenant's newest run; of its last event when it never had a run."""
+    """The sequence number before the first event of the tenant's newest run.
+
+    For a tenant without a run it is the number of the last event.
+    """
     newest = select(col(Run.id)).where(col(Run.tenant_id) == tenant_id).order_by(col(Run.number).desc()).limit(1)
     first = session.scalar(select(func.min(Event.sequence)).where(col(Event.run_id) == newest.scalar_subquery()))
     if first is not None:
@@ -168,35 +171,36 @@ def sequence_before_newest_run(session: Session, tenant_id: UUID) -> int:
 
 
 def events_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Event]:
-    """Those that the actor may see."""
+    """The events with these ids that the actor can access."""
     found = session.scalars(select(Event).where(col(Event.id).in_(ids), visible_events(by)))
     return {event.id: event for event in found}
 
 
-def feed(session: Session, wanted: EventFilter, window: Window, *, by: Actor) -> Page[Event]:
-    """A page of the feed, newest first. Index: feed_of_an_organisation, or the one of the filter.
+def feed(session: Session, event_filter: EventFilter, window: Window, *, by: Actor) -> Page[Event]:
+    """A page of the feed, newest first. Index: feed_of_an_organisation, or the index of the filter.
 
-    Without a tenant or run it ends where a late commit could still come in, so that no follower of cursors misses one.
+    Without a tenant or run it leaves out events behind which an older transaction may still commit, so that paging by
+    cursors skips no event.
     """
-    statement = matching(wanted, by)
-    if not wanted.of_one_tenant:
+    statement = matching(event_filter, by)
+    if not event_filter.of_one_tenant:
         statement = statement.where(col(Event.rank) < _horizon())
-    return page_of(session.scalars(wanted.order(descending=True).paginate(statement, window)).all(), window)
+    return page_of(session.scalars(event_filter.order(descending=True).paginate(statement, window)).all(), window)
 
 
-def feed_start(session: Session, wanted: EventFilter) -> FeedStart:
-    """Where somebody begins who wants what happens from now on."""
-    if wanted.of_one_tenant:
-        return FeedStart((_last_number(session, wanted),))
+def feed_start(session: Session, event_filter: EventFilter) -> FeedStart:
+    """The start of a subscription to events from now on."""
+    if event_filter.of_one_tenant:
+        return FeedStart((_last_sequence(session, event_filter),))
     snapshot, horizon = session.execute(select(cast(func.pg_current_snapshot(), Text), _horizon())).one()
     return FeedStart((horizon - 1, MAX_BIGINT), snapshot)
 
 
-def feed_since(session: Session, wanted: EventFilter, start: FeedStart, *, by: Actor) -> FeedPage:
-    """What is new in the feed, oldest first, up to where a late commit could still come in."""
+def feed_since(session: Session, event_filter: EventFilter, start: FeedStart, *, by: Actor) -> FeedPage:
+    """The events after ``start``, oldest first, up to the oldest transaction that may still commit."""
     window = Window(MAX_EVENTS_PER_READ, after=start.after)
-    statement = wanted.order(descending=False).paginate(matching(wanted, by), window)
-    if wanted.of_one_tenant:
+    statement = event_filter.order(descending=False).paginate(matching(event_filter, by), window)
+    if event_filter.of_one_tenant:
         return FeedPage(list(session.scalars(statement)), held_back=False)
     if start.snapshot is not None:
         statement = statement.where(_unseen_in(start.snapshot))
@@ -206,12 +210,12 @@ def feed_since(session: Session, wanted: EventFilter, start: FeedStart, *, by: A
 
 
 def visible_events(by: Actor) -> ColumnElement[bool]:
-    """The condition under which an event exists for an actor."""
+    """The condition under which the actor can access an event."""
     return accessible_to(by, col(Event.organisation_id), col(Event.tenant_id))
 
 
 def _progress(session: Session, run_id: UUID) -> Progress | None:
-    """Of the step that somebody is at; of none that waits for its next attempt."""
+    """The progress of the step that is being performed or polled. None while the step waits for its next attempt."""
     found = session.execute(
         select(
             col(RunStep.name),
@@ -231,34 +235,34 @@ def _progress(session: Session, run_id: UUID) -> Progress | None:
     return Progress(run_id, *found) if found else None
 
 
-def matching(wanted: EventFilter, by: Actor) -> Select[Any]:
-    """Whatever the actor may see and the filter leaves, in no order."""
+def matching(event_filter: EventFilter, by: Actor) -> Select[Any]:
+    """The events that match the filter and that the actor can access, without an order."""
     statement = select(Event).where(visible_events(by))
-    if wanted.tenant_id is not None:
-        statement = statement.where(col(Event.tenant_id) == wanted.tenant_id)
-    if wanted.run_id is not None:
-        statement = statement.where(col(Event.run_id) == wanted.run_id)
-    if wanted.actor_id is not None:
-        statement = statement.where(col(Event.actor_id) == wanted.actor_id)
-    if wanted.types is not None:
-        statement = statement.where(or_(*(_of_type(one) for one in wanted.types), literal(value=False)))
-    if wanted.occurred_from is not None:
-        statement = statement.where(col(Event.created_at) >= wanted.occurred_from)
-    if wanted.occurred_until is not None:
-        statement = statement.where(col(Event.created_at) < wanted.occurred_until)
+    if event_filter.tenant_id is not None:
+        statement = statement.where(col(Event.tenant_id) == event_filter.tenant_id)
+    if event_filter.run_id is not None:
+        statement = statement.where(col(Event.run_id) == event_filter.run_id)
+    if event_filter.actor_id is not None:
+        statement = statement.where(col(Event.actor_id) == event_filter.actor_id)
+    if event_filter.types is not None:
+        statement = statement.where(or_(*(_of_type(one) for one in event_filter.types), literal(value=False)))
+    if event_filter.occurred_from is not None:
+        statement = statement.where(col(Event.created_at) >= event_filter.occurred_from)
+    if event_filter.occurred_until is not None:
+        statement = statement.where(col(Event.created_at) < event_filter.occurred_until)
     return statement
 
 
 def _of_type(name: str) -> ColumnElement[bool]:
     if not name.endswith(".*"):
         return col(Event.type) == name
-    # Not LIKE: under row-level security that is no condition of an index, because it might tell what it sees.
-    family, beyond = name.removesuffix("*"), name.removesuffix(".*") + "/"  # the sign after the dot
-    return and_(col(Event.type).bool_op("~>=~")(family), col(Event.type).bool_op("~<~")(beyond))
+    # Not LIKE: under row-level security Postgres uses no index for it, because its operator is not leakproof.
+    prefix, end = name.removesuffix("*"), name.removesuffix(".*") + "/"  # "/" is the character after "."
+    return and_(col(Event.type).bool_op("~>=~")(prefix), col(Event.type).bool_op("~<~")(end))
 
 
 def _horizon() -> ColumnElement[int]:
-    """The oldest transaction that may still commit: whatever is below it is complete."""
+    """The oldest transaction that may still commit. All events with a lower rank are visible."""
     return cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
 
 
@@ -267,7 +271,7 @@ def _unseen_in(snapshot: str) -> ColumnElement[bool]:
     return ~func.pg_visible_in_snapshot(transaction, func.pg_snapshot(snapshot))
 
 
-def _last_number(session: Session, wanted: EventFilter) -> int:
-    of_run = select(col(Run.tenant_id)).where(col(Run.id) == wanted.run_id).scalar_subquery()
-    tenant_id = wanted.tenant_id if wanted.tenant_id is not None else of_run
+def _last_sequence(session: Session, event_filter: EventFilter) -> int:
+    of_run = select(col(Run.tenant_id)).where(col(Run.id) == event_filter.run_id).scalar_subquery()
+    tenant_id = event_filter.tenant_id if event_filter.tenant_id is not None else of_run
     return session.scalar(select(col(Tenant.last_sequence)).where(col(Tenant.id) == tenant_id)) or 0

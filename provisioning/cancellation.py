@@ -1,4 +1,4 @@
-"""Cancel requests, for one tenant and for many, and the resumption of a stuck undo. The engine does the undoing."""
+"""Cancel requests for one or many tenants, with the resumption of a stuck compensation."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from provisioning.settlement import Position
 
 @dataclass(frozen=True, slots=True)
 class BulkCancelResult:
-    """The answer for one tenant of a bulk cancel: the run that stops, or the refusal."""
+    """The result for one tenant of a bulk cancel: the run that stops, or the refusal."""
 
     tenant_id: UUID
     run_id: UUID | None = None
@@ -40,9 +40,9 @@ def cancel_provisioning(
     run_id: UUID | None = None,
     expected_version: int | None = None,
 ) -> Change:
-    """Record a cancel request: from this commit on no forward step is claimed, and this run makes nothing ACTIVE.
+    """Record a cancel request. After its commit no forward step is claimed, and the run cannot make the tenant ACTIVE.
 
-    Raises NotProvisioning, StaleRun, Malformed.
+    The engine compensates the steps later.     Raises NotProvisioning, StaleRun, Malformed.
     """
     reason = validation.check_reason(reason)
     visible_tenant(session, tenant_id, by)
@@ -62,21 +62,21 @@ def cancel_provisioning(
 def cancel_provisionings(
     session: Session, tenant_ids: Sequence[UUID], *, by: Actor, reason: str | None = None
 ) -> list[BulkCancelResult]:
-    """Record a cancel request for each tenant; answers in the order given. Runs stay locked until the caller commits.
+    """Record a cancel request for each tenant. The results are in the order given.
 
-    A run without an owner is due at once, and a sweeper turns it back: to end hundreds of runs here would keep the
-    other runs locked. Locks are taken in the order of ids, all runs before all tenants. Only a tenant with a run that
-    began a moment ago is cancelled by itself, which may deadlock with another bulk cancel: Postgres ends one of the
-    two, and it is repeated.
+    The runs stay locked until the caller commits. A run without an owner becomes due at once, and a sweeper starts its
+    compensation: ending hundreds of runs here would keep all of them locked for long. Locks are taken in the order of
+    ids, all runs before all tenants. Only a tenant whose run began after the runs were locked is cancelled by itself.
+    That can deadlock with another bulk cancel: then Postgres aborts one of the two, and it is retried.
     """
     reason = validation.check_reason(reason)
     ids = sorted(set(tenant_ids))
     live = _locked_runs(session, ids, by)
-    answers = {one.tenant_id: BulkCancelResult(one.tenant_id, one.id, one.already_requested) for one in live}
+    results = {one.tenant_id: BulkCancelResult(one.tenant_id, one.id, one.already_requested) for one in live}
     if first := [one.id for one in live if not one.already_requested]:
         _record_requests(session, first, by, reason)
-    answers |= {one: _one_by_one(session, one, by, reason) for one in ids if one not in answers}
-    return [answers[tenant_id] for tenant_id in tenant_ids]
+    results |= {one: _cancel_one(session, one, by, reason) for one in ids if one not in results}
+    return [results[tenant_id] for tenant_id in tenant_ids]
 
 
 def resume_compensation(
@@ -88,10 +88,13 @@ def resume_compensation(
     reason: str | None = None,
     expected_version: int | None = None,
 ) -> Change:
-    """Go on undoing a STUCK run; skipped steps are abandoned, by name and with a reason. Raises NotStuck, Malformed."""
+    """Resume the compensation of a STUCK run. Skipped steps are abandoned with the reason.
+
+    Raises NotStuck, Malformed.
+    """
     reason = validation.check_reason(reason)
     if skip_steps and not reason:
-        raise Malformed("reason", "Say why these steps are given up on: it goes on record.")
+        raise Malformed("reason", "A reason is required to skip steps: it is recorded in the audit feed.")
     visible_tenant(session, tenant_id, by)
     run = locked_live_run(session, tenant_id)
     tenant = locked_tenant(session, tenant_id, by, expected_version)
@@ -104,7 +107,7 @@ def resume_compensation(
 
 
 def _run_to_cancel(session: Session, tenant_id: UUID, by: Actor) -> Run:
-    """The live provisioning run under lock. The state told in a refusal was read after the lock showed that none is."""
+    """The live provisioning run, locked. Raises NotProvisioning with a state that was read after no run was found."""
     while True:
         run = locked_live_run(session, tenant_id)
         if run is not None and run.kind is RunKind.PROVISION:
@@ -115,7 +118,7 @@ def _run_to_cancel(session: Session, tenant_id: UUID, by: Actor) -> Run:
 
 
 def _record_requests(session: Session, run_ids: Collection[UUID], by: Actor, reason: str | None) -> None:
-    """Record the request in each run, emit its event, and notify the workers that perform a step of one."""
+    """Record the request in each run, emit its event, and notify the workers that own one of the runs."""
     requested = _request_stops(session, run_ids, by, reason)
     facts = [
         NewEvent(one.tenant_id, one.id, {"reason": reason, "step_in_flight": one.step}, one.at) for one in requested
@@ -126,11 +129,11 @@ def _record_requests(session: Session, run_ids: Collection[UUID], by: Actor, rea
 
 
 def _request_stops(session: Session, run_ids: Collection[UUID], by: Actor, reason: str | None) -> Sequence[Row[Any]]:
-    """Write the request into the runs, and give back the lease of those without an owner.
+    """Write the request into the runs, and release lapsed leases.
 
     A STUCK run stays STUCK: it waits for resumeCompensation.
     """
-    # One time for all columns of a row. It is after the lock was taken: that was an earlier statement.
+    # One time for all columns. It is after the time of the lock, which an earlier statement took.
     now = func.statement_timestamp()
     owned, stuck = col(Run.lease_until) > now, col(Run.status) == RunStatus.STUCK
     step = (
@@ -168,7 +171,7 @@ def _request_stops(session: Session, run_ids: Collection[UUID], by: Actor, reaso
 
 
 def _locked_runs(session: Session, tenant_ids: Collection[UUID], by: Actor) -> Sequence[Row[Any]]:
-    """The live provisioning runs of the tenants that exist for the actor, with whether a cancel is on record."""
+    """The live provisioning runs of the tenants that the actor can access, and whether each has a cancel request."""
     visible = exists().where(col(Tenant.id) == col(Run.tenant_id), visible_tenants(by))
     return session.execute(
         select(Run.id, Run.tenant_id, col(Run.cancel_requested_at).is_not(None).label("already_requested"))
@@ -180,22 +183,22 @@ def _locked_runs(session: Session, tenant_ids: Collection[UUID], by: Actor) -> S
 
 
 def _one_of(ids: Collection[UUID], column: Mapped[UUID]) -> ColumnElement[bool]:
-    """One parameter however many there are: the statement is compiled and planned once."""
+    """One array parameter for any number of ids, so that the statement is compiled and planned once."""
     return column == any_(literal(list(ids), UUID_ARRAY))
 
 
-def _one_by_one(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkCancelResult:
-    """Cancel for a tenant without a locked run: it has none, or the run began a moment ago."""
+def _cancel_one(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkCancelResult:
+    """Cancel a tenant without a locked run: it has no run, or its run began after the runs were locked."""
     try:
         change = cancel_provisioning(session, tenant_id, by=by, reason=reason)
     except ProvisioningRefused as refusal:
         return BulkCancelResult(tenant_id, refusal=refusal)
-    assert change.run is not None, "a cancel concerns a run"
+    assert change.run is not None, "an accepted cancel has a run"
     return BulkCancelResult(tenant_id, change.run.id, change.already_requested)
 
 
 def _start_compensating(session: Session, position: Position) -> None:
-    """Begin to undo at once: no worker owns the run, so a step that waits for a poll or an attempt is undone now."""
+    """Start compensating at once: no worker owns the run, so no step in progress has to be waited for."""
     for step in position.steps:
         if step.status is StepStatus.RUNNING:
             settlement.interrupt_idle(session, position, step)
@@ -208,9 +211,12 @@ def _start_compensating(session: Session, position: Position) -> None:
 def _skip(session: Session, position: Position, names: Sequence[str], by: Actor, reason: str | None) -> None:
     known = {step.name for step in position.steps if step.to_be_undone}
     if unknown := sorted(set(names) - known):
-        raise Malformed("skip_steps", f"Not a step that is still to be undone: {', '.join(unknown)[:200]}.")
+        raise Malformed(
+            "skip_steps",
+            f"These steps cannot be skipped, they are not waiting to be undone: {', '.join(unknown)[:200]}.",
+        )
     for name in names:
-        assert reason is not None, "checked by the caller"
+        assert reason is not None, "the caller has checked that a reason is given"
         position.step(name).status = StepStatus.ABANDONED
         ledger.abandon(session, position.run, name, by, reason)
 
@@ -221,13 +227,13 @@ def _resume(session: Session, position: Position, by: Actor, skipped: list[str],
     run.due_at = position.now
     run.error = None
     for step in position.steps:
-        _forgive(step)
+        _reset_attempts(step)
     position.emit(session, EventType.COMPENSATION_RESUMED, {"skipped": skipped, "reason": reason}, by=by)
     settlement.advance(session, position)
 
 
-def _forgive(step: RunStep) -> None:
-    """Count the tries of a stuck compensation anew."""
+def _reset_attempts(step: RunStep) -> None:
+    """Give the failed compensation all its attempts again."""
     if step.status is StepStatus.COMPENSATION_FAILED:
         step.status = StepStatus.COMPENSATING
         step.compensation_attempts = 0

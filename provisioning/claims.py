@@ -1,4 +1,4 @@
-"""A claim: the right to make one move of one run until its lease ends."""
+"""A claim: the exclusive right to make one move of one run until its lease ends."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ from runtime.database import clock
 
 @dataclass(frozen=True)
 class Claim:
-    """A fresh random token per claim fences whoever held the run before: nothing it writes lands any more.
+    """A claim has a new random fencing token: writes of the run's previous owner are rejected from now on.
 
-    ``time_left`` bounds the attempt from now on; ``first_poll`` tells that it begins now.
+    ``time_left`` is the rest of the attempt's timeout. ``first_poll``: the attempt begins with this claim.
     """
 
     run_id: UUID
@@ -47,7 +47,7 @@ class Claim:
 
     @property
     def backward(self) -> bool:
-        """Whether the move is a compensation, which no cancel stops."""
+        """Whether the move is a compensation. A cancel does not stop it."""
         return isinstance(self.move, Backward)
 
     def perform(
@@ -58,7 +58,10 @@ class Claim:
         stop_signal: StopSignal,
         pace: timedelta = timedelta(0),
     ) -> Outcome:
-        """Do the work outside. No transaction is open: this may take minutes. Raises what the step raises."""
+        """Run the step's action or compensation. No transaction is open: this may take minutes.
+
+        Raises what the step raises.
+        """
         step = saga[self.move.step]
         ctx = StepContext(infrastructure, self.names, self.tenant, self.attempt, journal, stop_signal)
         if self.attempt == 1 and self.first_poll and not self.backward:
@@ -74,38 +77,41 @@ class Claim:
 
 
 def time_left(step: RunStep, spent: timedelta) -> timedelta:
-    """What remains of the attempt; never less than nothing."""
+    """The rest of the attempt's timeout, at least zero."""
     return max(step.timeout - spent, timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What a heartbeat learns about a run it still owns."""
+    """The result of a heartbeat for a run that the worker still owns.
+
+    ``cancelled``: a cancel was requested. ``extended``: the lease was extended.
+    """
 
     run_id: UUID
     cancelled: bool
     extended: bool
 
 
-def intend(session: Session, held: Claim, kind: str, name: str) -> None:
-    """Write a resource into the ledger under the claim. Raises StepStopped when it was lost, or a cancel came."""
-    run = _owned_run(session, held)
-    if run.status is RunStatus.CANCELLING and held.interruptible:
+def intend(session: Session, claim: Claim, kind: str, name: str) -> None:
+    """Write a resource into the ledger. Raises StepStopped if the claim was lost or a cancel was requested."""
+    run = _owned_run(session, claim)
+    if run.status is RunStatus.CANCELLING and claim.interruptible:
         raise StepStopped(StopReason.CANCELLED)
-    ledger.intend(session, run, held.move.step, kind, name)
+    ledger.intend(session, run, claim.move.step, kind, name)
 
 
-def abandoned(session: Session, held: Claim) -> Abandoned:
-    """What an operator left behind knowingly."""
-    return ledger.abandoned(session, session.get_one(Run, held.run_id))
+def abandoned(session: Session, claim: Claim) -> Abandoned:
+    """The resources of the run that an operator abandoned."""
+    return ledger.abandoned(session, session.get_one(Run, claim.run_id))
 
 
-def record_absence_check(session: Session, held: Claim, found: Sequence[str]) -> int:
-    """Keep what a look outside found after everything was undone; how many looks there were with this one.
+def record_absence_check(session: Session, claim: Claim, found: Sequence[str]) -> int:
+    """Record the resources that an absence check found after the undo. Returns the number of absence checks so far.
 
-    Raises StepStopped when the claim was lost.
+    Raises StepStopped if the claim was lost.
     """
-    run = _owned_run(session, held)
+    run = _owned_run(session, claim)
     before = session.exec(
         select(AbsenceCheck.found).where(AbsenceCheck.run_id == run.id).order_by(col(AbsenceCheck.id))
     ).all()
@@ -117,10 +123,10 @@ def record_absence_check(session: Session, held: Claim, found: Sequence[str]) ->
 
 
 def renew(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> list[Renewal]:
-    """Extend the leases that are still owned; whichever is missing in the answer was lost.
+    """Extend the leases that the worker still owns. A run that is missing in the result was lost.
 
-    A run that somebody has locked just now is still owned and not extended: one that waits must not let the others
-    lapse.
+    A run that another transaction has locked is in the result but is not extended: waiting for its lock could let the
+    other leases lapse.
     """
     extended = _extend(session, tokens, lease)
     still_owned = session.execute(
@@ -138,16 +144,16 @@ def renew(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> li
     return [Renewal(run_id, status is RunStatus.CANCELLING, run_id in extended) for run_id, status in still_owned]
 
 
-def run_under(session: Session, held: Claim) -> Run | None:
-    """The run under lock, if the claim's token is still the one in its row."""
+def run_under(session: Session, claim: Claim) -> Run | None:
+    """The run, locked, or None if its row has another token than the claim."""
     return session.exec(
-        select(Run).where(Run.id == held.run_id, Run.lease_token == held.token).with_for_update(key_share=True)
+        select(Run).where(Run.id == claim.run_id, Run.lease_token == claim.token).with_for_update(key_share=True)
     ).one_or_none()
 
 
-def _owned_run(session: Session, held: Claim) -> Run:
-    """The run under lock. Raises StepStopped when the claim was lost."""
-    run = run_under(session, held)
+def _owned_run(session: Session, claim: Claim) -> Run:
+    """The run, locked. Raises StepStopped if the claim was lost."""
+    run = run_under(session, claim)
     if run is None:
         raise StepStopped(StopReason.LEASE_LOST)
     return run

@@ -1,7 +1,7 @@
-"""What people and partners may ask for. Each function takes a session, checks, writes and tells; the caller commits.
+"""Commands on tenants. Each one checks, writes, and emits its events in the caller's transaction.
 
-All raise NotFound for a tenant that does not exist for the actor, and VersionConflict when ``expected_version`` is not
-the tenant's; what else they refuse stands with each.
+All raise NotFound if the actor cannot access the tenant, and VersionConflict if ``expected_version`` is not the
+tenant's version. Further errors are listed at each command.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from provisioning.steps import saga
 from runtime.database import clock
 
 CONFIRMED_STATES = (TenantState.ACTIVE, TenantState.SUSPENDED)
-"""States in which decommissioning destroys something, so the slug has to be typed."""
+"""States in which decommissioning destroys resources, so the slug is required as confirmation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTenant:
-    """What createTenant is asked for. ``name`` defaults to the slug, ``region`` to the first on offer."""
+    """The input of createTenant. ``name`` defaults to the slug, ``region`` to the first region."""
 
     slug: str
     plan: str
@@ -42,7 +42,7 @@ class NewTenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrections:
-    """What updateTenant is asked for; None leaves a value as it is. A deadline alone can be taken away."""
+    """The input of updateTenant. None leaves a value unchanged; ``without_deadline`` removes the deadline."""
 
     slug: str | None = None
     name: str | None = None
@@ -54,14 +54,14 @@ class Corrections:
 
     @property
     def given(self) -> set[str]:
-        """Names of the values that were given."""
-        return {one.name for one in fields(self) if getattr(self, one.name) is not None}
+        """Names of the fields that have a value."""
+        return {field.name for field in fields(self) if getattr(self, field.name) is not None}
 
 
 def create_tenant(
     session: Session, wanted: NewTenant, *, organisation_id: UUID, by: Actor, regions: Sequence[str]
 ) -> Change:
-    """Record a tenant and, unless told otherwise, start provisioning it. Raises Malformed, Taken, QuotaExceeded."""
+    """Create a tenant and, if ``start`` is True, its first run. Raises Malformed, Taken, QuotaExceeded."""
     organisation = session.get_one(Organisation, organisation_id)
     now = clock(session)
     tenant = Tenant(
@@ -91,11 +91,11 @@ def update_tenant(
     regions: Sequence[str],
     expected_version: int | None = None,
 ) -> Change:
-    """Correct a tenant. Everything but the name needs PENDING or FAILED. Raises IllegalMove, Malformed, Taken."""
+    """Change a tenant. All fields except the name require PENDING or FAILED. Raises IllegalMove, Malformed, Taken."""
     tenant = locked_tenant(session, tenant_id, by, expected_version)
     _check_correctable(tenant, wanted.given)
     before = _facts(tenant)
-    with session.no_autoflush:  # the flush that may find a slug taken is the one below
+    with session.no_autoflush:  # only the flush below may raise Taken
         _apply(session, tenant, wanted, regions)
         now = clock(session)
     if (after := _facts(tenant)) == before:
@@ -117,7 +117,7 @@ def retry_provisioning(session: Session, tenant_id: UUID, *, by: Actor, expected
 def suspend_tenant(
     session: Session, tenant_id: UUID, *, by: Actor, reason: str | None = None, expected_version: int | None = None
 ) -> Change:
-    """Pause traffic; everything is kept. Raises IllegalMove, Malformed."""
+    """Stop serving the tenant's traffic. All resources stay. Raises IllegalMove, Malformed."""
     reason = validation.check_reason(reason)
     tenant = locked_tenant(session, tenant_id, by, expected_version)
     _move(session, tenant, TenantState.SUSPENDED)
@@ -126,7 +126,7 @@ def suspend_tenant(
 
 
 def resume_tenant(session: Session, tenant_id: UUID, *, by: Actor, expected_version: int | None = None) -> Change:
-    """Serve a SUSPENDED tenant again. Raises IllegalMove."""
+    """Serve the traffic of a SUSPENDED tenant again. Raises IllegalMove."""
     tenant = locked_tenant(session, tenant_id, by, expected_version)
     if tenant.state is not TenantState.SUSPENDED:
         raise IllegalMove(tenant.state, [TenantState.SUSPENDED])
@@ -143,7 +143,7 @@ def decommission_tenant(
     confirm_slug: str | None = None,
     expected_version: int | None = None,
 ) -> Change:
-    """Release everything for good: at once when nothing is held, otherwise by a run that goes backward.
+    """Release all resources permanently: at once if none is held, otherwise by a run that compensates all steps.
 
     Raises IllegalMove, NotConfirmed.
     """
@@ -163,10 +163,13 @@ def decommission_tenant(
 def recreate_tenant(
     session: Session, tenant_id: UUID, *, by: Actor, regions: Sequence[str], expected_version: int | None = None
 ) -> Change:
-    """A fresh tenant under the slug of a DECOMMISSIONED one. Raises IllegalMove, Taken, Malformed, QuotaExceeded."""
+    """Create a new tenant with the values of a DECOMMISSIONED one, and provision it.
+
+    Raises IllegalMove, NotPermitted, Taken, Malformed, QuotaExceeded.
+    """
     old = locked_tenant(session, tenant_id, by, expected_version)
     if by.tenant_ids is not None:
-        raise NotPermitted("create tenants: this account is limited to some")
+        raise NotPermitted("create tenants: this service account is limited to some tenants")
     if old.state is not TenantState.DECOMMISSIONED:
         raise IllegalMove(old.state, [TenantState.DECOMMISSIONED])
     wanted = NewTenant(
@@ -185,7 +188,7 @@ def recreate_tenant(
 
 
 def _start(session: Session, tenant: Tenant, by: Actor) -> Change:
-    """PENDING or FAILED to PROVISIONING, with a run that nobody has begun."""
+    """Move a PENDING or FAILED tenant to PROVISIONING, with a new run."""
     _check_move(tenant, TenantState.PROVISIONING)
     validation.require_quota(session, tenant.organisation_id)
     _move(session, tenant, TenantState.PROVISIONING)
@@ -237,8 +240,8 @@ def _insert(session: Session, tenant: Tenant) -> None:
 
 
 def _flush_unless_taken(session: Session, tenant: Tenant) -> None:
-    """Let the unique indexes decide who has a slug: a look before would race."""
-    slug = tenant.slug  # the row cannot be read any more once the flush has failed
+    """Let the unique indexes decide whether a slug is free: a query before the insert would be a race."""
+    slug = tenant.slug  # the row cannot be read after a failed flush
     try:
         session.flush()
     except IntegrityError as error:
@@ -250,7 +253,7 @@ def _flush_unless_taken(session: Session, tenant: Tenant) -> None:
 
 def _deadline(wanted: timedelta | None) -> timedelta | None:
     if wanted is not None and not timedelta(seconds=1) <= wanted <= timedelta(days=30):
-        raise Malformed("provisioning_deadline", "A deadline lies between one second and 30 days.")
+        raise Malformed("provisioning_deadline", "The provisioning deadline must be between one second and 30 days.")
     return wanted
 
 

@@ -1,4 +1,4 @@
-"""What happens next in a run: pure, no clock, no database."""
+"""The next move of a run: pure functions, without clock or database."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ OVER = frozenset({StepStatus.DONE, StepStatus.FAILED})
 
 
 def next_move(run: Run, steps: Sequence[RunStep]) -> Move:
-    """The one move this run is ready for. ``steps`` in running order."""
+    """The only move that this run is ready for. ``steps`` are in the order of the saga."""
     if run.status in BACKWARD:
         return _backward(run, steps)
     if run.status in FORWARD:
@@ -24,14 +24,14 @@ def next_move(run: Run, steps: Sequence[RunStep]) -> Move:
 
 
 def outcome_of(run: Run) -> RunStatus:
-    """How a run that went all the way back ends. A cancel wins over the failure it met."""
+    """The final status of a run after all its steps were compensated. A cancel takes precedence over a failure."""
     if run.kind is RunKind.DECOMMISSION:
         return RunStatus.DECOMMISSIONED
     return RunStatus.CANCELLED if run.cancel_requested else RunStatus.FAILED
 
 
 def way_back(run: Run) -> RunStatus:
-    """The status of a run on its way back."""
+    """The status of a run while it is being compensated."""
     return RunStatus.CANCELLING if run.cancel_requested else RunStatus.COMPENSATING
 
 

@@ -1,4 +1,4 @@
-"""What is due and nobody is doing: the questions a sweeper asks."""
+"""Runs that are due and have no owner: the queries and updates of the sweeper."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -22,32 +22,33 @@ from runtime.database import clock
 logger = logging.getLogger(__name__)
 
 MAX_RUNS_PER_SWEEP = 200
-"""Runs in one sweep: a short transaction, also after an outage."""
+"""Limit of runs in one sweep, so that the transaction stays short even after an outage."""
 
 MAX_RUNS_ENDED_AT_ONCE = 20
-"""Runs that are ended in one transaction: each is some statements, and all of them stay locked until its commit."""
+"""Limit of runs that one transaction ends: each takes several statements, and all stay locked until the commit."""
 
 RETRY_SETTLING_AFTER = timedelta(minutes=1)
-"""A run that holds something after all."""
+"""When a run that could not settle, because it still holds resources, is tried again."""
 
 FULLY_COMPENSATED = and_(
     col(Run.status).in_(BACKWARD),
     ~exists().where(col(RunStep.run_id) == col(Run.id), RunStep.are_to_be_undone()),
 )
-"""A run that goes backward and has no step left to undo: it can settle."""
+"""A run that is being compensated and has no step left to compensate: it can settle."""
 
 REDISPATCH_AFTER = timedelta(seconds=1)
-"""A wake-up that nobody answered for so long is taken for lost."""
+"""A wake-up that no worker has acted on for this time is considered lost."""
 
 
 def redispatch_due_runs(
     session: Session, statuses: Collection[RunStatus] = tuple(RunStatus), *, again: bool = True
 ) -> bool:
-    """Wake workers for runs in ``statuses`` that are due and were not announced a moment ago; whether more may be due.
+    """Send wake-ups for due runs in ``statuses`` without a recent one. Returns whether more runs may be due.
 
-    Without ``again`` only those that were never announced since they are due.
+    Without ``again`` it skips runs that had a wake-up since they became due.
 
-    Finds lost messages, lapsed leases, back-offs and waits that are over: the row says all of these the same way.
+    This finds lost messages, lapsed leases, and back-offs and poll intervals that are over: all of them are due times
+    in the run's row.
     """
     fresh = or_(col(Run.dispatched_at).is_(None), col(Run.dispatched_at) < col(Run.due_at))
     late = col(Run.dispatched_at) < func.clock_timestamp() - REDISPATCH_AFTER
@@ -71,26 +72,26 @@ def redispatch_due_runs(
 
 
 def end_due_runs(session: Session) -> bool:
-    """End runs that have nothing left to undo; whether there may be more. It takes no worker, and no broker.
+    """End runs that have no step left to compensate. Returns whether there may be more. Needs no worker and no broker.
 
-    One that cannot settle, because something is held after all, is looked at again later and keeps nobody else waiting.
+    A run that cannot settle, because it still holds resources, is tried again later and does not block the others.
     """
     runs = _due_runs(session, MAX_RUNS_ENDED_AT_ONCE, FULLY_COMPENSATED)
     for run in runs:
         position = settlement.position_of(session, run)
         move = next_move(run, position.steps)
-        assert isinstance(move, Settle), f"nothing is left to undo, and {move} is next"
+        assert isinstance(move, Settle), f"no step is left to compensate, but the next move is {move}"
         try:
             with session.begin_nested():
                 settlement.settle(session, position, move.status)
         except LedgerNotEmpty:
-            logger.exception("a run that is due cannot settle", extra={"run": run.id})
+            logger.exception("run cannot settle, resources are still held", extra={"run": run.id})
             run.due_at = position.now + RETRY_SETTLING_AFTER
     return len(runs) == MAX_RUNS_ENDED_AT_ONCE
 
 
 def _due_runs(session: Session, most: int, *conditions: ColumnElement[bool]) -> Sequence[Run]:
-    """Under lock; whoever is locked already is somebody else's just now."""
+    """Due runs, locked. Runs that another transaction has locked are skipped."""
     return session.exec(
         select(Run)
         .where(col(Run.due_at) <= func.clock_timestamp(), *conditions)
@@ -101,7 +102,7 @@ def _due_runs(session: Session, most: int, *conditions: ColumnElement[bool]) -> 
 
 
 def overdue_runs(session: Session) -> list[tuple[UUID, UUID]]:
-    """Tenant and run of everything that is past its deadline and still goes forward: a failure stays a failure."""
+    """Tenant and run ids of forward runs past their deadline. A run that already failed stays a failure."""
     overdue = session.exec(
         select(Run.tenant_id, Run.id)
         .where(
@@ -117,8 +118,8 @@ def overdue_runs(session: Session) -> list[tuple[UUID, UUID]]:
 
 
 def cancel_overdue_run(session: Session, tenant_id: UUID, run_id: UUID) -> bool:
-    """Cancel it as the platform; False when it ended, or somebody cancelled it, since we looked."""
-    late = "It took longer than its deadline."
+    """Cancel the run as the platform. Returns False if the run has ended or was cancelled in the meantime."""
+    late = "The run exceeded its provisioning deadline."
     try:
         change = cancel_provisioning(session, tenant_id, by=PLATFORM, reason=late, run_id=run_id)
     except ProvisioningRefused:
@@ -128,7 +129,7 @@ def cancel_overdue_run(session: Session, tenant_id: UUID, run_id: UUID) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a sweeper sees besides what is due."""
+    """What the sweeper needs to know besides the due runs."""
 
     overdue: list[tuple[UUID, UUID]]
     stuck: list[Run]
@@ -136,7 +137,7 @@ class Survey:
 
 
 def survey(session: Session) -> Survey:
-    """What is past its deadline, what waits for a person, oldest first, and how soon the next run is due."""
+    """Runs past their deadline, runs that are stuck (oldest first), and the time until the next run is due."""
     stuck = select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id)).limit(MAX_RUNS_PER_SWEEP)
     now = func.clock_timestamp()
     due, seen_at = session.exec(select(func.min(Run.due_at), now).where(col(Run.due_at) > now)).one()

@@ -1,4 +1,4 @@
-"""The resource ledger: intended before it is created, held once the step is done, released once seen to be gone."""
+"""The resource ledger: a resource is intended before it is created, held after its step, released when absent."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,12 +17,12 @@ MAY_BE_HELD = (ResourceStatus.INTENDED, ResourceStatus.HELD)
 
 
 def run_that_took(run: Run) -> UUID:
-    """The run whose resources this run works on: its own, or the one that a decommission releases."""
+    """The run that took the resources: this run or, for a decommission, the run that it releases."""
     return run.releases_run_id or run.id
 
 
 def intend(session: Session, run: Run, step: str, kind: str, name: str) -> None:
-    """Write down what is about to be created. A later attempt finds its row already there."""
+    """Record a resource before it is created. Does nothing if an earlier attempt recorded it."""
     session.exec(
         insert(Resource)
         .values(
@@ -40,17 +40,17 @@ def intend(session: Session, run: Run, step: str, kind: str, name: str) -> None:
 
 
 def hold(session: Session, run: Run, step: str, at: datetime) -> list[dict[str, str]]:
-    """Mark what a step intended as held; returns it, for the feed."""
+    """Mark the resources that a step intended as held. Returns them for the audit feed."""
     return _mark(session, run, step, [ResourceStatus.INTENDED], status=ResourceStatus.HELD, held_at=at)
 
 
 def release(session: Session, run: Run, step: str, at: datetime) -> list[dict[str, str]]:
-    """Mark what a step took, or may have taken, as confirmed absent; returns it, for the feed."""
+    """Mark the resources that a step took or may have taken as released. Returns them for the audit feed."""
     return _mark(session, run, step, MAY_BE_HELD, status=ResourceStatus.RELEASED, released_at=at)
 
 
 def abandon(session: Session, run: Run, step: str, by: Actor, reason: str) -> list[dict[str, str]]:
-    """Mark what a step took as left behind knowingly; returns it, for the feed."""
+    """Mark the resources that a step took as abandoned. Returns them for the audit feed."""
     return _mark(
         session,
         run,
@@ -63,12 +63,12 @@ def abandon(session: Session, run: Run, step: str, by: Actor, reason: str) -> li
 
 
 def still_held(session: Session, run: Run) -> list[dict[str, str]]:
-    """What the run still holds, or may hold."""
+    """The resources that the run holds or may hold."""
     return _resources(session, run, MAY_BE_HELD)
 
 
 def abandoned(session: Session, run: Run) -> Abandoned:
-    """What was left behind knowingly."""
+    """The resources of the run that were abandoned."""
     rows = session.exec(
         select(Resource.name, Resource.step).where(
             Resource.run_id == run_that_took(run), Resource.status == ResourceStatus.ABANDONED
@@ -78,7 +78,7 @@ def abandoned(session: Session, run: Run) -> Abandoned:
 
 
 def released(session: Session, run: Run) -> list[dict[str, str]]:
-    """What was released of what the run took."""
+    """The resources of the run that were released."""
     return _resources(session, run, [ResourceStatus.RELEASED])
 
 

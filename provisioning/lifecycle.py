@@ -1,4 +1,4 @@
-"""Tenant states: one table of legal moves, one function that makes them. Nothing else writes ``tenant.state``."""
+"""The transitions between tenant states. No other module writes ``tenant.state``."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -17,19 +17,19 @@ LEGAL: Mapping[TenantState, frozenset[TenantState]] = MappingProxyType(
         TenantState.DECOMMISSIONED: frozenset(),
     }
 )
-"""The arrows of docs/lifecycle.md."""
+"""The transitions of docs/lifecycle.md."""
 
 HOLDS_NOTHING = frozenset({TenantState.PENDING, TenantState.FAILED})
-"""States whose wrong values can be corrected, and that can be decommissioned at once."""
+"""States without held resources: values can be corrected, and a decommission is immediate."""
 
 
 def allowed_from(to: TenantState) -> list[TenantState]:
-    """The states from which a tenant may become ``to``, in the order in which they are declared."""
+    """The states with a transition to ``to``, in the order of their declaration."""
     return [state for state in TenantState if to in LEGAL[state]]
 
 
 def transition(tenant: Tenant, to: TenantState) -> None:
-    """Move a tenant whose row the caller has locked. Raises IllegalMove with the state it met."""
+    """Change the state of a tenant whose row the caller has locked. Raises IllegalMove with the current state."""
     if to not in LEGAL[tenant.state]:
         raise IllegalMove(tenant.state, allowed_from(to))
     tenant.state = to

@@ -1,4 +1,4 @@
-"""What a run can do next. A message names the move it expects, so that a stale one is dropped and not obeyed."""
+"""The moves of a run. A message names the move that it expects, so that a stale message is dropped."""
 
 from dataclasses import dataclass
 
@@ -21,14 +21,14 @@ class Backward:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Nothing is left to do: end in this status."""
+    """No step is left: end the run in this status."""
 
     status: RunStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Nothing can be done: the run waits for a person, or has ended and has nothing to follow up."""
+    """No move is possible: the run waits for an operator, or it has ended and has no follow-up."""
 
 
 Move = Forward | Backward | Settle | Rest

@@ -1,12 +1,12 @@
-"""The outside world as provisioning sees it. Adapters make these real.
+"""The ports: the interfaces of external systems, which adapters implement.
 
-Three rules hold for every port, and the saga's proofs stand on them:
+Three rules hold for every port, and the correctness of the saga depends on them:
 
-* **Twice is once.** Creating what exists, and destroying what does not, succeeds.
-* **Destroying is final.** Once a name was destroyed, creating it again raises ``Refused``, also when the creation
-  had set out before. So a worker that was paused for minutes cannot leave anything behind.
-* **Gone means seen to be gone.** Destroying returns only after the resource was confirmed absent; an outside that
-  cannot be reached raises, because unreachable is not gone.
+* **Twice is once.** Creating a resource that exists succeeds, and so does destroying one that does not exist.
+* **Destroying is final.** After a name was destroyed, creating it raises ``Refused``, even if that call began before
+  the destruction. So a worker that was paused for minutes cannot leave a resource behind.
+* **Gone means seen to be gone.** Destroying returns only after the resource was confirmed absent. If the external
+  system cannot be reached it raises, because unreachable does not mean absent.
 """
 
 from dataclasses import dataclass
@@ -16,26 +16,29 @@ from provisioning.resource_names import ResourceNames
 
 
 class Refused(Exception):
-    """The outside, or a rule, says no for good: trying again would not help. The message is for an operator."""
+    """A permanent failure: the external system or a rule refused, and a retry would not help.
+
+    The message is for operators.
+    """
 
 
 class TryAgain(Exception):
-    """It did not work this time, and may the next. The message is for an operator."""
+    """A temporary failure: a retry may succeed. The message is for operators."""
 
 
 class StopToken(Protocol):
-    """Lets an adapter wait without outstaying a cancel."""
+    """Lets an adapter stop as soon as its step has to stop."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait, or raise StepStopped as soon as the step is told to stop."""
+        """Wait so many seconds. Raises StepStopped as soon as the step has to stop."""
 
     def checkpoint(self) -> None:
-        """Raise StepStopped when the step was told to stop: a safe point."""
+        """A safe point: raises StepStopped if the step has to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How far a workload has come."""
+    """Whether a workload is ready, and its progress in percent."""
 
     ready: bool
     percent: int
@@ -44,7 +47,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadOrder:
-    """What a deployer needs to know to run a tenant."""
+    """The facts that a deployer needs to run a tenant's workload."""
 
     names: ResourceNames
     tenant_slug: str
@@ -56,7 +59,7 @@ class WorkloadOrder:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One message to one person."""
+    """One e-mail to one address."""
 
     to: str
     subject: str
@@ -67,70 +70,70 @@ class Storage(Protocol):
     """A schema and a login role in the tenants' Postgres."""
 
     def create(self, names: ResourceNames) -> None:
-        """Make both."""
+        """Create both."""
 
     def migrate(self, names: ResourceNames) -> None:
-        """Bring the tenant's own tables, inside its schema, to their newest version."""
+        """Migrate the tables in the tenant's schema to the newest version."""
 
     def destroy(self, names: ResourceNames) -> None:
-        """Make both absent, and see that they are."""
+        """Destroy both, and confirm that they are absent."""
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Names of what exists of this run, asked outside and not remembered."""
+        """Names of the run's resources that exist now. Asks the external system, not a record of past calls."""
 
 
 class Identity(Protocol):
     """An ES256 signing key, its private part encrypted at rest, and the first administrator's pending account."""
 
     def create(self, names: ResourceNames, first_admin_email: str) -> None:
-        """Make both."""
+        """Create both."""
 
     def destroy(self, names: ResourceNames) -> None:
-        """Make both absent, and see that they are."""
+        """Destroy both, and confirm that they are absent."""
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Names of what exists of this run, asked outside and not remembered."""
+        """Names of the run's resources that exist now. Asks the external system, not a record of past calls."""
 
 
 class Traffic(Protocol):
-    """The tenant's host name. Reserved is not served: the edge answers by the tenant's state."""
+    """The tenant's host name. Reserving it does not serve it: the edge decides by the tenant's state."""
 
     def reserve(self, names: ResourceNames) -> None:
-        """Raises Refused when another tenant holds the name."""
+        """Reserve the host name. Raises Refused if another tenant holds it."""
 
     def release(self, names: ResourceNames) -> None:
-        """Give the name back, and see that it is free."""
+        """Release the host name, and confirm that it is free."""
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Names of what exists of this run, asked outside and not remembered."""
+        """Names of the run's resources that exist now. Asks the external system, not a record of past calls."""
 
 
 class Deployer(Protocol):
-    """Whoever runs the tenant's workload."""
+    """The system that runs the tenant's workload."""
 
     def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
-        """Start it; it may become ready later."""
+        """Start the workload. It may become ready later."""
 
     def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
-        """How far it is by now."""
+        """The health of the workload now."""
 
     def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
-        """Whether it is confirmed absent by now; False means ask again later."""
+        """Tear the workload down. Returns whether it is confirmed absent; after False the caller polls again."""
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Names of what exists of this run, asked outside and not remembered."""
+        """Names of the run's resources that exist now. Asks the external system, not a record of past calls."""
 
 
 class Mailer(Protocol):
-    """Sends mail."""
+    """Sends e-mail."""
 
     def send(self, mail: Mail) -> None:
-        """Hand it over; returns once the relay has taken responsibility."""
+        """Send the e-mail. Returns after the relay has accepted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Infrastructure:
-    """Everything outside that the steps act on."""
+    """The external systems on which the steps act."""
 
     storage: Storage
     identity: Identity
@@ -139,30 +142,30 @@ class Infrastructure:
     mailer: Mailer
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Every name that any adapter still finds for this run. Raises TryAgain when one of them did not answer."""
+        """Names of the run's resources that exist in any adapter. Raises TryAgain if an adapter did not answer."""
         result = self.probe(names)
         result.require_every_answer()
         return result.found
 
     def probe(self, names: ResourceNames) -> "ProbeResult":
-        """Ask every adapter for this run, also when one of them does not answer."""
+        """Probe every adapter for the run's resources, even if one of them does not answer."""
         result = ProbeResult([], [])
         for port in (self.storage, self.identity, self.traffic, self.deployer):
             try:
                 result.found.extend(port.present(names))
-            except Exception as error:  # noqa: BLE001  # whatever keeps one from answering must not hide the others
+            except Exception as error:  # noqa: BLE001  # the failure of one adapter must not hide what the others find
                 result.errors.append(error)
         return result
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What the adapters answered, and what kept others from answering."""
+    """The names that adapters found, and the errors of those that did not answer."""
 
     found: list[str]
     errors: list[Exception]
 
     def require_every_answer(self) -> None:
-        """Raise TryAgain unless every adapter answered: unreachable is not gone."""
+        """Raise TryAgain unless every adapter answered: unreachable does not mean absent."""
         if self.errors:
-            raise TryAgain(f"Not every adapter could be asked: {self.errors[0]}") from self.errors[0]
+            raise TryAgain(f"An adapter did not answer the probe: {self.errors[0]}") from self.errors[0]

@@ -10,12 +10,12 @@ from provisioning.step_context import StepContext
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The step reached its goal; for a compensation: everything is confirmed absent."""
+    """The step has reached its goal. For a compensation: the resources are confirmed absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """Nothing is wrong, look again later. No thread waits meanwhile."""
+    """The step has not reached its goal yet: poll again after this time. No thread waits meanwhile."""
 
     after: timedelta
 
@@ -27,12 +27,12 @@ Action = Callable[[StepContext], Outcome | None]
 
 
 def nothing_held(_: StepContext) -> None:
-    """The compensation of a step that takes nothing of its own."""
+    """The compensation of a step that takes no resource."""
 
 
 @dataclass(eq=False)
 class Step:
-    """One named unit of a saga and what undoes it."""
+    """One named unit of a saga with its compensation."""
 
     name: str
     title: str
@@ -45,7 +45,10 @@ class Step:
     retired: bool = False
 
     def compensation(self, undo: Action) -> Action:
-        """Declare what undoes this step: idempotent, safe if it never ran, done only when absence is confirmed."""
+        """Declare the compensation of this step.
+
+        It must be idempotent, safe if the step never ran, and done only when the resources are confirmed absent.
+        """
         self.undo = undo
         return undo
 
@@ -54,23 +57,23 @@ class UnknownStep(LookupError):
     """A run was planned with a step that this release does not have."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"This release has no step called {name!r}: deploy one that has.")
+        super().__init__(f"This release has no step {name!r}: deploy a release that has it.")
         self.name = name
 
 
 class Saga:
-    """Ordered steps, a pivot, and what follows it."""
+    """Steps in order, a pivot, and the steps that follow the run's end."""
 
     def __init__(self) -> None:
         self._steps: dict[str, Step] = {}
         self._go_live: Callable[[Tenant], None] | None = None
 
     def __iter__(self) -> Iterator[Step]:
-        """What a run that begins now is planned with."""
+        """The steps of a run that begins now."""
         return (step for step in self._steps.values() if not step.retired)
 
     def __getitem__(self, name: str) -> Step:
-        """The step of this name, also one that is retired. Raises UnknownStep."""
+        """The step with this name, including retired ones. Raises UnknownStep."""
         try:
             return self._steps[name]
         except KeyError:
@@ -83,13 +86,13 @@ class Saga:
         return self._declare(title, StepRole.STEP, timeout, attempts, interruptible=interruptible)
 
     def retired(self, step: Step) -> Step:
-        """Plan this step no more. Runs that were planned with it still find it, forward and to undo it."""
-        assert step.role is StepRole.STEP, f"{step.name} cannot be retired: no run goes without its role"
+        """Exclude the step from new runs. Runs that were planned with it can still perform and compensate it."""
+        assert step.role is StepRole.STEP, f"{step.name} cannot be retired: every run needs a step with its role"
         step.retired = True
         return step
 
     def pivot(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Callable[[Tenant], None]], Step]:
-        """Declare the point of no return: it acts on the tenant's row, in the transaction that ends the run."""
+        """Declare the point of no return. It changes the tenant's row in the transaction that ends the run."""
 
         def declare(go_live: Callable[[Tenant], None]) -> Step:
             self._go_live = go_live
@@ -99,33 +102,34 @@ class Saga:
         return declare
 
     def afterwards(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
-        """Declare what follows the pivot: best effort, it never blocks or fails the tenant."""
+        """Declare a step after the pivot. It is best effort: its failure does not change the tenant."""
         return self._declare(title, StepRole.AFTERWARDS, timeout, attempts, interruptible=False)
 
     def confirmation(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
-        """Declare what follows the undo: it asks outside whether everything is gone. The run has ended by then."""
+        """Declare the absence check, which probes the adapters after the run was undone and has ended."""
         return self._declare(title, StepRole.CONFIRMATION, timeout, attempts, interruptible=False)
 
     def compensate_every_step(self, ctx: StepContext, *, except_for: frozenset[str]) -> None:
-        """Every compensation but those of the named steps, last step first. Each is safe if its step never ran.
+        """Run every compensation except those of the named steps, the last step first.
 
-        Retired steps are undone too: the run may have been planned with them. One that fails does not keep the others
-        from being tried; then the first failure is raised. Raises StepStopped when the step was told to stop.
+        A compensation is safe if its step never ran. Retired steps are compensated too: the run may have been planned
+        with them. After a failure the remaining compensations are still run, then the first failure is raised. Raises
+        StepStopped if the step has to stop.
         """
         failures = []
         for step in reversed(self._steps.values()):
             if step.role is StepRole.STEP and step.name not in except_for:
                 try:
                     step.undo(ctx)
-                except Exception as failure:  # noqa: BLE001  # raised below, once all were tried
+                except Exception as failure:  # noqa: BLE001  # raised below, after the other compensations
                     ctx.checkpoint()
                     failures.append(failure)
         if failures:
             raise failures[0]
 
     def go_live(self, tenant: Tenant) -> None:
-        """Take the tenant over the pivot."""
-        assert self._go_live is not None, "a saga has a pivot"
+        """Apply the pivot to the tenant."""
+        assert self._go_live is not None, "the saga has no pivot"
         self._go_live(tenant)
 
     def _declare(

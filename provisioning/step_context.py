@@ -1,4 +1,4 @@
-"""What a step gets while it runs: infrastructure, names, a journal, and a signal to stop."""
+"""The context that a step gets: infrastructure, resource names, facts of the tenant, a journal, a stop signal."""
 
 import threading
 import time
@@ -14,17 +14,17 @@ from provisioning.resource_names import ResourceNames
 
 
 class StopReason(StrEnum):
-    """Why a step that is being performed has to stop."""
+    """Why a step has to stop. The value is the message for operators."""
 
-    CANCELLED = "a cancel is on record"
-    LEASE_LOST = "another worker owns this move now"
+    CANCELLED = "a cancel was requested"
+    LEASE_LOST = "the lease of this move was lost to another worker"
     SHUTTING_DOWN = "the worker is shutting down"
-    DATABASE_UNAVAILABLE = "the product's own database did not answer"
-    TIMED_OUT = "the attempt took longer than the step may"
+    DATABASE_UNAVAILABLE = "the control plane's own database did not answer"
+    TIMED_OUT = "the attempt exceeded the timeout of the step"
 
 
 class StepStopped(Exception):
-    """Raised inside a step at its next safe point after it was told to stop."""
+    """Raised inside a step at its next safe point after its stop signal was set."""
 
     def __init__(self, reason: StopReason) -> None:
         super().__init__(reason.value)
@@ -32,71 +32,71 @@ class StepStopped(Exception):
 
 
 class StopSignal:
-    """How a step is told to stop, from any thread. The first reason stays."""
+    """A signal to stop a step, set from any thread. Only the first reason counts."""
 
     def __init__(self) -> None:
-        self._told = threading.Event()
+        self._event = threading.Event()
         self._lock = threading.Lock()
         self._reason: StopReason | None = None
-        self._told_at = 0.0
+        self._set_at = 0.0
 
     def set(self, reason: StopReason) -> None:
-        """Tell the step to stop at its next safe point."""
+        """Make the step stop at its next safe point."""
         with self._lock:
             if self._reason is None:
-                self._reason, self._told_at = reason, time.monotonic()
-        self._told.set()
+                self._reason, self._set_at = reason, time.monotonic()
+        self._event.set()
 
     def ignored_for(self, seconds: float) -> bool:
-        """Whether the step was told to stop so long ago that it is not to be expected any more."""
-        return self._reason is not None and time.monotonic() - self._told_at >= seconds
+        """Whether the signal was set at least so many seconds ago."""
+        return self._reason is not None and time.monotonic() - self._set_at >= seconds
 
     @property
     def reason(self) -> StopReason | None:
-        """Why the step has to stop; None while it may go on."""
+        """Why the step has to stop. None while the signal is not set."""
         return self._reason
 
     def check(self) -> None:
-        """Raise StepStopped when the step was told to stop."""
+        """Raise StepStopped if the signal is set."""
         if self._reason is not None:
             raise StepStopped(self._reason)
 
     def wait(self, seconds: float) -> None:
-        """Wait so many seconds, or raise StepStopped as soon as the step is told to stop."""
-        self._told.wait(seconds)
+        """Wait so many seconds. Raises StepStopped as soon as the signal is set."""
+        self._event.wait(seconds)
         self.check()
 
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """Resources that an operator decided to leave as they are, by name, and the steps that took them."""
+    """Resources that an operator decided not to release: their names, and the steps that took them."""
 
     names: frozenset[str]
     steps: frozenset[str]
 
 
 class Journal(Protocol):
-    """What a step may put on record while it runs, each in a short transaction fenced by the claim's token."""
+    """What a step may read and write in the database, each in a short transaction fenced by the claim's token."""
 
     def intend(self, kind: str, name: str) -> None:
-        """Write a resource into the ledger before it is created. Raises StepStopped when the claim is lost."""
+        """Write a resource into the ledger before it is created. Raises StepStopped if the claim is lost."""
 
     def progress(self, percent: int | None, message: str) -> None:
-        """Show how far the step is."""
+        """Publish the progress of the step."""
 
     def validation_errors(self) -> list[str]:
-        """Why the tenant's request cannot be fulfilled as it stands: one sentence each."""
+        """Why the tenant cannot be provisioned with its current values: one sentence each."""
 
     def abandoned(self) -> Abandoned:
-        """What an operator left behind knowingly."""
+        """The resources that an operator abandoned."""
 
     def record_absence_check(self, found: Sequence[str]) -> int:
-        """Keep what a look outside found after the undo; how many looks there were with this one."""
+        """Record the resources that an absence check found. Returns the number of absence checks so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class TenantFacts:
-    """What a step may know about its tenant."""
+    """The facts of a tenant that its steps use."""
 
     slug: str
     name: str
@@ -111,7 +111,7 @@ class TenantFacts:
 
 @dataclass(frozen=True)
 class StepContext:
-    """Everything a step gets."""
+    """Passed to each action and compensation. It is also the stop token of adapters."""
 
     infrastructure: Infrastructure
     names: ResourceNames
@@ -121,25 +121,25 @@ class StepContext:
     stop_signal: StopSignal = field(default_factory=StopSignal)
 
     def intend(self, kind: str, name: str) -> None:
-        """Say what is about to be created. Nothing may be created outside before this returned."""
+        """Record a resource before it is created. The step must not create it before this has returned."""
         self.checkpoint()
         self.journal.intend(kind, name)
 
     def progress(self, percent: int | None, message: str) -> None:
-        """Tell watchers how far the step is. Also a safe point."""
+        """Publish the progress of the step. Also a safe point."""
         self.checkpoint()
         self.journal.progress(percent, message)
 
     def checkpoint(self) -> None:
-        """A safe point: raises StepStopped when the step was told to stop."""
+        """A safe point: raises StepStopped if the step has to stop."""
         self.stop_signal.check()
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but no longer than until the step is told to stop."""
+        """Wait so many seconds. Raises StepStopped as soon as the step has to stop."""
         self.stop_signal.wait(seconds)
 
     def simulate_delay(self, pace: timedelta) -> None:
-        """Spend ``pace`` visibly, so that a person can watch this step and cancel it."""
+        """Wait for ``pace`` while publishing progress, so that a person can follow this step and cancel it."""
         began, whole = time.monotonic(), pace.total_seconds()
         while (spent := time.monotonic() - began) < whole:
             self.progress(int(100 * spent / whole), "Simulated delay")
@@ -147,4 +147,4 @@ class StepContext:
 
 
 current_stop_token: ContextVar[StopToken | None] = ContextVar("current_stop_token", default=None)
-"""The patience of the step that this thread performs, for adapters whose ports do not hand them one."""
+"""The stop token of the step that this thread performs, for ports whose methods have no stop token parameter."""

@@ -1,4 +1,4 @@
-"""What a running step puts on record, each time in a short transaction that its claim's token fences."""
+"""The journal of a running step: short transactions, each fenced by the claim's token."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from runtime.database import Database, is_transient
 from runtime.settings import Settings
 
 PROGRESS_INTERVAL = 0.25
-"""Seconds; watchers see at most four updates a second."""
+"""Seconds between two published updates of a step's progress."""
 
 
 P = ParamSpec("P")
@@ -31,35 +31,35 @@ class DatabaseJournal:
     database: Database
     settings: Settings
     claim: Claim
-    _shown: tuple[float, int | None, str] = field(default=(-1.0, None, ""))
+    _published: tuple[float, int | None, str] = field(default=(-1.0, None, ""))
 
     def intend(self, kind: str, name: str) -> None:
-        """Write a resource into the ledger before it is created. Raises StepStopped when the claim is lost."""
+        """Write a resource into the ledger before it is created. Raises StepStopped if the claim is lost."""
         self._transact(claims.intend, kind, name)
 
     def progress(self, percent: int | None, message: str) -> None:
-        """Show how far the step is, unless it did so a moment ago."""
+        """Publish the progress of the step, unless it is unchanged or was published less than PROGRESS_INTERVAL ago."""
         now = time.monotonic()
-        shown_at, *shown = self._shown
-        if shown == [percent, message] or now - shown_at < PROGRESS_INTERVAL:
+        published_at, *published = self._published
+        if published == [percent, message] or now - published_at < PROGRESS_INTERVAL:
             return
-        self._shown = (now, percent, message)
-        self._transact(_show, percent, message)
+        self._published = (now, percent, message)
+        self._transact(_publish, percent, message)
 
     def abandoned(self) -> Abandoned:
-        """What an operator left behind knowingly."""
+        """The resources that an operator abandoned."""
         return self._transact(claims.abandoned)
 
     def record_absence_check(self, found: Sequence[str]) -> int:
-        """Keep what a look outside found after the undo. Raises StepStopped when the claim is lost."""
+        """Record what an absence check found. Returns the number of checks. Raises StepStopped if the claim is lost."""
         return self._transact(claims.record_absence_check, found)
 
     def validation_errors(self) -> list[str]:
-        """Why the tenant's request cannot be fulfilled as it stands."""
+        """Why the tenant cannot be provisioned with its current values: one sentence each."""
         return self._transact(_validation_errors, self.settings.regions)
 
     def _transact(self, work: Callable[Concatenate[Session, Claim, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Raises StepStopped also when the database is away or busy: that is not the step's failure."""
+        """Raises StepStopped if the database is unavailable or busy, which must not count as a failure of the step."""
         try:
             return self.database.transact(work, self.claim, *args, **kwargs)
         except SQLAlchemyError as error:
@@ -68,8 +68,8 @@ class DatabaseJournal:
             raise
 
 
-def _show(session: Session, claim: Claim, percent: int | None, message: str) -> None:
-    """Write it under the lock that whoever takes the claim away needs too: none of it lands later."""
+def _publish(session: Session, claim: Claim, percent: int | None, message: str) -> None:
+    """Write the progress while the run is locked: after another worker has claimed the run, nothing is written."""
     organisation_id = session.exec(
         select(Run.organisation_id)
         .where(Run.id == claim.run_id, Run.lease_token == claim.token)

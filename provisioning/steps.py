@@ -1,4 +1,4 @@
-"""The provisioning saga. This file reads in the order in which it runs."""
+"""The provisioning saga, in the order in which its steps run."""
 
 from datetime import timedelta
 
@@ -12,13 +12,13 @@ from provisioning.welcome_emails import welcome_mails
 saga = Saga()
 
 ABSENCE_CHECK_DELAYS = (timedelta(seconds=30), timedelta(hours=1), timedelta(days=1))
-"""Between the undo's end and each further look outside. The first is longer than any built-in call can be late."""
+"""Times between the absence checks of a run. The first is longer than any call of a built-in adapter can be late."""
 
 
 @saga.step("Validate the request", timeout=timedelta(seconds=30), attempts=1)
 def validate_request(ctx: StepContext) -> None:
-    if validation_errors := ctx.journal.validation_errors():
-        raise Refused(" ".join(validation_errors))
+    if errors := ctx.journal.validation_errors():
+        raise Refused(" ".join(errors))
 
 
 @saga.step("Allocate storage", timeout=timedelta(minutes=5), attempts=5)
@@ -58,7 +58,7 @@ def release_traffic(ctx: StepContext) -> None:
 
 @saga.step("Apply the schema", timeout=timedelta(minutes=5), attempts=5)
 def apply_schema(ctx: StepContext) -> None:
-    """Takes nothing of its own: its tables live in the schema, and go with it."""
+    """This step takes no resource: its tables are in the tenant's schema and are destroyed with it."""
     ctx.infrastructure.storage.migrate(ctx.names)
 
 
@@ -83,7 +83,7 @@ def await_readiness(ctx: StepContext) -> Outcome:
 
 @saga.pivot("Go live", timeout=timedelta(seconds=30), attempts=10)
 def mark_active(tenant: Tenant) -> None:
-    """The point of no return: once this commits, cancelling no longer applies."""
+    """The point of no return: after its commit the run cannot be cancelled."""
     lifecycle.transition(tenant, TenantState.ACTIVE)
 
 
@@ -95,23 +95,23 @@ def send_welcome_emails(ctx: StepContext) -> None:
 
 @saga.confirmation("Ask again whether everything is gone", timeout=timedelta(days=3), attempts=30)
 def confirm_absence(ctx: StepContext) -> Outcome:
-    """Effects can come late: a call that was lost on its way, a worker that was paused. So this asks more than once."""
-    left, result = ctx.journal.abandoned(), ctx.infrastructure.probe(ctx.names)
+    """Probe the adapters several times, because effects can come late: from a delayed call or a paused worker."""
+    abandoned, result = ctx.journal.abandoned(), ctx.infrastructure.probe(ctx.names)
     ctx.checkpoint()
-    found = [name for name in result.found if name not in left.names]
+    found = [name for name in result.found if name not in abandoned.names]
     if not found:
         result.require_every_answer()
-    looks = ctx.journal.record_absence_check(found)
+    checks = ctx.journal.record_absence_check(found)
     if found:
-        saga.compensate_every_step(ctx, except_for=left.steps)
+        saga.compensate_every_step(ctx, except_for=abandoned.steps)
         result.require_every_answer()
-    elif looks > len(ABSENCE_CHECK_DELAYS):
+    elif checks > len(ABSENCE_CHECK_DELAYS):
         return Done()
-    return NotYet(after=ABSENCE_CHECK_DELAYS[min(looks, len(ABSENCE_CHECK_DELAYS)) - 1])
+    return NotYet(after=ABSENCE_CHECK_DELAYS[min(checks, len(ABSENCE_CHECK_DELAYS)) - 1])
 
 
 def order_of(ctx: StepContext) -> WorkloadOrder:
-    """What the deployer is asked to run."""
+    """The order for the deployer."""
     return WorkloadOrder(
         names=ctx.names,
         tenant_slug=ctx.tenant.slug,

@@ -216,7 +216,7 @@ class Reading:
                 old_at = time.monotonic() + CURSOR_WITHIN
                 for rows in audit_export.batches(session, self.export, self.place, by=self.caller.actor):
                     yield self.format.body(rows, self.caller)
-                    self.place = self.export.wanted.key_of(rows[-1])
+                    self.place = self.export.event_filter.key_of(rows[-1])
                     if time.monotonic() > old_at:
                         return
                 self._complete = True

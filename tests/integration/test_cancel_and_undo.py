@@ -217,7 +217,7 @@ def test_a_step_told_to_stop_stops_at_its_next_safe_point(harness: RunHarness) -
     stop_signal = StopSignal()
     stop_signal.set(StopReason.CANCELLED)
 
-    with pytest.raises(StepStopped, match="a cancel is on record"):
+    with pytest.raises(StepStopped, match="a cancel was requested"):
         harness.perform(claim, stop_signal)
 
     assert harness.existing_resources() == []

@@ -160,7 +160,7 @@ def test_nothing_is_intended_once_a_cancel_is_on_record(harness: RunHarness) -> 
     claim = harness.claim()
     harness.cancel()
 
-    with pytest.raises(StepStopped, match="a cancel is on record"):
+    with pytest.raises(StepStopped, match="a cancel was requested"):
         harness.perform(claim)
 
     assert harness.ledger() == harness.existing_resources() == []

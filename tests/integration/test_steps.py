@@ -291,7 +291,7 @@ def test_a_step_told_that_its_time_is_up_is_tried_again(harness: RunHarness) -> 
 
     harness.record_failure(harness.claim(), StepStopped(StopReason.TIMED_OUT))
 
-    assert harness.step("allocate_storage").error == "the attempt took longer than the step may"
+    assert harness.step("allocate_storage").error == "the attempt exceeded the timeout of the step"
     assert harness.claim().attempt == 2
 
 
@@ -578,7 +578,7 @@ def test_a_run_past_its_deadline_is_cancelled_by_the_platform(harness: RunHarnes
     request = next(event for event in harness.events() if event.type.endswith("cancel_requested"))
     assert (request.actor_kind, request.actor_id, request.actor_name) == (ActorKind.SYSTEM, PLATFORM.id, "Tenantry")
     assert harness.events()[-1].data["cancelled_by"] == "Tenantry"
-    assert harness.events()[-1].data["reason"] == "It took longer than its deadline."
+    assert harness.events()[-1].data["reason"] == "The run exceeded its provisioning deadline."
 
 
 def test_a_deadline_leaves_a_failure_a_failure(harness: RunHarness) -> None:
@@ -632,7 +632,7 @@ def test_a_run_that_cannot_settle_is_reported_and_keeps_nobody_else_from_being_w
         due_runs.end_due_runs(session)
         due_runs.redispatch_due_runs(session)
 
-        assert caplog.messages == ["a run that is due cannot settle"]
+        assert caplog.messages == ["run cannot settle, resources are still held"]
         assert run.due_at > clock(session)
         assert other.run().id in [wake_up.run_id for wake_up in outbox_of(session)]
         session.rollback()
@@ -717,7 +717,7 @@ def test_a_step_that_this_release_does_not_have_is_named_and_can_be_skipped(harn
     harness.make_moves()
 
     assert harness.run().status is RunStatus.STUCK
-    assert harness.run().error == "This release has no step called 'boil_the_ocean': deploy one that has."
+    assert harness.run().error == "This release has no step 'boil_the_ocean': deploy a release that has it."
     skip = {"skip_steps": ["boil_the_ocean"], "reason": "It held nothing."}
     harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator, **skip)
     harness.make_moves()

@@ -18,9 +18,9 @@ STATEMENT = "INSERT INTO signing_keys (private_key) VALUES ('geheim')"
     ("error", "told"),
     [
         (Refused("The host name is held by another tenant."), "The host name is held by another tenant."),
-        (StepStopped(StopReason.TIMED_OUT), "the attempt took longer than the step may"),
+        (StepStopped(StopReason.TIMED_OUT), "the attempt exceeded the timeout of the step"),
         (Taken("slug", "shop"), "'shop' is taken by another tenant: choose another one."),
-        (UnknownStep("old_step"), "This release has no step called 'old_step': deploy one that has."),
+        (UnknownStep("old_step"), "This release has no step 'old_step': deploy a release that has it."),
         (TimeoutError("no answer"), "TimeoutError: no answer"),
         (KeyError(), "KeyError"),
     ],

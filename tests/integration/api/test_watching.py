@@ -21,7 +21,7 @@ from models import RunStep, StepStatus, TenantState
 from models.columns import new_id
 from provisioning import audit_feed
 from provisioning.events import FEED_CHANNEL
-from provisioning.step_journal import _show
+from provisioning.step_journal import _publish
 from schema.node import global_id
 from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, Subscription, tenant_gid
 from tests.outside import wait_until
@@ -189,7 +189,7 @@ def test_progress_comes_live_is_not_numbered_and_is_never_replayed(harness: RunH
     claim = harness.claim()
     with watching(owner, harness) as early:
         replayed = [early.next() for _ in told(harness)]
-        harness.transact(_show, claim, 40, "Table 2 of 5")
+        harness.transact(_publish, claim, 40, "Table 2 of 5")
         entry = early.next()
         with watching(owner, harness) as late:
             assert [late.next()["kind"] for _ in told(harness)] == [entry["kind"] for entry in replayed]
@@ -237,7 +237,7 @@ def test_progress_is_told_at_most_four_times_a_second_and_ends_with_the_newest(
     with watching(owner, harness) as subscription:
         assert [subscription.next() for _ in told(harness)]
         for percent in range(1, 100):
-            harness.transact(_show, claim, percent, f"{percent} of 99")
+            harness.transact(_publish, claim, percent, f"{percent} of 99")
         entries = [subscription.next()]
         while entries[-1]["message"] != "Apply the schema: 99 of 99":
             entries.append(subscription.next())
