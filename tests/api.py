@@ -32,7 +32,7 @@ from server.asgi import create_app
 from server.auth.tokens import sign_token
 from server.services import Services
 from server.uvicorn_config import Server, configuration
-from tests.outside import wait_until
+from tests.waiting import wait_until
 
 Facts = dict[str, Any]
 PROTOCOL = Subprotocol("graphql-transport-ws")

@@ -12,8 +12,8 @@ from models.run import LIVE_STATUSES
 from provisioning.ports import Infrastructure
 from runtime.database import Database
 from runtime.settings import Settings
-from tests.outside import wait_until
 from tests.run_harness import RunHarness, run_harness_in
+from tests.waiting import wait_until
 from workers.dispatcher import Dispatcher
 from workers.process import WorkerProcess
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from devserver.refusal import Refused
-from tests.running import demand_node, product, run, show_failures
+from tests.running_product import product, require_node, run, show_failures
 
 HERE = Path(__file__).parent
 PACE = 0.3
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="*", help="test files, for example urql.test.js (default: all)")
     chosen = parser.parse_args(arguments)
     try:
-        demand_node("test-clients")
+        require_node("test-clients")
         return _run(chosen.files or sorted(path.name for path in HERE.glob("*.test.js")))
     except Refused as refusal:
         parser.error(str(refusal))

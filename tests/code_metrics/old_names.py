@@ -92,6 +92,11 @@ MODULES = dict(
     tests.crew → tests.worker_pool
     tests.scenes → tests.scenarios
     tests.stage → tests.run_harness
+    tests.outside → tests.builders
+    tests.relays → tests.mail_relay
+    tests.deployers → tests.local_deployer
+    tests.scratch → tests.scratch_database
+    tests.running → tests.running_product
     tests.conformance.weather → tests.conformance.flaky_infrastructure
     tests.conformance.lightning → tests.conformance.line_interrupts
     tests.conformance.chronicle → tests.conformance.invariant_checker

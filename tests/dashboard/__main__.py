@@ -14,7 +14,7 @@ from devserver.refusal import Refused
 from tests.dashboard.provider import CLIENT_ID, running_provider
 from tests.dashboard.worker_pause import running_worker_pause
 from tests.identity_provider import AUDIENCE
-from tests.running import Product, demand_node, product, run, show_failures
+from tests.running_product import Product, product, require_node, run, show_failures
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "dashboard"
 CHROMIUM = "/usr/bin/chromium"
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--screenshots", action="store_true", help="take the screenshots of the documents instead")
     options, extra = parser.parse_known_args(arguments)
     try:
-        demand_node("test-dashboard")
+        require_node("test-dashboard")
         _demand_browser()
         projects = [SCREENSHOTS] if options.screenshots else _projects_with_tests(extra)
         with TemporaryDirectory() as folder:

@@ -17,7 +17,7 @@ from adapters.postgres_storage import PostgresStorage
 from adapters.sealing import Seal
 from runtime.database import Database, sqlalchemy_url
 from runtime.feed import Feed
-from tests.outside import settings_with
+from tests.builders import settings_with
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from models import Organisation, Tenant, TenantState
 from provisioning.resource_names import ResourceNames
 from runtime.database import Database, clock
 from runtime.settings import Settings
-from tests.outside import settings_with
+from tests.builders import settings_with
 
 NOT_FOUND = {"status": 404, "message": "Nothing is here."}
 NOT_LIVE = [TenantState.PENDING, TenantState.PROVISIONING, TenantState.FAILED]

@@ -10,7 +10,7 @@ from provisioning.ports import Health, Infrastructure
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import StepStopped
 from runtime.database import Database
-from tests.outside import Waiting, fresh_names, order_for, settings_with
+from tests.builders import ManualStopToken, fresh_names, order_for, settings_with
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def stand_up(outside: Infrastructure, names: ResourceNames) -> None:
     outside.storage.create(names)
     outside.identity.create(names, "ada@example.com")
     outside.traffic.reserve(names)
-    outside.deployer.deploy(order_for(names), Waiting())
+    outside.deployer.deploy(order_for(names), ManualStopToken())
 
 
 def health(outside: Infrastructure, names: ResourceNames) -> Health:
-    return outside.deployer.health(names, Waiting())
+    return outside.deployer.health(names, ManualStopToken())
 
 
 def test_a_workload_with_all_its_parts_is_ready(outside: Infrastructure) -> None:
@@ -52,7 +52,7 @@ def test_the_first_missing_part_is_named(outside: Infrastructure) -> None:
     for lose in (outside.traffic.release, outside.identity.destroy, outside.storage.destroy):
         lose(names)
         seen.append(health(outside, names))
-    outside.deployer.tear_down(names, Waiting())
+    outside.deployer.tear_down(names, ManualStopToken())
     seen.append(health(outside, names))
 
     assert seen == [
@@ -89,8 +89,8 @@ def test_the_register_says_what_the_edge_needs(outside: Infrastructure, database
 
 
 def test_nothing_is_deployed_once_the_step_was_told_to_stop(outside: Infrastructure) -> None:
-    names, stop_token = fresh_names(), Waiting()
-    stop_token.end()
+    names, stop_token = fresh_names(), ManualStopToken()
+    stop_token.stop()
 
     with pytest.raises(StepStopped):
         outside.deployer.deploy(order_for(names), stop_token)

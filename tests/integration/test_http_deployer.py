@@ -13,8 +13,9 @@ from adapters.http_deployer import DeployerUnwell, HttpDeployer
 from provisioning.ports import Health, Refused
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import StepStopped, current_stop_token
-from tests.deployers import LocalDeployer, local_deployer
-from tests.outside import Waiting, fresh_names, order_for, wait_until
+from tests.builders import ManualStopToken, fresh_names, order_for
+from tests.local_deployer import LocalDeployer, local_deployer
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def deployer(there: LocalDeployer) -> Iterator[HttpDeployer]:
 
 
 def deploy(deployer: HttpDeployer, names: ResourceNames) -> None:
-    deployer.deploy(order_for(names), Waiting())
+    deployer.deploy(order_for(names), ManualStopToken())
 
 
 def test_the_order_carries_the_tenant_and_the_key_of_the_run(there: LocalDeployer, deployer: HttpDeployer) -> None:
@@ -72,7 +73,7 @@ def test_health_is_passed_on_until_it_is_ready(there: LocalDeployer, deployer: H
     there.probes_until_ready = 2
     deploy(deployer, names)
 
-    seen = [deployer.health(names, Waiting()) for _ in range(2)]
+    seen = [deployer.health(names, ManualStopToken()) for _ in range(2)]
 
     assert seen == [
         Health(ready=False, percent=40, summary="1 of 2 pods is up."),
@@ -81,7 +82,7 @@ def test_health_is_passed_on_until_it_is_ready(there: LocalDeployer, deployer: H
 
 
 def test_a_workload_that_the_deployer_does_not_know_yet_is_not_ready(deployer: HttpDeployer) -> None:
-    assert deployer.health(fresh_names(), Waiting()) == Health(
+    assert deployer.health(fresh_names(), ManualStopToken()) == Health(
         ready=False, percent=0, summary="The deployer does not know the workload yet."
     )
 
@@ -147,7 +148,7 @@ def test_health_that_makes_no_sense_is_not_believed(
     there.instead.append((200, body))
 
     with pytest.raises(error):
-        deployer.health(fresh_names(), Waiting())
+        deployer.health(fresh_names(), ManualStopToken())
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_health_that_makes_no_sense_is_not_believed(
 def test_percent_is_brought_into_range(there: LocalDeployer, deployer: HttpDeployer, percent: Any, shown: int) -> None:
     there.instead.append((200, json.dumps({"status": "starting", "percent": percent}).encode()))
 
-    assert deployer.health(fresh_names(), Waiting()) == Health(
+    assert deployer.health(fresh_names(), ManualStopToken()) == Health(
         ready=False, percent=shown, summary="The workload is starting."
     )
 
@@ -166,7 +167,7 @@ def test_a_deletion_is_believed_when_the_workload_is_not_found(there: LocalDeplo
     names = fresh_names()
     deploy(deployer, names)
 
-    gone = deployer.tear_down(names, Waiting())
+    gone = deployer.tear_down(names, ManualStopToken())
 
     assert gone
     assert there.methods() == ["POST", "DELETE", "GET"]
@@ -177,7 +178,7 @@ def test_a_deletion_that_is_only_claimed_is_not_believed(there: LocalDeployer, d
     there.keeps_what_it_deletes = True
     deploy(deployer, names)
 
-    gone = deployer.tear_down(names, Waiting())
+    gone = deployer.tear_down(names, ManualStopToken())
 
     assert not gone
     assert deployer.present(names) == [names.workload]
@@ -189,12 +190,12 @@ def test_a_look_that_fails_after_a_deletion_is_not_absence(there: LocalDeployer,
     there.instead.extend([(204, b""), (503, b"restarting")])
 
     with pytest.raises(DeployerUnwell):
-        deployer.tear_down(names, Waiting())
+        deployer.tear_down(names, ManualStopToken())
 
 
 def test_an_order_that_arrives_after_the_deletion_is_refused(there: LocalDeployer, deployer: HttpDeployer) -> None:
     names = fresh_names()
-    deployer.tear_down(names, Waiting())
+    deployer.tear_down(names, ManualStopToken())
 
     with pytest.raises(Refused) as refusal:
         deploy(deployer, names)
@@ -204,14 +205,14 @@ def test_an_order_that_arrives_after_the_deletion_is_refused(there: LocalDeploye
 
 
 def test_a_cancel_does_not_wait_for_a_deployer_that_hangs(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    names, stop_token = fresh_names(), Waiting()
+    names, stop_token = fresh_names(), ManualStopToken()
     there.hanging = True
 
     with ThreadPoolExecutor() as pool:
         deployment = pool.submit(deployer.deploy, order_for(names), stop_token)
         wait_until(lambda: there.received)
         told = time.monotonic()
-        stop_token.end()
+        stop_token.stop()
         with pytest.raises(StepStopped):
             deployment.result(5)
 
@@ -219,17 +220,17 @@ def test_a_cancel_does_not_wait_for_a_deployer_that_hangs(there: LocalDeployer, 
 
 
 def test_what_an_abandoned_call_brings_about_late_is_refused(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    names, stop_token = fresh_names(), Waiting()
+    names, stop_token = fresh_names(), ManualStopToken()
     there.hanging = True
     with ThreadPoolExecutor() as pool:
         deployment = pool.submit(deployer.deploy, order_for(names), stop_token)
         wait_until(lambda: there.received)
-        stop_token.end()
+        stop_token.stop()
         with pytest.raises(StepStopped):
             deployment.result(5)
     there.hanging = False
 
-    gone = deployer.tear_down(names, Waiting())
+    gone = deployer.tear_down(names, ManualStopToken())
     there.let_go.set()
     wait_until(lambda: there.answered == 3)
 
@@ -262,7 +263,7 @@ def test_a_deployer_that_answers_without_end_is_given_up_in_time(
     began = time.monotonic()
 
     with pytest.raises(DeployerUnwell, match="does not answer"):
-        deployer.present(fresh_names()) if ask == "present" else deployer.health(fresh_names(), Waiting())
+        deployer.present(fresh_names()) if ask == "present" else deployer.health(fresh_names(), ManualStopToken())
 
     assert time.monotonic() - began < 2
     there.let_go.set()
@@ -282,7 +283,7 @@ def test_an_answer_without_end_is_hung_up_on(there: LocalDeployer) -> None:
 
 def test_a_look_outside_does_not_outstay_a_cancel(there: LocalDeployer, deployer: HttpDeployer) -> None:
     there.hanging = True
-    stop_token = Waiting()
+    stop_token = ManualStopToken()
 
     def look() -> None:
         current_stop_token.set(stop_token)
@@ -292,7 +293,7 @@ def test_a_look_outside_does_not_outstay_a_cancel(there: LocalDeployer, deployer
         looking = pool.submit(look)
         wait_until(lambda: there.received)
         told = time.monotonic()
-        stop_token.end()
+        stop_token.stop()
         with pytest.raises(StepStopped):
             looking.result(5)
 

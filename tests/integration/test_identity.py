@@ -19,8 +19,9 @@ from models.columns import new_id
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
 from runtime.database import Database, clock
+from tests.builders import fresh_names, settings_with
 from tests.conftest import SECRET_KEY
-from tests.outside import blocked, fresh_names, settings_with, wait_until
+from tests.waiting import lock_waits, wait_until
 
 EMAIL = "ada@example.com"
 
@@ -145,7 +146,7 @@ def test_a_destruction_waits_for_a_creation_under_way_and_undoes_it(
         with database.transaction() as session:
             begin_to_create(session, names)
             destruction = pool.submit(identity.destroy, names)
-            wait_until(lambda: blocked(database_url) == 1)
+            wait_until(lambda: lock_waits(database_url) == 1)
         destruction.result(10)
 
     assert identity.present(names) == []
@@ -163,7 +164,7 @@ def test_a_creation_that_waits_for_a_destruction_under_way_is_refused(
         with database.transaction() as session:
             begin_to_destroy(session, names)
             creation = pool.submit(identity.create, names, EMAIL)
-            wait_until(lambda: blocked(database_url) == 1)
+            wait_until(lambda: lock_waits(database_url) == 1)
         with pytest.raises(Refused):
             creation.result(10)
 

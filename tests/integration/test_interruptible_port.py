@@ -18,10 +18,11 @@ from provisioning.ports import Infrastructure, Refused
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import StepStopped, StopReason, StopSignal, current_stop_token
 from runtime.database import Database
-from tests.outside import Waiting, blocked, fresh_names, order_for, settings_with, wait_until
+from tests.builders import ManualStopToken, fresh_names, order_for, settings_with
 from tests.run_harness import RunHarness, run_harness_in
+from tests.waiting import lock_waits, wait_until
 
-Call = Callable[[Infrastructure, ResourceNames, Waiting], object]
+Call = Callable[[Infrastructure, ResourceNames, ManualStopToken], object]
 
 CALLS: dict[str, Call] = {
     "storage.create": lambda infrastructure, it, _: infrastructure.storage.create(it),
@@ -64,7 +65,7 @@ def everything_locked(database_url: str, names: ResourceNames) -> Iterator[None]
         yield
 
 
-def performed(call: Callable[[], object], stop_token: Waiting) -> object:
+def performed(call: Callable[[], object], stop_token: ManualStopToken) -> object:
     """Call it as a step does."""
     performing = current_stop_token.set(stop_token)
     try:
@@ -73,9 +74,9 @@ def performed(call: Callable[[], object], stop_token: Waiting) -> object:
         current_stop_token.reset(performing)
 
 
-def seconds_until_stopped(calling: Future[object], stop_token: Waiting) -> float:
+def seconds_until_stopped(calling: Future[object], stop_token: ManualStopToken) -> float:
     told = time.monotonic()
-    stop_token.end()
+    stop_token.stop()
     with pytest.raises(StepStopped):
         calling.result(10)
     return time.monotonic() - told
@@ -85,11 +86,11 @@ def seconds_until_stopped(calling: Future[object], stop_token: Waiting) -> float
 def test_a_step_that_is_told_to_stop_leaves_a_call_that_hangs(
     outside: Infrastructure, database_url: str, name: str
 ) -> None:
-    names, stop_token = fresh_names(), Waiting()
+    names, stop_token = fresh_names(), ManualStopToken()
 
     with ThreadPoolExecutor() as pool, everything_locked(database_url, names):
         calling = pool.submit(performed, lambda: CALLS[name](outside, names, stop_token), stop_token)
-        wait_until(lambda: blocked(database_url))
+        wait_until(lambda: lock_waits(database_url))
         waited = seconds_until_stopped(calling, stop_token)
 
     assert waited < 1
@@ -122,7 +123,7 @@ def test_no_built_in_step_waits_for_an_outside_that_hangs(harness: RunHarness, d
 
     with ThreadPoolExecutor() as pool, everything_locked(database_url, claim.names):
         performing = pool.submit(harness.perform, claim, stop_token)
-        wait_until(lambda: blocked(database_url))
+        wait_until(lambda: lock_waits(database_url))
         told = time.monotonic()
         stop_token.set(StopReason.CANCELLED)
         with pytest.raises(StepStopped):
@@ -150,7 +151,7 @@ class Late(PostgresStorage):
 
 def test_what_a_step_left_under_way_is_refused_once_it_was_undone(database_url: str) -> None:
     storage = Late(database_url, Seal(settings_with(database_url).secret_key))
-    names, stop_token = fresh_names(), Waiting()
+    names, stop_token = fresh_names(), ManualStopToken()
     with ThreadPoolExecutor() as pool:
         calling = pool.submit(performed, lambda: interruptible_port(storage).create(names), stop_token)
         assert storage.asked.wait(10)
@@ -173,7 +174,7 @@ def test_outside_of_a_step_a_call_is_made_on_the_thread_that_asks() -> None:
 
 
 def test_what_a_call_returns_and_raises_comes_back_to_the_step(outside: Infrastructure) -> None:
-    names, stop_token = fresh_names(), Waiting()
+    names, stop_token = fresh_names(), ManualStopToken()
 
     performed(lambda: outside.traffic.reserve(names), stop_token)
     found = performed(lambda: outside.traffic.present(names), stop_token)

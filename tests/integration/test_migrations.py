@@ -19,8 +19,8 @@ from runtime import migrations
 from runtime.database import engine_for
 from runtime.migrations import ADVISORY_LOCK, ROOT, MigrationRefused, at_head, current, exclusively, migrate
 from runtime.settings import Settings
-from tests.outside import settings_with
-from tests.scratch import scratch_database
+from tests.builders import settings_with
+from tests.scratch_database import scratch_database
 from tests.waiting import wait_until_blocked
 
 Catalogue = dict[str, set[tuple[object, ...]]]

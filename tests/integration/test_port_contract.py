@@ -15,9 +15,9 @@ from adapters.kit.subject import Factory, Subject
 from adapters.simulated import SimulatedInfrastructure
 from provisioning.ports import Infrastructure
 from runtime.database import Database
-from tests.deployers import local_deployer
-from tests.outside import settings_with
-from tests.relays import AnyPort, Relay
+from tests.builders import settings_with
+from tests.local_deployer import local_deployer
+from tests.mail_relay import FreePortController, MailRelay
 
 CREATIONS = {"storage": "create", "identity": "create", "traffic": "reserve", "deployer": "deploy"}
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -137,8 +137,8 @@ def test_the_deployer_behind_http_keeps_it(build: Build) -> None:
 
 
 def test_the_smtp_mailer_keeps_it(build: Build) -> None:
-    relay = Relay()
-    controller = AnyPort(relay, hostname="127.0.0.1")
+    relay = MailRelay()
+    controller = FreePortController(relay, hostname="127.0.0.1")
     controller.start()
     here = build(smtp_host="127.0.0.1", smtp_port=controller.port)
     away = build(smtp_host="127.0.0.1", smtp_port=1)

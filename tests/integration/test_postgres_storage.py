@@ -20,8 +20,9 @@ from adapters.postgres_storage import PostgresStorage, StorageMissing
 from adapters.sealing import Seal
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
+from tests.builders import fresh_names
 from tests.conftest import SECRET_KEY
-from tests.outside import blocked, fresh_names, wait_until
+from tests.waiting import lock_waits, wait_until
 
 SEAL = Seal(SecretStr(SECRET_KEY))
 
@@ -186,7 +187,7 @@ def test_nobody_logs_in_any_more_while_it_is_being_destroyed(storage: PostgresSt
     with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
         connection.execute(sql.SQL("LOCK TABLE {}.users").format(sql.Identifier(names.schema)))
         destruction = pool.submit(storage.destroy, names)
-        wait_until(lambda: blocked(database_url) == 1)
+        wait_until(lambda: lock_waits(database_url) == 1)
         with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
             log_in(database_url, names)
         connection.commit()
@@ -244,9 +245,9 @@ def test_a_creation_that_waits_behind_a_destruction_is_refused(storage: Postgres
         storage.destroy(fresh_names())  # the table of tombstones is there
         tombstones.lock(connection, names.schema)
         destruction = pool.submit(storage.destroy, names)
-        wait_until(lambda: blocked(database_url) == 1)
+        wait_until(lambda: lock_waits(database_url) == 1)
         creation = pool.submit(storage.create, names)
-        wait_until(lambda: blocked(database_url) == 2)
+        wait_until(lambda: lock_waits(database_url) == 2)
         connection.commit()
 
         destruction.result(10)
@@ -263,9 +264,9 @@ def test_a_destruction_that_waits_behind_a_creation_undoes_it(storage: PostgresS
         storage.destroy(fresh_names())  # the table of tombstones is there
         tombstones.lock(connection, names.schema)
         creation = pool.submit(storage.create, names)
-        wait_until(lambda: blocked(database_url) == 1)
+        wait_until(lambda: lock_waits(database_url) == 1)
         destruction = pool.submit(storage.destroy, names)
-        wait_until(lambda: blocked(database_url) == 2)
+        wait_until(lambda: lock_waits(database_url) == 2)
         connection.commit()
 
         creation.result(10)

@@ -38,7 +38,7 @@ from provisioning.idempotency import KeyedCall
 from runtime.database import Database, clock, sqlstate
 from runtime.row_level_security import SET_ROLE
 from runtime.settings import settings
-from tests.outside import settings_with
+from tests.builders import settings_with
 from tests.run_harness import RunHarness, run_harness_in
 from tests.scenarios import all_rows, bring_tenant_to
 

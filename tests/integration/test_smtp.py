@@ -17,27 +17,27 @@ from pydantic import SecretStr
 
 from adapters.smtp import NoMail, SmtpMailer
 from provisioning.ports import Mail, Refused, TryAgain
-from tests.outside import settings_with
-from tests.relays import AnyPort, Relay
+from tests.builders import settings_with
+from tests.mail_relay import FreePortController, MailRelay
 
 MAIL = Mail("ada@example.com", "Welcome to Shop", "Hello,\n\nShop is live.\n")
 
 
 @pytest.fixture
-def relay() -> Relay:
-    return Relay()
+def relay() -> MailRelay:
+    return MailRelay()
 
 
 Listen = Callable[..., SmtpMailer]
 
 
 @pytest.fixture
-def listen(relay: Relay) -> Iterator[Listen]:
+def listen(relay: MailRelay) -> Iterator[Listen]:
     """Starts the relay, and gives a mailer that knows it."""
     started: list[Controller] = []
 
     def start(mailer: dict[str, Any] | None = None, **server: Any) -> SmtpMailer:
-        controller = AnyPort(relay, hostname="127.0.0.1", **server)
+        controller = FreePortController(relay, hostname="127.0.0.1", **server)
         controller.start()
         started.append(controller)
         sender = "Shöp <no-reply@tenantry.example>"
@@ -49,7 +49,7 @@ def listen(relay: Relay) -> Iterator[Listen]:
         controller.stop()
 
 
-def test_a_mail_arrives_as_it_was_meant(relay: Relay, listen: Listen) -> None:
+def test_a_mail_arrives_as_it_was_meant(relay: MailRelay, listen: Listen) -> None:
     listen().send(MAIL)
 
     [envelope] = relay.envelopes
@@ -60,7 +60,7 @@ def test_a_mail_arrives_as_it_was_meant(relay: Relay, listen: Listen) -> None:
     assert message.get_content() == "Hello,\r\n\r\nShop is live.\r\n"
 
 
-def test_a_mail_says_when_and_which_it_is(relay: Relay, listen: Listen) -> None:
+def test_a_mail_says_when_and_which_it_is(relay: MailRelay, listen: Listen) -> None:
     listen().send(MAIL)
 
     message = relay.message()
@@ -68,7 +68,7 @@ def test_a_mail_says_when_and_which_it_is(relay: Relay, listen: Listen) -> None:
     assert abs(message["Date"].datetime - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_a_name_with_a_line_feed_begins_no_header(relay: Relay, listen: Listen) -> None:
+def test_a_name_with_a_line_feed_begins_no_header(relay: MailRelay, listen: Listen) -> None:
     listen().send(Mail("ada@example.com", "Welcome to Shop\r\nBcc: eve@example.com\n\nBuy!", "Hello"))
 
     [envelope] = relay.envelopes
@@ -80,7 +80,7 @@ def test_a_name_with_a_line_feed_begins_no_header(relay: Relay, listen: Listen) 
 @pytest.mark.parametrize(
     "address", ["", "ada", "ada@", "ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com"]
 )
-def test_what_is_no_address_is_refused(relay: Relay, listen: Listen, address: str) -> None:
+def test_what_is_no_address_is_refused(relay: MailRelay, listen: Listen, address: str) -> None:
     mailer = listen()
 
     with pytest.raises(Refused):
@@ -89,13 +89,13 @@ def test_what_is_no_address_is_refused(relay: Relay, listen: Listen, address: st
     assert relay.envelopes == []
 
 
-def test_letters_of_the_world_arrive(relay: Relay, listen: Listen) -> None:
+def test_letters_of_the_world_arrive(relay: MailRelay, listen: Listen) -> None:
     listen().send(Mail("ada@example.com", "Willkommen bei Größe 店", "Grüße 👋\n"))
 
     assert (relay.message()["Subject"], relay.message().get_content()) == ("Willkommen bei Größe 店", "Grüße 👋\r\n")
 
 
-def test_a_recipient_refused_for_good_is_refused(relay: Relay, listen: Listen) -> None:
+def test_a_recipient_refused_for_good_is_refused(relay: MailRelay, listen: Listen) -> None:
     relay.verdict = "550 <ADA@example.com> is no such person"
 
     with pytest.raises(Refused) as refusal:
@@ -104,14 +104,14 @@ def test_a_recipient_refused_for_good_is_refused(relay: Relay, listen: Listen) -
     assert str(refusal.value) == "The mail relay refuses the recipient (550): <the recipient> is no such person"
 
 
-def test_a_recipient_refused_for_now_may_be_tried_again(relay: Relay, listen: Listen) -> None:
+def test_a_recipient_refused_for_now_may_be_tried_again(relay: MailRelay, listen: Listen) -> None:
     relay.verdict = "450 Greylisted"
 
     with pytest.raises(TryAgain, match="Greylisted"):
         listen().send(MAIL)
 
 
-def test_nothing_goes_out_in_the_clear_when_starttls_is_asked_for(relay: Relay, listen: Listen) -> None:
+def test_nothing_goes_out_in_the_clear_when_starttls_is_asked_for(relay: MailRelay, listen: Listen) -> None:
     mailer = listen({"smtp_starttls": True})
 
     with pytest.raises(OSError, match="STARTTLS"):
@@ -121,7 +121,7 @@ def test_nothing_goes_out_in_the_clear_when_starttls_is_asked_for(relay: Relay, 
 
 
 def test_starttls_and_login_are_used(
-    relay: Relay, listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    relay: MailRelay, listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate_for("localhost", tmp_path)))
@@ -140,7 +140,7 @@ def test_starttls_and_login_are_used(
     assert len(relay.envelopes) == 1
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_trusted(relay: Relay, listen: Listen, tmp_path: Path) -> None:
+def test_a_certificate_that_nobody_vouches_for_is_not_trusted(relay: MailRelay, listen: Listen, tmp_path: Path) -> None:
     certificate_for("localhost", tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")

@@ -10,7 +10,7 @@ from models.columns import new_id
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
 from runtime.database import Database
-from tests.outside import fresh_names, settings_with
+from tests.builders import fresh_names, settings_with
 
 
 @pytest.fixture

@@ -29,9 +29,10 @@ from provisioning.cancellation import BulkCancelResult
 from runtime.database import clock
 from runtime.migrations import ROOT, migrate
 from runtime.settings import Settings
-from tests.outside import settings_with, wait_until
+from tests.builders import settings_with
 from tests.scenarios import STEPS, compensated_steps
-from tests.scratch import scratch_database
+from tests.scratch_database import scratch_database
+from tests.waiting import wait_until
 from tests.worker_pool import WorkerPool, worker_pool_for
 from workers.__main__ import main
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE, NAMESPACE

@@ -18,7 +18,7 @@ from provisioning.step_context import Journal, StepContext, TenantFacts
 from provisioning.steps import saga
 from tests import broken_adapters as broken
 from tests.broken_adapters import deployer, mailer, subject
-from tests.outside import fresh_names
+from tests.builders import fresh_names
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,7 +13,8 @@ from dramatiq.middleware import Interrupt
 
 from adapters.guarded_calls import LimitedPort, interruptible_port, limit_calls
 from provisioning.step_context import StepStopped, current_stop_token
-from tests.outside import Waiting, wait_until
+from tests.builders import ManualStopToken
+from tests.waiting import wait_until
 
 
 class Busy:
@@ -62,7 +63,7 @@ def cap_of(port: Any) -> Any:
     return port.limit
 
 
-def performed(call: Callable[[], object], stop_token: Waiting) -> object:
+def performed(call: Callable[[], object], stop_token: ManualStopToken) -> object:
     """Call it as a step does."""
     performing = current_stop_token.set(stop_token)
     try:
@@ -126,14 +127,14 @@ def test_undoing_may_use_every_place(busy: Busy) -> None:
 
 
 def test_a_step_that_is_told_to_stop_leaves_the_queue_and_never_calls(busy: Busy) -> None:
-    port, stop_token = limit_calls(busy, 2), Waiting()
+    port, stop_token = limit_calls(busy, 2), ManualStopToken()
 
     with crowd(2) as pool:
         first = pool.submit(port.create)
         wait_until(lambda: busy.inside("create") == 1)
         waiting = pool.submit(performed, port.create, stop_token)
         told = time.monotonic()
-        stop_token.end()
+        stop_token.stop()
         with pytest.raises(StepStopped):
             waiting.result(10)
         waited = time.monotonic() - told
@@ -157,11 +158,11 @@ def test_whatever_a_call_raises_it_gives_its_place_back(busy: Busy, error: BaseE
 
 
 def test_a_call_that_was_left_keeps_its_place_until_it_ends(busy: Busy) -> None:
-    port, stop_token = limit_calls(interruptible_port(busy), 2), Waiting()
+    port, stop_token = limit_calls(interruptible_port(busy), 2), ManualStopToken()
     with crowd(1) as pool:
         leaving = pool.submit(performed, port.create, stop_token)
         wait_until(lambda: busy.inside("create") == 1)
-        stop_token.end()
+        stop_token.stop()
         with pytest.raises(StepStopped):
             leaving.result(10)
 

@@ -10,7 +10,7 @@ import pytest
 
 from provisioning.moves import Forward
 from provisioning.wakeups import WakeUp
-from tests.outside import settings_with
+from tests.builders import settings_with
 from workers import dispatcher
 from workers.broker import FORWARD_QUEUE
 from workers.dispatcher import Dispatcher

@@ -3,7 +3,7 @@
 import pytest
 
 from edge import is_tenant_host
-from tests.outside import settings_with
+from tests.builders import settings_with
 
 SETTINGS = settings_with(
     "postgresql://unused", tenant_domain="Tenantry.example", console_url="https://my-console.tenantry.example"

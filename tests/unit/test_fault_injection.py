@@ -9,7 +9,8 @@ from adapters.fault_injection import Fault, Faults
 from adapters.simulated import SimulatedInfrastructure
 from provisioning.ports import Refused
 from provisioning.step_context import StepStopped
-from tests.outside import Waiting, fresh_names, order_for, wait_until
+from tests.builders import ManualStopToken, fresh_names, order_for
+from tests.waiting import wait_until
 
 
 def test_without_faults_the_world_is_as_it_was() -> None:
@@ -36,7 +37,7 @@ def test_a_failure_after_the_effect_leaves_it() -> None:
     faults.fail("deployer.deploy", after=True)
 
     with pytest.raises(Fault):
-        faults.wrap(simulated).deployer.deploy(order_for(names), Waiting())
+        faults.wrap(simulated).deployer.deploy(order_for(names), ManualStopToken())
 
     assert simulated.holdings.resources() == {("workload", names.workload)}
 
@@ -76,13 +77,13 @@ def test_healing_forgets_what_has_not_struck() -> None:
 
 
 def test_a_hanging_call_ends_with_its_patience() -> None:
-    simulated, faults, stop_token = SimulatedInfrastructure(), Faults(), Waiting()
+    simulated, faults, stop_token = SimulatedInfrastructure(), Faults(), ManualStopToken()
     faults.hang("deployer.deploy")
 
     with ThreadPoolExecutor() as pool:
         deployment = pool.submit(faults.wrap(simulated).deployer.deploy, order_for(fresh_names()), stop_token)
         wait_until(lambda: faults.calls)
-        stop_token.end()
+        stop_token.stop()
         with pytest.raises(StepStopped):
             deployment.result(5)
 
@@ -114,9 +115,9 @@ def test_a_delayed_call_takes_longer() -> None:
 
 
 def test_a_delayed_call_ends_with_its_patience() -> None:
-    faults, stop_token = Faults(), Waiting()
+    faults, stop_token = Faults(), ManualStopToken()
     faults.delay("deployer.tear_down", 60)
-    stop_token.end()
+    stop_token.stop()
 
     with pytest.raises(StepStopped):
         faults.wrap(SimulatedInfrastructure()).deployer.tear_down(fresh_names(), stop_token)

@@ -17,7 +17,7 @@ from provisioning.ports import Infrastructure
 from runtime.database import Database
 from runtime.migrations import ROOT
 from runtime.settings import SettingsRefused
-from tests.outside import settings_with
+from tests.builders import settings_with
 
 
 def infrastructure_with(**more: object) -> Infrastructure:
@@ -54,7 +54,7 @@ def test_an_adapter_of_ones_own_can_be_named() -> None:
     ("reference", "sentence"),
     [
         ("nowhere.at_all:make", "nowhere.at_all cannot be imported: No module named 'nowhere'."),
-        ("tests.outside:make", "tests.outside has nothing called make."),
+        ("tests.builders:make", "tests.builders has nothing called make."),
         ("tests.conftest:SECRET_KEY", "tests.conftest:SECRET_KEY is not something that can be called."),
     ],
 )

@@ -7,11 +7,11 @@ import pytest
 import redis
 
 from runtime.settings import Settings
+from tests.builders import settings_with
 from tests.conformance.field import resp
 from tests.conformance.field.broker_relay import LosesReplies
 from tests.conformance.field.relay import Relay, Severed
 from tests.conformance.field.relayed import client
-from tests.outside import settings_with
 from workers.broker import redis_broker
 
 PING = b"*1\r\n$4\r\nPING\r\n"

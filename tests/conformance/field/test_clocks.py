@@ -11,9 +11,10 @@ import pytest
 from dramatiq.common import current_millis
 
 from runtime.migrations import ROOT
+from tests.builders import settings_with
 from tests.conformance.field.clocks import shifted
 from tests.conformance.field.relayed import connect
-from tests.outside import settings_with, wait_until
+from tests.waiting import wait_until
 from workers.broker import redis_broker
 
 CLOCKS = """

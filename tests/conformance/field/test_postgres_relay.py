@@ -13,7 +13,7 @@ from tests.conformance.field import pgwire
 from tests.conformance.field.postgres_relay import CutsCommits, Fate
 from tests.conformance.field.relay import Severed
 from tests.conformance.field.relayed import connect, session
-from tests.outside import wait_until
+from tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import redis
 
 from tests.conformance.field.relay import Filter, Relay
 from tests.conformance.field.relayed import BIG, client, connect
-from tests.outside import wait_until
+from tests.waiting import wait_until
 
 
 class TestARelay:

@@ -10,8 +10,8 @@ import pytest
 from models import Role
 from server.limits import rate_limit
 from tests.api import PATIENCE, Api, Client, Facts, api_in
-from tests.outside import wait_until
 from tests.run_harness import RunHarness
+from tests.waiting import wait_until
 
 BUDGET = "{ rateLimit { cost limit remaining resetAt } }"
 HUNDRED = "{ tenants(first: 99) { totalCount } }"

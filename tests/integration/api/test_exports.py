@@ -22,9 +22,9 @@ from schema.node import global_id
 from server.audit_export import endpoint
 from server.audit_export.formats import COLUMNS
 from tests.api import PATIENCE, Api, Client, Facts, api_in, integration, person, tenant_gid
-from tests.outside import wait_until
 from tests.run_harness import RunHarness
 from tests.scenarios import bring_tenant_to
+from tests.waiting import wait_until
 
 EVENTS = """
 query Page($filter: AuditEventFilter, $after: String) { auditEvents(first: 100, filter: $filter, after: $after) {

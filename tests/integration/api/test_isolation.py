@@ -39,9 +39,9 @@ from runtime.settings import settings
 from schema.node import global_id
 from schema.root import build_schema as served_schema
 from tests.api import Api, Client, Facts, api_in, tenant_gid
-from tests.outside import wait_until
 from tests.run_harness import RunHarness
 from tests.scenarios import all_rows
+from tests.waiting import wait_until
 
 # Where a field is refused that cannot be null, graphql-core forgets the fields beside it, and Python notices. When the
 # collector finds them in a frame without builtins, as a namedtuple's constructor has, Python cannot even warn: it says

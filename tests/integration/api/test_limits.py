@@ -12,8 +12,8 @@ from sqlmodel import Session
 from provisioning import queries
 from server.limits import document_limits
 from tests.api import Api, Client
-from tests.outside import wait_until
 from tests.run_harness import RunHarness
+from tests.waiting import wait_until
 
 ENDLESS = "query { ...F0 } " + " ".join(
     f"fragment F{number} on Query {{ viewer {{ scopes }} ...F{number + 1} ...F{number + 1} }}" for number in range(40)

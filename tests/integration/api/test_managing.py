@@ -15,8 +15,8 @@ from models import Event, IdempotencyKey, Member, Role, ServiceAccount
 from models.columns import new_id
 from schema.node import parts_of
 from tests.api import Api, Client, Facts, Subscription, tenant_gid
-from tests.outside import wait_until
 from tests.run_harness import RunHarness
+from tests.waiting import wait_until
 
 SOON = 5.0
 """Seconds within which access ends: a standing is remembered for 1 s and read again every 2 s, and 2 s to answer."""

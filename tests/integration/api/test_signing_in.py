@@ -24,8 +24,8 @@ from server.auth.authenticator import ROUND_EVERY
 from server.auth.tokens import sign_token
 from tests.api import PATIENCE, PROTOCOL, Api, Client, api_in, integration, person
 from tests.identity_provider import AUDIENCE, KEYS, IdentityProvider, identity_provider
-from tests.outside import wait_until
 from tests.run_harness import RunHarness, run_harness_in
+from tests.waiting import wait_until
 
 ME = "{ viewer { actor { id kind displayName } scopes } }"
 PUBLISHED_SECRET = b"a secret that is none, as it is published"

@@ -5,8 +5,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.api import Subscription, api_in, tenant_gid
-from tests.outside import wait_until
 from tests.run_harness import RunHarness
+from tests.waiting import wait_until
 
 WATCH = "subscription Watch($id: ID!) { tenantProvisioning(tenantId: $id) { kind } }"
 

@@ -12,9 +12,9 @@ from httpx_sse import EventSource, ServerSentEvent
 from models import TenantState
 from server.graphql import sse
 from tests.api import PATIENCE, Api, Client, Facts, api_in, person, tenant_gid
-from tests.outside import wait_until
 from tests.run_harness import RunHarness
 from tests.scenarios import bring_tenant_to
+from tests.waiting import wait_until
 
 WATCH = """
 subscription Watch($id: ID!, $after: String, $follow: Boolean! = false) {

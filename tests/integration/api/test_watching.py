@@ -24,9 +24,9 @@ from provisioning.events import FEED_CHANNEL
 from provisioning.step_journal import _publish
 from schema.node import global_id
 from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, Subscription, tenant_gid
-from tests.outside import wait_until
 from tests.run_harness import RunHarness
 from tests.scenarios import bring_tenant_to
+from tests.waiting import wait_until
 
 WATCH = """
 subscription Watch($id: ID!, $after: String, $follow: Boolean! = false) {

@@ -17,8 +17,8 @@ from provisioning.ports import Infrastructure
 from provisioning.resource_names import ResourceNames
 from provisioning.steps import saga
 from runtime.settings import Settings
-from tests.deployers import local_deployer
-from tests.outside import settings_with
+from tests.builders import settings_with
+from tests.local_deployer import local_deployer
 from tests.run_harness import RunHarness, run_harness_in
 
 STEPS = [step.name for step in saga if step.role is StepRole.STEP]

@@ -13,9 +13,9 @@ from models.columns import new_id
 from runtime.database import Database
 from runtime.migrations import MigrationRefused, migrate
 from runtime.settings import Settings
-from tests.outside import settings_with
+from tests.builders import settings_with
 from tests.run_harness import run_harness_in
-from tests.scratch import scratch_database
+from tests.scratch_database import scratch_database
 
 ROLES = "tenantry_api, tenantry_limited, tenantry_support"
 

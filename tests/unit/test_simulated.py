@@ -7,7 +7,7 @@ import pytest
 from adapters.simulated import SimulatedInfrastructure
 from provisioning.ports import Health, Mail, Refused
 from provisioning.resource_names import ResourceNames
-from tests.outside import Waiting, fresh_names, order_for
+from tests.builders import ManualStopToken, fresh_names, order_for
 
 
 def test_worlds_are_equal_when_they_hold_the_same() -> None:
@@ -55,10 +55,10 @@ def test_migrating_needs_a_schema_that_was_never_destroyed() -> None:
 
 def test_a_workload_becomes_ready_look_by_look() -> None:
     infrastructure, names = SimulatedInfrastructure(probes_until_ready=3), fresh_names()
-    before = infrastructure.deployer.health(names, Waiting())
-    infrastructure.deployer.deploy(order_for(names), Waiting())
+    before = infrastructure.deployer.health(names, ManualStopToken())
+    infrastructure.deployer.deploy(order_for(names), ManualStopToken())
 
-    seen: list[Health] = [infrastructure.deployer.health(names, Waiting()) for _ in range(4)]
+    seen: list[Health] = [infrastructure.deployer.health(names, ManualStopToken()) for _ in range(4)]
 
     assert not before.ready
     assert [health.ready for health in seen] == [False, False, True, True]

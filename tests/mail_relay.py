@@ -11,7 +11,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
 
 
-class Relay:
+class MailRelay:
     """Keeps what arrives; ``verdict`` is what it says to every recipient."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Relay:
         return message
 
 
-class AnyPort(Controller):
+class FreePortController(Controller):
     """The library wants to know the port before there is one."""
 
     def _create_server(self) -> Coroutine[Any, Any, AbstractServer]:

@@ -55,7 +55,7 @@ def show_failures(failed: Sequence[str]) -> None:
         print(f"\n{len(failed)} failed:", *failed, sep="\n", flush=True)  # noqa: T201  # for the person who ran them
 
 
-def demand_node(target: str) -> None:
+def require_node(target: str) -> None:
     """Raise Refused where there is no Node; this target of make fetches one."""
     if shutil.which("node") is None:
         raise Refused(f"There is no node here; make {target} fetches one.")

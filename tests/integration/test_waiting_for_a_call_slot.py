@@ -15,8 +15,9 @@ from models import StepStatus
 from provisioning.ports import Storage
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import StepStopped, StopReason, StopSignal
-from tests.outside import fresh_names, wait_until
+from tests.builders import fresh_names
 from tests.run_harness import RunHarness
+from tests.waiting import wait_until
 
 OPEN_TRANSACTIONS = """
     SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tenantry-run-harness' AND xact_start IS NOT NULL

@@ -13,7 +13,8 @@ from devserver.servers import FAST, Postgres
 from models import StepStatus, TenantState
 from runtime.migrations import migrate
 from runtime.settings import Settings
-from tests.outside import settings_with, wait_until
+from tests.builders import settings_with
+from tests.waiting import wait_until
 from tests.worker_pool import WorkerPool, worker_pool_for
 from workers.process import WorkerProcess
 from workers.running_steps import RunningStep
