@@ -1,4 +1,4 @@
-"""What happened, in a sentence for people: one for each type of event that a timeline shows."""
+"""The messages of timeline entries: one sentence for each type of event."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ Data = Mapping[str, Any]
 
 
 def step_title(name: str) -> str:
-    """A step's title; for a step that this release no longer has, its name as words."""
+    """The title of a step; for a step that this release does not have any more, its name as words."""
     try:
         return saga[name].title
     except UnknownStep:
@@ -30,13 +30,18 @@ def _seconds(milliseconds: object) -> str:
     return f"{milliseconds / 1000:.1f} s" if isinstance(milliseconds, int) else "some time"
 
 
-def _because(reason: object) -> str:
+def _end(reason: object) -> str:
+    """The end of a sentence: the reason, if there is one."""
     return f": {reason}" if reason else "."
 
 
-def _failed(data: Data) -> str:
-    more = "it will be tried again" if data.get("will_retry") else "no more attempts"
-    return f"{_step(data)}: failed in attempt {data.get('attempt')}, {more}{_because(data.get('error'))}"
+def _failed(attempt_of: str) -> Callable[[Data], str]:
+    def message(data: Data) -> str:
+        outlook = "will be retried" if data.get("will_retry") else "will not be retried"
+        attempt = f"{attempt_of} {data.get('attempt')}"
+        return f"{_step(data)}: {attempt} failed and {outlook}{_end(data.get('error'))}"
+
+    return message
 
 
 def _released(data: Data) -> str:
@@ -44,28 +49,28 @@ def _released(data: Data) -> str:
 
 
 def _cancel_requested(data: Data) -> str:
-    at = f" during “{step_title(data['step_in_flight'])}”" if data.get("step_in_flight") else ""
-    return f"A cancel was requested{at}{_because(data.get('reason'))}"
+    step = f" during “{step_title(data['step_in_flight'])}”" if data.get("step_in_flight") else ""
+    return f"A cancel was requested{step}{_end(data.get('reason'))}"
 
 
-_TOLD: dict[EventType, tuple[Kind, Callable[[Data], str]]] = {
-    EventType.STARTED: (Kind.RUN_STARTED, lambda data: f"Run {data.get('run_number')} began."),
+_MESSAGES: dict[EventType, tuple[Kind, Callable[[Data], str]]] = {
+    EventType.STARTED: (Kind.RUN_STARTED, lambda data: f"Run {data.get('run_number')} started."),
     EventType.DEPROVISIONING_STARTED: (
         Kind.RUN_STARTED,
-        lambda data: f"Run {data.get('run_number')} began to release everything.",
+        lambda data: f"Run {data.get('run_number')} started to release all resources.",
     ),
-    EventType.STEP_STARTED: (Kind.STEP_STARTED, lambda data: f"{_step(data)}: begun."),
+    EventType.STEP_STARTED: (Kind.STEP_STARTED, lambda data: f"{_step(data)}: started."),
     EventType.STEP_COMPLETED: (
         Kind.STEP_SUCCEEDED,
         lambda data: f"{_step(data)}: done after {_seconds(data.get('duration_ms'))}.",
     ),
-    EventType.STEP_FAILED: (Kind.STEP_FAILED, _failed),
+    EventType.STEP_FAILED: (Kind.STEP_FAILED, _failed("attempt")),
     EventType.STEP_INTERRUPTED: (
         Kind.STEP_INTERRUPTED,
-        lambda data: f"{_step(data)}: interrupted{_because(data.get('error'))}",
+        lambda data: f"{_step(data)}: interrupted{_end(data.get('error'))}",
     ),
     EventType.CANCEL_REQUESTED: (Kind.CANCEL_REQUESTED, _cancel_requested),
-    EventType.COMPENSATION_STARTED: (Kind.COMPENSATION_STARTED, lambda data: f"{_step(data)}: being undone."),
+    EventType.COMPENSATION_STARTED: (Kind.COMPENSATION_STARTED, lambda data: f"{_step(data)}: undo started."),
     EventType.STEP_COMPENSATED: (
         Kind.STEP_COMPENSATED,
         lambda data: f"{_step(data)}: undone after {_seconds(data.get('duration_ms'))}.",
@@ -74,17 +79,14 @@ _TOLD: dict[EventType, tuple[Kind, Callable[[Data], str]]] = {
         Kind.STEP_COMPENSATED,
         lambda data: f"{_step(data)}: undone after {_seconds(data.get('duration_ms'))}.",
     ),
-    EventType.COMPENSATION_FAILED: (
-        Kind.COMPENSATION_FAILED,
-        lambda data: f"Undo: {_failed(data)}",
-    ),
+    EventType.COMPENSATION_FAILED: (Kind.COMPENSATION_FAILED, _failed("undo attempt")),
     EventType.COMPENSATION_RESUMED: (
         Kind.COMPENSATION_RESUMED,
-        lambda data: f"The undo goes on{_because(data.get('reason'))}",
+        lambda data: f"The undo was resumed{_end(data.get('reason'))}",
     ),
     EventType.STUCK: (
         Kind.RUN_STUCK,
-        lambda data: f"{_step(data)}: the undo needs a person{_because(data.get('error'))}",
+        lambda data: f"{_step(data)}: the undo failed and has to be resumed by an operator{_end(data.get('error'))}",
     ),
     EventType.COMPLETED: (
         Kind.RUN_FINISHED,
@@ -100,12 +102,12 @@ _TOLD: dict[EventType, tuple[Kind, Callable[[Data], str]]] = {
 
 
 def message_of(event: Event) -> tuple[Kind, str]:
-    """The kind of a timeline's event, and its sentence. Raises KeyError for an event that no timeline shows."""
-    kind, sentence = _TOLD[EventType(event.type)]
-    return kind, sentence(event.data)
+    """The kind and message of an event in a timeline. Raises KeyError for an event that is not in timelines."""
+    kind, message = _MESSAGES[EventType(event.type)]
+    return kind, message(event.data)
 
 
 def progress_message(progress: Progress) -> str:
-    """What a step says it is doing; of a quiet one, that somebody is at it."""
-    at_it = "still being undone." if progress.status is StepStatus.COMPENSATING else "still at work."
-    return f"{step_title(progress.step)}: {progress.message or at_it}"
+    """What a step reports; for a step that reports nothing, that a worker is still performing it."""
+    default = "still being undone." if progress.status is StepStatus.COMPENSATING else "still running."
+    return f"{step_title(progress.step)}: {progress.message or default}"

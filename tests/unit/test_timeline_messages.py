@@ -1,4 +1,4 @@
-"""Every event that belongs into a timeline has a kind and a sentence, whatever its facts."""
+"""Every event of a timeline has a kind and a message, also without its facts."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -34,41 +34,44 @@ def event(event_type: EventType, data: dict[str, object]) -> Event:
 
 @pytest.mark.parametrize("event_type", sorted(TIMELINE))
 @pytest.mark.parametrize("data", [FULL, {}])
-def test_every_timeline_event_has_a_sentence(event_type: EventType, data: dict[str, object]) -> None:
-    _, sentence = message_of(event(event_type, data))
+def test_every_timeline_event_has_a_message(event_type: EventType, data: dict[str, object]) -> None:
+    _, message = message_of(event(event_type, data))
 
-    assert sentence[0].isupper()
-    assert len(sentence) > 10
+    assert message[0].isupper()
+    assert len(message) > 10
 
 
 def test_every_kind_but_progress_comes_from_an_event() -> None:
-    told = {message_of(event(event_type, FULL))[0] for event_type in TIMELINE}
+    kinds = {message_of(event(event_type, FULL))[0] for event_type in TIMELINE}
 
-    assert set(ProvisioningEventKind) - told == {ProvisioningEventKind.STEP_PROGRESS}
+    assert set(ProvisioningEventKind) - kinds == {ProvisioningEventKind.STEP_PROGRESS}
 
 
 @pytest.mark.parametrize(
-    ("event_type", "sentence"),
+    ("event_type", "message"),
     [
         (EventType.STEP_COMPLETED, "Allocate storage: done after 1.2 s."),
-        (EventType.STEP_FAILED, "Allocate storage: failed in attempt 3, it will be tried again: no space left"),
+        (EventType.STEP_FAILED, "Allocate storage: attempt 3 failed and will be retried: no space left"),
+        (EventType.COMPENSATION_FAILED, "Allocate storage: undo attempt 3 failed and will be retried: no space left"),
         (EventType.CANCEL_REQUESTED, "A cancel was requested during “Deploy the workload”: wrong plan"),
         (EventType.CANCELLED, "The run was cancelled. 2 resources were released and nothing is held."),
     ],
 )
-def test_sentences(event_type: EventType, sentence: str) -> None:
-    assert message_of(event(event_type, FULL))[1] == sentence
+def test_the_message_of_an_event_has_its_facts(event_type: EventType, message: str) -> None:
+    assert message_of(event(event_type, FULL))[1] == message
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "sentence"),
+    ("status", "report", "message"),
     [
         (StepStatus.RUNNING, "Table 2 of 5", "Apply the schema: Table 2 of 5"),
-        (StepStatus.RUNNING, None, "Apply the schema: still at work."),
+        (StepStatus.RUNNING, None, "Apply the schema: still running."),
         (StepStatus.COMPENSATING, None, "Apply the schema: still being undone."),
     ],
 )
-def test_a_quiet_step_has_a_sentence_too(status: StepStatus, message: str | None, sentence: str) -> None:
+def test_progress_has_the_report_of_the_step_or_says_that_it_is_still_running(
+    status: StepStatus, report: str | None, message: str
+) -> None:
     now = datetime.now(UTC)
 
-    assert progress_message(Progress(uuid4(), "apply_schema", status, None, message, now, now)) == sentence
+    assert progress_message(Progress(uuid4(), "apply_schema", status, None, report, now, now)) == message

@@ -213,7 +213,7 @@ def test_a_quiet_step_that_is_at_work_gives_a_sign_of_life(harness: RunHarness, 
         following = subscription.next()
 
     assert (sign["kind"], sign["step"], sign["sequence"]) == ("STEP_PROGRESS", "apply_schema", None)
-    assert sign["message"] == "Apply the schema: still at work."
+    assert sign["message"] == "Apply the schema: still running."
     assert sign["cursor"] == replayed[-1]["cursor"]
     assert following["kind"] == "STEP_SUCCEEDED"
 
@@ -253,7 +253,7 @@ def test_what_is_written_while_nobody_listens_comes_by_the_poll(
     harness.create()
     with watching(owner, harness) as subscription:
         assert subscription.next()["kind"] == "RUN_STARTED"
-        monkeypatch.setattr(api.services.feed, "tell", lambda _: None)
+        monkeypatch.setattr(api.services.feed, "notify", lambda _: None)
         harness.make_moves(until="allocate_storage")
         assert [subscription.next()["kind"] for _ in range(2)] == ["STEP_STARTED", "STEP_SUCCEEDED"]
 
