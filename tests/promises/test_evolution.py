@@ -5,7 +5,13 @@ from datetime import UTC, date, datetime
 import pytest
 
 from schema import compatibility
-from schema.compatibility import COMMITTED, RELEASED, at_short_notice, objections, without_a_day
+from schema.compatibility import (
+    COMMITTED,
+    RELEASED,
+    breaking_changes,
+    deprecations_at_short_notice,
+    deprecations_without_last_day,
+)
 
 OLD = """
 type Query {
@@ -22,11 +28,11 @@ BEFORE, AFTER = date(2027, 11, 27), date(2027, 11, 28)
 def test_the_committed_schema_breaks_no_client_of_the_last_release() -> None:
     today = datetime.now(UTC).date()
 
-    assert objections(RELEASED.read_text(), COMMITTED.read_text(), today) == []
+    assert breaking_changes(RELEASED.read_text(), COMMITTED.read_text(), today) == []
 
 
 def test_every_deprecation_names_its_last_day() -> None:
-    assert without_a_day(COMMITTED.read_text()) == []
+    assert deprecations_without_last_day(COMMITTED.read_text()) == []
 
 
 def test_a_breaking_change_is_refused_with_what_it_breaks() -> None:
@@ -44,7 +50,7 @@ def test_a_breaking_change_is_refused_with_what_it_breaks() -> None:
         ("= 20", "= 50"): "Query.tenants(first:) has changed defaultValue from 20 to 50.",
     }
 
-    assert {edit: objections_to(*edit) for edit in breaking} == {edit: [said] for edit, said in breaking.items()}
+    assert {edit: changes_that_break(*edit) for edit in breaking} == {edit: [said] for edit, said in breaking.items()}
 
 
 def test_an_addition_breaks_no_client() -> None:
@@ -55,30 +61,30 @@ def test_an_addition_breaks_no_client() -> None:
         ("{ slug: String! }", "{ slug: String! why: String }"),
     ]
 
-    assert {edit: objections_to(*edit) for edit in additions} == {edit: [] for edit in additions}
+    assert {edit: changes_that_break(*edit) for edit in additions} == {edit: [] for edit in additions}
 
 
-def objections_to(old: str, new: str) -> list[str]:
+def changes_that_break(old: str, new: str) -> list[str]:
     """What is said against the released schema when some of its text is replaced."""
     assert old in OLD
-    return objections(OLD, OLD.replace(old, new, 1), BEFORE)
+    return breaking_changes(OLD, OLD.replace(old, new, 1), BEFORE)
 
 
 def test_a_deprecated_field_goes_after_its_last_day_and_not_before() -> None:
     gone = OLD.replace('region: String @deprecated(reason: "Ask tenants. Goes after 2027-11-27.")', "")
 
-    assert objections(OLD, gone, BEFORE) == ["Field Query.region was removed."]
-    assert objections(OLD, gone, AFTER) == []
+    assert breaking_changes(OLD, gone, BEFORE) == ["Field Query.region was removed."]
+    assert breaking_changes(OLD, gone, AFTER) == []
 
 
 def test_a_deprecation_without_a_day_or_with_less_than_a_year_is_reported() -> None:
     hurried = OLD.replace("name: String", 'name: String @deprecated(reason: "No. Goes after 2027-12-01.")')
     vague = OLD.replace("name: String", 'name: String @deprecated(reason: "Soon.")')
 
-    assert without_a_day(vague) == ["Soon."]
-    assert without_a_day(OLD.replace("name: String", "name: String @deprecated")) == [""]
-    assert at_short_notice(OLD, hurried, date(2026, 12, 2)) == ["No. Goes after 2027-12-01."]
-    assert at_short_notice(OLD, hurried, date(2026, 12, 1)) == []
+    assert deprecations_without_last_day(vague) == ["Soon."]
+    assert deprecations_without_last_day(OLD.replace("name: String", "name: String @deprecated")) == [""]
+    assert deprecations_at_short_notice(OLD, hurried, date(2026, 12, 2)) == ["No. Goes after 2027-12-01."]
+    assert deprecations_at_short_notice(OLD, hurried, date(2026, 12, 1)) == []
 
 
 def test_a_release_that_breaks_a_promise_is_refused(
@@ -92,7 +98,7 @@ def test_a_release_that_breaks_a_promise_is_refused(
     ours.write_text(OLD.replace("slug: String! name", "name"))
 
     assert compatibility.release() == 2
-    assert capsys.readouterr().err == "Clients of the last release would break: Field Tenant.slug was removed.\n"
+    assert capsys.readouterr().err == "Breaks clients of the last release: Field Tenant.slug was removed.\n"
     assert released.read_text() == OLD
 
     ours.write_text(OLD.replace("name: String", "name: String plan: String"))
