@@ -1,1 +1,1 @@
-"""How each root field is answered: who may, what the domain does, what the client gets."""
+"""Resolvers: for each root field they authorize the caller, call the domain and convert the result."""

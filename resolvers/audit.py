@@ -1,4 +1,4 @@
-"""The audit feed: read in pages, and followed as it grows."""
+"""The audit feed: the query auditEvents, the subscription auditEventAdded."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -9,7 +9,7 @@ import strawberry
 from access.permissions import Permission
 from provisioning import audit_feed
 from provisioning.audit_feed import EventFilter, FeedStart
-from resolvers.subscriptions import steadily
+from resolvers.subscriptions import read_with_retry
 from runtime.feed import POLL_EVERY
 from schema.audit import CURSORS, AuditEvent, AuditEventConnection, AuditEventFilter, place_in
 from schema.context import Context, Info
@@ -20,8 +20,8 @@ Filter = Annotated[
     strawberry.argument(description="Conditions on the events; without it, every event that the caller can see."),
 ]
 
-ASK_AGAIN_AFTER = 0.05
-"""Seconds between two looks while events are held back by an older transaction that is still open."""
+HELD_BACK_POLL_INTERVAL = 0.05
+"""Seconds between two reads while an older transaction that is still open holds events back."""
 
 
 async def audit_events(
@@ -32,17 +32,17 @@ async def audit_events(
     before: Before = strawberry.UNSET,
     filter: Filter = strawberry.UNSET,
 ) -> AuditEventConnection:
-    """A page, newest first."""
+    """A page of the feed, newest event first."""
     context = info.context
     context.require(Permission.READ_FEED)
-    wanted = (given(filter) or AuditEventFilter()).to_domain()
+    conditions = (given(filter) or AuditEventFilter()).to_domain()
     window = CURSORS.window(given(first), given(after), given(last), given(before))
     window = replace(
         window,
-        after=place_in(wanted, window.after) if window.after else None,
-        before=place_in(wanted, window.before) if window.before else None,
+        after=place_in(conditions, window.after) if window.after else None,
+        before=place_in(conditions, window.before) if window.before else None,
     )
-    return AuditEventConnection.of(await context.transact(audit_feed.feed, wanted, window, by=context.actor))
+    return AuditEventConnection.of(await context.transact(audit_feed.feed, conditions, window, by=context.actor))
 
 
 async def audit_event_added(
@@ -55,31 +55,31 @@ async def audit_event_added(
     ] = strawberry.UNSET,
     filter: Filter = strawberry.UNSET,
 ) -> AsyncGenerator[AuditEvent, None]:
-    """Each event once, in the order of the feed."""
+    """Emit each event once, in the order of the feed."""
     context = info.context
     context.require(Permission.READ_FEED)
-    wanted = (given(filter) or AuditEventFilter()).to_domain()
-    start = await _start(context, wanted, context.resume_after or given(after))
-    with context.feed.watch(*_words(context, wanted)) as watcher:
+    conditions = (given(filter) or AuditEventFilter()).to_domain()
+    start = await _start(context, conditions, context.resume_after or given(after))
+    with context.feed.watch(*_topics(context, conditions)) as watcher:
         while True:
-            look = await steadily(context, audit_feed.feed_since, wanted, start, by=context.actor)
-            for row in look.entries:
+            page = await read_with_retry(context, audit_feed.feed_since, conditions, start, by=context.actor)
+            for row in page.entries:
                 event = AuditEvent.of(row)
-                start = replace(start, after=wanted.key_of(row))
-                context.tell(event.cursor)
+                start = replace(start, after=conditions.key_of(row))
+                context.set_cursor(event.cursor)
                 yield event
-            if len(look.entries) < audit_feed.MAX_EVENTS_PER_READ:
-                await watcher.wait(ASK_AGAIN_AFTER if look.held_back else POLL_EVERY)
+            if len(page.entries) < audit_feed.MAX_EVENTS_PER_READ:
+                await watcher.wait(HELD_BACK_POLL_INTERVAL if page.held_back else POLL_EVERY)
 
 
-async def _start(context: Context, wanted: EventFilter, cursor: str | None) -> FeedStart:
+async def _start(context: Context, conditions: EventFilter, cursor: str | None) -> FeedStart:
     place = CURSORS.read(cursor)
     if place is not None:
-        return FeedStart(place_in(wanted, place))
-    return await context.transact(audit_feed.feed_start, wanted)
+        return FeedStart(place_in(conditions, place))
+    return await context.transact(audit_feed.feed_start, conditions)
 
 
-def _words(context: Context, wanted: EventFilter) -> list[str]:
-    """What the hints name that concern this caller."""
-    named = wanted.tenant_id or context.actor.organisation_id
+def _topics(context: Context, conditions: EventFilter) -> list[str]:
+    """The words that a notification has to contain to wake this subscription."""
+    named = conditions.tenant_id or context.actor.organisation_id
     return [str(named), "event"] if named else ["event"]

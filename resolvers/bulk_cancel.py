@@ -1,4 +1,4 @@
-"""The mutation cancelProvisionings: some tenants in each transaction, one result for each tenant."""
+"""The mutation cancelProvisionings, which cancels for many tenants in several transactions."""
 
 import asyncio
 from collections.abc import Sequence
@@ -29,25 +29,23 @@ from schema.tenant_mutations import (
 )
 from schema.user_errors import GenericError, InvalidStateError, UserError, user_error_of
 
-IN_ONE_COMMIT = 250
-"""Tenants with runs that are locked together: for about a fifth of a second."""
+TENANTS_PER_TRANSACTION = 250
+"""Their runs are locked together, for about 0.2 s."""
 
 
 @mutation(Permission.CANCEL, CancelProvisioningsPayload)
 async def cancel_provisionings(info: Info, input: CancelProvisioningsInput) -> CancelProvisioningsPayload | None:
-    """Put the requests on record, some in each transaction. A call that is refused as a whole changes nothing."""
+    """Record the cancels in parts, one transaction for each. A call that is refused as a whole changes nothing."""
     context = info.context
-    answers = await _cancel_part_by_part(context, input, keyed_call(info, input))
+    answers = await _cancel_in_parts(context, input, keyed_call(info, input))
     if missing := _missing(answers):
-        await denials.put_on_record(info, missing)
+        await denials.record_denial(info, missing)
     payloads = await asyncio.gather(*(_payload_of(context, one) for one in answers))
     return CancelProvisioningsPayload(results=list(payloads))
 
 
-async def _cancel_part_by_part(
-    context: Context, input: CancelProvisioningsInput, call: KeyedCall | None
-) -> list[Outcome]:
-    """The answers, in the order of the ids. Each part is kept with its effect, so a repeat goes on where this ends."""
+async def _cancel_in_parts(context: Context, input: CancelProvisioningsInput, call: KeyedCall | None) -> list[Outcome]:
+    """The answers in the order of the ids. Each part is stored with its effect, so a repeat continues from there."""
 
     def part(session: Session, before: Outcome | None) -> Outcome:
         if call:
@@ -58,60 +56,60 @@ async def _cancel_part_by_part(
         return done
 
     done = await context.transact(part, None)
-    while _left(done):
+    while _unanswered(done):
         done = await context.transact(part, done)
     return [done["answers"][one] if one else _refused(NotFound("tenant")) for one in done["wanted"]]
 
 
 def _next_part(session: Session, input: CancelProvisioningsInput, actor: Actor, before: Outcome | None) -> Outcome:
-    """The answers so far, and those of the next tenants."""
-    done = before or {"wanted": [one and str(one) for one in _wanted(session, input, actor)], "answers": {}}
-    part = [UUID(one) for one in _left(done)[:IN_ONE_COMMIT]]
+    """The answers so far with those of the next part."""
+    done = before or {"wanted": [one and str(one) for one in _requested(session, input, actor)], "answers": {}}
+    part = [UUID(one) for one in _unanswered(done)[:TENANTS_PER_TRANSACTION]]
     if before and not part:
         return before
     answers = cancellation.cancel_provisionings(session, part, by=actor, reason=given(input.reason))
-    return {**done, "answers": done["answers"] | {str(answer.tenant_id): _kept(answer) for answer in answers}}
+    return {**done, "answers": done["answers"] | {str(answer.tenant_id): _stored(answer) for answer in answers}}
 
 
-def _left(done: Outcome) -> list[str]:
-    """Tenants without an answer, in the order of ids."""
+def _unanswered(done: Outcome) -> list[str]:
+    """Ids of tenants without an answer, sorted."""
     return sorted({one for one in done["wanted"] if one} - done["answers"].keys())
 
 
 def _missing(answers: Sequence[Outcome]) -> NotFound | None:
-    """What the caller's feed records about ids that name no tenant, or another organisation's."""
+    """The denial to record for ids of tenants that do not exist or belong to another organisation; None without one."""
     missing = sum(1 for one in answers if (one.get("refusal") or {}).get("code") == UserErrorCode.NOT_FOUND)
     return NotFound(f"tenant for {missing} of {len(answers)} ids") if missing else None
 
 
-def _wanted(session: Session, input: CancelProvisioningsInput, actor: Actor) -> Sequence[UUID | None]:
-    """The tenants that the input names; None for an id that names none."""
+def _requested(session: Session, input: CancelProvisioningsInput, actor: Actor) -> Sequence[UUID | None]:
+    """The tenants in the input, or those that match its filter; None for an id that is not of a tenant."""
     ids, conditions = given(input.tenant_ids), given(input.filter)
     if (ids is None) == (conditions is None):
-        raise Malformed("tenant_ids", "Give tenantIds or a filter, and not both.")
+        raise Malformed("tenant_ids", "Pass either tenantIds or filter.")
     if ids is not None:
-        return [_tenant_of(one) for one in _few_enough(ids)]
-    assert conditions is not None, "one of the two was given"
-    return _few_enough(_provisioning(session, conditions.to_domain(), actor))
+        return [_tenant_of(one) for one in _check_count(ids)]
+    assert conditions is not None, "one of the two is given"
+    return _check_count(_provisioning(session, conditions.to_domain(), actor))
 
 
 def _provisioning(session: Session, conditions: TenantFilter, actor: Actor) -> list[UUID]:
     states = conditions.states
     if states is not None and TenantState.PROVISIONING not in states:
         return []
-    wanted = TenantFilter(
+    provisioning = TenantFilter(
         states=[TenantState.PROVISIONING],
         plans=conditions.plans,
         slug_prefix=conditions.slug_prefix,
         created_from=conditions.created_from,
         created_until=conditions.created_until,
     )
-    return queries.tenant_ids(session, wanted, MAX_TENANTS_PER_CALL + 1, by=actor)
+    return queries.tenant_ids(session, provisioning, MAX_TENANTS_PER_CALL + 1, by=actor)
 
 
-def _few_enough(ids: Sequence[Any]) -> Sequence[Any]:
+def _check_count(ids: Sequence[Any]) -> Sequence[Any]:
     if len(ids) > MAX_TENANTS_PER_CALL:
-        raise Malformed("tenant_ids", f"That is more than {MAX_TENANTS_PER_CALL} tenants: ask for fewer at once.")
+        raise Malformed("tenant_ids", f"Too many tenants: one call can cancel for at most {MAX_TENANTS_PER_CALL}.")
     return ids
 
 
@@ -120,7 +118,7 @@ def _tenant_of(global_id: str) -> UUID | None:
     return parts[1] if parts and parts[0] == "Tenant" else None
 
 
-def _kept(answer: BulkCancelResult) -> Outcome:
+def _stored(answer: BulkCancelResult) -> Outcome:
     if answer.refusal is not None:
         return _refused(answer.refusal, answer.tenant_id)
     return {
@@ -131,7 +129,7 @@ def _kept(answer: BulkCancelResult) -> Outcome:
 
 
 def _refused(refusal: ProvisioningRefused, tenant_id: UUID | None = None) -> Outcome:
-    """What is kept of a refusal, so that a repeat of the call gets the same answer."""
+    """A refusal as JSON, stored so that a repeat of the call returns the same."""
     error = user_error_of(refusal)
     states = {"current": refusal.state, "allowed": list(refusal.allowed)} if isinstance(refusal, IllegalMove) else None
     visible = tenant_id is not None and not isinstance(refusal, NotFound)
@@ -141,25 +139,25 @@ def _refused(refusal: ProvisioningRefused, tenant_id: UUID | None = None) -> Out
     }
 
 
-async def _payload_of(context: Context, kept: Outcome) -> CancelProvisioningPayload:
-    refusal = kept.get("refusal")
+async def _payload_of(context: Context, stored: Outcome) -> CancelProvisioningPayload:
+    refusal = stored.get("refusal")
     errors = [_user_error(refusal)] if refusal else []
-    if kept["tenant_id"] is None:
+    if stored["tenant_id"] is None:
         return CancelProvisioningPayload(user_errors=errors)
-    answer = await answer_of(context, Performed({"run_id": None, "already_requested": False, **kept}))
+    answer = await answer_of(context, Performed({"run_id": None, "already_requested": False, **stored}))
     return CancelProvisioningPayload(
         tenant=answer.tenant, run=answer.run, already_requested=answer.already_requested, user_errors=errors
     )
 
 
-def _user_error(kept: dict[str, Any]) -> UserError:
-    code, message, path = UserErrorCode(kept["code"]), kept["message"], ["input", "tenantIds"]
-    if kept["states"] is None:
+def _user_error(stored: dict[str, Any]) -> UserError:
+    code, message, path = UserErrorCode(stored["code"]), stored["message"], ["input", "tenantIds"]
+    if stored["states"] is None:
         return GenericError(code=code, message=message, field=path)
     return InvalidStateError(
         code=code,
         message=message,
         field=path,
-        current_state=TenantState(kept["states"]["current"]),
-        allowed_states=[TenantState(state) for state in kept["states"]["allowed"]],
+        current_state=TenantState(stored["states"]["current"]),
+        allowed_states=[TenantState(state) for state in stored["states"]["allowed"]],
     )

@@ -1,4 +1,4 @@
-"""What was denied goes on record, where the caller's own organisation can read it."""
+"""Denied attempts in the audit feed of the caller's organisation."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,10 +13,10 @@ from schema.context import Info
 from schema.node import parts_of
 
 
-async def put_on_record(info: Info, refusal: NotFound | NotPermitted, global_ids: Sequence[str] = ()) -> None:
-    """Leave ``access.denied`` in the caller's feed. An unknown tenant and a foreign one leave the same.
+async def record_denial(info: Info, refusal: NotFound | NotPermitted, global_ids: Sequence[str] = ()) -> None:
+    """Emit ``access.denied`` in the caller's feed, with the same facts for an unknown tenant and a foreign one.
 
-    ``global_ids`` are what the call named, for callers who have no feed of their own.
+    Support has no feed: the event goes to the organisations of the tenants in ``global_ids``, the ids in the call.
     """
     facts = {"action": info.field_name, "reason": str(refusal)}
     await info.context.transact(_emit, info.context.actor, facts, global_ids)
@@ -29,7 +29,7 @@ def _emit(session: Session, actor: Actor, facts: dict[str, str], global_ids: Seq
 
 
 def _owners(session: Session, global_ids: Sequence[str]) -> list[UUID]:
-    """Support belongs to no organisation: the feeds of the tenants' owners tell what support tried."""
+    """The organisations that own the tenants among these global ids."""
     named = [parts[1] for parts in map(parts_of, global_ids) if parts and parts[0] == "Tenant"]
     owners = select(Tenant.organisation_id).where(col(Tenant.id).in_(named)).distinct()
     return sorted(session.exec(owners))

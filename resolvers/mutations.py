@@ -63,7 +63,7 @@ def mutation(
                 return await resolver(info, input)
             except ProvisioningRefused as refusal:
                 if isinstance(refusal, NotFound | NotPermitted):
-                    await denials.put_on_record(info, refusal, input.named_tenants())
+                    await denials.record_denial(info, refusal, input.named_tenants())
                 return await _refused(info.context, input, payload, refusal)
 
         return authorized

@@ -1,4 +1,4 @@
-"""Anything by its global id."""
+"""The queries for any object by its global id."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,13 +26,13 @@ from schema.service_account import ServiceAccount
 from schema.tenant import Tenant
 from schema.timeline import ProvisioningEvent
 
-MOST_NODES = 100
+MAX_NODES = 100
 
 
 async def node(
     info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Global id, as returned in the field id.")]
 ) -> Node | None:
-    """Null when it does not exist or is hidden."""
+    """The object, or None when it does not exist or the caller cannot see it."""
     parts = parts_of(id)
     kind = KINDS.get(parts[0]) if parts else None
     if parts is None or kind is None or not kind.shown_to(info.context):
@@ -44,9 +44,9 @@ async def nodes(
     info: Info,
     ids: Annotated[list[strawberry.ID], strawberry.argument(description="Global ids, at most 100 in one call.")],
 ) -> list[Node | None]:
-    """In the order of the ids, null for each that is missing."""
-    if len(ids) > MOST_NODES:
-        raise BadUserInput(f"At most {MOST_NODES} ids in one call.")
+    """The objects in the order of the ids, with None for each that ``node`` does not find."""
+    if len(ids) > MAX_NODES:
+        raise BadUserInput(f"Too many ids ({len(ids)}): pass at most {MAX_NODES} in one call.")
     return await asyncio.gather(*(node(info, one) for one in ids))
 
 
@@ -91,20 +91,20 @@ async def _actor(context: Context, key: UUID) -> Node | None:
     actor = await context.transact(queries.actor_of_id, key, by=context.actor)
     if actor is None:
         return None
-    # Whoever may not look at members knows people by their names only.
-    known = actor.id == context.actor.id or context.caller.manages_members
-    return Actor.of_actor(actor if known else replace(actor, email=None))
+    # Callers without the right members:manage see names, not e-mail addresses.
+    shows_email = actor.id == context.actor.id or context.caller.manages_members
+    return Actor.of_actor(actor if shows_email else replace(actor, email=None))
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a type of object is loaded, and the right that it needs."""
+    """How objects of a type are loaded, and the right that a caller needs to see them; None for no right."""
 
     load: Callable[[Context, UUID], Awaitable[Node | None]]
     needs: Permission | None = None
 
     def shown_to(self, context: Context) -> bool:
-        """Whether the caller may see any of these."""
+        """Whether the caller may see objects of this type."""
         return self.needs is None or self.needs.value in context.caller.scopes
 
 

@@ -1,4 +1,4 @@
-"""The caller: who it is, its organisation, its budget."""
+"""The queries for the caller: its identity, organisation and rate limit."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from schema.viewer import RateLimit, Viewer
 
 
 async def viewer(info: Info) -> Viewer:
-    """Whoever is asking."""
+    """The caller."""
     return Viewer.of(info.context.caller)
 
 
@@ -25,11 +25,11 @@ async def organization(
         ),
     ] = strawberry.UNSET,
 ) -> Organization | None:
-    """The caller's own; support may name another."""
+    """The caller's own organisation, or for support the one with this slug."""
     context = info.context
-    wanted = given(slug)
-    if wanted is not None:
-        found = await context.transact(queries.organisation_of_slug, wanted, by=context.actor)
+    requested = given(slug)
+    if requested is not None:
+        found = await context.transact(queries.organisation_of_slug, requested, by=context.actor)
         return Organization.of(found) if found else None
     own = context.actor.organisation_id
     row = await context.loaders.organisations.load(own) if own else None
@@ -37,7 +37,7 @@ async def organization(
 
 
 async def rate_limit(info: Info) -> RateLimit:
-    """What this operation took, and what is left."""
+    """The caller's rate limit after this operation took its cost."""
     budget = info.context.budget
-    assert budget is not None, "the server takes it before it executes anything"
+    assert budget is not None, "the rate limiter runs before every operation"
     return RateLimit.of(budget)

@@ -1,4 +1,4 @@
-"""Mutations of provisioning: create, correct, cancel, retry, and resume a stuck undo."""
+"""The mutations that create, update, cancel, retry and resume the provisioning of a tenant."""
 
 from access.permissions import Permission
 from provisioning import cancellation, commands, welcome_emails
@@ -31,7 +31,7 @@ async def create_tenant(info: Info, input: CreateTenantInput) -> CreateTenantPay
     actor = info.context.actor
     if actor.organisation_id is None or actor.tenant_ids is not None:
         raise NotPermitted("create tenants in this organisation")
-    wanted = NewTenant(
+    new = NewTenant(
         slug=input.slug,
         plan=input.plan,
         first_admin_email=input.first_admin_email,
@@ -45,7 +45,7 @@ async def create_tenant(info: Info, input: CreateTenantInput) -> CreateTenantPay
         input,
         commands.create_tenant,
         tenant_outcome,
-        wanted=wanted,
+        wanted=new,
         organisation_id=actor.organisation_id,
         regions=info.context.settings.regions,
     )
@@ -56,8 +56,8 @@ async def create_tenant(info: Info, input: CreateTenantInput) -> CreateTenantPay
 
 @mutation(Permission.WRITE_TENANTS, UpdateTenantPayload)
 async def update_tenant(info: Info, input: UpdateTenantInput) -> UpdateTenantPayload | None:
-    """Correct the values that the input gives."""
-    wanted = Corrections(
+    """Change the values in the input."""
+    corrections = Corrections(
         slug=given(input.slug),
         name=given(input.name),
         plan=given(input.plan),
@@ -67,13 +67,13 @@ async def update_tenant(info: Info, input: UpdateTenantInput) -> UpdateTenantPay
         without_deadline=True if input.provisioning_deadline is None else None,
     )
     regions = info.context.settings.regions
-    answer = await change_tenant(info, input, commands.update_tenant, wanted=wanted, regions=regions)
+    answer = await change_tenant(info, input, commands.update_tenant, wanted=corrections, regions=regions)
     return UpdateTenantPayload(tenant=answer.tenant)
 
 
 @mutation(Permission.CANCEL, CancelProvisioningPayload)
 async def cancel_provisioning(info: Info, input: CancelProvisioningInput) -> CancelProvisioningPayload | None:
-    """Put the request on record. Workers read it between steps; nothing is undone here."""
+    """Record the cancel. The undo is the workers' task."""
     named = given(input.run_id)
     run_id = uuid_of("ProvisioningRun", named, called="run") if named is not None else None
     answer = await change_tenant(
@@ -84,14 +84,14 @@ async def cancel_provisioning(info: Info, input: CancelProvisioningInput) -> Can
 
 @mutation(Permission.WRITE_TENANTS, RetryProvisioningPayload)
 async def retry_provisioning(info: Info, input: RetryProvisioningInput) -> RetryProvisioningPayload | None:
-    """Start the tenant's next run, from the first step."""
+    """Start the next run of the tenant, from the first step."""
     answer = await change_tenant(info, input, commands.retry_provisioning)
     return RetryProvisioningPayload(tenant=answer.tenant, run=answer.run)
 
 
 @mutation(Permission.WRITE_TENANTS, ResumeCompensationPayload)
 async def resume_compensation(info: Info, input: ResumeCompensationInput) -> ResumeCompensationPayload | None:
-    """Resume a stuck undo; what is given up needs a reason."""
+    """Resume the undo of a STUCK run. Skipped steps need a reason."""
     answer = await change_tenant(
         info,
         input,
@@ -104,6 +104,6 @@ async def resume_compensation(info: Info, input: ResumeCompensationInput) -> Res
 
 @mutation(Permission.WRITE_TENANTS, ResendWelcomeEmailsPayload)
 async def resend_welcome_emails(info: Info, input: ResendWelcomeEmailsInput) -> ResendWelcomeEmailsPayload | None:
-    """Send the e-mails that follow the pivot once more."""
+    """Schedule the step that sends the welcome e-mails again."""
     answer = await change_tenant(info, input, welcome_emails.resend_welcome_emails)
     return ResendWelcomeEmailsPayload(tenant=answer.tenant)

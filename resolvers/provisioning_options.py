@@ -1,4 +1,4 @@
-"""What forms ask before they send anything: whether a slug is free, and what there is to choose from."""
+"""The queries for the form that creates a tenant."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ async def slug_check(
         str, strawberry.argument(description="Slug that a new tenant of the caller's organisation would get.")
     ],
 ) -> SlugCheck:
-    """For those whom createTenant would tell as much."""
+    """Check a slug for a caller that may create tenants, who could learn the same from createTenant."""
     context = info.context
     context.require(Permission.WRITE_TENANTS)
     organisation_id = context.actor.organisation_id
@@ -28,7 +28,7 @@ async def slug_check(
 
 
 async def provisioning_options(info: Info) -> ProvisioningOptions:
-    """The same for every organisation."""
+    """Return the plans and regions, which are the same for every organisation."""
     context = info.context
     context.require(Permission.READ_TENANTS)
     plans = await context.transact(queries.plan_codes)

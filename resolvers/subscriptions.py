@@ -1,4 +1,4 @@
-"""Following a tenant's provisioning: replay from the database, then live, each entry once and in order."""
+"""The subscription tenantProvisioning: stored entries first, then new ones, each once and in order."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from sqlmodel import Session
 from access.permissions import Permission
 from provisioning import audit_feed
 from provisioning.audit_feed import Progress
-from provisioning.errors import NotFound as Unknown
+from provisioning.errors import NotFound as NoSuchObject
 from runtime.database import is_transient
 from runtime.feed import POLL_EVERY, RECONNECT_AFTER
 from schema.context import Context, Info
@@ -31,36 +31,38 @@ Follow = Annotated[
 ]
 
 PROGRESS_INTERVAL = 0.25
-"""Seconds: at most four entries of progress in one."""
+"""Seconds between two entries of progress."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Pace:
-    """Coalesces progress: what was there before somebody watched is old news, and what comes is told now and then.
+class ProgressThrottle:
+    """Decides which progress of a step a subscription emits.
 
-    So are signs of life: that a step began has an entry of its own, and only later ones say that it is still at work.
+    Progress is emitted when it has changed since the last one, and at most once in PROGRESS_INTERVAL. Progress from
+    before the subscription is not emitted. The first heartbeat of a step without a message is not emitted either,
+    because STEP_STARTED has just reported the start.
     """
 
     def __init__(self, before: Progress | None) -> None:
-        self._told = before
-        self._told_at = -PROGRESS_INTERVAL
+        self._last = before
+        self._emitted_at = -PROGRESS_INTERVAL
 
-    def take(self, progress: Progress | None) -> Progress | None:
-        """What is to be told of this, if anything."""
-        if progress is None or (progress.message is None and not progress.continues(self._told)):
-            self._told = progress  # nobody is at it, or somebody has only begun: entries tell that
+    def next(self, progress: Progress | None) -> Progress | None:
+        """The progress to emit now; None when there is nothing to emit yet."""
+        if progress is None or (progress.message is None and not progress.continues(self._last)):
+            self._last = progress
             return None
-        if progress.repeats(self._told) or self.rest > 0:
+        if progress.repeats(self._last) or self.wait > 0:
             return None
-        self._told, self._told_at = progress, time.monotonic()
+        self._last, self._emitted_at = progress, time.monotonic()
         return progress
 
     @property
-    def rest(self) -> float:
-        """Seconds until progress may be told again."""
-        return max(self._told_at + PROGRESS_INTERVAL - time.monotonic(), 0.0)
+    def wait(self) -> float:
+        """Seconds until progress may be emitted again."""
+        return max(self._emitted_at + PROGRESS_INTERVAL - time.monotonic(), 0.0)
 
 
 async def tenant_provisioning(
@@ -78,53 +80,53 @@ async def tenant_provisioning(
     ] = strawberry.UNSET,
     follow: Follow = False,  # noqa: FBT002  # GraphQL names its arguments
 ) -> AsyncGenerator[ProvisioningEvent, None]:
-    """Watch first, then read: what happens in between wakes the watcher."""
-    context, pace = info.context, None
+    """Watch first, then read: an event that is committed in between wakes the watcher."""
+    context, throttle = info.context, None
     context.require(Permission.READ_TENANTS)
     key = await _visible(context, tenant_id)
     place = CURSORS.below(key).read(context.resume_after or given(after))
     seen = place[0] if place else await context.transact(audit_feed.sequence_before_newest_run, key)
     with context.feed.watch(str(key)) as watcher:
         while True:
-            look = await steadily(context, audit_feed.read_timeline, key, seen)
-            pace = pace or Pace(before=look.progress)
-            for row in look.entries:
+            page = await read_with_retry(context, audit_feed.read_timeline, key, seen)
+            throttle = throttle or ProgressThrottle(before=page.progress)
+            for row in page.entries:
                 entry, seen = ProvisioningEvent.of(row), row.sequence
-                context.tell(entry.cursor)
+                context.set_cursor(entry.cursor)
                 yield entry
                 if entry.kind is ProvisioningEventKind.RUN_FINISHED and not follow:
                     return
-            if look.entries:
+            if page.entries:
                 continue
-            if not (look.live or follow):
+            if not (page.live or follow):
                 return
-            if progress := pace.take(look.progress):
-                sign = ProvisioningEvent.of_progress(progress, key, seen)
-                context.tell(sign.cursor)
-                yield sign
-            await watcher.wait(pace.rest or POLL_EVERY)
+            if progress := throttle.next(page.progress):
+                update = ProvisioningEvent.of_progress(progress, key, seen)
+                context.set_cursor(update.cursor)
+                yield update
+            await watcher.wait(throttle.wait or POLL_EVERY)
 
 
-async def steadily(
+async def read_with_retry(
     context: Context, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Read, again and again while the database is away or busy: whoever follows goes on where it was."""
+    """Read in one transaction, and again after each transient error, so that a stream survives an outage."""
     while True:
         try:
             return await context.transact(work, *args, **kwargs)
         except SQLAlchemyError as error:
             if not is_transient(error):
                 raise
-            logger.warning("a follower cannot read, trying again", extra={"cause": type(error).__name__})
+            logger.warning("subscription cannot read, retrying", extra={"cause": type(error).__name__})
             await sleep(RECONNECT_AFTER)
 
 
 async def _visible(context: Context, tenant_id: str) -> UUID:
-    """The tenant's key. Raises NotFound for what does not exist or is hidden."""
+    """The UUID of a tenant. Raises NotFound when it does not exist or the caller cannot see it."""
     try:
         key = uuid_of("Tenant", tenant_id, called="tenant")
-    except Unknown as refusal:
+    except NoSuchObject as refusal:
         raise NotFound.like(refusal) from None
     if await context.loaders.tenants.load(key) is None:
-        raise NotFound.like(Unknown("tenant"))
+        raise NotFound.like(NoSuchObject("tenant"))
     return key

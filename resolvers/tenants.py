@@ -1,4 +1,4 @@
-"""Reading tenants."""
+"""The queries for tenants."""
 
 from typing import Annotated
 from uuid import UUID
@@ -18,7 +18,7 @@ async def tenant(
     info: Info,
     id: Annotated[strawberry.ID, strawberry.argument(description="The tenant's global id, or its databaseId.")],
 ) -> Tenant | None:
-    """Null when there is none, or the caller may not see it."""
+    """The tenant, or None when it does not exist or the caller cannot see it."""
     info.context.require(Permission.READ_TENANTS)
     key = _key_in(id)
     return Tenant.of_optional(await info.context.loaders.tenants.load(key)) if key else None
@@ -27,7 +27,7 @@ async def tenant(
 async def tenant_by_slug(
     info: Info, slug: Annotated[str, strawberry.argument(description="Slug of a tenant that is not DECOMMISSIONED.")]
 ) -> Tenant | None:
-    """Whoever holds the slug now."""
+    """The tenant that has the slug now, or None."""
     info.context.require(Permission.READ_TENANTS)
     return Tenant.of_optional(await info.context.transact(queries.tenant_of_slug, slug, by=info.context.actor))
 
@@ -46,17 +46,17 @@ async def tenants(
         TenantOrder | None, strawberry.argument(description="Sort order; without it, the newest tenant comes first.")
     ] = strawberry.UNSET,
 ) -> TenantConnection:
-    """A page of what the caller may see."""
+    """A page of the tenants that the caller can see."""
     context = info.context
     context.require(Permission.READ_TENANTS)
     order = given(order_by) or NEWEST_FIRST
     window = order.cursors.window(given(first), given(after), given(last), given(before))
-    wanted = (given(filter) or TenantFilter()).to_domain()
-    page = await context.transact(queries.tenants, wanted, order.to_domain(), window, by=context.actor)
-    return TenantConnection.of(page, order, wanted)
+    conditions = (given(filter) or TenantFilter()).to_domain()
+    page = await context.transact(queries.tenants, conditions, order.to_domain(), window, by=context.actor)
+    return TenantConnection.of(page, order, conditions)
 
 
 def _key_in(text: str) -> UUID | None:
-    """The key that an id names: a global one's of a tenant, or a plain one, as it stands in a page's address."""
+    """The UUID in a tenant's global id, or the plain UUID of a dashboard address; None for any other text."""
     type_name, key = parts_of(text) or ("Tenant", plain_key(text))
     return key if type_name == "Tenant" else None

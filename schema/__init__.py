@@ -1,1 +1,1 @@
-"""What clients see. Import nothing here: with ``root`` in it, every import of a resolver would be a cycle."""
+"""The GraphQL schema. Import nothing here: ``root`` imports the resolvers, which import the other modules."""

@@ -1,4 +1,4 @@
-"""What every resolver gets: who is asking, the database, and loaders that live for one operation."""
+"""The context of an operation, which every resolver receives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What an operation took from its caller's budget, and what is left."""
+    """The caller's rate limit after an operation has taken its cost, in points."""
 
     cost: int
     limit: int
@@ -38,8 +38,9 @@ class Budget:
 class Context:
     """One operation of one caller. A subscription renews its loaders for every event.
 
-    ``resume_after`` is the cursor that a stream goes on after when its client comes back, whatever the document says;
-    ``told`` is that of the event told last. ``idempotency_key`` is the one in the request's headers.
+    ``resume_after`` is the cursor in the header Last-Event-ID of a client that reconnects to a stream; it takes
+    precedence over the argument ``after``. ``cursor`` is the cursor of the event that the stream emits next or emitted
+    last. ``idempotency_key`` is the one in the request's headers.
     """
 
     caller: Identity
@@ -51,38 +52,38 @@ class Context:
     budget: Budget | None = None
     resume_after: str | None = None
     idempotency_key: str | None = None
-    told: str | None = None
+    cursor: str | None = None
     loaders: Loaders = field(init=False)
 
     def __post_init__(self) -> None:
-        # Whatever is asked on behalf of a caller is asked under a role that owns nothing, within the caller's reach.
+        # Statements for a caller run under a role that owns nothing and sees only the rows in the caller's scope.
         self.database = self.database.restricted_to(self.actor.row_scope)
         self.renew()
 
     @property
     def actor(self) -> Actor:
-        """Who is asking."""
+        """The caller as the actor of events and commands."""
         return self.caller.actor
 
     def require(self, permission: Permission) -> None:
-        """Raise Forbidden unless the caller has this right. For reads: a mutation's payload carries its refusal."""
+        """Raise Forbidden unless the caller has this right. For reads: a mutation reports it in its payload."""
         if not self.caller.may(permission):
-            raise Forbidden(f"This needs the right {permission.value}, which you do not have.")
+            raise Forbidden(f"You need the right {permission.value}.")
 
     def renew(self) -> None:
-        """Forget what was read so far."""
+        """Replace the loaders, so that objects are read again."""
         self.loaders = Loaders(self.transact, self.actor, reads=self.caller.reads_tenants)
 
-    def tell(self, cursor: str) -> None:
-        """The event with this cursor comes next, and shows things as they are now."""
-        self.told = cursor
+    def set_cursor(self, cursor: str) -> None:
+        """Prepare for the event with this cursor, whose fields show objects as they are now."""
+        self.cursor = cursor
         self.renew()
 
     async def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """One hop to a thread, one transaction. Raises what ``work`` raises. Who gives it up cancels its statement."""
+        """Run ``work`` in a thread, in one transaction. Raises what it raises. Cancellation cancels its statement."""
 
         def named(session: Session, query: CancellableQuery) -> T:
-            # Events written by the work name the request that caused them.
+            # Events that the work emits have the id of the request.
             session.info["request_id"] = self.request_id
             with query.cancellable(session):
                 if self.actor.kind is not ActorKind.SUPPORT:

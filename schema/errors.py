@@ -1,4 +1,4 @@
-"""Errors of a request: what belongs into ``errors`` because no mutation's payload could carry it."""
+"""Errors of a request that are reported in ``errors``, because no payload of a mutation can report them."""
 
 from graphql import GraphQLError
 
@@ -6,7 +6,7 @@ from provisioning.errors import ProvisioningRefused
 
 
 class RequestRefused(GraphQLError):
-    """The request cannot be answered as it stands. ``code`` tells programs why."""
+    """The request was refused. ``code`` is the reason for programs."""
 
     code = "BAD_USER_INPUT"
 
@@ -19,23 +19,23 @@ class BadUserInput(RequestRefused):
 
 
 class Forbidden(RequestRefused):
-    """The caller lacks a right."""
+    """The caller does not have the right that the request needs."""
 
     code = "FORBIDDEN"
 
 
 class TooComplex(RequestRefused):
-    """The document is larger, or costs more, than anybody needs."""
+    """The document is larger, or costs more, than is allowed."""
 
     code = "DOCUMENT_TOO_COMPLEX"
 
 
 class NotFound(RequestRefused):
-    """There is no such object, or the caller may not see it."""
+    """The object does not exist, or the caller cannot see it."""
 
     code = "NOT_FOUND"
 
     @classmethod
     def like(cls, refusal: ProvisioningRefused) -> "NotFound":
-        """Say what the domain said."""
+        """The same refusal as an error of the request."""
         return cls(str(refusal))

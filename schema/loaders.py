@@ -1,4 +1,4 @@
-"""One question for many objects: a field asked for on each of a hundred tenants is one statement."""
+"""Data loaders: a field of a hundred tenants is read with one statement."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,16 +20,16 @@ V = TypeVar("V")
 Transact = Callable[..., Awaitable[Any]]
 
 
-class Shared(DataLoader[K, V]):
-    """What one field waits for, others may wait for too: when its sibling fails it stops waiting, and they do not."""
+class SharedLoader(DataLoader[K, V]):
+    """A data loader whose results several fields can await: the cancellation of one does not cancel the others."""
 
     def load(self, key: K) -> Awaitable[V]:
-        """The answer, of which the loader keeps a copy for everybody who asks."""
+        """Load a key, once for all fields that need it."""
         return asyncio.shield(super().load(key))
 
 
 class Loaders:
-    """What has been asked for by one operation. Nothing is asked twice, and nothing is kept for the next one."""
+    """The data loaders of one operation. Nothing is read twice, and nothing is kept for the next operation."""
 
     def __init__(self, transact: Transact, by: Actor, *, reads: bool) -> None:
         self._transact = transact
@@ -45,30 +45,33 @@ class Loaders:
         self.resources: DataLoader[UUID, list[Resource] | None] = self._details(queries.resources_of_runs)
         self.absence_checks: DataLoader[UUID, list[AbsenceCheck] | None] = self._details(queries.absence_checks_of_runs)
         self.held: DataLoader[UUID, list[Resource] | None] = self._details(queries.held_resources)
-        self.runs_of_tenants: DataLoader[tuple[UUID, Window], Page[Run]] = Shared(self._run_pages)
-        self.timelines: DataLoader[tuple[UUID, Window], Page[Event]] = Shared(self._timeline_pages)
+        self.runs_of_tenants: DataLoader[tuple[UUID, Window], Page[Run]] = SharedLoader(self._run_pages)
+        self.timelines: DataLoader[tuple[UUID, Window], Page[Event]] = SharedLoader(self._timeline_pages)
 
     def _one(self, query: Callable[..., Mapping[UUID, V]], **scope: Actor) -> DataLoader[UUID, V | None]:
         async def load(keys: list[UUID]) -> list[V | None]:
             found: Mapping[UUID, V] = await self._transact(query, keys, **scope)
             return [found.get(key) for key in keys]
 
-        return Shared(load)
+        return SharedLoader(load)
 
     def _details(self, query: Callable[..., Mapping[UUID, V]]) -> DataLoader[UUID, V | None]:
-        """What lies below a tenant or run, which callers without the right to read also get, from their own calls."""
+        """Load details of tenants or runs, for callers with the right tenants:read only.
+
+        Other callers can have the tenant or run itself, from a mutation of theirs.
+        """
         load = self._one(query).load_fn
 
         async def load_for_readers(keys: list[UUID]) -> Sequence[V | BaseException | None]:
-            self._demand_reader()
+            self._require_reader()
             return await load(keys)
 
-        return Shared(load_for_readers)
+        return SharedLoader(load_for_readers)
 
-    def _demand_reader(self) -> None:
-        # An empty list would say that there is nothing.
+    def _require_reader(self) -> None:
+        # An empty list would say that there are no details.
         if not self._reads:
-            raise Forbidden("What a tenant or run consists of needs the right tenants:read, which you do not have.")
+            raise Forbidden("You need the right tenants:read for details of tenants and runs.")
 
     async def _run_pages(self, keys: list[tuple[UUID, Window]]) -> list[Page[Run]]:
         return await self._pages(keys, queries.runs_of_tenants, by=self._by)
@@ -82,8 +85,8 @@ class Loaders:
         query: Callable[..., Mapping[UUID, Page[V]]],
         **scope: Actor,
     ) -> list[Page[V]]:
-        """One statement for each window: fields of one name in a document ask for the same one."""
-        self._demand_reader()
+        """Read with one statement for each window. The same field of many objects has the same window."""
+        self._require_reader()
         found: dict[tuple[UUID, Window], Page[V]] = {}
         for window in {window for _, window in keys}:
             parents = [parent for parent, its in keys if its == window]

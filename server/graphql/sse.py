@@ -71,7 +71,7 @@ class SseEndpoint:
             with self._services.subscriptions.slot(context.actor.id):
                 async with aclosing(await self._results(document, context, method)) as results:
                     async for result in results:
-                        yield event("next", result_of(result), context.told)
+                        yield event("next", result_of(result), context.cursor)
         except GraphQLError as refusal:  # of an extension, before there was a result to carry it
             yield event("next", {"errors": [refusal.formatted]})
         yield event("complete")

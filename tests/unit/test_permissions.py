@@ -1,4 +1,4 @@
-"""The table of rights says what the domain says."""
+"""The permission table and the actions of each tenant state."""
 
 from uuid import uuid4
 
@@ -10,11 +10,11 @@ from models.columns import new_id
 from provisioning.actors import PLATFORM, Actor
 
 EVERYTHING = set(Permission)
-READING = {Permission.READ_TENANTS, Permission.READ_FEED, Permission.READ_SCHEMA}
+READ_ONLY = {Permission.READ_TENANTS, Permission.READ_FEED, Permission.READ_SCHEMA}
 
 
 def identity(kind: ActorKind, role: Role | None = None, *scopes: str) -> Identity:
-    return Identity(Actor(kind, new_id(), "somebody", None, new_id()), role, frozenset(scopes))
+    return Identity(Actor(kind, new_id(), "Caller", None, new_id()), role, frozenset(scopes))
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def identity(kind: ActorKind, role: Role | None = None, *scopes: str) -> Identit
     [
         (identity(ActorKind.USER, Role.OWNER), EVERYTHING),
         (identity(ActorKind.USER, Role.ADMIN), EVERYTHING),
-        (identity(ActorKind.USER, Role.VIEWER), READING | {Permission.SEE_FIRST_ADMINS}),
+        (identity(ActorKind.USER, Role.VIEWER), READ_ONLY | {Permission.SEE_FIRST_ADMINS}),
         (identity(ActorKind.USER), set()),
         (identity(ActorKind.USER, None, *SCOPES), set()),
         (identity(ActorKind.INTEGRATION), set()),
@@ -34,16 +34,16 @@ def identity(kind: ActorKind, role: Role | None = None, *scopes: str) -> Identit
         ),
         (identity(ActorKind.INTEGRATION, None, "tenants:cancel"), {Permission.CANCEL}),
         (identity(ActorKind.INTEGRATION, None, *SCOPES), EVERYTHING - {Permission.MANAGE_MEMBERS}),
-        (identity(ActorKind.SUPPORT), READING | {Permission.EXPORT_FEED}),
+        (identity(ActorKind.SUPPORT), READ_ONLY | {Permission.EXPORT_FEED}),
         (Identity(PLATFORM, Role.OWNER, SCOPES), set()),
     ],
 )
-def test_rights(caller: Identity, rights: set[Permission]) -> None:
+def test_a_caller_has_exactly_the_rights_of_its_role_or_scopes(caller: Identity, rights: set[Permission]) -> None:
     assert {permission for permission in Permission if caller.may(permission)} == rights
     assert set(caller.scopes) == {permission.value for permission in rights}
 
 
-def test_the_table_speaks_of_every_right_and_the_actions_of_every_state() -> None:
+def test_the_tables_cover_every_permission_state_and_action() -> None:
     assert set(TABLE) == set(Permission)
     assert set(ACTIONS) == set(TenantState)
     assert {action for offered in ACTIONS.values() for action in offered} == set(TenantAction)
@@ -63,7 +63,7 @@ def run(status: RunStatus, kind: RunKind = RunKind.PROVISION) -> Run:
     )  # fmt: skip
 
 
-def test_actions_are_what_state_run_and_rights_allow_together() -> None:
+def test_an_action_is_offered_when_state_run_and_rights_allow_it() -> None:
     owner = identity(ActorKind.USER, Role.OWNER)
     canceller = identity(ActorKind.INTEGRATION, None, "tenants:cancel")
     writer = identity(ActorKind.INTEGRATION, None, "tenants:write")
@@ -85,8 +85,8 @@ def test_actions_are_what_state_run_and_rights_allow_together() -> None:
     assert writer.actions_on(tenant(TenantState.DECOMMISSIONED), None) == [TenantAction.RECREATE]
 
 
-def test_whoever_is_limited_to_some_tenants_is_not_offered_to_make_another() -> None:
-    actor = Actor(ActorKind.INTEGRATION, new_id(), "somebody", None, new_id(), frozenset({new_id()}))
+def test_an_account_limited_to_some_tenants_is_not_offered_recreate() -> None:
+    actor = Actor(ActorKind.INTEGRATION, new_id(), "Caller", None, new_id(), frozenset({new_id()}))
     limited = Identity(actor, granted=frozenset({"tenants:write"}))
 
     assert limited.actions_on(tenant(TenantState.DECOMMISSIONED), None) == []

@@ -1,4 +1,4 @@
-"""Instants are RFC 3339 in UTC, lengths of time ISO 8601."""
+"""The scalar DateTime is RFC 3339 in UTC, and Duration is ISO 8601."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -7,27 +7,27 @@ from strawberry.exceptions import StrawberryInputCoercionError
 
 from schema.scalars import SCALARS
 
-INSTANT, LENGTH = SCALARS[datetime], SCALARS[timedelta]
+DATE_TIME, DURATION = SCALARS[datetime], SCALARS[timedelta]
 
 
-def read(scalar: object, text: object) -> object:
-    return getattr(scalar, "parse_value")(text)  # noqa: B009  # optional in its type, always there in ours
+def parse(scalar: object, text: object) -> object:
+    return getattr(scalar, "parse_value")(text)  # noqa: B009  # the type allows None, but these scalars have it
 
 
-def write(scalar: object, value: object) -> object:
-    return getattr(scalar, "serialize")(value)  # noqa: B009  # optional in its type, always there in ours
+def serialize(scalar: object, value: object) -> object:
+    return getattr(scalar, "serialize")(value)  # noqa: B009  # the type allows None, but these scalars have it
 
 
 def test_instants_are_written_in_utc() -> None:
     elsewhere = timezone(timedelta(hours=2))
 
-    assert write(INSTANT, datetime(2026, 11, 22, 11, 30, 0, 123456, elsewhere)) == "2026-11-22T09:30:00.123456Z"
-    assert write(INSTANT, datetime(2026, 11, 22, 9, 30, tzinfo=UTC)) == "2026-11-22T09:30:00Z"
+    assert serialize(DATE_TIME, datetime(2026, 11, 22, 11, 30, 0, 123456, elsewhere)) == "2026-11-22T09:30:00.123456Z"
+    assert serialize(DATE_TIME, datetime(2026, 11, 22, 9, 30, tzinfo=UTC)) == "2026-11-22T09:30:00Z"
 
 
 @pytest.mark.parametrize("text", ["2026-11-22T09:30:00Z", "2026-11-22T11:30:00+02:00", "2026-11-22T09:30:00.000000Z"])
 def test_instants_are_read_with_any_offset(text: str) -> None:
-    assert read(INSTANT, text) == datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+    assert parse(DATE_TIME, text) == datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_instants_are_read_with_any_offset(text: str) -> None:
     ]
     + ["2026-11-22T09:30:00+01:00:30", "2026-11-22T09:30:00Z\n", "2026-13-22T09:30:00Z"],
 )
-def test_what_is_no_instant_is_refused(text: object) -> None:
+def test_a_text_that_is_no_instant_is_refused(text: object) -> None:
     with pytest.raises(StrawberryInputCoercionError):
-        read(INSTANT, text)
+        parse(DATE_TIME, text)
 
 
 @pytest.mark.parametrize(
-    ("length", "text"),
+    ("duration", "text"),
     [
         (timedelta(seconds=42.5), "PT42.5S"),
         (timedelta(minutes=15), "PT15M"),
@@ -57,12 +57,12 @@ def test_what_is_no_instant_is_refused(text: object) -> None:
         (timedelta(milliseconds=1), "PT0.001S"),
     ],
 )
-def test_lengths_are_written_and_read(length: timedelta, text: str) -> None:
-    assert write(LENGTH, length) == text
-    assert read(LENGTH, text) == length
+def test_durations_are_written_and_read(duration: timedelta, text: str) -> None:
+    assert serialize(DURATION, duration) == text
+    assert parse(DURATION, text) == duration
 
 
 @pytest.mark.parametrize("text", ["", "15", 15, None, "PT", "15 minutes", "-PT5S", "P1Y2M3W4D5H", "PTS"])
-def test_what_is_no_length_is_refused(text: object) -> None:
+def test_a_text_that_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(StrawberryInputCoercionError):
-        read(LENGTH, text)
+        parse(DURATION, text)
