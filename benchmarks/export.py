@@ -12,7 +12,7 @@ from benchmarks.figures import Samples
 from benchmarks.processes import serving, watched
 from runtime.settings import Settings
 from server.auth.tokens import sign_token
-from tests.api import person
+from tests.api import member_identity
 from tests.run_harness import RunHarness, run_harness_in
 
 EVENTS = 1_000_000
@@ -41,9 +41,8 @@ def run(settings: Settings, rounds: int) -> None:
     with run_harness_in(settings) as harness, serving() as (address, process):
         harness.create()
         _fill(settings, harness)
-        headers = {
-            "Authorization": f"Bearer {sign_token(settings, person(harness.organisation.id), timedelta(hours=2))}"
-        }
+        token = sign_token(settings, member_identity(harness.organisation.id), timedelta(hours=2))
+        headers = {"Authorization": f"Bearer {token}"}
         alone = Samples("a query, alone")
         for _ in range(rounds):
             _ask(alone, address, headers)

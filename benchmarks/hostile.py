@@ -12,7 +12,7 @@ from benchmarks.processes import serving
 from runtime.settings import Settings
 from server.auth.tokens import sign_token
 from tests import attacks
-from tests.api import Client, person
+from tests.api import Client, member_identity
 from tests.run_harness import RunHarness, run_harness_in
 
 ATTACKERS = 2
@@ -29,10 +29,10 @@ PROMISED = 2.0
 """A bystander's request stays under twice its usual time."""
 
 EACH: dict[str, attacks.Attack] = {
-    **{f"document: {name}": attacks.by_post(*one) for name, one in attacks.DOCUMENTS.items()},
+    **{f"document: {name}": attacks.document_by_post(*one) for name, one in attacks.DOCUMENTS.items()},
     **{f"request: {name}": attack for name, (attack, _) in attacks.REQUESTS.items()},
-    **{f"socket: {name}": attack for name, (attack, _) in attacks.SOCKETS.items()},
-    **{f"bytes: {name}": attack for name, (attack, _) in attacks.WIRES.items()},
+    **{f"socket: {name}": attack for name, (attack, _) in attacks.WEBSOCKETS.items()},
+    **{f"bytes: {name}": attack for name, (attack, _) in attacks.TCP_STREAMS.items()},
 }
 
 
@@ -93,12 +93,12 @@ def _waits(client: Client, seconds: float) -> Samples:
     samples, until = Samples("a question"), time.monotonic() + seconds
     while time.monotonic() < until:
         with samples.timed():
-            told = attacks.asked(client, "POST", "/graphql", attacks.QUERY)
+            told = attacks.send_request(client, "POST", "/graphql", attacks.QUERY)
         assert told.status == 200, told
         time.sleep(0.005)
     return samples
 
 
 def _client(settings: Settings, harness: RunHarness, address: str) -> Client:
-    token = sign_token(settings, person(harness.organisation.id), timedelta(hours=2))
+    token = sign_token(settings, member_identity(harness.organisation.id), timedelta(hours=2))
     return Client(address, f"Bearer {token}")

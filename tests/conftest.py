@@ -1,4 +1,4 @@
-"""What every test may ask for: a migrated database, a broker, and settings that name them."""
+"""Fixtures for all tests: a migrated database, a broker, and the settings with their addresses."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def embedded() -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def environment(embedded: Servers) -> Iterator[dict[str, str]]:
-    """The TENANTRY_* variables of this test process; pass them on to a program under test."""
+    """The TENANTRY_* variables of this test process; pass them to every program under test."""
     variables = {
         "TENANTRY_DATABASE_URL": embedded.database_url,
         "TENANTRY_REDIS_URL": embedded.redis_url,
@@ -39,7 +39,7 @@ def environment(embedded: Servers) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def database_url(embedded: Servers, environment: dict[str, str]) -> str:
-    """Migrated to head once per test process. What a test writes stays: use fresh organisations."""
+    """The database, migrated to head once per test process. Rows of earlier tests stay: use a new organisation."""
     migrate(settings())
     return embedded.database_url
 

@@ -1,4 +1,4 @@
-"""A small OpenID Connect provider on this machine, honest or not."""
+"""An OpenID Connect provider for tests, whose keys, claims and documents a test may change."""
 
 import json
 import threading
@@ -22,26 +22,26 @@ KEYS = "/keys"
 
 @dataclass
 class IdentityProvider:
-    """Publishes keys and signs with them; counts how often it was asked."""
+    """Publishes its keys, signs tokens with them, and counts the requests by path."""
 
     issuer: str
-    says_it_is: str | None = None
-    more_about: dict[str, Any] = field(default_factory=dict)
-    away: bool = False
+    claimed_issuer: str | None = None
+    discovery_overrides: dict[str, Any] = field(default_factory=dict)
+    unavailable: bool = False
     keys: dict[str, tuple[str, PrivateKeyTypes]] = field(default_factory=dict)
-    more: list[dict[str, Any]] = field(default_factory=list)
-    asked: Counter[str] = field(default_factory=Counter)
+    extra_keys: list[dict[str, Any]] = field(default_factory=list)
+    requests: Counter[str] = field(default_factory=Counter)
 
     def new_key(self, name: str, algorithm: str = "RS256") -> None:
-        """Publish one more key."""
+        """Create a key and publish it."""
         curve = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1}.get(algorithm)
         key = ec.generate_private_key(curve()) if curve else rsa.generate_private_key(65537, 2048)
         self.keys[name] = (algorithm, key)
 
-    def claims(self, **more: Any) -> dict[str, Any]:
-        """What a sound token says; None leaves a claim out."""
+    def claims(self, **overrides: Any) -> dict[str, Any]:
+        """The claims of a valid token, with overrides; a claim overridden with None is left out."""
         now = datetime.now(UTC)
-        said = {
+        claims = {
             "iss": self.issuer,
             "aud": AUDIENCE,
             "sub": "ada-1",
@@ -49,53 +49,53 @@ class IdentityProvider:
             "exp": now + timedelta(minutes=10),
             "email": "ada@shop.example",
             "email_verified": True,
-        } | more
-        return {name: value for name, value in said.items() if value is not None}
+        } | overrides
+        return {name: value for name, value in claims.items() if value is not None}
 
-    def token(self, kid: str = "one", headers: dict[str, Any] | None = None, **more: Any) -> str:
-        """A token signed with one of the keys."""
+    def token(self, kid: str = "one", headers: dict[str, Any] | None = None, **claims: Any) -> str:
+        """A token signed with the key ``kid``; a header or claim given as None is left out."""
         algorithm, key = self.keys[kid]
-        named = {name: value for name, value in ({"kid": kid} | (headers or {})).items() if value is not None}
-        return jwt.encode(self.claims(**more), key, algorithm, named)  # type: ignore[arg-type]  # they are private keys of these kinds
+        header = {name: value for name, value in ({"kid": kid} | (headers or {})).items() if value is not None}
+        return jwt.encode(self.claims(**claims), key, algorithm, header)  # type: ignore[arg-type]  # they are private keys of these kinds
 
-    def about(self) -> dict[str, Any]:
-        """The discovery document; None leaves something out."""
-        said: dict[str, Any] = {
-            "issuer": self.says_it_is or self.issuer,
+    def discovery_document(self) -> dict[str, Any]:
+        """The document under DISCOVERY; a member overridden with None is left out."""
+        document: dict[str, Any] = {
+            "issuer": self.claimed_issuer or self.issuer,
             "jwks_uri": f"{self.issuer}{KEYS}",
             "authorization_endpoint": f"{self.issuer}/authorize",
             "token_endpoint": f"{self.issuer}/token",
-        } | self.more_about
-        return {name: value for name, value in said.items() if value is not None}
+        } | self.discovery_overrides
+        return {name: value for name, value in document.items() if value is not None}
 
-    def published(self) -> dict[str, Any]:
-        """The set of public keys."""
-        return {"keys": [*(self._public(name) for name in self.keys), *self.more]}
+    def key_set(self) -> dict[str, Any]:
+        """The JSON Web Key Set under KEYS."""
+        return {"keys": [*(self._public_key(name) for name in self.keys), *self.extra_keys]}
 
-    def _public(self, name: str) -> dict[str, Any]:
+    def _public_key(self, name: str) -> dict[str, Any]:
         algorithm, key = self.keys[name]
-        kind = RSAAlgorithm if algorithm.startswith("RS") else ECAlgorithm
-        described: dict[str, Any] = json.loads(kind.to_jwk(key.public_key()))  # type: ignore[arg-type]  # they are of these kinds
-        return described | {"kid": name, "alg": algorithm, "use": "sig"}
+        family = RSAAlgorithm if algorithm.startswith("RS") else ECAlgorithm
+        public_key: dict[str, Any] = json.loads(family.to_jwk(key.public_key()))  # type: ignore[arg-type]  # they are of these kinds
+        return public_key | {"kid": name, "alg": algorithm, "use": "sig"}
 
 
 @contextmanager
 def identity_provider() -> Iterator[IdentityProvider]:
-    """One on a free port, for the length of the block."""
+    """Run a provider on a free port, for the length of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            provider.asked[self.path] += 1
-            answers = {DISCOVERY: provider.about(), KEYS: provider.published()}
-            found = self.path in answers and not provider.away
-            body = json.dumps(answers.get(self.path)).encode()
+            provider.requests[self.path] += 1
+            documents = {DISCOVERY: provider.discovery_document(), KEYS: provider.key_set()}
+            found = self.path in documents and not provider.unavailable
+            body = json.dumps(documents.get(self.path)).encode()
             self.send_response(200 if found else 503)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         provider = IdentityProvider(f"http://127.0.0.1:{server.server_port}")

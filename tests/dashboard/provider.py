@@ -67,7 +67,7 @@ def running_provider() -> Iterator[IdentityProvider]:
             if url.path == AUTHORIZE:
                 self._redirect(flow.redirect_url(dict(parse_qsl(url.query))))
                 return
-            documents = {DISCOVERY: provider.about(), KEYS: provider.published()}
+            documents = {DISCOVERY: provider.discovery_document(), KEYS: provider.key_set()}
             found = url.path in documents
             self._respond(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, documents.get(url.path))
 

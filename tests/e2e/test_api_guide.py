@@ -1,4 +1,4 @@
-"""The API's guide, typed as it stands: every example for curl and Python, one after another, on a running product."""
+"""Runs every curl and Python example of the API guide, unchanged and in order, against the running product."""
 
 import re
 import subprocess
@@ -14,21 +14,22 @@ from tests.e2e.test_devserver import Started, bare, started
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["docs/api.md", "docs/api/export.md", "docs/api/python.md"]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-ELSEWHERE = "python -m server token"
-"""What needs servers of one's own."""
+NEEDS_OWN_SERVERS = "python -m server token"
+"""Examples with this command are skipped: they need a deployment, not the development servers."""
 
-TOLD = [
+EXPECTED_OUTPUT = [
     *('"state":"PROVISIONING"', '"interruptible"', '"alreadyRequested":false', '"state":"PENDING"'),
     *("tenant.provisioning.cancelled", '"number":2', '"code":"INVALID_STATE"', " RUN_FINISHED ", '"totalCount"'),
     *("id,cursor,type,occurredAt", "tenant.provisioning.started", '"type":"org.feed_exported"'),
     *("PROVISIONING\n", "journals PROVISIONING", "RUN_FINISHED The tenant"),
 ]
-"""Words that the examples print, in this order."""
+"""Parts of the examples' output, in this order."""
 
 
 def examples() -> list[str]:
-    """The blocks of all pages, in the order in which they are read."""
-    return [block for page in PAGES for block in BLOCK.findall((ROOT / page).read_text()) if ELSEWHERE not in block]
+    """The code blocks of all pages, in order."""
+    blocks = [block for page in PAGES for block in BLOCK.findall((ROOT / page).read_text())]
+    return [block for block in blocks if NEEDS_OWN_SERVERS not in block]
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +40,16 @@ def product() -> Iterator[Started]:
 
 def test_every_example_works_as_printed(product: Started, tmp_path: Path) -> None:
     script = "\n".join(["set -eu", *examples()])
-    here = {
+    replacements = {
         ".tenantry/tokens.json": str(product.data / "tokens.json"),
         ".venv/bin/python": sys.executable,
         "127.0.0.1:8000": product.base.removeprefix("http://"),
         ".localhost:8000": f".localhost:{product.base.rpartition(':')[2]}",
     }
-    for printed, meant in here.items():
-        script = script.replace(printed, meant)
+    for printed, actual in replacements.items():
+        script = script.replace(printed, actual)
 
-    typed = subprocess.run(
+    shell = subprocess.run(
         ["bash"],
         input=script,
         cwd=tmp_path,
@@ -59,13 +60,13 @@ def test_every_example_works_as_printed(product: Started, tmp_path: Path) -> Non
         env=bare(no_proxy="127.0.0.1,localhost,.localhost"),
     )
 
-    assert typed.returncode == 0, typed.stdout + typed.stderr
-    assert '"errors"' not in typed.stdout
-    place = 0
-    for words in TOLD:
-        place = typed.stdout.find(words, place)
-        assert place >= 0, f"{words!r} is missing, or comes too early in:\n{typed.stdout}"
+    assert shell.returncode == 0, shell.stdout + shell.stderr
+    assert '"errors"' not in shell.stdout
+    position = 0
+    for expected in EXPECTED_OUTPUT:
+        position = shell.stdout.find(expected, position)
+        assert position >= 0, f"{expected!r} is missing, or is printed too early, in:\n{shell.stdout}"
 
 
-def test_there_are_examples_on_every_page() -> None:
+def test_every_page_has_its_number_of_examples() -> None:
     assert [len(BLOCK.findall((ROOT / page).read_text())) for page in PAGES] == [16, 3, 2]

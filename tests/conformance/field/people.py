@@ -14,7 +14,7 @@ from models.columns import new_id
 from runtime.database import Database, clock
 from schema.node import global_id, parts_of
 from server.auth.tokens import sign_token
-from tests.api import Facts, integration, person
+from tests.api import Facts, member_identity, service_account_identity
 from tests.conformance.field.processes import Field
 
 RUN = "id number status cancelRequest { requestedBy { id displayName } reason stepInFlight }"
@@ -169,12 +169,14 @@ def cast_in(field_: Field) -> Cast:
     return Cast(
         field_,
         organisation,
-        owner=caller("the owner", person(organisation.id, settings=field_.settings)),
-        admin=caller("the admin", person(organisation.id, Role.ADMIN, field_.settings)),
-        viewer=caller("the viewer", person(organisation.id, Role.VIEWER, field_.settings)),
+        owner=caller("the owner", member_identity(organisation.id, settings=field_.settings)),
+        admin=caller("the admin", member_identity(organisation.id, Role.ADMIN, field_.settings)),
+        viewer=caller("the viewer", member_identity(organisation.id, Role.VIEWER, field_.settings)),
         partner=caller(
             "the partner",
-            integration(organisation.id, "tenants:read", "tenants:cancel", "audit:read", settings=field_.settings),
+            service_account_identity(
+                organisation.id, "tenants:read", "tenants:cancel", "audit:read", settings=field_.settings
+            ),
         ),
     )
 

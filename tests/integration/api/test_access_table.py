@@ -17,7 +17,7 @@ from models.columns import new_id
 from runtime.settings import settings
 from schema.node import global_id, parts_of
 from schema.root import build_schema as served_schema
-from tests.api import PATIENCE, Api, Client, Facts, api_in, person, tenant_gid
+from tests.api import TIMEOUT, Api, Client, Facts, member_identity, running_api, tenant_gid
 from tests.run_harness import RunHarness, run_harness_in
 
 TABLE = """
@@ -91,7 +91,7 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(database_url: str, redis_url: str) -> Iterator[Scene]:
     roomy = settings().model_copy(update={"budget": 1_000_000, "budget_refill": 1_000_000})
-    with run_harness_in(settings()) as harness, run_harness_in(settings()) as other, api_in(roomy) as api:
+    with run_harness_in(settings()) as harness, run_harness_in(settings()) as other, running_api(roomy) as api:
         hidden = harness.create("hidden", start=False).tenant.id
         harness.create("shop", start=False)
         yield made_in(harness, other, api, only=hidden)
@@ -100,21 +100,21 @@ def scene(database_url: str, redis_url: str) -> Iterator[Scene]:
 def made_in(harness: RunHarness, other: RunHarness, api: Api, only: UUID) -> Scene:
     home = harness.organisation.id
     callers = {
-        "owner": api.person(home, Role.OWNER),
-        "admin": api.person(home, Role.ADMIN),
-        "viewer": api.person(home, Role.VIEWER),
-        "partner": api.integration(home, *SCOPES),
-        "without": api.integration(home),
-        "limited": api.integration(home, *SCOPES, only={only}),
+        "owner": api.member(home, Role.OWNER),
+        "admin": api.member(home, Role.ADMIN),
+        "viewer": api.member(home, Role.VIEWER),
+        "partner": api.service_account(home, *SCOPES),
+        "without": api.service_account(home),
+        "limited": api.service_account(home, *SCOPES, only={only}),
         "support": api.support(),
-        "stranger": api.person(other.organisation.id),
-        "expired": api.client(person(home), timedelta(seconds=-1)),
-        "revoked": api.integration(home, *SCOPES),
+        "stranger": api.member(other.organisation.id),
+        "expired": api.client(member_identity(home), timedelta(seconds=-1)),
+        "revoked": api.service_account(home, *SCOPES),
         "nobody": Client(api.address, None),
     }
     scene = Scene(harness, api, callers)
     owner = callers["owner"]
-    made = owner.ask(
+    made = owner.execute(
         "{ organization { members(first: 9) { edges { node { id role } } }"
         " serviceAccounts(first: 9) { edges { node { id } } } } }"
     )["organization"]
@@ -193,7 +193,7 @@ def answer_to(scene: Scene, caller: Client, field: str, expected: str) -> str:
         return of_query(caller.post(f"{{ it: {QUERIES[field](scene)} }}"))
     if field in SUBSCRIPTIONS:
         document = f"subscription {{ it: {SUBSCRIPTIONS[field](scene)} }}"
-        return of_subscription(caller, document, 1 if expected == "hidden" else PATIENCE)
+        return of_subscription(caller, document, 1 if expected == "hidden" else TIMEOUT)
     stale = {"tenantId": scene.tenant, "expectedVersion": STALE}
     return of_mutation(caller, field, MUTATIONS[field](scene) if field in MUTATIONS else stale)
 
@@ -230,7 +230,7 @@ def of_subscription(caller: Client, document: str, within: float) -> str:
     headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
     if caller.authorization:
         headers["Authorization"] = caller.authorization
-    body, patience = json.dumps({"query": document}), httpx.Timeout(PATIENCE, read=within)
+    body, patience = json.dumps({"query": document}), httpx.Timeout(TIMEOUT, read=within)
     try:
         with httpx.stream(
             "POST", f"http://{caller.address}/graphql/stream", content=body, headers=headers, timeout=patience,
@@ -249,7 +249,7 @@ def of_subscription(caller: Client, document: str, within: float) -> str:
 
 def first_cursor(scene: Scene) -> str:
     document = f'{{ auditEvents(last: 1, filter: {{tenantId: "{scene.tenant}"}}) {{ edges {{ cursor }} }} }}'
-    edges = scene.callers["owner"].ask(document)["auditEvents"]["edges"]
+    edges = scene.callers["owner"].execute(document)["auditEvents"]["edges"]
     return str(edges[0]["cursor"])
 
 

@@ -24,13 +24,13 @@ DESCRIPTIONS = dict(descriptions(build_schema((Path(schema.__file__).parent / "s
 
 def newest_run(client: Client, harness: RunHarness, fields: str) -> Facts:
     document = f"query R($id: ID!) {{ tenant(id: $id) {{ runs(first: 1) {{ edges {{ node {{ {fields} }} }} }} }} }}"
-    (edge,) = client.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["runs"]["edges"]
+    (edge,) = client.execute(document, id=tenant_gid(harness.tenant_id))["tenant"]["runs"]["edges"]
     run: Facts = edge["node"]
     return run
 
 
 def tenant_of(client: Client, harness: RunHarness, fields: str) -> Facts:
-    tenant: Facts = client.ask(
+    tenant: Facts = client.execute(
         f"query T($id: ID!) {{ tenant(id: $id) {{ {fields} }} }}", id=tenant_gid(harness.tenant_id)
     )["tenant"]
     return tenant
@@ -95,14 +95,14 @@ def test_create_tenant_returns_no_tenant_when_it_is_refused(
         "The new tenant; null when the call was refused, because then no tenant was created."
     )
     harness.create("taken", start=False)
-    client = api.person(harness.organisation.id, role)
+    client = api.member(harness.organisation.id, role)
 
     payload = client.mutate("createTenant", "tenant { slug } tenantEdge { cursor } run { id }", **(GOOD | wrong))
 
     errors = payload.pop("userErrors")
     assert payload == {"tenant": None, "tenantEdge": None, "run": None}
     assert [error["code"] for error in errors] == [code]
-    assert client.ask("{ tenants { nodes { slug } } }")["tenants"]["nodes"] == [{"slug": "taken"}]
+    assert client.execute("{ tenants { nodes { slug } } }")["tenants"]["nodes"] == [{"slug": "taken"}]
 
 
 def test_create_tenant_returns_the_new_tenant_when_it_is_accepted(harness: RunHarness, owner: Client) -> None:
@@ -175,7 +175,9 @@ def test_signing_in_does_not_change_a_members_version(harness: RunHarness, owner
         sign_in, VerifiedIdentity("https://idp.example new", "new@shop.example", harness.organisation.slug)
     )
 
-    joined = owner.ask("query N($id: ID!) { node(id: $id) { ... on Member { id pending version } } }", id=member["id"])
+    joined = owner.execute(
+        "query N($id: ID!) { node(id: $id) { ... on Member { id pending version } } }", id=member["id"]
+    )
 
     assert member | {"pending": True, "version": 1} == member
     assert joined["node"] == member | {"pending": False}
@@ -187,7 +189,7 @@ def test_the_end_of_a_previous_token_stays_readable_when_it_has_passed(harness: 
     field = "serviceAccount { previousTokenUntil }"
 
     owner.mutate("rotateServiceAccountToken", field, serviceAccountId=account, overlap="PT0.001S")
-    read = owner.ask(
+    read = owner.execute(
         "query N($id: ID!) { node(id: $id) { ... on ServiceAccount { previousTokenUntil } } }", id=account
     )["node"]
     at_once = owner.mutate("rotateServiceAccountToken", field, serviceAccountId=account)

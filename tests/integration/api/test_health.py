@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from models import Run
 from runtime.database import clock, sqlalchemy_url
-from tests.api import Api, api_in
+from tests.api import Api, running_api
 from tests.run_harness import RunHarness
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -23,7 +23,7 @@ def ready(api: Api) -> httpx.Response:
 
 @pytest.fixture
 def without_broker(harness: RunHarness) -> Iterator[Api]:
-    with api_in(harness.settings.model_copy(update={"redis_url": NOWHERE})) as running:
+    with running_api(harness.settings.model_copy(update={"redis_url": NOWHERE})) as running:
         yield running
 
 
@@ -54,7 +54,7 @@ def test_everything_is_there(api: Api) -> None:
 def test_a_broker_that_is_away_is_named_and_mutations_commit_all_the_same(
     without_broker: Api, harness: RunHarness
 ) -> None:
-    owner = without_broker.person(harness.organisation.id)
+    owner = without_broker.member(harness.organisation.id)
 
     response = ready(without_broker)
     payload = owner.mutate("createTenant", "run { status }", slug="shop", plan="free", firstAdminEmail="a@b.example")
@@ -79,7 +79,7 @@ def test_a_failure_without_a_word_is_a_failure_like_any_other(api: Api, monkeypa
 
 def test_a_database_that_is_away_is_named(harness: RunHarness) -> None:
     nowhere = harness.settings.model_copy(update={"database_url": "postgresql://postgres@127.0.0.1:1/none"})
-    with api_in(nowhere) as api:
+    with running_api(nowhere) as api:
         response = ready(api)
         alive = api.get("/healthz")
 
@@ -95,7 +95,7 @@ def test_a_database_at_another_revision_is_named(harness: RunHarness) -> None:
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {empty}"))
     url = make_url(harness.settings.database_url).set(database=empty).render_as_string(hide_password=False)
-    with api_in(harness.settings.model_copy(update={"database_url": url})) as api:
+    with running_api(harness.settings.model_copy(update={"database_url": url})) as api:
         response = ready(api)
     with engine.connect() as connection:
         connection.execute(text(f"DROP DATABASE {empty} WITH (FORCE)"))

@@ -11,7 +11,7 @@ from graphql import get_introspection_query
 from sqlalchemy.exc import OperationalError
 
 from provisioning import commands, queries
-from tests.api import PATIENCE, Api, Client, tenant_gid
+from tests.api import TIMEOUT, Api, Client, tenant_gid
 from tests.run_harness import RunHarness
 
 QUERY = "{ viewer { actor { kind } } }"
@@ -25,7 +25,7 @@ def send(client: Client, content: bytes | str, method: str = "POST", **headers: 
         f"http://{client.address}/graphql",
         content=content,
         headers={"Content-Type": "application/json", "Authorization": client.authorization} | headers,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         trust_env=False,
     )
 
@@ -36,7 +36,7 @@ def get(client: Client, **parameters: str) -> httpx.Response:
         f"http://{client.address}/graphql",
         params=parameters,
         headers={"Authorization": client.authorization},
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         trust_env=False,
     )
 
@@ -220,7 +220,7 @@ def test_a_document_of_too_many_tokens_is_refused_before_it_takes_any_time(owner
 
 
 def test_the_questions_that_tools_ask_about_the_schema_are_answered(owner: Client) -> None:
-    assert owner.ask(get_introspection_query())["__schema"]["queryType"]["name"] == "Query"
+    assert owner.execute(get_introspection_query())["__schema"]["queryType"]["name"] == "Query"
 
 
 def test_a_subscription_needs_a_socket(owner: Client) -> None:
@@ -258,7 +258,7 @@ def test_a_fault_in_one_mutation_leaves_its_siblings_alone(
       cancel: cancelProvisioning(input: {tenantId: $id}) { userErrors { code } }
     }"""
 
-    body = owner.answer(document, id=tenant_gid(harness.tenant_id))
+    body = owner.result(document, id=tenant_gid(harness.tenant_id))
 
     assert body["data"] == {"suspend": None, "cancel": {"userErrors": []}}
     assert body["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"

@@ -66,14 +66,14 @@ def test_the_same_key_with_other_input_is_refused(harness: RunHarness, owner: Cl
     assert codes_of(second) == ["IDEMPOTENCY_KEY_REUSED"]
     assert second["userErrors"][0]["field"] == ["input", "idempotencyKey"]
     assert second["tenant"] is None
-    assert owner.ask("{ tenants { nodes { slug } } }")["tenants"]["nodes"] == [{"slug": "shop"}]
+    assert owner.execute("{ tenants { nodes { slug } } }")["tenants"]["nodes"] == [{"slug": "shop"}]
 
 
 def test_a_key_belongs_to_one_caller_and_one_mutation(
     api: Api, harness: RunHarness, other: RunHarness, owner: Client, key: str
 ) -> None:
     mine = create(owner, idempotencyKey=key)
-    theirs = create(api.person(other.organisation.id), idempotencyKey=key)
+    theirs = create(api.member(other.organisation.id), idempotencyKey=key)
     cancelled = owner.mutate(
         "cancelProvisioning", "alreadyRequested", tenantId=mine["tenant"]["id"], idempotencyKey=key
     )
@@ -99,7 +99,7 @@ def test_a_key_that_cannot_be_kept_is_refused_and_nothing_done(
     assert codes_of(refused) == ["INVALID"]
     assert sentence in refused["userErrors"][0]["message"]
     assert refused["userErrors"][0]["field"] == ["input", "idempotencyKey"]
-    assert owner.ask("{ tenants { totalCount } }") == {"tenants": {"totalCount": 0}}
+    assert owner.execute("{ tenants { totalCount } }") == {"tenants": {"totalCount": 0}}
 
 
 def test_a_null_that_takes_something_away_tells_one_call_from_another(owner: Client, key: str) -> None:
@@ -220,7 +220,7 @@ def test_of_twenty_at_once_one_is_carried_out(harness: RunHarness, owner: Client
 
     assert all(answer == answers[0] for answer in answers)
     assert codes_of(answers[0]) == []
-    assert owner.ask("{ tenants { totalCount } }") == {"tenants": {"totalCount": 1}}
+    assert owner.execute("{ tenants { totalCount } }") == {"tenants": {"totalCount": 1}}
 
 
 def test_a_second_call_waits_for_the_first(harness: RunHarness, key: str) -> None:
@@ -264,8 +264,8 @@ CREATING = f"mutation Create($input: CreateTenantInput!) {{ __typename it: {CREA
 def test_the_key_may_come_in_a_header(harness: RunHarness, owner: Client, key: str, spelled: str) -> None:
     owner.headers["Idempotency-Key"] = spelled.format(key)
 
-    first, second = (owner.ask(CREATING, input=GOOD)["it"] for _ in range(2))
-    other = owner.ask(CREATING, input=GOOD | {"slug": "other"})["it"]
+    first, second = (owner.execute(CREATING, input=GOOD)["it"] for _ in range(2))
+    other = owner.execute(CREATING, input=GOOD | {"slug": "other"})["it"]
     owner.headers.clear()
     third = create(owner, idempotencyKey=key)
 
@@ -289,8 +289,8 @@ def test_several_fields_do_not_share_the_key_of_a_header(harness: RunHarness, ow
     tenant = tenant_gid(harness.tenant_id)
     cancel = f'cancelProvisioning(input: {{tenantId: "{tenant}"}}) {{ userErrors {{ code message }} }}'
 
-    both = owner.ask(f"mutation {{ one: {cancel} two: {cancel} }}")
-    spread = owner.ask(f"mutation {{ ...F }} fragment F on Mutation {{ one: {cancel} }}")
+    both = owner.execute(f"mutation {{ one: {cancel} two: {cancel} }}")
+    spread = owner.execute(f"mutation {{ ...F }} fragment F on Mutation {{ one: {cancel} }}")
 
     for payload in (both["one"], both["two"], spread["one"]):
         assert codes_of(payload) == ["INVALID"]
@@ -301,4 +301,4 @@ def test_several_fields_do_not_share_the_key_of_a_header(harness: RunHarness, ow
 def test_a_header_that_is_no_key_is_refused(harness: RunHarness, owner: Client) -> None:
     for key in ("", "x" * 256):
         owner.headers["Idempotency-Key"] = key
-        assert codes_of(owner.ask(CREATING, input=GOOD)["it"]) == ["INVALID"]
+        assert codes_of(owner.execute(CREATING, input=GOOD)["it"]) == ["INVALID"]

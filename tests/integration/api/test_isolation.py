@@ -38,7 +38,7 @@ from runtime.database import clock
 from runtime.settings import settings
 from schema.node import global_id
 from schema.root import build_schema as served_schema
-from tests.api import Api, Client, Facts, api_in, tenant_gid
+from tests.api import Api, Client, Facts, running_api, tenant_gid
 from tests.run_harness import RunHarness
 from tests.scenarios import all_rows
 from tests.waiting import wait_until
@@ -85,7 +85,7 @@ def _forgotten_here() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def api(database_url: str, redis_url: str) -> Iterator[Api]:
     """One whose callers may ask for as much as they like."""
-    with api_in(settings().model_copy(update={"budget": 10**9})) as running:
+    with running_api(settings().model_copy(update={"budget": 10**9})) as running:
         yield running
 
 
@@ -119,7 +119,7 @@ def theirs(api: Api, other: RunHarness) -> Theirs:
     return Theirs(
         other,
         ids,
-        _cursors(api.person(other.organisation.id), ids["Tenant"]),
+        _cursors(api.member(other.organisation.id), ids["Tenant"]),
         (tenant.slug, other.organisation.slug),
         frozenset(texts),
         frozenset(hidden),
@@ -140,7 +140,7 @@ def _cursors(owner: Client, tenant: str) -> dict[str, str]:
       auditEvents(first: 1) { edges { cursor } }
       tenant(id: $id) { runs(first: 1) { edges { cursor node { timeline(first: 2) { edges { cursor } } } } } }
     }"""
-    found = owner.ask(document, id=tenant)
+    found = owner.execute(document, id=tenant)
     (run,) = found["tenant"]["runs"]["edges"]
     return {
         "tenants": found["tenants"]["edges"][0]["cursor"],
@@ -154,13 +154,13 @@ def _cursors(owner: Client, tenant: str) -> dict[str, str]:
 Call = Callable[[Api, RunHarness], Client]
 
 EVERYBODY: dict[str, Call] = {
-    "owner": lambda api, harness: api.person(harness.organisation.id, Role.OWNER),
-    "admin": lambda api, harness: api.person(harness.organisation.id, Role.ADMIN),
-    "viewer": lambda api, harness: api.person(harness.organisation.id, Role.VIEWER),
-    "partner": lambda api, harness: api.integration(harness.organisation.id, *SCOPES),
-    "limited": lambda api, harness: api.integration(harness.organisation.id, *SCOPES, only={harness.tenant_id}),
-    "limited to nothing": lambda api, harness: api.integration(harness.organisation.id, *SCOPES, only=set()),
-    "without scopes": lambda api, harness: api.integration(harness.organisation.id),
+    "owner": lambda api, harness: api.member(harness.organisation.id, Role.OWNER),
+    "admin": lambda api, harness: api.member(harness.organisation.id, Role.ADMIN),
+    "viewer": lambda api, harness: api.member(harness.organisation.id, Role.VIEWER),
+    "partner": lambda api, harness: api.service_account(harness.organisation.id, *SCOPES),
+    "limited": lambda api, harness: api.service_account(harness.organisation.id, *SCOPES, only={harness.tenant_id}),
+    "limited to nothing": lambda api, harness: api.service_account(harness.organisation.id, *SCOPES, only=set()),
+    "without scopes": lambda api, harness: api.service_account(harness.organisation.id),
 }
 """Everybody but support. A new person each time: a budget is a person's."""
 
@@ -280,7 +280,7 @@ def reads(theirs: Theirs) -> list[Question]:
 
 def answered(client: Client, question: Question) -> Facts:
     """An answer to what was asked, and not to how."""
-    answer = client.answer(question.document, **question.variables)
+    answer = client.result(question.document, **question.variables)
     codes = {error["extensions"]["code"] for error in answer.get("errors", ())}
     assert codes <= REFUSALS, (question.label, answer["errors"])
     return answer
@@ -300,7 +300,7 @@ def test_nobody_reads_anything_of_another_organisation(api: Api, harness: RunHar
 
 def test_the_same_questions_tell_their_owner_everything(api: Api, harness: RunHarness, theirs: Theirs) -> None:
     """Otherwise the test above would prove nothing."""
-    told = [answered(api.person(theirs.harness.organisation.id), question) for question in reads(theirs)]
+    told = [answered(api.member(theirs.harness.organisation.id), question) for question in reads(theirs)]
 
     assert set(theirs.found_in(told)) >= theirs.secrets | {theirs.harness.tenant().first_admin_email}
 
@@ -338,7 +338,7 @@ def test_nobody_follows_a_tenant_of_another_organisation(api: Api, harness: RunH
     asked = [one for one in questions("subscription", theirs) if "tenantId" in one.variables]
 
     for question in asked:
-        with api.person(harness.organisation.id).subscribed(question.document, **question.variables) as subscription:
+        with api.member(harness.organisation.id).subscribed(question.document, **question.variables) as subscription:
             message = subscription.message()
         assert "NOT_FOUND" in json.dumps(message), question.label
         assert theirs.found_in(message, question.variables) == [], question.label
@@ -356,7 +356,7 @@ def test_nobody_follows_the_feed_of_another_organisation(api: Api, harness: RunH
     for question in asked:
         silent = SILENT & question.variables.get("filter", {}).keys()
         wait_until(lambda: api.services.feed.watchers == 0)
-        with api.person(harness.organisation.id).subscribed(question.document, **question.variables) as subscription:
+        with api.member(harness.organisation.id).subscribed(question.document, **question.variables) as subscription:
             wait_until(lambda: api.services.feed.watchers == 1)
             theirs.harness.transact(_touch, theirs.harness)
             harness.transact(_touch, harness)
@@ -401,9 +401,9 @@ READ_ALL = """query All($id: ID!, $slug: String!) {
 def test_a_filter_that_the_code_forgets_is_kept_by_postgres(api: Api, harness: RunHarness, theirs: Theirs) -> None:
     harness.create("mine")
     before = all_rows(theirs.harness)
-    owner = api.person(harness.organisation.id)
+    owner = api.member(harness.organisation.id)
 
-    found = owner.ask(READ_ALL, id=theirs.ids["Tenant"], slug=theirs.slugs[0])
+    found = owner.execute(READ_ALL, id=theirs.ids["Tenant"], slug=theirs.slugs[0])
     renamed = owner.mutate("updateTenant", "tenant { name }", tenantId=theirs.ids["Tenant"], name="Mine")
     stopped = owner.mutate("cancelProvisioning", "tenant { name }", tenantId=theirs.ids["Tenant"])
 
@@ -420,9 +420,9 @@ def test_without_both_another_organisation_lies_open(
 ) -> None:
     """So it is Postgres that refuses in the test above, and nothing else."""
     monkeypatch.setattr(runtime.database, "set_role", lambda *_: None)
-    owner = api.person(harness.organisation.id)
+    owner = api.member(harness.organisation.id)
 
-    found = owner.ask(READ_ALL, id=theirs.ids["Tenant"], slug=theirs.slugs[0])
+    found = owner.execute(READ_ALL, id=theirs.ids["Tenant"], slug=theirs.slugs[0])
     renamed = owner.mutate("updateTenant", "tenant { name }", tenantId=theirs.ids["Tenant"], name="Mine")
 
     assert found["tenant"] == {"slug": theirs.slugs[0]}

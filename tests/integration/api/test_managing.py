@@ -41,7 +41,7 @@ def told_in(harness: RunHarness, family: str) -> list[tuple[str, dict[str, Any]]
 
 
 def people_seen_by(client: Client) -> dict[str, Facts]:
-    edges = client.ask(PEOPLE)["organization"]["members"]["edges"]
+    edges = client.execute(PEOPLE)["organization"]["members"]["edges"]
     return {edge["node"]["role"]: edge["node"] for edge in edges}
 
 
@@ -115,9 +115,9 @@ def test_an_invitation_that_makes_no_sense_changes_nothing(
 
 
 def test_an_admin_touches_everybody_but_the_owner(api: Api, harness: RunHarness, owner: Client) -> None:
-    owner.ask(ME)
-    admin = api.person(harness.organisation.id, Role.ADMIN)
-    api.person(harness.organisation.id, Role.VIEWER)
+    owner.execute(ME)
+    admin = api.member(harness.organisation.id, Role.ADMIN)
+    api.member(harness.organisation.id, Role.VIEWER)
     people = people_seen_by(admin)
 
     demoted = admin.mutate("changeMemberRole", "member { id }", memberId=people["OWNER"]["id"], role="VIEWER")
@@ -133,7 +133,7 @@ def test_an_admin_touches_everybody_but_the_owner(api: Api, harness: RunHarness,
 
 
 def test_the_owner_hands_the_ownership_over_and_is_an_admin_then(api: Api, harness: RunHarness, owner: Client) -> None:
-    api.person(harness.organisation.id, Role.ADMIN)
+    api.member(harness.organisation.id, Role.ADMIN)
     before = people_seen_by(owner)
 
     alone = owner.mutate("changeMemberRole", "member { id }", memberId=before["OWNER"]["id"], role="VIEWER")
@@ -148,7 +148,7 @@ def test_the_owner_hands_the_ownership_over_and_is_an_admin_then(api: Api, harne
 
 
 def test_two_invitations_of_one_address_at_once_are_one(api: Api, harness: RunHarness, owner: Client) -> None:
-    managers = [owner, api.person(harness.organisation.id, Role.ADMIN)]
+    managers = [owner, api.member(harness.organisation.id, Role.ADMIN)]
 
     with ThreadPoolExecutor(8) as pool:
         calls = [
@@ -165,7 +165,7 @@ def test_the_ownership_goes_to_one_of_two_to_whom_it_is_handed_at_once(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     for role in (Role.ADMIN, Role.VIEWER):
-        api.person(harness.organisation.id, role)
+        api.member(harness.organisation.id, role)
     people = people_seen_by(owner)
 
     with ThreadPoolExecutor(2) as pool:
@@ -196,8 +196,8 @@ def test_nobody_else_sees_or_changes_who_belongs(
     member = people_seen_by(owner)["OWNER"]["id"]
     home = harness.organisation.id
     outsiders = [
-        api.person(home, Role.VIEWER),
-        api.integration(home, "tenants:read", "tenants:write", "audit:read"),
+        api.member(home, Role.VIEWER),
+        api.service_account(home, "tenants:read", "tenants:write", "audit:read"),
         api.support(),
     ]
 
@@ -206,10 +206,10 @@ def test_nobody_else_sees_or_changes_who_belongs(
         assert outsider.error(document)["extensions"]["code"] == "FORBIDDEN"
         document = document.replace("members", "serviceAccounts")
         assert outsider.error(document)["extensions"]["code"] == "FORBIDDEN"
-        assert outsider.ask("query N($id: ID!) { node(id: $id) { id } }", id=member) == {"node": None}
+        assert outsider.execute("query N($id: ID!) { node(id: $id) { id } }", id=member) == {"node": None}
         assert code_of(outsider.mutate("inviteMember", email="m@shop.example", role="ADMIN")) == "FORBIDDEN"
-    stranger = api.person(other.organisation.id)
-    assert stranger.ask("query N($id: ID!) { node(id: $id) { id } }", id=member) == {"node": None}
+    stranger = api.member(other.organisation.id)
+    assert stranger.execute("query N($id: ID!) { node(id: $id) { id } }", id=member) == {"node": None}
     assert code_of(stranger.mutate("removeMember", memberId=member)) == "NOT_FOUND"
     assert set(people_seen_by(owner)) == {"OWNER", "VIEWER"}
 
@@ -220,8 +220,8 @@ def test_pages_of_members_go_on_where_they_ended(api: Api, harness: RunHarness, 
     document = """query M($after: String) { organization { members(first: 2, after: $after) {
       edges { node { name } } pageInfo { hasNextPage endCursor } } } }"""
 
-    first = owner.ask(document)["organization"]["members"]
-    second = owner.ask(document, after=first["pageInfo"]["endCursor"])["organization"]["members"]
+    first = owner.execute(document)["organization"]["members"]
+    second = owner.execute(document, after=first["pageInfo"]["endCursor"])["organization"]["members"]
 
     names = [edge["node"]["name"] for page in (first, second) for edge in page["edges"]]
     assert names == [f"Owner of {harness.organisation.id}", "N0", "N1", "N2"]
@@ -229,8 +229,8 @@ def test_pages_of_members_go_on_where_they_ended(api: Api, harness: RunHarness, 
 
 
 def test_a_removed_member_is_out_within_seconds_sockets_included(api: Api, harness: RunHarness, owner: Client) -> None:
-    viewer = api.person(harness.organisation.id, Role.VIEWER)
-    viewer.ask(ME)
+    viewer = api.member(harness.organisation.id, Role.VIEWER)
+    viewer.execute(ME)
 
     with viewer.subscribed("subscription { auditEventAdded { type } }") as subscription:
         owner.mutate("removeMember", memberId=people_seen_by(owner)["VIEWER"]["id"])
@@ -244,12 +244,12 @@ def test_a_removed_member_is_out_within_seconds_sockets_included(api: Api, harne
 def test_another_role_counts_within_seconds_and_its_sockets_begin_anew(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
-    admin = api.person(harness.organisation.id, Role.ADMIN)
-    assert "tenants:write" in admin.ask(ME)["viewer"]["scopes"]
+    admin = api.member(harness.organisation.id, Role.ADMIN)
+    assert "tenants:write" in admin.execute(ME)["viewer"]["scopes"]
 
     with admin.connected() as socket:
         owner.mutate("changeMemberRole", memberId=people_seen_by(owner)["ADMIN"]["id"], role="VIEWER")
-        wait_until(lambda: "tenants:write" not in admin.ask(ME)["viewer"]["scopes"], within=SOON)
+        wait_until(lambda: "tenants:write" not in admin.execute(ME)["viewer"]["scopes"], within=SOON)
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(SOON)
 
@@ -259,8 +259,8 @@ def test_another_role_counts_within_seconds_and_its_sockets_begin_anew(
 
 
 def test_a_right_that_was_taken_a_moment_ago_does_not_manage(api: Api, harness: RunHarness, owner: Client) -> None:
-    admin = api.person(harness.organisation.id, Role.ADMIN)
-    admin.ask(ME)
+    admin = api.member(harness.organisation.id, Role.ADMIN)
+    admin.execute(ME)
     owner.mutate("changeMemberRole", memberId=people_seen_by(owner)["ADMIN"]["id"], role="VIEWER")
 
     payload = admin.mutate("inviteMember", email="friend@shop.example", role="ADMIN")
@@ -277,10 +277,10 @@ def test_an_api_token_is_shown_once_and_kept_nowhere(api: Api, harness: RunHarne
     token = first["token"]
     assert api_tokens.is_token(token)
     assert again == first | {"token": None}
-    assert bearer(api, first).ask(ME)["viewer"] == {"actor": {"displayName": "Billing"}, "scopes": ["tenants:read"]}
+    assert bearer(api, first).execute(ME)["viewer"] == {"actor": {"displayName": "Billing"}, "scopes": ["tenants:read"]}
     assert row_of(harness, first).token_sha256 == api_tokens.digest_of(token)
     kept = harness.read(lambda session: session.exec(select(IdempotencyKey).where(IdempotencyKey.key == key)).one())
-    assert token not in f"{kept.outcome} {told_in(harness, 'org.')} {owner.ask(PROGRAMS)} {row_of(harness, first)}"
+    assert token not in f"{kept.outcome} {told_in(harness, 'org.')} {owner.execute(PROGRAMS)} {row_of(harness, first)}"
     assert [name for name, _ in told_in(harness, "org.")] == ["org.service_account_created"]
 
 
@@ -289,8 +289,8 @@ def test_a_service_account_is_limited_as_it_was_told(api: Api, harness: RunHarne
 
     program = bearer(api, created(owner, "tenants:read", tenantIds=[tenant_gid(mine)]))
 
-    assert program.ask("{ tenants { nodes { slug } } }") == {"tenants": {"nodes": [{"slug": "mine"}]}}
-    assert program.ask("query T($id: ID!) { tenant(id: $id) { slug } }", id=tenant_gid(hidden)) == {"tenant": None}
+    assert program.execute("{ tenants { nodes { slug } } }") == {"tenants": {"nodes": [{"slug": "mine"}]}}
+    assert program.execute("query T($id: ID!) { tenant(id: $id) { slug } }", id=tenant_gid(hidden)) == {"tenant": None}
     assert code_of(program.mutate("cancelProvisioning", tenantId=tenant_gid(mine))) == "FORBIDDEN"
 
 
@@ -312,7 +312,7 @@ def test_a_service_account_that_makes_no_sense_is_not_created(
     payload = owner.mutate("createServiceAccount", ACCOUNT, **wanted)
 
     assert (code_of(payload), payload["serviceAccount"], payload["token"]) == (code, None, None)
-    assert owner.ask(PROGRAMS)["organization"]["serviceAccounts"]["edges"] == []
+    assert owner.execute(PROGRAMS)["organization"]["serviceAccounts"]["edges"] == []
     assert told_in(harness, "org.") == []
 
 
@@ -328,19 +328,19 @@ def test_what_a_service_account_may_can_be_changed(api: Api, harness: RunHarness
 
     changed = payload["serviceAccount"]
     assert (changed["scopes"], changed["tenantIds"], changed["name"]) == (["audit:read"], None, "Billing")
-    wait_until(lambda: program.ask(ME)["viewer"]["scopes"] == ["audit:read"], within=SOON)
+    wait_until(lambda: program.execute(ME)["viewer"]["scopes"] == ["audit:read"], within=SOON)
     _, facts = told_in(harness, "org.service_account_updated")[-1]
     assert facts["changes"] == {"scopes": [["tenants:read"], ["audit:read"]], "tenant_ids": [[str(mine)], None]}
 
 
 def test_a_rotated_token_is_void_at_once(api: Api, harness: RunHarness, owner: Client) -> None:
     before = created(owner, "tenants:read")
-    bearer(api, before).ask(ME)
+    bearer(api, before).execute(ME)
 
     after = owner.mutate("rotateServiceAccountToken", ACCOUNT, serviceAccountId=before["serviceAccount"]["id"])
 
     assert after["token"] != before["token"]
-    assert bearer(api, after).ask(ME)
+    assert bearer(api, after).execute(ME)
     wait_until(lambda: shut_out(bearer(api, before)), within=SOON)
     assert told_in(harness, "org.service_account_rotated")[-1][1]["previous_token_until"] is None
 
@@ -350,7 +350,7 @@ def test_a_rotated_token_stays_good_for_the_overlap_and_no_longer(api: Api, harn
     name = before["serviceAccount"]["id"]
 
     after = owner.mutate("rotateServiceAccountToken", ACCOUNT, serviceAccountId=name, overlap="PT1H")
-    both = [bearer(api, one).ask(ME)["viewer"]["scopes"] for one in (before, after)]
+    both = [bearer(api, one).execute(ME)["viewer"]["scopes"] for one in (before, after)]
     ended = datetime.now(UTC) - timedelta(seconds=1)
     with harness.database.transaction() as session:
         row = session.get_one(ServiceAccount, row_of(harness, after).id)
@@ -360,11 +360,11 @@ def test_a_rotated_token_stays_good_for_the_overlap_and_no_longer(api: Api, harn
     assert both == [["tenants:read"]] * 2
     assert after["serviceAccount"]["previousTokenUntil"] is not None
     wait_until(lambda: shut_out(bearer(api, before)), within=SOON)
-    assert bearer(api, after).ask(ME)
+    assert bearer(api, after).execute(ME)
 
 
 def test_who_expected_another_version_changes_nothing(harness: RunHarness, api: Api, owner: Client) -> None:
-    api.person(harness.organisation.id, Role.VIEWER)
+    api.member(harness.organisation.id, Role.VIEWER)
     viewer = people_seen_by(owner)["VIEWER"]["id"]
     account = created(owner, "tenants:read")["serviceAccount"]["id"]
     calls: list[tuple[str, dict[str, Any]]] = [
@@ -393,7 +393,7 @@ def test_one_indexed_look_tells_who_calls_and_none_within_the_second(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     program = bearer(api, created(owner, "tenants:read"))
-    program.ask(ME)
+    program.execute(ME)
     looks: list[str] = []
     engine = api.services.authenticator._database.engine
 
@@ -404,7 +404,7 @@ def test_one_indexed_look_tells_who_calls_and_none_within_the_second(
     try:
         api.services.authenticator._remembered.clear()
         for _ in range(3):
-            program.ask(ME)
+            program.execute(ME)
     finally:
         event.remove(engine, "before_cursor_execute", note)
 
@@ -458,10 +458,10 @@ def test_the_last_use_is_noted_and_not_at_every_call(api: Api, harness: RunHarne
     program = bearer(api, account)
     assert row_of(harness, account).last_used_at is None
 
-    program.ask(ME)
+    program.execute(ME)
     first = row_of(harness, account).last_used_at
     api.services.authenticator._remembered.clear()
-    program.ask(ME)
+    program.execute(ME)
 
     assert first is not None
     assert row_of(harness, account).last_used_at == first
@@ -487,7 +487,7 @@ def test_a_well_spelled_token_of_nobody_is_refused(api: Api) -> None:
 
 
 def test_a_signed_token_gives_a_service_account_no_more_than_it_holds(api: Api, harness: RunHarness) -> None:
-    program = api.integration(harness.organisation.id, "tenants:read", "audit:read")
+    program = api.service_account(harness.organisation.id, "tenants:read", "audit:read")
     with harness.database.transaction() as session:
         account = session.exec(
             select(ServiceAccount).where(ServiceAccount.organisation_id == harness.organisation.id)
@@ -495,7 +495,7 @@ def test_a_signed_token_gives_a_service_account_no_more_than_it_holds(api: Api, 
         account.scopes = ["tenants:read", "tenants:write"]
         session.add(account)
 
-    assert program.ask(ME)["viewer"]["scopes"] == ["tenants:read"]
+    assert program.execute(ME)["viewer"]["scopes"] == ["tenants:read"]
 
 
 def test_what_support_looks_at_is_on_record_once_an_hour(api: Api, harness: RunHarness, other: RunHarness) -> None:
@@ -505,7 +505,7 @@ def test_what_support_looks_at_is_on_record_once_an_hour(api: Api, harness: RunH
     look = "query T($id: ID!) { tenant(id: $id) { slug runs(first: 1) { edges { node { number } } } } }"
 
     for _ in range(3):
-        support.ask(look, id=tenant_gid(harness.tenant_id))
+        support.execute(look, id=tenant_gid(harness.tenant_id))
 
     assert told_in(harness, "access.support") == [("access.support_looked", {"tenant_ids": [str(harness.tenant_id)]})]
     assert told_in(other, "access.support") == []
@@ -515,8 +515,8 @@ def test_support_looking_at_another_tenant_is_on_record_too(api: Api, harness: R
     first, second = harness.create("one").tenant.id, harness.create("two").tenant.id
     support = api.support()
 
-    support.ask("query T($id: ID!) { tenant(id: $id) { slug } }", id=tenant_gid(first))
-    support.ask("query F($id: ID!) { auditEvents(filter: {tenantId: $id}) { edges { node { type } } } }",
+    support.execute("query T($id: ID!) { tenant(id: $id) { slug } }", id=tenant_gid(first))
+    support.execute("query F($id: ID!) { auditEvents(filter: {tenantId: $id}) { edges { node { type } } } }",
                 id=tenant_gid(second))  # fmt: skip
 
     assert [facts["tenant_ids"] for _, facts in told_in(harness, "access.support")] == [[str(first)], [str(second)]]
@@ -526,21 +526,21 @@ ACTOR = "query A($id: ID!) { node(id: $id) { ... on Actor { displayName } } }"
 
 
 def test_support_looking_at_a_person_is_on_record_too(api: Api, harness: RunHarness, owner: Client) -> None:
-    support, somebody = api.support(), owner.ask("{ viewer { actor { id } } }")["viewer"]["actor"]["id"]
+    support, somebody = api.support(), owner.execute("{ viewer { actor { id } } }")["viewer"]["actor"]["id"]
 
-    support.ask(ACTOR, id=somebody)
+    support.execute(ACTOR, id=somebody)
 
     assert told_in(harness, "access.support") == [("access.support_looked", {"tenant_ids": []})]
 
 
 def test_who_does_not_manage_members_knows_people_by_their_names(api: Api, harness: RunHarness, owner: Client) -> None:
     viewer, auditor = (
-        api.person(harness.organisation.id, Role.VIEWER),
-        api.integration(harness.organisation.id, "audit:read"),
+        api.member(harness.organisation.id, Role.VIEWER),
+        api.service_account(harness.organisation.id, "audit:read"),
     )
-    somebody = owner.ask("{ viewer { actor { id } } }")["viewer"]["actor"]["id"]
+    somebody = owner.execute("{ viewer { actor { id } } }")["viewer"]["actor"]["id"]
 
-    shown = [client.ask(ACTOR, id=somebody)["node"] for client in (owner, viewer, auditor, api.support())]
+    shown = [client.execute(ACTOR, id=somebody)["node"] for client in (owner, viewer, auditor, api.support())]
 
     name = f"Owner of {harness.organisation.id}"
     assert shown == [{"displayName": "owner@shop.example"}, *[{"displayName": name}] * 3]
@@ -549,7 +549,7 @@ def test_who_does_not_manage_members_knows_people_by_their_names(api: Api, harne
 def test_what_the_organisations_own_people_look_at_is_not_on_record(harness: RunHarness, owner: Client) -> None:
     harness.create("one")
 
-    owner.ask("{ tenants { nodes { slug } } }")
+    owner.execute("{ tenants { nodes { slug } } }")
 
     assert told_in(harness, "access.") == []
 

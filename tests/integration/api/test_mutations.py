@@ -57,7 +57,7 @@ def test_a_created_tenants_edge_continues_the_list(harness: RunHarness, owner: C
     harness.create("older", start=False)
     payload = owner.mutate("createTenant", "tenantEdge { cursor }", **GOOD, start=False)
 
-    page = owner.ask(
+    page = owner.execute(
         "query Rest($after: String!) { tenants(after: $after) { nodes { slug } } }",
         after=payload["tenantEdge"]["cursor"],
     )
@@ -106,7 +106,7 @@ def test_a_wrong_value_is_refused_by_name_and_nothing_is_created(
 
 def test_a_full_quota_is_refused_with_its_numbers(api: Api, harness: RunHarness) -> None:
     with run_harness_in(harness.settings, plan="free") as small:
-        owner = api.person(small.organisation.id)
+        owner = api.member(small.organisation.id)
         for number in range(3):
             assert owner.mutate("createTenant", **(GOOD | {"slug": f"shop-{number}"}))["userErrors"] == []
 
@@ -119,7 +119,7 @@ def test_a_full_quota_is_refused_with_its_numbers(api: Api, harness: RunHarness)
 
 def test_without_a_limit_nobody_counts_and_nobody_waits(api: Api, harness: RunHarness) -> None:
     with api.statements() as sent:
-        assert api.person(harness.organisation.id).mutate("createTenant", **GOOD)["userErrors"] == []
+        assert api.member(harness.organisation.id).mutate("createTenant", **GOOD)["userErrors"] == []
 
     assert not [one for one in sent if "count(" in one.lower() or "count_tenants" in one]
     assert not [one for one in sent if "FROM organisations" in one and "FOR " in one]
@@ -264,7 +264,7 @@ def test_a_cancel_answers_with_the_run_it_stopped_and_a_second_one_with_the_firs
     harness.make_moves(until="deploy_workloads")
     harness.claim()
     fields = "alreadyRequested tenant { state } run { status cancelRequest { reason stepInFlight requestedBy { id } } }"
-    admin = api.person(harness.organisation.id, Role.ADMIN)
+    admin = api.member(harness.organisation.id, Role.ADMIN)
 
     first = owner.mutate("cancelProvisioning", fields, tenantId=tenant_gid(harness.tenant_id), reason="wrong plan")
     second = admin.mutate("cancelProvisioning", fields, tenantId=tenant_gid(harness.tenant_id), reason="mine")
@@ -275,7 +275,9 @@ def test_a_cancel_answers_with_the_run_it_stopped_and_a_second_one_with_the_firs
     assert first["run"]["status"] == "CANCELLING"
     assert first["run"]["cancelRequest"]["reason"] == "wrong plan"
     assert first["run"]["cancelRequest"]["stepInFlight"] == "deploy_workloads"
-    assert first["run"]["cancelRequest"]["requestedBy"] == owner.ask("{ viewer { actor { id } } }")["viewer"]["actor"]
+    assert (
+        first["run"]["cancelRequest"]["requestedBy"] == owner.execute("{ viewer { actor { id } } }")["viewer"]["actor"]
+    )
     assert first["tenant"] == {"state": "PROVISIONING"}
 
 
@@ -398,7 +400,7 @@ def test_whoever_ends_a_stuck_undo_that_somebody_else_asked_for_ends_it_in_that_
 def test_a_stuck_run_goes_on_when_told_what_to_give_up(harness: RunHarness, owner: Client) -> None:
     _stick(harness)
     tenant_id = tenant_gid(harness.tenant_id)
-    offered = owner.ask("query A($id: ID!) { tenant(id: $id) { availableActions } }", id=tenant_id)
+    offered = owner.execute("query A($id: ID!) { tenant(id: $id) { availableActions } }", id=tenant_id)
 
     silent = owner.mutate("resumeCompensation", tenantId=tenant_id, skipSteps=["allocate_storage"])
     wrong = owner.mutate("resumeCompensation", tenantId=tenant_id, skipSteps=["no_step"], reason="it is gone")
@@ -513,7 +515,7 @@ def test_a_bulk_cancel_that_makes_no_sense_is_refused_as_a_whole(owner: Client, 
 
 def test_a_bulk_cancel_of_too_many_is_refused_as_a_whole(owner: Client) -> None:
     document = "mutation { it: cancelProvisionings(input: {tenantIds: [%s]}) { results { tenant { id } } %s } }"
-    payload = owner.ask(document % ('"x" ' * 501, "userErrors { code }"))["it"]
+    payload = owner.execute(document % ('"x" ' * 501, "userErrors { code }"))["it"]
 
     assert payload == {"results": [], "userErrors": [{"code": "INVALID"}]}
 
@@ -538,7 +540,7 @@ def test_actions_follow_state(harness: RunHarness, owner: Client) -> None:
     document = "query A($id: ID!) { tenant(id: $id) { availableActions } }"
 
     def offered() -> list[str]:
-        actions: list[str] = owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["availableActions"]
+        actions: list[str] = owner.execute(document, id=tenant_gid(harness.tenant_id))["tenant"]["availableActions"]
         return actions
 
     bring_tenant_to(harness, TenantState.PENDING)
@@ -562,7 +564,7 @@ def test_two_mutations_in_one_request_each_show_what_they_left(harness: RunHarne
     }
     """
 
-    both = owner.ask(document, id=tenant_gid(harness.tenant_id))
+    both = owner.execute(document, id=tenant_gid(harness.tenant_id))
 
     assert both["suspend"]["tenant"] == {"state": "SUSPENDED", "availableActions": ["RESUME", "DECOMMISSION"]}
     assert both["resume"]["tenant"]["state"] == "ACTIVE"

@@ -11,7 +11,7 @@ from runtime.settings import Settings, SettingsRefused
 from server.asgi import create_app
 from server.graphql.trusted_documents import TrustedDocuments, UnknownDocument, load_trusted_documents, reference_in
 from tests import attacks
-from tests.api import Api, Client, Facts, Subscription, api_in
+from tests.api import Api, Client, Facts, Subscription, running_api
 from tests.run_harness import RunHarness
 
 KNOWN = "query Who { viewer { actor { kind } } }"
@@ -32,17 +32,17 @@ def trusting(harness: RunHarness, path: str, *, only: bool = True) -> Settings:
 
 @pytest.fixture
 def strict(harness: RunHarness, tmp_path: Path, redis_url: str) -> Iterator[Api]:
-    with api_in(trusting(harness, kept(tmp_path, {HASH: KNOWN}))) as running:
+    with running_api(trusting(harness, kept(tmp_path, {HASH: KNOWN}))) as running:
         yield running
 
 
 @pytest.fixture
 def partner(strict: Api, harness: RunHarness) -> Client:
-    return strict.integration(harness.organisation.id, "tenants:read")
+    return strict.service_account(harness.organisation.id, "tenants:read")
 
 
 def posted(client: Client, **request: object) -> Facts:
-    answer: Facts = json.loads(attacks.asked(client, "POST", "/graphql", json.dumps(request)).text)
+    answer: Facts = json.loads(attacks.send_request(client, "POST", "/graphql", json.dumps(request)).text)
     return answer
 
 
@@ -62,12 +62,12 @@ def test_a_document_is_named_by_its_hash_over_every_transport(partner: Client) -
 
     assert posted(partner, extensions=persisted) == {"data": ANSWER}
     assert posted(partner, documentId=f"sha256:{HASH}") == {"data": ANSWER}
-    assert json.loads(attacks.asked(partner, "GET", f"/graphql?documentId={HASH}").text) == {"data": ANSWER}
+    assert json.loads(attacks.send_request(partner, "GET", f"/graphql?documentId={HASH}").text) == {"data": ANSWER}
     assert sent(partner, extensions=persisted)["payload"] == {"data": ANSWER}
     assert sent(partner, documentId=HASH)["payload"] == {"data": ANSWER}
     assert (
         f'"data": {json.dumps(ANSWER)}'
-        in attacks.asked(partner, "POST", "/graphql/stream", json.dumps({"documentId": HASH}), **stream).text
+        in attacks.send_request(partner, "POST", "/graphql/stream", json.dumps({"documentId": HASH}), **stream).text
     )
 
 
@@ -76,7 +76,7 @@ def test_a_partner_may_send_the_text_of_a_known_document_and_no_other(partner: C
     assert posted(partner, query=OTHER)["errors"][0]["extensions"]["code"] == "FORBIDDEN"
     assert posted(partner, query=KNOWN + " ")["errors"][0]["extensions"]["code"] == "FORBIDDEN"
     assert sent(partner, query=OTHER)["payload"][0]["extensions"]["code"] == "FORBIDDEN"
-    streamed = attacks.asked(
+    streamed = attacks.send_request(
         partner, "POST", "/graphql/stream", json.dumps({"query": OTHER}), Accept="text/event-stream"
     )
     assert "FORBIDDEN" in streamed.text
@@ -90,16 +90,16 @@ def test_an_unknown_hash_is_said_to_be_unknown(partner: Client) -> None:
 
 
 def test_who_may_explore_sends_what_comes_to_mind(strict: Api, harness: RunHarness) -> None:
-    assert strict.person(harness.organisation.id).ask(OTHER)["viewer"]["scopes"]
-    assert strict.integration(harness.organisation.id, "schema:read").ask(OTHER) == {
+    assert strict.member(harness.organisation.id).execute(OTHER)["viewer"]["scopes"]
+    assert strict.service_account(harness.organisation.id, "schema:read").execute(OTHER) == {
         "viewer": {"scopes": ["schema:read"]}
     }
 
 
 def test_without_the_setting_any_document_may_be_sent_and_a_hash_is_not_known(api: Api, harness: RunHarness) -> None:
-    partner = api.integration(harness.organisation.id, "tenants:read")
+    partner = api.service_account(harness.organisation.id, "tenants:read")
 
-    assert partner.ask(OTHER)
+    assert partner.execute(OTHER)
     assert posted(partner, documentId=HASH)["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
 
 
@@ -107,8 +107,8 @@ def test_limits_hold_for_trusted_documents_too(harness: RunHarness, tmp_path: Pa
     deep = "{ tenants { nodes { " + "recreatedFrom { " * 12 + "id" + " }" * 14 + " }"
     path = kept(tmp_path, {hashlib.sha256(deep.encode()).hexdigest(): deep})
 
-    with api_in(trusting(harness, path)) as running:
-        refused = running.person(harness.organisation.id).error(deep)
+    with running_api(trusting(harness, path)) as running:
+        refused = running.member(harness.organisation.id).error(deep)
 
     assert refused["extensions"]["code"] == "DOCUMENT_TOO_COMPLEX"
 

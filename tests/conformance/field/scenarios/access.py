@@ -14,7 +14,7 @@ from models.columns import new_id
 from provisioning.actors import PLATFORM, Actor
 from schema.node import global_id
 from server.auth.tokens import sign_token
-from tests.api import Facts, integration
+from tests.api import Facts, service_account_identity
 from tests.conformance.field.invariant_checker import nodes
 from tests.conformance.field.people import Caller, Saga, cast_in, codes, uuid_of
 from tests.conformance.field.scenario import EVERYBODY, Play, scenario
@@ -43,7 +43,7 @@ def cross_org_cancel_denied_and_audited(play: Play) -> str:
     halt.await_one()
     limited = play.cast.caller(
         "the partner of others",
-        integration(
+        service_account_identity(
             play.cast.organisation.id,
             *("tenants:read", "tenants:cancel", "audit:read"),
             only={other.uuid},

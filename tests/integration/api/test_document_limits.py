@@ -64,9 +64,9 @@ def test_what_is_just_small_enough_is_answered(owner: Client) -> None:
     aliases = " ".join(f"a{number}: scopes" for number in range(30))
     directives = "@include(if: true) " * 20
 
-    assert owner.ask("{ " + f"viewer {{ {aliases} scopes }} " + "}")
-    assert "errors" in owner.answer("{ viewer { scopes " + directives + "} }")  # one directive once at a place
-    assert owner.ask("{ viewer { " + "scopes " * 499 + "} }")
+    assert owner.execute("{ " + f"viewer {{ {aliases} scopes }} " + "}")
+    assert "errors" in owner.result("{ viewer { scopes " + directives + "} }")  # one directive once at a place
+    assert owner.execute("{ viewer { " + "scopes " * 499 + "} }")
 
 
 def test_a_long_list_is_refused_wherever_it_lies(owner: Client) -> None:
@@ -79,7 +79,7 @@ def test_a_long_list_is_refused_wherever_it_lies(owner: Client) -> None:
 def test_tools_may_unwrap_the_schema_deeper_than_data(owner: Client) -> None:
     of_type = "ofType { " * 14 + "name" + " }" * 14
 
-    assert owner.ask("{ __schema { types { fields { type { " + of_type + " } } } } }")
+    assert owner.execute("{ __schema { types { fields { type { " + of_type + " } } } } }")
     assert (
         "20 levels"
         in owner.error('{ __type(name: "Query") { fields { type { ' + "ofType { " * 18 + "name" + " }" * 21 + " }")[
@@ -89,8 +89,8 @@ def test_tools_may_unwrap_the_schema_deeper_than_data(owner: Client) -> None:
 
 
 def test_whoever_lacks_the_right_learns_nothing_of_the_schema(api: Api, harness: RunHarness) -> None:
-    partner = api.integration(harness.organisation.id, "tenants:read")
-    explorer = api.integration(harness.organisation.id, "tenants:read", "schema:read")
+    partner = api.service_account(harness.organisation.id, "tenants:read")
+    explorer = api.service_account(harness.organisation.id, "tenants:read", "schema:read")
 
     refused = partner.error(get_introspection_query())
     guessed, helped = partner.error("{ tenantz { totalCount } }"), explorer.error("{ tenantz { totalCount } }")
@@ -99,14 +99,14 @@ def test_whoever_lacks_the_right_learns_nothing_of_the_schema(api: Api, harness:
     assert guessed["message"] == "Cannot query field 'tenantz' on type 'Query'."
     assert "Did you mean" in helped["message"]
     assert guessed["extensions"] == helped["extensions"] == {"code": "GRAPHQL_VALIDATION_FAILED"}
-    assert explorer.ask(get_introspection_query())["__schema"]
-    assert partner.ask("{ __typename }")
+    assert explorer.execute(get_introspection_query())["__schema"]
+    assert partner.execute("{ __typename }")
 
 
 def test_an_answer_lists_five_errors_at_the_most(owner: Client) -> None:
     document = "{ " + " ".join(f"nothing{number}" for number in range(15)) + " }"
 
-    assert len(owner.answer(document)["errors"]) == 5
+    assert len(owner.result(document)["errors"]) == 5
 
 
 def test_an_operation_that_takes_too_long_is_given_up_and_its_statement_cancelled(

@@ -11,7 +11,7 @@ from httpx_sse import EventSource, ServerSentEvent
 
 from models import TenantState
 from server.graphql import sse
-from tests.api import PATIENCE, Api, Client, Facts, api_in, person, tenant_gid
+from tests.api import TIMEOUT, Api, Client, Facts, member_identity, running_api, tenant_gid
 from tests.run_harness import RunHarness
 from tests.scenarios import bring_tenant_to
 from tests.waiting import wait_until
@@ -32,7 +32,7 @@ def opened(client: Client, document: str, last: str | None = None, **variables: 
         f"http://{client.address}/graphql/stream",
         json={"query": document, "variables": variables},
         headers=headers | client.headers | ({"Last-Event-ID": last} if last else {}),
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         trust_env=False,
     ) as response:
         yield response
@@ -162,7 +162,7 @@ def got(client: Client, document: str) -> list[ServerSentEvent]:
         f"http://{client.address}/graphql/stream",
         params={"query": document},
         headers={"Authorization": client.authorization or ""},
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         trust_env=False,
     ) as response:
         return list(EventSource(response).iter_sse())
@@ -201,7 +201,7 @@ def test_who_takes_no_event_stream_or_shows_no_token_gets_none(owner: Client) ->
 
 
 def test_a_stream_ends_when_its_token_does(api: Api, harness: RunHarness) -> None:
-    brief = api.client(person(harness.organisation.id), timedelta(seconds=1.5))
+    brief = api.client(member_identity(harness.organisation.id), timedelta(seconds=1.5))
 
     with streamed(brief, "subscription { auditEventAdded { type } }") as events:
         assert list(events) == []
@@ -215,8 +215,8 @@ def test_who_leaves_leaves_nothing_behind(api: Api, harness: RunHarness, owner: 
 
 
 def test_streams_end_when_the_process_stops(harness: RunHarness) -> None:
-    with api_in(harness.settings) as going:
-        owner = going.person(harness.organisation.id)
+    with running_api(harness.settings) as going:
+        owner = going.member(harness.organisation.id)
         with streamed(owner, "subscription { auditEventAdded { type } }") as events:
             wait_until(lambda: going.services.feed.watchers == 1)
             going.stop()

@@ -21,7 +21,7 @@ from provisioning import audit_export
 from schema.node import global_id
 from server.audit_export import endpoint
 from server.audit_export.formats import COLUMNS
-from tests.api import PATIENCE, Api, Client, Facts, api_in, integration, person, tenant_gid
+from tests.api import TIMEOUT, Api, Client, Facts, member_identity, running_api, service_account_identity, tenant_gid
 from tests.run_harness import RunHarness
 from tests.scenarios import bring_tenant_to
 from tests.waiting import wait_until
@@ -42,7 +42,7 @@ def taken(client: Client, path: str = "audit.jsonl", /, **wanted: str | list[str
         f"http://{client.address}/export/{path}",
         params=wanted,
         headers=client.headers | authorization,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         trust_env=False,
     )
 
@@ -62,7 +62,7 @@ def told(client: Client, **wanted: object) -> list[Facts]:
     nodes: list[Facts] = []
     after = None
     while True:
-        page = client.ask(EVENTS, filter=wanted, after=after)["auditEvents"]
+        page = client.execute(EVENTS, filter=wanted, after=after)["auditEvents"]
         nodes += [edge["node"] for edge in page["edges"]]
         after = page["pageInfo"]["endCursor"]
         if not page["pageInfo"]["hasNextPage"]:
@@ -106,7 +106,7 @@ def test_csv_has_the_same_facts_in_columns(harness: RunHarness, owner: Client) -
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "＝1", 'he said "no",\r\nso=there'])  # noqa: RUF001  # wide
 def test_no_cell_is_a_formula_and_every_quote_is_doubled(api: Api, harness: RunHarness, name: str) -> None:
-    sly = integration(harness.organisation.id, "audit:read", "audit:export")
+    sly = service_account_identity(harness.organisation.id, "audit:read", "audit:export")
     renamed = update(ServiceAccount).where(col(ServiceAccount.id) == sly.actor.id).values(name=name)
     harness.transact(lambda session: session.execute(renamed))
     client = api.client(sly)
@@ -190,13 +190,13 @@ def test_an_export_does_not_hold_its_own_record(harness: RunHarness, owner: Clie
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
 def test_managers_may(api: Api, harness: RunHarness, role: Role) -> None:
-    assert taken(api.person(harness.organisation.id, role)).status_code == 200
+    assert taken(api.member(harness.organisation.id, role)).status_code == 200
 
 
 def test_others_may_not_and_leave_no_record(api: Api, harness: RunHarness, owner: Client) -> None:
     for client in (
-        api.person(harness.organisation.id, Role.VIEWER),
-        api.integration(harness.organisation.id, "audit:read"),
+        api.member(harness.organisation.id, Role.VIEWER),
+        api.service_account(harness.organisation.id, "audit:read"),
     ):
         refused = taken(client)
         assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
@@ -209,8 +209,8 @@ def test_a_partner_takes_what_concerns_its_tenants_and_sees_of_tenants_what_it_m
     bring_tenant_to(harness, TenantState.PENDING)
     mine = harness.tenant_id
     harness.create("other")
-    limited = api.integration(harness.organisation.id, "audit:export", "tenants:read", only={mine})
-    blind = api.integration(harness.organisation.id, "audit:export")
+    limited = api.service_account(harness.organisation.id, "audit:export", "tenants:read", only={mine})
+    blind = api.service_account(harness.organisation.id, "audit:export")
 
     assert {line["tenant"]["id"] for line in lines(limited)} == {tenant_gid(mine)}
     assert {line["tenant"] for line in lines(blind)} == {None}
@@ -276,7 +276,7 @@ def test_what_is_misspelt_is_refused_and_exports_nothing(
 
 
 def test_who_shows_no_token_or_uses_another_method_gets_nothing(api: Api, owner: Client) -> None:
-    posted = httpx.post(f"http://{api.address}/export/audit.csv", timeout=PATIENCE, trust_env=False)
+    posted = httpx.post(f"http://{api.address}/export/audit.csv", timeout=TIMEOUT, trust_env=False)
     foreign = taken(Client(api.address, owner.authorization, {"Origin": "https://evil.example"}))
     unknown = taken(Client(api.address, None))
 
@@ -291,7 +291,7 @@ def test_who_shows_no_token_or_uses_another_method_gets_nothing(api: Api, owner:
 def opened(client: Client) -> Iterator[socket.socket]:
     """An export that nobody reads."""
     host, _, port = client.address.partition(":")
-    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lines = [f"Host: {client.address}", f"Authorization: {client.authorization}"]
         connection.sendall("\r\n".join(["GET /export/audit.jsonl HTTP/1.1", *lines, "", ""]).encode())
@@ -358,11 +358,11 @@ def test_one_caller_has_two_exports_at_a_time(long_feed: RunHarness, owner: Clie
 def test_an_organisation_leaves_a_place_for_another(
     api: Api, long_feed: RunHarness, other: RunHarness, owner: Client
 ) -> None:
-    second = api.person(long_feed.organisation.id, Role.ADMIN)
+    second = api.member(long_feed.organisation.id, Role.ADMIN)
     with opened(owner), opened(owner), opened(second):
         wait_until(lambda: cursors_open(long_feed) == 3)
         refused = taken(second)
-        elsewhere = taken(api.person(other.organisation.id))
+        elsewhere = taken(api.member(other.organisation.id))
 
     assert refused.status_code == 429
     assert "in your organisation" in refused.json()["errors"][0]["message"]
@@ -370,8 +370,8 @@ def test_an_organisation_leaves_a_place_for_another(
 
 
 def test_an_export_is_paid_for(harness: RunHarness, redis_url: str) -> None:
-    with api_in(harness.settings.model_copy(update={"budget": endpoint.COST + 50, "budget_refill": 1})) as poor:
-        owner = poor.person(harness.organisation.id)
+    with running_api(harness.settings.model_copy(update={"budget": endpoint.COST + 50, "budget_refill": 1})) as poor:
+        owner = poor.member(harness.organisation.id)
         first, second = taken(owner), taken(owner)
 
     assert first.status_code == 200
@@ -402,7 +402,7 @@ def test_an_export_that_breaks_in_the_middle_does_not_look_whole(
 def streamed(client: Client) -> Iterator[httpx.Response]:
     """An export that is read as it comes."""
     address, headers = f"http://{client.address}/export/audit.jsonl", {"Authorization": client.authorization or ""}
-    with httpx.stream("GET", address, headers=headers, timeout=PATIENCE, trust_env=False) as response:
+    with httpx.stream("GET", address, headers=headers, timeout=TIMEOUT, trust_env=False) as response:
         yield response
 
 
@@ -432,7 +432,7 @@ def test_an_export_outlives_its_connection(long_feed: RunHarness, owner: Client)
 
 
 def test_a_token_that_runs_out_ends_the_export(api: Api, long_feed: RunHarness) -> None:
-    brief = api.client(person(long_feed.organisation.id), timedelta(seconds=1.5))
+    brief = api.client(member_identity(long_feed.organisation.id), timedelta(seconds=1.5))
 
     with opened(brief):
         wait_until(lambda: cursors_open(long_feed) == 1)

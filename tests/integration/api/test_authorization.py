@@ -19,7 +19,7 @@ from provisioning.actors import Actor
 from provisioning.commands import NewTenant, create_tenant
 from server.auth import tokens
 from server.auth.authenticator import Authenticator
-from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, integration, person, tenant_gid
+from tests.api import PROTOCOL, TIMEOUT, Api, Client, Facts, member_identity, service_account_identity, tenant_gid
 from tests.run_harness import RunHarness
 from tests.scenarios import all_rows, bring_tenant_to
 
@@ -53,10 +53,10 @@ def denials_in(harness: RunHarness) -> list[Event]:
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
 def test_owners_and_admins_may_everything(api: Api, harness: RunHarness, role: Role) -> None:
-    client = api.person(harness.organisation.id, role)
+    client = api.member(harness.organisation.id, role)
     bring_tenant_to(harness, TenantState.ACTIVE)
 
-    assert client.ask(READ, id=tenant_gid(harness.tenant_id))["tenant"] == {
+    assert client.execute(READ, id=tenant_gid(harness.tenant_id))["tenant"] == {
         "slug": "shop",
         "firstAdminEmail": "first@shop.example",
         "availableActions": ["SUSPEND", "DECOMMISSION", "RESEND_WELCOME_EMAILS"],
@@ -65,11 +65,11 @@ def test_owners_and_admins_may_everything(api: Api, harness: RunHarness, role: R
 
 
 def test_a_viewer_reads_and_changes_nothing(api: Api, harness: RunHarness) -> None:
-    viewer = api.person(harness.organisation.id, Role.VIEWER)
+    viewer = api.member(harness.organisation.id, Role.VIEWER)
     harness.create()
     before = all_rows(harness)
 
-    tenant = viewer.ask(READ, id=tenant_gid(harness.tenant_id))["tenant"]
+    tenant = viewer.execute(READ, id=tenant_gid(harness.tenant_id))["tenant"]
     for mutation, facts in CHANGES.items():
         payload = viewer.mutate(mutation, "tenant { slug }", tenantId=tenant_gid(harness.tenant_id), **facts)
         assert code_of(payload) == "FORBIDDEN", mutation
@@ -90,13 +90,13 @@ def test_a_viewer_reads_and_changes_nothing(api: Api, harness: RunHarness) -> No
 def test_scopes_are_what_an_integration_may(api: Api, harness: RunHarness) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
     tenant_id = tenant_gid(harness.tenant_id)
-    reader = api.integration(harness.organisation.id, "tenants:read")
-    writer = api.integration(harness.organisation.id, "tenants:write")
-    canceller = api.integration(harness.organisation.id, "tenants:cancel")
-    auditor = api.integration(harness.organisation.id, "audit:read")
-    nobody = api.integration(harness.organisation.id)
+    reader = api.service_account(harness.organisation.id, "tenants:read")
+    writer = api.service_account(harness.organisation.id, "tenants:write")
+    canceller = api.service_account(harness.organisation.id, "tenants:cancel")
+    auditor = api.service_account(harness.organisation.id, "audit:read")
+    nobody = api.service_account(harness.organisation.id)
 
-    assert reader.ask(READ, id=tenant_id)["tenant"] == {
+    assert reader.execute(READ, id=tenant_id)["tenant"] == {
         "slug": "shop",
         "firstAdminEmail": None,
         "availableActions": [],
@@ -106,26 +106,26 @@ def test_scopes_are_what_an_integration_may(api: Api, harness: RunHarness) -> No
         assert client.error("{ tenants { totalCount } }")["extensions"]["code"] == "FORBIDDEN"
     for client in (reader, writer, canceller, nobody):
         assert client.error(FEED)["extensions"]["code"] == "FORBIDDEN"
-    assert auditor.ask(FEED)["auditEvents"]["edges"]
+    assert auditor.execute(FEED)["auditEvents"]["edges"]
     assert code_of(writer.mutate("suspendTenant", tenantId=tenant_id)) is None
     assert code_of(writer.mutate("cancelProvisioning", tenantId=tenant_id)) == "FORBIDDEN"
     assert code_of(canceller.mutate("cancelProvisioning", tenantId=tenant_id)) == "INVALID_STATE"
     assert code_of(canceller.mutate("resumeTenant", tenantId=tenant_id)) == "FORBIDDEN"
     assert code_of(nobody.mutate("resumeTenant", tenantId=tenant_id)) == "FORBIDDEN"
-    assert canceller.ask("{ viewer { scopes } }")["viewer"]["scopes"] == ["tenants:cancel"]
+    assert canceller.execute("{ viewer { scopes } }")["viewer"]["scopes"] == ["tenants:cancel"]
 
 
 def test_who_only_reads_the_feed_gets_from_an_entry_to_nothing_else(api: Api, harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_traffic")
-    auditor = api.integration(harness.organisation.id, "audit:read")
+    auditor = api.service_account(harness.organisation.id, "audit:read")
     document = """{ auditEvents(first: 8) { edges { node {
       type actor { kind } data
       tenant { slug heldResources { kind } currentRun { number } runs { edges { node { number } } } }
       run { number steps { name } resources { kind } tenant { slug } timeline { edges { node { message } } } }
     } } } }"""
 
-    nodes = [edge["node"] for edge in auditor.ask(document)["auditEvents"]["edges"]]
+    nodes = [edge["node"] for edge in auditor.execute(document)["auditEvents"]["edges"]]
 
     assert {node["type"] for node in nodes} >= {"tenant.created", "tenant.provisioning.started"}
     assert all(node["tenant"] is node["run"] is None for node in nodes)
@@ -141,12 +141,12 @@ def test_who_only_cancels_sees_the_tenant_and_nothing_that_lies_below_it(
     harness.create()
     harness.make_moves(until="allocate_traffic")
     harness.claim()
-    canceller = api.integration(harness.organisation.id, "tenants:cancel")
+    canceller = api.service_account(harness.organisation.id, "tenants:cancel")
     document = "mutation C($id: ID!) { cancelProvisioning(input: {tenantId: $id}) { tenant { slug %s } } }"
     flat = "availableActions currentRun { number } cancellationPreview { interruptible } recreatedFrom { slug }"
 
-    deep = canceller.answer(document % below, id=tenant_gid(harness.tenant_id))
-    shown = canceller.ask(document % flat, id=tenant_gid(harness.tenant_id))["cancelProvisioning"]["tenant"]
+    deep = canceller.result(document % below, id=tenant_gid(harness.tenant_id))
+    shown = canceller.execute(document % flat, id=tenant_gid(harness.tenant_id))["cancelProvisioning"]["tenant"]
 
     assert deep["data"] == {"cancelProvisioning": {"tenant": None}}
     assert [error["extensions"]["code"] for error in deep["errors"]] == ["FORBIDDEN"]
@@ -158,24 +158,26 @@ def test_who_only_cancels_sees_the_run_and_nothing_that_lies_below_it(api: Api, 
     harness.create()
     harness.make_moves(until="allocate_traffic")
     harness.claim()
-    canceller = api.integration(harness.organisation.id, "tenants:cancel")
+    canceller = api.service_account(harness.organisation.id, "tenants:cancel")
     document = "mutation C($id: ID!) { cancelProvisioning(input: {tenantId: $id}) { run { number %s } } }"
 
     for below in ("steps { name }", "resources { kind }", "absenceChecks { askedAt }", "timeline { edges { cursor } }"):
-        answer = canceller.answer(document % below, id=tenant_gid(harness.tenant_id))
+        answer = canceller.result(document % below, id=tenant_gid(harness.tenant_id))
         assert answer["data"] == {"cancelProvisioning": {"run": None}}, below
         assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
-    assert canceller.ask(document % "", id=tenant_gid(harness.tenant_id))["cancelProvisioning"]["run"] == {"number": 1}
+    assert canceller.execute(document % "", id=tenant_gid(harness.tenant_id))["cancelProvisioning"]["run"] == {
+        "number": 1
+    }
 
 
 def test_personal_data_is_left_out_of_the_feed_too(api: Api, harness: RunHarness) -> None:
     harness.create(start=False)
-    auditor = api.integration(harness.organisation.id, "audit:read")
-    owner = api.person(harness.organisation.id)
+    auditor = api.service_account(harness.organisation.id, "audit:read")
+    owner = api.member(harness.organisation.id)
     owner.mutate("updateTenant", tenantId=tenant_gid(harness.tenant_id), firstAdminEmail="grace@shop.example", name="S")
 
-    told = [edge["node"]["data"] for edge in auditor.ask(FEED)["auditEvents"]["edges"]]
-    full = [edge["node"]["data"] for edge in owner.ask(FEED)["auditEvents"]["edges"]]
+    told = [edge["node"]["data"] for edge in auditor.execute(FEED)["auditEvents"]["edges"]]
+    full = [edge["node"]["data"] for edge in owner.execute(FEED)["auditEvents"]["edges"]]
 
     assert told[0] == {"changes": {"name": ["shop", "S"]}}
     assert "@shop.example" not in json.dumps(told)
@@ -185,15 +187,15 @@ def test_personal_data_is_left_out_of_the_feed_too(api: Api, harness: RunHarness
 def test_an_integration_limited_to_some_tenants_sees_no_other(api: Api, harness: RunHarness) -> None:
     mine, hidden = harness.create("mine").tenant.id, harness.create("hidden").tenant.id
     scopes = ("tenants:read", "tenants:write", "tenants:cancel", "audit:read")
-    limited = api.integration(harness.organisation.id, *scopes, only={mine})
+    limited = api.service_account(harness.organisation.id, *scopes, only={mine})
 
-    assert limited.ask("{ tenants { totalCount nodes { slug } } }")["tenants"] == {
+    assert limited.execute("{ tenants { totalCount nodes { slug } } }")["tenants"] == {
         "totalCount": 1,
         "nodes": [{"slug": "mine"}],
     }
-    assert limited.ask(READ, id=tenant_gid(hidden)) == {"tenant": None}
-    assert limited.ask('{ tenantBySlug(slug: "hidden") { id } }') == {"tenantBySlug": None}
-    assert {edge["node"]["tenant"]["slug"] for edge in limited.ask(FEED)["auditEvents"]["edges"]} == {"mine"}
+    assert limited.execute(READ, id=tenant_gid(hidden)) == {"tenant": None}
+    assert limited.execute('{ tenantBySlug(slug: "hidden") { id } }') == {"tenantBySlug": None}
+    assert {edge["node"]["tenant"]["slug"] for edge in limited.execute(FEED)["auditEvents"]["edges"]} == {"mine"}
     assert code_of(limited.mutate("cancelProvisioning", tenantId=tenant_gid(hidden))) == "NOT_FOUND"
     created = limited.mutate("createTenant", slug="new", plan="free", firstAdminEmail="a@b.example")
     assert code_of(created) == "FORBIDDEN"
@@ -206,15 +208,17 @@ def test_support_reads_everywhere_and_changes_nothing(api: Api, harness: RunHarn
     support = api.support()
 
     for one in (harness, other):
-        tenant = support.ask(READ, id=tenant_gid(one.tenant_id))["tenant"]
+        tenant = support.execute(READ, id=tenant_gid(one.tenant_id))["tenant"]
         assert (tenant["firstAdminEmail"], tenant["availableActions"]) == (None, [])
-        found = support.ask("query O($slug: String) { organization(slug: $slug) { slug } }", slug=one.organisation.slug)
+        found = support.execute(
+            "query O($slug: String) { organization(slug: $slug) { slug } }", slug=one.organisation.slug
+        )
         assert found["organization"] == {"slug": one.organisation.slug}
         payload = support.mutate("cancelProvisioning", tenantId=tenant_gid(one.tenant_id))
         assert code_of(payload) == "FORBIDDEN"
         (told,) = denials_in(one)
         assert (told.actor_kind, told.actor_email) == (ActorKind.SUPPORT, "sam@tenantry.example")
-    assert support.ask("{ organization { slug } }") == {"organization": None}
+    assert support.execute("{ organization { slug } }") == {"organization": None}
     created = support.mutate("createTenant", slug="new", plan="free", firstAdminEmail="a@b.example")
     assert code_of(created) == "FORBIDDEN"
 
@@ -233,31 +237,35 @@ def test_each_owner_is_told_of_support_trying_to_cancel_many(api: Api, harness: 
 def test_another_organisation_is_not_there(api: Api, harness: RunHarness, other: RunHarness) -> None:
     harness.create("mine")
     other.create("theirs")
-    owner = api.person(harness.organisation.id)
-    theirs = api.person(other.organisation.id)
-    run = theirs.ask(
+    owner = api.member(harness.organisation.id)
+    theirs = api.member(other.organisation.id)
+    run = theirs.execute(
         "query R($id: ID!) { tenant(id: $id) { organization { id } currentRun { id startedBy { id } } } }",
         id=tenant_gid(other.tenant_id),
     )["tenant"]
-    event = theirs.ask("{ auditEvents(first: 1) { edges { node { id } } } }")["auditEvents"]["edges"][0]["node"]["id"]
+    event = theirs.execute("{ auditEvents(first: 1) { edges { node { id } } } }")["auditEvents"]["edges"][0]["node"][
+        "id"
+    ]
     ids = [tenant_gid(other.tenant_id), run["currentRun"]["id"], run["organization"]["id"], event]
 
-    assert owner.ask("query N($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids) == {"nodes": [None] * 4}
-    assert owner.ask('{ tenantBySlug(slug: "theirs") { id } }') == {"tenantBySlug": None}
+    assert owner.execute("query N($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids) == {"nodes": [None] * 4}
+    assert owner.execute('{ tenantBySlug(slug: "theirs") { id } }') == {"tenantBySlug": None}
     slug = other.organisation.slug
-    assert owner.ask("query O($slug: String) { organization(slug: $slug) { id } }", slug=slug) == {"organization": None}
-    assert owner.ask("{ tenants { nodes { slug } } }")["tenants"]["nodes"] == [{"slug": "mine"}]
+    assert owner.execute("query O($slug: String) { organization(slug: $slug) { id } }", slug=slug) == {
+        "organization": None
+    }
+    assert owner.execute("{ tenants { nodes { slug } } }")["tenants"]["nodes"] == [{"slug": "mine"}]
     feed = "query F($id: ID!) { auditEvents(filter: {tenantId: $id}) { edges { cursor } } }"
-    assert owner.ask(feed, id=tenant_gid(other.tenant_id))["auditEvents"]["edges"] == []
+    assert owner.execute(feed, id=tenant_gid(other.tenant_id))["auditEvents"]["edges"] == []
     feed = "query F($id: ID!) { auditEvents(filter: {runId: $id}) { edges { cursor } } }"
-    assert owner.ask(feed, id=run["currentRun"]["id"])["auditEvents"]["edges"] == []
+    assert owner.execute(feed, id=run["currentRun"]["id"])["auditEvents"]["edges"] == []
 
 
 def test_reaching_for_another_organisation_goes_on_record_at_home_only(
     api: Api, harness: RunHarness, other: RunHarness
 ) -> None:
     other.create("theirs")
-    owner = api.person(harness.organisation.id)
+    owner = api.member(harness.organisation.id)
 
     owner.mutate("cancelProvisioning", tenantId=tenant_gid(other.tenant_id))
 
@@ -333,7 +341,7 @@ def test_nobody_subscribes_without_a_good_token(api: Api) -> None:
         with connect(f"ws://{api.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket:
             socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": authorization}}))
             with pytest.raises(ConnectionClosed) as closed:
-                socket.recv(PATIENCE)
+                socket.recv(TIMEOUT)
         assert closed.value.rcvd is not None, name
         assert closed.value.rcvd.code == 4401, name
 
@@ -343,7 +351,7 @@ def test_a_socket_without_an_identity_is_closed(api: Api, payload: object) -> No
     with connect(f"ws://{api.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket:
         socket.send(json.dumps({"type": "connection_init", "payload": payload}))
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(PATIENCE)
+            socket.recv(TIMEOUT)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4401
@@ -352,7 +360,7 @@ def test_a_socket_without_an_identity_is_closed(api: Api, payload: object) -> No
 def test_an_expired_token_ends_the_socket_and_its_subscriptions(api: Api, harness: RunHarness) -> None:
     harness.create()
     api.await_watchers(0)
-    client = api.client(person(harness.organisation.id), life=timedelta(seconds=2))
+    client = api.client(member_identity(harness.organisation.id), life=timedelta(seconds=2))
     document = "subscription S($id: ID!) { tenantProvisioning(tenantId: $id) { kind } }"
 
     with client.subscribed(document, id=tenant_gid(harness.tenant_id)) as subscription:
@@ -367,9 +375,9 @@ def test_an_expired_token_ends_the_socket_and_its_subscriptions(api: Api, harnes
 
 def test_every_kind_of_identity_survives_its_token(api: Api, harness: RunHarness) -> None:
     everybody = [
-        person(harness.organisation.id, Role.VIEWER),
-        integration(harness.organisation.id, "tenants:read", "audit:read", only={new_id(), new_id()}),
-        integration(harness.organisation.id, only=set()),
+        member_identity(harness.organisation.id, Role.VIEWER),
+        service_account_identity(harness.organisation.id, "tenants:read", "audit:read", only={new_id(), new_id()}),
+        service_account_identity(harness.organisation.id, only=set()),
         Identity(Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")),
     ]
     keeper = Authenticator(api.settings, harness.database, CapacityLimiter(1))
@@ -387,6 +395,6 @@ def test_an_integration_limited_to_nothing_sees_nothing(api: Api, harness: RunHa
         by=harness.operator,
         regions=harness.settings.regions,
     )
-    limited = api.integration(harness.organisation.id, "tenants:read", only=set())
+    limited = api.service_account(harness.organisation.id, "tenants:read", only=set())
 
-    assert limited.ask("{ tenants { totalCount } }") == {"tenants": {"totalCount": 0}}
+    assert limited.execute("{ tenants { totalCount } }") == {"tenants": {"totalCount": 0}}

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from models import Role
-from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts
+from tests.api import PROTOCOL, TIMEOUT, Api, Client, Facts
 from tests.run_harness import RunHarness
 
 WHO = {"query": "{ viewer { actor { displayName } } }"}
@@ -28,7 +28,7 @@ def tell(socket: ClientConnection, kind: str, **more: object) -> None:
 
 
 def hear(socket: ClientConnection) -> Facts:
-    message: Facts = json.loads(socket.recv(PATIENCE))
+    message: Facts = json.loads(socket.recv(TIMEOUT))
     return message
 
 
@@ -38,7 +38,7 @@ def introduce(socket: ClientConnection, client: Client) -> None:
 
 def closed_with(socket: ClientConnection) -> int:
     with pytest.raises(ConnectionClosed) as closed:
-        socket.recv(PATIENCE)
+        socket.recv(TIMEOUT)
     assert closed.value.rcvd is not None
     return closed.value.rcvd.code
 
@@ -97,7 +97,7 @@ def test_a_binary_frame_closes_with_4400(owner: Client) -> None:
 
 
 def test_a_second_introduction_closes_with_4429_whoever_it_names(api: Api, harness: RunHarness, owner: Client) -> None:
-    for another in (owner, api.person(harness.organisation.id, Role.VIEWER), Client(api.address, "Bearer nonsense")):
+    for another in (owner, api.member(harness.organisation.id, Role.VIEWER), Client(api.address, "Bearer nonsense")):
         with owner.connected() as socket:
             introduce(socket, another)
 

@@ -79,7 +79,7 @@ def test_a_tenants_entries_keep_their_order_whoever_began_to_write_first(
             waiting.commit()
         harness.transact(tell, harness, 4)
         followed = actions([subscription.next() for _ in range(4)])
-    page = [edge["node"]["data"].get("action") for edge in owner.ask(FEED)["auditEvents"]["edges"]]
+    page = [edge["node"]["data"].get("action") for edge in owner.execute(FEED)["auditEvents"]["edges"]]
 
     assert followed == page[3::-1]
     assert followed.index("2") < followed.index("3"), "the second waited for the first"
@@ -105,7 +105,7 @@ def test_an_entry_that_commits_late_is_waited_for(api: Api, harness: RunHarness,
         with harness.database.transaction() as late:
             tell(late, harness, 1)
             harness.transact(tell, harness, 2)
-            early = owner.ask(FEED)["auditEvents"]["edges"]
+            early = owner.execute(FEED)["auditEvents"]["edges"]
         entries = [subscription.next() for _ in range(2)]
 
     assert actions(entries) == ["1", "2"]
@@ -120,7 +120,7 @@ def test_one_tenants_history_is_not_held_back(api: Api, harness: RunHarness, own
         with added(api, owner, **only) as subscription:
             owner.mutate("updateTenant", tenantId=tenant_gid(harness.tenant_id), name="Other")
             entry = subscription.next()
-            listed = owner.ask(
+            listed = owner.execute(
                 "query F($filter: AuditEventFilter) { auditEvents(filter: $filter) { edges { node { type } } } }",
                 **only,
             )
@@ -143,7 +143,7 @@ def test_the_list_hands_over_to_the_subscription_without_gap_or_repeat(
 ) -> None:
     for number in range(3):
         harness.transact(tell, harness, number)
-    newest = owner.ask(FEED)["auditEvents"]["edges"][0]
+    newest = owner.execute(FEED)["auditEvents"]["edges"][0]
     for number in range(3, 6):
         harness.transact(tell, harness, number)
 
@@ -159,7 +159,7 @@ def test_a_cursor_of_an_organisations_entry_means_nothing_to_a_tenants_history(
 ) -> None:
     harness.create(start=False)
     harness.transact(tell, harness, 1)
-    cursor = owner.ask(FEED)["auditEvents"]["edges"][0]["cursor"]
+    cursor = owner.execute(FEED)["auditEvents"]["edges"][0]["cursor"]
 
     with owner.subscribed(ADDED, after=cursor, filter={"tenantId": tenant_gid(harness.tenant_id)}) as subscription:
         message = subscription.message()
@@ -172,7 +172,7 @@ def test_many_writers_that_commit_out_of_order_and_a_reader_that_drops_lose_noth
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     tenants = [harness.create(f"shop-{number}", start=False).tenant.id for number in range(4)]
-    start = owner.ask(FEED)["auditEvents"]["edges"][0]["cursor"]
+    start = owner.execute(FEED)["auditEvents"]["edges"][0]["cursor"]
     seen: list[Facts] = []
 
     with ThreadPoolExecutor(8) as pool:

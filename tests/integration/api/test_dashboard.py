@@ -11,7 +11,7 @@ import pytest
 
 from runtime.settings import settings
 from server import web_pages
-from tests.api import PATIENCE, Api, Client, Facts, api_in
+from tests.api import TIMEOUT, Api, Client, Facts, running_api
 from tests.identity_provider import AUDIENCE, IdentityProvider, identity_provider
 from tests.run_harness import RunHarness
 
@@ -42,7 +42,7 @@ def provider() -> Iterator[IdentityProvider]:
 def signing(harness: RunHarness, redis_url: str, provider: IdentityProvider) -> Iterator[Api]:
     """An API whose dashboard signs people in with the provider."""
     more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE, "oidc_client_id": "dashboard"}
-    with api_in(harness.settings.model_copy(update=more)) as running:
+    with running_api(harness.settings.model_copy(update=more)) as running:
         yield running
 
 
@@ -54,7 +54,7 @@ def tokens(tmp_path: Path) -> Path:
 @pytest.fixture
 def seeded(database_url: str, redis_url: str, tokens: Path) -> Iterator[Api]:
     """An API as the development server starts it: before there are tokens."""
-    with api_in(settings().model_copy(update={"seeded_tokens": str(tokens)})) as running:
+    with running_api(settings().model_copy(update={"seeded_tokens": str(tokens)})) as running:
         yield running
 
 
@@ -67,7 +67,7 @@ def policy(connects: str = "'self'") -> str:
 
 
 def asked(api: Api, method: str, path: str) -> httpx.Response:
-    return httpx.request(method, f"http://{api.address}{path}", timeout=PATIENCE, trust_env=False)
+    return httpx.request(method, f"http://{api.address}{path}", timeout=TIMEOUT, trust_env=False)
 
 
 def answer_to(api: Api, token: str) -> str:
@@ -147,7 +147,7 @@ def test_the_page_may_ask_the_provider(signing: Api, provider: IdentityProvider)
 
 
 def test_the_page_may_ask_for_tokens_where_the_provider_says(signing: Api, provider: IdentityProvider) -> None:
-    provider.more_about["token_endpoint"] = "https://tokens.example/oauth2/token"
+    provider.discovery_overrides["token_endpoint"] = "https://tokens.example/oauth2/token"
 
     page = signing.get("/dashboard")
 
@@ -160,23 +160,23 @@ def test_the_provider_is_asked_once_for_keys_and_addresses(signing: Api, provide
         offered(signing)
     answer_to(signing, provider.token(sub="nobody", email="nobody@nowhere.example"))
 
-    assert set(provider.asked.values()) == {1}
+    assert set(provider.requests.values()) == {1}
 
 
 def test_a_provider_without_a_client_of_ours_is_not_offered(
     harness: RunHarness, redis_url: str, provider: IdentityProvider
 ) -> None:
     more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE}
-    with api_in(harness.settings.model_copy(update=more)) as api:
+    with running_api(harness.settings.model_copy(update=more)) as api:
         assert offered(api) == {"provider": None, "seeded": []}
         assert api.get("/dashboard").headers["content-security-policy"] == policy()
-    assert not provider.asked
+    assert not provider.requests
 
 
 def test_while_the_provider_is_away_the_page_comes_and_the_sign_in_says_so(
     signing: Api, provider: IdentityProvider
 ) -> None:
-    provider.away = True
+    provider.unavailable = True
 
     page, answer = signing.get("/dashboard"), signing.get(SIGN_IN)
 
@@ -204,7 +204,7 @@ def test_while_the_provider_is_away_the_page_comes_and_the_sign_in_says_so(
 def test_an_address_that_is_missing_or_unsafe_is_not_passed_on_and_tokens_are_taken_all_the_same(
     signing: Api, provider: IdentityProvider, about: dict[str, Any]
 ) -> None:
-    provider.more_about |= about
+    provider.discovery_overrides |= about
 
     assert signing.get(SIGN_IN).status_code == 503
     assert signing.get("/dashboard").headers["content-security-policy"] == policy(f"'self' {provider.issuer}")
@@ -252,5 +252,5 @@ def test_they_are_read_by_no_page_of_another_site_however_it_was_allowed(
     tokens.write_text(json.dumps(TOKENS))
     console = "https://console.example"
     more = {"seeded_tokens": str(tokens), "allowed_origins": (console,)}
-    with api_in(settings().model_copy(update=more)) as api:
+    with running_api(settings().model_copy(update=more)) as api:
         assert offered(api, Origin=console)["seeded"] == []

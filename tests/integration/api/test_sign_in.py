@@ -22,7 +22,7 @@ from provisioning.actors import Actor
 from runtime.settings import SettingsRefused, read_settings, settings
 from server.auth.authenticator import ROUND_EVERY
 from server.auth.tokens import sign_token
-from tests.api import PATIENCE, PROTOCOL, Api, Client, api_in, integration, person
+from tests.api import PROTOCOL, TIMEOUT, Api, Client, member_identity, running_api, service_account_identity
 from tests.identity_provider import AUDIENCE, KEYS, IdentityProvider, identity_provider
 from tests.run_harness import RunHarness, run_harness_in
 from tests.waiting import wait_until
@@ -43,7 +43,7 @@ def provider() -> Iterator[IdentityProvider]:
 def signed(harness: RunHarness, redis_url: str, provider: IdentityProvider) -> Iterator[Api]:
     """An API whose people sign in with the provider."""
     more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE}
-    with api_in(harness.settings.model_copy(update=more)) as running:
+    with running_api(harness.settings.model_copy(update=more)) as running:
         yield running
 
 
@@ -85,7 +85,7 @@ def test_who_was_invited_is_bound_at_the_first_sign_in(
     member = invite(harness, address.upper())
 
     client = bearer(signed, provider.token(email=address))
-    first, again = client.ask(ME), client.ask(ME)
+    first, again = client.execute(ME), client.execute(ME)
 
     assert first == again
     assert first["viewer"]["actor"]["displayName"] == address.upper()
@@ -99,7 +99,7 @@ def test_once_bound_it_is_the_subject_that_counts_and_not_the_address(
     signed: Api, harness: RunHarness, provider: IdentityProvider, address: str
 ) -> None:
     member = invite(harness, address)
-    bearer(signed, provider.token(email=address)).ask(ME)
+    bearer(signed, provider.token(email=address)).execute(ME)
 
     married = provider.token(email="ada.king@elsewhere.example")
     bare = provider.token(email=None, email_verified=None)
@@ -153,7 +153,7 @@ def test_who_belongs_to_several_organisations_names_one(
     scopes = {}
     for one in (harness, other):
         client.headers["Tenantry-Organization"] = one.organisation.slug
-        scopes[one.organisation.slug] = client.ask(ME)["viewer"]["scopes"]
+        scopes[one.organisation.slug] = client.execute(ME)["viewer"]["scopes"]
     client.headers["Tenantry-Organization"] = "somebody-elses"
 
     assert undecided.status_code == 401
@@ -173,7 +173,7 @@ def test_joining_a_second_organisation_ends_no_socket_of_the_first(
         invite(other, address)
         second = bearer(signed, token)
         second.headers["Tenantry-Organization"] = other.organisation.slug
-        assert second.ask(ME)
+        assert second.execute(ME)
         with pytest.raises(TimeoutError):
             socket.recv(2 * ROUND_EVERY)
 
@@ -187,7 +187,7 @@ def test_what_is_no_organisations_name_closes_the_socket_like_any_other_stranger
     with connect(f"ws://{signed.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket:
         socket.send(json.dumps({"type": "connection_init", "payload": payload}))
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(PATIENCE)
+            socket.recv(TIMEOUT)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4401
@@ -231,7 +231,7 @@ def test_forged_names_of_keys_do_not_make_us_hammer_the_provider(
     refused = [status(signed, provider.token(headers={"kid": f"forged-{number}"})) for number in range(20)]
 
     assert refused == [401] * 20
-    assert provider.asked[KEYS] == 1
+    assert provider.requests[KEYS] == 1
     assert status(signed, good) == 200
 
 
@@ -241,7 +241,7 @@ def test_while_the_provider_is_away_known_keys_stay_good(
     invite(harness, address)
     token = provider.token(email=address)
     assert status(signed, token) == 200
-    provider.away = True
+    provider.unavailable = True
 
     monkeypatch.setattr("server.auth.oidc.KEYS_KEPT", 0.0)
 
@@ -251,7 +251,7 @@ def test_while_the_provider_is_away_known_keys_stay_good(
 
 
 def test_nobody_is_let_in_before_the_provider_was_heard(signed: Api, provider: IdentityProvider) -> None:
-    provider.away = True
+    provider.unavailable = True
 
     answer = bearer(signed, provider.token()).post(ME)
 
@@ -261,16 +261,16 @@ def test_nobody_is_let_in_before_the_provider_was_heard(signed: Api, provider: I
         payload = {"authorization": f"Bearer {provider.token()}"}
         socket.send(json.dumps({"type": "connection_init", "payload": payload}))
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(PATIENCE)
+            socket.recv(TIMEOUT)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1013
 
 
 def test_a_document_of_another_issuer_is_not_believed(signed: Api, provider: IdentityProvider) -> None:
-    provider.says_it_is = "https://mallory.example"
+    provider.claimed_issuer = "https://mallory.example"
 
     assert status(signed, provider.token()) == 503
-    assert provider.asked[KEYS] == 0
+    assert provider.requests[KEYS] == 0
 
 
 def public_pem(provider: IdentityProvider) -> bytes:
@@ -381,7 +381,10 @@ def test_a_token_without_a_trick_lets_in(tricked: tuple[Api, IdentityProvider]) 
 
 
 def test_tokens_of_our_own_are_refused_where_people_sign_in(signed: Api, harness: RunHarness) -> None:
-    everybody = [person(harness.organisation.id), integration(harness.organisation.id, "tenants:read")]
+    everybody = [
+        member_identity(harness.organisation.id),
+        service_account_identity(harness.organisation.id, "tenants:read"),
+    ]
 
     for identity in everybody:
         assert signed.client(identity).post(ME).status_code == 401
@@ -391,8 +394,8 @@ def test_they_are_taken_there_when_a_setting_says_so(
     harness: RunHarness, redis_url: str, provider: IdentityProvider
 ) -> None:
     more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE, "signed_tokens": True}
-    with api_in(harness.settings.model_copy(update=more)) as api:
-        assert api.person(harness.organisation.id).ask(ME)
+    with running_api(harness.settings.model_copy(update=more)) as api:
+        assert api.member(harness.organisation.id).execute(ME)
 
 
 def test_support_comes_with_a_token_of_hours_at_the_most(signed: Api) -> None:
@@ -410,7 +413,7 @@ def test_a_socket_lives_as_long_as_the_members_token(
     brief = bearer(signed, provider.token(email=address, exp=datetime.now(UTC) + timedelta(seconds=4)))
 
     with brief.connected() as socket, pytest.raises(ConnectionClosed) as closed:
-        socket.recv(PATIENCE)
+        socket.recv(TIMEOUT)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4401
@@ -421,7 +424,7 @@ def test_a_member_who_is_removed_signs_in_no_more(
 ) -> None:
     member = invite(harness, address)
     client = bearer(signed, provider.token(email=address))
-    client.ask(ME)
+    client.execute(ME)
 
     with harness.database.transaction() as session:
         session.delete(session.get_one(Member, member.id))
@@ -445,8 +448,8 @@ def test_an_issuer_that_makes_no_sense_stops_the_start(database_url: str, wrong:
 def tricked(database_url: str, redis_url: str) -> Iterator[tuple[Api, IdentityProvider]]:
     """An API with a member whom a good token would be, and a provider that published one secret too many."""
     with identity_provider() as provider, run_harness_in(settings()) as harness:
-        provider.more.append({"kty": "oct", "kid": "shared", "alg": "HS256", "k": spelled(PUBLISHED_SECRET)})
+        provider.extra_keys.append({"kty": "oct", "kid": "shared", "alg": "HS256", "k": spelled(PUBLISHED_SECRET)})
         invite(harness, "ada@shop.example", subject=f"{provider.issuer} ada-1", joined_at=datetime.now(UTC))
         more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE}
-        with api_in(harness.settings.model_copy(update=more)) as api:
+        with running_api(harness.settings.model_copy(update=more)) as api:
             yield api, provider

@@ -8,7 +8,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from tests.api import PATIENCE, PROTOCOL, Api, Client, api_in
+from tests.api import PROTOCOL, TIMEOUT, Api, Client, running_api
 from tests.run_harness import RunHarness
 
 JSON = "application/json"
@@ -116,7 +116,7 @@ def test_our_own_pages_and_programs_ask_by_get(api: Api, owner: Client) -> None:
 
 @pytest.fixture
 def open_to_console(harness: RunHarness, redis_url: str) -> Iterator[Api]:
-    with api_in(
+    with running_api(
         harness.settings.model_copy(update={"allowed_origins": (CONSOLE,), "sockets_per_address": 2})
     ) as running:
         yield running
@@ -130,14 +130,14 @@ def preflight(api: Api, origin: str) -> httpx.Response:
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "authorization, content-type",
         },
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         trust_env=False,
     )
 
 
 def test_pages_that_the_settings_name_may_call(open_to_console: Api, harness: RunHarness) -> None:
     allowed, refused = preflight(open_to_console, CONSOLE), preflight(open_to_console, "https://evil.example")
-    answer = asked(open_to_console.person(harness.organisation.id), Origin=CONSOLE)
+    answer = asked(open_to_console.member(harness.organisation.id), Origin=CONSOLE)
 
     assert allowed.headers["access-control-allow-origin"] == CONSOLE
     assert "access-control-allow-origin" not in refused.headers
@@ -157,7 +157,7 @@ def test_sockets_are_for_our_own_pages_and_those_that_the_settings_name(open_to_
 
 
 def test_one_address_has_so_many_sockets_and_no_more(open_to_console: Api, harness: RunHarness) -> None:
-    owner = open_to_console.person(harness.organisation.id)
+    owner = open_to_console.member(harness.organisation.id)
 
     with owner.connected(), owner.connected():
         with pytest.raises(InvalidStatus) as refused, owner.connected():

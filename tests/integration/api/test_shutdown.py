@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.api import Subscription, api_in, tenant_gid
+from tests.api import Subscription, running_api, tenant_gid
 from tests.run_harness import RunHarness
 from tests.waiting import wait_until
 
@@ -21,8 +21,8 @@ def test_a_stop_ends_open_sockets_and_gives_every_connection_back(harness: RunHa
             return {int(pid) for (pid,) in connection.execute(f"SELECT pid FROM pg_stat_activity WHERE {here}")}
 
         before = feeds()
-        with api_in(harness.settings) as api:
-            client = api.person(harness.organisation.id)
+        with running_api(harness.settings) as api:
+            client = api.member(harness.organisation.id)
             with client.connected() as socket:
                 subscription = Subscription(socket)
                 variables = {"id": tenant_gid(harness.tenant_id)}

@@ -24,7 +24,7 @@ def test_everything_that_has_an_id_is_found_by_it(harness: RunHarness, owner: Cl
       viewer { actor { id } }
     }
     """
-    found = owner.ask(document, id=tenant_gid(harness.tenant_id))
+    found = owner.execute(document, id=tenant_gid(harness.tenant_id))
     run = found["tenant"]["runs"]["edges"][0]["node"]
     entry = found["auditEvents"]["edges"][0]["node"]
     ids = [
@@ -37,7 +37,7 @@ def test_everything_that_has_an_id_is_found_by_it(harness: RunHarness, owner: Cl
         found["viewer"]["actor"]["id"],
     ]
 
-    nodes = owner.ask("query Nodes($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }", ids=ids)["nodes"]
+    nodes = owner.execute("query Nodes($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }", ids=ids)["nodes"]
 
     assert [node["id"] for node in nodes] == ids
     assert [node["__typename"] for node in nodes] == [
@@ -53,17 +53,17 @@ def test_everything_that_has_an_id_is_found_by_it(harness: RunHarness, owner: Cl
 
 @pytest.mark.parametrize("id", ["", "x", "VGVuYW50", "Ñ", "VGVuYW50OjE", global_id("Query", UUID(int=1)), "A" * 5000])
 def test_an_id_that_is_none_of_ours_names_nothing(owner: Client, id: str) -> None:
-    assert owner.ask(NODE, id=id) == {"node": None}
-    assert owner.ask("query T($id: ID!) { tenant(id: $id) { id } }", id=id) == {"tenant": None}
+    assert owner.execute(NODE, id=id) == {"node": None}
+    assert owner.execute("query T($id: ID!) { tenant(id: $id) { id } }", id=id) == {"tenant": None}
 
 
 def test_an_id_of_another_type_names_nothing(harness: RunHarness, owner: Client) -> None:
     harness.create()
 
-    assert owner.ask(
+    assert owner.execute(
         "query T($id: ID!) { tenant(id: $id) { id } }", id=global_id("ProvisioningRun", harness.tenant_id)
     ) == {"tenant": None}
-    assert owner.ask(NODE, id=global_id("ProvisioningRun", harness.tenant_id)) == {"node": None}
+    assert owner.execute(NODE, id=global_id("ProvisioningRun", harness.tenant_id)) == {"node": None}
 
 
 def test_a_tenant_is_found_by_the_key_in_its_address_too(harness: RunHarness, other: RunHarness, owner: Client) -> None:
@@ -72,16 +72,16 @@ def test_a_tenant_is_found_by_the_key_in_its_address_too(harness: RunHarness, ot
     document = "query T($id: ID!) { tenant(id: $id) { id databaseId } }"
     key = str(harness.tenant_id)
 
-    assert owner.ask(document, id=key) == {"tenant": {"id": tenant_gid(harness.tenant_id), "databaseId": key}}
+    assert owner.execute(document, id=key) == {"tenant": {"id": tenant_gid(harness.tenant_id), "databaseId": key}}
     for stranger in (key.upper(), key.replace("-", ""), f"urn:uuid:{key}", str(other.tenant_id)):
-        assert owner.ask(document, id=stranger) == {"tenant": None}
+        assert owner.execute(document, id=stranger) == {"tenant": None}
 
 
 def test_a_run_that_was_undone_says_when_the_outside_is_asked_again(harness: RunHarness, owner: Client) -> None:
     document = """query N($id: ID!) { tenant(id: $id) { runs(first: 1) { edges { node { nextAbsenceCheckAt } } } } }"""
 
     def told() -> datetime | None:
-        (run,) = owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["runs"]["edges"]
+        (run,) = owner.execute(document, id=tenant_gid(harness.tenant_id))["tenant"]["runs"]["edges"]
         written = run["node"]["nextAbsenceCheckAt"]
         return datetime.fromisoformat(written) if written else None
 
@@ -125,7 +125,7 @@ def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(harness: RunH
     }
     """
 
-    tenant = owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]
+    tenant = owner.execute(document, id=tenant_gid(harness.tenant_id))["tenant"]
 
     assert claim.move.step == "allocate_traffic"
     run = tenant.pop("currentRun")
@@ -142,7 +142,7 @@ def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(harness: RunH
                 ],
                 [
                     one["heldAt"]
-                    for one in owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["heldResources"]
+                    for one in owner.execute(document, id=tenant_gid(harness.tenant_id))["tenant"]["heldResources"]
                 ],
                 strict=True,
             )
@@ -212,9 +212,9 @@ def test_twenty_tenants_cost_as_many_statements_as_one(api: Api, harness: RunHar
     harness.make_moves(until="allocate_traffic")
 
     with api.statements() as for_one:
-        owner.ask(EVERYTHING, first=1)
+        owner.execute(EVERYTHING, first=1)
     with api.statements() as for_twenty:
-        answer = owner.ask(EVERYTHING, first=20)
+        answer = owner.execute(EVERYTHING, first=20)
 
     assert len(answer["tenants"]["nodes"]) == 20
     assert all(len(node["currentRun"]["steps"]) > 8 for node in answer["tenants"]["nodes"])
@@ -233,9 +233,9 @@ def test_a_hundred_entries_of_the_feed_cost_as_many_statements_as_one(
     """
 
     with api.statements() as for_one:
-        owner.ask(document, first=1)
+        owner.execute(document, first=1)
     with api.statements() as for_all:
-        answer = owner.ask(document, first=100)
+        answer = owner.execute(document, first=100)
 
     assert len(answer["auditEvents"]["edges"]) > 20
     assert len(for_all) == len(for_one) == 5
@@ -243,6 +243,6 @@ def test_a_hundred_entries_of_the_feed_cost_as_many_statements_as_one(
 
 def test_no_statement_pages_by_counting_rows(api: Api, harness: RunHarness, owner: Client) -> None:
     with api.statements() as sent:
-        owner.ask(EVERYTHING, first=5)
+        owner.execute(EVERYTHING, first=5)
 
     assert [statement for statement in sent if "OFFSET" in statement.upper()] == []

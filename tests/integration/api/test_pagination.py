@@ -42,7 +42,7 @@ def slugs(page: Facts) -> list[str]:
 
 
 def read(client: Client, **arguments: Any) -> Facts:
-    page: Facts = client.ask(TENANTS, **arguments)["tenants"]
+    page: Facts = client.execute(TENANTS, **arguments)["tenants"]
     return page
 
 
@@ -162,13 +162,13 @@ def test_a_cursor_of_another_tenant_is_refused(seven: RunHarness, owner: Client)
     document = """query Tenant($id: ID!, $runs: String, $timeline: String) { tenant(id: $id) { runs(after: $runs) {
       edges { cursor node { timeline(after: $timeline) { edges { cursor } } } } } } }"""
     seven.create("first")
-    mine, found = tenant_gid(seven.tenant_id), owner.ask(document, id=tenant_gid(seven.tenant_id))
+    mine, found = tenant_gid(seven.tenant_id), owner.execute(document, id=tenant_gid(seven.tenant_id))
     (run,) = found["tenant"]["runs"]["edges"]
     theirs = tenant_gid(seven.create("second").tenant.id)
     cursors = {"runs": run["cursor"], "timeline": run["node"]["timeline"]["edges"][0]["cursor"]}
 
     for name, cursor in cursors.items():
-        owner.ask(document, id=mine, **{name: cursor})
+        owner.execute(document, id=mine, **{name: cursor})
         assert owner.error(document, id=theirs, **{name: cursor})["extensions"]["code"] == "BAD_USER_INPUT"
     watch = "subscription W($id: ID!, $after: String) { tenantProvisioning(tenantId: $id, after: $after) { kind } }"
     with owner.subscribed(watch, id=theirs, after=cursors["timeline"]) as subscription:
@@ -212,9 +212,9 @@ def test_runs_come_newest_first_and_their_timeline_oldest_first(harness: RunHarn
     }
     """
 
-    first = owner.ask(document, id=tenant_gid(harness.tenant_id))["tenant"]["runs"]
+    first = owner.execute(document, id=tenant_gid(harness.tenant_id))["tenant"]["runs"]
     (edge,) = first["edges"]
-    second = owner.ask(document, id=tenant_gid(harness.tenant_id), after=edge["cursor"])["tenant"]["runs"]
+    second = owner.execute(document, id=tenant_gid(harness.tenant_id), after=edge["cursor"])["tenant"]["runs"]
 
     assert [edge["node"]["number"], second["edges"][0]["node"]["number"]] == [2, 1]
     assert [first["pageInfo"]["hasNextPage"], second["pageInfo"]["hasNextPage"]] == [True, False]
@@ -237,11 +237,11 @@ def test_the_feed_pages_newest_first_with_every_filter(harness: RunHarness, owne
     """
 
     def types(**arguments: Any) -> list[str]:
-        return [edge["node"]["type"] for edge in owner.ask(document, **arguments)["auditEvents"]["edges"]]
+        return [edge["node"]["type"] for edge in owner.execute(document, **arguments)["auditEvents"]["edges"]]
 
     told = [event.type for event in harness.events()]
     tenant = tenant_gid(harness.tenant_id)
-    run = owner.ask(
+    run = owner.execute(
         "query R($id: ID!) { tenant(id: $id) { runs { edges { node { id startedBy { id } } } } } }", id=tenant
     )
     node = run["tenant"]["runs"]["edges"][0]["node"]
@@ -257,7 +257,7 @@ def test_the_feed_pages_newest_first_with_every_filter(harness: RunHarness, owne
     assert types(filter={"typeIn": []}) == []
     assert types(filter={"occurredUntil": "2020-01-01T00:00:00Z"}) == []
     for narrowed in ({}, {"tenantId": tenant}):
-        page = owner.ask(document, first=2, filter=narrowed)["auditEvents"]
+        page = owner.execute(document, first=2, filter=narrowed)["auditEvents"]
         rest = types(after=page["pageInfo"]["endCursor"], first=100, filter=narrowed)
         assert [edge["node"]["type"] for edge in page["edges"]] + rest == told[::-1]
         assert types(before=page["pageInfo"]["endCursor"], last=5, filter=narrowed) == told[::-1][:1]
@@ -269,6 +269,6 @@ def test_an_unknown_tenant_in_a_filter_finds_nothing_and_a_wrong_id_is_refused(
     document = "query Feed($filter: AuditEventFilter) { auditEvents(filter: $filter) { edges { cursor } } }"
     unknown = tenant_gid(harness.organisation.id)
 
-    assert owner.ask(document, filter={"tenantId": unknown})["auditEvents"]["edges"] == []
+    assert owner.execute(document, filter={"tenantId": unknown})["auditEvents"]["edges"] == []
     for wrong in ({"runId": unknown}, {"runId": ""}, {"tenantId": ""}, {"actorId": ""}):
         assert owner.error(document, filter=wrong)["extensions"]["code"] == "NOT_FOUND"

@@ -16,7 +16,7 @@ ADMIN: dict[str, Any] = {"plan": "starter", "firstAdminEmail": "ada@shop.example
 
 
 def check(client: Client, slug: str) -> Facts:
-    found: Facts = client.ask(CHECK, slug=slug)["slugCheck"]
+    found: Facts = client.execute(CHECK, slug=slug)["slugCheck"]
     return found
 
 
@@ -88,7 +88,7 @@ def test_a_slug_that_breaks_a_rule_has_a_problem_and_no_address(owner: Client, s
 
 
 def test_a_slug_that_makes_too_long_an_address_has_a_problem_too(api: Api, harness: RunHarness) -> None:
-    long = api.person(founded(harness, f"o{new_id().hex}").id)
+    long = api.member(founded(harness, f"o{new_id().hex}").id)
 
     found, refusal = check(long, "b" * 40), refusal_of(long, "b" * 40)
 
@@ -109,7 +109,7 @@ def test_slugs_of_other_organisations_are_free(harness: RunHarness, other: RunHa
 def test_an_address_that_another_organisation_holds_is_told_to_nobody_who_does_not_insist(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
-    theirs = api.person(founded(harness, f"b-{harness.organisation.slug}").id)
+    theirs = api.member(founded(harness, f"b-{harness.organisation.slug}").id)
     assert theirs.mutate("createTenant", slug="aa", **ADMIN)["userErrors"] == []
 
     assert check(owner, "aa-b")["available"]
@@ -117,23 +117,23 @@ def test_an_address_that_another_organisation_holds_is_told_to_nobody_who_does_n
 
 
 def test_whoever_may_not_create_tenants_learns_nothing_of_slugs(api: Api, harness: RunHarness) -> None:
-    limited = api.integration(
+    limited = api.service_account(
         harness.organisation.id, "tenants:read", "tenants:write", only={harness.create().tenant.id}
     )
-    reader = api.integration(harness.organisation.id, "tenants:read")
+    reader = api.service_account(harness.organisation.id, "tenants:read")
 
     for client in (limited, reader, api.support()):
         assert client.error(CHECK, slug="shop")["extensions"]["code"] == "FORBIDDEN"
 
 
 def test_plans_come_by_their_size_and_regions_with_the_default_first(harness: RunHarness, owner: Client) -> None:
-    offered = owner.ask("{ provisioningOptions { plans regions } }")["provisioningOptions"]
+    offered = owner.execute("{ provisioningOptions { plans regions } }")["provisioningOptions"]
 
     assert offered == {"plans": ["free", "starter", "pro", "enterprise"], "regions": ["eu-central", "us-east"]}
 
 
 def test_what_is_offered_is_taken(harness: RunHarness, owner: Client) -> None:
-    offered = owner.ask("{ provisioningOptions { plans regions } }")["provisioningOptions"]
+    offered = owner.execute("{ provisioningOptions { plans regions } }")["provisioningOptions"]
     choices = [(plan, region) for plan in offered["plans"] for region in offered["regions"]]
 
     for number, (plan, region) in enumerate(choices):

@@ -23,7 +23,7 @@ from provisioning import audit_feed
 from provisioning.events import FEED_CHANNEL
 from provisioning.step_journal import _publish
 from schema.node import global_id
-from tests.api import PATIENCE, PROTOCOL, Api, Client, Facts, Subscription, tenant_gid
+from tests.api import PROTOCOL, TIMEOUT, Api, Client, Facts, Subscription, tenant_gid
 from tests.run_harness import RunHarness
 from tests.scenarios import bring_tenant_to
 from tests.waiting import wait_until
@@ -64,7 +64,7 @@ def test_a_settled_run_is_replayed_to_its_end(harness: RunHarness, owner: Client
     bring_tenant_to(harness, TenantState.ACTIVE)
 
     with watching(owner, harness) as subscription:
-        entries = subscription.rest()
+        entries = subscription.until_complete()
 
     assert numbers(entries) == told(harness)
     assert lines(entries)[:3] == ["RUN_STARTED", "STEP_STARTED validate_request", "STEP_SUCCEEDED validate_request"]
@@ -81,7 +81,7 @@ def test_a_cancel_in_flight_is_seen_live_the_interrupted_step_undone_first(harne
         owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id), reason="wrong plan")
         harness.record_failure(claim, InterruptedError())
         harness.make_moves()
-        entries = subscription.rest()
+        entries = subscription.until_complete()
 
     assert numbers(entries) == told(harness)[1:]
     assert lines(entries)[-12:] == [
@@ -131,17 +131,17 @@ def test_a_cut_stream_goes_on_where_it_was_without_gap_or_repeat(harness: RunHar
 def test_resuming_behind_the_end_completes_at_once(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
     with watching(owner, harness) as subscription:
-        last = subscription.rest()[-1]
+        last = subscription.until_complete()[-1]
 
     with watching(owner, harness, after=last["cursor"]) as subscription:
-        assert subscription.rest() == []
+        assert subscription.until_complete() == []
 
 
 def test_a_tenant_that_never_had_a_run_completes_at_once(harness: RunHarness, owner: Client) -> None:
     harness.create(start=False)
 
     with watching(owner, harness) as subscription:
-        assert subscription.rest() == []
+        assert subscription.until_complete() == []
 
 
 def test_without_a_cursor_the_newest_run_is_shown_and_no_other(harness: RunHarness, owner: Client) -> None:
@@ -150,7 +150,7 @@ def test_without_a_cursor_the_newest_run_is_shown_and_no_other(harness: RunHarne
     harness.make_moves()
 
     with watching(owner, harness) as subscription:
-        entries = subscription.rest()
+        entries = subscription.until_complete()
 
     assert {entry["run"]["number"] for entry in entries} == {2}
     assert (
@@ -176,7 +176,7 @@ def test_a_decommissioning_is_watched_like_any_run(harness: RunHarness, owner: C
     bring_tenant_to(harness, TenantState.DECOMMISSIONING)
     with watching(owner, harness) as subscription:
         harness.make_moves()
-        entries = subscription.rest()
+        entries = subscription.until_complete()
 
     assert lines(entries)[0] == "RUN_STARTED"
     assert lines(entries)[1:3] == ["COMPENSATION_STARTED await_readiness", "STEP_COMPENSATED await_readiness"]
@@ -275,7 +275,7 @@ def test_who_watches_goes_on_after_the_database_was_away(
     monkeypatch.setattr(audit_feed, "read_timeline", look)
 
     with watching(owner, harness) as subscription:
-        assert numbers(subscription.rest()) == told(harness)
+        assert numbers(subscription.until_complete()) == told(harness)
 
 
 def test_the_feed_listens_again_after_its_connection_was_cut(api: Api, harness: RunHarness, owner: Client) -> None:
@@ -302,7 +302,7 @@ def test_fifty_watchers_of_one_tenant_all_see_everything_and_leave_nothing(
         subscriptions = [stack.enter_context(watching(owner, harness)) for _ in range(50)]
         api.await_watchers(50)
         with ThreadPoolExecutor(50) as pool:
-            seen = [pool.submit(subscription.rest) for subscription in subscriptions]
+            seen = [pool.submit(subscription.until_complete) for subscription in subscriptions]
             harness.make_moves()
         assert all(numbers(entries.result()) == told(harness) for entries in seen)
 
@@ -332,7 +332,7 @@ def test_what_cannot_be_watched_is_an_error_of_its_own(
     api: Api, harness: RunHarness, other: RunHarness, owner: Client
 ) -> None:
     other.create()
-    auditor = api.integration(harness.organisation.id, "audit:read")
+    auditor = api.service_account(harness.organisation.id, "audit:read")
     harness.create()
     refusals: list[tuple[Client, Facts, str]] = [
         (owner, {"id": tenant_gid(other.tenant_id)}, "NOT_FOUND"),
@@ -420,7 +420,7 @@ def test_a_frame_that_is_no_message_closes_cleanly(owner: Client, frame: str) ->
     with owner.connected() as socket:
         socket.send(frame)
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(PATIENCE)
+            socket.recv(TIMEOUT)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4400
@@ -444,7 +444,7 @@ def test_the_old_protocol_is_not_spoken(api: Api) -> None:
         connect(f"ws://{api.address}/graphql", subprotocols=[Subprotocol("graphql-ws")], proxy=None) as socket,
         pytest.raises(ConnectionClosed) as closed,
     ):
-        socket.recv(PATIENCE)
+        socket.recv(TIMEOUT)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4406
@@ -455,7 +455,7 @@ def test_who_does_not_introduce_itself_is_closed_soon(api: Api) -> None:
         connect(f"ws://{api.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket,
         pytest.raises(ConnectionClosed) as closed,
     ):
-        socket.recv(PATIENCE)
+        socket.recv(TIMEOUT)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4408
@@ -465,7 +465,7 @@ def test_a_message_above_the_limit_closes_the_socket(owner: Client) -> None:
     with owner.connected() as socket:
         socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "#" * 300_000}}))
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(PATIENCE)
+            socket.recv(TIMEOUT)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009

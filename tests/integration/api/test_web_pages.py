@@ -11,7 +11,7 @@ import pytest
 from runtime.migrations import ROOT
 from runtime.settings import settings
 from server import web_pages
-from tests.api import Api, api_in
+from tests.api import Api, running_api
 
 PAGE = '<!doctype html><script type="module" src="/assets/graphiql-1a2B3c4D.js"></script>'
 SOURCES = sorted((ROOT / "dashboard").glob("*.html"))
@@ -28,7 +28,7 @@ def built(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(web_pages, "BUILT", tmp_path)
     (tmp_path / "graphiql.html").write_text(PAGE)
     (tmp_path / "graphiql-1a2B3c4D.js").write_text("0;")
-    with api_in(settings()) as running:
+    with running_api(settings()) as running:
         yield running
 
 
@@ -110,7 +110,7 @@ def test_without_the_whole_folder_only_files_are_missing(
     database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web_pages, "BUILT", tmp_path / "never")
-    with api_in(settings()) as running:
+    with running_api(settings()) as running:
         assert running.get("/assets/graphiql-1a2B3c4D.js").status_code == 404
         assert running.get("/graphql", Accept="text/html").status_code == 503
 
