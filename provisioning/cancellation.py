@@ -203,7 +203,7 @@ def _start_compensating(session: Session, position: Position) -> None:
         if step.status is StepStatus.RUNNING:
             settlement.interrupt_idle(session, position, step)
         elif step.status is StepStatus.COMPENSATING:
-            settlement.rest(step)
+            settlement.clear_attempt(step)
     settlement.release_lease(position.run, due=position.now)
     settlement.advance(session, position)
 

@@ -1,7 +1,7 @@
-"""Claim, perform, record: the only mover of runs.
+"""The engine of runs: claims a move and records its outcome. A worker performs the move in between.
 
-Every function takes the session of a short transaction, never commits and does no I/O besides. Locks are taken in
-one order, run before tenant. Leases, due times and back-offs go by the database's clock.
+Every function takes the session of a short transaction, does not commit, and does no other I/O. Locks are taken in one
+order, run before tenant. Leases, due times and back-offs use the database's clock.
 """
 
 import random
@@ -27,22 +27,22 @@ from provisioning.step_context import StepStopped, StopReason, TenantFacts
 from runtime.settings import Settings
 
 COMPENSATION_ATTEMPTS = 8
-"""Tries of one compensation before the run is STUCK and needs a person."""
+"""Attempts of one compensation before the run is STUCK and needs an operator."""
 
 PERFORMING = FORWARD | {RunStatus.SUCCEEDED, *UNDONE_STATUSES}
-"""Statuses in which steps are performed: a cancel ends the first two by its commit; in the others only what follows
-the end of a run is left."""
+"""Statuses in which forward moves are claimed. QUEUED and RUNNING end when a cancel commits; in the others only the
+follow-ups of an ended run are left."""
 
 MAX_LOST_WORKERS = 3
-"""Attempts that may end with the worker's death, also of a step whose failures are final: a restart is no failure."""
+"""Attempts that may end because the worker was lost, even if ``max_attempts`` is lower: a restart is not a failure."""
 
 HAND_OVER_REASONS = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST, StopReason.DATABASE_UNAVAILABLE})
-"""Reasons that lie with us and not with the step."""
+"""Reasons in the control plane, not in the step: the move is handed over to another worker."""
 
 FIRST_BACK_OFF = timedelta(seconds=1)
 MAX_BACK_OFF = timedelta(seconds=60)
 MAX_CONFIRMATION_BACK_OFF = timedelta(hours=1)
-"""Nobody waits for a look outside after the undo, and an adapter may be away for a day."""
+"""Longer than other back-offs: nothing waits for an absence check, and an adapter may be unavailable for a day."""
 
 
 def claim(
@@ -54,10 +54,11 @@ def claim(
     owner: str,
     token: UUID | None = None,
 ) -> Claim | None:
-    """Take the lease for this move, or None when the run is not ready for it: not due, owned, or further on.
+    """Take the lease for this move. Returns None if the run is not due, has an owner, or has another next move.
 
-    The attempt is counted before it is made: a step that kills its process runs out of attempts too. Whoever brings a
-    ``token`` of their own may repeat the claim when its answer was lost: they have it, or are given the rest of it.
+    The attempt is counted before it is performed, so that a step that kills its process runs out of attempts too. A
+    caller with its own ``token`` can repeat the call when its response was lost: the claim with this token is returned
+    with the time that is left.
     """
     token = token or uuid4()
     run = _due_run(session, run_id, BACKWARD if isinstance(move, Backward) else PERFORMING, token)
@@ -65,10 +66,10 @@ def claim(
         return None
     position = settlement.position_of(session, run)
     if run.lease_token == token:
-        return _claimed_before(session, position, move, settings, owner, token)
+        return _repeated_claim(session, position, move, settings, owner, token)
     if next_move(run, position.steps) != move:
         return None
-    # Whoever let the lease lapse is fenced from here on, also when this claim ends in a failure and not in a new token.
+    # This fences the owner of a lapsed lease, even if this claim ends in a failure and sets no new token.
     settlement.release_lease(run, due=position.now)
     step = position.step(move.step)
     ready = (
@@ -80,14 +81,14 @@ def claim(
 
 
 def record(session: Session, held: Claim, outcome: Outcome) -> None:
-    """Put a move's outcome on record and turn to the next. Does nothing when the claim was lost."""
+    """Record the outcome of a move and start the next one. Does nothing if the claim was lost."""
     position = _position_under(session, held)
     if position is None:
         return
     step = position.step(held.move.step)
     match outcome, held.move:
         case NotYet(after), _:
-            _look_again(session, position, step, after)
+            _poll_later(session, position, step, after)
         case Done(), Backward():
             _undone(session, position, step)
         case Done(), Forward():
@@ -96,7 +97,10 @@ def record(session: Session, held: Claim, outcome: Outcome) -> None:
 
 
 def record_failure(session: Session, held: Claim, error: BaseException) -> None:
-    """Put on record that a move did not succeed: try again later, turn back, or wait for a person."""
+    """Record the failure of a move: retry later, start compensating, or mark the run STUCK.
+
+    Does nothing if the claim was lost.
+    """
     position = _position_under(session, held)
     if position is None:
         return
@@ -104,7 +108,7 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
     if position.run.status is RunStatus.CANCELLING and not held.backward:
         settlement.interrupt(session, position, step, None if isinstance(error, StepStopped) else describe(error))
     elif isinstance(error, StepStopped) and error.reason in HAND_OVER_REASONS:
-        _hand_on(position, step, held, error.reason)
+        _hand_over(position, step, held, error.reason)
     elif held.backward:
         _compensation_failed(session, position, step, describe(error), final=isinstance(error, Refused))
     else:
@@ -114,10 +118,10 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
 
 
 def _due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], token: UUID) -> Run | None:
-    """The run under lock, unless somebody else owns it: ``due_at`` of an owned run is the end of its lease.
+    """The run, locked, unless another worker owns it: ``due_at`` of an owned run is the end of its lease.
 
-    Waits for the lock instead of skipping: whoever has it may be a stale message that is about to give up, and then
-    the one that was right would be dropped too.
+    Waits for the lock instead of skipping: the transaction that holds it may handle a stale message and claim nothing,
+    and then skipping would drop the valid message too.
     """
     return session.exec(
         select(Run)
@@ -132,7 +136,7 @@ def _due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], to
     ).one_or_none()
 
 
-def _claimed_before(
+def _repeated_claim(
     session: Session,
     position: Position,
     move: Forward | Backward,
@@ -140,11 +144,11 @@ def _claimed_before(
     owner: str,
     token: UUID,
 ) -> Claim | None:
-    """The claim whose answer was lost; none when a cancel came in between, and then nobody has to wait for its end."""
+    """The claim whose response was lost. None if a cancel came in between: then the lease is released at once."""
     run, step = position.run, position.step(move.step)
     if next_move(run, position.steps) == move:
         if run.lease_until == (step.attempt_started_at or position.now) + settings.lease:
-            step.attempt_started_at = position.now  # its first look: nothing of its time is spent
+            step.attempt_started_at = position.now  # its first poll: none of its timeout is used yet
         return _leased(session, position, step, move, settings, owner, token)
     if step.status is StepStatus.RUNNING:
         settlement.interrupt(session, position, step, None)
@@ -163,12 +167,12 @@ def _position_under(session: Session, held: Claim) -> Position | None:
 
 
 def _begin(session: Session, position: Position, step: RunStep) -> bool:
-    """Make a forward move the step's current attempt; False when it may not be made any more."""
+    """Begin or continue an attempt of the step. Returns False if it must not be performed."""
     if step.role is StepRole.AFTERWARDS and position.tenant.state is not TenantState.ACTIVE:
         position.run.due_at = None
         return False
     if step.attempt_started_at is not None and step.next_attempt_at is not None:
-        return _look(session, position, step)
+        return _continue_attempt(session, position, step)
     if step.attempts >= max(step.max_attempts, MAX_LOST_WORKERS):
         lost = f"{step.title}: the worker was lost in each of {step.attempts} attempts."
         _failed(session, position, step, lost, final=True)
@@ -192,9 +196,9 @@ def _begin_attempt(session: Session, position: Position, step: RunStep) -> None:
         position.emit(session, EventType.STEP_STARTED, {"step": step.name, "attempt": step.attempts})
 
 
-def _look(session: Session, position: Position, step: RunStep) -> bool:
-    """Go on with an attempt that said "not yet", unless its time is up."""
-    assert step.attempt_started_at is not None, "the caller looked"
+def _continue_attempt(session: Session, position: Position, step: RunStep) -> bool:
+    """Continue an attempt that returned NotYet, unless its timeout has passed. Returns False if it has."""
+    assert step.attempt_started_at is not None, "the caller has checked that an attempt is in progress"
     if position.now - step.attempt_started_at < step.timeout:
         return True
     overdue = f"{step.title}: not done after {step.timeout.total_seconds():.0f} s."
@@ -204,11 +208,11 @@ def _look(session: Session, position: Position, step: RunStep) -> bool:
 
 
 def _begin_compensation(session: Session, position: Position, step: RunStep) -> bool:
-    """Make a compensation the step's current move; False when it used up its attempts."""
+    """Begin or continue a compensation of the step. Returns False if its attempts or its timeout are used up."""
     if step.status is StepStatus.RUNNING:
         settlement.interrupt_idle(session, position, step)
     if step.attempt_started_at is not None and step.next_attempt_at is not None:
-        return _look_at_compensation(session, position, step)
+        return _continue_compensation(session, position, step)
     if step.compensation_attempts >= COMPENSATION_ATTEMPTS:
         lost = f"{step.title}: the worker was lost while undoing it, in attempt {step.compensation_attempts}."
         _stuck(session, position, step, lost)
@@ -223,9 +227,9 @@ def _begin_compensation(session: Session, position: Position, step: RunStep) -> 
     return True
 
 
-def _look_at_compensation(session: Session, position: Position, step: RunStep) -> bool:
-    """Go on with a compensation that said "not yet", unless its time is up: an undo that never ends must show."""
-    assert step.attempt_started_at is not None, "the caller looked"
+def _continue_compensation(session: Session, position: Position, step: RunStep) -> bool:
+    """Continue a compensation that returned NotYet, unless its timeout has passed: an endless one must fail visibly."""
+    assert step.attempt_started_at is not None, "the caller has checked that an attempt is in progress"
     if position.now - step.attempt_started_at < step.timeout:
         return True
     overdue = f"{step.title}: not undone after {step.timeout.total_seconds():.0f} s."
@@ -272,7 +276,7 @@ def _done(session: Session, position: Position, step: RunStep) -> None:
     step.finished_at = position.now
     step.percent = 100
     step.error = None
-    settlement.rest(step)
+    settlement.clear_attempt(step)
     taken = ledger.hold(session, position.run, step.name, position.now)
     duration = settlement.milliseconds(step.started_at, position.now)
     match step.role:
@@ -285,7 +289,7 @@ def _done(session: Session, position: Position, step: RunStep) -> None:
             position.emit(session, EventType.STEP_COMPLETED, facts)
 
 
-def _look_again(session: Session, position: Position, step: RunStep, after: timedelta) -> None:
+def _poll_later(session: Session, position: Position, step: RunStep, after: timedelta) -> None:
     if step.status is StepStatus.RUNNING and position.run.status is RunStatus.CANCELLING:
         settlement.interrupt(session, position, step, None)
         return
@@ -294,7 +298,7 @@ def _look_again(session: Session, position: Position, step: RunStep, after: time
 
 
 def _failed(session: Session, position: Position, step: RunStep, error: str, *, final: bool) -> None:
-    """One attempt failed: again later while attempts are left, otherwise turn back."""
+    """Record a failed attempt: retry later while attempts are left, otherwise start compensating."""
     again = not final and step.attempts < step.max_attempts
     step.error = error
     step.attempt_started_at = None
@@ -305,7 +309,7 @@ def _failed(session: Session, position: Position, step: RunStep, error: str, *, 
         return
     step.status = StepStatus.FAILED
     step.finished_at = position.now
-    settlement.rest(step)
+    settlement.clear_attempt(step)
     if step.role not in FOLLOW_UPS:
         settlement.start_compensating(position, step, error)
 
@@ -325,7 +329,7 @@ def _undone(session: Session, position: Position, step: RunStep) -> None:
     step.status = StepStatus.COMPENSATED
     step.compensated_at = position.now
     step.error = None
-    settlement.rest(step)
+    settlement.clear_attempt(step)
     freed = ledger.release(session, position.run, step.name, position.now)
     facts = {
         "step": step.name,
@@ -348,10 +352,10 @@ def _compensation_failed(session: Session, position: Position, step: RunStep, er
 
 
 def _stuck(session: Session, position: Position, step: RunStep, error: str) -> None:
-    """Named, alerting, resumable: nobody tries again until a person says so."""
+    """Mark the run STUCK. It is retried only after resumeCompensation."""
     step.status = StepStatus.COMPENSATION_FAILED
     step.error = error
-    settlement.rest(step)
+    settlement.clear_attempt(step)
     position.run.status = RunStatus.STUCK
     position.run.error = error
     position.run.due_at = None
@@ -359,8 +363,8 @@ def _stuck(session: Session, position: Position, step: RunStep, error: str) -> N
     position.emit(session, EventType.STUCK, {"step": step.name, "error": error, "held": held})
 
 
-def _hand_on(position: Position, step: RunStep, held: Claim, reason: StopReason) -> None:
-    """Leave the move to the next worker. What a restart, ours or the database's, takes away was not an attempt."""
+def _hand_over(position: Position, step: RunStep, held: Claim, reason: StopReason) -> None:
+    """Leave the move to another worker. An attempt that a restart of a worker or the database ended does not count."""
     wait = FIRST_BACK_OFF if reason is StopReason.DATABASE_UNAVAILABLE else timedelta(0)
     step.next_attempt_at = position.run.due_at = position.now + wait
     if reason is StopReason.LEASE_LOST:
@@ -378,7 +382,7 @@ def _uncount(step: RunStep, held: Claim) -> None:
 
 
 def _names(session: Session, run: Run) -> ResourceNames:
-    """The names under which the resources exist outside: those of the run that took them, as it was planned."""
+    """The names of the resources in external systems: those of the run that took them."""
     source = session.get_one(Run, run.releases_run_id) if run.releases_run_id else run
     return ResourceNames(source.tenant_id, source.address, source.number)
 
@@ -399,6 +403,6 @@ def _facts(position: Position, settings: Settings) -> TenantFacts:
 
 
 def _back_off(attempts: int, longest: timedelta = MAX_BACK_OFF) -> timedelta:
-    """Doubling from one second to a limit, spread by a fifth so that failures do not march in step."""
+    """Doubles from one second up to a limit, with 20 % jitter so that retries of many runs are spread."""
     whole: timedelta = min(FIRST_BACK_OFF * 2 ** (attempts - 1), longest)
     return whole * random.uniform(0.8, 1.2)  # noqa: S311  # spreads load, guards nothing

@@ -1,4 +1,4 @@
-"""The audit feed: its closed list of types, and the one way to write it."""
+"""Event types with the only functions that write events."""
 
 import json
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from provisioning.actors import PLATFORM, Actor
 from runtime.database import clock
 
 FEED_CHANNEL = "tenantry_feed"
-"""Payload ``<organisation id> <tenant id> event|progress``: a hint to read again, never data."""
+"""Payload: ``<organisation id> <tenant id> event|progress``. It makes subscribers read again, and has no data."""
 
 CANCEL_CHANNEL = "tenantry_cancel"
-"""Payload: the id of a run whose step in flight should stop."""
+"""Payload: the id of a run whose current step has to stop."""
 
 
 class EventType(StrEnum):
-    """Past tense, never renamed. The fields of ``data`` are documented in docs/audit-feed.md."""
+    """The type of an event, in the past tense. Types are never renamed. docs/audit-feed.md documents their ``data``."""
 
     TENANT_CREATED = "tenant.created"
     TENANT_UPDATED = "tenant.updated"
@@ -86,12 +86,12 @@ APPEND_EVENTS = text("""
         :actor_kind, :actor_id, :actor_name, :actor_email, data, :request_id, coalesce(at, clock_timestamp())
     FROM placed
 """)
-"""Numbers an event of each of these tenants, keeps it and wakes their watchers, in one round trip."""
+"""Numbers and inserts one event for each of these tenants, and notifies their subscribers, in one round trip."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """What is told of a tenant, and when it was so: now, unless ``at`` says otherwise."""
+    """An event of a tenant before it is written. ``at`` None means now."""
 
     tenant_id: UUID
     run_id: UUID | None
@@ -109,27 +109,27 @@ def emit(
     by: Actor = PLATFORM,
     at: datetime | None = None,
 ) -> None:
-    """Append to a tenant's history. Takes the tenant's lock, so that number order is commit order."""
+    """Append an event to a tenant's history. Locks the tenant, so that events are numbered in commit order."""
     if session.new:
-        session.flush()  # an event refers to its tenant and its run
+        session.flush()  # the event has foreign keys to the tenant and the run
     emit_each(session, event_type, [NewEvent(tenant.id, run.id if run else None, data, at)], by=by)
 
 
-def emit_each(session: Session, event_type: EventType, facts: Sequence[NewEvent], *, by: Actor) -> None:
-    """Append to many tenants' histories. The caller has locked their runs, or gives one."""
-    told = [
+def emit_each(session: Session, event_type: EventType, events: Sequence[NewEvent], *, by: Actor) -> None:
+    """Append one event to each tenant's history. With several tenants, the caller has locked their runs."""
+    rows = [
         {
             "id": str(new_id()),
-            "tenant_id": str(fact.tenant_id),
-            "run_id": str(fact.run_id) if fact.run_id else None,
-            "data": fact.data,
-            "at": fact.at.isoformat() if fact.at else None,
+            "tenant_id": str(event.tenant_id),
+            "run_id": str(event.run_id) if event.run_id else None,
+            "data": event.data,
+            "at": event.at.isoformat() if event.at else None,
         }
-        for fact in facts
+        for event in events
     ]
     values = {
-        "facts": json.dumps(told),
-        "tenant_ids": [fact.tenant_id for fact in facts],  # so that the tenants are found by their index
+        "facts": json.dumps(rows),
+        "tenant_ids": [event.tenant_id for event in events],  # lets Postgres find the tenants by their primary key
         "channel": FEED_CHANNEL,
         "type": event_type.value,
         "actor_kind": by.kind.value,
@@ -138,14 +138,14 @@ def emit_each(session: Session, event_type: EventType, facts: Sequence[NewEvent]
         "actor_email": by.email,
         "request_id": session.info.get("request_id"),
     }
-    with session.no_autoflush:  # the rest goes out with the commit, once
+    with session.no_autoflush:  # other changes are flushed once, before the commit
         session.execute(APPEND_EVENTS, values)
 
 
 def emit_for_organisation(
     session: Session, organisation_id: UUID, event_type: EventType, data: dict[str, Any], *, by: Actor
 ) -> None:
-    """Append something that concerns no tenant."""
+    """Append an event of the organisation that belongs to no tenant."""
     facts = {
         "id": new_id(),
         "organisation_id": organisation_id,
@@ -158,17 +158,17 @@ def emit_for_organisation(
         "request_id": session.info.get("request_id"),
         "created_at": clock(session),
     }
-    # Nothing is read back: who is limited to some tenants, or may not read the feed, leaves a trace all the same.
+    # ``inline`` reads nothing back: an actor that cannot read the feed, or is limited to some tenants, can insert.
     session.execute(insert(Event).values(**facts).inline())
     notify_feed(session, organisation_id, None)
 
 
 def notify_feed(session: Session, organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> None:
-    """Wake whoever watches, once this transaction commits."""
+    """Notify subscribers when this transaction commits."""
     session.exec(select(func.pg_notify(FEED_CHANNEL, f"{organisation_id} {tenant_id or '-'} {kind}")))
 
 
 def notify_cancels(session: Session, run_ids: Sequence[UUID]) -> None:
-    """Tell the workers that are performing steps of these runs, once this transaction commits."""
+    """Notify the workers that perform steps of these runs when this transaction commits."""
     ids = func.unnest(cast([str(run_id) for run_id in run_ids], ARRAY(Text))).column_valued("id")
     session.execute(select(func.pg_notify(CANCEL_CHANNEL, ids)))

@@ -1,4 +1,4 @@
-"""Idempotency keys: the outcome of a call is kept with its effect, and a repeat within 24 hours gets it again."""
+"""Idempotency keys: a request with a key is performed once, and a repeat within 24 hours gets the stored outcome."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,14 +21,14 @@ MAX_KEY_LENGTH = 255
 LOCK_NOT_AVAILABLE = "55P03"
 
 Outcome = dict[str, Any]
-"""What a call did, as JSON: enough to answer a repeat."""
+"""The stored outcome of a request, as JSON. A repeat is answered from it."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyedCall:
-    """A call with an idempotency key. ``input_sha256`` tells a repeat from another call that reuses the key."""
+    """A request with an idempotency key. ``input_sha256`` distinguishes a repeat from a reuse with other input."""
 
     caller_id: UUID
     field: str
@@ -37,14 +37,14 @@ class KeyedCall:
 
     @property
     def lock(self) -> int:
-        """The number of an advisory lock, the same for every repeat."""
-        named = f"{self.caller_id} {self.field} {self.key}".encode()
-        return int.from_bytes(hashlib.sha256(named).digest()[:8], signed=True)
+        """The number of the advisory lock, the same for every repeat."""
+        identity = f"{self.caller_id} {self.field} {self.key}".encode()
+        return int.from_bytes(hashlib.sha256(identity).digest()[:8], signed=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Performed(Generic[T]):
-    """The outcome of a call. ``result`` is what the work returned; None when an earlier call did the work."""
+    """The outcome of a request. ``result`` is what the work returned, None if an earlier request did the work."""
 
     outcome: Outcome
     result: T | None = None
@@ -53,14 +53,14 @@ class Performed(Generic[T]):
 def once(
     session: Session, call: KeyedCall | None, work: Callable[[Session], T], outcome_of: Callable[[T], Outcome]
 ) -> Performed[T]:
-    """Do ``work``, unless a call with the same key did it before. Without a key it is always done.
+    """Do ``work``, unless an earlier request with the same key did it. Without a key ``work`` is always done.
 
-    A refused call keeps no outcome. Raises Malformed, IdempotencyKeyReused, and IdempotencyInProgress when the first
-    call takes longer than a lock is waited for.
+    The outcome of a refused request is not stored. Raises Malformed, IdempotencyKeyReused, and IdempotencyInProgress if
+    the first request takes longer than the lock timeout.
     """
-    before = stored_outcome(session, call) if call else None
-    if before is not None:
-        return Performed(before)
+    stored = stored_outcome(session, call) if call else None
+    if stored is not None:
+        return Performed(stored)
     result = work(session)
     outcome = outcome_of(result)
     if call:
@@ -69,24 +69,24 @@ def once(
 
 
 def stored_outcome(session: Session, call: KeyedCall) -> Outcome | None:
-    """The outcome of an earlier call with this key, None without one. Locks the key until the transaction ends.
+    """The stored outcome of an earlier request with this key, or None. Locks the key until the transaction ends.
 
-    Raises what ``once`` raises.
+    Raises the same errors as ``once``.
     """
     _check(call.key)
     _lock(session, call)
-    kept = session.get(IdempotencyKey, (call.caller_id, call.field, call.key))
-    if kept is None or kept.expires_at <= clock(session):
+    row = session.get(IdempotencyKey, (call.caller_id, call.field, call.key))
+    if row is None or row.expires_at <= clock(session):
         return None
-    if kept.input_sha256 != call.input_sha256:
+    if row.input_sha256 != call.input_sha256:
         raise IdempotencyKeyReused
-    return kept.outcome
+    return row.outcome
 
 
 def store_outcome(session: Session, call: KeyedCall, outcome: Outcome) -> None:
-    """Keep an outcome for 24 hours, in place of an earlier one. ``stored_outcome`` has locked the key."""
+    """Store an outcome for 24 hours, replacing an earlier one. ``stored_outcome`` must have locked the key."""
     now = clock(session)
-    kept = session.get(IdempotencyKey, (call.caller_id, call.field, call.key)) or IdempotencyKey(
+    row = session.get(IdempotencyKey, (call.caller_id, call.field, call.key)) or IdempotencyKey(
         caller_id=call.caller_id,
         field=call.field,
         key=call.key,
@@ -95,8 +95,8 @@ def store_outcome(session: Session, call: KeyedCall, outcome: Outcome) -> None:
         created_at=now,
         expires_at=now + RETENTION,
     )
-    kept.input_sha256, kept.outcome, kept.created_at, kept.expires_at = call.input_sha256, outcome, now, now + RETENTION
-    session.add(kept)
+    row.input_sha256, row.outcome, row.created_at, row.expires_at = call.input_sha256, outcome, now, now + RETENTION
+    session.add(row)
 
 
 def delete_expired(session: Session, limit: int = 1000) -> int:
@@ -114,13 +114,13 @@ def delete_expired(session: Session, limit: int = 1000) -> int:
 
 def _check(key: str) -> None:
     if not 1 <= len(key) <= MAX_KEY_LENGTH:
-        raise Malformed("idempotency_key", f"An idempotency key has 1 to {MAX_KEY_LENGTH} characters.")
+        raise Malformed("idempotency_key", f"An idempotency key must have 1 to {MAX_KEY_LENGTH} characters.")
     if not validation.is_storable(key):
-        raise Malformed("idempotency_key", "An idempotency key has neither NUL nor half of a surrogate pair in it.")
+        raise Malformed("idempotency_key", "An idempotency key must not contain NUL or an unpaired surrogate.")
 
 
 def _lock(session: Session, call: KeyedCall) -> None:
-    """Wait for an earlier call with the same key, and hold the key until this transaction ends."""
+    """Wait for an earlier request with the same key, and lock the key until this transaction ends."""
     try:
         session.execute(select(func.pg_advisory_xact_lock(call.lock)))
     except OperationalError as error:

@@ -1,4 +1,4 @@
-"""Pages by keyset: a page begins behind the values of a row, never behind a count of rows."""
+"""Keyset pagination: a page begins after the values of a row, not after a number of rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which page of a list: ``size`` rows from its beginning, or from its end when ``backward``."""
+    """The requested page: ``size`` rows from the start of the list, or from its end if ``backward``."""
 
     size: int
     after: Key | None = None
@@ -26,7 +26,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page, in the order of the list."""
+    """One page of rows, in the order of the list."""
 
     rows: list[T]
     has_next: bool
@@ -35,13 +35,13 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Columns that are unique together, all in one direction. An index should have them in this order."""
+    """Columns that are unique together, all in one direction. They need an index in this order."""
 
     columns: tuple[Any, ...]
     descending: bool = False
 
     def paginate(self, statement: Select[Any], window: Window) -> Select[Any]:
-        """Leave what lies in the window, and one row more, which tells whether the list goes on."""
+        """Limit the statement to the window and one more row, which shows whether there is a further page."""
         if window.after is not None:
             statement = statement.where(self._beyond(window.after, upwards=not self.descending))
         if window.before is not None:
@@ -51,7 +51,7 @@ class Order:
         return statement.order_by(*ordered).limit(window.size + 1)
 
     def between(self, statement: Select[Any], after: Key | None, until: Key) -> Select[Any]:
-        """Leave what lies behind ``after`` and not behind ``until``, all of it. For orders that ascend."""
+        """Limit the statement to rows after ``after`` up to and including ``until``. Only for ascending orders."""
         if after is not None:
             statement = statement.where(self._beyond(after, upwards=True))
         return statement.where(~self._beyond(until, upwards=True)).order_by(*self.columns)
@@ -63,7 +63,7 @@ class Order:
 
 
 def page_of(found: Sequence[T], window: Window) -> Page[T]:
-    """Make a page of what a statement that was cut to the window found."""
+    """Make a page of the rows that a statement limited by ``paginate`` returned."""
     more = len(found) > window.size
     rows = list(found[: window.size])
     if window.backward:
@@ -80,7 +80,7 @@ def pages_by_parent(
     order: Order,
     window: Window,
 ) -> dict[UUID, Page[Row]]:
-    """The same page of many lists, in one statement."""
+    """The same page of the list of each parent, in one statement."""
     wanted = values(column("parent", Uuid()), name="wanted").data([(one,) for one in parents])
     cut = order.paginate(inner.where(parent == wanted.c.parent), window).lateral()
     row = aliased(model, cut)
@@ -91,7 +91,7 @@ def pages_by_parent(
 
 
 def _sorted(rows: list[Row], order: Order, window: Window) -> list[Row]:
-    """A join promises no order."""
+    """Sort the rows, because a join does not guarantee an order."""
     names = [one.key for one in order.columns]
     return sorted(
         rows,

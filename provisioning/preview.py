@@ -1,4 +1,4 @@
-"""What a cancel would do at this moment: pure, from the rows that tell where a run stands."""
+"""The preview of a cancel: what it would do now, computed from the rows of the run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +9,22 @@ from provisioning import ledger
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """``releases`` in the order of release."""
+    """The step that would be interrupted, and the resources that would be released, in the order of release."""
 
     step_in_flight: RunStep | None
     releases: list[Resource]
 
     @property
     def interruptible(self) -> bool:
-        """Whether nothing has to be waited for longer than until a safe point."""
+        """Whether a cancel waits at most for the next safe point of the step in flight."""
         return self.step_in_flight is None or self.step_in_flight.interruptible
 
 
 def preview_of(run: Run | None, steps: Sequence[RunStep], resources: Sequence[Resource]) -> Preview | None:
-    """None when there is nothing to cancel, or a cancel is on record already. ``resources`` in the order of taking."""
+    """The preview, or None if nothing can be cancelled or a cancel was already requested.
+
+    ``resources`` are in the order in which they were taken.
+    """
     if run is None or not run.cancellable:
         return None
     in_flight = next((step for step in steps if step.status is StepStatus.RUNNING), None)

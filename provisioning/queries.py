@@ -1,4 +1,4 @@
-"""Reading tenants and their runs: in sets, never beyond what the actor may see."""
+"""Queries on tenants, runs and organisations, limited to what the actor can access."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ from provisioning.pagination import Order, Page, Window, page_of, pages_by_paren
 from provisioning.validation import Quota, counted_tenants
 
 MAX_COUNT = 10_000
-"""Nobody waits for a longer count."""
+"""Counting stops here, so that a count stays fast."""
 
 Row = TypeVar("Row", bound=SQLModel)
 
 
 class TenantSort(StrEnum):
-    """Sort keys of tenants; each has an index behind the organisation's id."""
+    """Sort keys of tenants. Each has an index that starts with the organisation's id."""
 
     CREATED_AT = "created_at"
     UPDATED_AT = "updated_at"
@@ -46,7 +46,7 @@ class TenantSort(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantFilter:
-    """Conditions, all of which must hold; None is no condition."""
+    """Conditions on tenants, joined by AND; None is no condition."""
 
     states: Sequence[TenantState] | None = None
     plans: Sequence[str] | None = None
@@ -56,29 +56,29 @@ class TenantFilter:
 
 
 def tenant_order(sort: TenantSort, *, descending: bool) -> Order:
-    """The order of a sort key; the id breaks ties."""
+    """The order for a sort key, with the id as the tie-breaker."""
     return Order((col(getattr(Tenant, sort.value)), col(Tenant.id)), descending)
 
 
 def tenants(session: Session, wanted: TenantFilter, order: Order, window: Window, *, by: Actor) -> Page[Tenant]:
-    """A page of what the actor may see. Index: tenants_by_creation, tenants_by_change or tenants_by_slug."""
+    """A page of tenants that the actor can access. Index: tenants_by_creation, tenants_by_change or tenants_by_slug."""
     return page_of(session.scalars(order.paginate(_matching(wanted, by), window)).all(), window)
 
 
 def count_tenants(session: Session, wanted: TenantFilter, *, by: Actor) -> int:
-    """How many match, counted up to MAX_COUNT."""
-    some = _matching(wanted, by).with_only_columns(col(Tenant.id)).limit(MAX_COUNT).subquery()
-    return session.scalar(select(func.count()).select_from(some)) or 0
+    """The number of matching tenants, at most MAX_COUNT."""
+    matching = _matching(wanted, by).with_only_columns(col(Tenant.id)).limit(MAX_COUNT).subquery()
+    return session.scalar(select(func.count()).select_from(matching)) or 0
 
 
 def tenant_ids(session: Session, wanted: TenantFilter, limit: int, *, by: Actor) -> list[UUID]:
-    """Ids of tenants that match, oldest first. Index: tenants_by_state or tenants_by_creation."""
+    """Ids of matching tenants, oldest first. Index: tenants_by_state or tenants_by_creation."""
     matching = _matching(wanted, by).with_only_columns(col(Tenant.id))
     return list(session.scalars(matching.order_by(col(Tenant.created_at), col(Tenant.id)).limit(limit)))
 
 
 def tenant_of_slug(session: Session, slug: str, *, by: Actor) -> Tenant | None:
-    """The tenant that holds a slug now. Index: one_holder_per_slug."""
+    """The tenant that has this slug now. Index: one_holder_per_slug."""
     held = select(Tenant).where(
         visible_tenants(by), col(Tenant.slug) == slug, col(Tenant.state) != TenantState.DECOMMISSIONED
     )
@@ -86,13 +86,13 @@ def tenant_of_slug(session: Session, slug: str, *, by: Actor) -> Tenant | None:
 
 
 def tenants_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Tenant]:
-    """Those that the actor may see."""
+    """The rows with these ids that the actor can access."""
     found = session.scalars(select(Tenant).where(col(Tenant.id).in_(ids), visible_tenants(by)))
     return {tenant.id: tenant for tenant in found}
 
 
 def runs_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Run]:
-    """Those that the actor may see."""
+    """The rows with these ids that the actor can access."""
     found = session.scalars(select(Run).where(col(Run.id).in_(ids), visible_runs(by)))
     return {run.id: run for run in found}
 
@@ -106,14 +106,14 @@ def live_runs(session: Session, tenants: Sequence[UUID], *, by: Actor) -> dict[U
 
 
 def runs_of_tenants(session: Session, tenants: Sequence[UUID], window: Window, *, by: Actor) -> dict[UUID, Page[Run]]:
-    """The same page of each tenant's runs, newest first. Index: runs_are_numbered_per_tenant."""
+    """The same page of the runs of each tenant, newest first. Index: runs_are_numbered_per_tenant."""
     inner = select(Run).where(visible_runs(by))
     newest_first = Order((col(Run.number),), descending=True)
     return pages_by_parent(session, inner, Run, col(Run.tenant_id), tenants, newest_first, window)
 
 
 def steps_of_runs(session: Session, runs: Sequence[UUID]) -> dict[UUID, list[RunStep]]:
-    """Steps in running order. The caller has been shown the runs."""
+    """The steps of each run, in the order of the saga. The caller has checked access to the runs."""
     found = session.scalars(
         select(RunStep)
         .where(col(RunStep.run_id).in_(runs), col(RunStep.role) != StepRole.CONFIRMATION)
@@ -123,13 +123,13 @@ def steps_of_runs(session: Session, runs: Sequence[UUID]) -> dict[UUID, list[Run
 
 
 def resources_of_runs(session: Session, runs: Sequence[UUID]) -> dict[UUID, list[Resource]]:
-    """Everything a run took, in the order of taking. Index: a_run_takes_a_resource_once."""
+    """The resources of each run, in the order in which they were taken. Index: a_run_takes_a_resource_once."""
     found = session.scalars(select(Resource).where(col(Resource.run_id).in_(runs)).order_by(col(Resource.id)))
     return _grouped(runs, found.all(), lambda resource: resource.run_id)
 
 
 def absence_checks_of_runs(session: Session, runs: Sequence[UUID]) -> dict[UUID, list[AbsenceCheck]]:
-    """Every look outside after the undo, oldest first. Index: absence_checks_run_id_idx."""
+    """The absence checks of each run, oldest first. Index: absence_checks_run_id_idx."""
     found = session.scalars(
         select(AbsenceCheck).where(col(AbsenceCheck.run_id).in_(runs)).order_by(col(AbsenceCheck.id))
     )
@@ -137,7 +137,10 @@ def absence_checks_of_runs(session: Session, runs: Sequence[UUID]) -> dict[UUID,
 
 
 def held_resources(session: Session, tenants: Sequence[UUID]) -> dict[UUID, list[Resource]]:
-    """What each tenant holds or may hold, in the order of taking. Index: resources_held_by_a_tenant."""
+    """The resources that each tenant holds or may hold, in the order in which they were taken.
+
+    Index: resources_held_by_a_tenant.
+    """
     found = session.scalars(
         select(Resource)
         .where(col(Resource.tenant_id).in_(tenants), col(Resource.status).in_(ledger.MAY_BE_HELD))
@@ -147,24 +150,24 @@ def held_resources(session: Session, tenants: Sequence[UUID]) -> dict[UUID, list
 
 
 def organisations_by_id(session: Session, ids: Sequence[UUID]) -> dict[UUID, Organisation]:
-    """The caller has been shown something of theirs."""
+    """The organisations with these ids. The caller has checked access to something in each of them."""
     return {one.id: one for one in session.scalars(select(Organisation).where(col(Organisation.id).in_(ids)))}
 
 
 def organisation_of_slug(session: Session, slug: str, *, by: Actor) -> Organisation | None:
-    """The organisation, if it is the actor's own or the actor sees all."""
+    """The organisation with this slug, if the actor can access it."""
     mine = col(Organisation.id) == by.organisation_id if by.organisation_id else true()
     return session.scalars(select(Organisation).where(col(Organisation.slug) == slug, mine)).one_or_none()
 
 
 def plan_codes(session: Session) -> list[str]:
-    """The plans on offer, the smallest first."""
+    """The codes of all plans, the smallest plan first."""
     in_order = select(col(Plan.code)).order_by(col(Plan.tenants_allowed).asc().nulls_last(), col(Plan.code))
     return list(session.scalars(in_order))
 
 
 def quotas(session: Session, ids: Sequence[UUID]) -> dict[UUID, Quota]:
-    """How much of its plan each organisation uses."""
+    """The quota of each organisation: the tenants that count, and the limit of its plan."""
     found = session.execute(
         select(col(Organisation.id), counted_tenants(col(Organisation.id)), col(Plan.tenants_allowed))
         .join(Plan, col(Plan.code) == col(Organisation.plan_code))
@@ -174,26 +177,26 @@ def quotas(session: Session, ids: Sequence[UUID]) -> dict[UUID, Quota]:
 
 
 def actor_of_id(session: Session, actor_id: UUID, *, by: Actor) -> Actor | None:
-    """A person or a service account of the actor's organisation, the platform, or the actor itself."""
+    """The actor with this id: the platform, ``by`` itself, or a member or service account of its organisation."""
     if known := next((one for one in (PLATFORM, by) if one.id == actor_id), None):
         return known
     return _member(session, actor_id, by) or _service_account(session, actor_id, by)
 
 
 def visible_tenants(by: Actor) -> ColumnElement[bool]:
-    """The condition under which a tenant exists for an actor."""
+    """The condition under which the actor can access a tenant."""
     return accessible_to(by, col(Tenant.organisation_id), col(Tenant.id))
 
 
 def visible_runs(by: Actor) -> ColumnElement[bool]:
-    """The condition under which a run exists for an actor."""
+    """The condition under which the actor can access a run."""
     return accessible_to(by, col(Run.organisation_id), col(Run.tenant_id))
 
 
 def accessible_to(
     by: Actor, organisation_id: Mapped[UUID], tenant_id: Mapped[UUID] | Mapped[UUID | None]
 ) -> ColumnElement[bool]:
-    """``Actor.can_access`` as a condition on columns."""
+    """``Actor.can_access`` as an SQL condition on these columns."""
     row_scope: list[ColumnElement[bool]] = [true()]
     if by.organisation_id is not None:
         row_scope.append(organisation_id == by.organisation_id)

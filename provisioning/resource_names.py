@@ -1,17 +1,17 @@
-"""What one run of one tenant is called everywhere outside: derived, so that an undo needs no memory."""
+"""The names of a run's resources in external systems, derived so that a compensation needs no stored names."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
 ADDRESS_CHARACTERS_IN_A_SCHEMA_NAME = 40
-"""PostgreSQL cuts names at 63 bytes; the tag keeps shortened ones apart."""
+"""PostgreSQL truncates names at 63 bytes. The tag keeps shortened names unique."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceNames:
-    """The names under which a run takes resources.
+    """The names of the resources of one run.
 
-    They derive from the tenant's address (slug and organisation), the tenant's id (a recreated tenant has the
+    They are derived from the tenant's address (slug and organisation), the tenant's id (a recreated tenant has the
     same address and counts its runs from 1 again) and the run number. No two runs share a name, except the host
     name, which belongs to the address and is claimed by ``stem``.
     """
@@ -22,12 +22,12 @@ class ResourceNames:
 
     @property
     def tag(self) -> str:
-        """Eight hexadecimal digits that tell this tenant from all others that ever had its address."""
+        """Eight hexadecimal digits that distinguish this tenant from earlier tenants with the same address."""
         return self.tenant_id.hex[-8:]
 
     @property
     def stem(self) -> str:
-        """The name of this run outside; the idempotency key of whatever is created for it."""
+        """The name of this run in external systems, and the idempotency key of the resources created for it."""
         return f"{self.address}-{self.tag}-r{self.run_number}"
 
     @property
@@ -37,7 +37,7 @@ class ResourceNames:
 
     @property
     def role(self) -> str:
-        """The login role that owns the schema; same name, roles and schemas do not collide."""
+        """The login role that owns the schema. It has the same name, because roles and schemas do not collide."""
         return self.schema
 
     @property

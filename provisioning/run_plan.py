@@ -1,4 +1,4 @@
-"""How a run begins: the plan is copied into rows, so that a deploy cannot change a run midway."""
+"""Starting a run: its steps are copied into rows, so that a new release cannot change a run in progress."""
 
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from provisioning.wakeups import wake
 
 
 def start_provisioning(session: Session, saga: Saga, tenant: Tenant, by: Actor, now: datetime) -> Run:
-    """The tenant's next run, from the first step. The caller has locked the tenant and made it PROVISIONING."""
+    """Start the tenant's next run at the first step. The caller has locked the tenant and made it PROVISIONING."""
     run = _new_run(session, tenant, RunKind.PROVISION, by, now)
     run.deadline_at = _deadline(session, tenant, now)
     steps = [
@@ -41,7 +41,7 @@ def start_provisioning(session: Session, saga: Saga, tenant: Tenant, by: Actor, 
         )
         for position, step in enumerate(saga, start=1)
     ]
-    _put_on_record(session, run, steps)
+    _insert(session, run, steps)
     facts = {
         "run_number": run.number,
         "slug": tenant.slug,
@@ -53,7 +53,7 @@ def start_provisioning(session: Session, saga: Saga, tenant: Tenant, by: Actor, 
 
 
 def start_decommissioning(session: Session, tenant: Tenant, by: Actor, now: datetime) -> Run:
-    """A run that goes backward over everything the tenant's last successful run took."""
+    """Start a run that compensates the steps of the tenant's last successful run."""
     source = session.exec(
         select(Run)
         .where(Run.tenant_id == tenant.id, Run.status == RunStatus.SUCCEEDED)
@@ -64,7 +64,7 @@ def start_decommissioning(session: Session, tenant: Tenant, by: Actor, now: date
     run.status = RunStatus.COMPENSATING
     run.releases_run_id = source.id
     run.started_at = now
-    _put_on_record(session, run, [_planned_again(run, step) for step in _plan_of(session, source)])
+    _insert(session, run, [_copy_of(run, step) for step in _plan_of(session, source)])
     emit(session, tenant, EventType.DEPROVISIONING_STARTED, {"run_number": run.number}, run=run, by=by, at=now)
     return run
 
@@ -86,12 +86,12 @@ def _new_run(session: Session, tenant: Tenant, kind: RunKind, by: Actor, now: da
     )
 
 
-def _put_on_record(session: Session, run: Run, steps: list[RunStep]) -> None:
+def _insert(session: Session, run: Run, steps: list[RunStep]) -> None:
     session.add(run)
     session.flush()
     session.add_all(steps)
     move = next_move(run, steps)
-    assert isinstance(move, Forward | Backward), "a run that begins has something to do"
+    assert isinstance(move, Forward | Backward), "a new run has a next move"
     wake(session, run, move, run.created_at)
 
 
@@ -110,8 +110,8 @@ def _plan_of(session: Session, run: Run) -> list[RunStep]:
     )
 
 
-def _planned_again(run: Run, step: RunStep) -> RunStep:
-    """What was done is to be undone; what follows the undo is still to come."""
+def _copy_of(run: Run, step: RunStep) -> RunStep:
+    """A copy for a decommission: steps are DONE and will be compensated, the absence check is still WAITING."""
     return RunStep(
         run_id=run.id,
         position=step.position,

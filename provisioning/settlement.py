@@ -1,4 +1,4 @@
-"""Where a run stands, how it turns back, and how it ends."""
+"""The shared operations on a locked run: read its position, start its next move, end it."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from provisioning.wakeups import wake
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A run whose row is locked, with its steps in running order, its tenant, and a time after the lock."""
+    """A locked run with its steps in the order of the saga, its tenant, and a time after the lock was taken."""
 
     run: Run
     steps: list[RunStep]
@@ -32,16 +32,16 @@ class Position:
     now: datetime
 
     def step(self, name: str) -> RunStep:
-        """The step of this name."""
+        """The step with this name."""
         return next(step for step in self.steps if step.name == name)
 
     def emit(self, session: Session, event_type: EventType, data: dict[str, Any], by: Actor = PLATFORM) -> None:
-        """Append to the tenant's history."""
+        """Append an event to the tenant's history."""
         emit(session, self.tenant, event_type, data, run=self.run, by=by, at=self.now)
 
 
 def position_of(session: Session, run: Run) -> Position:
-    """Read where a run stands. The caller has locked it."""
+    """Read the position of a run. The caller has locked the run."""
     rows = session.exec(
         select(RunStep, Tenant, Organisation.slug, func.clock_timestamp())
         .select_from(RunStep)
@@ -55,7 +55,7 @@ def position_of(session: Session, run: Run) -> Position:
 
 
 def steps_of(session: Session, runs: Sequence[Run]) -> Mapping[UUID, list[RunStep]]:
-    """The steps of each of these runs, in running order."""
+    """The steps of each of these runs, in the order of the saga."""
     steps = defaultdict[UUID, list[RunStep]](list)
     for step in session.exec(
         select(RunStep).where(col(RunStep.run_id).in_([run.id for run in runs])).order_by(col(RunStep.position))
@@ -65,7 +65,7 @@ def steps_of(session: Session, runs: Sequence[Run]) -> Mapping[UUID, list[RunSte
 
 
 def release_lease(run: Run, due: datetime) -> None:
-    """Nobody owns the run any more; it is looked at again at ``due``."""
+    """Remove the owner of the run, and make the run due at ``due``."""
     run.lease_token = None
     run.lease_until = None
     run.lease_owner = None
@@ -73,22 +73,22 @@ def release_lease(run: Run, due: datetime) -> None:
 
 
 def interrupt(session: Session, position: Position, step: RunStep, error: str | None) -> None:
-    """A step that began will not go on: what it may have done is undone first."""
+    """Mark a step that began as INTERRUPTED. It is compensated, because it may have had effects."""
     step.status = StepStatus.INTERRUPTED
     step.finished_at = position.now
     step.error = error
-    rest(step)
+    clear_attempt(step)
     position.emit(session, EventType.STEP_INTERRUPTED, {"step": step.name, "error": error})
 
 
 def interrupt_idle(session: Session, position: Position, step: RunStep) -> None:
-    """The same for a step that nobody is at: it waits for its next look or attempt, or its worker is gone."""
+    """Interrupt a step that no worker performs: it waits for its next poll or attempt, or its worker was lost."""
     waits = step.next_attempt_at is not None
     interrupt(session, position, step, step.error if waits else "Its worker was lost.")
 
 
-def rest(step: RunStep) -> None:
-    """Nobody is at this step, and nobody will be without a new move: what it said it was doing is over."""
+def clear_attempt(step: RunStep) -> None:
+    """Clear the step's current attempt and its progress message: no worker performs it."""
     step.message = None
     step.attempt_started_at = None
     step.next_attempt_at = None
@@ -96,14 +96,14 @@ def rest(step: RunStep) -> None:
 
 
 def start_compensating(position: Position, failed: RunStep, error: str) -> None:
-    """From here on the run only undoes."""
+    """Let the run compensate its steps from now on."""
     position.run.status = way_back(position.run)
     position.run.failed_step = failed.name
     position.run.error = error
 
 
 def advance(session: Session, position: Position) -> None:
-    """Turn to the next move: end the run, or wake a worker unless the run waits for something."""
+    """Start the next move: end the run, or wake a worker if the run is due."""
     move = next_move(position.run, position.steps)
     match move:
         case Settle(status):
@@ -118,7 +118,10 @@ def advance(session: Session, position: Position) -> None:
 
 
 def settle(session: Session, position: Position, status: RunStatus) -> None:
-    """End the run: tenant, run and feed in one commit. Raises LedgerNotEmpty while something is held."""
+    """End the run: change the tenant, the run and the feed in one transaction.
+
+    Raises LedgerNotEmpty if resources are still held.
+    """
     run, now = position.run, position.now
     facts: dict[str, Any]
     session.refresh(position.tenant, with_for_update={"key_share": True})
@@ -138,18 +141,18 @@ def settle(session: Session, position: Position, status: RunStatus) -> None:
             facts = {"run_number": run.number}
             _end_undone(session, position, TenantState.DECOMMISSIONED, EventType.DEPROVISIONING_COMPLETED, facts)
         case _:
-            raise ValueError(f"{status} is not an end")
+            raise ValueError(f"{status} is not a final status")
     position.tenant.updated_at = now
     _follow_up(session, position)
 
 
 def milliseconds(since: datetime | None, until: datetime) -> int:
-    """Time spent, in whole milliseconds; nothing when it never began."""
+    """The time between the two, in whole milliseconds. Zero if ``since`` is None."""
     return round((until - since).total_seconds() * 1000) if since else 0
 
 
 def compensated_event_type(run: Run) -> EventType:
-    """What a confirmed compensation is called in the feed."""
+    """The event type of a completed compensation."""
     if run.kind is RunKind.DECOMMISSION:
         return EventType.DEPROVISIONING_STEP_COMPLETED
     return EventType.STEP_COMPENSATED
@@ -162,7 +165,7 @@ def _go_live(session: Session, position: Position) -> None:
 
 
 def _follow_up(session: Session, position: Position) -> None:
-    """What comes once the run has ended: mails after the pivot, another look outside after an undo."""
+    """Start the follow-up of an ended run: welcome e-mails after the pivot, absence checks after the undo."""
     move = next_move(position.run, position.steps)
     if isinstance(move, Forward):
         position.run.due_at = position.now
@@ -185,8 +188,8 @@ def _end_undone(
 
 
 def _canceller(run: Run) -> Actor:
-    """Whoever asked first: the end of a cancelled run is their doing."""
-    assert run.cancel_actor_kind, "a run is cancelled because somebody asked"
+    """The actor of the end of a cancelled run: the one that requested the cancel."""
+    assert run.cancel_actor_kind, "a cancelled run has a cancel request"
     assert run.cancel_actor_id, "the same"
     assert run.cancel_actor_name, "the same"
     return Actor(run.cancel_actor_kind, run.cancel_actor_id, run.cancel_actor_name)

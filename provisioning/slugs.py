@@ -1,4 +1,4 @@
-"""Whether a slug could be a tenant's, for whoever asks before insisting on it."""
+"""The availability check of a slug, for forms that show it before createTenant is called."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,7 +13,7 @@ from provisioning.errors import Malformed, Taken
 
 @dataclass(frozen=True, slots=True)
 class SlugAvailability:
-    """The address that a slug makes, if it makes one, and what is in its way, if anything is."""
+    """The address that the slug gives, if it is valid, and why the slug cannot be used, if so."""
 
     slug: str
     address: str | None = None
@@ -21,10 +21,10 @@ class SlugAvailability:
 
 
 def slug_availability(session: Session, slug: str, *, organisation_id: UUID, by: Actor) -> SlugAvailability:
-    """What createTenant would say of a slug now, as far as the organisation itself goes.
+    """Whether createTenant would accept the slug now, as far as the organisation's own tenants are concerned.
 
-    It alone decides: somebody may be faster. And an address that another organisation holds (ADR 18) is told to nobody
-    who does not insist.
+    Only createTenant decides: another caller can take the slug first. This check does not reveal that another
+    organisation has the same address (ADR 18); createTenant does.
     """
     try:
         address = validation.address_of(validation.check_slug(slug), session.get_one(Organisation, organisation_id))

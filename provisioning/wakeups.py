@@ -1,4 +1,4 @@
-"""Wake-ups: hints to workers that a run may be ready. Rows decide; losing or doubling a hint is harmless."""
+"""Wake-ups: messages to workers that a run may be ready. Rows decide, so lost and duplicate messages are harmless."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +13,13 @@ from runtime.database import outbox_of
 
 @dataclass(frozen=True, slots=True)
 class WakeUp:
-    """This run may be ready for this move."""
+    """A message that this run may be ready for this move."""
 
     run_id: UUID
     move: Forward | Backward
 
 
 def wake(session: Session, run: Run, move: Forward | Backward, now: datetime) -> None:
-    """Wake a worker once this transaction has committed. The sweeper leaves the run alone for a moment."""
+    """Send a wake-up after this transaction has committed. The sweeper sends none within ``REDISPATCH_AFTER``."""
     run.dispatched_at = now
     outbox_of(session).append(WakeUp(run.id, move))

@@ -18,7 +18,7 @@ from runtime.database import clock
 def resend_welcome_emails(
     session: Session, tenant_id: UUID, *, by: Actor, expected_version: int | None = None
 ) -> Change:
-    """Have the mails that follow the pivot sent again. Mails that are on their way are not sent twice.
+    """Send the welcome e-mails again. Does nothing while they are still being sent.
 
     Raises NotFound, VersionConflict, IllegalMove.
     """
@@ -36,7 +36,7 @@ def _check_active(tenant: Tenant) -> None:
 
 
 def _locked_run(session: Session, tenant_id: UUID) -> Run:
-    """The run that brought the tenant to life. Locked before the tenant, like everywhere."""
+    """The tenant's last successful run, locked. Runs are always locked before their tenant."""
     return session.exec(
         select(Run)
         .where(Run.tenant_id == tenant_id, Run.status == RunStatus.SUCCEEDED)
@@ -60,7 +60,7 @@ def _repeat(session: Session, run: Run) -> None:
 
 
 def welcome_mails(tenant: TenantFacts) -> list[Mail]:
-    """Welcome, console address and onboarding, in this order."""
+    """The e-mails of a new tenant: welcome, console address and onboarding, in this order."""
     return [
         _mail(tenant, f"Welcome to {tenant.name}", f"{tenant.name} is live at {tenant.url}."),
         _mail(tenant, f"Where to manage {tenant.name}", f"Its console is at {tenant.console_url}."),

@@ -157,7 +157,7 @@ def test_who_belongs_to_several_organisations_names_one(
     client.headers["Tenantry-Organization"] = "somebody-elses"
 
     assert undecided.status_code == 401
-    assert "name one in the header Tenantry-Organization" in undecided.json()["errors"][0]["message"]
+    assert "choose one with the header Tenantry-Organization" in undecided.json()["errors"][0]["message"]
     assert "tenants:write" not in scopes[harness.organisation.slug]
     assert "tenants:write" in scopes[other.organisation.slug]
     assert client.post(ME).status_code == 401
