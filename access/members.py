@@ -90,14 +90,14 @@ def remove(session: Session, member_id: UUID, *, by: Actor, expected_version: in
 
 def members(session: Session, window: Window, *, by: Actor, of: UUID) -> Page[Member]:
     """A page of the members, oldest first. Index: members_by_creation."""
-    mine = select(Member).where(col(Member.organisation_id) == of, col(Member.organisation_id) == by.organisation_id)
-    return page_of(session.scalars(OLDEST_FIRST.paginate(mine, window)).all(), window)
+    visible = select(Member).where(col(Member.organisation_id) == of, col(Member.organisation_id) == by.organisation_id)
+    return page_of(session.scalars(OLDEST_FIRST.paginate(visible, window)).all(), window)
 
 
 def members_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Member]:
     """Members with these ids in the actor's own organisation."""
-    mine = select(Member).where(col(Member.id).in_(ids), col(Member.organisation_id) == by.organisation_id)
-    return {member.id: member for member in session.scalars(mine)}
+    visible = select(Member).where(col(Member.id).in_(ids), col(Member.organisation_id) == by.organisation_id)
+    return {member.id: member for member in session.scalars(visible)}
 
 
 def require_manager(session: Session, by: Actor) -> Member:
@@ -145,12 +145,12 @@ def _manager_among(found: dict[UUID, Member], by: Actor) -> Member:
 
 
 def _require_capacity(session: Session, organisation_id: UUID, email: str) -> None:
-    mine = select(Member).where(col(Member.organisation_id) == organisation_id)
+    members = select(Member).where(col(Member.organisation_id) == organisation_id)
     # Two invitations in one organisation run one after the other, so that neither misses the other's row.
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(organisation_id), 0))))
-    if session.scalars(mine.where(func.lower(col(Member.email)) == func.lower(email))).first() is not None:
+    if session.scalars(members.where(func.lower(col(Member.email)) == func.lower(email))).first() is not None:
         raise Taken("email", email, by="member")
-    if (session.scalar(select(func.count()).select_from(mine.subquery())) or 0) >= MAX_MEMBERS:
+    if (session.scalar(select(func.count()).select_from(members.subquery())) or 0) >= MAX_MEMBERS:
         raise Malformed("email", f"An organisation has at most {MAX_MEMBERS} members: remove one first.")
 
 

@@ -150,18 +150,18 @@ def revoke(session: Session, account_id: UUID, *, by: Actor, expected_version: i
 
 def service_accounts(session: Session, window: Window, *, by: Actor, of: UUID) -> Page[ServiceAccount]:
     """A page of the service accounts, oldest first. Index: service_accounts_by_creation."""
-    mine = select(ServiceAccount).where(
+    visible = select(ServiceAccount).where(
         col(ServiceAccount.organisation_id) == of, col(ServiceAccount.organisation_id) == by.organisation_id
     )
-    return page_of(session.scalars(OLDEST_FIRST.paginate(mine, window)).all(), window)
+    return page_of(session.scalars(OLDEST_FIRST.paginate(visible, window)).all(), window)
 
 
 def accounts_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, ServiceAccount]:
     """Service accounts with these ids in the actor's own organisation."""
-    mine = select(ServiceAccount).where(
+    visible = select(ServiceAccount).where(
         col(ServiceAccount.id).in_(ids), col(ServiceAccount.organisation_id) == by.organisation_id
     )
-    return {account.id: account for account in session.scalars(mine)}
+    return {account.id: account for account in session.scalars(visible)}
 
 
 def _issue(account: ServiceAccount) -> IssuedToken:
@@ -228,8 +228,8 @@ def _checked_tenants(session: Session, ids: Sequence[UUID] | None, organisation_
         return None
     if len(ids) > MAX_TENANTS:
         raise Malformed("tenant_ids", f"A service account can be limited to at most {MAX_TENANTS} tenants.")
-    mine = select(col(Tenant.id)).where(col(Tenant.id).in_(ids), col(Tenant.organisation_id) == organisation_id)
-    found = set(session.scalars(mine))
+    existing = select(col(Tenant.id)).where(col(Tenant.id).in_(ids), col(Tenant.organisation_id) == organisation_id)
+    found = set(session.scalars(existing))
     if found != set(ids):
         raise NotFound("tenant")
     return sorted(found)
@@ -245,7 +245,7 @@ def _facts(account: ServiceAccount) -> dict[str, Any]:
     return {
         "name": account.name,
         "scopes": list(account.scopes),
-        "tenant_ids": [str(one) for one in account.tenant_ids] if account.tenant_ids is not None else None,
+        "tenant_ids": [str(tenant_id) for tenant_id in account.tenant_ids] if account.tenant_ids is not None else None,
         "expires_at": account.expires_at.isoformat() if account.expires_at else None,
     }
 

@@ -1,4 +1,4 @@
-"""An absence check: which resources of a run still existed outside when the adapters were asked after the undo."""
+"""An absence check: which resources of an undone run still existed when the adapters were probed."""
 
 from datetime import datetime
 from uuid import UUID

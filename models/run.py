@@ -42,7 +42,7 @@ LIVE_STATUSES = (
 """Statuses of runs that have not settled. A tenant has at most one such run."""
 
 UNDONE_STATUSES = (RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.DECOMMISSIONED)
-"""Statuses of runs that have ended and whose effects are undone: they hold no resource."""
+"""Statuses of runs that have ended and that were undone: they hold no resource."""
 
 
 class StepRole(StrEnum):

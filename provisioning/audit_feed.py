@@ -245,7 +245,7 @@ def matching(event_filter: EventFilter, by: Actor) -> Select[Any]:
     if event_filter.actor_id is not None:
         statement = statement.where(col(Event.actor_id) == event_filter.actor_id)
     if event_filter.types is not None:
-        statement = statement.where(or_(*(_of_type(one) for one in event_filter.types), literal(value=False)))
+        statement = statement.where(or_(*(_of_type(name) for name in event_filter.types), literal(value=False)))
     if event_filter.occurred_from is not None:
         statement = statement.where(col(Event.created_at) >= event_filter.occurred_from)
     if event_filter.occurred_until is not None:

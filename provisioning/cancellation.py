@@ -66,16 +66,16 @@ def cancel_provisionings(
 
     The runs stay locked until the caller commits. A run without an owner becomes due at once, and a sweeper starts its
     compensation: ending hundreds of runs here would keep all of them locked for long. Locks are taken in the order of
-    ids, all runs before all tenants. Only a tenant whose run began after the runs were locked is cancelled by itself.
-    That can deadlock with another bulk cancel: then Postgres aborts one of the two, and it is retried.
+    ids, all runs before all tenants. Only a tenant with a run that began after the runs were locked is cancelled by
+    itself. That can deadlock with another bulk cancel: then Postgres aborts one of the two, and it is retried.
     """
     reason = validation.check_reason(reason)
     ids = sorted(set(tenant_ids))
-    live = _locked_runs(session, ids, by)
-    results = {one.tenant_id: BulkCancelResult(one.tenant_id, one.id, one.already_requested) for one in live}
-    if first := [one.id for one in live if not one.already_requested]:
-        _record_requests(session, first, by, reason)
-    results |= {one: _cancel_one(session, one, by, reason) for one in ids if one not in results}
+    runs = _locked_runs(session, ids, by)
+    results = {run.tenant_id: BulkCancelResult(run.tenant_id, run.id, run.already_requested) for run in runs}
+    if new := [run.id for run in runs if not run.already_requested]:
+        _record_requests(session, new, by, reason)
+    results |= {id_: _cancel_one(session, id_, by, reason) for id_ in ids if id_ not in results}
     return [results[tenant_id] for tenant_id in tenant_ids]
 
 
@@ -120,11 +120,11 @@ def _run_to_cancel(session: Session, tenant_id: UUID, by: Actor) -> Run:
 def _record_requests(session: Session, run_ids: Collection[UUID], by: Actor, reason: str | None) -> None:
     """Record the request in each run, emit its event, and notify the workers that own one of the runs."""
     requested = _request_stops(session, run_ids, by, reason)
-    facts = [
-        NewEvent(one.tenant_id, one.id, {"reason": reason, "step_in_flight": one.step}, one.at) for one in requested
+    events = [
+        NewEvent(run.tenant_id, run.id, {"reason": reason, "step_in_flight": run.step}, run.at) for run in requested
     ]
-    emit_each(session, EventType.CANCEL_REQUESTED, facts, by=by)
-    if owned := [one.id for one in requested if one.owned]:
+    emit_each(session, EventType.CANCEL_REQUESTED, events, by=by)
+    if owned := [run.id for run in requested if run.owned]:
         notify_cancels(session, owned)
 
 
@@ -144,7 +144,7 @@ def _request_stops(session: Session, run_ids: Collection[UUID], by: Actor, reaso
     )
     requested = session.execute(
         update(Run)
-        .where(_one_of(run_ids, col(Run.id)))
+        .where(_is_in(run_ids, col(Run.id)))
         .values(
             status=case((stuck, col(Run.status)), else_=RunStatus.CANCELLING),
             cancel_requested_at=now,
@@ -175,14 +175,14 @@ def _locked_runs(session: Session, tenant_ids: Collection[UUID], by: Actor) -> S
     visible = exists().where(col(Tenant.id) == col(Run.tenant_id), visible_tenants(by))
     return session.execute(
         select(Run.id, Run.tenant_id, col(Run.cancel_requested_at).is_not(None).label("already_requested"))
-        .where(_one_of(tenant_ids, col(Run.tenant_id)), col(Run.finished_at).is_(None), visible)
+        .where(_is_in(tenant_ids, col(Run.tenant_id)), col(Run.finished_at).is_(None), visible)
         .where(col(Run.kind) == RunKind.PROVISION)
         .order_by(col(Run.tenant_id))
         .with_for_update(key_share=True, of=Run)
     ).all()
 
 
-def _one_of(ids: Collection[UUID], column: Mapped[UUID]) -> ColumnElement[bool]:
+def _is_in(ids: Collection[UUID], column: Mapped[UUID]) -> ColumnElement[bool]:
     """One array parameter for any number of ids, so that the statement is compiled and planned once."""
     return column == any_(literal(list(ids), UUID_ARRAY))
 

@@ -144,7 +144,7 @@ def _repeated_claim(
     owner: str,
     token: UUID,
 ) -> Claim | None:
-    """The claim whose response was lost. None if a cancel came in between: then the lease is released at once."""
+    """The claim with the lost response. None if a cancel came in between: then the lease is released at once."""
     run, step = position.run, position.step(move.step)
     if next_move(run, position.steps) == move:
         if run.lease_until == (step.attempt_started_at or position.now) + settings.lease:

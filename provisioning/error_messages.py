@@ -9,7 +9,7 @@ from provisioning.step_context import StepStopped
 
 MAX_LENGTH = 300
 OPERATOR_ERRORS = (Refused, TryAgain, StepStopped, UnknownStep, ProvisioningRefused)
-"""Errors whose message is written for operators."""
+"""Errors with a message that is written for operators."""
 
 
 def describe(error: BaseException) -> str:

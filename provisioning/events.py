@@ -20,7 +20,7 @@ FEED_CHANNEL = "tenantry_feed"
 """Payload: ``<organisation id> <tenant id> event|progress``. It makes subscribers read again, and has no data."""
 
 CANCEL_CHANNEL = "tenantry_cancel"
-"""Payload: the id of a run whose current step has to stop."""
+"""Payload: the id of a run that has to stop its current step."""
 
 
 class EventType(StrEnum):

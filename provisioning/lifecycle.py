@@ -29,7 +29,7 @@ def allowed_from(to: TenantState) -> list[TenantState]:
 
 
 def transition(tenant: Tenant, to: TenantState) -> None:
-    """Change the state of a tenant whose row the caller has locked. Raises IllegalMove with the current state."""
+    """Change the state of a tenant that the caller has locked. Raises IllegalMove with the current state."""
     if to not in LEGAL[tenant.state]:
         raise IllegalMove(tenant.state, allowed_from(to))
     tenant.state = to

@@ -47,7 +47,7 @@ class Order:
         if window.before is not None:
             statement = statement.where(self._beyond(window.before, upwards=self.descending))
         down = self.descending != window.backward
-        ordered = [one.desc() if down else one.asc() for one in self.columns]
+        ordered = [column.desc() if down else column.asc() for column in self.columns]
         return statement.order_by(*ordered).limit(window.size + 1)
 
     def between(self, statement: Select[Any], after: Key | None, until: Key) -> Select[Any]:
@@ -58,7 +58,7 @@ class Order:
 
     def _beyond(self, key: Key, *, upwards: bool) -> ColumnElement[bool]:
         here = tuple_(*self.columns)
-        there = tuple_(*(literal(value, one.type) for one, value in zip(self.columns, key, strict=True)))
+        there = tuple_(*(literal(value, column.type) for column, value in zip(self.columns, key, strict=True)))
         return here > there if upwards else here < there
 
 
@@ -81,18 +81,18 @@ def pages_by_parent(
     window: Window,
 ) -> dict[UUID, Page[Row]]:
     """The same page of the list of each parent, in one statement."""
-    wanted = values(column("parent", Uuid()), name="wanted").data([(one,) for one in parents])
-    cut = order.paginate(inner.where(parent == wanted.c.parent), window).lateral()
-    row = aliased(model, cut)
-    found: dict[UUID, list[Row]] = {one: [] for one in parents}
-    for owner, child in session.execute(Select(wanted.c.parent, row).join_from(wanted, cut, true())):
-        found[owner].append(child)
-    return {owner: page_of(_sorted(rows, order, window), window) for owner, rows in found.items()}
+    requested = values(column("parent", Uuid()), name="requested").data([(parent_id,) for parent_id in parents])
+    page = order.paginate(inner.where(parent == requested.c.parent), window).lateral()
+    row = aliased(model, page)
+    found: dict[UUID, list[Row]] = {parent_id: [] for parent_id in parents}
+    for parent_id, child in session.execute(Select(requested.c.parent, row).join_from(requested, page, true())):
+        found[parent_id].append(child)
+    return {parent_id: page_of(_sorted(rows, order, window), window) for parent_id, rows in found.items()}
 
 
 def _sorted(rows: list[Row], order: Order, window: Window) -> list[Row]:
     """Sort the rows, because a join does not guarantee an order."""
-    names = [one.key for one in order.columns]
+    names = [column.key for column in order.columns]
     return sorted(
         rows,
         key=lambda row: tuple(getattr(row, name) for name in names),

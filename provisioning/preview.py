@@ -29,5 +29,5 @@ def preview_of(run: Run | None, steps: Sequence[RunStep], resources: Sequence[Re
         return None
     in_flight = next((step for step in steps if step.status is StepStatus.RUNNING), None)
     position = {step.name: step.position for step in steps}
-    held = [one for one in resources if one.status in ledger.MAY_BE_HELD]
-    return Preview(in_flight, sorted(held, key=lambda one: (position[one.step], one.id), reverse=True))
+    held = [resource for resource in resources if resource.status in ledger.MAY_BE_HELD]
+    return Preview(in_flight, sorted(held, key=lambda resource: (position[resource.step], resource.id), reverse=True))

@@ -151,13 +151,14 @@ def held_resources(session: Session, tenants: Sequence[UUID]) -> dict[UUID, list
 
 def organisations_by_id(session: Session, ids: Sequence[UUID]) -> dict[UUID, Organisation]:
     """The organisations with these ids. The caller has checked access to something in each of them."""
-    return {one.id: one for one in session.scalars(select(Organisation).where(col(Organisation.id).in_(ids)))}
+    found = session.scalars(select(Organisation).where(col(Organisation.id).in_(ids)))
+    return {organisation.id: organisation for organisation in found}
 
 
 def organisation_of_slug(session: Session, slug: str, *, by: Actor) -> Organisation | None:
     """The organisation with this slug, if the actor can access it."""
-    mine = col(Organisation.id) == by.organisation_id if by.organisation_id else true()
-    return session.scalars(select(Organisation).where(col(Organisation.slug) == slug, mine)).one_or_none()
+    visible = col(Organisation.id) == by.organisation_id if by.organisation_id else true()
+    return session.scalars(select(Organisation).where(col(Organisation.slug) == slug, visible)).one_or_none()
 
 
 def plan_codes(session: Session) -> list[str]:
@@ -178,7 +179,7 @@ def quotas(session: Session, ids: Sequence[UUID]) -> dict[UUID, Quota]:
 
 def actor_of_id(session: Session, actor_id: UUID, *, by: Actor) -> Actor | None:
     """The actor with this id: the platform, ``by`` itself, or a member or service account of its organisation."""
-    if known := next((one for one in (PLATFORM, by) if one.id == actor_id), None):
+    if known := next((actor for actor in (PLATFORM, by) if actor.id == actor_id), None):
         return known
     return _member(session, actor_id, by) or _service_account(session, actor_id, by)
 
@@ -235,7 +236,7 @@ def _service_account(session: Session, actor_id: UUID, by: Actor) -> Actor | Non
 
 
 def _grouped(keys: Sequence[UUID], rows: Sequence[Row], key: Callable[[Row], UUID]) -> dict[UUID, list[Row]]:
-    groups: dict[UUID, list[Row]] = {one: [] for one in keys}
+    groups: dict[UUID, list[Row]] = {key_: [] for key_ in keys}
     for row in rows:
         groups[key(row)].append(row)
     return groups

@@ -147,4 +147,4 @@ class StepContext:
 
 
 current_stop_token: ContextVar[StopToken | None] = ContextVar("current_stop_token", default=None)
-"""The stop token of the step that this thread performs, for ports whose methods have no stop token parameter."""
+"""The stop token of the step that this thread performs, for port methods without a stop token parameter."""

@@ -93,7 +93,7 @@ def send_welcome_emails(ctx: StepContext) -> None:
         ctx.infrastructure.mailer.send(mail)
 
 
-@saga.confirmation("Ask again whether everything is gone", timeout=timedelta(days=3), attempts=30)
+@saga.confirmation("Check that every resource is absent", timeout=timedelta(days=3), attempts=30)
 def confirm_absence(ctx: StepContext) -> Outcome:
     """Probe the adapters several times, because effects can come late: from a delayed call or a paused worker."""
     abandoned, result = ctx.journal.abandoned(), ctx.infrastructure.probe(ctx.names)

@@ -1,4 +1,4 @@
-"""Ready-made test situations: a tenant in any state, a run whose pivot is claimed, a snapshot of all rows."""
+"""Ready-made test situations: a tenant in any state, a run with a claimed pivot, a snapshot of all rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ def bring_tenant_to(harness: RunHarness, state: TenantState) -> None:
 
 
 def claim_pivot(harness: RunHarness) -> Claim:
-    """Claim the pivot of a run whose steps are marked as done without being performed: fast enough for many races."""
+    """Claim the pivot of a run with steps that are only marked as done: fast enough for tests with many races."""
     change = harness.create(slug=f"shop-{new_id().hex[-12:]}")
     assert change.run is not None
     with harness.database.transaction() as session:
