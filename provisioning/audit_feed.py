@@ -88,13 +88,13 @@ class Progress:
     percent: int | None
     message: str | None
     heartbeat_at: datetime | None
-    shown_at: datetime
+    read_at: datetime
 
     def repeats(self, other: "Progress | None") -> bool:
         """Whether this adds nothing to ``other``: the same facts, and no heartbeat that is HEARTBEAT_INTERVAL later."""
         if other is None or self._has_newer_heartbeat_than(other):
             return False
-        return replace(self, heartbeat_at=other.heartbeat_at, shown_at=other.shown_at) == other
+        return replace(self, heartbeat_at=other.heartbeat_at, read_at=other.read_at) == other
 
     def continues(self, other: "Progress | None") -> bool:
         """Whether both belong to the same step in the same status."""
@@ -108,7 +108,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class TimelinePage:
-    """One read of a timeline: the entries after the cursor, the current progress, and whether a run is live."""
+    """One read of a timeline: the entries after the cursor, the progress now, and whether a run is live.
+
+    Subscribers get the progress only if there is no new entry.
+    """
 
     entries: list[Event]
     progress: Progress | None
@@ -179,8 +182,8 @@ def events_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UU
 def feed(session: Session, event_filter: EventFilter, window: Window, *, by: Actor) -> Page[Event]:
     """A page of the feed, newest first. Index: feed_of_an_organisation, or the index of the filter.
 
-    Without a tenant or run it leaves out events behind which an older transaction may still commit, so that paging by
-    cursors skips no event.
+    Without a tenant or run it ends before the oldest transaction that may still commit, so that paging by cursors skips
+    no event.
     """
     statement = matching(event_filter, by)
     if not event_filter.of_one_tenant:

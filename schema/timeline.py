@@ -79,7 +79,7 @@ class ProvisioningEvent(Node):
             kind=ProvisioningEventKind.STEP_PROGRESS,
             step=progress.step,
             message=progress_message(progress),
-            occurred_at=progress.shown_at,
+            occurred_at=progress.read_at,
         )
 
     @described_field

@@ -18,7 +18,7 @@ REPORTING = replace(QUIET, percent=40, message="Table 2 of 5")
 def after(progress: Progress, seconds: float) -> Progress:
     """The same with a later heartbeat."""
     then = BEGAN + timedelta(seconds=seconds)
-    return replace(progress, heartbeat_at=then, shown_at=then)
+    return replace(progress, heartbeat_at=then, read_at=then)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def emitted_by(throttle: ProgressThrottle, *reads: Progress | None) -> list[Prog
 @pytest.mark.parametrize(
     ("earlier", "later"),
     [
-        (REPORTING, replace(REPORTING, shown_at=BEGAN + timedelta(hours=1))),
+        (REPORTING, replace(REPORTING, read_at=BEGAN + timedelta(hours=1))),
         (REPORTING, after(REPORTING, 3.9)),
         (REPORTING, replace(REPORTING, heartbeat_at=None)),
         (QUIET, after(QUIET, 3.9)),
