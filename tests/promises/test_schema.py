@@ -17,7 +17,9 @@ from graphql import (
 )
 
 import schema
+from provisioning.errors import ProvisioningRefused
 from schema.root import build_schema as served_schema
+from schema.user_errors import REFUSALS
 from server.limits.query_cost import CONNECTIONS
 from tests.code_metrics.schema_text import descriptions, types_of
 
@@ -146,6 +148,16 @@ def mutation_inputs(some: GraphQLSchema) -> dict[str, GraphQLInputObjectType]:
     assert some.mutation_type is not None
     named = {name: get_named_type(field.args["input"].type) for name, field in some.mutation_type.fields.items()}
     return {name: one for name, one in named.items() if isinstance(one, GraphQLInputObjectType)}
+
+
+def test_every_refusal_of_the_domain_has_a_user_error() -> None:
+    unlisted, refusals = [ProvisioningRefused], set()
+    while unlisted:
+        found = unlisted.pop().__subclasses__()
+        unlisted += found
+        refusals |= set(found)
+
+    assert refusals == set(REFUSALS), "each needs its line in schema/user_errors.py (CONTRIBUTING.md)"
 
 
 def test_every_mutation_takes_an_idempotency_key(ours: GraphQLSchema) -> None:
