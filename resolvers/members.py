@@ -62,7 +62,7 @@ async def change_member_role(info: Info, input: ChangeMemberRoleInput) -> Change
 
 @mutation(Permission.MANAGE_MEMBERS, RemoveMemberPayload)
 async def remove_member(info: Info, input: RemoveMemberInput) -> RemoveMemberPayload | None:
-    """Remove a member, whose access and subscriptions end within seconds."""
+    """Remove a member. The member's access and subscriptions end within seconds."""
     performed = await run_command(info, input, members.remove, _outcome, member_id=_member_id(input))
     return RemoveMemberPayload(removed_member_id=global_id("Member", _key(performed)))
 

@@ -18,9 +18,9 @@ class Actor(Node):
         description="Whether the actor is a person, a program, a support engineer or the platform."
     )
     display_name: str = strawberry.field(
-        description="E-mail address of a person, name of a program, Tenantry for the platform. Events, runs and cancel "
-        "requests keep it as it was at that time. Read by id, a person has the name instead of the address, unless the "
-        "caller has the right members:manage."
+        description="E-mail address of a person, name of a program, Tenantry for the platform. Events, runs and "
+        "cancel requests keep it as it was at that time. For a caller without the right members:manage, node shows "
+        "the name of another person instead of the address."
     )
 
     @classmethod

@@ -87,7 +87,7 @@ class AuditEvent(Node):
 
     row: strawberry.Private[Event]
     cursor: str = strawberry.field(
-        description="Position in the feed. Passed as after, auditEvents continues with older events and "
+        description="Position in the feed. With this value as after, auditEvents continues with older events and "
         "auditEventAdded with newer ones."
     )
     type: str = strawberry.field(

@@ -75,7 +75,7 @@ class Context:
         self.loaders = Loaders(self.transact, self.actor, reads=self.caller.reads_tenants)
 
     def set_cursor(self, cursor: str) -> None:
-        """Prepare for the event with this cursor, whose fields show objects as they are now."""
+        """Prepare for the event with this cursor. Its fields show objects as they are now."""
         self.cursor = cursor
         self.renew()
 

@@ -91,7 +91,7 @@ _publish(
     DECOMMISSION="Call decommissionTenant. It needs confirmSlug for an ACTIVE or SUSPENDED tenant.",
     RECREATE="Call recreateTenant, for a DECOMMISSIONED tenant. Its slug may be taken by now.",
     UPDATE="Call updateTenant with any value. Not offered where only the name can change.",
-    RESUME_COMPENSATION="Call resumeCompensation, for a tenant whose run is STUCK.",
+    RESUME_COMPENSATION="Call resumeCompensation, for a tenant with a STUCK run.",
     RESEND_WELCOME_EMAILS="Call resendWelcomeEmails, for an ACTIVE tenant.",
 )
 

@@ -21,7 +21,7 @@ Transact = Callable[..., Awaitable[Any]]
 
 
 class SharedLoader(DataLoader[K, V]):
-    """A data loader whose results several fields can await: the cancellation of one does not cancel the others."""
+    """A data loader for several fields that await the same key: cancelling one of them does not cancel the others."""
 
     def load(self, key: K) -> Awaitable[V]:
         """Load a key, once for all fields that need it."""

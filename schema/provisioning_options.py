@@ -19,7 +19,7 @@ class SlugCheck:
 
     slug: str = strawberry.field(description="The slug that was checked, cut off after 300 characters.")
     available: bool = strawberry.field(
-        description="True when the slug is well-formed and no tenant of the organisation holds it. It is not reserved."
+        description="True when the slug is well-formed, not a reserved word, and no tenant of the organisation has it."
     )
     problem: str | None = strawberry.field(
         description="Why the slug is not available, as a sentence for people; null when it is."

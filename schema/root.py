@@ -43,7 +43,7 @@ class Query:
 
     node: Node | None = strawberry.field(
         resolver=nodes.node,
-        description="The object with a global id. Null when it does not exist, or the caller cannot see it.",
+        description="The object with this global id. Null when it does not exist, or the caller cannot see it.",
     )
     nodes: list[Node | None] = strawberry.field(
         resolver=nodes.nodes,
@@ -60,13 +60,13 @@ class Query:
     )
     tenant: Tenant | None = strawberry.field(
         resolver=tenants.tenant,
-        description="The tenant with an id, in any state. Null when it does not exist, or the caller cannot see it. "
+        description="The tenant with this id, in any state. Null when it does not exist, or the caller cannot see it. "
         "FORBIDDEN without the right tenants:read.",
     )
     tenant_by_slug: Tenant | None = strawberry.field(
         resolver=tenants.tenant_by_slug,
-        description="The tenant that has a slug now; DECOMMISSIONED tenants have none. Null when the caller sees none. "
-        "Support gets the newest one of all organisations. FORBIDDEN without the right tenants:read.",
+        description="The tenant that has this slug now; DECOMMISSIONED tenants have none. Null when the caller sees "
+        "none. Support gets the newest one of all organisations. FORBIDDEN without the right tenants:read.",
     )
     tenants: TenantConnection = strawberry.field(
         resolver=tenants.tenants,
@@ -108,13 +108,15 @@ def _mutation(resolver: Callable[..., Any], description: str) -> Any:  # noqa: A
 class Mutation:
     """Writes. A refusal is not an error: the payload has it in userErrors, and nothing has changed.
 
-    A payload is null only when the server failed; errors then says so.
+    Mutations of tenants need the right tenants:write unless they name another. A payload is null only when the server
+    failed; errors then says so.
     """
 
     create_tenant: tenant_mutations.CreateTenantPayload | None = _mutation(
         resolver=provisioning.create_tenant,
         description="Create a tenant and, unless start is false, start its first run, which continues after the "
-        "response: watch tenantProvisioning. QUOTA_EXCEEDED when the plan allows no more tenants.",
+        "response: watch tenantProvisioning. QUOTA_EXCEEDED when the plan allows no more tenants; FORBIDDEN for "
+        "support and for service accounts that are limited to some tenants.",
     )
     update_tenant: tenant_mutations.UpdateTenantPayload | None = _mutation(
         resolver=provisioning.update_tenant,
@@ -130,7 +132,8 @@ class Mutation:
     cancel_provisionings: tenant_mutations.CancelProvisioningsPayload | None = _mutation(
         resolver=bulk_cancel.cancel_provisionings,
         description="Record a cancel for up to 500 tenants, with a result for each. The cancels are committed in "
-        "parts: after an interrupted call repeat it, and cancels that were recorded come back with alreadyRequested.",
+        "parts: after an interrupted call repeat it, and cancels that were recorded come back with alreadyRequested. "
+        "Needs the right tenants:cancel.",
     )
     retry_provisioning: tenant_mutations.RetryProvisioningPayload | None = _mutation(
         resolver=provisioning.retry_provisioning,
@@ -158,7 +161,7 @@ class Mutation:
     recreate_tenant: tenant_mutations.RecreateTenantPayload | None = _mutation(
         resolver=lifecycle.recreate_tenant,
         description="Create a new tenant with the values of a DECOMMISSIONED one, and start its first run. TAKEN when "
-        "another tenant has the slug by now.",
+        "another tenant has the slug by now; FORBIDDEN for service accounts that are limited to some tenants.",
     )
     resend_welcome_emails: tenant_mutations.ResendWelcomeEmailsPayload | None = _mutation(
         resolver=provisioning.resend_welcome_emails,
@@ -210,8 +213,8 @@ class Subscription:
     tenant_provisioning: AsyncGenerator[ProvisioningEvent, None] = strawberry.subscription(
         resolver=subscriptions.tenant_provisioning,
         description="The timeline of a tenant's newest run: the entries so far, then each new one, until RUN_FINISHED. "
-        "Resume with after: no stored entry is skipped and none is repeated. It ends at once when the tenant has no "
-        "run. FORBIDDEN without the right tenants:read.",
+        "Resume with after: no stored entry is skipped and none is repeated. Without follow it ends at once when the "
+        "tenant has no run. FORBIDDEN without the right tenants:read.",
     )
     audit_event_added: AsyncGenerator[AuditEvent, None] = strawberry.subscription(
         resolver=audit.audit_event_added,

@@ -55,7 +55,8 @@ class CreateTenantInput(MutationInput):
 
     slug: str = strawberry.field(
         description="2 to 40 lower-case letters, digits and single hyphens, beginning with a letter. It becomes part "
-        "of the address. TAKEN while another tenant of the organisation has it; slugCheck tells in advance."
+        "of the address. TAKEN while another tenant has it; slugCheck tells in advance. Words such as admin are "
+        "reserved."
     )
     name: str | None = strawberry.field(
         description="Display name, 1 to 80 characters; the slug when absent.", default=strawberry.UNSET
@@ -135,7 +136,7 @@ class UpdateTenantPayload(TenantPayload):
 
 @mutation_input
 class CancelProvisioningInput(TenantInput):
-    """The tenant whose provisioning run to cancel."""
+    """The tenant for which to cancel the provisioning run."""
 
     run_id: strawberry.ID | None = strawberry.field(
         description="Global id of the run to cancel. STALE_RUN when another run of the tenant is under way. Absent: "
@@ -165,7 +166,7 @@ class CancelProvisioningPayload(TenantPayload):
 
 @mutation_input
 class CancelProvisioningsInput(MutationInput):
-    """The tenants whose provisioning runs to cancel. Exactly one of tenantIds and filter is required."""
+    """The tenants for which to cancel the provisioning runs. Exactly one of tenantIds and filter is required."""
 
     tenant_ids: list[strawberry.ID] | None = strawberry.field(
         description="Global ids of the tenants, at most 500. There is a result for each.", default=strawberry.UNSET
@@ -211,7 +212,7 @@ class RetryProvisioningPayload(RunPayload):
 
 @mutation_input
 class ResumeCompensationInput(TenantInput):
-    """The tenant whose STUCK run to resume, and the steps that are not to be undone."""
+    """The tenant with the STUCK run to resume, and the steps that are not to be undone."""
 
     skip_steps: list[str] | None = strawberry.field(
         description="Names of steps that will not be undone. Their resources are recorded as ABANDONED, may still "
@@ -255,7 +256,7 @@ class ResumeTenantPayload(TenantPayload):
 
 @mutation_input
 class DecommissionTenantInput(TenantInput):
-    """The tenant whose resources to release. It cannot be taken back."""
+    """The tenant to decommission, which cannot be taken back."""
 
     confirm_slug: str | None = strawberry.field(
         description="The tenant's slug, as confirmation. Required in ACTIVE and SUSPENDED: NOT_CONFIRMED without it.",
@@ -292,9 +293,9 @@ class RecreateTenantPayload(RunPayload):
 
 @mutation_input
 class ResendWelcomeEmailsInput(TenantInput):
-    """The ACTIVE tenant whose welcome e-mails to send again."""
+    """The ACTIVE tenant for which to send the welcome e-mails again."""
 
 
 @mutation_payload
 class ResendWelcomeEmailsPayload(TenantPayload):
-    """The tenant whose welcome e-mails will be sent again, or the reasons for a refusal."""
+    """The tenant for which the welcome e-mails will be sent again, or the reasons for a refusal."""

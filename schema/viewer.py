@@ -33,7 +33,8 @@ class RateLimit:
     """
 
     cost: int = strawberry.field(
-        description="Points that this operation took: one for each field, times the page size below a connection."
+        description="Points that this operation took: one for each field, and below a list one for each field of "
+        "every item that a page can have."
     )
     limit: int = strawberry.field(
         description="Points in a full bucket. An operation that costs more is refused with DOCUMENT_TOO_COMPLEX."

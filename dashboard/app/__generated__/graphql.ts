@@ -30,7 +30,7 @@ export type AuditEventFilter = {
   typeIn?: Array<string> | null | undefined;
 };
 
-/** The tenant whose provisioning run to cancel. */
+/** The tenant for which to cancel the provisioning run. */
 export type CancelProvisioningInput = {
   /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
@@ -44,7 +44,7 @@ export type CancelProvisioningInput = {
   tenantId: string;
 };
 
-/** The tenants whose provisioning runs to cancel. Exactly one of tenantIds and filter is required. */
+/** The tenants for which to cancel the provisioning runs. Exactly one of tenantIds and filter is required. */
 export type CancelProvisioningsInput = {
   /** Cancels for every matching tenant that is PROVISIONING, the oldest first. The call is refused when there are more than 500. */
   filter?: TenantFilter | null | undefined;
@@ -96,13 +96,13 @@ export type CreateTenantInput = {
   provisioningDeadline?: string | null | undefined;
   /** Region that the tenant runs in. Absent: the first in provisioningOptions. */
   region?: string | null | undefined;
-  /** 2 to 40 lower-case letters, digits and single hyphens, beginning with a letter. It becomes part of the address. TAKEN while another tenant of the organisation has it; slugCheck tells in advance. */
+  /** 2 to 40 lower-case letters, digits and single hyphens, beginning with a letter. It becomes part of the address. TAKEN while another tenant has it; slugCheck tells in advance. Words such as admin are reserved. */
   slug: string;
   /** Whether to start provisioning now. With false the tenant stays PENDING, and does not count for the quota, until retryProvisioning. */
   start?: boolean;
 };
 
-/** The tenant whose resources to release. It cannot be taken back. */
+/** The tenant to decommission, which cannot be taken back. */
 export type DecommissionTenantInput = {
   /** The tenant's slug, as confirmation. Required in ACTIVE and SUSPENDED: NOT_CONFIRMED without it. */
   confirmSlug?: string | null | undefined;
@@ -191,7 +191,7 @@ export type RemoveMemberInput = {
   memberId: string;
 };
 
-/** The ACTIVE tenant whose welcome e-mails to send again. */
+/** The ACTIVE tenant for which to send the welcome e-mails again. */
 export type ResendWelcomeEmailsInput = {
   /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
@@ -212,7 +212,7 @@ export type ResourceStatus =
   /** It was released and is confirmed absent. */
   | 'RELEASED';
 
-/** The tenant whose STUCK run to resume, and the steps that are not to be undone. */
+/** The tenant with the STUCK run to resume, and the steps that are not to be undone. */
 export type ResumeCompensationInput = {
   /** The version that you have read. The call is refused with VERSION_CONFLICT when the object has another one by now. Absent: no check. */
   expectedVersion?: number | null | undefined;
@@ -341,7 +341,7 @@ export type TenantAction =
   | 'RESEND_WELCOME_EMAILS'
   /** Call resumeTenant, for a SUSPENDED tenant. */
   | 'RESUME'
-  /** Call resumeCompensation, for a tenant whose run is STUCK. */
+  /** Call resumeCompensation, for a tenant with a STUCK run. */
   | 'RESUME_COMPENSATION'
   /** Call retryProvisioning, for a PENDING or FAILED tenant. */
   | 'RETRY_PROVISIONING'
