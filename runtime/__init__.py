@@ -1,1 +1,1 @@
-"""What every process stands on: settings, the database, the change feed, logging."""
+"""The foundation of every process: settings, database, change feed, logging."""

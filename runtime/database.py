@@ -1,4 +1,4 @@
-"""The database of this process: pooled connections, and transactions that send their wake-ups after the commit."""
+"""The database of this process: pooled connections and transactions with an outbox that is sent after the commit."""
 
 import copy
 import logging
@@ -23,20 +23,21 @@ from runtime.settings import Settings
 logger = logging.getLogger(__name__)
 
 RETRYABLE = {"40001", "40P01"}
-"""SQLSTATEs of a transaction that Postgres gave up so that another could go on: serialization failure, deadlock."""
+"""SQLSTATEs of a transaction that Postgres aborted in favour of another: serialization failure, deadlock."""
 
 UNAVAILABLE = ("08", "25006", "25P03", "57P", "58")
-"""How the SQLSTATE begins of a server that hangs up, also on who slept in a transaction, only reads for now, shuts down
-or starts up, or lost its disk."""
+"""Prefixes of the SQLSTATEs of an unavailable server: connection lost, read-only, transaction idle for too long,
+shutting down or starting up, disk failure."""
 
 BUSY = (*RETRYABLE, "53", "55P03", "57014")
-"""The same of what may go well the next time: given up for others, also after several tries, no connection, memory or
-room left, and a lock or a statement that took longer than it may."""
+"""Prefixes of the SQLSTATEs of a busy server: aborted in favour of another transaction (also after several attempts),
+out of connections, memory or disk space, lock timeout, statement timeout."""
 
 MAX_ATTEMPTS = 5
 
 MAX_BACK_OFF = 0.5
-"""Seconds between two tries while Postgres is away; spread, so that not everybody comes at once when it is back."""
+"""Seconds between two attempts while Postgres is unavailable. Each pause is random, so that the processes do not
+reconnect all at once."""
 
 TCP_KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
@@ -44,7 +45,7 @@ TCP_KEEPALIVE: dict[str, Any] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-"""For libpq: a server behind a cut network counts as lost within half a minute, and not when the system gives up."""
+"""Parameters of libpq: a connection over a broken network fails within 30 s, long before the system's timeout."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,11 +54,12 @@ Deliver = Callable[[Sequence[Any]], None]
 
 
 class Database:
-    """One engine, as the product itself sees it; ``restricted_to`` is the same database as a caller sees it.
+    """The database with the rights of the product itself; ``restricted_to`` returns it with the rights of a caller.
 
-    ``deliver`` gets, after each commit, what the transaction left in its outbox.
+    ``deliver`` is called after each commit with the outbox of the transaction.
 
-    An ``engine`` that is handed in is one that remembers how statements are spelled; its limits and its name stay.
+    A given ``engine`` is used as it is, with its own limits and application name, to reuse its cache of compiled
+    statements.
     """
 
     def __init__(
@@ -75,14 +77,14 @@ class Database:
         self.row_scope: RowScope | None = None
 
     def restricted_to(self, row_scope: RowScope) -> Self:
-        """The same database, in which nothing exists that is out of reach: Postgres sees to it."""
+        """Return the same database restricted to the rows of ``row_scope``, which Postgres enforces."""
         narrowed = copy.copy(self)
         narrowed.engine, narrowed.row_scope = self.caller_engine, row_scope
         return narrowed
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """One transaction: committed at the end of the block, rolled back by an exception; then the outbox goes out."""
+        """Open a transaction: the end of the block commits and sends the outbox, an exception rolls back."""
         with Session(self.engine, expire_on_commit=False) as session:
             with session.begin():
                 if self.row_scope is not None:
@@ -91,10 +93,11 @@ class Database:
             self._send(outbox_of(session))
 
     def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``work`` in a transaction of its own, again when Postgres gave it up for another's sake.
+        """Run ``work`` in a transaction, and retry it after a serialization failure or a deadlock.
 
-        Also when a connection of the pool turns out to be dead, which costs nothing while they live. Raises what
-        ``work`` raises. ``work`` must be safe to repeat: it sees nothing of the attempt that was undone.
+        Retries also when a pooled connection turns out to be dead, which saves a check of each connection before use.
+        Raises what ``work`` raises. ``work`` must be safe to repeat: it sees nothing of the attempt that was rolled
+        back.
         """
         for attempt in range(1, MAX_ATTEMPTS):
             committing = False
@@ -107,37 +110,37 @@ class Database:
                 dead = error.connection_invalidated and not committing
                 if not dead and sqlstate(error) not in RETRYABLE:
                     raise
-                logger.info("transaction given up, trying again", extra={"attempt": attempt, "cause": str(error.orig)})
+                logger.info("transaction failed, retrying", extra={"attempt": attempt, "cause": str(error.orig)})
                 if not dead:
                     time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # spreads load, guards nothing
         with self.transaction() as session:
             return work(session, *args, **kwargs)
 
     def retry_until_available(
-        self, over: threading.Event, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+        self, stopped: threading.Event, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Transact, again and again for as long as Postgres is away or hindered, at once the first time.
+        """Run ``transact`` until Postgres is available: the first retry at once, the others after a back-off.
 
-        Raises what ``work`` raises, and Postgres's last error when ``over`` is set meanwhile. ``work`` must be safe to
-        repeat also when it was committed and only the answer was lost.
+        Raises what ``work`` raises, and the last error of Postgres when ``stopped`` is set meanwhile. ``work`` must be
+        safe to repeat, also when its transaction was committed and only the reply was lost.
         """
-        rest = 0.0
+        pause = 0.0
         while True:
             try:
                 return self.transact(work, *args, **kwargs)
             except SQLAlchemyError as error:
-                if not is_transient(error) or over.wait(rest):
+                if not is_transient(error) or stopped.wait(pause):
                     raise
-                if not rest:
-                    logger.warning("postgres does not take it, trying until it does", extra={"cause": str(error)})
-            rest = random.uniform(MAX_BACK_OFF / 5, MAX_BACK_OFF)  # noqa: S311  # spreads load, guards nothing
+                if not pause:
+                    logger.warning("database unavailable, retrying until it is back", extra={"cause": str(error)})
+            pause = random.uniform(MAX_BACK_OFF / 5, MAX_BACK_OFF)  # noqa: S311  # spreads load, guards nothing
 
     def listen(self) -> psycopg.Connection[Any]:
-        """A connection of its own for LISTEN, in autocommit. The caller closes it."""
+        """Open a separate connection for LISTEN, in autocommit. The caller closes it."""
         return psycopg.connect(self.url, autocommit=True, connect_timeout=5, **TCP_KEEPALIVE)
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Close every connection."""
         self.engine.dispose()
         self.caller_engine.dispose()
 
@@ -147,12 +150,12 @@ class Database:
         try:
             self.deliver(outbox)
         except Exception:
-            # The rows say what is due; the sweeper asks again. A commit must never look like a failure.
-            logger.warning("wake-ups were not delivered, the sweeper will ask again", exc_info=True)
+            # The sweeper finds due runs by their rows. A transaction that was committed must not look like a failure.
+            logger.warning("sending wake-ups failed, the sweeper will send them again", exc_info=True)
 
 
 def engine_for(settings: Settings, name: str = "tenantry", url: str | None = None) -> Engine:
-    """An engine whose connections carry the limits of the settings."""
+    """Create an engine whose connections have the timeouts of the settings."""
     limits = (
         f"-c statement_timeout={_milliseconds(settings.statement_timeout)} "
         f"-c lock_timeout={_milliseconds(settings.lock_timeout)} "
@@ -163,55 +166,55 @@ def engine_for(settings: Settings, name: str = "tenantry", url: str | None = Non
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=10,
-        # Parameters are people's addresses and sealed keys: they have no place in a log.
+        # Parameters contain mail addresses and encrypted keys, which must not appear in a log.
         hide_parameters=True,
         connect_args={"options": limits, "application_name": name, "connect_timeout": 5, **TCP_KEEPALIVE},
     )
 
 
 def _create_caller_engine(settings: Settings, name: str) -> Engine | None:
-    """Its connections log in as somebody else, when the settings name one: then no statement can leave the role."""
+    """Create the engine of the separate login, if the settings have one: none of its statements can leave the role."""
     return engine_for(settings, name, settings.api_database_url) if settings.api_database_url else None
 
 
 def sqlalchemy_url(url: str) -> URL:
-    """A libpq address as SQLAlchemy wants it: libpq itself reads it, because it allows more than other readers do."""
+    """Convert a libpq address for SQLAlchemy. libpq itself parses it, because it accepts more than other parsers."""
     parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     user, password = parts.pop("user", None), parts.pop("password", None)
     return URL.create("postgresql+psycopg", username=user, password=password, query=parts)
 
 
 def outbox_of(session: Session) -> list[Any]:
-    """What goes out once this transaction has committed."""
+    """The wake-ups that are sent once this transaction has committed."""
     outbox: list[Any] = session.info.setdefault("outbox", [])
     return outbox
 
 
 def clock(session: Session) -> datetime:
-    """The database's clock, read now: the only one that leases, due times and deadlines go by."""
+    """The current time of the database: the only clock for leases, due times and deadlines."""
     now: datetime = session.exec(select(func.clock_timestamp())).one()
     return now
 
 
 def is_transient(error: BaseException | None) -> bool:
-    """Whether Postgres could not do it just now, so that the same may go well in a moment."""
+    """Whether the error is transient: the same statement may succeed in a moment."""
     return is_unavailable(error) or is_busy(error)
 
 
 def is_unavailable(error: BaseException | None) -> bool:
-    """Whether there was no server to do it, rather than a statement that failed."""
+    """Whether the server was unavailable. False for a statement that failed on an available server."""
     state = sqlstate(error)
     return state.startswith(UNAVAILABLE) if state else isinstance(error, OperationalError)
 
 
 def is_busy(error: BaseException | None) -> bool:
-    """Whether somebody else was in the way."""
+    """Whether other work on the server was the cause: locks, aborted transactions, exhausted resources, timeouts."""
     state = sqlstate(error)
     return state.startswith(BUSY) if state else isinstance(error, PoolExhausted)
 
 
 def sqlstate(error: BaseException | None) -> str | None:
-    """Postgres's five-character code behind an error, if it is one of Postgres's."""
+    """The five-character error code of Postgres; None when the error is not from Postgres."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 

@@ -1,4 +1,4 @@
-"""The change feed of a process: one connection that listens, and everybody who watches woken by it."""
+"""The change feed of a process: one LISTEN connection that wakes all watchers of this process."""
 
 import asyncio
 import logging
@@ -12,29 +12,29 @@ from runtime.database import TCP_KEEPALIVE
 logger = logging.getLogger(__name__)
 
 RECONNECT_AFTER = 1.0
-"""Seconds between two tries to listen again."""
+"""Seconds between two attempts to connect."""
 
 POLL_EVERY = 2.0
-"""Seconds after which a watcher looks although nobody woke it: a hint may be lost, a change may not."""
+"""Seconds after which a watcher polls without a notification, because a notification may be lost."""
 
 
 class Watcher:
-    """Somebody who looks again when woken. However often it is woken before it looks, it looks once."""
+    """Waits for notifications. Any number of notifications before the next read cause one read."""
 
     def __init__(self, words: tuple[str, ...]) -> None:
         self._words = frozenset(words)
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Have it look again."""
+        """End the current or the next wait."""
         self._woken.set()
 
-    def concerned_by(self, words: frozenset[str]) -> bool:
-        """Whether a hint names everything it watches."""
+    def matches(self, words: frozenset[str]) -> bool:
+        """Whether a notification contains every word of this watcher."""
         return self._words <= words
 
     async def wait(self, at_most: float = POLL_EVERY) -> None:
-        """Wait until woken, at most so many seconds. The caller reads after this returned, never before."""
+        """Wait for a notification, at most ``at_most`` seconds. The caller reads the database after this, not before."""
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most):
                 await self._woken.wait()
@@ -42,7 +42,7 @@ class Watcher:
 
 
 class Feed:
-    """Hears NOTIFY on one channel. A payload is words; it concerns whoever has named no other words than these."""
+    """Receives NOTIFY on one channel. A payload is a set of words; it wakes each watcher that asks for a subset of it."""
 
     def __init__(self, url: str, channel: str) -> None:
         self._url = url
@@ -51,34 +51,34 @@ class Feed:
 
     @property
     def watchers(self) -> int:
-        """How many watch now. Any thread may ask."""
+        """Number of watchers now. Safe to read from any thread."""
         return sum(len(watchers) for watchers in list(self._watchers.values()))
 
     @contextmanager
     def watch(self, *words: str) -> Iterator[Watcher]:
-        """Watch for hints that name all these words, for the length of the block."""
+        """Register a watcher for notifications that contain all these words, until the end of the block."""
         watcher = Watcher(words)
         self._watchers.setdefault(words[0], set()).add(watcher)
         try:
             yield watcher
         finally:
-            self._leave(words[0], watcher)
+            self._remove(words[0], watcher)
 
     async def listen(self) -> None:
-        """Listen until cancelled, again and again when the connection is lost."""
+        """Listen until cancelled. Reconnects when the connection is lost."""
         while True:
             try:
                 await self._listen()
             except (psycopg.Error, OSError) as error:
-                logger.warning("the change feed lost the database, trying again", extra={"cause": str(error).strip()})
+                logger.warning("change feed lost its connection, reconnecting", extra={"cause": str(error).strip()})
             await asyncio.sleep(RECONNECT_AFTER)
 
     def notify(self, payload: str) -> None:
-        """Wake whom a hint concerns."""
+        """Wake the watchers that this payload matches."""
         words = frozenset(payload.split())
         for word in words:
             for watcher in self._watchers.get(word, ()):
-                if watcher.concerned_by(words):
+                if watcher.matches(words):
                     watcher.wake()
 
     def _wake_all(self) -> None:
@@ -92,12 +92,12 @@ class Feed:
         )
         async with connection:
             await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))
-            # Whatever happened while nobody listened.
+            # For changes that were committed before LISTEN.
             self._wake_all()
-            async for hint in connection.notifies():
-                self.notify(hint.payload)
+            async for notification in connection.notifies():
+                self.notify(notification.payload)
 
-    def _leave(self, word: str, watcher: Watcher) -> None:
+    def _remove(self, word: str, watcher: Watcher) -> None:
         watchers = self._watchers[word]
         watchers.discard(watcher)
         if not watchers:

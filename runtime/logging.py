@@ -1,4 +1,4 @@
-"""One line a fact on standard error: time, level, where, what, and the facts that came as ``extra``."""
+"""Logging to standard error, one line per event: time, level, logger, message, and the ``extra`` as fields."""
 
 import logging
 import sys
@@ -10,20 +10,20 @@ PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime
 NOISY: Final = ("httpx", "httpcore", "dramatiq.worker.WorkerThread")
 
 
-class Facts(logging.Formatter):
-    """Appends what was passed as ``extra`` as key=value."""
+class FieldsFormatter(logging.Formatter):
+    """Appends the ``extra`` of a record as key=value."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the line, and the stack below it when there is one."""
+        """Return the line, followed by the stack trace if there is one."""
         line = super().format(record)
-        facts = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in PLAIN)
-        return f"{line} [{facts}]" if facts else line
+        fields = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in PLAIN)
+        return f"{line} [{fields}]" if fields else line
 
 
 def configure_logging(settings: Settings) -> None:
-    """Set up this process's log. Called once, by whoever owns the process."""
+    """Set up logging for this process. Called once, at the start of the process."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Facts("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.setFormatter(FieldsFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)

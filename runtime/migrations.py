@@ -1,4 +1,4 @@
-"""Bringing the database to the newest schema: one process at a time, and never for long under a lock."""
+"""Migrates the database, in one process at a time and with short lock timeouts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,18 +17,18 @@ from runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 ADVISORY_LOCK = 0x7E4A47
-"""Whoever migrates holds it; any number does."""
+"""Key of the lock that a migrating process holds. The number is arbitrary."""
 
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "60s"
 
 
 class MigrationRefused(Exception):
-    """There is no way from here to there. The message is one sentence for an operator."""
+    """The requested migration is not possible. The message is one sentence for an operator."""
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
-    """Go up (or down, when ``revision`` lies behind) to a revision. Waits while another process migrates.
+    """Upgrade (or downgrade, when ``revision`` is older) the database. Waits while another process migrates.
 
     Raises MigrationRefused.
     """
@@ -38,19 +38,19 @@ def migrate(settings: Settings, revision: str = "head") -> None:
             config = _config()
             config.attributes["connection"] = connection
             _refuse_a_newer_database(config, connection)
-            _try_to_go(config, connection, revision)
+            _migrate_or_refuse(config, connection, revision)
             connection.commit()
     finally:
         engine.dispose()
 
 
 def at_head(connection: Connection) -> bool:
-    """Whether the database has exactly the schema that this release was written for."""
+    """Whether the database is at the newest revision of this release."""
     return current(connection) == head()
 
 
 def current(connection: Connection) -> str | None:
-    """The revision that the database is at; None when it is empty."""
+    """The revision of the database; None when it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -61,7 +61,7 @@ def head() -> str | None:
 
 @contextmanager
 def exclusively(connection: Connection) -> Iterator[None]:
-    """Hold the migrators' lock and their limits for the length of the block. Commits what was begun before."""
+    """Hold the migration lock and set the timeouts until the end of the block. Commits an open transaction."""
     connection.execute(text("SELECT set_config('statement_timeout', '0', false)"))
     connection.execute(text("SELECT set_config('lock_timeout', '0', false)"))
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
@@ -80,8 +80,8 @@ def _refuse_a_newer_database(config: Config, connection: Connection) -> None:
     at = current(connection)
     if at is not None and not _knows(config, at):
         raise MigrationRefused(
-            f"The database is at revision {at}, which this release does not know, so a newer one migrated it: "
-            "start that one, or go down with it first (python -m server migrate --to <a revision of this release>)."
+            f"The database is at revision {at}, which this release does not know: a newer release migrated it. "
+            "Start that release, or downgrade with it (python -m server migrate --to <a revision of this release>)."
         )
 
 
@@ -92,13 +92,14 @@ def _knows(config: Config, revision: str) -> bool:
         return False
 
 
-def _try_to_go(config: Config, connection: Connection, revision: str) -> None:
+def _migrate_or_refuse(config: Config, connection: Connection, revision: str) -> None:
     try:
         _go(config, connection, revision)
     except (CommandError, RevisionError) as error:
         reason = str(error).removesuffix(".")
         raise MigrationRefused(
-            f"The database cannot go to revision {revision!r} ({reason}): name one from alembic/versions, head or base."
+            f"The database cannot be migrated to revision {revision!r} ({reason}): "
+            "choose a revision of alembic/versions, head or base."
         ) from error
 
 

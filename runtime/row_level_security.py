@@ -1,18 +1,18 @@
-"""How far a caller reaches: the role that its transactions run under, and what row-level security goes by."""
+"""The row scope of a caller: the database role of its transactions and the settings that the policies read."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlmodel import Session
 
-CALLERS = "tenantry_api"
-"""Owns nothing; sees and changes rows of one organisation."""
+API_ROLE = "tenantry_api"
+"""Owns nothing; may read and change rows of one organisation."""
 
-LIMITED = "tenantry_limited"
-"""The same, of some tenants of that organisation."""
+LIMITED_ROLE = "tenantry_limited"
+"""The same, for some tenants of that organisation."""
 
-SUPPORT = "tenantry_support"
-"""Owns nothing; sees rows of all organisations and changes none, but for putting on record what it was denied."""
+SUPPORT_ROLE = "tenantry_support"
+"""Owns nothing; may read rows of all organisations. It writes only the record of what it was denied."""
 
 SET_ROLE = """
     SELECT set_config('tenantry.caller', %s, true),
@@ -20,15 +20,15 @@ SET_ROLE = """
            set_config('tenantry.tenants', %s, true),
            set_config('role', %s, true)
 """
-"""All of it until the transaction ends, however it ends: what SET LOCAL does, in one round trip.
+"""Everything is valid until the end of the transaction, as with SET LOCAL, but in one round trip.
 
-A setting that is missing, or empty, reaches nothing.
+A setting that is missing or empty matches no row.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class RowScope:
-    """What exists for a caller. ``organisation`` None: all of them, to look at; ``tenants`` None: all there."""
+    """The rows of a caller. ``organisation`` None: all organisations, read-only; ``tenants`` None: all of them."""
 
     caller: UUID
     organisation: UUID | None
@@ -36,15 +36,15 @@ class RowScope:
 
     @property
     def role(self) -> str:
-        """The role that owns nothing under which this caller's statements run."""
+        """The role that this caller's statements run under. It owns nothing."""
         if self.organisation is None:
-            return SUPPORT
-        return CALLERS if self.tenants is None else LIMITED
+            return SUPPORT_ROLE
+        return API_ROLE if self.tenants is None else LIMITED_ROLE
 
 
 def set_role(session: Session, row_scope: RowScope) -> None:
-    """Give up, until the transaction ends, every right but those within reach."""
-    tenants = f"{{{','.join(map(str, row_scope.tenants or ()))}}}"  # as Postgres writes an array
-    wanted = (str(row_scope.caller), str(row_scope.organisation or ""), tenants, row_scope.role)
-    # Every transaction of the API begins with it: as the driver takes it, it costs half.
-    session.connection().exec_driver_sql(SET_ROLE, wanted)
+    """Restrict the session to the rows of ``row_scope`` until the transaction ends."""
+    tenants = f"{{{','.join(map(str, row_scope.tenants or ()))}}}"  # the array syntax of Postgres
+    parameters = (str(row_scope.caller), str(row_scope.organisation or ""), tenants, row_scope.role)
+    # Every transaction of the API begins with this statement: run by the driver directly, it costs half.
+    session.connection().exec_driver_sql(SET_ROLE, parameters)

@@ -272,7 +272,7 @@ def test_a_revision_that_does_not_exist_is_refused_in_one_sentence(empty: Settin
     with pytest.raises(MigrationRefused) as refusal:
         migrate(empty, revision)
 
-    assert str(refusal.value).startswith(f"The database cannot go to revision {revision!r} (")
+    assert str(refusal.value).startswith(f"The database cannot be migrated to revision {revision!r} (")
     assert "\n" not in str(refusal.value)
 
 

@@ -1,4 +1,4 @@
-"""Which of Postgres's errors may go well in a moment."""
+"""Which errors of Postgres are transient."""
 
 import psycopg
 import pytest
@@ -22,7 +22,7 @@ def raised(cause: psycopg.Error, kind: type[DBAPIError] = OperationalError) -> D
         raised(errors.ReadOnlySqlTransaction(), DBAPIError),
     ],
 )
-def test_a_server_that_is_gone_or_takes_no_writes_is_away(error: BaseException) -> None:
+def test_a_server_that_is_gone_or_read_only_is_unavailable(error: BaseException) -> None:
     assert (is_unavailable(error), is_busy(error), is_transient(error)) == (True, False, True)
 
 
@@ -37,10 +37,10 @@ def test_a_server_that_is_gone_or_takes_no_writes_is_away(error: BaseException) 
         raised(errors.DiskFull()),
     ],
 )
-def test_whatever_others_are_the_reason_for_is_busy(error: BaseException) -> None:
+def test_a_failure_caused_by_other_work_means_a_busy_server(error: BaseException) -> None:
     assert (is_unavailable(error), is_busy(error), is_transient(error)) == (False, True, True)
 
 
 @pytest.mark.parametrize("error", [raised(errors.SyntaxError(), ProgrammingError), ValueError("ours"), None])
-def test_a_mistake_of_ours_is_neither(error: BaseException | None) -> None:
+def test_a_programming_error_is_not_transient(error: BaseException | None) -> None:
     assert not is_transient(error)

@@ -1,11 +1,11 @@
-"""Watchers are woken by what concerns them, and by nothing else; waiting has an end."""
+"""A notification wakes the watchers that it matches, and no others; a wait has a timeout."""
 
 import asyncio
 
 from runtime.feed import Feed, Watcher
 
 
-def feed() -> Feed:
+def new_feed() -> Feed:
     return Feed("postgresql://nowhere", "channel")
 
 
@@ -13,16 +13,16 @@ def woken(watcher: Watcher) -> bool:
     return watcher._woken.is_set()
 
 
-def test_a_hint_wakes_whoever_named_no_other_words() -> None:
-    hub = feed()
+def test_a_notification_wakes_the_watchers_of_a_subset_of_its_words() -> None:
+    a_feed = new_feed()
     with (
-        hub.watch("acme") as organisation,
-        hub.watch("shop") as tenant,
-        hub.watch("acme", "event") as events,
-        hub.watch("event") as everywhere,
-        hub.watch("globex", "event") as another,
+        a_feed.watch("acme") as organisation,
+        a_feed.watch("shop") as tenant,
+        a_feed.watch("acme", "event") as events,
+        a_feed.watch("event") as everywhere,
+        a_feed.watch("globex", "event") as another,
     ):
-        hub.notify("acme shop progress")
+        a_feed.notify("acme shop progress")
         assert [woken(one) for one in (organisation, tenant, events, everywhere, another)] == [
             True,
             True,
@@ -30,34 +30,34 @@ def test_a_hint_wakes_whoever_named_no_other_words() -> None:
             False,
             False,
         ]
-        hub.notify("acme - event")
+        a_feed.notify("acme - event")
         assert [woken(one) for one in (events, everywhere, another)] == [True, True, False]
 
 
-def test_a_hundred_hints_are_one_look() -> None:
-    async def look() -> bool:
-        hub = feed()
-        with hub.watch("shop") as watcher:
+def test_a_hundred_notifications_cause_one_poll() -> None:
+    async def poll() -> bool:
+        a_feed = new_feed()
+        with a_feed.watch("shop") as watcher:
             for _ in range(100):
-                hub.notify("acme shop event")
+                a_feed.notify("acme shop event")
             await watcher.wait(5)
             return woken(watcher)
 
-    assert asyncio.run(look()) is False
+    assert asyncio.run(poll()) is False
 
 
-def test_waiting_ends_although_nobody_wakes() -> None:
-    async def look() -> None:
-        with feed().watch("shop") as watcher:
+def test_a_wait_without_a_notification_ends_at_its_timeout() -> None:
+    async def poll() -> None:
+        with new_feed().watch("shop") as watcher:
             await watcher.wait(0.01)
 
-    asyncio.run(asyncio.wait_for(look(), 5))
+    asyncio.run(asyncio.wait_for(poll(), 5))
 
 
-def test_whoever_left_is_forgotten() -> None:
-    hub = feed()
-    with hub.watch("shop"), hub.watch("shop"):
-        assert hub.watchers == 2
+def test_a_watcher_is_removed_at_the_end_of_its_block() -> None:
+    a_feed = new_feed()
+    with a_feed.watch("shop"), a_feed.watch("shop"):
+        assert a_feed.watchers == 2
 
-    assert hub.watchers == 0
-    assert hub._watchers == {}
+    assert a_feed.watchers == 0
+    assert a_feed._watchers == {}

@@ -1,13 +1,13 @@
-"""A line of the log ends in the facts that came with it, and in nothing that a library left on the record."""
+"""A log line ends with the fields of its event, without attributes that a library put on the record."""
 
 import logging
 
-from runtime.logging import Facts
+from runtime.logging import FieldsFormatter
 
 
-def test_facts_are_shown_and_uvicorns_colours_are_not() -> None:
+def test_a_log_line_shows_the_fields_of_its_event_and_not_uvicorns_colours() -> None:
     record = logging.makeLogRecord(
         {"msg": "Started", "color_message": "Started \x1b[36m%d\x1b[0m", "cause": "a signal"}
     )
 
-    assert Facts("%(message)s").format(record) == "Started [cause=a signal]"
+    assert FieldsFormatter("%(message)s").format(record) == "Started [cause=a signal]"
