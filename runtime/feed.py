@@ -15,11 +15,11 @@ RECONNECT_AFTER = 1.0
 """Seconds between two attempts to connect."""
 
 POLL_EVERY = 2.0
-"""Seconds after which a watcher polls without a notification, because a notification may be lost."""
+"""Seconds after which a watcher polls without a notification: one may have been lost."""
 
 
 class Watcher:
-    """Waits for notifications. Any number of notifications before the next read cause one read."""
+    """Waits for notifications. Several of them before the next read cause one read."""
 
     def __init__(self, words: tuple[str, ...]) -> None:
         self._words = frozenset(words)
@@ -34,7 +34,7 @@ class Watcher:
         return self._words <= words
 
     async def wait(self, at_most: float = POLL_EVERY) -> None:
-        """Wait for a notification, at most ``at_most`` seconds. The caller reads the database after this, not before."""
+        """Wait for a notification, at most ``at_most`` seconds. The caller reads the database afterwards."""
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most):
                 await self._woken.wait()
@@ -42,7 +42,7 @@ class Watcher:
 
 
 class Feed:
-    """Receives NOTIFY on one channel. A payload is a set of words; it wakes each watcher that asks for a subset of it."""
+    """Receives NOTIFY on one channel. A payload is a set of words; it wakes the watchers of its subsets."""
 
     def __init__(self, url: str, channel: str) -> None:
         self._url = url

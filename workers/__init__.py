@@ -1,1 +1,1 @@
-"""Dramatiq, transport only: what wakes, claims, performs and records."""
+"""Worker processes: claim, perform and record moves. Dramatiq is only the transport of wake-ups."""

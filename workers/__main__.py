@@ -1,4 +1,4 @@
-"""``python -m workers``: run one worker process until it is told to stop."""
+"""``python -m workers``: run one worker process until SIGINT or SIGTERM."""
 
 import argparse
 import os
@@ -7,16 +7,16 @@ import sys
 import threading
 
 RESTART_AFTER = "500"
-"""Milliseconds until a consumer tries the broker again. Dramatiq reads it when it is imported."""
+"""Milliseconds until a consumer reconnects to the broker. Dramatiq reads it at import."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Work until SIGINT or SIGTERM. Exit code 2 for settings that make no sense."""
+    """Work until SIGINT or SIGTERM. Exit code 2 for invalid settings."""
     parser = argparse.ArgumentParser(
         prog="python -m workers",
-        description="Performs the steps and compensations of runs. Start as many of these processes as you like; "
-        "SIGTERM stops one at its steps' next safe points and hands its work on.",
-        epilog="Everything else is set in the environment: see docs/operating.md.",
+        description="Run one worker process, which performs the steps and compensations of runs. Start as many "
+        "processes as needed. SIGTERM stops each step at its next safe point; other workers continue the runs.",
+        epilog="All other settings are environment variables: see docs/operating.md.",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads for steps (TENANTRY_FORWARD_THREADS)")
     parser.add_argument(
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _work(options: dict[str, int | None]) -> int:
-    # Imported here, because Dramatiq reads its environment when it is imported.
+    # Imported here, because Dramatiq reads its environment at import.
     from runtime.logging import configure_logging  # noqa: PLC0415  # see above
     from runtime.settings import SettingsRefused, read_worker_settings  # noqa: PLC0415  # see above
     from workers.process import WorkerProcess  # noqa: PLC0415  # see above
@@ -43,11 +43,11 @@ def _work(options: dict[str, int | None]) -> int:
     except SettingsRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
-    told_to_stop = threading.Event()
+    stop_requested = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, lambda *_: told_to_stop.set())
+        signal.signal(signal_number, lambda *_: stop_requested.set())
     process.start()
-    told_to_stop.wait()
+    stop_requested.wait()
     process.stop()
     return 0
 

@@ -1,4 +1,4 @@
-"""The two actors. Each makes one move: claim, perform, record. A stale or doubled message finds nothing to claim."""
+"""The two actors. Each makes one move: claim, perform, record. A stale or duplicate message finds nothing to claim."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass
 class StepRunner:
-    """Makes moves, on whatever thread it is called."""
+    """Makes moves. Any thread may call it."""
 
     database: Database
     settings: Settings
@@ -40,9 +40,9 @@ class StepRunner:
     owner: str = field(default_factory=lambda: f"{socket.gethostname()[:80]}:{os.getpid()}")
 
     def make_move(self, run_id: UUID, move: Forward | Backward) -> None:
-        """Claim the move, perform it and put the outcome on record; nothing when the run is not ready for it.
+        """Claim the move, perform it and record the outcome. Do nothing when the run is not ready for this move.
 
-        A process that shuts down takes nothing on: the sweeper of another asks again.
+        A process that is shutting down makes no move: the sweeper of another process sends the wake-up again.
         """
         if self.running_steps.shutting_down:
             return
@@ -52,12 +52,12 @@ class StepRunner:
         if claim is None:
             return
 
-        # No transaction is open while the outside world is busy: this may take minutes.
+        # No transaction is open during calls to external systems: they may take minutes.
         journal = DatabaseJournal(self.database, self.settings, claim)
         try:
             with self.running_steps.performing(claim) as stop_signal:
                 outcome = claim.perform(saga, self.infrastructure, journal, stop_signal, self.settings.pace)
-        except (Exception, Interrupt) as error:  # noqa: BLE001  # whatever a step raises is an outcome
+        except (Exception, Interrupt) as error:  # noqa: BLE001  # any error of a step is an outcome
             self._log(claim.run_id, move, error)
             self._retry_until_available(engine.record_failure, claim, _recorded_error(error))
         else:
@@ -66,24 +66,24 @@ class StepRunner:
     def _retry_until_available(
         self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Postgres may be away: what is lost now would cost the rest of a lease. The token fences each repetition."""
+        """Retry while Postgres is unavailable: a lost record costs the rest of a lease. The token fences each try."""
         return self.database.retry_until_available(self.running_steps.drained, work, *args, **kwargs)
 
     def _log(self, run_id: UUID, move: Forward | Backward, error: BaseException) -> None:
         facts = {"run": run_id, "step": move.step, "direction": type(move).__name__.lower()}
         if isinstance(error, StepStopped):
-            logger.info("a step stopped: %s", error, extra=facts)
+            logger.info("step stopped: %s", error, extra=facts)
         else:
-            logger.warning("a step failed", exc_info=error, extra=facts)
+            logger.warning("step failed", exc_info=error, extra=facts)
 
 
 def _recorded_error(error: BaseException) -> BaseException:
-    """What goes on record. A step that outstays the drain is interrupted by the restart: that is not its failure."""
+    """The error to record. A step that exceeds the drain timeout is interrupted: that is not a failure of the step."""
     return StepStopped(StopReason.SHUTTING_DOWN) if isinstance(error, Shutdown) else error
 
 
 def declare_run_step(broker: dramatiq.Broker, step_runner: StepRunner) -> dramatiq.Actor[[str, str], None]:
-    """The actor that performs steps."""
+    """Declare the actor that performs steps."""
 
     @dramatiq.actor(broker=broker, queue_name=FORWARD_QUEUE, max_retries=0)
     def run_step(run_id: str, step: str) -> None:
@@ -93,7 +93,7 @@ def declare_run_step(broker: dramatiq.Broker, step_runner: StepRunner) -> dramat
 
 
 def declare_compensate_step(broker: dramatiq.Broker, step_runner: StepRunner) -> dramatiq.Actor[[str, str], None]:
-    """The actor that performs compensations."""
+    """Declare the actor that performs compensations."""
 
     @dramatiq.actor(broker=broker, queue_name=COMPENSATION_QUEUE, max_retries=0)
     def compensate_step(run_id: str, step: str) -> None:

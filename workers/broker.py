@@ -1,4 +1,4 @@
-"""The broker: Redis carries hints, so it may lose or double any of them."""
+"""The broker, Redis. It carries wake-ups only, so it may lose or duplicate messages."""
 
 import redis
 from dramatiq.brokers.redis import RedisBroker
@@ -10,19 +10,19 @@ from runtime.settings import Settings
 
 FORWARD_QUEUE = "steps"
 COMPENSATION_QUEUE = "compensations"
-"""Its own queue, with threads of its own: a backlog of forward work cannot delay a cancel."""
+"""A separate queue with separate threads, so that a backlog of steps cannot delay a cancel."""
 
 NAMESPACE = "tenantry"
 
 MESSAGE_TIME_LIMIT = 60 * 60 * 1000
-"""Milliseconds. Attempts are bounded by their steps and by leases; this frees a thread that hangs all the same."""
+"""Milliseconds. Steps and leases limit each attempt; this limit frees a thread that hangs in spite of them."""
 
 CONSUMER_TIMEOUT = 2.0
-"""Seconds that a worker waits for the server when it looks for work."""
+"""Seconds that a worker waits for the broker when it polls its queue."""
 
 
 def redis_broker(settings: Settings, *, timeout: float = CONSUMER_TIMEOUT, retries: int = 1) -> RedisBroker:
-    """A broker without retries of its own: whether a move is tried again is decided in Postgres."""
+    """Create a broker without retries of its own: Postgres decides whether a move is retried."""
     return RedisBroker(  # type: ignore[no-untyped-call]  # Dramatiq leaves this constructor without annotations
         client=redis_client(settings, timeout, retries),
         middleware=[TimeLimit(time_limit=MESSAGE_TIME_LIMIT), Retries(max_retries=0)],
@@ -31,7 +31,7 @@ def redis_broker(settings: Settings, *, timeout: float = CONSUMER_TIMEOUT, retri
 
 
 def redis_client(settings: Settings, timeout: float, retries: int) -> redis.Redis:
-    """A client that gives up on a silent server after ``timeout`` seconds, and then tries so many times more."""
+    """Create a client whose calls time out after ``timeout`` seconds and are then retried ``retries`` times."""
     return redis.Redis.from_url(
         settings.redis_url,
         socket_timeout=timeout,

@@ -1,4 +1,4 @@
-"""Hears of cancels the moment they commit, and tells the step that is running here."""
+"""Receives cancels as soon as they commit, to stop the step that runs in this process."""
 
 import logging
 from uuid import UUID
@@ -14,11 +14,11 @@ from workers.running_steps import RunningSteps
 logger = logging.getLogger(__name__)
 
 LISTEN_FOR = 0.5
-"""Seconds in one go, so that a stop is noticed."""
+"""Seconds of one wait, after which the listener checks whether to stop."""
 
 
 class CancelListener(PeriodicThread):
-    """LISTEN on a connection of its own. What it misses while that is down, a renewal right after it is back tells."""
+    """Listens on a separate connection. After a reconnect, a renewal of all leases finds the cancels that it missed."""
 
     def __init__(self, database: Database, running_steps: RunningSteps, heartbeat: Heartbeat) -> None:
         super().__init__("cancel listener")
@@ -27,7 +27,7 @@ class CancelListener(PeriodicThread):
         self._heartbeat = heartbeat
 
     def run_once(self) -> float:
-        """Connect and listen until told to stop; raises when the connection breaks."""
+        """Connect and listen until ``stop``. Raises when the connection is lost."""
         with self._database.listen() as connection:
             connection.execute(f"LISTEN {CANCEL_CHANNEL}")
             self._heartbeat.renew()

@@ -1,4 +1,4 @@
-"""Sends wake-ups once a transaction has committed. Losing one is harmless, so a broker that is away costs little."""
+"""Sends wake-ups after a commit. Losing one is harmless: the sweeper sends it again."""
 
 import logging
 import threading
@@ -16,17 +16,17 @@ from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE, NAMESPACE, redis_b
 logger = logging.getLogger(__name__)
 
 BROKER_TIMEOUT = 0.5
-"""Seconds that a commit waits for the broker at the most: somebody waits for the commit, the sweeper for the broker."""
+"""Seconds. Short, because the caller waits for it after the commit; the sweeper sends the wake-ups that were lost."""
 
 PAUSE_AFTER_TIMEOUT = 1.0
-"""Seconds for which nothing is sent after the broker did not answer: one that hangs costs a thread one wait a rest."""
+"""Seconds without sending after a timeout: a broker that hangs delays a thread once per pause."""
 
 PAUSE_AFTER_ERROR = 0.5
-"""Seconds for which nothing is sent after the broker said no or hung up, which it does at once."""
+"""Seconds without sending after an error, which the broker returns at once."""
 
 
 class Dispatcher:
-    """Callable with wake-ups; safe to share between threads."""
+    """Sends wake-ups when called. Safe to share between threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._broker = redis_broker(settings, timeout=BROKER_TIMEOUT, retries=0)
@@ -34,7 +34,7 @@ class Dispatcher:
         self._lock = threading.Lock()
 
     def __call__(self, wake_ups: Sequence[WakeUp]) -> None:
-        """Send them all, or none while the broker is known to be away: the sweeper asks again."""
+        """Send all wake-ups, or none during a pause: the sweeper sends them again."""
         if time.monotonic() < self._paused_until:
             return
         try:
@@ -44,30 +44,30 @@ class Dispatcher:
             self._pause(error)
 
     def backlog(self, queue: str) -> int | None:
-        """How many messages wait for a worker; None while the broker is away."""
+        """Number of messages in the queue; None while the broker is unavailable."""
         if time.monotonic() < self._paused_until:
             return None
         try:
-            waiting: int = self._broker.client.llen(f"{NAMESPACE}:{queue}")
+            length: int = self._broker.client.llen(f"{NAMESPACE}:{queue}")
         except redis.RedisError as error:
             self._pause(error)
             return None
-        return waiting
+        return length
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._broker.close()
         self._broker.client.close()
 
     def _pause(self, error: redis.RedisError) -> None:
-        rest = PAUSE_AFTER_TIMEOUT if isinstance(error, redis.TimeoutError) else PAUSE_AFTER_ERROR
+        pause = PAUSE_AFTER_TIMEOUT if isinstance(error, redis.TimeoutError) else PAUSE_AFTER_ERROR
         with self._lock:
-            self._paused_until = time.monotonic() + rest
-        logger.warning("the broker did not take wake-ups, the sweeper will ask again", extra={"cause": str(error)})
+            self._paused_until = time.monotonic() + pause
+        logger.warning("broker unavailable, the sweeper will send the wake-ups again", extra={"cause": str(error)})
 
 
 def message_of(wake_up: WakeUp) -> dramatiq.Message[None]:
-    """The message for the actor that makes this move."""
+    """Build the message for the actor that makes this move."""
     forward = isinstance(wake_up.move, Forward)
     return dramatiq.Message(
         queue_name=FORWARD_QUEUE if forward else COMPENSATION_QUEUE,

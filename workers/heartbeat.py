@@ -1,4 +1,4 @@
-"""Keeps the leases of living work alive, and lets those of dead or overdue work lapse."""
+"""Renews the leases of running steps. A lease of a dead or unresponsive step expires."""
 
 import logging
 import time
@@ -16,11 +16,11 @@ from workers.running_steps import RunningStep, RunningSteps
 logger = logging.getLogger(__name__)
 
 TICK = 0.25
-"""Seconds between looks at deadlines."""
+"""Seconds between two checks of deadlines."""
 
 
 class Heartbeat(PeriodicThread):
-    """Renews all claims in one transaction, and tells each what it learns: cancelled, lost, or out of time."""
+    """Renews all leases in one transaction. Stops each step that is cancelled, out of time, or without its lease."""
 
     def __init__(self, database: Database, running_steps: RunningSteps, settings: Settings) -> None:
         super().__init__("heartbeat")
@@ -32,7 +32,7 @@ class Heartbeat(PeriodicThread):
         self._reason_for_missed_renewal = StopReason.LEASE_LOST
 
     def run_once(self) -> float:
-        """Stop what is out of time, and renew the rest when it is due."""
+        """Stop the steps that are out of time, and renew the leases when that is due."""
         now = time.monotonic()
         for running_step in self._running_steps.all_steps():
             self._check_time(running_step, now)
@@ -42,24 +42,26 @@ class Heartbeat(PeriodicThread):
         return TICK
 
     def renew(self) -> None:
-        """Renew every claim that is not hopelessly overdue, and pass on what the rows say."""
+        """Renew the lease of every step that still responds. Stop the steps of cancelled runs and of lost leases."""
         began = time.monotonic()
-        kept = {one.claim.run_id: one for one in self._running_steps.all_steps() if not self._ignores_stop(one)}
-        if not kept:
+        unrenewed = {
+            step.claim.run_id: step for step in self._running_steps.all_steps() if not self._ignores_stop(step)
+        }
+        if not unrenewed:
             return
-        tokens = {run_id: running_step.claim.token for run_id, running_step in kept.items()}
+        tokens = {run_id: running_step.claim.token for run_id, running_step in unrenewed.items()}
         for renewal in self._renewals(tokens):
-            running_step = kept.pop(renewal.run_id)
+            running_step = unrenewed.pop(renewal.run_id)
             if renewal.extended:
                 running_step.renewed_at = began
             if renewal.cancelled:
                 self._running_steps.cancel(renewal.run_id)
-        for lost in kept.values():
+        for lost in unrenewed.values():
             lost.stop_signal.set(StopReason.LEASE_LOST)
             self._running_steps.forget(lost.claim)
 
     def _renewals(self, tokens: Mapping[UUID, UUID]) -> list[Renewal]:
-        """Ask Postgres. A lease that ran out while it was away is no step's fault, and most likely still ours."""
+        """Renew the leases. A lease that expires during an outage of Postgres is most likely still ours, not lost."""
         self._reason_for_missed_renewal = StopReason.DATABASE_UNAVAILABLE
         renewals = self._database.transact(claims.renew, tokens, self._lease)
         self._reason_for_missed_renewal = StopReason.LEASE_LOST
@@ -72,5 +74,5 @@ class Heartbeat(PeriodicThread):
             running_step.stop_signal.set(self._reason_for_missed_renewal)
 
     def _ignores_stop(self, running_step: RunningStep) -> bool:
-        """Whether it ignores having been told to stop for a whole lease: let somebody else take over."""
+        """Whether the step has ignored its stop signal for a whole lease: another worker has to take over."""
         return running_step.stop_signal.ignored_for(self._lease.total_seconds())

@@ -1,4 +1,4 @@
-"""A thread that does one thing again and again until it is told to stop, and outlives whatever that thing raises."""
+"""A thread that repeats one task until it is stopped, also after the task raises."""
 
 import logging
 import threading
@@ -11,24 +11,24 @@ BACK_OFF_AFTER_FAILURE = 1.0
 
 
 class PeriodicThread(ABC):
-    """Subclasses say what is done once, and for how long to rest after it."""
+    """Subclasses define the task and the pause after it."""
 
     def __init__(self, name: str) -> None:
         self.stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Finish what is under way, at most ``timeout`` seconds, and end."""
+        """Wait for the current task, at most ``timeout`` seconds, and end the thread."""
         self.stopping.set()
         self._thread.join(timeout)
 
     @abstractmethod
     def run_once(self) -> float:
-        """Do it once; returns the seconds to rest."""
+        """Run the task once. Returns the pause after it, in seconds."""
 
     def _run(self) -> None:
         while not self.stopping.is_set():
@@ -38,6 +38,6 @@ class PeriodicThread(ABC):
         try:
             return self.run_once()
         except Exception:
-            # The database may be away for a while; this thread must be there when it is back.
-            logger.exception("%s failed, trying again", self._thread.name)
+            # The database may be unavailable for a while; this thread must continue when it is back.
+            logger.exception("%s failed, retrying", self._thread.name)
             return BACK_OFF_AFTER_FAILURE

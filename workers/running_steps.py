@@ -1,4 +1,4 @@
-"""The claims that this process is performing now, and how each is told to stop."""
+"""The claims that this process performs now, each with its stop signal."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ MAX_REMEMBERED_CANCELS = 10_000
 
 @dataclass
 class RunningStep:
-    """One claim being performed. Times are of ``time.monotonic``, in seconds."""
+    """A claim that is being performed. Times are from ``time.monotonic``, in seconds."""
 
     claim: Claim
     stop_signal: StopSignal
@@ -25,21 +25,21 @@ class RunningStep:
 
 
 class RunningSteps:
-    """What the heartbeat renews, the cancel listener interrupts and a shutdown stops. Safe to share between threads."""
+    """The steps for the heartbeat to renew, and for cancels and shutdown to stop. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._performing: dict[UUID, RunningStep] = {}
         self._cancelled: OrderedDict[UUID, None] = OrderedDict()
         self._shutting_down = False
-        # Set once nobody waits any more for what is still being performed: it is left to its lease.
+        # Set at the end of the drain: a step that is still running is then left to its lease.
         self.drained = threading.Event()
 
     @contextmanager
     def performing(self, claim: Claim) -> Iterator[StopSignal]:
-        """Make a claim known for the length of the block."""
+        """Register a claim until the end of the block."""
         running_step = RunningStep(claim, StopSignal(), time.monotonic() + claim.time_left.total_seconds())
-        # An interrupt may arrive at any line: what nobody performs any more must not be renewed.
+        # An interrupt may arrive at any line, and the lease of a step that has ended must not be renewed.
         try:
             with self._lock:
                 self._performing[claim.token] = running_step
@@ -50,17 +50,17 @@ class RunningSteps:
                 self._performing.pop(claim.token, None)
 
     def all_steps(self) -> list[RunningStep]:
-        """What is being performed now."""
+        """The steps that are running now."""
         with self._lock:
             return list(self._performing.values())
 
     def forget(self, claim: Claim) -> None:
-        """Renew it no more. Whoever still performs it has been told to stop, and nothing it writes lands."""
+        """Stop renewing this claim. Its step has a stop signal, and its writes are fenced off."""
         with self._lock:
             self._performing.pop(claim.token, None)
 
     def cancel(self, run_id: UUID) -> None:
-        """Tell the step of this run to stop, also one that is only about to begin: a cancelled run never goes on."""
+        """Stop the step of this run, also one that is registered later: a cancelled run never goes forward again."""
         with self._lock:
             self._cancelled[run_id] = None
             if len(self._cancelled) > MAX_REMEMBERED_CANCELS:
@@ -71,11 +71,11 @@ class RunningSteps:
 
     @property
     def shutting_down(self) -> bool:
-        """Whether this process takes nothing on any more."""
+        """Whether this process accepts no new moves."""
         return self._shutting_down
 
     def shut_down(self) -> None:
-        """Tell every move to stop at its next safe point, and every later one to stop at its first."""
+        """Stop every step at its next safe point, and every later step at its first."""
         with self._lock:
             self._shutting_down = True
             for running_step in self._performing.values():

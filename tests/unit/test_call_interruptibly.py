@@ -1,4 +1,4 @@
-"""A call that cannot be interrupted never keeps anybody waiting who was told to stop."""
+"""A step that is stopped does not wait for an uninterruptible call."""
 
 import threading
 import time
@@ -10,11 +10,11 @@ from provisioning.step_context import StepStopped
 from tests.builders import ManualStopToken
 
 
-def test_what_the_call_returns_comes_back() -> None:
+def test_the_result_of_the_call_is_returned() -> None:
     assert call_interruptibly(lambda: 7, ManualStopToken(), within=5) == 7
 
 
-def test_what_the_call_raises_comes_back() -> None:
+def test_the_error_of_the_call_is_raised() -> None:
     def fail() -> None:
         raise LookupError("not here")
 
@@ -22,7 +22,7 @@ def test_what_the_call_raises_comes_back() -> None:
         call_interruptibly(fail, ManualStopToken(), within=5)
 
 
-def test_nothing_is_called_once_it_was_told_to_stop() -> None:
+def test_a_stopped_step_makes_no_call() -> None:
     called, stop_token = threading.Event(), ManualStopToken()
     stop_token.stop()
 
@@ -32,22 +32,22 @@ def test_nothing_is_called_once_it_was_told_to_stop() -> None:
     assert not called.is_set()
 
 
-def test_being_told_to_stop_ends_the_wait_at_once() -> None:
-    let_go, stop_token = threading.Event(), ManualStopToken()
+def test_a_stop_ends_the_wait_at_once() -> None:
+    release, stop_token = threading.Event(), ManualStopToken()
     began = time.monotonic()
     threading.Timer(0.1, stop_token.stop).start()
 
     with pytest.raises(StepStopped):
-        call_interruptibly(let_go.wait, stop_token, within=30)
+        call_interruptibly(release.wait, stop_token, within=30)
 
     assert time.monotonic() - began < 1
-    let_go.set()
+    release.set()
 
 
-def test_a_call_that_takes_too_long_is_given_up() -> None:
-    let_go = threading.Event()
+def test_a_call_that_takes_too_long_times_out() -> None:
+    release = threading.Event()
 
     with pytest.raises(CallTimeout, match=r"^No answer within 0\.1 s\.$"):
-        call_interruptibly(let_go.wait, ManualStopToken(), within=0.1)
+        call_interruptibly(release.wait, ManualStopToken(), within=0.1)
 
-    let_go.set()
+    release.set()

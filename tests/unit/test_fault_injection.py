@@ -1,4 +1,4 @@
-"""Faults strike the calls they were asked for, as often as they were asked to, and no others."""
+"""A fault is injected into the planned number of calls of one method, and into no others."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from tests.builders import ManualStopToken, fresh_names, order_for
 from tests.waiting import wait_until
 
 
-def test_without_faults_the_world_is_as_it_was() -> None:
+def test_infrastructure_without_faults_is_unchanged() -> None:
     simulated, names = SimulatedInfrastructure(), fresh_names()
     infrastructure = Faults().wrap(simulated)
 
@@ -22,7 +22,7 @@ def test_without_faults_the_world_is_as_it_was() -> None:
     assert infrastructure.present(names) == simulated.present(names) == [names.role, names.schema]
 
 
-def test_a_failure_before_the_effect_leaves_nothing() -> None:
+def test_a_failure_before_the_effect_leaves_no_resource() -> None:
     simulated, faults, names = SimulatedInfrastructure(), Faults(), fresh_names()
     faults.fail("storage.create")
 
@@ -32,7 +32,7 @@ def test_a_failure_before_the_effect_leaves_nothing() -> None:
     assert simulated == SimulatedInfrastructure()
 
 
-def test_a_failure_after_the_effect_leaves_it() -> None:
+def test_a_failure_after_the_effect_leaves_the_resource() -> None:
     simulated, faults, names = SimulatedInfrastructure(), Faults(), fresh_names()
     faults.fail("deployer.deploy", after=True)
 
@@ -42,7 +42,7 @@ def test_a_failure_after_the_effect_leaves_it() -> None:
     assert simulated.holdings.resources() == {("workload", names.workload)}
 
 
-def test_a_fault_strikes_as_often_as_it_was_told_to() -> None:
+def test_a_fault_is_injected_as_often_as_planned() -> None:
     faults, names = Faults(), fresh_names()
     infrastructure = faults.wrap(SimulatedInfrastructure())
     faults.fail("traffic.reserve", times=2)
@@ -55,7 +55,7 @@ def test_a_fault_strikes_as_often_as_it_was_told_to() -> None:
     assert faults.calls == ["traffic.reserve"] * 3
 
 
-def test_faults_of_one_call_strike_one_after_the_other() -> None:
+def test_faults_of_one_call_are_injected_one_after_the_other() -> None:
     faults, names = Faults(), fresh_names()
     infrastructure = faults.wrap(SimulatedInfrastructure())
     faults.fail("identity.destroy")
@@ -67,7 +67,7 @@ def test_faults_of_one_call_strike_one_after_the_other() -> None:
         infrastructure.identity.destroy(names)
 
 
-def test_healing_forgets_what_has_not_struck() -> None:
+def test_clearing_removes_planned_faults() -> None:
     faults = Faults()
     faults.fail("storage.create")
 
@@ -76,7 +76,7 @@ def test_healing_forgets_what_has_not_struck() -> None:
     faults.wrap(SimulatedInfrastructure()).storage.create(fresh_names())
 
 
-def test_a_hanging_call_ends_with_its_patience() -> None:
+def test_a_hanging_call_ends_when_its_step_is_stopped() -> None:
     simulated, faults, stop_token = SimulatedInfrastructure(), Faults(), ManualStopToken()
     faults.hang("deployer.deploy")
 
@@ -90,7 +90,7 @@ def test_a_hanging_call_ends_with_its_patience() -> None:
     assert simulated == SimulatedInfrastructure()
 
 
-def test_a_hanging_call_without_patience_goes_on_when_it_is_let_go() -> None:
+def test_a_hanging_call_without_a_stop_token_continues_when_it_is_released() -> None:
     simulated, faults, names = SimulatedInfrastructure(), Faults(), fresh_names()
     faults.hang("storage.create")
 
@@ -114,7 +114,7 @@ def test_a_delayed_call_takes_longer() -> None:
     assert time.monotonic() - began >= 0.1
 
 
-def test_a_delayed_call_ends_with_its_patience() -> None:
+def test_a_delayed_call_ends_when_its_step_is_stopped() -> None:
     faults, stop_token = Faults(), ManualStopToken()
     faults.delay("deployer.tear_down", 60)
     stop_token.stop()
@@ -123,6 +123,6 @@ def test_a_delayed_call_ends_with_its_patience() -> None:
         faults.wrap(SimulatedInfrastructure()).deployer.tear_down(fresh_names(), stop_token)
 
 
-def test_a_call_that_no_port_has_cannot_be_troubled() -> None:
+def test_a_fault_of_an_unknown_call_is_refused() -> None:
     with pytest.raises(AttributeError):
         Faults().fail("storage.explode")

@@ -240,7 +240,7 @@ class Field:
 
 
 def _works(worker: Child) -> bool:
-    return b"working" in worker.log.read_bytes()
+    return b"worker started" in worker.log.read_bytes()
 
 
 @contextmanager
