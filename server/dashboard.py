@@ -14,7 +14,7 @@ from starlette.responses import Response
 from runtime.settings import LOOPBACK, Settings
 from server import web_pages
 from server.auth.csrf import is_cross_site, origin_of
-from server.auth.oidc import ASK_AGAIN_AFTER, Endpoints, OidcProvider, ProviderUnavailable
+from server.auth.oidc import RETRY_INTERVAL, Endpoints, OidcProvider, ProviderUnavailable
 from server.graphql import responses
 from server.graphql.error_masking import AWAY
 from server.graphql.request import HttpRefused
@@ -122,5 +122,5 @@ def _host_name(request: Request) -> str | None:
 
 def _away() -> HttpRefused:
     message = "The identity provider cannot be reached, or does not say where people sign in; try again in a moment."
-    again = {"Retry-After": f"{ASK_AGAIN_AFTER:.0f}"}
+    again = {"Retry-After": f"{RETRY_INTERVAL:.0f}"}
     return HttpRefused(HTTPStatus.SERVICE_UNAVAILABLE, message, AWAY, again)

@@ -35,6 +35,6 @@ class Services:
         default_factory=lambda: ConcurrencyLimit(SUBSCRIPTIONS_PER_CALLER, "operations under way")
     )
 
-    def context(self, shown: AuthResult, request_id: str) -> Context:
+    def context(self, auth: AuthResult, request_id: str) -> Context:
         """A context for one operation."""
-        return Context(shown.identity, self.settings, self.database, self.feed, self.limiter, request_id)
+        return Context(auth.identity, self.settings, self.database, self.feed, self.limiter, request_id)

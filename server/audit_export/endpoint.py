@@ -98,12 +98,12 @@ class ExportEndpoint:
 
     async def _answer(self, request: Request, headers: dict[str, str], stack: AsyncExitStack) -> Response:
         kind = _format_of(request)
-        shown = await caller_of(request, self._services, ["GET"])
-        context = self._services.context(shown, headers["X-Request-ID"])
+        auth = await caller_of(request, self._services, ["GET"])
+        context = self._services.context(auth, headers["X-Request-ID"])
         try:
             return await self._begun(
                 context,
-                shown,
+                auth,
                 export_filter_of(request.query_params, kind.name, context.actor.kind),
                 kind,
                 headers,
@@ -121,7 +121,7 @@ class ExportEndpoint:
     async def _begun(
         self,
         context: Context,
-        shown: AuthResult,
+        auth: AuthResult,
         wish: ExportFilter,
         kind: Format,
         headers: dict[str, str],
@@ -144,7 +144,7 @@ class ExportEndpoint:
         )
         stack.push_async_callback(reading.end)
         first = kind.head + (await reading.chunk() or b"")
-        return Download(reading, first, shown, self._services, {**headers, **_as_file(export, kind)})
+        return Download(reading, first, auth, self._services, {**headers, **_as_file(export, kind)})
 
     def _take_a_place(self, context: Context, wish: ExportFilter, stack: AsyncExitStack) -> None:
         """Until the stack is unwound. Raises HttpRefused when there is none."""
@@ -226,13 +226,13 @@ class Download(Response):
     """A file that lacks its end unless it was read to its end: HTTP's last chunk says that it is whole."""
 
     def __init__(
-        self, reading: Reading, first: bytes, shown: AuthResult, services: Services, headers: dict[str, str]
+        self, reading: Reading, first: bytes, auth: AuthResult, services: Services, headers: dict[str, str]
     ) -> None:
         super().__init__(None, HTTPStatus.OK, headers)
         del self.headers["content-length"]
         self._reading = reading
         self._first = first
-        self._shown = shown
+        self._auth = auth
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
@@ -243,7 +243,7 @@ class Download(Response):
             pump,
             asyncio.create_task(gone(receive)),
             asyncio.create_task(self._services.stopping.wait()),
-            asyncio.create_task(self._services.authenticator.dismissal(self._shown)),
+            asyncio.create_task(self._services.authenticator.wait_for_session_end(self._auth)),
         ]
         try:
             await asyncio.wait(ends, timeout=EXPORT_WITHIN, return_when=asyncio.FIRST_COMPLETED)

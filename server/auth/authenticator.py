@@ -1,4 +1,4 @@
-"""Who is let in, and who is asked to leave: tokens of every kind, and a round every few seconds."""
+"""Authenticates callers by their tokens, and ends the live sessions of principals whose rights have changed."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ from server.auth.oidc import IdTokenIdentity, OidcProvider, ProviderUnavailable
 from server.auth.tokens import (
     ALGORITHM,
     AuthResult,
-    Claim,
+    Credential,
     Unauthenticated,
     algorithm_of,
     auth_result_of,
@@ -32,181 +32,181 @@ from server.auth.tokens import (
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED_FOR = 1.0
-"""Seconds for which a standing is not read again: one read serves a burst of calls."""
+PRINCIPAL_CACHE_TTL = 1.0
+"""Seconds for which a principal is not read again: one read serves a burst of calls."""
 
-MOST_REMEMBERED = 10_000
-ROUND_EVERY = 2.0
-"""Seconds between two looks at everybody who stays."""
+MAX_CACHED_PRINCIPALS = 10_000
+REVALIDATION_INTERVAL = 2.0
+"""Seconds between two checks of all live sessions."""
 
 T = TypeVar("T")
 
 
 class AuthenticationUnavailable(Exception):
-    """Nobody can tell just now who somebody is. The message is for the caller."""
+    """The database or the identity provider cannot be reached. The message is for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """Why somebody who stayed has to leave: as a websocket says it."""
+class SessionEnd:
+    """Why a live session ends, as a websocket's close code and reason."""
 
     code: int
     reason: str
 
 
-EXPIRED = Ending(4401, "The token has expired")
-REVOKED = Ending(4401, "You have no access any more")
-CHANGED = Ending(4403, "Your rights have changed: connect again")
+EXPIRED = SessionEnd(4401, "The token has expired: connect again with a new one")
+REVOKED = SessionEnd(4401, "Your access was revoked")
+CHANGED = SessionEnd(4403, "Your rights have changed: connect again")
 
 
 @dataclass(eq=False)
 class LiveSession:
-    """Somebody who stays: on a websocket, on a stream."""
+    """A caller's open websocket, stream or download."""
 
-    shown: AuthResult
-    ending: Ending | None = None
-    _over: asyncio.Event = field(default_factory=asyncio.Event)
+    auth: AuthResult
+    _end: SessionEnd | None = None
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def end(self, ending: Ending) -> None:
-        """Have them leave."""
-        self.ending = ending
-        self._over.set()
+    def end(self, end: SessionEnd) -> None:
+        """End the session for this reason."""
+        self._end = end
+        self._ended.set()
 
-    async def over(self) -> Ending:
-        """Wait until they have to leave."""
+    async def wait_for_end(self) -> SessionEnd:
+        """Wait until the session has been ended or its token has expired."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.shown.seconds_left):
-                await self._over.wait()
-        return self.ending or EXPIRED
+            async with asyncio.timeout(self.auth.seconds_left):
+                await self._ended.wait()
+        return self._end or EXPIRED
 
 
 class Authenticator:
-    """Knows every kind of token, and reads from the tables what its bearer may."""
+    """Accepts every kind of token, and reads the rights of its principal from the database."""
 
     def __init__(self, settings: Settings, database: Database, limiter: CapacityLimiter) -> None:
         self._settings = settings
         self._database = database
         self._limiter = limiter
         self.provider = OidcProvider(settings) if settings.oidc_issuer else None
-        self._remembered: dict[PrincipalRef, tuple[Principal, float]] = {}
-        self._visits: set[LiveSession] = set()
+        self._cache: dict[PrincipalRef, tuple[Principal, float]] = {}
+        self._sessions: set[LiveSession] = set()
 
     async def authenticate(self, authorization: str | None, organisation: str | None = None) -> AuthResult:
-        """Who an ``Authorization`` value proves the caller to be. Raises Unauthenticated, AuthenticationUnavailable.
+        """Authenticate an ``Authorization`` value. Raises Unauthenticated, AuthenticationUnavailable.
 
-        ``organisation`` is the slug of the one that somebody means who belongs to several.
+        ``organisation`` is the slug that selects one organisation for a person who belongs to several.
         """
         token = token_in(authorization)
         if token.startswith(api_tokens.PREFIX):
             return await self._by_api_token(token)
         if self.provider is None or algorithm_of(token) == ALGORITHM:
-            return await self._of(read_token(self._settings, token))
-        return await self._signed_in(self.provider, token, organisation)
+            return await self._by_credential(read_token(self._settings, token))
+        return await self._by_id_token(self.provider, token, organisation)
 
     @contextmanager
-    def visit(self, shown: AuthResult) -> Iterator[LiveSession]:
-        """Look after somebody for the length of the block."""
-        visit = LiveSession(shown)
-        self._visits.add(visit)
+    def live_session(self, auth: AuthResult) -> Iterator[LiveSession]:
+        """Revalidate a session for the length of the block."""
+        session = LiveSession(auth)
+        self._sessions.add(session)
         try:
-            yield visit
+            yield session
         finally:
-            self._visits.discard(visit)
+            self._sessions.discard(session)
 
-    async def dismissal(self, shown: AuthResult) -> Ending:
-        """Wait until somebody has to leave: the token is over, or its bearer's standing has changed."""
-        with self.visit(shown) as visit:
-            return await visit.over()
+    async def wait_for_session_end(self, auth: AuthResult) -> SessionEnd:
+        """Wait until the token has expired, or the principal's rights have changed or were revoked."""
+        with self.live_session(auth) as session:
+            return await session.wait_for_end()
 
     async def revalidate_forever(self) -> None:
-        """Look at everybody who stays, again and again, until cancelled."""
+        """Revalidate all live sessions at each interval, until cancelled."""
         while True:
-            await asyncio.sleep(ROUND_EVERY)
+            await asyncio.sleep(REVALIDATION_INTERVAL)
             try:
                 await self._revalidate()
-            except Exception as error:  # noqa: BLE001  # a round that fails must not be the last
-                # Whoever stays reads from the same database: while it is away they get nothing.
-                logger.warning("nobody can be looked after", extra={"cause": type(error).__name__})
+            except Exception as error:  # noqa: BLE001  # one failure must not end revalidation
+                # Sessions may stay open: they read from the same database, so they get nothing while it is unreachable.
+                logger.warning("session revalidation failed, retrying", extra={"cause": type(error).__name__})
 
     async def close(self) -> None:
-        """Give connections back."""
+        """Close the connections to the identity provider."""
         if self.provider is not None:
             await self.provider.close()
 
     async def _by_api_token(self, token: str) -> AuthResult:
         if not api_tokens.is_token(token):
             raise Unauthenticated("This token is not valid here.")
-        return await self._of(Claim(AccountByToken(api_tokens.digest_of(token))))
+        return await self._by_credential(Credential(AccountByToken(api_tokens.digest_of(token))))
 
-    async def _of(self, claim: Claim) -> AuthResult:
-        found = await self._standing_of(claim.whose)
-        if found is None:
+    async def _by_credential(self, credential: Credential) -> AuthResult:
+        principal = await self._principal_of(credential.ref)
+        if principal is None:
             raise Unauthenticated("This token is not valid here.")
-        return auth_result_of(claim, found)
+        return auth_result_of(credential, principal)
 
-    async def _signed_in(self, provider: OidcProvider, token: str, organisation: str | None) -> AuthResult:
+    async def _by_id_token(self, provider: OidcProvider, token: str, organisation: str | None) -> AuthResult:
         if organisation is not None and not validation.SLUG.fullmatch(organisation):
-            raise Unauthenticated("There is no organisation of this name.")
+            raise Unauthenticated("There is no organisation with this slug.")
         try:
-            vouched = await provider.identity_in(token)
+            identity = await provider.identity_in(token)
         except ProviderUnavailable:
             raise AuthenticationUnavailable("The identity provider cannot be reached; try again in a moment.") from None
-        whose = MemberBySubject(vouched.subject, organisation)
-        found = await self._standing_of(whose) or await self._for_the_first_time(vouched, whose)
-        return auth_result_of(Claim(_same_person(found, whose), vouched.expires_at), found)
+        ref = MemberBySubject(identity.subject, organisation)
+        principal = await self._principal_of(ref) or await self._first_sign_in(identity, ref)
+        return auth_result_of(Credential(_session_ref(principal, ref), identity.expires_at), principal)
 
-    async def _for_the_first_time(self, vouched: IdTokenIdentity, whose: MemberBySubject) -> Principal:
+    async def _first_sign_in(self, identity: IdTokenIdentity, ref: MemberBySubject) -> Principal:
         try:
-            return await self._transact(lambda session: sign_in(session, vouched.identity_at(whose.organisation)))
+            return await self._transact(lambda session: sign_in(session, identity.verified_for(ref.organisation)))
         except NotAMember as refusal:
             raise Unauthenticated(str(refusal)) from None
 
-    async def _standing_of(self, whose: PrincipalRef) -> Principal | None:
-        known = self._remembered.get(whose)
-        if known is not None and time.monotonic() < known[1]:
-            return known[0]
-        found = await self._transact(lambda session: principals.load_principal(session, whose))
-        self._remember(whose, found)
-        return found
+    async def _principal_of(self, ref: PrincipalRef) -> Principal | None:
+        cached = self._cache.get(ref)
+        if cached is not None and time.monotonic() < cached[1]:
+            return cached[0]
+        principal = await self._transact(lambda session: principals.load_principal(session, ref))
+        self._cache_principal(ref, principal)
+        return principal
 
-    def _remember(self, whose: PrincipalRef, found: Principal | None) -> None:
-        self._remembered.pop(whose, None)
-        if found is None:
+    def _cache_principal(self, ref: PrincipalRef, principal: Principal | None) -> None:
+        self._cache.pop(ref, None)
+        if principal is None:
             return
-        if len(self._remembered) >= MOST_REMEMBERED:
-            self._remembered.pop(next(iter(self._remembered)))
-        self._remembered[whose] = found, time.monotonic() + REMEMBERED_FOR
+        if len(self._cache) >= MAX_CACHED_PRINCIPALS:
+            self._cache.pop(next(iter(self._cache)))
+        self._cache[ref] = principal, time.monotonic() + PRINCIPAL_CACHE_TTL
 
     async def _revalidate(self) -> None:
-        visits = list(self._visits)
-        if not visits:
+        sessions = list(self._sessions)
+        if not sessions:
             return
-        whose = {visit.shown.claim.whose for visit in visits}
+        refs = {session.auth.credential.ref for session in sessions}
         found = await to_thread.run_sync(
-            self._database.transact, principals.load_principals, whose, limiter=self._limiter
+            self._database.transact, principals.load_principals, refs, limiter=self._limiter
         )
-        for visit in visits:
-            _judge(visit, found.get(visit.shown.claim.whose))
+        for session in sessions:
+            _end_if_changed(session, found.get(session.auth.credential.ref))
 
     async def _transact(self, work: Callable[[Session], T]) -> T:
-        """One hop to a thread, one transaction. Raises AuthenticationUnavailable while the database is away or busy."""
+        """Run one transaction in a thread. Raises AuthenticationUnavailable if the database is unreachable or busy."""
         try:
             return await to_thread.run_sync(self._database.transact, work, limiter=self._limiter)
         except SQLAlchemyError as error:
             if not is_transient(error):
                 raise
-            logger.warning("nobody can be let in", extra={"cause": type(error).__name__})
+            logger.warning("authentication unavailable: database unreachable", extra={"cause": type(error).__name__})
             raise AuthenticationUnavailable("The database cannot be reached; try again in a moment.") from None
 
 
-def _same_person(found: Principal, whose: MemberBySubject) -> PrincipalRef:
-    """Whoever stays is looked after as the member they came in as, also when they join another organisation."""
-    actor = found.actor
-    return MemberById(actor.id, actor.organisation_id) if actor.organisation_id else whose
+def _session_ref(principal: Principal, ref: MemberBySubject) -> PrincipalRef:
+    """What revalidation reads: the member of one organisation, even if the person later joins another one."""
+    actor = principal.actor
+    return MemberById(actor.id, actor.organisation_id) if actor.organisation_id else ref
 
 
-def _judge(visit: LiveSession, found: Principal | None) -> None:
-    if found is None:
-        visit.end(REVOKED)
-    elif auth_result_of(visit.shown.claim, found) != visit.shown:
-        visit.end(CHANGED)
+def _end_if_changed(session: LiveSession, principal: Principal | None) -> None:
+    if principal is None:
+        session.end(REVOKED)
+    elif auth_result_of(session.auth.credential, principal) != session.auth:
+        session.end(CHANGED)

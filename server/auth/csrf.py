@@ -10,22 +10,22 @@ from runtime.settings import ORIGIN, Settings
 from server.graphql.request import HttpRefused
 
 PREFLIGHT = "graphql-require-preflight"
-"""A header that a page of another site cannot send before the browser has asked this server (CORS)."""
+"""A header that a page of another site can send only after a CORS preflight request to this server."""
 
 OWN_SITES = {"same-origin", "none"}
-"""Values for requests of this server's own pages, and of addresses that a person typed (Fetch Metadata)."""
+"""Fetch Metadata values for requests of this server's own pages, and for addresses typed into the browser."""
 
 
 def refuse_cross_site(request: HTTPConnection, settings: Settings) -> None:
     """Refuse a GET that a page of another site could have sent with a person's credentials. Raises HttpRefused.
 
-    POST needs no such check: a browser sends a body of application/json across sites only after asking this server.
+    POST needs no such check: a browser sends application/json to another site only after a CORS preflight request.
     """
     if request.scope["method"] != "GET" or PREFLIGHT in request.headers:
         return
     if is_cross_site(request, settings.allowed_origins):
         raise HttpRefused(
-            HTTPStatus.FORBIDDEN, f"Another site's page may ask this only with the header {PREFLIGHT}.", "FORBIDDEN"
+            HTTPStatus.FORBIDDEN, f"A page of another site must send the header {PREFLIGHT}.", "FORBIDDEN"
         )
 
 
@@ -39,6 +39,6 @@ def is_cross_site(request: HTTPConnection, allowed_origins: Collection[str] = ()
 
 
 def origin_of(url: str) -> str | None:
-    """The origin of an address, as a page's policy names it; None for an address without a safe origin."""
+    """The origin of a URL, for a Content-Security-Policy; None for a URL without a safe origin."""
     origin = normalize_origin(url)
     return origin if origin and ORIGIN.fullmatch(origin) else None

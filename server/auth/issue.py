@@ -1,4 +1,4 @@
-"""Making tokens from the command line, for people who have no identity provider yet."""
+"""Signed tokens issued on the command line, for deployments without an identity provider."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,71 +13,79 @@ from models import ActorKind, Member, Organisation, Role, ServiceAccount
 from provisioning.actors import Actor
 from runtime.database import Database
 from runtime.settings import Settings
-from server.auth.tokens import LONGEST_SUPPORT, sign_token
+from server.auth.tokens import MAX_SUPPORT_TOKEN_LIFETIME, sign_token
 
 SUPPORT_EMAIL = "support@tenantry.example"
 
 
 class TokenRefused(Exception):
-    """There is nobody for whom such a token could be. The message is one sentence for an operator."""
+    """The token cannot be issued. The message is one sentence for an operator."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which token is asked for: a role's, a service account's with scopes, or support's."""
+class TokenRequest:
+    """The requested token: for a role, for a service account with scopes, or for support."""
 
     organisation: str | None
     role: str | None
     scopes: Sequence[str]
     support: bool
     email: str | None
-    life: timedelta
+    lifetime: timedelta
 
 
-def token_for(settings: Settings, wanted: Wanted) -> str:
-    """Make the token. Raises TokenRefused."""
-    if wanted.life <= timedelta(0):
-        raise TokenRefused("A token is good for more than no days at all.")
-    _refuse_what_is_not_taken(settings, wanted)
-    if wanted.support:
-        return sign_token(settings, support(wanted.email or SUPPORT_EMAIL), wanted.life)
+def issue_token(settings: Settings, request: TokenRequest) -> str:
+    """Sign the requested token. Raises TokenRefused."""
+    if request.lifetime <= timedelta(0):
+        raise TokenRefused("A token must be valid for more than 0 days: give a greater --days.")
+    _check_accepted(settings, request)
+    if request.support:
+        return sign_token(settings, support(request.email or SUPPORT_EMAIL), request.lifetime)
     database = Database(settings, name="tenantry-token")
     try:
-        return sign_token(settings, database.transact(_identity, wanted), wanted.life)
+        return sign_token(settings, database.transact(_identity, request), request.lifetime)
     finally:
         database.close()
 
 
-def _refuse_what_is_not_taken(settings: Settings, wanted: Wanted) -> None:
+def _check_accepted(settings: Settings, request: TokenRequest) -> None:
+    """Refuse a token that the server would not accept. Raises TokenRefused."""
     if settings.accepts_signed_tokens:
         return
-    if not wanted.support:
-        raise TokenRefused("People sign in here and programs have API tokens: TENANTRY_SIGNED_TOKENS is not true.")
-    if wanted.email is None:
-        raise TokenRefused("Support names a person, whom organisations' feeds will show: give --email.")
-    if wanted.life > LONGEST_SUPPORT:
-        hours = LONGEST_SUPPORT.seconds // 3600
-        raise TokenRefused(f"With an issuer a token of support is good for {hours} hours at the most: give --days 0.5.")
+    if not request.support:
+        raise TokenRefused(
+            "This server accepts signed tokens for support only, because TENANTRY_SIGNED_TOKENS is not true: "
+            "people sign in, programs use API tokens."
+        )
+    if request.email is None:
+        raise TokenRefused("A support token must name a person, because audit feeds show it: give --email.")
+    if request.lifetime > MAX_SUPPORT_TOKEN_LIFETIME:
+        hours = MAX_SUPPORT_TOKEN_LIFETIME.seconds // 3600
+        raise TokenRefused(
+            f"With an identity provider a support token may be valid for at most {hours} hours: give --days 0.5."
+        )
 
 
 def support(email: str) -> Identity:
-    """A member of the platform's staff."""
+    """The identity of a member of the platform's staff."""
     return Identity(Actor(ActorKind.SUPPORT, uuid5(UUID(int=0), email), email, email))
 
 
 def member(session: Session, organisation: Organisation, role: Role, email: str | None = None) -> Identity:
-    """A person: the member with this role, and this address if one is given. Raises TokenRefused."""
-    wanted = select(Member).where(Member.organisation_id == organisation.id, Member.role == role)
+    """The identity of the first member with this role and, if given, this e-mail address. Raises TokenRefused."""
+    query = select(Member).where(Member.organisation_id == organisation.id, Member.role == role)
     if email:
-        wanted = wanted.where(func.lower(Member.email) == email.lower())
-    found = session.exec(wanted.order_by(col(Member.created_at), col(Member.id)).limit(1)).first()
+        query = query.where(func.lower(Member.email) == email.lower())
+    found = session.exec(query.order_by(col(Member.created_at), col(Member.id)).limit(1)).first()
     if found is None:
-        raise TokenRefused(f"{organisation.slug} has no {role.lower()}{f' called {email}' if email else ''}.")
+        raise TokenRefused(
+            f"{organisation.slug} has no {role.lower()}{f' with the e-mail address {email}' if email else ''}."
+        )
     return Identity(Actor(ActorKind.USER, found.id, found.name, found.email, organisation.id), role)
 
 
 def service_account(session: Session, organisation: Organisation, scopes: Sequence[str] | None = None) -> Identity:
-    """A partner's integration: the first service account, with all its scopes or some. Raises TokenRefused."""
+    """The identity of the first service account, with all or some of its scopes. Raises TokenRefused."""
     found = session.exec(
         select(ServiceAccount)
         .where(ServiceAccount.organisation_id == organisation.id)
@@ -86,19 +94,22 @@ def service_account(session: Session, organisation: Organisation, scopes: Sequen
     ).first()
     if found is None:
         raise TokenRefused(f"{organisation.slug} has no service account.")
-    if more := sorted(set(scopes or ()) - set(found.scopes)):
-        raise TokenRefused(f"{found.name} of {organisation.slug} does not have the scope {', '.join(more)}.")
+    if missing := sorted(set(scopes or ()) - set(found.scopes)):
+        raise TokenRefused(f"{found.name} of {organisation.slug} does not have the scope {', '.join(missing)}.")
     granted = frozenset(found.scopes if scopes is None else scopes)
-    limited = frozenset(found.tenant_ids) if found.tenant_ids is not None else None
-    return Identity(Actor(ActorKind.INTEGRATION, found.id, found.name, None, organisation.id, limited), granted=granted)
+    tenant_ids = frozenset(found.tenant_ids) if found.tenant_ids is not None else None
+    actor = Actor(ActorKind.INTEGRATION, found.id, found.name, None, organisation.id, tenant_ids)
+    return Identity(actor, granted=granted)
 
 
-def _identity(session: Session, wanted: Wanted) -> Identity:
-    organisation = session.exec(select(Organisation).where(Organisation.slug == wanted.organisation)).one_or_none()
+def _identity(session: Session, request: TokenRequest) -> Identity:
+    if request.organisation is None:
+        raise TokenRefused("A token for a person or a service account needs an organisation: give --organisation.")
+    organisation = session.exec(select(Organisation).where(Organisation.slug == request.organisation)).one_or_none()
     if organisation is None:
-        raise TokenRefused(f"There is no organisation {wanted.organisation or 'without a slug: give --organisation'}.")
-    if wanted.role:
-        return member(session, organisation, Role(wanted.role), wanted.email)
-    if unknown := sorted(set(wanted.scopes) - SCOPES):
-        raise TokenRefused(f"There is no scope {', '.join(unknown)}; there is {', '.join(sorted(SCOPES))}.")
-    return service_account(session, organisation, wanted.scopes)
+        raise TokenRefused(f"There is no organisation {request.organisation}.")
+    if request.role:
+        return member(session, organisation, Role(request.role), request.email)
+    if unknown := sorted(set(request.scopes) - SCOPES):
+        raise TokenRefused(f"There is no scope {', '.join(unknown)}. The scopes are {', '.join(sorted(SCOPES))}.")
+    return service_account(session, organisation, request.scopes)

@@ -1,4 +1,4 @@
-"""The OpenID Connect provider: where people sign in, and whom it vouches for, by what it publishes and changes."""
+"""The OpenID Connect provider: verifies its tokens with the keys and endpoints that it publishes."""
 
 import asyncio
 import json
@@ -20,91 +20,91 @@ from server.auth.tokens import Unauthenticated
 logger = logging.getLogger(__name__)
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
-"""Signatures with a key pair. Never ``none``, and never HS…: a public key is no secret."""
+"""Asymmetric signatures. Never ``none``, and never HS…: its key would be the public key, which is no secret."""
 
-TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
-"""What a token may say that it is. A logout token, say, proves no caller (OpenID Connect Back-Channel Logout, 2.4)."""
+TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+"""Accepted ``typ`` headers. A logout token, for one, proves no caller (OpenID Connect Back-Channel Logout, 2.4)."""
 
-REQUIRED = ["iss", "aud", "exp", "iat", "sub"]
+REQUIRED_CLAIMS = ["iss", "aud", "exp", "iat", "sub"]
 LEEWAY = 10
-"""Seconds that two clocks may be apart."""
+"""Seconds by which the clocks of provider and server may differ."""
 
-KEYS_KEPT = 300.0
-"""Seconds for which keys are not asked for again: a withdrawn key is refused after this at the latest."""
+METADATA_TTL = 300.0
+"""Seconds for which fetched keys and endpoints are fresh: a withdrawn key is refused after this time at the latest."""
 
-KEYS_SURVIVE = 3600.0
-"""Seconds for which they stay good while the provider cannot be reached."""
+STALE_METADATA_TTL = 3600.0
+"""Seconds for which fetched keys stay valid while the provider cannot be reached."""
 
-ASK_AGAIN_AFTER = 10.0
-"""Seconds between two looks for a key that nobody knows: forged names of keys must not make us hammer the provider."""
+RETRY_INTERVAL = 10.0
+"""Seconds between two fetches: tokens with forged key ids must not cause a request to the provider each."""
 
-WITHIN = 3.0
-"""Seconds for asking, in all."""
+FETCH_TIMEOUT = 3.0
+"""Seconds for a fetch of the discovery document and the keys together."""
 
-PLAIN = {"Accept": "application/json", "Accept-Encoding": "identity"}
-LARGEST_ANSWER = 256 * 1024
-LONGEST_TEXT = 255
-"""Characters of a subject (OpenID Connect Core, section 2), or of an address."""
+REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+MAX_RESPONSE_BYTES = 256 * 1024
+MAX_TEXT_LENGTH = 255
+"""Characters of a subject (OpenID Connect Core, section 2), or of an e-mail address."""
 
-UNREADABLE = (
+FETCH_ERRORS = (
     *(httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError),
     *(KeyError, TypeError, ValueError, RecursionError, TimeoutError),
 )
-"""What reading an answer may raise that is none, or makes no sense."""
+"""What a failed request or an invalid response may raise."""
 
 
 class ProviderUnavailable(Exception):
-    """What the provider publishes cannot be had, so nobody knows whom it vouches for, or where one signs in."""
+    """The provider's keys or endpoints cannot be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdTokenIdentity:
-    """Whom the provider vouches for, and until when."""
+    """The person that a verified token names. ``email`` is None unless the provider has verified it."""
 
     subject: str
     email: str | None
     expires_at: datetime
 
-    def identity_at(self, organisation: str | None) -> VerifiedIdentity:
-        """The same, at an organisation's door."""
+    def verified_for(self, organisation: str | None) -> VerifiedIdentity:
+        """The identity with which the person signs in to an organisation."""
         return VerifiedIdentity(self.subject, self.email, organisation)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where a browser takes a person to sign in, and where it then gets the token."""
+    """The URLs at which a browser signs a person in and then gets the token."""
 
     authorization: str
     token: str
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """What the provider published, and when it was asked. Without endpoints where nobody signs in by a browser."""
+class ProviderMetadata:
+    """The keys and endpoints that a provider publishes. ``endpoints`` is None when it has no safe ones."""
 
     keys: Mapping[str | None, PyJWK] = field(default_factory=dict)
     endpoints: Endpoints | None = None
-    asked_at: float = float("-inf")
+    fetched_at: float = float("-inf")
 
     @property
     def age(self) -> float:
-        """Seconds."""
-        return time.monotonic() - self.asked_at
+        """Seconds since the fetch."""
+        return time.monotonic() - self.fetched_at
 
 
 class OidcProvider:
-    """One issuer whose tokens are taken."""
+    """The issuer whose tokens are accepted."""
 
     def __init__(self, settings: Settings) -> None:
         self.issuer = settings.oidc_issuer
         self._audience = settings.oidc_audience
-        self._http = httpx.AsyncClient(timeout=WITHIN, follow_redirects=False)
-        self._known = Published()
-        self._tried_at = float("-inf")
-        self._asking = asyncio.Lock()
+        self._http = httpx.AsyncClient(timeout=FETCH_TIMEOUT, follow_redirects=False)
+        self._metadata = ProviderMetadata()
+        self._attempted_at = float("-inf")
+        self._fetch_lock = asyncio.Lock()
 
     async def identity_in(self, token: str) -> IdTokenIdentity:
-        """Whom a token is about. Raises Unauthenticated, ProviderUnavailable."""
+        """Verify a token and return the person that it names. Raises Unauthenticated, ProviderUnavailable."""
         try:
             key = await self._key_of(jwt.get_unverified_header(token))
             claims = jwt.decode(
@@ -114,114 +114,114 @@ class OidcProvider:
                 issuer=self.issuer,
                 audience=self._audience,
                 leeway=LEEWAY,
-                options={"require": REQUIRED, "enforce_minimum_key_length": True},
+                options={"require": REQUIRED_CLAIMS, "enforce_minimum_key_length": True},
             )
-            return self._vouched(claims)
+            return self._identity_of(claims)
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired; get a new one.") from None
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
             raise Unauthenticated("This token is not valid here.") from None
 
     async def endpoints(self) -> Endpoints:
-        """Where people sign in. Raises ProviderUnavailable, also when the provider publishes none or unsafe ones."""
-        found = (await self._fresh()).endpoints
+        """The URLs for signing in. Raises ProviderUnavailable, also when the provider publishes none or unsafe ones."""
+        found = (await self._current_metadata()).endpoints
         if found is None:
             raise ProviderUnavailable
         return found
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._http.aclose()
 
-    def _vouched(self, claims: Mapping[str, Any]) -> IdTokenIdentity:
+    def _identity_of(self, claims: Mapping[str, Any]) -> IdTokenIdentity:
         subject, email = claims["sub"], claims.get("email")
-        if not _is_plain(subject):
-            raise ValueError("not a subject")
-        # An address that anybody could have typed in must open no door.
-        verified = email if _is_plain(email) and claims.get("email_verified") is True else None
+        if not _is_short_text(subject):
+            raise ValueError("invalid subject")
+        # An unverified address may belong to another person, so it must not give access.
+        verified = email if _is_short_text(email) and claims.get("email_verified") is True else None
         return IdTokenIdentity(
             f"{self.issuer} {subject}", verified, datetime.fromtimestamp(claims["exp"] + LEEWAY, UTC)
         )
 
     async def _key_of(self, header: Mapping[str, Any]) -> PyJWK:
-        """The key that a token names. Raises KeyError for none of the provider's, ValueError for no such token."""
-        if header.get("alg") not in ALGORITHMS or str(header.get("typ", "JWT")).lower() not in TYPES:
-            raise ValueError("not a token that we take")
-        name = header.get("kid")
-        keys = (await self._fresh()).keys
-        if name not in keys:
-            keys = (await self._asked_again(self._known)).keys
-        key = keys[name]
+        """The key that a token names. Raises KeyError for an unknown key, ValueError for an unacceptable token."""
+        if header.get("alg") not in ALGORITHMS or str(header.get("typ", "JWT")).lower() not in TOKEN_TYPES:
+            raise ValueError("unacceptable algorithm or type of token")
+        key_id = header.get("kid")
+        keys = (await self._current_metadata()).keys
+        if key_id not in keys:
+            keys = (await self._refresh(self._metadata)).keys
+        key = keys[key_id]
         if key.algorithm_name != header["alg"]:
-            raise ValueError("not the algorithm of this key")
+            raise ValueError("the key is for another algorithm")
         return key
 
-    async def _fresh(self) -> Published:
-        known = self._known
-        good_meanwhile = known.age < KEYS_SURVIVE and self._asking.locked()
-        return known if known.age < KEYS_KEPT or good_meanwhile else await self._asked_again(known)
+    async def _current_metadata(self) -> ProviderMetadata:
+        known = self._metadata
+        refreshing = known.age < STALE_METADATA_TTL and self._fetch_lock.locked()
+        return known if known.age < METADATA_TTL or refreshing else await self._refresh(known)
 
-    async def _asked_again(self, known: Published) -> Published:
-        """What is published now; whoever comes while somebody asks takes that answer. Raises ProviderUnavailable."""
-        async with self._asking:
-            resting = time.monotonic() - self._tried_at < ASK_AGAIN_AFTER
-            if self._known is known and not resting:
-                self._tried_at = time.monotonic()
-                await self._ask()
-        if self._known.age >= KEYS_SURVIVE:
+    async def _refresh(self, known: ProviderMetadata) -> ProviderMetadata:
+        """Replace this metadata. Concurrent callers share one fetch. Raises ProviderUnavailable."""
+        async with self._fetch_lock:
+            attempted_recently = time.monotonic() - self._attempted_at < RETRY_INTERVAL
+            if self._metadata is known and not attempted_recently:
+                self._attempted_at = time.monotonic()
+                await self._try_fetch()
+        if self._metadata.age >= STALE_METADATA_TTL:
             raise ProviderUnavailable
-        return self._known
+        return self._metadata
 
-    async def _ask(self) -> None:
+    async def _try_fetch(self) -> None:
         try:
-            async with asyncio.timeout(WITHIN):
-                self._known = await self._published()
-        except UNREADABLE as error:
+            async with asyncio.timeout(FETCH_TIMEOUT):
+                self._metadata = await self._fetch()
+        except FETCH_ERRORS as error:
             logger.warning(
-                "the identity provider's keys cannot be had",
-                extra={"cause": f"{type(error).__name__}: {error}"[:LONGEST_TEXT]},
+                "fetching the identity provider's keys failed",
+                extra={"cause": f"{type(error).__name__}: {error}"[:MAX_TEXT_LENGTH]},
             )
 
-    async def _published(self) -> Published:
-        """By discovery. Raises what httpx and PyJWT raise, and ValueError for an answer that makes no sense."""
-        about = await self._answer(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration")
-        if about["issuer"] != self.issuer:
-            raise ValueError("the discovery document is another issuer's")
-        address = about["jwks_uri"]
-        if not _is_safe(address):
-            raise ValueError("the keys lie at an address that anybody could answer for")
-        found = PyJWKSet.from_dict(await self._answer(address)).keys
-        good = {key.key_id: key for key in found if key.algorithm_name in ALGORITHMS and key.public_key_use != "enc"}
-        return Published(good, _endpoints_in(about), time.monotonic())
+    async def _fetch(self) -> ProviderMetadata:
+        """Fetch by OpenID Connect Discovery. Raises what httpx and PyJWT raise, ValueError for an invalid response."""
+        discovery = await self._get_json(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration")
+        if discovery["issuer"] != self.issuer:
+            raise ValueError("the discovery document names another issuer")
+        keys_url = discovery["jwks_uri"]
+        if not _is_safe(keys_url):
+            raise ValueError("jwks_uri is neither an https address nor on this machine")
+        keys = PyJWKSet.from_dict(await self._get_json(keys_url)).keys
+        usable = {key.key_id: key for key in keys if key.algorithm_name in ALGORITHMS and key.public_key_use != "enc"}
+        return ProviderMetadata(usable, _endpoints_in(discovery), time.monotonic())
 
-    async def _answer(self, address: str) -> dict[str, Any]:
-        async with self._http.stream("GET", address, headers=PLAIN) as response:
+    async def _get_json(self, url: str) -> dict[str, Any]:
+        async with self._http.stream("GET", url, headers=REQUEST_HEADERS) as response:
             if response.status_code != httpx.codes.OK:
-                raise ValueError(f"answered with {response.status_code}")
+                raise ValueError(f"the response has the status {response.status_code}")
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) > LARGEST_ANSWER:
-                    raise ValueError("answered without an end")
-        answer = json.loads(body)
-        if not isinstance(answer, dict):
-            raise TypeError("answered with something else")
-        return answer
+                if len(body) > MAX_RESPONSE_BYTES:
+                    raise ValueError(f"the response is larger than {MAX_RESPONSE_BYTES} bytes")
+        document = json.loads(body)
+        if not isinstance(document, dict):
+            raise TypeError("the response is not a JSON object")
+        return document
 
 
-def _endpoints_in(about: Mapping[str, Any]) -> Endpoints | None:
-    """None when it names none, or one at which anybody could answer: tokens are taken all the same."""
-    authorization, token = about.get("authorization_endpoint"), about.get("token_endpoint")
+def _endpoints_in(discovery: Mapping[str, Any]) -> Endpoints | None:
+    """None when an endpoint is missing or not safe; tokens are still accepted then."""
+    authorization, token = discovery.get("authorization_endpoint"), discovery.get("token_endpoint")
     return Endpoints(authorization, token) if _is_safe(authorization) and _is_safe(token) else None
 
 
-def _is_safe(address: object) -> TypeGuard[str]:
+def _is_safe(url: object) -> TypeGuard[str]:
     try:
-        return isinstance(address, str) and is_secure_url(address)
+        return isinstance(url, str) and is_secure_url(url)
     except ValueError:  # brackets that do not close
         return False
 
 
-def _is_plain(text: object) -> bool:
-    """Whether it is a text of usual length that a database keeps and a page shows."""
-    return isinstance(text, str) and 1 <= len(text) <= LONGEST_TEXT and text.isprintable()
+def _is_short_text(text: object) -> bool:
+    """Whether it is a printable text that is neither empty nor too long to store."""
+    return isinstance(text, str) and 1 <= len(text) <= MAX_TEXT_LENGTH and text.isprintable()

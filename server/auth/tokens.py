@@ -1,4 +1,4 @@
-"""What a token of our own proves: who it is and until when. What they may do stands in the tables, not in the token."""
+"""Tokens that Tenantry signs: they prove a principal until a time; the principal's rights are in the database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,64 +17,64 @@ from runtime.settings import Settings
 ALGORITHM = "HS256"
 ISSUER = "tenantry"
 AUDIENCE = "tenantry-api"
-REQUIRED = ["iss", "aud", "exp", "iat", "sub", "kind"]
+REQUIRED_CLAIMS = ["iss", "aud", "exp", "iat", "sub", "kind"]
 
-LONGEST_SUPPORT = timedelta(hours=12)
-"""That a token of support is good for where people sign in: nobody can revoke one."""
+MAX_SUPPORT_TOKEN_LIFETIME = timedelta(hours=12)
+"""Where an identity provider is configured; short, because a support token cannot be revoked."""
 
 
 class Unauthenticated(Exception):
-    """The caller did not show who it is. The message is for the caller."""
+    """The caller could not be authenticated. The message is for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """Whom a token names, and until when. ``narrowed_to`` leaves a service account some of its scopes."""
+class Credential:
+    """The principal that a token names, and its expiry. ``scope_limit`` restricts a service account's scopes."""
 
-    whose: PrincipalRef
+    ref: PrincipalRef
     expires_at: datetime | None = None
-    narrowed_to: frozenset[str] | None = None
+    scope_limit: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AuthResult:
-    """What a good token is worth now, and until when."""
+    """The identity and the rights that a valid token gives now, and their expiry."""
 
     identity: Identity
-    claim: Claim
+    credential: Credential
     expires_at: datetime | None
 
     @property
     def seconds_left(self) -> float | None:
-        """How long it is good for, never less than nothing; None is without an end."""
+        """Seconds until it expires, at least 0; None when it does not expire."""
         return max((self.expires_at - datetime.now(UTC)).total_seconds(), 0.0) if self.expires_at else None
 
 
-def auth_result_of(claim: Claim, principal: Principal) -> AuthResult:
-    """What a claim is worth for somebody of this standing."""
-    granted = principal.scopes if claim.narrowed_to is None else principal.scopes & claim.narrowed_to
-    ends = [end for end in (claim.expires_at, principal.expires_at) if end is not None]
-    return AuthResult(Identity(principal.actor, principal.role, granted), claim, min(ends, default=None))
+def auth_result_of(credential: Credential, principal: Principal) -> AuthResult:
+    """Combine the limits of a credential with the rights of its principal."""
+    granted = principal.scopes if credential.scope_limit is None else principal.scopes & credential.scope_limit
+    expiries = [expiry for expiry in (credential.expires_at, principal.expires_at) if expiry is not None]
+    return AuthResult(Identity(principal.actor, principal.role, granted), credential, min(expiries, default=None))
 
 
-def sign_token(settings: Settings, identity: Identity, life: timedelta) -> str:
-    """Make a token that proves who this is for so long; a service account's may narrow its scopes."""
+def sign_token(settings: Settings, identity: Identity, lifetime: timedelta) -> str:
+    """Sign a token for this identity. A service account's token is limited to the identity's scopes."""
     actor, now = identity.actor, datetime.now(UTC)
-    of_support = actor.kind is ActorKind.SUPPORT
+    is_support = actor.kind is ActorKind.SUPPORT
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
         "iat": now,
-        "exp": now + life,
+        "exp": now + lifetime,
         "sub": str(actor.id),
         "kind": actor.kind.value,
-        "name": actor.name if of_support else None,
-        "email": actor.email if of_support else None,
+        "name": actor.name if is_support else None,
+        "email": actor.email if is_support else None,
         "org": str(actor.organisation_id) if actor.organisation_id else None,
         "scopes": sorted(identity.granted) if actor.kind is ActorKind.INTEGRATION else None,
     }
-    said = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode(said, _signing_key(settings), algorithm=ALGORITHM)
+    present = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(present, _signing_key(settings), algorithm=ALGORITHM)
 
 
 def token_in(authorization: str | None) -> str:
@@ -86,15 +86,15 @@ def token_in(authorization: str | None) -> str:
 
 
 def algorithm_of(token: str) -> str | None:
-    """Which signature a token says it has: it chooses who looks at it, and proves nothing."""
+    """The signature algorithm in a token's unverified header: it only selects the verifier."""
     try:
         return str(jwt.get_unverified_header(token).get("alg"))
     except jwt.InvalidTokenError:
         return None
 
 
-def read_token(settings: Settings, token: str) -> Claim:
-    """What a token that we signed claims. Raises Unauthenticated."""
+def read_token(settings: Settings, token: str) -> Credential:
+    """Verify a token that Tenantry signed. Raises Unauthenticated."""
     try:
         claims = jwt.decode(
             token,
@@ -102,44 +102,46 @@ def read_token(settings: Settings, token: str) -> Claim:
             algorithms=[ALGORITHM],
             issuer=ISSUER,
             audience=AUDIENCE,
-            options={"require": REQUIRED},
+            options={"require": REQUIRED_CLAIMS},
         )
-        claim = Claim(_whose(claims), datetime.fromtimestamp(claims["exp"], UTC), _narrowed(claims))
+        credential = Credential(_ref_in(claims), datetime.fromtimestamp(claims["exp"], UTC), _scope_limit_in(claims))
     except jwt.ExpiredSignatureError:
         raise Unauthenticated("The token has expired; get a new one.") from None
     except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError):
         raise Unauthenticated("This token is not valid here.") from None
-    _refuse_where_people_sign_in(settings, claim, life=timedelta(seconds=claims["exp"] - claims["iat"]))
-    return claim
+    _check_accepted(settings, credential, lifetime=timedelta(seconds=claims["exp"] - claims["iat"]))
+    return credential
 
 
-def _refuse_where_people_sign_in(settings: Settings, claim: Claim, life: timedelta) -> None:
+def _check_accepted(settings: Settings, credential: Credential, lifetime: timedelta) -> None:
+    """Accept only short-lived support tokens where people sign in. Raises Unauthenticated."""
     if settings.accepts_signed_tokens:
         return
-    if not isinstance(claim.whose, Staff):
-        raise Unauthenticated("Tokens of this kind are not taken here: sign in, or use an API token.")
-    if life > LONGEST_SUPPORT:
-        raise Unauthenticated(f"A token of support is good for {LONGEST_SUPPORT.seconds // 3600} hours at the most.")
+    if not isinstance(credential.ref, Staff):
+        raise Unauthenticated("This server does not accept signed tokens: sign in, or use an API token.")
+    if lifetime > MAX_SUPPORT_TOKEN_LIFETIME:
+        hours = MAX_SUPPORT_TOKEN_LIFETIME.seconds // 3600
+        raise Unauthenticated(f"A support token may be valid for at most {hours} hours: create a shorter one.")
 
 
-def _whose(claims: Mapping[str, Any]) -> PrincipalRef:
+def _ref_in(claims: Mapping[str, Any]) -> PrincipalRef:
     key = UUID(claims["sub"])
     match ActorKind(claims["kind"]):
         case ActorKind.USER:
             return MemberById(key, UUID(claims["org"]))
         case ActorKind.INTEGRATION:
             return AccountById(key, UUID(claims["org"]))
-        # Without an organisation an actor reaches all of them: that is support's, and nobody else's.
+        # Only support may be without an organisation: such an actor can read all of them.
         case ActorKind.SUPPORT if "org" not in claims:
             return Staff(key, str(claims["name"]), str(claims["email"]))
         case _:
-            raise ValueError("a token of a kind that we never sign")
+            raise ValueError("Tenantry signs no tokens of this kind")
 
 
-def _narrowed(claims: Mapping[str, Any]) -> frozenset[str] | None:
+def _scope_limit_in(claims: Mapping[str, Any]) -> frozenset[str] | None:
     return frozenset(claims["scopes"]) if "scopes" in claims else None
 
 
 def _signing_key(settings: Settings) -> bytes:
-    """Derived, so that whoever learns it can open nothing that is sealed."""
+    """A derived key: it cannot decrypt what the secret key encrypts."""
     return Seal(settings.secret_key).derive("tokens 1")

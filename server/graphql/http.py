@@ -86,8 +86,8 @@ class GraphQLEndpoint(GraphQL[Any, None]):
         media_type = responses.JSON  # of a refusal, until we know what the client takes
         try:
             media_type = responses.media_type_of(request)
-            shown = await caller_of(request, self.services, ALLOWED)
-            context = self.services.context(shown, headers["X-Request-ID"])
+            auth = await caller_of(request, self.services, ALLOWED)
+            context = self.services.context(auth, headers["X-Request-ID"])
             context.idempotency_key = idempotency_key_of(request)
             result = await self._run(await document_of(request), context, request.method)
         except HttpRefused as refused:

@@ -58,13 +58,13 @@ class SseEndpoint:
 
     async def _answer(self, request: Request, headers: dict[str, str]) -> Response:
         responses.preferred([responses.STREAM], request.headers.get("accept", "*/*"))
-        shown = await caller_of(request, self._services, ALLOWED)
+        auth = await caller_of(request, self._services, ALLOWED)
         document = await document_of(request)
-        context = self._services.context(shown, headers["X-Request-ID"])
+        context = self._services.context(auth, headers["X-Request-ID"])
         context.idempotency_key = idempotency_key_of(request)
         context.resume_after = request.headers.get("last-event-id") or None
         events = self._events(document, context, request.method)
-        return EventStream(events, shown, self._services, headers)
+        return EventStream(events, auth, self._services, headers)
 
     async def _events(self, document: Document, context: Context, method: str) -> AsyncGenerator[bytes, None]:
         try:
@@ -93,12 +93,12 @@ class EventStream(Response):
     media_type = responses.STREAM
 
     def __init__(
-        self, events: AsyncGenerator[bytes, None], shown: AuthResult, services: Services, headers: dict[str, str]
+        self, events: AsyncGenerator[bytes, None], auth: AuthResult, services: Services, headers: dict[str, str]
     ) -> None:
         super().__init__(None, HTTPStatus.OK, {**headers, "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events = events
-        self._shown = shown
+        self._auth = auth
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
@@ -109,7 +109,7 @@ class EventStream(Response):
             _keep_alive(send),
             gone(receive),
             self._services.stopping.wait(),
-            self._services.authenticator.dismissal(self._shown),
+            self._services.authenticator.wait_for_session_end(self._auth),
         ]
         tasks = [asyncio.create_task(end) for end in ends]
         try:

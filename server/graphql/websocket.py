@@ -78,7 +78,7 @@ class ConnectionContext:
 
     services: Services
     connection_params: dict[str, object] = field(default_factory=dict)
-    shown: AuthResult | None = None
+    auth: AuthResult | None = None
 
 
 class BoundedSocket(ASGIWebSocketAdapter):
@@ -100,15 +100,15 @@ class BoundedSocket(ASGIWebSocketAdapter):
 class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
     """Strawberry's handler, with identities, and with a context of its own for each operation."""
 
-    _visit: asyncio.Task[None] | None = None
+    _session_watch: asyncio.Task[None] | None = None
     _refused = 0
     _in_a_row = 0
 
     @cached_property
     def _beginning(self) -> asyncio.Semaphore:
         """The caller's: on however many sockets it comes."""
-        assert self.context.shown is not None, "operations come after the acknowledgement"
-        caller_id = self.context.shown.identity.actor.id
+        assert self.context.auth is not None, "operations come after the acknowledgement"
+        caller_id = self.context.auth.identity.actor.id
         return self.context.services.beginnings.setdefault(caller_id, asyncio.Semaphore(MOST_BEGINNING))
 
     async def handle_message(self, message: object) -> None:
@@ -132,7 +132,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
         if self.connection_init_timeout_task is not None:
             self.connection_init_timeout_task.cancel()  # it came; finding out who it is may take its time
         try:
-            self.context.shown = await self.context.services.authenticator.authenticate(
+            self.context.auth = await self.context.services.authenticator.authenticate(
                 _text_in(payload, "authorization"), _text_in(payload, "organization")
             )
         except AuthenticationUnavailable as refusal:
@@ -141,7 +141,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
         except Unauthenticated as refusal:
             await self.websocket.close(UNAUTHORIZED, str(refusal))
             return
-        self._visit = asyncio.create_task(self._end_with(self.context.shown))
+        self._session_watch = asyncio.create_task(self._close_at_session_end(self.context.auth))
         await super().handle_connection_init(cast("ConnectionInitMessage", {**message, "payload": payload}))
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
@@ -163,14 +163,14 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
 
     async def run_operation(self, operation: Operation[ConnectionContext, None]) -> None:
         """Run one operation to its end, unless its caller has enough of them under way on other sockets too."""
-        assert self.context.shown is not None, "operations come after the acknowledgement"
+        assert self.context.auth is not None, "operations come after the acknowledgement"
         request_id = uuid4().hex
         with suppress(WebSocketDisconnected):
             try:
-                with self.context.services.subscriptions.slot(self.context.shown.identity.actor.id):
+                with self.context.services.subscriptions.slot(self.context.auth.identity.actor.id):
                     await self._beginning.acquire()
                     asyncio.get_running_loop().call_later(BEGUN_AFTER, self._beginning.release)
-                    await self._run(operation, self.context.services.context(self.context.shown, request_id))
+                    await self._run(operation, self.context.services.context(self.context.auth, request_id))
                 self._refused = 0  # one has come to its end, so there is room again
             except ConcurrencyLimitExceeded as refusal:
                 await operation.send_initial_errors([refusal])
@@ -204,15 +204,14 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
 
     async def shutdown(self) -> None:
         """Release everything."""
-        if self._visit is not None:
-            self._visit.cancel()
+        if self._session_watch is not None:
+            self._session_watch.cancel()
         await super().shutdown()
 
-    async def _end_with(self, shown: AuthResult) -> None:
+    async def _close_at_session_end(self, auth: AuthResult) -> None:
         """Close as soon as the caller's token, or whatever it stands for, is not what it was."""
-        with self.context.services.authenticator.visit(shown) as visit:
-            ending = await visit.over()
-        await self.websocket.close(ending.code, ending.reason)
+        end = await self.context.services.authenticator.wait_for_session_end(auth)
+        await self.websocket.close(end.code, end.reason)
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004  # the original's signature

@@ -1,4 +1,4 @@
-"""The server's command line: good help, tokens that work, and one sentence for an invalid setting."""
+"""The server's command line: its help, the tokens that it issues, its one-line error messages."""
 
 import os
 import subprocess
@@ -15,8 +15,8 @@ from models import Member, Role, ServiceAccount
 from models.columns import new_id
 from runtime.database import clock
 from server.__main__ import main
-from server.auth.issue import TokenRefused, Wanted, token_for
-from server.auth.tokens import Claim, read_token
+from server.auth.issue import TokenRefused, TokenRequest, issue_token
+from server.auth.tokens import Credential, read_token
 from tests.run_harness import RunHarness
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,9 +41,9 @@ def people(harness: RunHarness) -> RunHarness:
     return harness
 
 
-def standing_behind(claim: Claim, harness: RunHarness) -> Principal:
-    """What the tables say of whom a token names."""
-    return harness.read(lambda session: load_principals(session, [claim.whose]))[claim.whose]
+def principal_of(credential: Credential, harness: RunHarness) -> Principal:
+    """The principal that a token names, from the database."""
+    return harness.read(lambda session: load_principals(session, [credential.ref]))[credential.ref]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -55,86 +55,96 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("role", Role)
-def test_a_members_token(people: RunHarness, capsys: pytest.CaptureFixture[str], role: Role) -> None:
+def test_a_token_for_a_role_names_the_member_with_that_role(
+    people: RunHarness, capsys: pytest.CaptureFixture[str], role: Role
+) -> None:
     assert main(["token", "--organisation", people.organisation.slug, "--role", role.value.lower()]) == 0
 
-    claim = read_token(people.settings, capsys.readouterr().out.strip())
-    principal = standing_behind(claim, people)
-    assert isinstance(claim.whose, MemberById)
+    credential = read_token(people.settings, capsys.readouterr().out.strip())
+    principal = principal_of(credential, people)
+    assert isinstance(credential.ref, MemberById)
     assert principal.role is role
     assert principal.actor.organisation_id == people.organisation.id
     assert principal.actor.email == f"{role.value.lower()}@{people.organisation.slug}.example"
-    assert claim.expires_at is not None
-    assert timedelta(hours=23) < claim.expires_at - datetime.now(UTC) <= timedelta(days=1)
+    assert credential.expires_at is not None
+    assert timedelta(hours=23) < credential.expires_at - datetime.now(UTC) <= timedelta(days=1)
 
 
-def test_a_service_accounts_token(people: RunHarness, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_for_scopes_limits_the_service_account_to_them(
+    people: RunHarness, capsys: pytest.CaptureFixture[str]
+) -> None:
     scopes = "tenants:read, tenants:cancel"
 
     assert main(["token", "--organisation", people.organisation.slug, "--scopes", scopes, "--days", "2"]) == 0
 
-    claim = read_token(people.settings, capsys.readouterr().out.strip())
-    principal = standing_behind(claim, people)
-    assert isinstance(claim.whose, AccountById)
-    assert claim.narrowed_to == frozenset({"tenants:read", "tenants:cancel"})
+    credential = read_token(people.settings, capsys.readouterr().out.strip())
+    principal = principal_of(credential, people)
+    assert isinstance(credential.ref, AccountById)
+    assert credential.scope_limit == frozenset({"tenants:read", "tenants:cancel"})
     assert principal.scopes == {"tenants:read", "tenants:cancel", "audit:read"}
     assert principal.actor.tenant_ids is not None
     assert len(principal.actor.tenant_ids) == 1
 
 
-def test_supports_token(people: RunHarness, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_support_token_names_the_member_of_staff(people: RunHarness, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "--support", "--email", "sam@tenantry.example"]) == 0
 
-    whose = read_token(people.settings, capsys.readouterr().out.strip()).whose
-    assert isinstance(whose, Staff)
-    assert whose.email == "sam@tenantry.example"
+    ref = read_token(people.settings, capsys.readouterr().out.strip()).ref
+    assert isinstance(ref, Staff)
+    assert ref.email == "sam@tenantry.example"
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--role", "owner"], "There is no organisation without a slug"),
-        (["--organisation", "nobody", "--role", "owner"], "There is no organisation nobody"),
-        (["--organisation", "{org}", "--role", "owner", "--email", "x@y.example"], "has no owner called x@y.example"),
+        (["--role", "owner"], "needs an organisation: give --organisation."),
+        (["--organisation", "unknown", "--role", "owner"], "There is no organisation unknown."),
+        (
+            ["--organisation", "{org}", "--role", "owner", "--email", "x@y.example"],
+            "has no owner with the e-mail address x@y.example.",
+        ),
         (["--organisation", "{org}", "--scopes", "everything"], "There is no scope everything"),
         (["--organisation", "{org}", "--scopes", "audit:export"], "does not have the scope audit:export"),
-        (["--support", "--days", "0"], "A token is good for more than no days"),
+        (["--support", "--days", "0"], "A token must be valid for more than 0 days"),
         (["--support", "--organisation", "{org}"], "Support belongs to no organisation"),
-        (["--organisation", "{org}", "--scopes", ""], "Name one scope at least"),
-        (["--organisation", "{org}", "--scopes", " , "], "Name one scope at least"),
+        (["--organisation", "{org}", "--scopes", ""], "Name at least one scope"),
+        (["--organisation", "{org}", "--scopes", " , "], "Name at least one scope"),
     ],
 )
-def test_a_token_for_nobody_is_refused_in_one_sentence(
+def test_an_impossible_token_is_refused_with_a_one_line_message(
     people: RunHarness, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
     filled = [argument.replace("{org}", people.organisation.slug) for argument in arguments]
 
     assert main(["token", *filled]) == 2
 
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert sentence in said.err
-    assert said.err.count("\n") == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert sentence in output.err
+    assert output.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("wanted", "sentence"),
+    ("token_request", "sentence"),
     [
-        (Wanted("acme", "OWNER", (), support=False, email=None, life=timedelta(days=1)), "People sign in here"),
-        (Wanted(None, None, (), support=True, email=None, life=timedelta(hours=1)), "Support names a person"),
-        (Wanted(None, None, (), support=True, email="sam@x.example", life=timedelta(days=1)), "12 hours at the most"),
+        (TokenRequest("acme", "OWNER", (), support=False, email=None, lifetime=timedelta(days=1)), "people sign in"),
+        (TokenRequest(None, None, (), support=True, email=None, lifetime=timedelta(hours=1)), "must name a person"),
+        (
+            TokenRequest(None, None, (), support=True, email="sam@x.example", lifetime=timedelta(days=1)),
+            "at most 12 hours",
+        ),
     ],
 )
-def test_where_people_sign_in_only_support_gets_a_signed_token_and_a_brief_one(
-    harness: RunHarness, wanted: Wanted, sentence: str
+def test_with_an_identity_provider_only_short_support_tokens_are_issued(
+    harness: RunHarness, token_request: TokenRequest, sentence: str
 ) -> None:
     more = {"oidc_issuer": "https://login.example.com", "oidc_audience": "api"}
 
     with pytest.raises(TokenRefused, match=sentence):
-        token_for(harness.settings.model_copy(update=more), wanted)
+        issue_token(harness.settings.model_copy(update=more), token_request)
 
 
-def test_settings_that_make_no_sense_stop_the_start_with_one_sentence() -> None:
+def test_an_invalid_setting_stops_the_start_with_a_one_line_message() -> None:
     missing = run("serve")
     wrong = run(
         "serve", TENANTRY_DATABASE_URL="mysql://db/x", TENANTRY_REDIS_URL="redis://x", TENANTRY_SECRET_KEY="x" * 32
@@ -158,27 +168,27 @@ def test_migrating_again_changes_nothing(harness: RunHarness) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["migrate"], ["token", "--organisation", "acme", "--role", "owner"]])
-def test_a_database_that_is_away_is_said_in_one_sentence(arguments: list[str]) -> None:
-    away = run(
+def test_an_unreachable_database_is_reported_in_one_line(arguments: list[str]) -> None:
+    failed = run(
         *arguments,
         TENANTRY_DATABASE_URL="postgresql://127.0.0.1:1/x",
         TENANTRY_REDIS_URL="redis://127.0.0.1:1",
         TENANTRY_SECRET_KEY="x" * 32,
     )
 
-    assert (away.returncode, away.stdout) == (2, "")
-    assert away.stderr.startswith("The database cannot be used: ")
-    assert away.stderr.count("\n") == 1
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert failed.stderr.startswith("The database cannot be used: ")
+    assert failed.stderr.count("\n") == 1
 
 
-def test_a_revision_that_does_not_exist_is_refused_in_one_sentence(
+def test_a_revision_that_does_not_exist_is_refused_with_a_one_line_message(
     harness: RunHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["migrate", "--to", "bogus"]) == 2
 
-    said = capsys.readouterr().err
-    assert "bogus" in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "bogus" in message
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -186,15 +196,15 @@ def test_a_revision_that_does_not_exist_is_refused_in_one_sentence(
     [
         (main, ["serve", "--port", "99999"], "a port is a number between 0 and 65535"),
         (main, ["serve", "--port", "http"], "a port is a number between 0 and 65535"),
-        (main, ["token", "--support", "--days", "1e12"], "a token is good for a number of days, 3650 at most"),
-        (main, ["token", "--support", "--days", "nan"], "a token is good for a number of days, 3650 at most"),
-        (main, ["token", "--support", "--days", "two"], "a token is good for a number of days, 3650 at most"),
+        (main, ["token", "--support", "--days", "1e12"], "the lifetime is a number of days, at most 3650"),
+        (main, ["token", "--support", "--days", "nan"], "the lifetime is a number of days, at most 3650"),
+        (main, ["token", "--support", "--days", "two"], "the lifetime is a number of days, at most 3650"),
         (devserver, ["--port", "abc"], "a port is a number between 0 and 65535"),
         (devserver, ["--workers", "many"], "between 1 and 64 processes make sense"),
         (devserver, ["--pace", "slow"], "between 0 and "),
     ],
 )
-def test_an_option_that_makes_no_sense_is_told_what_would(
+def test_an_invalid_option_is_refused_with_the_accepted_values(
     capsys: pytest.CaptureFixture[str], program: Callable[[list[str]], int], arguments: list[str], sentence: str
 ) -> None:
     with pytest.raises(SystemExit) as stopped:

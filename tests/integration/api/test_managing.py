@@ -402,7 +402,7 @@ def test_one_indexed_look_tells_who_calls_and_none_within_the_second(
 
     event.listen(engine, "before_cursor_execute", note)
     try:
-        api.services.authenticator._remembered.clear()
+        api.services.authenticator._cache.clear()
         for _ in range(3):
             program.execute(ME)
     finally:
@@ -460,7 +460,7 @@ def test_the_last_use_is_noted_and_not_at_every_call(api: Api, harness: RunHarne
 
     program.execute(ME)
     first = row_of(harness, account).last_used_at
-    api.services.authenticator._remembered.clear()
+    api.services.authenticator._cache.clear()
     program.execute(ME)
 
     assert first is not None

@@ -20,7 +20,7 @@ from models import ActorKind, Event, Member, Role
 from models.columns import new_id
 from provisioning.actors import Actor
 from runtime.settings import SettingsRefused, read_settings, settings
-from server.auth.authenticator import ROUND_EVERY
+from server.auth.authenticator import REVALIDATION_INTERVAL
 from server.auth.tokens import sign_token
 from tests.api import PROTOCOL, TIMEOUT, Api, Client, member_identity, running_api, service_account_identity
 from tests.identity_provider import AUDIENCE, KEYS, IdentityProvider, identity_provider
@@ -175,7 +175,7 @@ def test_joining_a_second_organisation_ends_no_socket_of_the_first(
         second.headers["Tenantry-Organization"] = other.organisation.slug
         assert second.execute(ME)
         with pytest.raises(TimeoutError):
-            socket.recv(2 * ROUND_EVERY)
+            socket.recv(2 * REVALIDATION_INTERVAL)
 
 
 @pytest.mark.parametrize("organisation", ["\0", "a" * 300, "'; --", "Shop"])
@@ -208,7 +208,7 @@ def test_a_key_that_was_changed_is_asked_for_again(
 ) -> None:
     invite(harness, address)
     assert status(signed, provider.token(email=address)) == 200
-    monkeypatch.setattr("server.auth.oidc.ASK_AGAIN_AFTER", 0.0)
+    monkeypatch.setattr("server.auth.oidc.RETRY_INTERVAL", 0.0)
 
     provider.new_key("two")
     fresh = status(signed, provider.token("two", email=address))
@@ -243,10 +243,10 @@ def test_while_the_provider_is_away_known_keys_stay_good(
     assert status(signed, token) == 200
     provider.unavailable = True
 
-    monkeypatch.setattr("server.auth.oidc.KEYS_KEPT", 0.0)
+    monkeypatch.setattr("server.auth.oidc.METADATA_TTL", 0.0)
 
     assert status(signed, token) == 200
-    monkeypatch.setattr("server.auth.oidc.KEYS_SURVIVE", 0.0)
+    monkeypatch.setattr("server.auth.oidc.STALE_METADATA_TTL", 0.0)
     assert status(signed, token) == 503
 
 
