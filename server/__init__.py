@@ -1,1 +1,1 @@
-"""The ASGI process: routes, identities, protocols, health."""
+"""The API process."""

@@ -1,4 +1,4 @@
-"""The ASGI application: what answers where, and what lives as long as the process."""
+"""The ASGI application: its routes, its middleware and the services that live as long as the process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -54,76 +54,77 @@ CORS: dict[str, Any] = {
     ],
     "max_age": 7200,
 }
-"""What pages of other sites may send and read, where the settings allow them at all."""
+"""The headers that pages of allowed origins may send and read."""
 
 
 AUTHENTICATION_CONNECTIONS = 4
-"""Connections, and threads, for finding out who somebody is."""
+"""Database connections, and threads, that are reserved for authentication."""
 
 
 def create_app(settings: Settings) -> Starlette:
-    """Build the application. It holds a pool of connections from here on; its lifespan gives them back."""
-    trusted = load_trusted_documents(settings)  # first: what it refuses leaves nothing open
+    """Build the application. It opens a pool of database connections; its lifespan closes them."""
+    trusted = load_trusted_documents(settings)  # first: a refusal must not leave connections open
     dispatcher = Dispatcher(settings)
     database = Database(settings, deliver=dispatcher, name="tenantry-api")
     feed = Feed(settings.database_url, FEED_CHANNEL)
-    # A thread for each connection: whoever waits for a connection waits here, on the event loop, and not in a thread.
+    # One thread per connection, so that operations wait for a connection on the event loop and not in a thread.
     limiter = CapacityLimiter(settings.database_pool)
-    # Whoever comes in or has to leave does not wait behind everybody's work.
-    door = Database(settings.model_copy(update={"database_pool": AUTHENTICATION_CONNECTIONS}), name="tenantry-door")
-    authenticator = Authenticator(settings, door, CapacityLimiter(AUTHENTICATION_CONNECTIONS))
+    # A pool of its own, so that authentication and revalidation do not wait for connections behind operations.
+    auth_pool = {"database_pool": AUTHENTICATION_CONNECTIONS}
+    auth_database = Database(settings.model_copy(update=auth_pool), name="tenantry-auth")
+    authenticator = Authenticator(settings, auth_database, CapacityLimiter(AUTHENTICATION_CONNECTIONS))
     services = Services(settings, database, feed, limiter, authenticator)
-    budgets = RateLimiter(settings)
+    rate_limiter = RateLimiter(settings)
     schema = build_schema(
         [
             ErrorMasking,
             lambda: TrustedDocumentsOnly(trusted),
             DocumentLimits,
             DocumentValidationCache,
-            lambda: RateLimiting(budgets),
+            lambda: RateLimiting(rate_limiter),
         ]
     )
-    endpoint = GraphQLEndpoint(schema, services)
-    exports = ExportEndpoint(services, budgets)
-    entrance = Dashboard(settings, authenticator.provider)
+    graphql = GraphQLEndpoint(schema, services)
+    audit_export = ExportEndpoint(services, rate_limiter)
+    dashboard = Dashboard(settings, authenticator.provider)
     health = Health(settings, database)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        going = [
+        tasks = [
             asyncio.create_task(feed.listen(), name="change feed"),
-            asyncio.create_task(authenticator.revalidate_forever(), name="rounds of the doorkeeper"),
+            asyncio.create_task(authenticator.revalidate_forever(), name="session revalidation"),
         ]
         try:
             yield
         finally:
-            for task in going:
+            for task in tasks:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
             await authenticator.close()
-            door.close()
-            await budgets.close()
-            exports.close()
+            auth_database.close()
+            await rate_limiter.close()
+            audit_export.close()
             database.close()
             dispatcher.close()
 
     app = Starlette(
         routes=[
             Route("/", index),
-            Route("/dashboard", entrance.page),
-            Route("/dashboard/sign-in.json", entrance.sign_in),
-            Route("/dashboard/{path:path}", entrance.page),
-            Route("/graphql", endpoint),
-            WebSocketRoute("/graphql", endpoint),
+            Route("/dashboard", dashboard.page),
+            Route("/dashboard/sign-in.json", dashboard.sign_in),
+            Route("/dashboard/{path:path}", dashboard.page),
+            Route("/graphql", graphql),
+            WebSocketRoute("/graphql", graphql),
             Route("/graphql/stream", SseEndpoint(schema, services)),
-            Route("/export/audit.{format}", exports),
+            Route("/export/audit.{format}", audit_export),
             Mount("/assets", Assets()),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],
         middleware=[
-            Middleware(TenantsFirst, edge=edge_app(settings, database), settings=settings),
+            Middleware(TenantHostMiddleware, edge=edge_app(settings, database), settings=settings),
             Middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CORS),
         ],
         lifespan=lifespan,
@@ -132,8 +133,8 @@ def create_app(settings: Settings) -> Starlette:
     return app
 
 
-class TenantsFirst:
-    """Sends requests for tenants' host names to the edge; everything else is for the product itself."""
+class TenantHostMiddleware:
+    """Routes requests for tenants' host names to the edge, all others to the product."""
 
     def __init__(self, app: ASGIApp, edge: ASGIApp, settings: Settings) -> None:
         self._app = app
@@ -141,9 +142,9 @@ class TenantsFirst:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        addressed = scope["type"] in {"http", "websocket"}
-        for_tenant = addressed and is_tenant_host(_host(scope), self._settings)
+        """Route one request."""
+        has_host = scope["type"] in {"http", "websocket"}
+        for_tenant = has_host and is_tenant_host(_host(scope), self._settings)
         await (self._edge if for_tenant else self._app)(scope, receive, send)
 
 

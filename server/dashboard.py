@@ -1,4 +1,4 @@
-"""How people come in by the dashboard: its page, and what its sign-in offers them."""
+"""The dashboard's addresses: its page, and the ways to sign in that it offers."""
 
 import json
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from server import web_pages
 from server.auth.csrf import is_cross_site, origin_of
 from server.auth.oidc import RETRY_INTERVAL, Endpoints, OidcProvider, ProviderUnavailable
 from server.graphql import responses
-from server.graphql.error_masking import AWAY
+from server.graphql.error_masking import SERVICE_UNAVAILABLE
 from server.graphql.request import HttpRefused
 from server.request_context import headers_of
 
-PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-"""What a proxy adds to a request that came from elsewhere."""
+PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""Headers that a proxy adds to the requests that it forwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeededToken:
-    """Somebody whom a newcomer can be. Without an organisation it is support."""
+    """A token of the seed data. ``organization`` is None for support."""
 
     organization: str | None
     role: str
@@ -41,22 +41,22 @@ class Dashboard:
     provider: OidcProvider | None
 
     async def page(self, _: Request) -> Response:
-        """The dashboard, wherever in it somebody is: its own script reads the address."""
-        return web_pages.page("dashboard.html", elsewhere=await self._origins())
+        """The dashboard's page, the same at each address: its script reads the address."""
+        return web_pages.page("dashboard.html", connect_to=await self._provider_origins())
 
     async def sign_in(self, request: Request) -> Response:
-        """The identity provider, if there is one, and the seed's tokens on the developer's own machine.
+        """The identity provider, if one is configured, and on a developer's own machine the tokens of the seed data.
 
-        Everybody may bring a token besides.
+        Pasting a token is always possible, so it is not listed.
         """
         headers = headers_of(request)
         try:
-            offered = {"provider": await self._offered(), "seeded": seeded_for(request, self.settings)}
+            offered = {"provider": await self._provider(), "seeded": seeded_tokens_for(request, self.settings)}
         except ProviderUnavailable:
-            return responses.refusal(_away(), responses.JSON, headers)
-        return responses.written(HTTPStatus.OK, offered, responses.JSON, headers)
+            return responses.from_refusal(_provider_unavailable(), responses.JSON, headers)
+        return responses.json_response(HTTPStatus.OK, offered, responses.JSON, headers)
 
-    async def _offered(self) -> dict[str, str] | None:
+    async def _provider(self) -> dict[str, str] | None:
         endpoints = await self._endpoints()
         if endpoints is None:
             return None
@@ -66,50 +66,50 @@ class Dashboard:
             "authorizationEndpoint": endpoints.authorization,
             "tokenEndpoint": endpoints.token,
             "scope": self.settings.oidc_scope,
-            # Some providers make tokens that we can read only for an audience that they were asked for.
+            # Some providers issue a verifiable token only when the request names an audience.
             "audience": self.settings.oidc_audience,
         }
 
-    async def _origins(self) -> list[str]:
-        """Whom the page asks besides us: the provider, and whoever hands out its tokens, unless it is away now."""
-        addresses = [self.settings.oidc_issuer] if self.settings.oidc_client_id else []
+    async def _provider_origins(self) -> list[str]:
+        """The origins of the provider and, while the provider can be reached, of its token endpoint."""
+        urls = [self.settings.oidc_issuer] if self.settings.oidc_client_id else []
         with suppress(ProviderUnavailable):
             endpoints = await self._endpoints()
-            addresses += [endpoints.token] if endpoints else []
-        return list(dict.fromkeys(filter(None, map(origin_of, addresses))))
+            urls += [endpoints.token] if endpoints else []
+        return list(dict.fromkeys(filter(None, map(origin_of, urls))))
 
     async def _endpoints(self) -> Endpoints | None:
-        """Where people sign in; None where the dashboard sends nobody. Raises ProviderUnavailable."""
+        """The URLs for signing in; None unless the dashboard uses a provider. Raises ProviderUnavailable."""
         if self.provider is None or not self.settings.oidc_client_id:
             return None
         return await self.provider.endpoints()
 
 
-def seeded_for(request: Request, settings: Settings) -> list[dict[str, str | None]]:
-    """Tokens for whoever sits at this machine; none for anybody else, and none before the seed has made them."""
+def seeded_tokens_for(request: Request, settings: Settings) -> list[dict[str, str | None]]:
+    """The seed data's tokens, for requests from this machine only; none before the seed command has written them."""
     if not settings.seeded_tokens or not is_from_this_machine(request):
         return []
     try:
         tokens = json.loads(Path(settings.seeded_tokens).read_text())
     except FileNotFoundError:
         return []
-    return [asdict(one) for one in _seeded_in(tokens)]
+    return [asdict(token) for token in _seeded_tokens_in(tokens)]
 
 
 def is_from_this_machine(request: Request) -> bool:
-    """Whether a program or a page of ours asks from here, under a name that is this machine's everywhere.
+    """Whether a program or a page of this server on this machine sent the request, to a loopback host name.
 
-    Any other name may have been made to lead here by somebody whose page asks (DNS rebinding).
+    Any other host name could point here by DNS rebinding, a page of an attacker's site being the sender.
     """
     peer = request.client.host if request.client else None
-    near = peer in LOOPBACK and _host_name(request) in LOOPBACK
-    return near and not is_cross_site(request) and not any(name in request.headers for name in PASSED_ON)
+    is_local = peer in LOOPBACK and _host_name(request) in LOOPBACK
+    return is_local and not is_cross_site(request) and not any(name in request.headers for name in PROXY_HEADERS)
 
 
-def _seeded_in(tokens: Mapping[str, str | Mapping[str, str]]) -> list[SeededToken]:
-    """As the development server writes them: by organisation and role, and support's by itself."""
-    held = [(slug, roles) for slug, roles in sorted(tokens.items()) if not isinstance(roles, str)]
-    people = [SeededToken(slug, role, token) for slug, roles in held for role, token in roles.items()]
+def _seeded_tokens_in(tokens: Mapping[str, str | Mapping[str, str]]) -> list[SeededToken]:
+    """Read the development server's file: tokens by organisation and role, and support's at the top level."""
+    by_role = [(slug, roles) for slug, roles in sorted(tokens.items()) if not isinstance(roles, str)]
+    people = [SeededToken(slug, role, token) for slug, roles in by_role for role, token in roles.items()]
     return people + [SeededToken(None, role, token) for role, token in tokens.items() if isinstance(token, str)]
 
 
@@ -120,7 +120,7 @@ def _host_name(request: Request) -> str | None:
         return None
 
 
-def _away() -> HttpRefused:
-    message = "The identity provider cannot be reached, or does not say where people sign in; try again in a moment."
-    again = {"Retry-After": f"{RETRY_INTERVAL:.0f}"}
-    return HttpRefused(HTTPStatus.SERVICE_UNAVAILABLE, message, AWAY, again)
+def _provider_unavailable() -> HttpRefused:
+    message = "The identity provider cannot be reached, or publishes no safe endpoints; try again in a moment."
+    headers = {"Retry-After": f"{RETRY_INTERVAL:.0f}"}
+    return HttpRefused(HTTPStatus.SERVICE_UNAVAILABLE, message, SERVICE_UNAVAILABLE, headers)

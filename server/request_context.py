@@ -1,4 +1,4 @@
-"""Who asks over HTTP: what every answer says, and whose request it is."""
+"""The facts of one HTTP request: its caller, its id, its idempotency key."""
 
 import re
 from collections.abc import Collection
@@ -14,48 +14,48 @@ from server.graphql.request import HttpRefused
 from server.services import Services
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
-QUOTED = re.compile(r'"([^"\\]*)"')
+QUOTED_STRING = re.compile(r'"([^"\\]*)"')
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
-ORGANISATION = "tenantry-organization"
-"""Header with the slug of the one that is meant, for people who belong to several."""
+ORGANISATION_HEADER = "tenantry-organization"
+"""The slug that selects one organisation, for people who belong to several."""
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tenantry"'}
 
 
 def headers_of(request: Request) -> dict[str, str]:
-    """What every answer carries."""
+    """The headers of every response to this request."""
     return {**NO_STORE, "X-Request-ID": request_id_of(request)}
 
 
 def request_id_of(request: Request) -> str:
-    """The client's id for this request when it is a sane one, otherwise a new one."""
+    """The client's id for this request if it is well-formed, otherwise a new one."""
     given = request.headers.get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
 def idempotency_key_of(request: Request) -> str | None:
-    """What makes a repeat of this request safe; some write it as the quoted string of RFC 8941."""
+    """The ``Idempotency-Key`` header, also in the form of a quoted string (RFC 8941)."""
     given = request.headers.get("idempotency-key")
-    quoted = QUOTED.fullmatch(given or "")
+    quoted = QUOTED_STRING.fullmatch(given or "")
     return quoted[1] if quoted else given
 
 
-async def caller_of(request: Request, services: Services, methods: Collection[str]) -> AuthResult:
-    """Who asks, by one of these methods. Raises HttpRefused."""
+async def authenticate(request: Request, services: Services, methods: Collection[str]) -> AuthResult:
+    """Authenticate a request that uses one of these methods. Raises HttpRefused."""
     if request.method not in methods:
         raise not_allowed("Use POST, or GET for queries.", ", ".join(sorted(methods)))
     refuse_cross_site(request, services.settings)
     try:
         return await services.authenticator.authenticate(
-            request.headers.get("authorization"), request.headers.get(ORGANISATION)
+            request.headers.get("authorization"), request.headers.get(ORGANISATION_HEADER)
         )
     except Unauthenticated as refusal:
         raise HttpRefused(HTTPStatus.UNAUTHORIZED, str(refusal), "UNAUTHENTICATED", CHALLENGE) from None
     except AuthenticationUnavailable as refusal:
-        message, again = str(refusal), {"Retry-After": "1"}
-        raise HttpRefused(HTTPStatus.SERVICE_UNAVAILABLE, message, "SERVICE_UNAVAILABLE", again) from None
+        message, retry_after = str(refusal), {"Retry-After": "1"}
+        raise HttpRefused(HTTPStatus.SERVICE_UNAVAILABLE, message, "SERVICE_UNAVAILABLE", retry_after) from None
 
 
 def not_allowed(message: str, methods: str) -> HttpRefused:
-    """The refusal of a method: these would do."""
+    """The refusal of a method. ``methods`` are the allowed ones, comma separated."""
     return HttpRefused(HTTPStatus.METHOD_NOT_ALLOWED, message, headers={"Allow": methods})

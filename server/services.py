@@ -1,4 +1,4 @@
-"""What the operations of this process share."""
+"""The services that all operations of this process share."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from server.auth.authenticator import Authenticator
 from server.auth.tokens import AuthResult
 from server.limits.concurrency import ConcurrencyLimit
 
-SUBSCRIPTIONS_PER_CALLER = 200
-"""Over all its sockets and streams to this process."""
+MAX_OPERATIONS_PER_CALLER = 200
+"""Running at once, over all of a caller's websockets and streams to this process."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What is made once, and handed to every operation."""
+    """Created once per process and passed to every operation."""
 
     settings: Settings
     database: Database
@@ -29,12 +29,12 @@ class Services:
     limiter: CapacityLimiter
     authenticator: Authenticator
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    beginnings: WeakValueDictionary[UUID, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)
-    """By caller, how many of its operations on sockets begin now."""
-    subscriptions: ConcurrencyLimit = field(
-        default_factory=lambda: ConcurrencyLimit(SUBSCRIPTIONS_PER_CALLER, "operations under way")
+    starts: WeakValueDictionary[UUID, asyncio.Semaphore] = field(default_factory=WeakValueDictionary)
+    """By caller's id: limits how many of the caller's websocket operations start at the same time."""
+    operations: ConcurrencyLimit = field(
+        default_factory=lambda: ConcurrencyLimit(MAX_OPERATIONS_PER_CALLER, "running operations")
     )
 
     def context(self, auth: AuthResult, request_id: str) -> Context:
-        """A context for one operation."""
+        """Create the context of one operation."""
         return Context(auth.identity, self.settings, self.database, self.feed, self.limiter, request_id)

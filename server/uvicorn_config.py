@@ -1,4 +1,4 @@
-"""How uvicorn serves the application: no more than the protocols need, and limits where a peer could ask for more."""
+"""Uvicorn's configuration: the protocols in use, with limits on what a peer may make the server hold."""
 
 import socket
 
@@ -7,23 +7,24 @@ from starlette.applications import Starlette
 
 from server.uvicorn_protocols import BoundedHttp, BoundedSocketProtocol
 
-LARGEST_MESSAGE = 256 * 1024
-"""Bytes of one websocket message; the same as of a body."""
+MAX_MESSAGE_BYTES = 256 * 1024
+"""Of one websocket message; the same limit as for an HTTP body."""
 
-GRACE_SECONDS = 10
+SHUTDOWN_TIMEOUT = 10
+"""Seconds for which open requests may go on after SIGTERM."""
 
 
 class Server(uvicorn.Server):
-    """Tells the application that it stops, so that streams end that would never end by themselves."""
+    """Sets the application's ``stopping`` event on shutdown, so that streams end."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop."""
-        self.config.app.state.services.stopping.set()  # type: ignore[union-attr]  # ours is a Starlette
+        """Signal the application, then shut down."""
+        self.config.app.state.services.stopping.set()  # type: ignore[union-attr]  # the app is a Starlette
         await super().shutdown(sockets)
 
 
 def configuration(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> uvicorn.Config:
-    """Uvicorn's configuration. Our own logging is set up already; compression would cost 40 KiB a socket."""
+    """Uvicorn's configuration. Logging is configured elsewhere; compression would cost 40 KiB per websocket."""
     return uvicorn.Config(
         app,
         host=host,
@@ -33,8 +34,8 @@ def configuration(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> 
         server_header=False,
         http=BoundedHttp,
         ws=BoundedSocketProtocol,
-        loop="asyncio",  # whose transports take the limits that server/uvicorn_protocols.py sets
-        ws_max_size=LARGEST_MESSAGE,
+        loop="asyncio",  # server/uvicorn_protocols.py sets limits on asyncio's transports
+        ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )

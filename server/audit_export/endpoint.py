@@ -32,12 +32,18 @@ from server.audit_export.filters import ExportFilter, export_filter_of
 from server.audit_export.formats import FORMATS, Format
 from server.auth.tokens import AuthResult
 from server.graphql import responses
-from server.graphql.error_masking import AWAY, DATABASE_IS_AWAY, DATABASE_IS_BUSY, INTERNAL, SOMETHING_WRONG
+from server.graphql.error_masking import (
+    DATABASE_BUSY,
+    DATABASE_UNREACHABLE,
+    INTERNAL_ERROR_MESSAGE,
+    INTERNAL_SERVER_ERROR,
+    SERVICE_UNAVAILABLE,
+)
 from server.graphql.request import HttpRefused
-from server.graphql.sse import gone, write
+from server.graphql.sse import client_disconnected, send_chunk
 from server.limits.concurrency import ConcurrencyLimit, ConcurrencyLimitExceeded
 from server.limits.rate_limit import RateLimited, RateLimiter
-from server.request_context import caller_of, headers_of, not_allowed
+from server.request_context import authenticate, headers_of, not_allowed
 from server.services import Services
 
 logger = logging.getLogger(__name__)
@@ -71,10 +77,10 @@ STATUSES = {"FORBIDDEN": HTTPStatus.FORBIDDEN, "NOT_FOUND": HTTPStatus.NOT_FOUND
 class ExportEndpoint:
     """The address for exports."""
 
-    def __init__(self, services: Services, budgets: RateLimiter) -> None:
+    def __init__(self, services: Services, rate_limiter: RateLimiter) -> None:
         own = services.settings.model_copy(update={"database_pool": AT_ONCE, "statement_timeout": STATEMENT_WITHIN})
         self._services = services
-        self._budgets = budgets
+        self._rate_limiter = rate_limiter
         self._database = Database(own, name="tenantry-export")
         self._threads = CapacityLimiter(AT_ONCE)
         self._all = ConcurrencyLimit(AT_ONCE, "exports under way in this process")
@@ -93,12 +99,12 @@ class ExportEndpoint:
             try:
                 response = await self._answer(request, headers, stack)
             except HttpRefused as refused:
-                response = responses.refusal(refused, responses.JSON, headers)
+                response = responses.from_refusal(refused, responses.JSON, headers)
             await response(scope, receive, send)
 
     async def _answer(self, request: Request, headers: dict[str, str], stack: AsyncExitStack) -> Response:
         kind = _format_of(request)
-        auth = await caller_of(request, self._services, ["GET"])
+        auth = await authenticate(request, self._services, ["GET"])
         context = self._services.context(auth, headers["X-Request-ID"])
         try:
             return await self._begun(
@@ -130,7 +136,7 @@ class ExportEndpoint:
         """With its first rows at hand, so that what cannot begin is refused and not broken off."""
         context.require(Permission.EXPORT_FEED)
         self._take_a_place(context, wish, stack)
-        await self._budgets.take(context.actor.id, COST)
+        await self._rate_limiter.take(context.actor.id, COST)
         export = await context.transact(
             audit_export.begin, wish.wanted, wish.organisation, wish.facts, by=context.actor
         )
@@ -241,7 +247,7 @@ class Download(Response):
         pump = asyncio.create_task(self._pump(send))
         ends: list[asyncio.Task[Any]] = [
             pump,
-            asyncio.create_task(gone(receive)),
+            asyncio.create_task(client_disconnected(receive)),
             asyncio.create_task(self._services.stopping.wait()),
             asyncio.create_task(self._services.authenticator.wait_for_session_end(self._auth)),
         ]
@@ -260,7 +266,7 @@ class Download(Response):
     async def _pump(self, send: Send) -> None:
         chunk: bytes | None = self._first
         while chunk is not None:
-            await write(send, chunk)
+            await send_chunk(send, chunk)
             chunk = await self._reading.chunk()
 
     def _log(self, pump: asyncio.Task[None]) -> None:
@@ -293,10 +299,10 @@ def _as_file(export: Export, kind: Format) -> dict[str, str]:
 
 
 def _fault(error: SQLAlchemyError, request_id: str) -> HttpRefused:
-    code = AWAY if is_transient(error) else INTERNAL
+    code = SERVICE_UNAVAILABLE if is_transient(error) else INTERNAL_SERVER_ERROR
     logger.error("an export did not begin", extra={"request_id": request_id, "code": code}, exc_info=error)
-    if code == AWAY:
+    if code == SERVICE_UNAVAILABLE:
         return HttpRefused(
-            HTTPStatus.SERVICE_UNAVAILABLE, DATABASE_IS_BUSY if is_busy(error) else DATABASE_IS_AWAY, code
+            HTTPStatus.SERVICE_UNAVAILABLE, DATABASE_BUSY if is_busy(error) else DATABASE_UNREACHABLE, code
         )
-    return HttpRefused(HTTPStatus.INTERNAL_SERVER_ERROR, SOMETHING_WRONG, code)
+    return HttpRefused(HTTPStatus.INTERNAL_SERVER_ERROR, INTERNAL_ERROR_MESSAGE, code)

@@ -1,4 +1,4 @@
-"""What a client learns of an error: a code always, the cause only when it is the client's to mend."""
+"""Error masking: each error gets a code, and only errors that the client caused keep their message."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -18,124 +18,126 @@ from schema.errors import TooComplex
 
 logger = logging.getLogger(__name__)
 
-LONGEST_MESSAGE = 300
-"""Characters of an error, some of which may be the client's own input."""
+MAX_MESSAGE_LENGTH = 300
+"""Characters of an error message, which may quote the client's input."""
 
-CLIENTS = (
+CLIENT_ERRORS = (
     GraphQLError,
     StrawberryInputCoercionError,
     MissingQueryError,
     CannotGetOperationTypeError,
     InvalidOperationTypeError,
 )
-"""What a client can cause: a value, a document, the choice of an operation."""
+"""Errors that a client can cause with a value, a document or the choice of an operation."""
 
-INTERNAL = "INTERNAL_SERVER_ERROR"
-AWAY = "SERVICE_UNAVAILABLE"
-UNREADABLE = {None, "22P02", "22P05"}
-"""SQLSTATEs of a text that the driver does not send, or that JSONB does not take."""
+INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+UNSTORABLE_SQLSTATES = {None, "22P02", "22P05"}
+"""SQLSTATEs for a text that the driver cannot send (None), or that JSONB does not accept."""
 
-TOO_LONG = "Syntax Error: Document contains more than"
-"""How the parser begins when it gives up after so many tokens."""
+TOO_LONG_PREFIX = "Syntax Error: Document contains more than"
+"""The beginning of the parser's message when a document has more tokens than the limit."""
 
-SUGGESTION = " Did you mean "
-"""How graphql-core begins to list what is there instead."""
+SUGGESTION_PREFIX = " Did you mean "
+"""The text after which graphql-core lists existing names."""
 
-UNSTORABLE = "A text holds a character that cannot be kept: NUL, or half of a surrogate pair."
-TOO_MANY_DIGITS = "A number has more digits than can be read."
-"""Python refuses to read them, because the time for it grows with the square of their number."""
+UNSTORABLE_TEXT = "A text contains a character that cannot be stored: NUL, or half of a surrogate pair."
+TOO_MANY_DIGITS = "A number has too many digits."
+"""Python refuses to parse it, because the time would grow with the square of the number of digits."""
 
-SOMETHING_WRONG = "Something went wrong on our side; quote the request id."
-DATABASE_IS_AWAY = "The database cannot be reached; try again in a moment."
-DATABASE_IS_BUSY = "The database is too busy; try again in a moment."
+INTERNAL_ERROR_MESSAGE = "The server failed to process the request; quote the request id when you report this."
+DATABASE_UNREACHABLE = "The database cannot be reached; try again in a moment."
+DATABASE_BUSY = "The database is too busy; try again in a moment."
 
 
 class ErrorMasking(SchemaExtension):
-    """Gives every error its code; replaces those that are our fault, and logs them with the request's id."""
+    """Gives each error a code; logs errors of the server with the request's id, and masks their message."""
 
     def on_operation(self) -> Iterator[None]:
-        """Look at the result of a query or mutation."""
+        """Mask the errors of a query or mutation."""
         try:
             yield
-        except CLIENTS:
+        except CLIENT_ERRORS:
             raise
-        except RecursionError:  # of a validation that follows values into each other
-            raise TooComplex("This document goes too deep.") from None
-        except Exception as error:  # noqa: BLE001  # of an extension: no result would carry it past us
+        except RecursionError:  # raised by validation of deeply nested values
+            raise TooComplex("This document is nested too deeply.") from None
+        except Exception as error:  # noqa: BLE001  # raised by an extension: there is no result that carries it
             raise _masked(
-                GraphQLError(str(error), original_error=error), INTERNAL, _request_id(self.execution_context)
+                GraphQLError(str(error), original_error=error),
+                INTERNAL_SERVER_ERROR,
+                _request_id(self.execution_context),
             ) from None
         result = self.execution_context.result
         if result is not None and result.errors:
-            result.errors = self._presentable(result.errors, prepared=not isinstance(result, PreExecutionError))
+            result.errors = self._public_errors(result.errors, validated=not isinstance(result, PreExecutionError))
 
     def on_stream_result(self, result: StreamExecutionResult) -> Iterator[None]:
-        """Look at each result of a subscription."""
+        """Mask the errors of each result of a subscription."""
         if isinstance(result, ExecutionResult) and result.errors:
-            result.errors = self._presentable(result.errors, prepared=not isinstance(result, PreExecutionError))
+            result.errors = self._public_errors(result.errors, validated=not isinstance(result, PreExecutionError))
         yield
 
-    def _presentable(self, errors: Sequence[GraphQLError], *, prepared: bool) -> list[GraphQLError]:
+    def _public_errors(self, errors: Sequence[GraphQLError], *, validated: bool) -> list[GraphQLError]:
         request_id = _request_id(self.execution_context)
-        shown = [presentable(error, request_id, prepared=prepared) for error in errors]
-        return shown if _may_explore(self.execution_context) else [without_suggestions(error) for error in shown]
+        public = [public_error(error, request_id, validated=validated) for error in errors]
+        return public if _may_read_schema(self.execution_context) else [without_suggestions(error) for error in public]
 
 
-def presentable(error: GraphQLError, request_id: str, *, prepared: bool) -> GraphQLError:
-    """The error as the client gets it. ``prepared`` tells that the document was parsed and validated."""
+def public_error(error: GraphQLError, request_id: str, *, validated: bool) -> GraphQLError:
+    """The error as the client gets it. ``validated``: the document was parsed and validated before the error."""
     if "code" in (error.extensions or {}):
         return error
-    if not prepared and isinstance(error.original_error, ValueError):
+    if not validated and isinstance(error.original_error, ValueError):
         return _with_code(error, "GRAPHQL_VALIDATION_FAILED", TOO_MANY_DIGITS)
-    code = code_of(error, prepared=prepared)
-    if code in {INTERNAL, AWAY}:
+    code = code_of(error, validated=validated)
+    if code in {INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE}:
         return _masked(error, code, request_id)
-    return _with_code(error, code, UNSTORABLE if _unstorable(error.original_error) else error.message)
+    return _with_code(error, code, UNSTORABLE_TEXT if _unstorable(error.original_error) else error.message)
 
 
 def without_suggestions(error: GraphQLError) -> GraphQLError:
-    """The same, without names that the client did not know."""
-    message, suggests, _ = error.message.partition(SUGGESTION)
-    return _with_code(error, (error.extensions or {})["code"], message) if suggests else error
+    """The same error without suggested names, which would disclose the schema."""
+    message, separator, _ = error.message.partition(SUGGESTION_PREFIX)
+    return _with_code(error, (error.extensions or {})["code"], message) if separator else error
 
 
-def code_of(error: GraphQLError, *, prepared: bool) -> str:
-    """Why, for programs."""
+def code_of(error: GraphQLError, *, validated: bool) -> str:
+    """The value of ``extensions.code`` for an error that has none."""
     cause = error.original_error
     if isinstance(error, GraphQLSyntaxError):
-        return "DOCUMENT_TOO_COMPLEX" if error.message.startswith(TOO_LONG) else "GRAPHQL_PARSE_FAILED"
+        return "DOCUMENT_TOO_COMPLEX" if error.message.startswith(TOO_LONG_PREFIX) else "GRAPHQL_PARSE_FAILED"
     if is_transient(cause):
-        return AWAY
+        return SERVICE_UNAVAILABLE
     if _unstorable(cause) or isinstance(cause, CannotGetOperationTypeError):
         return "BAD_USER_INPUT"
-    if error.path is not None or (cause is not None and not isinstance(cause, CLIENTS)):
-        return INTERNAL
-    return "BAD_USER_INPUT" if prepared else "GRAPHQL_VALIDATION_FAILED"
+    if error.path is not None or (cause is not None and not isinstance(cause, CLIENT_ERRORS)):
+        return INTERNAL_SERVER_ERROR
+    return "BAD_USER_INPUT" if validated else "GRAPHQL_VALIDATION_FAILED"
 
 
 def _unstorable(cause: Exception | None) -> bool:
-    """Whether a text was given that Postgres has no way to hold: the driver finds out, or JSONB does."""
-    genuine = getattr(cause, "orig", None) or cause
-    if isinstance(genuine, DataError):
-        return genuine.sqlstate in UNREADABLE
-    return isinstance(genuine, UnicodeEncodeError)
+    """Whether Postgres cannot store a text of the client: the driver refused it, or JSONB did."""
+    driver_error = getattr(cause, "orig", None) or cause
+    if isinstance(driver_error, DataError):
+        return driver_error.sqlstate in UNSTORABLE_SQLSTATES
+    return isinstance(driver_error, UnicodeEncodeError)
 
 
 def _masked(error: GraphQLError, code: str, request_id: str) -> GraphQLError:
     logger.error(
-        "a field failed",
+        "GraphQL field failed",
         extra={"request_id": request_id, "path": ".".join(map(str, error.path or ())), "code": code},
         exc_info=error.original_error or error,
     )
-    message = SOMETHING_WRONG
-    if code == AWAY:
-        message = DATABASE_IS_BUSY if is_busy(error.original_error) else DATABASE_IS_AWAY
+    message = INTERNAL_ERROR_MESSAGE
+    if code == SERVICE_UNAVAILABLE:
+        message = DATABASE_BUSY if is_busy(error.original_error) else DATABASE_UNREACHABLE
     return GraphQLError(message, nodes=error.nodes, path=error.path, extensions={"code": code, "requestId": request_id})
 
 
 def _with_code(error: GraphQLError, code: str, message: str) -> GraphQLError:
     return GraphQLError(
-        message[:LONGEST_MESSAGE],
+        message[:MAX_MESSAGE_LENGTH],
         nodes=error.nodes,
         source=error.source,
         positions=error.positions,
@@ -144,7 +146,7 @@ def _with_code(error: GraphQLError, code: str, message: str) -> GraphQLError:
     )
 
 
-def _may_explore(context: ExecutionContext) -> bool:
+def _may_read_schema(context: ExecutionContext) -> bool:
     caller = context.context.caller if isinstance(context.context, Context) else None
     return caller is not None and Permission.READ_SCHEMA.value in caller.scopes
 

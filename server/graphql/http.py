@@ -1,4 +1,4 @@
-"""GraphQL at one address: over HTTP, over a websocket, and a page for people to try it."""
+"""The address ``/graphql``: GraphQL over HTTP and websockets, GraphiQL in a browser."""
 
 from http import HTTPStatus
 from json import JSONDecodeError
@@ -18,46 +18,46 @@ from strawberry.types.graphql import OperationType
 from schema.context import Context
 from server import web_pages
 from server.graphql import responses
-from server.graphql.request import Document, HttpRefused, document_of
-from server.graphql.websocket import INIT_WITHIN, BoundedSocket, ConnectionContext, WebSocketHandler
+from server.graphql.request import GraphQLRequest, HttpRefused, graphql_request_of
+from server.graphql.websocket import INIT_TIMEOUT, BoundedWebSocket, ConnectionContext, WebSocketHandler
 from server.limits.concurrency import ConcurrencyLimit, ConcurrencyLimitExceeded
-from server.request_context import caller_of, headers_of, idempotency_key_of, not_allowed
+from server.request_context import authenticate, headers_of, idempotency_key_of, not_allowed
 from server.services import Services
 
-ALLOWED = {
+ALLOWED_OPERATIONS = {
     "GET": frozenset({OperationType.QUERY}),
     "POST": frozenset({OperationType.QUERY, OperationType.MUTATION}),
 }
 
 
 class GraphQLEndpoint(GraphQL[Any, None]):
-    """Strawberry's endpoint with our own reading of HTTP, and our own handler for websockets."""
+    """Strawberry's endpoint with Tenantry's own HTTP and websocket handling."""
 
     graphql_transport_ws_handler_class = WebSocketHandler
-    websocket_adapter_class = BoundedSocket
+    websocket_adapter_class = BoundedWebSocket
 
     def __init__(self, schema: Schema, services: Services) -> None:
         super().__init__(
             schema,
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-            connection_init_wait_timeout=INIT_WITHIN,
+            connection_init_wait_timeout=INIT_TIMEOUT,
             allowed_origins=services.settings.allowed_origins,
         )
         self.services = services
-        self._sockets = ConcurrencyLimit(services.settings.sockets_per_address, "sockets open")
+        self._websockets = ConcurrencyLimit(services.settings.sockets_per_address, "open websockets")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or serve one socket."""
+        """Answer one request, or serve one websocket."""
         if scope["type"] != "http":
-            await self._serve(scope, receive, send)
+            await self._serve_websocket(scope, receive, send)
             return
         response = await self._answer(Request(scope, receive))
         await response(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         address = (scope.get("client") or ("",))[0]
         try:
-            with self._sockets.slot(address):
+            with self._websockets.slot(address):
                 await super().__call__(scope, receive, send)
         except ConcurrencyLimitExceeded as refusal:
             await WebSocket(scope, receive, send).send_denial_response(
@@ -65,44 +65,44 @@ class GraphQLEndpoint(GraphQL[Any, None]):
             )
 
     def decode_json(self, data: str | bytes) -> object:
-        """Read a message of a socket. What breaks the decoder is no JSON either."""
+        """Parse a message of a websocket. Treats every error of the decoder as invalid JSON."""
         try:
             return super().decode_json(data)
-        except (ValueError, RecursionError):  # numbers of thousands of digits; lists in lists in lists
-            raise JSONDecodeError("This is not JSON", "", 0) from None
+        except (ValueError, RecursionError):  # numbers of thousands of digits; deeply nested lists
+            raise JSONDecodeError("The message is not valid JSON", "", 0) from None
 
     async def get_context(
         self,
         request: Request | WebSocket,  # noqa: ARG002  # the original's signature
         response: Response | WebSocket,  # noqa: ARG002  # the original's signature
     ) -> ConnectionContext:
-        """For a socket: whoever it will turn out to be. HTTP does not come this way."""
+        """The context of a new websocket, which is not authenticated yet. HTTP requests do not use it."""
         return ConnectionContext(self.services)
 
     async def _answer(self, request: Request) -> Response:
-        if _wants_page(request):
+        if _wants_graphiql(request):
             return web_pages.page("graphiql.html")
         headers = headers_of(request)
-        media_type = responses.JSON  # of a refusal, until we know what the client takes
+        media_type = responses.JSON  # of a refusal before the media type is negotiated
         try:
             media_type = responses.media_type_of(request)
-            auth = await caller_of(request, self.services, ALLOWED)
+            auth = await authenticate(request, self.services, ALLOWED_OPERATIONS)
             context = self.services.context(auth, headers["X-Request-ID"])
             context.idempotency_key = idempotency_key_of(request)
-            result = await self._run(await document_of(request), context, request.method)
+            result = await self._execute(await graphql_request_of(request), context, request.method)
         except HttpRefused as refused:
-            return responses.refusal(refused, media_type, headers)
-        return responses.answer(result, media_type, context.budget, headers)
+            return responses.from_refusal(refused, media_type, headers)
+        return responses.from_result(result, media_type, context.budget, headers)
 
-    async def _run(self, document: Document, context: Context, method: str) -> ExecutionResult:
+    async def _execute(self, request: GraphQLRequest, context: Context, method: str) -> ExecutionResult:
         try:
             return await self.schema.execute(
-                document.query,
-                variable_values=document.variables,
-                operation_name=document.operation_name,
-                operation_extensions=document.extensions,
+                request.query,
+                variable_values=request.variables,
+                operation_name=request.operation_name,
+                operation_extensions=request.extensions,
                 context_value=context,
-                allowed_operation_types=ALLOWED[method],
+                allowed_operation_types=ALLOWED_OPERATIONS[method],
             )
         except CannotGetOperationTypeError as error:
             raise HttpRefused(HTTPStatus.BAD_REQUEST, error.as_http_error_reason(), "BAD_USER_INPUT") from None
@@ -113,6 +113,6 @@ class GraphQLEndpoint(GraphQL[Any, None]):
             raise not_allowed("Mutations need POST.", "POST") from None
 
 
-def _wants_page(request: Request) -> bool:
-    asks = "query" in request.query_params
-    return request.method == "GET" and not asks and "text/html" in request.headers.get("accept", "")
+def _wants_graphiql(request: Request) -> bool:
+    has_query = "query" in request.query_params
+    return request.method == "GET" and not has_query and "text/html" in request.headers.get("accept", "")

@@ -1,4 +1,4 @@
-"""One GraphQL request over HTTP: read from a body or an address, or refused."""
+"""Reads a GraphQL request from the body or the query string of an HTTP request."""
 
 import asyncio
 import json
@@ -11,30 +11,30 @@ from starlette.requests import Request
 
 from server.graphql.trusted_documents import reference_in
 
-LARGEST_BODY = 256 * 1024
+MAX_BODY_BYTES = 256 * 1024
 
-LONGEST_MESSAGE = 300
-"""Characters of a refusal, some of which may be the client's own input."""
+MAX_MESSAGE_LENGTH = 300
+"""Characters of a refusal's message, which may quote the client's input."""
 
-BODY_WITHIN = 10.0
-"""Seconds that a client may take to send its body: whoever drips it in holds a connection."""
+BODY_TIMEOUT = 10.0
+"""Seconds in which a client must send the whole body: a slow client occupies a connection."""
 
 
 class HttpRefused(Exception):
-    """The request is not one that GraphQL over HTTP knows. The message is for the client."""
+    """The request is refused before anything is executed. The message is for the client."""
 
     def __init__(
         self, status: HTTPStatus, message: str, code: str = "BAD_REQUEST", headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message[:LONGEST_MESSAGE])
+        super().__init__(message[:MAX_MESSAGE_LENGTH])
         self.status = status
         self.code = code
         self.headers = dict(headers or {})
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """What is to be executed."""
+class GraphQLRequest:
+    """The parameters of a GraphQL request, as GraphQL over HTTP names them."""
 
     query: str
     variables: dict[str, Any] | None
@@ -42,10 +42,10 @@ class Document:
     extensions: dict[str, Any] | None
 
 
-async def document_of(request: Request) -> Document:
-    """What the client asks for. Raises HttpRefused."""
+async def graphql_request_of(request: Request) -> GraphQLRequest:
+    """Read a GraphQL request. Raises HttpRefused."""
     if request.method == "GET":
-        return _checked(_from_address(request))
+        return _checked(_from_query_string(request))
     _check_media_type(request)
     return _checked(_parsed(await _body(request)))
 
@@ -55,36 +55,35 @@ def _check_media_type(request: Request) -> None:
     if media_type != "application/json":
         raise HttpRefused(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "Send the operation as application/json.",
+            "The Content-Type must be application/json.",
             headers={"Accept-Post": "application/json"},
         )
 
 
 async def _body(request: Request) -> bytes:
     try:
-        async with asyncio.timeout(BODY_WITHIN):
+        async with asyncio.timeout(BODY_TIMEOUT):
             return await _read(request)
     except TimeoutError:
-        raise HttpRefused(
-            HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time.", headers={"Connection": "close"}
-        ) from None
+        message = f"The body was not received within {BODY_TIMEOUT:.0f} s."
+        raise HttpRefused(HTTPStatus.REQUEST_TIMEOUT, message, headers={"Connection": "close"}) from None
 
 
 async def _read(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_BODY:
+        if len(body) > MAX_BODY_BYTES:
             raise HttpRefused(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"A request has at most {LARGEST_BODY // 1024} kB.",
-                # What is left of the body is not read, so the connection cannot be used again.
+                f"The body of a request may have at most {MAX_BODY_BYTES // 1024} kB.",
+                # The rest of the body is not read, so the connection cannot be used again.
                 headers={"Connection": "close"},
             )
     return bytes(body)
 
 
-def _from_address(request: Request) -> dict[str, Any]:
+def _from_query_string(request: Request) -> dict[str, Any]:
     given: dict[str, Any] = dict(request.query_params)
     return {name: _parsed(value) if name in {"variables", "extensions"} else value for name, value in given.items()}
 
@@ -93,18 +92,18 @@ def _parsed(text: str | bytes) -> Any:  # noqa: ANN401  # JSON may be anything
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise HttpRefused(HTTPStatus.BAD_REQUEST, "This is not JSON.") from None
+        raise HttpRefused(HTTPStatus.BAD_REQUEST, "The request is not valid JSON.") from None
 
 
-def _checked(given: object) -> Document:
+def _checked(given: object) -> GraphQLRequest:
     if isinstance(given, list):
-        raise HttpRefused(HTTPStatus.BAD_REQUEST, "One operation in one request: batching is off.")
+        raise HttpRefused(HTTPStatus.BAD_REQUEST, "Batching is not supported: send one operation per request.")
     if not isinstance(given, dict):
-        raise HttpRefused(HTTPStatus.BAD_REQUEST, "A request is a JSON object with a query.")
+        raise HttpRefused(HTTPStatus.BAD_REQUEST, "A request must be a JSON object with a query.")
     query = given.get("query") or reference_in(given)
     if not isinstance(query, str) or not query.strip():
-        raise HttpRefused(HTTPStatus.BAD_REQUEST, "There is no query in this request.")
-    return Document(
+        raise HttpRefused(HTTPStatus.BAD_REQUEST, "The request has no query.")
+    return GraphQLRequest(
         query,
         _of_type(given, "variables", dict, "an object"),
         _of_type(given, "operationName", str, "a string") or None,
@@ -112,8 +111,8 @@ def _checked(given: object) -> Document:
     )
 
 
-def _of_type(given: Mapping[str, Any], name: str, wanted: type, called: str) -> Any:  # noqa: ANN401  # of that type
+def _of_type(given: Mapping[str, Any], name: str, type_: type, noun: str) -> Any:  # noqa: ANN401  # of that type
     value = given.get(name)
-    if value is not None and not isinstance(value, wanted):
-        raise HttpRefused(HTTPStatus.BAD_REQUEST, f"{name} must be {called}.")
+    if value is not None and not isinstance(value, type_):
+        raise HttpRefused(HTTPStatus.BAD_REQUEST, f"{name} must be {noun}.")
     return value

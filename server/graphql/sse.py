@@ -1,7 +1,8 @@
-"""GraphQL over Server-Sent Events, for those whom a proxy denies websockets.
+"""GraphQL over Server-Sent Events, for clients behind proxies that block websockets.
 
-One operation on each connection: the "distinct connections mode" of https://github.com/enisdenjo/graphql-sse,
-``PROTOCOL.md``. Each event of a subscription carries its cursor as ``id``, so that ``Last-Event-ID`` goes on after it.
+One operation per connection: the "distinct connections mode" of https://github.com/enisdenjo/graphql-sse,
+``PROTOCOL.md``. Each event of a subscription has its cursor as ``id``, so a reconnecting client's ``Last-Event-ID``
+resumes after it.
 """
 
 import asyncio
@@ -23,24 +24,24 @@ from strawberry.types.graphql import OperationType
 from schema.context import Context
 from server.auth.tokens import AuthResult
 from server.graphql import responses
-from server.graphql.request import Document, HttpRefused, document_of
-from server.graphql.websocket import SEND_WITHIN, cancel_until_it_ends
-from server.request_context import caller_of, headers_of, idempotency_key_of
+from server.graphql.request import GraphQLRequest, HttpRefused, graphql_request_of
+from server.graphql.websocket import SEND_TIMEOUT, cancel_until_done
+from server.request_context import authenticate, headers_of, idempotency_key_of
 from server.services import Services
 
 logger = logging.getLogger(__name__)
 
-KEEP_ALIVE_EVERY = 15.0
-"""Seconds between two comments, which tell proxies that the connection is not dead."""
+KEEP_ALIVE_INTERVAL = 15.0
+"""Seconds between two comments, which keep proxies from closing an idle connection."""
 
-ALLOWED = {
+ALLOWED_OPERATIONS = {
     "GET": frozenset({OperationType.QUERY, OperationType.SUBSCRIPTION}),
     "POST": frozenset(OperationType),
 }
 
 
 class SseEndpoint:
-    """The address for streams."""
+    """The address ``/graphql/stream``."""
 
     def __init__(self, schema: Schema, services: Services) -> None:
         self._schema = schema
@@ -53,44 +54,44 @@ class SseEndpoint:
         try:
             response = await self._answer(request, headers)
         except HttpRefused as refused:
-            response = responses.refusal(refused, responses.JSON, headers)
+            response = responses.from_refusal(refused, responses.JSON, headers)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request, headers: dict[str, str]) -> Response:
-        responses.preferred([responses.STREAM], request.headers.get("accept", "*/*"))
-        auth = await caller_of(request, self._services, ALLOWED)
-        document = await document_of(request)
+        responses.negotiate([responses.EVENT_STREAM], request.headers.get("accept", "*/*"))
+        auth = await authenticate(request, self._services, ALLOWED_OPERATIONS)
+        graphql_request = await graphql_request_of(request)
         context = self._services.context(auth, headers["X-Request-ID"])
         context.idempotency_key = idempotency_key_of(request)
         context.resume_after = request.headers.get("last-event-id") or None
-        events = self._events(document, context, request.method)
+        events = self._events(graphql_request, context, request.method)
         return EventStream(events, auth, self._services, headers)
 
-    async def _events(self, document: Document, context: Context, method: str) -> AsyncGenerator[bytes, None]:
+    async def _events(self, request: GraphQLRequest, context: Context, method: str) -> AsyncGenerator[bytes, None]:
         try:
-            with self._services.subscriptions.slot(context.actor.id):
-                async with aclosing(await self._results(document, context, method)) as results:
+            with self._services.operations.slot(context.actor.id):
+                async with aclosing(await self._results(request, context, method)) as results:
                     async for result in results:
                         yield event("next", result_of(result), context.cursor)
-        except GraphQLError as refusal:  # of an extension, before there was a result to carry it
+        except GraphQLError as refusal:  # raised by an extension: there is no result that carries it
             yield event("next", {"errors": [refusal.formatted]})
         yield event("complete")
 
-    async def _results(self, document: Document, context: Context, method: str) -> AsyncGenerator[Any, None]:
+    async def _results(self, request: GraphQLRequest, context: Context, method: str) -> AsyncGenerator[Any, None]:
         return await self._schema.stream(
-            document.query,
-            variable_values=document.variables,
-            operation_name=document.operation_name,
-            operation_extensions=document.extensions,
+            request.query,
+            variable_values=request.variables,
+            operation_name=request.operation_name,
+            operation_extensions=request.extensions,
             context_value=context,
-            allowed_operation_types=ALLOWED[method],
+            allowed_operation_types=ALLOWED_OPERATIONS[method],
         )
 
 
 class EventStream(Response):
-    """Events until they end, the client leaves, its pass runs out, or the process stops."""
+    """Sends events until they end, the client disconnects, its session ends, or the process stops."""
 
-    media_type = responses.STREAM
+    media_type = responses.EVENT_STREAM
 
     def __init__(
         self, events: AsyncGenerator[bytes, None], auth: AuthResult, services: Services, headers: dict[str, str]
@@ -102,12 +103,12 @@ class EventStream(Response):
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
-        """Send them; nothing is kept for a client that reads slowly."""
+        """Send the events, without buffering for a client that reads slowly."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         ends: list[Coroutine[Any, Any, object]] = [
-            self._pump(send),
+            self._send_events(send),
             _keep_alive(send),
-            gone(receive),
+            client_disconnected(receive),
             self._services.stopping.wait(),
             self._services.authenticator.wait_for_session_end(self._auth),
         ]
@@ -116,44 +117,44 @@ class EventStream(Response):
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
-                cancel_until_it_ends(task)
-            pumped, *_ = await asyncio.gather(*tasks, return_exceptions=True)
-            if isinstance(pumped, Exception) and not isinstance(pumped, TimeoutError | OSError):
-                logger.error("a stream broke off", exc_info=pumped)
+                cancel_until_done(task)
+            sent, *_ = await asyncio.gather(*tasks, return_exceptions=True)
+            if isinstance(sent, Exception) and not isinstance(sent, TimeoutError | OSError):
+                logger.error("event stream failed", exc_info=sent)
         with suppress(OSError):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _pump(self, send: Send) -> None:
+    async def _send_events(self, send: Send) -> None:
         async with aclosing(self._events):
-            async for one in self._events:
-                await write(send, one)
+            async for chunk in self._events:
+                await send_chunk(send, chunk)
 
 
-def event(kind: str, data: object = None, id: str | None = None) -> bytes:
-    """One event as it goes over the wire, its lines ended by LF alone."""
-    lines = [f"event: {kind}", *([f"id: {id}"] if id else []), f"data: {'' if data is None else json.dumps(data)}"]
+def event(name: str, data: object = None, id: str | None = None) -> bytes:
+    """Encode one event. Its lines end with LF only."""
+    lines = [f"event: {name}", *([f"id: {id}"] if id else []), f"data: {'' if data is None else json.dumps(data)}"]
     return "\n".join([*lines, "\n"]).encode()
 
 
 def result_of(result: object) -> dict[str, Any]:
-    """A result of an operation, as an answer over HTTP would spell it."""
-    assert isinstance(result, ExecutionResult), "nothing is delivered in increments here"
+    """A result of an operation, in the form of an HTTP response's body."""
+    assert isinstance(result, ExecutionResult), "incremental delivery is not supported"
     return responses.body_of(result)
 
 
 async def _keep_alive(send: Send) -> None:
     while True:
-        await asyncio.sleep(KEEP_ALIVE_EVERY)
-        await write(send, b":\n\n")
+        await asyncio.sleep(KEEP_ALIVE_INTERVAL)
+        await send_chunk(send, b":\n\n")
 
 
-async def write(send: Send, chunk: bytes) -> None:
-    """Send, or give up a client that does not read."""
-    async with asyncio.timeout(SEND_WITHIN):
+async def send_chunk(send: Send, chunk: bytes) -> None:
+    """Send a part of the body. Raises TimeoutError if the client does not read it."""
+    async with asyncio.timeout(SEND_TIMEOUT):
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
-async def gone(receive: Receive) -> None:
-    """Wait until the client is."""
+async def client_disconnected(receive: Receive) -> None:
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""Trusted documents: those that the operator knows, which clients may name instead of sending, or have to."""
+"""Trusted documents: documents of the operator's list, which clients may name by hash, or must if so configured."""
 
 import hashlib
 import json
@@ -16,53 +16,53 @@ from schema.errors import Forbidden, RequestRefused
 
 HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 REFERENCE = re.compile(r"#sha256:([0-9a-f]{64})")
-"""How a document that is only named travels to where it is looked up: as a comment, which every transport lets pass."""
+"""Stands for the text of a document that is named by hash: a GraphQL comment, which every transport accepts."""
 
 
 class UnknownDocument(RequestRefused):
-    """There is no trusted document of this hash."""
+    """There is no trusted document with this hash."""
 
     code = "PERSISTED_QUERY_NOT_FOUND"
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedDocuments:
-    """The documents by the SHA-256 of their text; ``only`` tells whether others are refused."""
+    """The documents by the SHA-256 of their text. ``only``: other documents are refused."""
 
     documents: Mapping[str, str] = field(default_factory=dict)
     only: bool = False
 
-    def text_of(self, text: str, *, explores: bool) -> str:
-        """The text, or the document that it names. Raises UnknownDocument, Forbidden."""
-        if named := REFERENCE.fullmatch(text):
-            return self._document(named[1])
-        if self.only and not explores and _sha256(text) not in self.documents:
-            raise Forbidden("Only documents that the operator of this server knows may be sent.")
+    def text_of(self, text: str, *, may_read_schema: bool) -> str:
+        """The text, or the document that it refers to. Raises UnknownDocument, Forbidden."""
+        if reference := REFERENCE.fullmatch(text):
+            return self._document(reference[1])
+        if self.only and not may_read_schema and _sha256(text) not in self.documents:
+            raise Forbidden("This server executes trusted documents only, and this document is not one of them.")
         return text
 
     def _document(self, sha256: str) -> str:
         if sha256 not in self.documents:
-            raise UnknownDocument("There is no document of this hash here.")
+            raise UnknownDocument("There is no trusted document with this hash.")
         return self.documents[sha256]
 
 
 class TrustedDocumentsOnly(SchemaExtension):
-    """Looks a document up before it is parsed. Whoever may explore the schema may send what comes to mind."""
+    """Resolves references before parsing. Callers with the right to read the schema may send any document."""
 
     def __init__(self, trusted: TrustedDocuments) -> None:
         self._trusted = trusted
 
     def on_parse(self) -> Iterator[None]:
-        """Put the document in the place of its name, or refuse it."""
+        """Replace a reference by the document, or refuse the document."""
         execution = self.execution_context
         caller = execution.context.caller if isinstance(execution.context, Context) else None
-        explores = caller is not None and Permission.READ_SCHEMA.value in caller.scopes
-        execution.query = self._trusted.text_of(execution.query or "", explores=explores)
+        may_read_schema = caller is not None and Permission.READ_SCHEMA.value in caller.scopes
+        execution.query = self._trusted.text_of(execution.query or "", may_read_schema=may_read_schema)
         yield
 
 
 def load_trusted_documents(settings: Settings) -> TrustedDocuments:
-    """Read the file that the settings name. Raises SettingsRefused."""
+    """Read the file that TENANTRY_TRUSTED_DOCUMENTS names. Raises SettingsRefused."""
     if not settings.trusted_documents:
         return TrustedDocuments()
     try:
@@ -81,19 +81,20 @@ def load_trusted_documents(settings: Settings) -> TrustedDocuments:
 
 
 def reference_in(request: Mapping[str, object]) -> str | None:
-    """The text that stands for a document which a request names and does not send.
+    """The reference that replaces a missing ``query`` when the request names a document by hash, otherwise None.
 
-    As ``documentId`` (GraphQL over HTTP, appendix "Persisted Documents") or as Apollo's ``persistedQuery``.
+    A request names it as ``documentId`` (GraphQL over HTTP, appendix "Persisted Documents") or as Apollo's
+    ``persistedQuery``.
     """
     extensions = request.get("extensions")
     persisted = extensions.get("persistedQuery") if isinstance(extensions, Mapping) else None
-    named = persisted.get("sha256Hash") if isinstance(persisted, Mapping) else request.get("documentId")
-    sha256 = _hash_in(named) if request.get("query") is None and isinstance(named, str) else None
+    document_id = persisted.get("sha256Hash") if isinstance(persisted, Mapping) else request.get("documentId")
+    sha256 = _hash_in(document_id) if request.get("query") is None and isinstance(document_id, str) else None
     return f"#sha256:{sha256}" if sha256 else None
 
 
-def _hash_in(name: str) -> str | None:
-    found = HASH.fullmatch(name)
+def _hash_in(document_id: str) -> str | None:
+    found = HASH.fullmatch(document_id)
     return found[1] if found else None
 
 

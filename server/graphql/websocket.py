@@ -1,4 +1,4 @@
-"""GraphQL over a websocket: who is at the other end, for how long, and a fresh context for each operation."""
+"""GraphQL over websockets (graphql-transport-ws): authentication, limits, a new context for each operation."""
 
 import asyncio
 import logging
@@ -25,43 +25,43 @@ from strawberry.types.execution import ExecutionResult
 from schema.context import Context
 from server.auth.authenticator import AuthenticationUnavailable
 from server.auth.tokens import AuthResult, Unauthenticated
-from server.graphql.error_masking import INTERNAL, SOMETHING_WRONG
-from server.graphql.responses import MOST_ERRORS
+from server.graphql.error_masking import INTERNAL_ERROR_MESSAGE, INTERNAL_SERVER_ERROR
+from server.graphql.responses import MAX_ERRORS
 from server.graphql.trusted_documents import reference_in
 from server.limits.concurrency import ConcurrencyLimitExceeded
 from server.services import Services
 
 logger = logging.getLogger(__name__)
 
-INIT_WITHIN = timedelta(seconds=3)
-SEND_WITHIN = 20.0
-"""Seconds: a peer that does not read for so long is gone."""
+INIT_TIMEOUT = timedelta(seconds=3)
+SEND_TIMEOUT = 20.0
+"""Seconds: a peer that does not read for this time is treated as disconnected."""
 
-MOST_OPERATIONS = 100
-"""Under way on one socket."""
+MAX_OPERATIONS = 100
+"""Running at once on one websocket."""
 
-MOST_IN_A_ROW = 8
-"""Messages of one socket that are answered before it is others' turn. One at a time, a flood lasts, and whatever of it
-can begin does so meanwhile."""
+MAX_MESSAGES_PER_TURN = 8
+"""Messages of one websocket that are handled before other tasks run. With one per turn a flood of messages would take
+longer, and more of its operations would start meanwhile."""
 
-MOST_BEGINNING = 2
-BEGUN_AFTER = 0.02
-"""So many operations of one caller may begin in so many seconds; the others wait, and cost nothing when they go."""
+MAX_STARTS = 2
+START_INTERVAL = 0.02
+"""One caller may start ``MAX_STARTS`` operations in this many seconds. Others wait, and cost nothing if cancelled."""
 
-MOST_REFUSED = 20
-"""Without one that comes to its end, until the socket is closed: who asks on does not listen."""
+MAX_REFUSALS = 20
+"""Refused operations, without one that completes, until the websocket is closed."""
 
-CANCEL_AGAIN_AFTER = 0.5
-"""Seconds: nothing that an operation does on its way out takes so long."""
+CANCEL_RETRY_INTERVAL = 0.5
+"""Seconds: longer than an operation takes to clean up."""
 
 UNAUTHORIZED = 4401
-TRY_AGAIN = 1013
+TRY_AGAIN_LATER = 1013
 TOO_MANY_REQUESTS = 4429
 
-LONGEST_REASON = 123
-"""Bytes (RFC 6455, section 5.5.1)."""
+MAX_REASON_BYTES = 123
+"""Of a close reason (RFC 6455, section 5.5.1)."""
 
-SHAPES: Mapping[str, tuple[tuple[type, ...], str]] = MappingProxyType(
+SUBSCRIBE_FIELDS: Mapping[str, tuple[tuple[type, ...], str]] = MappingProxyType(
     {
         "query": ((str,), "a string"),
         "variables": ((dict, NoneType), "an object"),
@@ -69,86 +69,86 @@ SHAPES: Mapping[str, tuple[tuple[type, ...], str]] = MappingProxyType(
         "extensions": ((dict, NoneType), "an object"),
     }
 )
-"""What a subscribe message carries."""
+"""The types of the fields of a subscribe message's payload."""
 
 
 @dataclass
 class ConnectionContext:
-    """The other end of a socket; known once it has said who it is."""
+    """The context of one websocket. ``auth`` is None until ``connection_init`` was authenticated."""
 
     services: Services
     connection_params: dict[str, object] = field(default_factory=dict)
     auth: AuthResult | None = None
 
 
-class BoundedSocket(ASGIWebSocketAdapter):
-    """A socket whose peer has to read."""
+class BoundedWebSocket(ASGIWebSocketAdapter):
+    """A websocket that treats a peer which does not read as disconnected."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
-        """Send, or give the peer up."""
+        """Send a message. Raises WebSocketDisconnected, also after the timeout."""
         try:
-            async with asyncio.timeout(SEND_WITHIN):
+            async with asyncio.timeout(SEND_TIMEOUT):
                 await super().send_json(message)
-        except (TimeoutError, RuntimeError) as error:  # starlette's word for a socket that is closed already
+        except (TimeoutError, RuntimeError) as error:  # Starlette raises RuntimeError for a closed websocket
             raise WebSocketDisconnected from error
 
     async def close(self, code: int, reason: str) -> None:
-        """Close, with as much of the reason as the protocol has room for; some of it may be the client's own input."""
-        await super().close(code, reason.encode(errors="replace")[:LONGEST_REASON].decode(errors="ignore"))
+        """Close with the reason, cut to the protocol's limit: it may quote the client's input."""
+        await super().close(code, reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore"))
 
 
 class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
-    """Strawberry's handler, with identities, and with a context of its own for each operation."""
+    """Strawberry's handler with authentication, limits and a new context for each operation."""
 
-    _session_watch: asyncio.Task[None] | None = None
-    _refused = 0
-    _in_a_row = 0
+    _session_task: asyncio.Task[None] | None = None
+    _refusals = 0
+    _messages_this_turn = 0
 
     @cached_property
-    def _beginning(self) -> asyncio.Semaphore:
-        """The caller's: on however many sockets it comes."""
-        assert self.context.auth is not None, "operations come after the acknowledgement"
+    def _starts(self) -> asyncio.Semaphore:
+        """The semaphore that all websockets of the caller share."""
+        assert self.context.auth is not None, "operations start after the acknowledgement"
         caller_id = self.context.auth.identity.actor.id
-        return self.context.services.beginnings.setdefault(caller_id, asyncio.Semaphore(MOST_BEGINNING))
+        return self.context.services.starts.setdefault(caller_id, asyncio.Semaphore(MAX_STARTS))
 
     async def handle_message(self, message: object) -> None:
-        """Refuse what is no message at all; the original would break."""
-        self._in_a_row = (self._in_a_row + 1) % MOST_IN_A_ROW
-        if not self._in_a_row:
+        """Refuse an invalid message, on which Strawberry's handler would fail."""
+        self._messages_this_turn = (self._messages_this_turn + 1) % MAX_MESSAGES_PER_TURN
+        if not self._messages_this_turn:
             await asyncio.sleep(0)
-        _name_document(message)
-        objection = _objection(message)
-        if objection is not None:
-            await self.handle_invalid_message(objection)
+        _insert_reference(message)
+        violation = _protocol_violation(message)
+        if violation is not None:
+            await self.handle_invalid_message(violation)
             return
         await super().handle_message(cast("Message", message))
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
-        """Learn who it is before acknowledging."""
+        """Authenticate, then acknowledge."""
         if self.connection_init_received:
             await super().handle_connection_init(message)  # which refuses a second one
             return
         payload = message.get("payload") or {}
         if self.connection_init_timeout_task is not None:
-            self.connection_init_timeout_task.cancel()  # it came; finding out who it is may take its time
+            self.connection_init_timeout_task.cancel()  # the message was received; authentication may take longer
         try:
             self.context.auth = await self.context.services.authenticator.authenticate(
                 _text_in(payload, "authorization"), _text_in(payload, "organization")
             )
         except AuthenticationUnavailable as refusal:
-            await self.websocket.close(TRY_AGAIN, str(refusal))
+            await self.websocket.close(TRY_AGAIN_LATER, str(refusal))
             return
         except Unauthenticated as refusal:
             await self.websocket.close(UNAUTHORIZED, str(refusal))
             return
-        self._session_watch = asyncio.create_task(self._close_at_session_end(self.context.auth))
+        self._session_task = asyncio.create_task(self._close_at_session_end(self.context.auth))
         await super().handle_connection_init(cast("ConnectionInitMessage", {**message, "payload": payload}))
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        """Begin an operation, unless there are enough; the original's refusal has no code."""
-        if len(self.operations) >= MOST_OPERATIONS and message["id"] not in self.operations:
+        """Start an operation, or refuse it with a code when the websocket has too many."""
+        if len(self.operations) >= MAX_OPERATIONS and message["id"] not in self.operations:
             refusal = ConcurrencyLimitExceeded(
-                f"{MOST_OPERATIONS} operations are under way on this socket: end one first."
+                f"Too many operations on this connection ({MAX_OPERATIONS}): complete some before starting more."
             )
             await self.send_message({"id": message["id"], "type": "error", "payload": [refusal.formatted]})
             await self._count_refusal()
@@ -156,35 +156,36 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
         await super().handle_subscribe(message)
 
     async def _count_refusal(self) -> None:
-        """Close the socket of somebody who asks on, however often it was refused."""
-        self._refused += 1
-        if self._refused == MOST_REFUSED:
-            await self.websocket.close(TOO_MANY_REQUESTS, "You do not listen: end operations first.")
+        """Close the websocket of a client that keeps starting operations although they are refused."""
+        self._refusals += 1
+        if self._refusals == MAX_REFUSALS:
+            await self.websocket.close(
+                TOO_MANY_REQUESTS, f"{MAX_REFUSALS} operations were refused: complete some before starting more."
+            )
 
     async def run_operation(self, operation: Operation[ConnectionContext, None]) -> None:
-        """Run one operation to its end, unless its caller has enough of them under way on other sockets too."""
-        assert self.context.auth is not None, "operations come after the acknowledgement"
+        """Run one operation to its end, or refuse it when its caller has too many on all connections together."""
+        assert self.context.auth is not None, "operations start after the acknowledgement"
         request_id = uuid4().hex
         with suppress(WebSocketDisconnected):
             try:
-                with self.context.services.subscriptions.slot(self.context.auth.identity.actor.id):
-                    await self._beginning.acquire()
-                    asyncio.get_running_loop().call_later(BEGUN_AFTER, self._beginning.release)
+                with self.context.services.operations.slot(self.context.auth.identity.actor.id):
+                    await self._starts.acquire()
+                    asyncio.get_running_loop().call_later(START_INTERVAL, self._starts.release)
                     await self._run(operation, self.context.services.context(self.context.auth, request_id))
-                self._refused = 0  # one has come to its end, so there is room again
+                self._refusals = 0  # an operation has completed, so another one can start
             except ConcurrencyLimitExceeded as refusal:
                 await operation.send_initial_errors([refusal])
                 await self._count_refusal()
-            except GraphQLError as refusal:  # of an extension, before there was a result to carry it
+            except GraphQLError as refusal:  # raised by an extension: there is no result that carries it
                 await operation.send_initial_errors([refusal])
             except WebSocketDisconnected:
                 raise
-            except Exception:  # of ours: it may not leave the id taken, nor go unheard
-                logger.exception("an operation of a socket broke off", extra={"request_id": request_id})
-                await operation.send_initial_errors([_broken_off(request_id)])
+            except Exception:  # an internal error: log it, and tell the client, which frees the operation's id
+                logger.exception("websocket operation failed", extra={"request_id": request_id})
+                await operation.send_initial_errors([_internal_error(request_id)])
 
     async def _run(self, operation: Operation[ConnectionContext, None], context: Context) -> None:
-        """With a context that has read nothing yet."""
         results = await self.schema.stream(
             operation.query,
             variable_values=operation.variables,
@@ -192,86 +193,87 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
             context_value=context,
         )
         async with aclosing(results):
-            await self._send_result_stream(operation, _brief(results))
+            await self._send_result_stream(operation, _limit_errors(results))
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
     async def cleanup_operation(self, operation_id: str) -> None:
-        """End one operation; the original cancels once and would wait for ever for one that did not hear it."""
+        """End one operation. Strawberry's handler cancels once, and would wait forever if that is swallowed."""
         operation = self.operations.pop(operation_id, None)
         if operation is not None and operation.task is not None:
-            operation.completed = True  # until it has ended its id may be another's: it says nothing more
-            cancel_until_it_ends(operation.task)
+            operation.completed = True  # send nothing more: the client may reuse the id before the task has ended
+            cancel_until_done(operation.task)
 
     async def shutdown(self) -> None:
-        """Release everything."""
-        if self._session_watch is not None:
-            self._session_watch.cancel()
+        """Cancel all tasks of the connection."""
+        if self._session_task is not None:
+            self._session_task.cancel()
         await super().shutdown()
 
     async def _close_at_session_end(self, auth: AuthResult) -> None:
-        """Close as soon as the caller's token, or whatever it stands for, is not what it was."""
+        """Close the websocket when the caller's token expires or the caller's rights change."""
         end = await self.context.services.authenticator.wait_for_session_end(auth)
         await self.websocket.close(end.code, end.reason)
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004  # the original's signature
-        """A document that does not parse ends its own operation, not everybody's connection."""
+        """None: an invalid document ends its own operation, not the connection."""
         return None
 
 
-async def _brief(results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """The results, each with no more errors than an answer over HTTP lists."""
+async def _limit_errors(results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """Cut each result's errors to the number that an HTTP response lists."""
     async for result in results:
         if isinstance(result, ExecutionResult) and result.errors:
-            result.errors = result.errors[:MOST_ERRORS]
+            result.errors = result.errors[:MAX_ERRORS]
         yield result
 
 
-def _broken_off(request_id: str) -> GraphQLError:
-    return GraphQLError(SOMETHING_WRONG, extensions={"code": INTERNAL, "requestId": request_id})
+def _internal_error(request_id: str) -> GraphQLError:
+    extensions = {"code": INTERNAL_SERVER_ERROR, "requestId": request_id}
+    return GraphQLError(INTERNAL_ERROR_MESSAGE, extensions=extensions)
 
 
-def cancel_until_it_ends(task: asyncio.Task[Any]) -> None:
-    """Cancel a task, and again every now and then.
+def cancel_until_done(task: asyncio.Task[Any]) -> None:
+    """Cancel a task at intervals until it is done.
 
-    Before Python 3.12 a cancellation that meets the end of an ``asyncio.wait_for``, as redis-py has one around each
-    write, is swallowed (bpo-37658), and the task goes on.
+    Before Python 3.12 a cancellation is swallowed when an ``asyncio.wait_for`` completes at the same moment
+    (bpo-37658); redis-py has one around each write.
     """
     if not task.done():
         task.cancel()
-        asyncio.get_running_loop().call_later(CANCEL_AGAIN_AFTER, cancel_until_it_ends, task)
+        asyncio.get_running_loop().call_later(CANCEL_RETRY_INTERVAL, cancel_until_done, task)
 
 
-def _name_document(message: object) -> None:
-    """Put a text that names the document into the place of one that is not sent."""
+def _insert_reference(message: object) -> None:
+    """Set a missing query to the reference to the trusted document that the message names by hash."""
     payload = message.get("payload") if isinstance(message, dict) else None
     if isinstance(payload, dict) and (reference := reference_in(payload)):
         payload["query"] = reference
 
 
-def _objection(message: object) -> str | None:
-    """Why this is no message of the protocol, as far as the original would break on it or not notice."""
+def _protocol_violation(message: object) -> str | None:
+    """How a message violates the protocol, where Strawberry's handler would fail or not notice."""
     if not isinstance(message, dict):
-        return "A message is a JSON object"
-    kind, name = message.get("type"), message.get("id")
-    if kind in ("subscribe", "complete") and not (isinstance(name, str) and name):
-        return "An id is a string that is not empty"
-    if kind == "subscribe":
-        return _objection_to(message.get("payload"))
-    return None if isinstance(message.get("payload"), dict | NoneType) else "A payload is an object"
+        return "A message must be a JSON object"
+    type_, id_ = message.get("type"), message.get("id")
+    if type_ in ("subscribe", "complete") and not (isinstance(id_, str) and id_):
+        return "An id must be a non-empty string"
+    if type_ == "subscribe":
+        return _subscribe_violation(message.get("payload"))
+    return None if isinstance(message.get("payload"), dict | NoneType) else "A payload must be an object"
 
 
-def _objection_to(payload: object) -> str | None:
+def _subscribe_violation(payload: object) -> str | None:
     if not isinstance(payload, dict):
-        return "The payload of subscribe is an object"
-    wrong = (name for name, (types, _) in SHAPES.items() if not isinstance(payload.get(name), types))
-    return next((f"{name} must be {SHAPES[name][1]}" for name in wrong), None)
+        return "The payload of subscribe must be an object"
+    wrong = (name for name, (types, _) in SUBSCRIBE_FIELDS.items() if not isinstance(payload.get(name), types))
+    return next((f"{name} must be {SUBSCRIBE_FIELDS[name][1]}" for name in wrong), None)
 
 
-def _text_in(payload: object, wanted: str) -> str | None:
-    """A text by its name, compared without case."""
+def _text_in(payload: object, lower_name: str) -> str | None:
+    """The first string under this name, compared without case."""
     if not isinstance(payload, Mapping):
         return None
-    values = (value for name, value in payload.items() if str(name).lower() == wanted)
+    values = (value for name, value in payload.items() if str(name).lower() == lower_name)
     found = next(values, None)
     return found if isinstance(found, str) else None

@@ -18,7 +18,7 @@ from runtime.migrations import ROOT
 from runtime.settings import Settings
 from schema.enums import ProvisioningEventKind, UserErrorCode
 from schema.errors import RequestRefused
-from server.graphql.error_masking import AWAY, INTERNAL
+from server.graphql.error_masking import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
 from server.limits.rate_limit import RateLimited
 from tests.promises.differences import compared, demand_none
 from tests.promises.documents import Section, document, documents, quoted
@@ -150,7 +150,8 @@ def test_the_api_document_explains_every_scope_code_and_kind_of_event() -> None:
     tokens, refusals, watching = (
         document("docs/api.md").section(heading) for heading in ("Tokens", "Refusals and errors", "Watching")
     )
-    codes = {RequestRefused.code, AWAY, INTERNAL} | {refusal.code for refusal in RequestRefused.__subclasses__()}
+    codes = {RequestRefused.code, SERVICE_UNAVAILABLE, INTERNAL_SERVER_ERROR}
+    codes |= {refusal.code for refusal in RequestRefused.__subclasses__()}
 
     assert RateLimited.code in codes
     demand_none(

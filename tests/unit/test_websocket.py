@@ -1,4 +1,4 @@
-"""What a socket's operations leave behind: nothing, also when they do not hear at once that they are over."""
+"""Operations of a websocket are cancelled until they end, also when a cancellation was swallowed."""
 
 import asyncio
 from contextlib import suppress
@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 
 from server.graphql import websocket
-from server.graphql.websocket import cancel_until_it_ends
+from server.graphql.websocket import cancel_until_done
 
 
-async def deaf_at_first(cancellations: int) -> None:
+async def swallow(cancellations: int) -> None:
     for _ in range(cancellations):
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
@@ -17,16 +17,16 @@ async def deaf_at_first(cancellations: int) -> None:
 
 
 @pytest.mark.parametrize("cancellations", [0, 1, 3])
-def test_an_operation_ends_whose_cancellation_was_swallowed(
+def test_an_operation_ends_although_its_cancellations_were_swallowed(
     monkeypatch: pytest.MonkeyPatch, cancellations: int
 ) -> None:
-    monkeypatch.setattr(websocket, "CANCEL_AGAIN_AFTER", 0.001)
+    monkeypatch.setattr(websocket, "CANCEL_RETRY_INTERVAL", 0.001)
 
-    async def story() -> bool:
-        task = asyncio.create_task(deaf_at_first(cancellations))
-        await asyncio.sleep(0)  # one that has not begun hears the first
-        cancel_until_it_ends(task)
+    async def cancelled() -> bool:
+        task = asyncio.create_task(swallow(cancellations))
+        await asyncio.sleep(0)  # a task that has not started yet ends at the first cancellation
+        cancel_until_done(task)
         await asyncio.wait([task], timeout=10)
         return task.cancelled()
 
-    assert asyncio.run(story())
+    assert asyncio.run(cancelled())

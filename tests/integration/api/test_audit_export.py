@@ -337,7 +337,7 @@ def test_a_client_that_leaves_ends_the_cursor(long_feed: RunHarness, owner: Clie
 def test_a_client_that_does_not_read_is_given_up(
     long_feed: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.graphql.sse.SEND_WITHIN", 0.3)
+    monkeypatch.setattr("server.graphql.sse.SEND_TIMEOUT", 0.3)
 
     with opened(owner):
         wait_until(lambda: cursors_open(long_feed) == 1)

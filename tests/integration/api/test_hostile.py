@@ -97,7 +97,7 @@ def test_the_server_closes_a_connection_on_which_the_client_stalls(
     owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uvicorn_protocols, "REQUEST_WITHIN", 1.0)
-    monkeypatch.setattr(request, "BODY_WITHIN", 1.0)
+    monkeypatch.setattr(request, "BODY_TIMEOUT", 1.0)
 
     with ThreadPoolExecutor(len(STALLED)) as pool:
         replies = pool.map(lambda parts: attacks.over_tcp(*parts)(owner), STALLED.values())
@@ -115,7 +115,7 @@ def test_the_server_closes_a_connection_on_which_the_client_stalls(
 
 def test_a_body_that_arrives_byte_by_byte_times_out(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_protocols, "REQUEST_WITHIN", 0.5)
-    monkeypatch.setattr(request, "BODY_WITHIN", 0.5)
+    monkeypatch.setattr(request, "BODY_TIMEOUT", 0.5)
     head = attacks.HEAD + f"Authorization: {owner.authorization}\r\nContent-Length: 1000\r\n\r\n".encode()
 
     assert status_of_slow_body(owner, head) == 408

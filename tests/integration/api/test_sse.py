@@ -147,7 +147,7 @@ def test_lines_end_with_a_line_feed_alone(harness: RunHarness, owner: Client) ->
 def test_a_quiet_stream_is_kept_alive_with_comments(
     harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "KEEP_ALIVE_EVERY", 0.05)
+    monkeypatch.setattr(sse, "KEEP_ALIVE_INTERVAL", 0.05)
 
     with opened(owner, "subscription { auditEventAdded { type } }") as response:
         lines = response.iter_lines()

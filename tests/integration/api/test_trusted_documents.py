@@ -157,7 +157,7 @@ def test_what_names_no_document_is_no_reference(request_: Facts) -> None:
 def test_a_text_beside_a_hash_is_what_counts() -> None:
     trusted = TrustedDocuments({HASH: KNOWN}, only=True)
 
-    assert trusted.text_of(f"#sha256:{HASH}", explores=False) == KNOWN
-    assert trusted.text_of(OTHER, explores=True) == OTHER
+    assert trusted.text_of(f"#sha256:{HASH}", may_read_schema=False) == KNOWN
+    assert trusted.text_of(OTHER, may_read_schema=True) == OTHER
     with pytest.raises(UnknownDocument):
-        trusted.text_of(f"#sha256:{UNKNOWN}", explores=True)
+        trusted.text_of(f"#sha256:{UNKNOWN}", may_read_schema=True)

@@ -127,7 +127,7 @@ def test_a_client_that_completes_hears_nothing_more_and_may_use_the_id_again(own
 
 
 def test_a_fault_of_ours_ends_its_operation_and_frees_its_id(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.graphql.websocket._brief", lambda _: 1 / 0)
+    monkeypatch.setattr("server.graphql.websocket._limit_errors", lambda _: 1 / 0)
     with owner.connected() as socket:
         for _ in range(2):
             tell(socket, "subscribe", id="1", payload=WHO)
