@@ -5,7 +5,7 @@ import socket
 import uvicorn
 from starlette.applications import Starlette
 
-from server.uvicorn_protocols import BoundedHttp, BoundedSocketProtocol
+from server.uvicorn_protocols import BoundedHttp, BoundedWebSocketProtocol
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """Of one websocket message; the same limit as for an HTTP body."""
@@ -33,7 +33,7 @@ def configuration(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> 
         access_log=False,
         server_header=False,
         http=BoundedHttp,
-        ws=BoundedSocketProtocol,
+        ws=BoundedWebSocketProtocol,
         loop="asyncio",  # server/uvicorn_protocols.py sets limits on asyncio's transports
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,

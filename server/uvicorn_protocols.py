@@ -1,4 +1,4 @@
-"""Uvicorn's protocols, for peers that take their time: a request has to come, and what is sent has to be read."""
+"""Uvicorn's protocols with timeouts and limits against slow or hostile peers."""
 
 import asyncio
 import socket
@@ -7,150 +7,151 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
-REQUEST_WITHIN = 10.0
-"""Seconds from a connection, or from a request's first byte, until its head is complete."""
+REQUEST_HEAD_TIMEOUT = 10.0
+"""Seconds from a new connection, or from a request's first byte, until the request's head is complete."""
 
-READ_WITHIN = 20.0
-"""Seconds in which a peer has to make room for more, and to take the rest of what was sent when it is closed."""
+WRITE_TIMEOUT = 20.0
+"""Seconds in which the peer must read enough for more to be written, or the rest when the connection is closing."""
 
-GOODBYE_WITHIN = 3.0
-"""Seconds in which the peer of a socket that we close has to close it too."""
+CLOSE_TIMEOUT = 3.0
+"""Seconds in which the peer of a websocket must answer a close frame."""
 
-AT_ONCE = 16 * 1024
-"""Bytes that are read of a socket before it is anybody else's turn: there may be thousands of small frames in them."""
+READ_SIZE = 16 * 1024
+"""Bytes read from a websocket before other tasks run: they may contain thousands of small frames."""
 
-KEPT_BACK = 128 * 1024
-"""Bytes that the system keeps for us of a socket. With less its window closes so often that both sides wait for timers,
-200 ms each, and a flood that is refused in 40 ms of work lasts half a second."""
+RECEIVE_BUFFER_SIZE = 128 * 1024
+"""Bytes of a websocket's receive buffer in the kernel. With less, the TCP window closes so often that both sides wait
+for timers of 200 ms, and a flood that is refused in 40 ms of work lasts half a second."""
 
-MOST_UNHEARD = 256 * 1024
-"""Bytes that may still come once a socket was told that it is closed: the rest of a message that is on its way."""
+MAX_BYTES_AFTER_CLOSE = 256 * 1024
+"""Received after the server has sent a close frame: enough for the rest of a message that is being sent."""
 
-MOST_FRAGMENTS = 1000
-"""Frames of one message: each costs memory, also one that carries nothing."""
+MAX_FRAGMENTS = 1000
+"""Frames of one message: each costs memory, also an empty one."""
 
 
-class Patience:
-    """Ends a connection unless what is awaited happens in time."""
+class ConnectionTimeout:
+    """Aborts a connection unless it is stopped within a time."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, transport: asyncio.Transport) -> None:
-        """From now on, unless it began before."""
+    def start(self, transport: asyncio.Transport) -> None:
+        """Start the time, unless it is running."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, transport.abort)
 
-    def end(self) -> None:
-        """It has happened."""
+    def stop(self) -> None:
+        """Keep the connection."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class BoundedHttp(H11Protocol):
-    """Uvicorn gives a peer for ever to send a request's head, to go on with a body after its answer, and to read."""
+    """Adds timeouts that uvicorn lacks: for the head of a request, a body after its response, and unread output."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
-        """Expect a request."""
-        self._coming, self._reading = Patience(REQUEST_WITHIN), Patience(READ_WITHIN)
+        """Start the timeout for the first request's head."""
+        self._head_timeout = ConnectionTimeout(REQUEST_HEAD_TIMEOUT)
+        self._write_timeout = ConnectionTimeout(WRITE_TIMEOUT)
         super().connection_made(transport)
-        self._coming.begin(transport)
+        self._head_timeout.start(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Expect the rest of a request that has begun; no request is under way when this was its answer's leftover."""
+        """Start the timeout for a head that is incomplete, also for a body that continues after its response."""
         super().data_received(data)
-        if self.transport.get_protocol() is not self:  # it became a websocket
+        if self.transport.get_protocol() is not self:  # upgraded to a websocket
             return
-        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]  # None at first, untold
-            self._coming.begin(self.transport)
+        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]  # None before a request
+            self._head_timeout.start(self.transport)
         else:
-            self._coming.end()
+            self._head_timeout.stop()
 
     def handle_websocket_upgrade(self, event: object) -> None:
-        """From here on it is another's connection."""
-        self._coming.end()
-        super().handle_websocket_upgrade(event)  # type: ignore[arg-type]  # handed on as it came
+        """Stop the timeout: the websocket's protocol takes over the connection."""
+        self._head_timeout.stop()
+        super().handle_websocket_upgrade(event)  # type: ignore[arg-type]  # passed on unchanged
 
     def on_response_complete(self) -> None:
-        """What lies in our memory of an answer has to be taken, also by a peer that is closed."""
-        self._coming.end()
+        """If the connection is closing, start the timeout for the part of the response that is still buffered."""
+        self._head_timeout.stop()
         super().on_response_complete()
         if self.transport.is_closing():
-            self._reading.begin(self.transport)
+            self._write_timeout.start(self.transport)
 
     def timeout_keep_alive_handler(self) -> None:
-        """The same when nothing more has come."""
+        """Start the timeout for buffered output when an idle connection is closed."""
         super().timeout_keep_alive_handler()
-        self._reading.begin(self.transport)
+        self._write_timeout.start(self.transport)
 
     def pause_writing(self) -> None:
-        """There is more than the peer takes."""
+        """Start the timeout: the output buffer is full."""
         super().pause_writing()
-        self._reading.begin(self.transport)
+        self._write_timeout.start(self.transport)
 
     def resume_writing(self) -> None:
-        """It took enough."""
+        """Stop the timeout: the peer has read enough."""
         super().resume_writing()
-        self._reading.end()
+        self._write_timeout.stop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Expect nothing any more."""
-        self._coming.end()
+        """Stop both timeouts."""
+        self._head_timeout.stop()
         super().connection_lost(exc)
-        self._reading.end()
+        self._write_timeout.stop()
 
 
-class BoundedSocketProtocol(WebSocketsSansIOProtocol):
-    """Uvicorn answers each ping however much waits to be read, and keeps each fragment however little it carries."""
+class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
+    """Adds limits that uvicorn lacks: on buffered pongs, on fragments of a message, on bytes after a close frame."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin with nothing in the way."""
-        self._reading = Patience(READ_WITHIN)
-        self.close_timeout = GOODBYE_WITHIN
-        self._unheard = 0
+        """Set the limits of the connection."""
+        self._write_timeout = ConnectionTimeout(WRITE_TIMEOUT)
+        self.close_timeout = CLOSE_TIMEOUT
+        self._bytes_after_close = 0
         if (connection := transport.get_extra_info("socket")) is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KEPT_BACK)
-        transport.max_size = AT_ONCE  # type: ignore[attr-defined]  # of asyncio's own transports, 256 KiB by default
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_SIZE)
+        transport.max_size = READ_SIZE  # type: ignore[attr-defined]  # of asyncio's own transports, 256 KiB by default
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take frames, a few at once; whoever sends on after the goodbye is not heard for long."""
-        self._unheard += len(data) if self.close_sent else 0
-        if self._unheard > MOST_UNHEARD:
+        """Handle received bytes, or abort when a peer sends too many after a close frame."""
+        self._bytes_after_close += len(data) if self.close_sent else 0
+        if self._bytes_after_close > MAX_BYTES_AFTER_CLOSE:
             self.transport.abort()
             return
         super().data_received(data)
 
     def handle_ping(self) -> None:
-        """Answer, and read on when the peer does."""
+        """Answer, and stop reading while the output buffer is full."""
         super().handle_ping()
         if not self.writable.is_set():
             self.transport.pause_reading()
 
     def handle_cont(self, event: Frame) -> None:
-        """Take one more fragment, if there are not too many."""
-        if len(self.frames) < MOST_FRAGMENTS:
+        """Add a fragment to the message, or fail the connection when there are too many."""
+        if len(self.frames) < MAX_FRAGMENTS:
             super().handle_cont(event)
             return
         self.frames = []
-        self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+        self.conn.fail(CloseCode.MESSAGE_TOO_BIG, f"a message may have at most {MAX_FRAGMENTS} fragments")
         self.handle_parser_exception()
 
     def pause_writing(self) -> None:
-        """There is more than the peer takes."""
+        """Start the timeout: the output buffer is full."""
         super().pause_writing()
-        self._reading.begin(self.transport)
+        self._write_timeout.start(self.transport)
 
     def resume_writing(self) -> None:
-        """It took enough."""
+        """Stop the timeout and read on: the peer has read enough."""
         super().resume_writing()
-        self._reading.end()
+        self._write_timeout.stop()
         if not self.read_paused:
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Expect nothing any more."""
+        """Stop the timeout."""
         super().connection_lost(exc)
-        self._reading.end()
+        self._write_timeout.stop()

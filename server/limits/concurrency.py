@@ -1,4 +1,4 @@
-"""How many of something each of somebody has at the moment, and no more than they may."""
+"""Limits how many operations, connections or exports each key may have at the same time."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
@@ -8,32 +8,32 @@ from schema.errors import RequestRefused
 
 
 class ConcurrencyLimitExceeded(RequestRefused):
-    """Somebody has as many of something under way as they may have."""
+    """The key has reached its limit."""
 
     code = "TOO_MANY_OPERATIONS"
 
 
 class ConcurrencyLimit:
-    """Counts within this process. ``noun`` is what is counted, in the plural."""
+    """Counts slots by key, within this process. ``noun`` is what is counted, in the plural."""
 
-    def __init__(self, most: int, noun: str) -> None:
-        self._most = most
+    def __init__(self, limit: int, noun: str) -> None:
+        self._limit = limit
         self._noun = noun
-        self._now: Counter[Hashable] = Counter()
+        self._used: Counter[Hashable] = Counter()
 
     @contextmanager
-    def slot(self, whose: Hashable) -> Iterator[None]:
-        """Count one for the length of the block. Raises ConcurrencyLimitExceeded."""
-        if self._now[whose] >= self._most:
-            raise ConcurrencyLimitExceeded(f"You have {self._most} {self._noun} already: end one first.")
-        self._now[whose] += 1
+    def slot(self, key: Hashable) -> Iterator[None]:
+        """Occupy a slot for the length of the block. Raises ConcurrencyLimitExceeded."""
+        if self._used[key] >= self._limit:
+            raise ConcurrencyLimitExceeded(f"Too many {self._noun} ({self._limit}): end one before starting another.")
+        self._used[key] += 1
         try:
             yield
         finally:
-            self._now[whose] -= 1
-            if not self._now[whose]:
-                del self._now[whose]
+            self._used[key] -= 1
+            if not self._used[key]:
+                del self._used[key]
 
-    def of(self, whose: Hashable) -> int:
-        """How many somebody has now."""
-        return self._now[whose]
+    def used(self, key: Hashable) -> int:
+        """How many slots the key occupies now."""
+        return self._used[key]

@@ -1,4 +1,4 @@
-"""What a document may be: of a size that we can bear, and clear about which of its operations is wanted."""
+"""Limits on a GraphQL document and its execution: size, variables, choice of operation, time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -17,31 +17,31 @@ from schema.context import Context
 from schema.errors import Forbidden, RequestRefused, TooComplex
 from server.limits.document_metrics import DocumentMetrics, measure_document
 
-MOST_TOKENS = 1000
-"""Validating a document takes time that grows with the square of its size, and is spent on the event loop."""
+MAX_TOKENS = 1000
+"""Validation takes time that grows with the square of a document's size, on the event loop."""
 
-LONGEST_DOCUMENT = 32 * 1024
+MAX_DOCUMENT_LENGTH = 32 * 1024
 """Characters."""
 
-MOST_LINES = 2000
-"""Each line of a block string is taken out of it by itself."""
+MAX_LINES = 2000
+"""The parser processes each line of a block string separately."""
 
-REMEMBERED = 128
-"""Documents of which a process remembers how they parse, and that they are valid; clients send the same few."""
+CACHED_DOCUMENTS = 128
+"""Parsed documents, and results of validation, that a process caches; clients send the same few documents."""
 
-LONGEST_REMEMBERED = 8 * 1024
-"""Characters. With the limit of tokens this bounds what is remembered to some fifty megabytes."""
+MAX_CACHED_LENGTH = 8 * 1024
+"""Characters. With the limit on tokens this bounds the caches to about 50 MB."""
 
-LONGEST_LIST = 500
-"""Of any list in the variables."""
+MAX_LIST_ITEMS = 500
+"""Of each list in the variables."""
 
-MOST_NAMES = 100
-"""Of any object in the variables: for each name that is unknown, all of the object is told in an error."""
+MAX_OBJECT_FIELDS = 100
+"""Of each object in the variables: the error for each unknown field quotes the whole object."""
 
-OPERATION_WITHIN = 10.0
-"""Seconds for a query or a mutation; what it asks of Postgres is cancelled then."""
+OPERATION_TIMEOUT = 10.0
+"""Seconds for a query or a mutation; its statements in Postgres are cancelled then."""
 
-MOST = {
+MAX_COUNTS = {
     "operations": 5,
     "variables": 50,
     "root fields": 20,
@@ -51,137 +51,137 @@ MOST = {
     "directives": 20,
     "repeated fields": 20,
 }
-"""What a document may have. Fragments count as often as they are spread."""
+"""Per document. A fragment counts as often as it is spread."""
 
-MOST_LEVELS_OF_SCHEMA = 20
-"""Tools unwrap the types of lists in lists."""
+MAX_INTROSPECTION_DEPTH = 20
+"""Higher than for data, because introspection queries of tools unwrap types of nested lists."""
 
 
-class Ambiguous(CannotGetOperationTypeError):
-    """There are several operations, and none was named."""
+class AmbiguousOperation(CannotGetOperationTypeError):
+    """The document has several operations, and the request names none."""
 
     def as_http_error_reason(self) -> str:
-        """A sentence for the client."""
-        return "There are several operations: name one of them as operationName."
+        """The message for the client."""
+        return "The document has several operations: name one of them as operationName."
 
 
-class TookTooLong(RequestRefused):
-    """Given up. What a mutation did may have been committed or not."""
+class OperationTimedOut(RequestRefused):
+    """The operation took too long. A mutation may have been committed or not."""
 
     code = "TIMEOUT"
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
-    """A document, and how large it is."""
+class ParsedDocument:
+    """A document and its size."""
 
     document: DocumentNode
-    extents: DocumentMetrics
+    metrics: DocumentMetrics
 
 
 class DocumentLimits(SchemaExtension):
-    """Looks at a document before it is validated, and lets nobody run an operation that was not chosen."""
+    """Refuses documents that are too large, ambiguous or forbidden, and operations that take too long."""
 
     def on_parse(self) -> Iterator[None]:
-        """Parse, or refuse; the original would take the first operation of several."""
+        """Parse and check the document. Strawberry alone would execute the first of several operations."""
         execution = self.execution_context
         parsed = _parse(execution.query or "")
-        _check_size(parsed.extents)
-        _check_lists(execution.variables)
-        if parsed.extents.asks_about_schema:
-            _check_right(execution)
+        _check_size(parsed.metrics)
+        _check_variables(execution.variables)
+        if parsed.metrics.has_introspection:
+            _check_may_introspect(execution)
         execution.graphql_document = parsed.document
         yield
-        named = execution._provided_operation_name  # noqa: SLF001  # the public one falls back to the first operation's
-        if named is None and _operations_in(parsed.document) > 1:
-            raise Ambiguous(None)
+        name = execution._provided_operation_name  # noqa: SLF001  # the public one falls back to the first operation's
+        if name is None and _operations_in(parsed.document) > 1:
+            raise AmbiguousOperation(None)
 
     async def on_execute(self) -> AsyncIterator[None]:
-        """Let a question or a command take no longer than it may."""
+        """Cancel a query or mutation that takes too long."""
         if self.execution_context.operation_type is OperationType.SUBSCRIPTION:
             yield
             return
         try:
-            async with asyncio.timeout(OPERATION_WITHIN):
+            async with asyncio.timeout(OPERATION_TIMEOUT):
                 yield
         except TimeoutError:
-            raise TookTooLong(
-                f"This took longer than {OPERATION_WITHIN:.0f} s. A mutation may have taken effect: "
-                "repeat it with the same idempotencyKey to learn."
+            raise OperationTimedOut(
+                f"The operation took longer than {OPERATION_TIMEOUT:.0f} s. A mutation may have taken effect: "
+                "repeat it with the same idempotencyKey to find out."
             ) from None
 
 
 class DocumentValidationCache(ValidationCache):
-    """Remembers what is valid, by the parsed document: it needs ``DocumentLimits`` before it."""
+    """Caches results of validation by parsed document; must come after ``DocumentLimits``."""
 
     def __init__(self) -> None:
-        super().__init__(maxsize=REMEMBERED)
+        super().__init__(maxsize=CACHED_DOCUMENTS)
 
     def on_validate(self) -> Iterator[None]:
-        """Validate a document once."""
-        if len(self.execution_context.query or "") <= LONGEST_REMEMBERED:
+        """Validate a document, or take the cached result."""
+        if len(self.execution_context.query or "") <= MAX_CACHED_LENGTH:
             yield from super().on_validate()
         else:
             yield
 
 
-def _parse(text: str) -> Parsed:
-    """Read a document; those that clients send again are remembered. Raises TooComplex and GraphQLSyntaxError."""
-    if text.count("\n") > MOST_LINES:
-        raise TooComplex(f"A document has {MOST_LINES} lines at the most.")
-    if len(text) > LONGEST_DOCUMENT:
-        raise TooComplex(f"A document has {LONGEST_DOCUMENT // 1024} kB at the most.")
-    return _remembered(text) if len(text) <= LONGEST_REMEMBERED else _read(text)
+def _parse(text: str) -> ParsedDocument:
+    """Parse a document, from the cache if possible. Raises TooComplex and GraphQLSyntaxError."""
+    if text.count("\n") > MAX_LINES:
+        raise TooComplex(f"A document may have at most {MAX_LINES} lines.")
+    if len(text) > MAX_DOCUMENT_LENGTH:
+        raise TooComplex(f"A document may have at most {MAX_DOCUMENT_LENGTH // 1024} kB.")
+    return _read_cached(text) if len(text) <= MAX_CACHED_LENGTH else _read(text)
 
 
-def _read(text: str) -> Parsed:
+def _read(text: str) -> ParsedDocument:
     try:
-        document = parse(text, max_tokens=MOST_TOKENS)
-        return Parsed(document, measure_document(document))
+        document = parse(text, max_tokens=MAX_TOKENS)
+        return ParsedDocument(document, measure_document(document))
     except RecursionError:
-        raise TooComplex("This document goes too deep.") from None
+        raise TooComplex("This document is nested too deeply.") from None
 
 
-_remembered = lru_cache(REMEMBERED)(_read)
+_read_cached = lru_cache(CACHED_DOCUMENTS)(_read)
 
 
-def _check_size(extents: DocumentMetrics) -> None:
-    data = extents.data
-    has = {
-        "operations": extents.operations,
-        "variables": extents.variables,
-        "root fields": extents.root_fields,
+def _check_size(metrics: DocumentMetrics) -> None:
+    data, introspection = metrics.data, metrics.introspection
+    counts = {
+        "operations": metrics.operations,
+        "variables": metrics.variables,
+        "root fields": metrics.root_fields,
         "levels": data.depth,
-        "fields": max(data.fields, extents.about_schema.fields),
-        "aliases": max(data.aliases, extents.about_schema.aliases),
-        "directives": max(data.directives, extents.about_schema.directives),
-        "repeated fields": max(data.repeats, extents.about_schema.repeats),
+        "fields": max(data.fields, introspection.fields),
+        "aliases": max(data.aliases, introspection.aliases),
+        "directives": max(data.directives, introspection.directives),
+        "repeated fields": max(data.repeats, introspection.repeats),
     }
-    for what, most in MOST.items():
-        if has[what] > most:
-            raise TooComplex(f"This document has too many {what}: {most} at the most.")
-    if extents.about_schema.depth > MOST_LEVELS_OF_SCHEMA:
-        raise TooComplex(f"Questions about the schema have {MOST_LEVELS_OF_SCHEMA} levels at the most.")
+    for noun, limit in MAX_COUNTS.items():
+        if counts[noun] > limit:
+            raise TooComplex(f"This document has too many {noun}: {limit} are allowed.")
+    if introspection.depth > MAX_INTROSPECTION_DEPTH:
+        raise TooComplex(f"An introspection query may have at most {MAX_INTROSPECTION_DEPTH} levels.")
 
 
-def _check_lists(variables: dict[str, Any] | None) -> None:
-    """Refuse long lists, however deep they lie."""
-    left: list[Any] = [variables]
-    while left:
-        value = left.pop()
-        if isinstance(value, list) and len(value) > LONGEST_LIST:
-            raise TooComplex(f"A list has {LONGEST_LIST} items at the most.")
-        if isinstance(value, dict) and len(value) > MOST_NAMES:
-            raise TooComplex(f"An object has {MOST_NAMES} names at the most.")
+def _check_variables(variables: dict[str, Any] | None) -> None:
+    """Refuse long lists and objects with many fields, at any depth. Raises TooComplex."""
+    pending: list[Any] = [variables]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list) and len(value) > MAX_LIST_ITEMS:
+            raise TooComplex(f"A list may have at most {MAX_LIST_ITEMS} items.")
+        if isinstance(value, dict) and len(value) > MAX_OBJECT_FIELDS:
+            raise TooComplex(f"An object may have at most {MAX_OBJECT_FIELDS} fields.")
         if isinstance(value, list | dict):
-            left.extend(value if isinstance(value, list) else value.values())
+            pending.extend(value if isinstance(value, list) else value.values())
 
 
-def _check_right(execution: ExecutionContext) -> None:
+def _check_may_introspect(execution: ExecutionContext) -> None:
     context = execution.context
     right = Permission.READ_SCHEMA.value
     if isinstance(context, Context) and right not in context.caller.scopes:
-        raise Forbidden(f"Looking into the schema needs the right {right}, which you do not have.")
+        raise Forbidden(f"Introspection needs the right {right}, which you do not have.")
 
 
 def _operations_in(document: DocumentNode) -> int:

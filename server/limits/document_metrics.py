@@ -1,4 +1,4 @@
-"""How large a document is. One walk that measures each fragment once, however often it is spread."""
+"""Measures the size of a GraphQL document, in one walk that visits each fragment once."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from graphql import (
     SelectionSetNode,
 )
 
-ABOUT_THE_SCHEMA = frozenset({"__schema", "__type"})
-"""Root fields that tell of the schema itself."""
+INTROSPECTION_FIELDS = frozenset({"__schema", "__type"})
+"""Root fields that return the schema itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperationMetrics:
-    """Of a selection with everything below it: fragments count as often as they are spread.
+    """The size of a selection and everything below it. A fragment counts as often as it is spread.
 
-    ``repeats`` are fields with fields below them that are asked for again under the same name: validation compares
-    each with each, and everything below them too.
+    ``repeats`` counts fields with a selection set that have the same response name as another field beside them:
+    validation compares each pair, including everything below them.
     """
 
     depth: int = 0
@@ -32,8 +32,8 @@ class OperationMetrics:
     directives: int = 0
     repeats: int = 0
 
-    def beside(self, other: "OperationMetrics") -> "OperationMetrics":
-        """Both, in one selection set."""
+    def plus(self, other: "OperationMetrics") -> "OperationMetrics":
+        """The size of both in one selection set."""
         return OperationMetrics(
             max(self.depth, other.depth),
             self.fields + other.fields,
@@ -43,117 +43,126 @@ class OperationMetrics:
         )
 
 
-NOTHING = OperationMetrics()
+EMPTY = OperationMetrics()
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentMetrics:
-    """Of a document: the largest of what each of its operations has."""
+    """The size of a document: of each measure, the largest among its operations."""
 
     operations: int
     variables: int
     root_fields: int
     data: OperationMetrics
-    about_schema: OperationMetrics
+    introspection: OperationMetrics
 
     @property
-    def asks_about_schema(self) -> bool:
-        """Whether an operation looks into the schema."""
-        return self.about_schema.fields > 0
+    def has_introspection(self) -> bool:
+        """Whether an operation selects introspection fields."""
+        return self.introspection.fields > 0
 
 
 def measure_document(document: DocumentNode) -> DocumentMetrics:
-    """Measure a document that was parsed and perhaps is not valid: fragments may be missing, or contain themselves."""
+    """Measure a parsed document. It may be invalid: fragments may be missing or spread themselves."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     walk = _Walk(fragments)
-    about_schema = _largest(walk.below(one.selection_set, schema=True) for one in operations)
-    data = [walk.below(one.selection_set, schema=False, own=one) for one in operations]
-    # Validation walks those that no operation uses all the same.
-    unused = [walk.fragment(name, schema=None) for name in fragments if not walk.has_met(name)]
+    introspection = _largest(walk.selections(node.selection_set, introspection=True) for node in operations)
+    data = [walk.selections(node.selection_set, introspection=False, operation=node) for node in operations]
+    # Validation also walks fragments that no operation uses.
+    unused = [walk.fragment(name, introspection=None) for name in fragments if not walk.has_visited(name)]
     return DocumentMetrics(
         operations=len(operations),
-        variables=max((len(one.variable_definitions or ()) for one in operations), default=0),
-        root_fields=max((walk.roots(one.selection_set) for one in operations), default=0),
+        variables=max((len(node.variable_definitions or ()) for node in operations), default=0),
+        root_fields=max((walk.root_fields(node.selection_set) for node in operations), default=0),
         data=_largest(data + unused),
-        about_schema=about_schema,
+        introspection=introspection,
     )
 
 
 class _Walk:
-    """What was measured so far, by fragment."""
+    """One walk over a document. ``introspection`` selects the root fields that count; None selects all of them."""
 
     def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._fragments = fragments
         self._measured: dict[tuple[str, bool | None], OperationMetrics] = {}
-        self._roots: dict[str, int] = {}
+        self._root_fields: dict[str, int] = {}
 
-    def below(
-        self, selections: SelectionSetNode | None, *, schema: bool | None, own: OperationDefinitionNode | None = None
+    def selections(
+        self,
+        selection_set: SelectionSetNode | None,
+        *,
+        introspection: bool | None,
+        operation: OperationDefinitionNode | None = None,
     ) -> OperationMetrics:
-        """What a selection set has. At the root, ``schema`` tells which of its fields count; None is all of them."""
-        nodes = selections.selections if selections else ()
-        extent = OperationMetrics(directives=len(own.directives or ()) if own else 0, repeats=_repeats_in(nodes))
+        """The size of a selection set, with the directives of its operation if given."""
+        nodes = selection_set.selections if selection_set else ()
+        directives = len(operation.directives or ()) if operation else 0
+        metrics = OperationMetrics(directives=directives, repeats=_repeats_in(nodes))
         for node in nodes:
-            extent = extent.beside(self._of(node, schema))
-        return extent
+            metrics = metrics.plus(self._selection(node, introspection))
+        return metrics
 
-    def fragment(self, name: str, *, schema: bool | None) -> OperationMetrics:
-        """What a fragment has, measured once."""
-        if (name, schema) not in self._measured:
-            self._measured[name, schema] = NOTHING  # what contains itself is refused by validation
+    def fragment(self, name: str, *, introspection: bool | None) -> OperationMetrics:
+        """The size of a fragment, measured once."""
+        key = name, introspection
+        if key not in self._measured:
+            self._measured[key] = EMPTY  # for a fragment that spreads itself, which validation refuses
             fragment = self._fragments.get(name)
-            self._measured[name, schema] = self.below(fragment.selection_set if fragment else None, schema=schema)
-        return self._measured[name, schema]
+            selection_set = fragment.selection_set if fragment else None
+            self._measured[key] = self.selections(selection_set, introspection=introspection)
+        return self._measured[key]
 
-    def has_met(self, name: str) -> bool:
-        """Whether an operation measured so far uses this fragment, however far below."""
-        return any((name, schema) in self._measured for schema in (True, False, None))
+    def has_visited(self, name: str) -> bool:
+        """Whether an operation measured so far uses this fragment, at any depth."""
+        return any((name, introspection) in self._measured for introspection in (True, False, None))
 
-    def roots(self, selections: SelectionSetNode) -> int:
-        """How many fields of the root type are asked for."""
-        return sum(map(self._roots_of, selections.selections))
+    def root_fields(self, selection_set: SelectionSetNode) -> int:
+        """How many fields of the root type are selected."""
+        return sum(map(self._root_fields_of, selection_set.selections))
 
-    def _of(self, node: SelectionNode, schema: bool | None) -> OperationMetrics:  # noqa: FBT001  # of three values
+    def _selection(self, node: SelectionNode, introspection: bool | None) -> OperationMetrics:  # noqa: FBT001  # 3 values
         directives = len(node.directives or ())
         match node:
             case FieldNode():
-                if schema is not None and (node.name.value in ABOUT_THE_SCHEMA) is not schema:
-                    return NOTHING
-                below = self.below(node.selection_set, schema=None)
+                if introspection is not None and (node.name.value in INTROSPECTION_FIELDS) is not introspection:
+                    return EMPTY
+                below = self.selections(node.selection_set, introspection=None)
                 aliases = below.aliases + (node.alias is not None)
                 return OperationMetrics(
                     below.depth + 1, below.fields + 1, aliases, below.directives + directives, below.repeats
                 )
             case InlineFragmentNode():
-                return self.below(node.selection_set, schema=schema).beside(OperationMetrics(directives=directives))
+                inline = self.selections(node.selection_set, introspection=introspection)
+                return inline.plus(OperationMetrics(directives=directives))
             case FragmentSpreadNode():
-                return self.fragment(node.name.value, schema=schema).beside(OperationMetrics(directives=directives))
+                spread = self.fragment(node.name.value, introspection=introspection)
+                return spread.plus(OperationMetrics(directives=directives))
             case _:
-                return NOTHING
+                return EMPTY
 
-    def _roots_of(self, node: SelectionNode) -> int:
+    def _root_fields_of(self, node: SelectionNode) -> int:
         match node:
             case FieldNode():
                 return 1
             case InlineFragmentNode():
-                return self.roots(node.selection_set)
+                return self.root_fields(node.selection_set)
             case FragmentSpreadNode():
-                return self._roots_of_fragment(node.name.value)
+                return self._root_fields_of_fragment(node.name.value)
             case _:
                 return 0
 
-    def _roots_of_fragment(self, name: str) -> int:
-        if name not in self._roots:
-            self._roots[name] = 0
+    def _root_fields_of_fragment(self, name: str) -> int:
+        if name not in self._root_fields:
+            self._root_fields[name] = 0
             fragment = self._fragments.get(name)
-            self._roots[name] = self.roots(fragment.selection_set) if fragment else 0
-        return self._roots[name]
+            self._root_fields[name] = self.root_fields(fragment.selection_set) if fragment else 0
+        return self._root_fields[name]
 
 
-def _largest(extents: Iterable[OperationMetrics]) -> OperationMetrics:
+def _largest(metrics: Iterable[OperationMetrics]) -> OperationMetrics:
     """The largest of each measure."""
-    each = list(extents) or [NOTHING]
+    each = list(metrics) or [EMPTY]
     return OperationMetrics(
         max(one.depth for one in each),
         max(one.fields for one in each),

@@ -1,4 +1,4 @@
-"""What a caller may ask of us: a bucket of points in Redis, so that it holds across processes."""
+"""Rate limits callers with a token bucket in Redis, which all processes share."""
 
 import logging
 import math
@@ -20,15 +20,15 @@ from server.limits.query_cost import cost_of
 
 logger = logging.getLogger(__name__)
 
-WITHIN = 0.25
-"""Seconds that a request waits for the count."""
+REDIS_TIMEOUT = 0.25
+"""Seconds that a request waits for Redis."""
 
-REST_AFTER_FAILURE = 1.0
-"""Seconds for which nothing is counted after Redis failed, so that one that hangs slows nobody for long."""
+FAILURE_BACK_OFF = 1.0
+"""Seconds without rate limiting after Redis failed, so that requests do not each wait for the timeout."""
 
-# KEYS[1] the bucket; ARGV: its size, points that flow in per second, points wanted. Redis's clock, to the microsecond.
-# Answers with 1 or 0, granted or not, and with what is left.
-TAKE = """
+# KEYS[1]: the bucket. ARGV: its size, points added per second, points to take. Redis's clock, to the microsecond.
+# Returns 1 (granted) or 0 (refused), and the points that are left.
+TAKE_SCRIPT = """
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
 local size, refill, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -48,7 +48,7 @@ return {granted, tostring(points)}
 
 
 class RateLimited(RequestRefused):
-    """The caller's bucket holds too little. ``retry_after`` in whole seconds."""
+    """The caller's bucket has too few points. ``retry_after`` in whole seconds."""
 
     code = "RATE_LIMITED"
 
@@ -56,7 +56,8 @@ class RateLimited(RequestRefused):
         self.budget = budget
         self.retry_after = max(1, math.ceil((budget.cost - budget.remaining) / refill))
         super().__init__(
-            f"This operation takes {budget.cost} points and {budget.remaining} are left; wait {self.retry_after} s."
+            f"Rate limit exceeded: this operation costs {budget.cost} points and {budget.remaining} are left; "
+            f"wait {self.retry_after} s."
         )
 
 
@@ -67,16 +68,19 @@ class RateLimiter:
         self.size = settings.budget
         self.refill = settings.budget_refill
         self._redis = redis.asyncio.from_url(
-            settings.redis_url, socket_connect_timeout=WITHIN, socket_timeout=WITHIN, retry=Retry(NoBackoff(), 0)
+            settings.redis_url,
+            socket_connect_timeout=REDIS_TIMEOUT,
+            socket_timeout=REDIS_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
         )
-        self._take = self._redis.register_script(TAKE)
-        self._resting_until = 0.0
+        self._script = self._redis.register_script(TAKE_SCRIPT)
+        self._disabled_until = 0.0
 
     async def take(self, caller_id: UUID, cost: int) -> Budget:
-        """Take points out of a caller's bucket. Raises RateLimited, TooComplex; while Redis is away, nothing."""
+        """Take points from a caller's bucket; grant them while Redis is unreachable. Raises RateLimited, TooComplex."""
         if cost > self.size:
-            raise TooComplex(f"This operation takes {cost} points; no more than {self.size} can be had at once.")
-        granted, points = await self._taken(caller_id, cost)
+            raise TooComplex(f"This operation costs {cost} points; an operation may cost at most {self.size}.")
+        granted, points = await self._take_points(caller_id, cost)
         full_in = timedelta(seconds=(self.size - points) / self.refill)
         budget = Budget(cost, self.size, int(points), datetime.now(UTC) + full_in)
         if not granted:
@@ -84,33 +88,34 @@ class RateLimiter:
         return budget
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._redis.aclose()
 
-    async def _taken(self, caller_id: UUID, cost: int) -> tuple[bool, float]:
-        if time.monotonic() < self._resting_until:
+    async def _take_points(self, caller_id: UUID, cost: int) -> tuple[bool, float]:
+        """Whether the points were granted, and how many are left."""
+        if time.monotonic() < self._disabled_until:
             return True, float(self.size - cost)
         try:
-            granted, points = await self._take(
+            granted, points = await self._script(
                 keys=[f"tenantry:budget:{caller_id}"], args=[self.size, self.refill, cost]
             )
         except (RedisError, OSError) as error:
-            self._resting_until = time.monotonic() + REST_AFTER_FAILURE
-            logger.warning("nothing is counted: the broker is away", extra={"cause": str(error)})
+            self._disabled_until = time.monotonic() + FAILURE_BACK_OFF
+            logger.warning("rate limiting disabled: broker unreachable", extra={"cause": str(error)})
             return True, float(self.size - cost)
         return bool(granted), float(points)
 
 
 class RateLimiting(SchemaExtension):
-    """Takes each operation's cost before it is executed. A subscription costs once."""
+    """Takes each operation's cost before its execution. A subscription costs once."""
 
-    def __init__(self, budgets: RateLimiter) -> None:
-        self._budgets = budgets
+    def __init__(self, rate_limiter: RateLimiter) -> None:
+        self._rate_limiter = rate_limiter
 
     async def on_execute(self) -> AsyncIterator[None]:
-        """Take, or refuse."""
+        """Take the operation's cost from the caller's budget."""
         execution = self.execution_context
         if isinstance(execution.context, Context) and execution.graphql_document is not None:
             cost = cost_of(execution.graphql_document, execution.operation_name, execution.variables)
-            execution.context.budget = await self._budgets.take(execution.context.actor.id, cost)
+            execution.context.budget = await self._rate_limiter.take(execution.context.actor.id, cost)
         yield

@@ -1,4 +1,4 @@
-"""An operation costs a point for each field, as often as a page may repeat it, in a walk that stays short."""
+"""An operation costs a point for each field, multiplied by the size of its pages; the estimate is quick."""
 
 import time
 
@@ -40,7 +40,7 @@ from server.limits.query_cost import cost_of
         ("query A { viewer { scopes } } query Q { viewer { scopes actor { id } } }", 4),
     ],
 )
-def test_points(document: str, cost: int) -> None:
+def test_an_operation_costs_the_points_of_its_fields(document: str, cost: int) -> None:
     name = "Q" if "Q" in document.split("{", maxsplit=1)[0] or "query Q {" in document else None
 
     inputs = {"two": {"tenantIds": ["a", "b"]}, "all": {"filter": {}}}

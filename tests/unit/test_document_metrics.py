@@ -1,4 +1,4 @@
-"""How large a document is: counted as it would be carried out, in a time that does not grow with that."""
+"""A document is measured as it would be executed, in a time that does not grow with the result."""
 
 import time
 
@@ -11,11 +11,11 @@ DOUBLING = "query { ...F0 } " + " ".join(
     f"fragment F{number} on Query {{ a{number}: viewer {{ scopes }} ...F{number + 1} ...F{number + 1} }}"
     for number in range(60)
 )
-"""Sixty fragments, each spread twice by the one before: 2^60 fields."""
+"""Sixty fragments, each spread twice by the previous one: 2^60 fields."""
 
 
 @pytest.mark.parametrize(
-    ("document", "extent"),
+    ("document", "metrics"),
     [
         ("{ a }", OperationMetrics(depth=1, fields=1)),
         ("{ a { b { c } } d }", OperationMetrics(depth=3, fields=4)),
@@ -30,11 +30,11 @@ DOUBLING = "query { ...F0 } " + " ".join(
         ("{ a } fragment Unused on Q { a { b { c { d } } } }", OperationMetrics(depth=4, fields=4)),
     ],
 )
-def test_what_a_document_has(document: str, extent: OperationMetrics) -> None:
-    assert measure_document(parse(document)).data == extent
+def test_a_document_has_the_size_that_its_execution_would_visit(document: str, metrics: OperationMetrics) -> None:
+    assert measure_document(parse(document)).data == metrics
 
 
-def test_the_largest_operation_counts() -> None:
+def test_a_document_is_as_large_as_its_largest_operation() -> None:
     found = measure_document(parse("query A($a: Int, $b: Int) { a b } query B($a: Int) { a { b { c } } }"))
 
     assert (found.operations, found.variables, found.root_fields) == (2, 2, 2)
@@ -45,21 +45,21 @@ def test_root_fields_are_counted_through_fragments() -> None:
     assert measure_document(parse("{ a ...F ... { b } } fragment F on Q { c d { e } }")).root_fields == 4
 
 
-def test_questions_about_the_schema_are_counted_apart() -> None:
+def test_introspection_fields_are_counted_separately() -> None:
     found = measure_document(
         parse("{ a { b } __schema { types { fields { name } } } ...F } fragment F on Q { __type { x } }")
     )
 
     assert found.data == OperationMetrics(depth=2, fields=2)
-    assert found.about_schema == OperationMetrics(depth=4, fields=6)
-    assert found.asks_about_schema
+    assert found.introspection == OperationMetrics(depth=4, fields=6)
+    assert found.has_introspection
 
 
-def test_the_name_of_a_type_tells_nothing_about_the_schema() -> None:
-    assert not measure_document(parse("{ __typename a { __typename } }")).asks_about_schema
+def test_typename_is_not_introspection() -> None:
+    assert not measure_document(parse("{ __typename a { __typename } }")).has_introspection
 
 
-def test_what_doubles_sixty_times_is_counted_at_once() -> None:
+def test_fragments_that_double_sixty_times_are_measured_quickly() -> None:
     document = parse(DOUBLING)
     began = time.thread_time()  # of this thread alone, however busy the machine is
 

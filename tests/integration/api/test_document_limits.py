@@ -121,7 +121,7 @@ def test_an_operation_that_takes_too_long_is_given_up_and_its_statement_cancelle
             ended.set()
 
     monkeypatch.setattr(queries, "organisation_of_slug", slow)
-    monkeypatch.setattr(document_limits, "OPERATION_WITHIN", 0.2)
+    monkeypatch.setattr(document_limits, "OPERATION_TIMEOUT", 0.2)
     began = time.monotonic()
 
     over_http = owner.error('{ organization(slug: "x") { id } }')

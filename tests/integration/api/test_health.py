@@ -105,7 +105,7 @@ def test_a_database_at_another_revision_is_named(harness: RunHarness) -> None:
     assert "python -m server migrate" in response.json()["checks"]["migrations"]["reason"]
 
 
-def test_a_run_that_nobody_moves_is_told(api: Api, harness: RunHarness) -> None:
+def test_a_run_that_no_worker_moves_fails_the_readiness_check(api: Api, harness: RunHarness) -> None:
     harness.create()
     with harness.database.transaction() as session:
         long_ago = clock(session) - timedelta(minutes=5)
@@ -115,4 +115,4 @@ def test_a_run_that_nobody_moves_is_told(api: Api, harness: RunHarness) -> None:
     harness.make_moves()
 
     assert late.status_code == 503
-    assert "no worker is at work" in late.json()["checks"]["oldest_due_run"]["reason"]
+    assert "no worker is running" in late.json()["checks"]["oldest_due_run"]["reason"]

@@ -96,7 +96,7 @@ def test_bytes_that_are_not_http_are_refused(owner: Client, name: str) -> None:
 def test_the_server_closes_a_connection_on_which_the_client_stalls(
     owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uvicorn_protocols, "REQUEST_WITHIN", 1.0)
+    monkeypatch.setattr(uvicorn_protocols, "REQUEST_HEAD_TIMEOUT", 1.0)
     monkeypatch.setattr(request, "BODY_TIMEOUT", 1.0)
 
     with ThreadPoolExecutor(len(STALLED)) as pool:
@@ -114,7 +114,7 @@ def test_the_server_closes_a_connection_on_which_the_client_stalls(
 
 
 def test_a_body_that_arrives_byte_by_byte_times_out(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uvicorn_protocols, "REQUEST_WITHIN", 0.5)
+    monkeypatch.setattr(uvicorn_protocols, "REQUEST_HEAD_TIMEOUT", 0.5)
     monkeypatch.setattr(request, "BODY_TIMEOUT", 0.5)
     head = attacks.HEAD + f"Authorization: {owner.authorization}\r\nContent-Length: 1000\r\n\r\n".encode()
 
@@ -153,7 +153,7 @@ def test_a_message_of_endless_frames_closes_the_websocket(owner: Client) -> None
 
 
 def test_a_client_that_pings_without_reading_is_disconnected(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uvicorn_protocols, "READ_WITHIN", 0.5)
+    monkeypatch.setattr(uvicorn_protocols, "WRITE_TIMEOUT", 0.5)
     ping = b"\x89\xfd" + struct.pack("!I", 0) + os.urandom(125)
 
     with attacks.tcp_connection(owner) as connection:

@@ -23,7 +23,7 @@ def limited(harness: RunHarness, redis_url: str, monkeypatch: pytest.MonkeyPatch
 
     It waits for the broker as long as a client waits, so that it counts on a busy machine too.
     """
-    monkeypatch.setattr(rate_limit, "WITHIN", TIMEOUT)
+    monkeypatch.setattr(rate_limit, "REDIS_TIMEOUT", TIMEOUT)
     with running_api(harness.settings.model_copy(update={"budget": 100, "budget_refill": 1})) as running:
         yield running
 
