@@ -1,4 +1,4 @@
-"""The audit feed as a file: who may take it, what of it, and how it reaches a client that has to read."""
+"""The addresses ``/export/audit.csv`` and ``/export/audit.jsonl``: the audit feed as a download."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from access.permissions import Identity, Permission
 from provisioning import audit_export
 from provisioning.audit_export import Export
-from provisioning.errors import NotFound as Unknown
+from provisioning.errors import NotFound as UnknownObject
 from provisioning.pagination import Key
 from runtime.cancellable_queries import CancellableQuery
 from runtime.database import MAX_ATTEMPTS, Database, is_busy, is_transient
@@ -48,47 +48,49 @@ from server.services import Services
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 4
-"""ExportEndpoint under way in this process. They have connections of their own, so nobody else waits for one."""
+MAX_EXPORTS = 4
+"""Running in this process. They have their own connection pool, so that other operations do not wait for them."""
 
-AT_ONCE_PER_CALLER = 2
-"""One may still be put away while the next begins."""
+MAX_EXPORTS_PER_CALLER = 2
+"""Two, because one may still be cleaned up while the next one starts."""
 
-CURSOR_WITHIN = 60.0
-"""Seconds for which a cursor is read: Postgres keeps what is deleted meanwhile. Then another goes on behind it."""
+MAX_EXPORTS_PER_ORGANISATION = 3
+"""Over all of its accounts: leaves one for another organisation."""
 
-AT_ONCE_PER_ORGANISATION = 3
-"""However many accounts it has: one place is left for somebody else."""
+CURSOR_TIMEOUT = 60.0
+"""Seconds for which one cursor is read, because Postgres keeps deleted rows for it. Then a new cursor continues."""
 
 COST = 100
-"""Points of the caller's budget: as much as a page of the feed, because each leaves an event."""
+"""Points of the caller's budget: as much as a page of the feed, because each export writes an event."""
 
-STATEMENT_WITHIN = timedelta(seconds=60)
-"""For the rows of one fetch, which may lie behind many that the filter leaves out."""
+STATEMENT_TIMEOUT = timedelta(seconds=60)
+"""For one fetch, which may have to skip many rows that do not match the filter."""
 
 READ_ONLY = text("SET TRANSACTION READ ONLY")
 
-EXPORT_WITHIN = 3600.0
-"""Seconds for all of it. Whoever reads slower takes the rest with ``after``."""
+EXPORT_TIMEOUT = 3600.0
+"""Seconds for the whole download. A slower client gets the rest with ``after``."""
 
 STATUSES = {"FORBIDDEN": HTTPStatus.FORBIDDEN, "NOT_FOUND": HTTPStatus.NOT_FOUND}
 
 
 class ExportEndpoint:
-    """The address for exports."""
+    """The ASGI endpoint of both addresses."""
 
     def __init__(self, services: Services, rate_limiter: RateLimiter) -> None:
-        own = services.settings.model_copy(update={"database_pool": AT_ONCE, "statement_timeout": STATEMENT_WITHIN})
+        pool = {"database_pool": MAX_EXPORTS, "statement_timeout": STATEMENT_TIMEOUT}
         self._services = services
         self._rate_limiter = rate_limiter
-        self._database = Database(own, name="tenantry-export")
-        self._threads = CapacityLimiter(AT_ONCE)
-        self._all = ConcurrencyLimit(AT_ONCE, "exports under way in this process")
-        self._theirs = ConcurrencyLimit(AT_ONCE_PER_ORGANISATION, "exports under way in your organisation")
-        self._own = ConcurrencyLimit(AT_ONCE_PER_CALLER, "exports under way")
+        self._database = Database(services.settings.model_copy(update=pool), name="tenantry-export")
+        self._threads = CapacityLimiter(MAX_EXPORTS)
+        self._total_limit = ConcurrencyLimit(MAX_EXPORTS, "running exports on this server")
+        self._organisation_limit = ConcurrencyLimit(
+            MAX_EXPORTS_PER_ORGANISATION, "running exports in your organisation"
+        )
+        self._caller_limit = ConcurrencyLimit(MAX_EXPORTS_PER_CALLER, "running exports")
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Close all connections to the database."""
         self._database.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,204 +105,200 @@ class ExportEndpoint:
             await response(scope, receive, send)
 
     async def _answer(self, request: Request, headers: dict[str, str], stack: AsyncExitStack) -> Response:
-        kind = _format_of(request)
+        file_format = _format_of(request)
         auth = await authenticate(request, self._services, ["GET"])
         context = self._services.context(auth, headers["X-Request-ID"])
         try:
-            return await self._begun(
-                context,
-                auth,
-                export_filter_of(request.query_params, kind.name, context.actor.kind),
-                kind,
-                headers,
-                stack,
-            )
+            export_filter = export_filter_of(request.query_params, file_format.name, context.actor.kind)
+            return await self._start(context, auth, export_filter, file_format, headers, stack)
         except RateLimited as refusal:
-            raise _too_many(refusal, wait=refusal.retry_after) from None
+            raise _too_many_requests(refusal, retry_after=refusal.retry_after) from None
         except RequestRefused as refusal:
             raise HttpRefused(STATUSES.get(refusal.code, HTTPStatus.BAD_REQUEST), str(refusal), refusal.code) from None
-        except Unknown as refusal:
+        except UnknownObject as refusal:
             raise HttpRefused(HTTPStatus.NOT_FOUND, str(refusal), NotFound.code) from None
         except SQLAlchemyError as error:
-            raise _fault(error, headers["X-Request-ID"]) from None
+            raise _database_error(error, headers["X-Request-ID"]) from None
 
-    async def _begun(
+    async def _start(
         self,
         context: Context,
         auth: AuthResult,
-        wish: ExportFilter,
-        kind: Format,
+        export_filter: ExportFilter,
+        file_format: Format,
         headers: dict[str, str],
         stack: AsyncExitStack,
     ) -> "Download":
-        """With its first rows at hand, so that what cannot begin is refused and not broken off."""
+        """Start an export and read its first rows, so that an export that cannot start is refused with a status."""
         context.require(Permission.EXPORT_FEED)
-        self._take_a_place(context, wish, stack)
+        self._acquire_slots(context, export_filter, stack)
         await self._rate_limiter.take(context.actor.id, COST)
         export = await context.transact(
-            audit_export.begin, wish.wanted, wish.organisation, wish.facts, by=context.actor
+            audit_export.begin,
+            export_filter.events,
+            export_filter.organisation,
+            export_filter.facts,
+            by=context.actor,
         )
-        reading = Reading(
-            self._database.restricted_to(context.actor.row_scope),
-            export,
-            wish.after,
-            kind,
-            context.caller,
-            self._threads,
-        )
-        stack.push_async_callback(reading.end)
-        first = kind.head + (await reading.chunk() or b"")
-        return Download(reading, first, auth, self._services, {**headers, **_as_file(export, kind)})
+        database = self._database.restricted_to(context.actor.row_scope)
+        reader = ExportReader(database, export, export_filter.after, file_format, context.caller, self._threads)
+        stack.push_async_callback(reader.close)
+        first = file_format.head + (await reader.next_chunk() or b"")
+        return Download(reader, first, auth, self._services, {**headers, **_file_headers(export, file_format)})
 
-    def _take_a_place(self, context: Context, wish: ExportFilter, stack: AsyncExitStack) -> None:
-        """Until the stack is unwound. Raises HttpRefused when there is none."""
+    def _acquire_slots(self, context: Context, export_filter: ExportFilter, stack: AsyncExitStack) -> None:
+        """Occupy a slot of each limit until the stack is unwound. Raises HttpRefused."""
         actor = context.actor
         try:
-            stack.enter_context(self._own.slot(actor.id))
-            stack.enter_context(self._theirs.slot(actor.organisation_id or wish.organisation))
-            stack.enter_context(self._all.slot("everybody"))
+            stack.enter_context(self._caller_limit.slot(actor.id))
+            stack.enter_context(self._organisation_limit.slot(actor.organisation_id or export_filter.organisation))
+            stack.enter_context(self._total_limit.slot("all"))
         except ConcurrencyLimitExceeded as refusal:
-            raise _too_many(refusal, wait=30) from None
+            raise _too_many_requests(refusal, retry_after=30) from None
 
 
 @dataclass
-class Reading:
-    """The chunks of one file, read in threads and only when asked for: nothing waits in memory for its client."""
+class ExportReader:
+    """Reads the chunks of one file in threads, each only when it is requested, so that none is buffered."""
 
     database: Database
     export: Export
-    place: Key | None
+    after: Key | None
     format: Format
     caller: Identity
     threads: CapacityLimiter
     _query: CancellableQuery = field(default_factory=CancellableQuery)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _over: threading.Event = field(default_factory=threading.Event)
+    _closed: threading.Event = field(default_factory=threading.Event)
     _complete: bool = False
 
     def __post_init__(self) -> None:
         self._chunks = self._read()
 
-    async def chunk(self) -> bytes | None:
-        """The next one; None behind the last."""
+    async def next_chunk(self) -> bytes | None:
+        """The next chunk; None after the last."""
         return await to_thread.run_sync(self._next, limiter=self.threads)
 
-    async def end(self) -> None:
-        """Cancel what Postgres is asked, close the cursor, and give the connection back."""
+    async def close(self) -> None:
+        """Cancel the running statement, close the cursor and release the connection."""
         with CancelScope(shield=True):
-            await to_thread.run_sync(self._end)
+            await to_thread.run_sync(self._close)
 
     def _next(self) -> bytes | None:
         with self._lock:
             return next(self._chunks, None)
 
-    def _end(self) -> None:
-        self._over.set()
+    def _close(self) -> None:
+        self._closed.set()
         self._query.cancel()
-        with self._lock, suppress(SQLAlchemyError):  # a connection that is dead needs no closing
+        with self._lock, suppress(SQLAlchemyError):  # a broken connection needs no closing
             self._chunks.close()
 
     def _read(self) -> Generator[bytes, None, None]:
-        """One cursor after another, also after Postgres was away for a moment; what was told is not told again."""
-        tries, begun_at = 0, self.place
+        """Read one cursor after another, also after a short outage of Postgres, and each row once."""
+        tries, start = 0, self.after
         while not self._complete:
-            before = self.place
+            before = self.after
             try:
-                yield from self._portion()
+                yield from self._read_cursor()
             except SQLAlchemyError as error:
-                tries = 1 if self.place != before else tries + 1
-                hopeless = self.place == begun_at or tries > MAX_ATTEMPTS or not is_transient(error)
-                if hopeless or self._over.wait(RECONNECT_AFTER):
+                tries = 1 if self.after != before else tries + 1
+                if (
+                    self.after == start
+                    or tries > MAX_ATTEMPTS
+                    or not is_transient(error)
+                    or self._closed.wait(RECONNECT_AFTER)
+                ):
                     raise
-                logger.info("an export goes on with another cursor", extra={"cause": type(error).__name__})
+                logger.info("export continues with a new cursor", extra={"cause": type(error).__name__})
 
-    def _portion(self) -> Generator[bytes, None, None]:
-        """What one cursor finds until it is at the end, or old."""
+    def _read_cursor(self) -> Generator[bytes, None, None]:
+        """Read one cursor to its end or until its timeout."""
         with self.database.transaction() as session:
             session.execute(READ_ONLY)
             with self._query.cancellable(session):
-                old_at = time.monotonic() + CURSOR_WITHIN
-                for rows in audit_export.batches(session, self.export, self.place, by=self.caller.actor):
+                deadline = time.monotonic() + CURSOR_TIMEOUT
+                for rows in audit_export.batches(session, self.export, self.after, by=self.caller.actor):
                     yield self.format.body(rows, self.caller)
-                    self.place = self.export.event_filter.key_of(rows[-1])
-                    if time.monotonic() > old_at:
+                    self.after = self.export.event_filter.key_of(rows[-1])
+                    if time.monotonic() > deadline:
                         return
                 self._complete = True
 
 
 class Download(Response):
-    """A file that lacks its end unless it was read to its end: HTTP's last chunk says that it is whole."""
+    """A file sent in chunks. HTTP's last chunk follows only a complete file, so clients notice an incomplete one."""
 
     def __init__(
-        self, reading: Reading, first: bytes, auth: AuthResult, services: Services, headers: dict[str, str]
+        self, reader: ExportReader, first: bytes, auth: AuthResult, services: Services, headers: dict[str, str]
     ) -> None:
         super().__init__(None, HTTPStatus.OK, headers)
         del self.headers["content-length"]
-        self._reading = reading
+        self._reader = reader
         self._first = first
         self._auth = auth
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
-        """Send it, until its client leaves, is too slow or may not read on, or the process stops."""
+        """Send the file until its end, a disconnect, a timeout, the end of the session, or the process's stop."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        pump = asyncio.create_task(self._pump(send))
+        sending = asyncio.create_task(self._send_chunks(send))
         ends: list[asyncio.Task[Any]] = [
-            pump,
+            sending,
             asyncio.create_task(client_disconnected(receive)),
             asyncio.create_task(self._services.stopping.wait()),
             asyncio.create_task(self._services.authenticator.wait_for_session_end(self._auth)),
         ]
         try:
-            await asyncio.wait(ends, timeout=EXPORT_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, timeout=EXPORT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            whole = pump.done() and not pump.cancelled() and pump.exception() is None
+            complete = sending.done() and not sending.cancelled() and sending.exception() is None
             for task in ends:
                 task.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
-        if whole:
+        if complete:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            self._log(pump)
+            self._log_incomplete(sending)
 
-    async def _pump(self, send: Send) -> None:
+    async def _send_chunks(self, send: Send) -> None:
         chunk: bytes | None = self._first
         while chunk is not None:
             await send_chunk(send, chunk)
-            chunk = await self._reading.chunk()
+            chunk = await self._reader.next_chunk()
 
-    def _log(self, pump: asyncio.Task[None]) -> None:
-        """Say why it broke off; to the client nothing can be said any more."""
-        error = None if pump.cancelled() else pump.exception()
+    def _log_incomplete(self, sending: asyncio.Task[None]) -> None:
+        """Log the cause; after the status it can no longer be sent to the client."""
+        error = None if sending.cancelled() else sending.exception()
         logger.warning(
-            "an export broke off",
-            extra={"request_id": self.headers["X-Request-ID"], "cause": type(error).__name__ if error else "it ended"},
+            "export ended before its last row",
+            extra={"request_id": self.headers["X-Request-ID"], "cause": type(error).__name__ if error else "cancelled"},
         )
 
 
-def _too_many(refusal: RequestRefused, wait: int) -> HttpRefused:
-    """As HTTP says it, with the seconds after which to try again."""
-    return HttpRefused(HTTPStatus.TOO_MANY_REQUESTS, str(refusal), refusal.code, {"Retry-After": str(wait)})
+def _too_many_requests(refusal: RequestRefused, retry_after: int) -> HttpRefused:
+    """The refusal as status 429. ``retry_after`` in seconds."""
+    return HttpRefused(HTTPStatus.TOO_MANY_REQUESTS, str(refusal), refusal.code, {"Retry-After": str(retry_after)})
 
 
 def _format_of(request: Request) -> Format:
-    kind = FORMATS.get(request.path_params["format"])
-    if kind is None:
-        raise HttpRefused(HTTPStatus.NOT_FOUND, f"There is {' and '.join(FORMATS)}.", NotFound.code)
+    file_format = FORMATS.get(request.path_params["format"])
+    if file_format is None:
+        raise HttpRefused(HTTPStatus.NOT_FOUND, f"The formats are {' and '.join(FORMATS)}.", NotFound.code)
     if request.method != "GET":
         raise not_allowed("Use GET.", "GET")
-    return kind
+    return file_format
 
 
-def _as_file(export: Export, kind: Format) -> dict[str, str]:
+def _file_headers(export: Export, file_format: Format) -> dict[str, str]:
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    name = f"audit-{export.slug}-{now}.{kind.name}"
-    return {"Content-Type": kind.media_type, "Content-Disposition": f'attachment; filename="{name}"'}
+    name = f"audit-{export.slug}-{now}.{file_format.name}"
+    return {"Content-Type": file_format.media_type, "Content-Disposition": f'attachment; filename="{name}"'}
 
 
-def _fault(error: SQLAlchemyError, request_id: str) -> HttpRefused:
+def _database_error(error: SQLAlchemyError, request_id: str) -> HttpRefused:
     code = SERVICE_UNAVAILABLE if is_transient(error) else INTERNAL_SERVER_ERROR
-    logger.error("an export did not begin", extra={"request_id": request_id, "code": code}, exc_info=error)
+    logger.error("export failed to start", extra={"request_id": request_id, "code": code}, exc_info=error)
     if code == SERVICE_UNAVAILABLE:
         return HttpRefused(
             HTTPStatus.SERVICE_UNAVAILABLE, DATABASE_BUSY if is_busy(error) else DATABASE_UNREACHABLE, code

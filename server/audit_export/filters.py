@@ -1,4 +1,4 @@
-"""What of the audit feed a client wants to take: the conditions in the address, under the names that GraphQL has."""
+"""Reads an export's filter from the query string; its parameters have the names of GraphQL's filter."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,52 +16,53 @@ from schema.audit import CURSORS, AuditEventFilter, place_in
 from schema.errors import BadUserInput
 from schema.scalars import parse_instant, serialize_instant
 
-MOST_TYPES = 100
-LONGEST_TYPE = 80
-SEVERAL = "typeIn"
-KNOWN = {"tenantId", "runId", "actorId", SEVERAL, "occurredFrom", "occurredUntil", "organization", "after"}
+MAX_TYPES = 100
+MAX_TYPE_LENGTH = 80
+REPEATABLE = "typeIn"
+PARAMETERS = {"tenantId", "runId", "actorId", REPEATABLE, "occurredFrom", "occurredUntil", "organization", "after"}
 
 
 @dataclass(frozen=True, slots=True)
 class ExportFilter:
-    """What is to be exported, and how that is put on record."""
+    """The events to export. ``facts`` describe the export in the feed."""
 
     organisation: str | None
-    wanted: EventFilter
+    events: EventFilter
     after: Key | None
     facts: dict[str, Any]
 
 
-def export_filter_of(address: QueryParams, format: str, asker: ActorKind) -> ExportFilter:
-    """Read the address. Raises BadUserInput, NotFound: what is misspelt must not widen an export to everything."""
-    _check_names(address)
-    organisation, after = address.get("organization"), address.get("after")
-    if organisation is None and asker is ActorKind.SUPPORT:
-        raise BadUserInput("Name the organization whose feed you want: organization=<slug>.")
-    wanted = _filter_in(address).to_domain()
-    place = CURSORS.read(after)
-    facts = {"format": format, "filter": _told(wanted), "after": after}
-    return ExportFilter(organisation, wanted, place_in(wanted, place) if place else None, facts)
+def export_filter_of(query: QueryParams, format: str, caller_kind: ActorKind) -> ExportFilter:
+    """Read the query string. Raises BadUserInput, NotFound: a misspelt parameter must not export the whole feed."""
+    _check_names(query)
+    organisation, after = query.get("organization"), query.get("after")
+    if organisation is None and caller_kind is ActorKind.SUPPORT:
+        raise BadUserInput("Support must name the organization to export: organization=<slug>.")
+    events = _filter_in(query).to_domain()
+    cursor = CURSORS.read(after)
+    facts = {"format": format, "filter": _facts_of(events), "after": after}
+    return ExportFilter(organisation, events, place_in(events, cursor) if cursor else None, facts)
 
 
-def _check_names(address: QueryParams) -> None:
-    names = [name for name, value in address.multi_items() if name != SEVERAL]
-    if unknown := sorted(set(names) - KNOWN):
-        raise BadUserInput(f"There is no condition called {unknown[0][:40]!r}; there is {', '.join(sorted(KNOWN))}.")
+def _check_names(query: QueryParams) -> None:
+    names = [name for name, value in query.multi_items() if name != REPEATABLE]
+    if unknown := sorted(set(names) - PARAMETERS):
+        known = ", ".join(sorted(PARAMETERS))
+        raise BadUserInput(f"There is no parameter {unknown[0][:40]!r}. The parameters are {known}.")
     if len(set(names)) < len(names):
-        raise BadUserInput(f"Give each condition once; only {SEVERAL} may be repeated.")
-    if not all(value and is_storable(value) for _, value in address.multi_items()):
-        raise BadUserInput("Give each condition a value of proper characters, or leave it out.")
+        raise BadUserInput(f"Give each parameter once; only {REPEATABLE} may be repeated.")
+    if not all(value and is_storable(value) for _, value in query.multi_items()):
+        raise BadUserInput("Give each parameter a value without invalid characters, or leave it out.")
 
 
-def _filter_in(address: QueryParams) -> AuditEventFilter:
+def _filter_in(query: QueryParams) -> AuditEventFilter:
     return AuditEventFilter(
-        tenant_id=_id(address.get("tenantId")),
-        run_id=_id(address.get("runId")),
-        actor_id=_id(address.get("actorId")),
-        type_in=_types(address.getlist(SEVERAL)),
-        occurred_from=_instant(address, "occurredFrom"),
-        occurred_until=_instant(address, "occurredUntil"),
+        tenant_id=_id(query.get("tenantId")),
+        run_id=_id(query.get("runId")),
+        actor_id=_id(query.get("actorId")),
+        type_in=_types(query.getlist(REPEATABLE)),
+        occurred_from=_instant(query, "occurredFrom"),
+        occurred_until=_instant(query, "occurredUntil"),
     )
 
 
@@ -70,28 +71,28 @@ def _id(text: str | None) -> strawberry.ID | None:
 
 
 def _types(lists: list[str]) -> list[str] | None:
-    """Names, however they are divided among lists with commas."""
-    names = [name.strip() for one in lists for name in one.split(",")]
-    if len(names) > MOST_TYPES or not all(1 <= len(name) <= LONGEST_TYPE for name in names):
-        raise BadUserInput(f"{SEVERAL} has at most {MOST_TYPES} names of 1 to {LONGEST_TYPE} characters.")
+    """The names in all values of the repeated parameter; each value may be a comma-separated list."""
+    names = [name.strip() for list_ in lists for name in list_.split(",")]
+    if len(names) > MAX_TYPES or not all(1 <= len(name) <= MAX_TYPE_LENGTH for name in names):
+        raise BadUserInput(f"{REPEATABLE} has at most {MAX_TYPES} names of 1 to {MAX_TYPE_LENGTH} characters.")
     return names or None
 
 
-def _instant(address: QueryParams, name: str) -> datetime | None:
+def _instant(query: QueryParams, name: str) -> datetime | None:
     try:
-        return parse_instant(address[name]) if name in address else None
+        return parse_instant(query[name]) if name in query else None
     except StrawberryInputCoercionError as refusal:
-        raise BadUserInput(f"{name}: {refusal} A + is spelled %2B in an address.") from None
+        raise BadUserInput(f"{name}: {refusal} In a URL, write + as %2B.") from None
 
 
-def _told(wanted: EventFilter) -> dict[str, Any]:
-    """The conditions there are, as an event tells them."""
-    told = {
-        "tenant_id": str(wanted.tenant_id) if wanted.tenant_id else None,
-        "run_id": str(wanted.run_id) if wanted.run_id else None,
-        "actor_id": str(wanted.actor_id) if wanted.actor_id else None,
-        "types": list(wanted.types) if wanted.types else None,
-        "occurred_from": serialize_instant(wanted.occurred_from) if wanted.occurred_from else None,
-        "occurred_until": serialize_instant(wanted.occurred_until) if wanted.occurred_until else None,
+def _facts_of(events: EventFilter) -> dict[str, Any]:
+    """The filter's conditions as facts of an event, without those that are not set."""
+    facts = {
+        "tenant_id": str(events.tenant_id) if events.tenant_id else None,
+        "run_id": str(events.run_id) if events.run_id else None,
+        "actor_id": str(events.actor_id) if events.actor_id else None,
+        "types": list(events.types) if events.types else None,
+        "occurred_from": serialize_instant(events.occurred_from) if events.occurred_from else None,
+        "occurred_until": serialize_instant(events.occurred_until) if events.occurred_until else None,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in facts.items() if value is not None}

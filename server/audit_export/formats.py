@@ -1,4 +1,4 @@
-"""How an event is spelled in an export: as a line of JSON or a row of CSV, with what GraphQL tells of it."""
+"""The formats of an export: an event as a line of JSON or a row of CSV, with GraphQL's fields."""
 
 import csv
 import io
@@ -20,15 +20,15 @@ COLUMNS = (
     *("tenantId", "runId", "requestId", "data"),
 )
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001  # spreadsheets take the wide ones too
-"""How a cell begins that a spreadsheet would carry out (https://owasp.org/www-community/attacks/CSV_Injection)."""
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001  # also full-width ones
+"""A spreadsheet executes a cell with such a prefix (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A kind of file: what it is called, how it begins, and how some events are spelled in it."""
+    """A file format. ``name`` is the file's extension, ``head`` its first bytes, ``body`` encodes events."""
 
     name: str
     media_type: str
@@ -37,30 +37,30 @@ class Format:
 
 
 def facts_of(row: Event, caller: Identity) -> Facts:
-    """What GraphQL answers about an event, under the same names."""
+    """The fields of an event that the caller may see, with GraphQL's names and values."""
     event = AuditEvent.of(row)
-    shown = caller.reads_tenants
+    reads_tenants = caller.reads_tenants
     return {
         "id": event.id,
         "cursor": event.cursor,
         "type": event.type,
         "occurredAt": serialize_instant(event.occurred_at),
         "actor": {"id": event.actor.id, "kind": event.actor.kind.value, "displayName": event.actor.display_name},
-        "tenant": _named("Tenant", row.tenant_id) if shown else None,
-        "run": _named("ProvisioningRun", row.run_id) if shown else None,
+        "tenant": _reference("Tenant", row.tenant_id) if reads_tenants else None,
+        "run": _reference("ProvisioningRun", row.run_id) if reads_tenants else None,
         "requestId": event.request_id,
         "data": row.data if caller.sees_first_admins else without_personal_data(row.data),
     }
 
 
 def json_lines(rows: Sequence[Event], caller: Identity) -> bytes:
-    """An object on each line."""
+    """One JSON object per line."""
     return b"".join(_compact(facts_of(row, caller)).encode() + b"\n" for row in rows)
 
 
 def csv_rows(rows: Sequence[Event], caller: Identity) -> bytes:
-    """RFC 4180, in the order of the columns."""
-    return _written(_cells(facts_of(row, caller)) for row in rows)
+    """CSV rows (RFC 4180), in the order of ``COLUMNS``."""
+    return _csv(_cells(facts_of(row, caller)) for row in rows)
 
 
 def _cells(facts: Facts) -> list[str]:
@@ -70,21 +70,21 @@ def _cells(facts: Facts) -> list[str]:
         *(actor["id"], actor["kind"], actor["displayName"], tenant.get("id"), run.get("id")),
         *(facts["requestId"], _compact(facts["data"])),
     ]
-    return [_harmless(value or "") for value in values]
+    return [_without_formula(value or "") for value in values]
 
 
-def _harmless(cell: str) -> str:
-    """A cell that nobody's spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+def _without_formula(cell: str) -> str:
+    """The cell, quoted if a spreadsheet would execute it."""
+    return f"'{cell}" if cell.startswith(FORMULA_PREFIXES) else cell
 
 
-def _written(rows: Iterator[list[str]]) -> bytes:
+def _csv(rows: Iterator[list[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
 
 
-def _named(type_name: str, key: UUID | None) -> Facts | None:
+def _reference(type_name: str, key: UUID | None) -> Facts | None:
     return {"id": global_id(type_name, key)} if key else None
 
 
@@ -94,7 +94,7 @@ def _compact(value: object) -> str:
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "csv": Format("csv", "text/csv; charset=utf-8; header=present", _written(iter([list(COLUMNS)])), csv_rows),
+        "csv": Format("csv", "text/csv; charset=utf-8; header=present", _csv(iter([list(COLUMNS)])), csv_rows),
         "jsonl": Format("jsonl", "application/jsonl", b"", json_lines),
     }
 )

@@ -159,7 +159,7 @@ def test_an_old_cursor_gives_way_to_another_and_nothing_is_missing(
 ) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
     expected = lines(owner)
-    monkeypatch.setattr(endpoint, "CURSOR_WITHIN", -1.0)
+    monkeypatch.setattr(endpoint, "CURSOR_TIMEOUT", -1.0)
     monkeypatch.setattr(audit_export, "BATCH_SIZE", 3)
 
     assert lines(owner)[:-1] == expected
