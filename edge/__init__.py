@@ -1,4 +1,4 @@
-"""The built-in tenant runtime: what answers on a tenant's host name."""
+"""The built-in tenant runtime: serves the host names of tenants."""
 
 from edge.app import edge_app
 from edge.hosts import is_tenant_host

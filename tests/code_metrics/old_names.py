@@ -74,6 +74,8 @@ MODULES = dict(
     server.asking → server.request_context
     server.peers → server.uvicorn_protocols
     server.serving → server.uvicorn_config
+    edge.standing → edge.tenants
+    edge.answers → edge.pages
     schema.connections → schema.pagination
     schema.results → schema.user_errors
     schema.evolution → schema.compatibility

@@ -1,4 +1,4 @@
-"""Anybody can see from outside how a tenant stands: the edge answers on its host name, by its state alone."""
+"""The edge answers on a tenant's host name, depending on the tenant's state only."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,7 +19,7 @@ from runtime.database import Database, clock
 from runtime.settings import Settings
 from tests.builders import settings_with
 
-NOT_FOUND = {"status": 404, "message": "Nothing is here."}
+NOT_FOUND = {"status": 404, "message": "There is nothing at this address."}
 NOT_LIVE = [TenantState.PENDING, TenantState.PROVISIONING, TenantState.FAILED]
 PATHS = ["/", "/healthz", "/.well-known/openid-configuration", "/.well-known/jwks.json", "/anything"]
 
@@ -83,16 +83,16 @@ def at(address: str, **headers: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("state", NOT_LIVE)
-def test_whoever_is_not_live_is_not_there(
+def test_a_tenant_that_was_never_live_is_answered_like_an_unknown_address(
     client: TestClient, database: Database, state: TenantState, path: str
 ) -> None:
     tenant = tenant_in(database, state)
 
     answer = client.get(path, headers=at(tenant.address))
-    stranger = client.get(path, headers=at("never-was"))
+    unknown = client.get(path, headers=at("never-was"))
 
     assert (answer.status_code, answer.json()) == (404, NOT_FOUND)
-    assert (stranger.status_code, stranger.content, dict(stranger.headers)) == (
+    assert (unknown.status_code, unknown.content, dict(unknown.headers)) == (
         404,
         answer.content,
         dict(answer.headers),
@@ -143,7 +143,7 @@ def test_only_the_key_of_the_run_that_went_live_is_published(
     assert [key["kid"] for key in published] == [kid]
 
 
-def test_the_description_names_the_tenants_own_address(
+def test_the_discovery_document_names_the_tenants_own_address(
     client: TestClient, database: Database, identity: PostgresIdentity
 ) -> None:
     tenant, _ = live_tenant(database, identity)
@@ -164,7 +164,7 @@ def test_the_description_names_the_tenants_own_address(
     }
 
 
-def test_nobody_can_sign_in_where_no_application_is_registered(
+def test_signing_in_is_refused_because_no_application_is_registered(
     client: TestClient, database: Database, identity: PostgresIdentity
 ) -> None:
     tenant, _ = live_tenant(database, identity)
@@ -218,7 +218,7 @@ def test_a_closed_tenant_does_not_hide_the_one_that_has_its_address(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
-def test_nothing_can_be_changed_here(client: TestClient, database: Database, method: str) -> None:
+def test_the_edge_refuses_methods_other_than_get_and_head(client: TestClient, database: Database, method: str) -> None:
     tenant = tenant_in(database, TenantState.ACTIVE)
 
     answer = client.request(method, "/", headers=at(tenant.address))
@@ -233,7 +233,7 @@ def test_head_is_answered_like_get(client: TestClient, database: Database, ident
 
 
 @pytest.mark.parametrize("state", list(TenantState))
-def test_no_answer_may_be_kept_or_guessed_at(client: TestClient, database: Database, state: TenantState) -> None:
+def test_no_answer_may_be_cached_or_sniffed(client: TestClient, database: Database, state: TenantState) -> None:
     tenant = tenant_in(database, state)
 
     answer = client.get("/", headers=at(tenant.address))
@@ -242,7 +242,7 @@ def test_no_answer_may_be_kept_or_guessed_at(client: TestClient, database: Datab
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_browser_is_told_in_text(client: TestClient, database: Database) -> None:
+def test_a_browser_gets_a_text(client: TestClient, database: Database) -> None:
     tenant = tenant_in(database, TenantState.SUSPENDED)
 
     answer = client.get("/", headers=at(tenant.address, Accept="text/html,application/xhtml+xml,*/*;q=0.8"))
@@ -251,7 +251,7 @@ def test_a_browser_is_told_in_text(client: TestClient, database: Database) -> No
 
 
 @pytest.mark.parametrize("host", ["", "tenants.example", "a-b.other.example", "a-b.c.tenants.example", "[::1]:8000"])
-def test_other_hosts_have_nothing(client: TestClient, host: str) -> None:
+def test_the_host_name_of_no_tenant_is_not_found(client: TestClient, host: str) -> None:
     assert client.get("/", headers={"Host": host}).status_code == 404
 
 
@@ -267,23 +267,23 @@ def test_the_port_and_the_capitals_of_the_host_do_not_matter(
 
 def test_an_answer_takes_one_query(client: TestClient, database: Database, identity: PostgresIdentity) -> None:
     tenant, _ = live_tenant(database, identity)
-    asked: list[str] = []
-    event.listen(database.engine, "before_cursor_execute", lambda _c, _cur, query, *_: asked.append(query))
+    queries: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda _c, _cur, query, *_: queries.append(query))
 
     client.get("/.well-known/jwks.json", headers=at(tenant.address))
 
-    assert len(asked) == 1
+    assert len(queries) == 1
 
 
-def test_visitors_take_a_quarter_of_the_pool_and_no_thread_of_others(settings: Settings, database: Database) -> None:
-    for pool, visitors in [(20, 5), (2, 1)]:
+def test_the_edge_uses_at_most_a_quarter_of_the_connection_pool(settings: Settings, database: Database) -> None:
+    for pool, limit in [(20, 5), (2, 1)]:
         edge = Edge(settings.model_copy(update={"database_pool": pool}), database)
 
-        assert edge.limiter.total_tokens == visitors
+        assert edge.limiter.total_tokens == limit
 
 
-def test_a_database_that_is_away_is_not_a_tenant_that_is_gone() -> None:
-    settings = settings_with("postgresql://nobody@127.0.0.1:1/nothing")
+def test_an_unreachable_database_is_answered_with_503_and_without_its_address() -> None:
+    settings = settings_with("postgresql://postgres@127.0.0.1:1/none")
     database = Database(settings)
 
     with TestClient(edge_app(settings, database)) as client:

@@ -1,4 +1,4 @@
-"""Who counts as sitting at this machine, and what a page's policy may name."""
+"""Which requests come from this machine, and which origins a page's policy may name."""
 
 import pytest
 from starlette.requests import Request
@@ -14,7 +14,7 @@ def request(peer: str | None = "127.0.0.1", **headers: str) -> Request:
 
 
 @pytest.mark.parametrize(
-    "asking",
+    "local",
     [
         request(),
         request("::1"),
@@ -25,14 +25,14 @@ def request(peer: str | None = "127.0.0.1", **headers: str) -> Request:
         request(sec_fetch_site="none"),
         request(origin="http://localhost:8000", sec_fetch_site="same-origin"),
     ],
-    ids=lambda asking: str(asking.headers.items()),
+    ids=lambda local: str(local.headers.items()),
 )
-def test_a_page_of_ours_or_a_program_on_this_machine_is_from_here(asking: Request) -> None:
-    assert is_from_this_machine(asking)
+def test_a_page_or_a_program_on_this_machine_is_recognised(local: Request) -> None:
+    assert is_from_this_machine(local)
 
 
 @pytest.mark.parametrize(
-    "asking",
+    "foreign",
     [
         request("192.0.2.7"),
         request("localhost.example"),
@@ -53,14 +53,14 @@ def test_a_page_of_ours_or_a_program_on_this_machine_is_from_here(asking: Reques
         request(forwarded="for=127.0.0.1"),
         request(via="1.1 proxy"),
     ],
-    ids=lambda asking: f"{asking.client} {asking.headers.items()}",
+    ids=lambda foreign: f"{foreign.client} {foreign.headers.items()}",
 )
-def test_whoever_comes_from_elsewhere_or_by_another_name_or_for_another_site_is_not(asking: Request) -> None:
-    assert not is_from_this_machine(asking)
+def test_a_request_of_another_machine_host_name_or_site_is_not_from_this_machine(foreign: Request) -> None:
+    assert not is_from_this_machine(foreign)
 
 
 @pytest.mark.parametrize(
-    ("address", "origin"),
+    ("url", "origin"),
     [
         ("https://login.example.com/realms/acme", "https://login.example.com"),
         ("https://Login.example.com:443/token?x=y", "https://login.example.com"),
@@ -73,5 +73,5 @@ def test_whoever_comes_from_elsewhere_or_by_another_name_or_for_another_site_is_
         ("", None),
     ],
 )
-def test_a_policy_names_nothing_but_origins(address: str, origin: str | None) -> None:
-    assert origin_of(address) == origin
+def test_a_policy_names_only_origins(url: str, origin: str | None) -> None:
+    assert origin_of(url) == origin

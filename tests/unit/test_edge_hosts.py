@@ -1,4 +1,4 @@
-"""Tenants' host names are told from the product's own."""
+"""The host names of tenants are distinguished from the product's own."""
 
 import pytest
 
@@ -19,7 +19,7 @@ SETTINGS = settings_with(
         "s-a.tenantry.example",
     ],
 )
-def test_two_slugs_below_the_domain_are_a_tenants(host: str) -> None:
+def test_a_host_name_of_two_slugs_below_the_domain_is_a_tenants(host: str) -> None:
     assert is_tenant_host(host, SETTINGS)
 
 
@@ -42,5 +42,5 @@ def test_two_slugs_below_the_domain_are_a_tenants(host: str) -> None:
         "my-console.tenantry.example",
     ],
 )
-def test_everything_else_is_not(host: str) -> None:
+def test_every_other_host_name_is_not_a_tenants(host: str) -> None:
     assert not is_tenant_host(host, SETTINGS)

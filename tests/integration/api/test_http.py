@@ -315,5 +315,5 @@ def test_tenants_host_names_go_to_the_edge(api: Api, harness: RunHarness) -> Non
     host = f"shop-{harness.organisation.slug}.localhost"
 
     for path in ("/graphql", "/healthz", "/readyz", "/"):
-        assert api.get(path, Host=host).json() == {"status": 404, "message": "Nothing is here."}
+        assert api.get(path, Host=host).json() == {"status": 404, "message": "There is nothing at this address."}
     assert api.get("/healthz", Host="localhost").json() == {"status": "ok"}

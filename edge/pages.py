@@ -1,18 +1,18 @@
-"""What an active tenant serves."""
+"""The pages of an active tenant."""
 
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from edge.standing import Standing
+from edge.tenants import EdgeTenant
 
-Document = dict[str, Any]
-Page = Callable[[str, Standing], tuple[HTTPStatus, Document]]
-"""Takes the tenant's own address on the web and how it stands."""
+Body = dict[str, Any]
+Page = Callable[[str, EdgeTenant], tuple[HTTPStatus, Body]]
+"""Takes the tenant's URL and the tenant."""
 
 
-def front(url: str, _: Standing) -> tuple[HTTPStatus, Document]:
-    """Say what is here."""
+def index(url: str, _: EdgeTenant) -> tuple[HTTPStatus, Body]:
+    """The tenant's URLs."""
     return HTTPStatus.OK, {
         "status": "active",
         "issuer": url,
@@ -22,15 +22,15 @@ def front(url: str, _: Standing) -> tuple[HTTPStatus, Document]:
     }
 
 
-def health(_url: str, standing: Standing) -> tuple[HTTPStatus, Document]:
-    """Say whether the tenant could do its work."""
-    if standing.public_jwk is None:
+def health(_url: str, tenant: EdgeTenant) -> tuple[HTTPStatus, Body]:
+    """The health check: fails when the tenant has no signing key."""
+    if tenant.public_jwk is None:
         return HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unwell", "message": "The signing key is missing."}
     return HTTPStatus.OK, {"status": "ok"}
 
 
-def discovery(url: str, _: Standing) -> tuple[HTTPStatus, Document]:
-    """Describe the provider as OpenID Connect Discovery 1.0, section 3, wants it."""
+def discovery(url: str, _: EdgeTenant) -> tuple[HTTPStatus, Body]:
+    """The discovery document (OpenID Connect Discovery 1.0, section 3)."""
     return HTTPStatus.OK, {
         "issuer": url,
         "authorization_endpoint": f"{url}/authorize",
@@ -44,13 +44,13 @@ def discovery(url: str, _: Standing) -> tuple[HTTPStatus, Document]:
     }
 
 
-def keys(_url: str, standing: Standing) -> tuple[HTTPStatus, Document]:
-    """Publish the public key."""
-    return HTTPStatus.OK, {"keys": [standing.public_jwk] if standing.public_jwk else []}
+def keys(_url: str, tenant: EdgeTenant) -> tuple[HTTPStatus, Body]:
+    """The public key as a JSON Web Key Set."""
+    return HTTPStatus.OK, {"keys": [tenant.public_jwk] if tenant.public_jwk else []}
 
 
-def authorize(_url: str, _: Standing) -> tuple[HTTPStatus, Document]:
-    """Refuse, truly: a new tenant has no applications."""
+def authorize(_url: str, _: EdgeTenant) -> tuple[HTTPStatus, Body]:
+    """The refusal to sign a person in: no application is registered with the tenant."""
     return HTTPStatus.BAD_REQUEST, {
         "error": "unauthorized_client",
         "error_description": "No application is registered with this tenant.",
@@ -58,7 +58,7 @@ def authorize(_url: str, _: Standing) -> tuple[HTTPStatus, Document]:
 
 
 PAGES: dict[str, Page] = {
-    "/": front,
+    "/": index,
     "/healthz": health,
     "/.well-known/openid-configuration": discovery,
     "/.well-known/jwks.json": keys,
