@@ -1,4 +1,4 @@
-"""A deployer on a local port that keeps the contract of docs/deployer.md, and breaks it when a test says so."""
+"""A deployer on a local port that keeps the contract of docs/deployer.md, or breaks it as a test demands."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ Reply = tuple[int, bytes]
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedRequest:
     method: str
     path: str
     headers: dict[str, str]
@@ -23,67 +23,68 @@ class Received:
 
 @dataclass
 class LocalDeployer:
-    """``instead`` answers without an effect; ``afterwards`` answers so although the effect happened.
+    """Replies in ``replies_without_effect`` replace a request's effect; those in ``replies_after_effect`` follow it.
 
-    ``dripping`` answers byte by byte and never ends; ``left`` tells that the caller did not wait for the rest.
+    ``endless_reply`` is the beginning of a reply that is continued byte by byte and never ends. ``client_disconnected``
+    is set when the client closes the connection during such a reply. While ``hanging``, requests wait for ``resumed``.
     """
 
     address: str = ""
     workloads: dict[str, dict[str, Any]] = field(default_factory=dict)
-    buried: set[str] = field(default_factory=set)
-    received: list[Received] = field(default_factory=list)
-    instead: deque[Reply] = field(default_factory=deque)
-    afterwards: deque[Reply] = field(default_factory=deque)
+    deleted: set[str] = field(default_factory=set)
+    received: list[ReceivedRequest] = field(default_factory=list)
+    replies_without_effect: deque[Reply] = field(default_factory=deque)
+    replies_after_effect: deque[Reply] = field(default_factory=deque)
     answered: int = 0
     probes_until_ready: int = 1
-    keeps_what_it_deletes: bool = False
+    ignores_deletes: bool = False
     hanging: bool = False
-    dripping: bytes = b""
-    left: threading.Event = field(default_factory=threading.Event)
-    let_go: threading.Event = field(default_factory=threading.Event)
+    endless_reply: bytes = b""
+    client_disconnected: threading.Event = field(default_factory=threading.Event)
+    resumed: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, request: Received) -> Reply:
+    def answer(self, request: ReceivedRequest) -> Reply:
         with self.lock:
             self.received.append(request)
         if self.hanging:
-            self.let_go.wait(30)
+            self.resumed.wait(30)
         with self.lock:
             self.answered += 1
-            if self.instead:
-                return self.instead.popleft()
-            reply = self._honest(request)
-            return self.afterwards.popleft() if self.afterwards else reply
+            if self.replies_without_effect:
+                return self.replies_without_effect.popleft()
+            reply = self._reply_by_contract(request)
+            return self.replies_after_effect.popleft() if self.replies_after_effect else reply
 
     def methods(self) -> list[str]:
         return [request.method for request in self.received]
 
-    def _honest(self, request: Received) -> Reply:
+    def _reply_by_contract(self, request: ReceivedRequest) -> Reply:
         if request.method == "POST":
             return self._deploy(request)
         name = request.path.rpartition("/")[2]
-        return self._delete(name) if request.method == "DELETE" else self._look(name)
+        return self._delete(name) if request.method == "DELETE" else self._health(name)
 
-    def _deploy(self, request: Received) -> Reply:
+    def _deploy(self, request: ReceivedRequest) -> Reply:
         key = request.headers["idempotency-key"]
-        if key in self.buried:
+        if key in self.deleted:
             return _reply(410, message="It was deleted.")
         assert request.document is not None
-        self.workloads.setdefault(key, {"order": request.document, "looks": 0})
+        self.workloads.setdefault(key, {"order": request.document, "probes": 0})
         return _reply(202)
 
-    def _look(self, name: str) -> Reply:
+    def _health(self, name: str) -> Reply:
         workload = self.workloads.get(name)
         if workload is None:
             return _reply(404, message="Unknown.")
-        workload["looks"] += 1
-        if workload["looks"] >= self.probes_until_ready:
+        workload["probes"] += 1
+        if workload["probes"] >= self.probes_until_ready:
             return _reply(200, status="ready", percent=100, message="All pods are up.")
         return _reply(200, status="starting", percent=40, message="1 of 2 pods is up.")
 
     def _delete(self, name: str) -> Reply:
-        self.buried.add(name)
-        if not self.keeps_what_it_deletes:
+        self.deleted.add(name)
+        if not self.ignores_deletes:
             self.workloads.pop(name, None)
         return _reply(204)
 
@@ -98,7 +99,7 @@ def local_deployer() -> Iterator[LocalDeployer]:
     try:
         yield deployer
     finally:
-        deployer.let_go.set()
+        deployer.resumed.set()
         server.shutdown()
         server.server_close()
         thread.join(5)
@@ -109,7 +110,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # Callers that went away are what some tests are about.
+        # Some tests make the client disconnect: that is no error.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -120,10 +121,10 @@ def _handler(deployer: LocalDeployer) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("Content-Length") or 0)
             document = json.loads(self.rfile.read(length)) if length else None
             headers = {name.lower(): value for name, value in self.headers.items()}
-            if deployer.dripping:
-                self._drip()
+            if deployer.endless_reply:
+                self._reply_endlessly()
                 return
-            status, body = deployer.answer(Received(self.command, self.path, headers, document))
+            status, body = deployer.answer(ReceivedRequest(self.command, self.path, headers, document))
             self.send_response(status)
             self.send_header("Connection", "close")
             if status != 204:
@@ -131,18 +132,18 @@ def _handler(deployer: LocalDeployer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(b"" if status == 204 else body)
 
-        def _drip(self) -> None:
+        def _reply_endlessly(self) -> None:
             try:
-                self.wfile.write(deployer.dripping)
-                while not deployer.let_go.wait(0.02):
+                self.wfile.write(deployer.endless_reply)
+                while not deployer.resumed.wait(0.02):
                     self.wfile.write(b"x")
             except ConnectionError:
-                deployer.left.set()
+                deployer.client_disconnected.set()
 
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815  # the library looks for these names
+        do_GET = do_POST = do_DELETE = _serve  # noqa: N815  # names that http.server requires
 
         def log_message(self, format: str, *args: object) -> None:
-            """Stay quiet."""
+            """Log nothing."""
 
     return Handler
 

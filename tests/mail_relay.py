@@ -1,4 +1,4 @@
-"""A mail relay on a local port that keeps what arrives."""
+"""A mail relay on a local port that keeps the envelopes it accepts."""
 
 import socket
 from asyncio import AbstractServer
@@ -12,24 +12,25 @@ from aiosmtpd.smtp import Envelope
 
 
 class MailRelay:
-    """Keeps what arrives; ``verdict`` is what it says to every recipient."""
+    """Answers every recipient with ``recipient_reply`` and keeps the envelopes it accepts."""
 
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
-        self.verdict = "250 OK"
+        self.recipient_reply = "250 OK"
 
-    async def handle_RCPT(  # noqa: N802  # aiosmtpd looks for this name
+    async def handle_RCPT(  # noqa: N802  # a name that aiosmtpd requires
         self, _s: Any, _session: Any, envelope: Envelope, address: str, _o: list[str]
     ) -> str:
-        if self.verdict.startswith("250"):
+        if self.recipient_reply.startswith("250"):
             envelope.rcpt_tos.append(address)
-        return self.verdict
+        return self.recipient_reply
 
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd looks for this name
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:  # noqa: N802  # a name that aiosmtpd requires
         self.envelopes.append(envelope)
         return "250 OK"
 
     def message(self) -> EmailMessage:
+        """The message of the only envelope."""
         [envelope] = self.envelopes
         assert isinstance(envelope.content, bytes)
         message = message_from_bytes(envelope.content, policy=policy.default)
@@ -38,7 +39,7 @@ class MailRelay:
 
 
 class FreePortController(Controller):
-    """The library wants to know the port before there is one."""
+    """Listens on a free port: the base class needs the port's number before it listens."""
 
     def _create_server(self) -> Coroutine[Any, Any, AbstractServer]:
         listener = socket.create_server((self.hostname, 0))

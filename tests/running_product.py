@@ -1,4 +1,4 @@
-"""The whole product for other people's programs: brought up in a place of its own, and taken down after them."""
+"""The whole product for tests in other languages: started in a temporary directory, and stopped after them."""
 
 import json
 import os
@@ -19,22 +19,22 @@ from runtime.settings import settings
 
 @dataclass(frozen=True)
 class Product:
-    """Where it answers, and a token for each of those whom its seed made."""
+    """The address of a running product, and the token of each principal in its seed."""
 
     address: str
     tokens: dict[str, Any]
 
     def token(self, organisation: str, role: str) -> str:
-        """Of somebody in an organisation."""
+        """The token of an organisation's principal with this role."""
         found: str = self.tokens[organisation][role]
         return found
 
 
 @contextmanager
-def product(name: str, pace: float, **chosen: str) -> Iterator[Product]:
-    """Run it under these settings and no others; each step takes ``pace`` seconds longer. Raises Refused."""
-    _forget_settings()
-    os.environ.update(chosen)
+def product(name: str, pace: float, **variables: str) -> Iterator[Product]:
+    """Run the product under these settings only; each step takes ``pace`` seconds longer. Raises Refused."""
+    _clear_settings()
+    os.environ.update(variables)
     with (
         stoppable(),
         places.temporary(f"tenantry-{name}-") as folder,
@@ -44,25 +44,25 @@ def product(name: str, pace: float, **chosen: str) -> Iterator[Product]:
         yield Product(f"http://{HOST}:{running.options.port}", tokens)
 
 
-def run(command: Sequence[str], folder: Path, **told: str) -> int:
-    """Run a program in a folder, and tell it this in its environment; the answer is its exit code."""
-    return subprocess.run(command, cwd=folder, env=os.environ | told, check=False).returncode
+def run(command: Sequence[str], folder: Path, **variables: str) -> int:
+    """Run a program in a folder with more environment variables. Returns its exit code."""
+    return subprocess.run(command, cwd=folder, env=os.environ | variables, check=False).returncode
 
 
 def show_failures(failed: Sequence[str]) -> None:
-    """Print the names of the tests that failed: the last thing that a run says."""
+    """Print the names of the tests that failed, as the last output of a run."""
     if failed:
-        print(f"\n{len(failed)} failed:", *failed, sep="\n", flush=True)  # noqa: T201  # for the person who ran them
+        print(f"\n{len(failed)} failed:", *failed, sep="\n", flush=True)  # noqa: T201  # output of a command
 
 
 def require_node(target: str) -> None:
-    """Raise Refused where there is no Node; this target of make fetches one."""
+    """Raises Refused when Node is missing; the target of make installs it."""
     if shutil.which("node") is None:
-        raise Refused(f"There is no node here; make {target} fetches one.")
+        raise Refused(f"Node is not on the PATH: run it by make {target}, which installs Node.")
 
 
-def _forget_settings() -> None:
-    """What the person exported may name somebody's database, and a product that ran before has left its own."""
+def _clear_settings() -> None:
+    """Remove the settings that the shell exported or that an earlier product left: they may name another database."""
     for name in [name for name in os.environ if name.startswith("TENANTRY_")]:
         del os.environ[name]
     settings.cache_clear()

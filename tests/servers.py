@@ -1,4 +1,4 @@
-"""A Postgres and a Valkey for one test process: embedded ones, or those that TENANTRY_TEST_*_URL name."""
+"""A Postgres database and a broker for one test process: embedded, or on the servers of TENANTRY_TEST_*_URL."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from devserver.servers import FAST, Postgres, Valkey
 
 @dataclass(frozen=True)
 class Servers:
-    """Addresses of an empty database and an empty broker that nobody else uses."""
+    """URLs of an empty database and an empty broker that only this test process uses."""
 
     database_url: str
     redis_url: str
@@ -24,19 +24,19 @@ class Servers:
 
 @contextmanager
 def servers(worker: str) -> Iterator[Servers]:
-    """Give this test process servers of its own: roles and FLUSHALL reach across databases, so sharing would leak."""
+    """Start servers for this test process alone: roles and FLUSHALL affect every database of a server."""
     with ExitStack() as stack:
         database_url = os.environ.get("TENANTRY_TEST_DATABASE_URL")
         redis_url = os.environ.get("TENANTRY_TEST_REDIS_URL")
         folder = stack.enter_context(places.temporary("tenantry-test-"))
         yield Servers(
-            stack.enter_context(_named(database_url, worker) if database_url else _embedded(folder)),
-            _numbered(redis_url, worker) if redis_url else stack.enter_context(_valkey(folder)),
+            stack.enter_context(own_database(database_url, worker) if database_url else embedded_postgres(folder)),
+            _own_broker_database(redis_url, worker) if redis_url else stack.enter_context(embedded_valkey(folder)),
         )
 
 
 @contextmanager
-def _embedded(folder: Path) -> Iterator[str]:
+def embedded_postgres(folder: Path) -> Iterator[str]:
     server = Postgres(places.settle(folder), FAST)
     child = server.start()
     try:
@@ -47,7 +47,7 @@ def _embedded(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _valkey(folder: Path) -> Iterator[str]:
+def embedded_valkey(folder: Path) -> Iterator[str]:
     server = Valkey(places.settle(folder))
     child = server.start()
     try:
@@ -57,8 +57,8 @@ def _valkey(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _named(url: str, worker: str) -> Iterator[str]:
-    """Make a database of this process' own on a given server. What an earlier, killed process left goes first."""
+def own_database(url: str, worker: str) -> Iterator[str]:
+    """Create a database for this process on a given server, after dropping that of an earlier, killed process."""
     name = sql.Identifier(f"tenantry_test_{worker}")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
@@ -69,6 +69,6 @@ def _named(url: str, worker: str) -> Iterator[str]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
-def _numbered(url: str, worker: str) -> str:
-    """Use database 0 of a given broker for the first worker, 1 for the second, and so on."""
+def _own_broker_database(url: str, worker: str) -> str:
+    """Database 0 of a given broker for the first test process, 1 for the second, and so on."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{worker.removeprefix('gw') if worker.startswith('gw') else 0}"))

@@ -1,4 +1,4 @@
-"""Real workers on a real broker, in this process, around an outside that can be troubled."""
+"""Real workers on a real broker, in this process, with infrastructure in memory that can be made to fail."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,24 +20,24 @@ from workers.process import WorkerProcess
 
 @dataclass
 class WorkerPool:
-    """A stage whose wake-ups go to the broker, and the worker processes that answer them."""
+    """A run harness whose wake-ups go to the broker, and the worker processes that consume them."""
 
     harness: RunHarness
     settings: Settings
     workers: list[WorkerProcess] = field(default_factory=list)
 
-    def hire(self, settings: Settings | None = None) -> WorkerProcess:
+    def start_worker(self, settings: Settings | None = None) -> WorkerProcess:
         worker = WorkerProcess(settings or self.settings)
         self.workers.append(worker)
         worker.start()
         return worker
 
-    def dismiss(self, worker: WorkerProcess) -> None:
+    def stop_worker(self, worker: WorkerProcess) -> None:
         self.workers.remove(worker)
         worker.stop()
 
     def await_call(self, call: str, *, times: int = 1) -> None:
-        """Wait until a step has begun this call outside."""
+        """Wait until a step has begun this call of an adapter."""
         wait_until(lambda: self.harness.faults.calls.count(call) >= times, within=40)
 
     def await_status(self, status: RunStatus, *, within: float = 40) -> None:
@@ -46,14 +46,14 @@ class WorkerPool:
     def await_state(self, state: TenantState, *, within: float = 40) -> None:
         wait_until(lambda: self.harness.tenant().state is state, within=within)
 
-    def await_the_end(self, *, within: float = 60) -> None:
-        """Wait until no run of the organisation is live and no welcome mail is left to send."""
-        wait_until(lambda: not self._at_work(), within=within)
+    def await_completion(self, *, within: float = 60) -> None:
+        """Wait until no run of the organisation is live and no welcome e-mail is left to send."""
+        wait_until(lambda: not self._has_unfinished_run(), within=within)
 
-    def _at_work(self) -> bool:
+    def _has_unfinished_run(self) -> bool:
         with self.harness.database.engine.connect() as connection:
-            at_work = "status = ANY(%s) OR status = 'SUCCEEDED' AND due_at IS NOT NULL"
-            query = f"SELECT count(*) FROM runs WHERE organisation_id = %s AND ({at_work})"
+            unfinished = "status = ANY(%s) OR status = 'SUCCEEDED' AND due_at IS NOT NULL"
+            query = f"SELECT count(*) FROM runs WHERE organisation_id = %s AND ({unfinished})"
             live = [status.value for status in LIVE_STATUSES]
             found = connection.exec_driver_sql(query, (self.harness.organisation.id, live)).scalar_one()
         return bool(found)
@@ -61,7 +61,7 @@ class WorkerPool:
 
 @contextmanager
 def worker_pool_for(settings: Settings, patch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
-    """A crew without anybody yet. Everybody hired acts on the stage's world."""
+    """A pool without workers. Its workers use the harness's infrastructure."""
     with run_harness_in(settings) as harness:
         worker_pool = WorkerPool(harness, settings)
         dispatcher = Dispatcher(settings)

@@ -79,7 +79,7 @@ def performance_of(worker: WorkerProcess) -> RunningStep:
 def at_work_outside(worker_pool: WorkerPool) -> WorkerProcess:
     """A worker that waits for an answer from outside, in the middle of a step."""
     worker_pool.harness.faults.hang("deployer.deploy")
-    worker = worker_pool.hire()
+    worker = worker_pool.start_worker()
     worker_pool.harness.create()
     worker_pool.await_call("deployer.deploy")
     return worker
@@ -124,8 +124,8 @@ def test_a_worker_that_is_told_to_stop_while_postgres_is_away_ends_when_its_drai
     with server.away():
         worker_pool.harness.faults.release_all()
         wait_until(lambda: not worker._running_steps.all_steps())
-        worker_pool.dismiss(worker)
-    worker_pool.hire()
+        worker_pool.stop_worker(worker)
+    worker_pool.start_worker()
     worker_pool.await_state(TenantState.ACTIVE)
 
     assert worker_pool.harness.step(STEP).attempts == 2

@@ -1,4 +1,4 @@
-"""Any deployer behind HTTP: slow, failing, hanging or lying, it neither delays a cancel nor is believed too early."""
+"""The HTTP deployer handles a remote that is slow, fails, hangs or lies, without delaying a cancel."""
 
 import json
 import time
@@ -19,28 +19,28 @@ from tests.waiting import wait_until
 
 
 @pytest.fixture
-def there() -> Iterator[LocalDeployer]:
+def remote() -> Iterator[LocalDeployer]:
     with local_deployer() as deployer:
         yield deployer
 
 
 @pytest.fixture
-def deployer(there: LocalDeployer) -> Iterator[HttpDeployer]:
-    here = HttpDeployer(there.address, SecretStr("let me in"), answer_within=5)
-    yield here
-    here.close()
+def deployer(remote: LocalDeployer) -> Iterator[HttpDeployer]:
+    built = HttpDeployer(remote.address, SecretStr("let me in"), answer_within=5)
+    yield built
+    built.close()
 
 
 def deploy(deployer: HttpDeployer, names: ResourceNames) -> None:
     deployer.deploy(order_for(names), ManualStopToken())
 
 
-def test_the_order_carries_the_tenant_and_the_key_of_the_run(there: LocalDeployer, deployer: HttpDeployer) -> None:
+def test_the_order_carries_the_tenant_and_the_key_of_the_run(remote: LocalDeployer, deployer: HttpDeployer) -> None:
     names = fresh_names()
 
     deploy(deployer, names)
 
-    [request] = there.received
+    [request] = remote.received
     assert (request.method, request.path) == ("POST", "/workloads")
     assert request.headers["idempotency-key"] == names.workload
     assert request.headers["authorization"] == "Bearer let me in"
@@ -57,20 +57,20 @@ def test_the_order_carries_the_tenant_and_the_key_of_the_run(there: LocalDeploye
     }
 
 
-def test_an_address_with_a_path_is_kept(there: LocalDeployer) -> None:
-    deployer = HttpDeployer(f"{there.address}/v1/", SecretStr(""))
+def test_the_path_of_the_deployers_url_is_kept(remote: LocalDeployer) -> None:
+    deployer = HttpDeployer(f"{remote.address}/v1/", SecretStr(""))
 
     deploy(deployer, fresh_names())
     deployer.close()
 
-    [request] = there.received
+    [request] = remote.received
     assert request.path == "/v1/workloads"
     assert "authorization" not in request.headers
 
 
-def test_health_is_passed_on_until_it_is_ready(there: LocalDeployer, deployer: HttpDeployer) -> None:
+def test_health_is_reported_until_the_workload_is_ready(remote: LocalDeployer, deployer: HttpDeployer) -> None:
     names = fresh_names()
-    there.probes_until_ready = 2
+    remote.probes_until_ready = 2
     deploy(deployer, names)
 
     seen = [deployer.health(names, ManualStopToken()) for _ in range(2)]
@@ -88,10 +88,10 @@ def test_a_workload_that_the_deployer_does_not_know_yet_is_not_ready(deployer: H
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
-def test_a_no_for_good_is_refused_in_the_deployers_words(
-    there: LocalDeployer, deployer: HttpDeployer, status: int
+def test_a_permanent_error_is_refused_with_the_deployers_message(
+    remote: LocalDeployer, deployer: HttpDeployer, status: int
 ) -> None:
-    there.instead.append((status, json.dumps({"message": "No room\n\0in \ud800eu-central."}).encode()))
+    remote.replies_without_effect.append((status, json.dumps({"message": "No room\n\0in \ud800eu-central."}).encode()))
 
     with pytest.raises(Refused) as refusal:
         deploy(deployer, fresh_names())
@@ -100,8 +100,8 @@ def test_a_no_for_good_is_refused_in_the_deployers_words(
 
 
 @pytest.mark.parametrize("status", [301, 408, 409, 425, 429, 500, 502, 503])
-def test_what_may_pass_is_not_refused(there: LocalDeployer, deployer: HttpDeployer, status: int) -> None:
-    there.instead.append((status, b"busy"))
+def test_a_transient_error_is_not_refused(remote: LocalDeployer, deployer: HttpDeployer, status: int) -> None:
+    remote.replies_without_effect.append((status, b"busy"))
 
     with pytest.raises(DeployerUnwell) as refusal:
         deploy(deployer, fresh_names())
@@ -109,8 +109,8 @@ def test_what_may_pass_is_not_refused(there: LocalDeployer, deployer: HttpDeploy
     assert str(refusal.value) == f"The deployer answered {status}: busy"
 
 
-def test_its_words_are_cut_to_what_can_be_shown(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    there.instead.append((422, b"x" * 5000))
+def test_the_deployers_message_is_truncated(remote: LocalDeployer, deployer: HttpDeployer) -> None:
+    remote.replies_without_effect.append((422, b"x" * 5000))
 
     with pytest.raises(Refused) as refusal:
         deploy(deployer, fresh_names())
@@ -118,15 +118,17 @@ def test_its_words_are_cut_to_what_can_be_shown(there: LocalDeployer, deployer: 
     assert str(refusal.value) == f"The deployer refuses (422): {'x' * 300}"
 
 
-def test_a_failure_after_the_effect_is_mended_by_asking_again(there: LocalDeployer, deployer: HttpDeployer) -> None:
+def test_a_deployment_whose_reply_failed_is_repeated_without_a_second_workload(
+    remote: LocalDeployer, deployer: HttpDeployer
+) -> None:
     names = fresh_names()
-    there.afterwards.append((502, b"the proxy lost the answer"))
+    remote.replies_after_effect.append((502, b"the proxy lost the answer"))
     with pytest.raises(DeployerUnwell):
         deploy(deployer, names)
 
     deploy(deployer, names)
 
-    assert list(there.workloads) == [names.workload]
+    assert list(remote.workloads) == [names.workload]
 
 
 @pytest.mark.parametrize(
@@ -140,12 +142,12 @@ def test_a_failure_after_the_effect_is_mended_by_asking_again(there: LocalDeploy
         (b'{"a":' * 9_000, DeployerUnwell),
         (b'{"status": "failed", "message": "No such image."}', Refused),
     ],
-    ids=["html", "list", "nothing", "unknown status", "endless", "nested", "failed"],
+    ids=["html", "list", "empty", "unknown status", "too long", "nested", "failed"],
 )
-def test_health_that_makes_no_sense_is_not_believed(
-    there: LocalDeployer, deployer: HttpDeployer, body: bytes, error: type[Exception]
+def test_an_invalid_or_failed_health_reply_raises(
+    remote: LocalDeployer, deployer: HttpDeployer, body: bytes, error: type[Exception]
 ) -> None:
-    there.instead.append((200, body))
+    remote.replies_without_effect.append((200, body))
 
     with pytest.raises(error):
         deployer.health(fresh_names(), ManualStopToken())
@@ -155,45 +157,49 @@ def test_health_that_makes_no_sense_is_not_believed(
     ("percent", "shown"),
     [(-5, 0), (250, 99), (12.7, 12), ("half", 0), (None, 0), (float("nan"), 0), (float("inf"), 99)],
 )
-def test_percent_is_brought_into_range(there: LocalDeployer, deployer: HttpDeployer, percent: Any, shown: int) -> None:
-    there.instead.append((200, json.dumps({"status": "starting", "percent": percent}).encode()))
+def test_percent_is_clamped_to_its_range(
+    remote: LocalDeployer, deployer: HttpDeployer, percent: Any, shown: int
+) -> None:
+    remote.replies_without_effect.append((200, json.dumps({"status": "starting", "percent": percent}).encode()))
 
     assert deployer.health(fresh_names(), ManualStopToken()) == Health(
         ready=False, percent=shown, summary="The workload is starting."
     )
 
 
-def test_a_deletion_is_believed_when_the_workload_is_not_found(there: LocalDeployer, deployer: HttpDeployer) -> None:
+def test_a_deletion_is_confirmed_when_the_workload_is_not_found(remote: LocalDeployer, deployer: HttpDeployer) -> None:
     names = fresh_names()
     deploy(deployer, names)
 
-    gone = deployer.tear_down(names, ManualStopToken())
+    confirmed = deployer.tear_down(names, ManualStopToken())
 
-    assert gone
-    assert there.methods() == ["POST", "DELETE", "GET"]
+    assert confirmed
+    assert remote.methods() == ["POST", "DELETE", "GET"]
 
 
-def test_a_deletion_that_is_only_claimed_is_not_believed(there: LocalDeployer, deployer: HttpDeployer) -> None:
+def test_a_deletion_is_not_confirmed_while_the_workload_is_found(remote: LocalDeployer, deployer: HttpDeployer) -> None:
     names = fresh_names()
-    there.keeps_what_it_deletes = True
+    remote.ignores_deletes = True
     deploy(deployer, names)
 
-    gone = deployer.tear_down(names, ManualStopToken())
+    confirmed = deployer.tear_down(names, ManualStopToken())
 
-    assert not gone
+    assert not confirmed
     assert deployer.present(names) == [names.workload]
 
 
-def test_a_look_that_fails_after_a_deletion_is_not_absence(there: LocalDeployer, deployer: HttpDeployer) -> None:
+def test_a_failed_probe_after_a_deletion_does_not_confirm_absence(
+    remote: LocalDeployer, deployer: HttpDeployer
+) -> None:
     names = fresh_names()
     deploy(deployer, names)
-    there.instead.extend([(204, b""), (503, b"restarting")])
+    remote.replies_without_effect.extend([(204, b""), (503, b"restarting")])
 
     with pytest.raises(DeployerUnwell):
         deployer.tear_down(names, ManualStopToken())
 
 
-def test_an_order_that_arrives_after_the_deletion_is_refused(there: LocalDeployer, deployer: HttpDeployer) -> None:
+def test_an_order_that_arrives_after_the_deletion_is_refused(remote: LocalDeployer, deployer: HttpDeployer) -> None:
     names = fresh_names()
     deployer.tear_down(names, ManualStopToken())
 
@@ -201,51 +207,53 @@ def test_an_order_that_arrives_after_the_deletion_is_refused(there: LocalDeploye
         deploy(deployer, names)
 
     assert str(refusal.value) == "The deployer refuses (410): It was deleted."
-    assert there.workloads == {}
+    assert remote.workloads == {}
 
 
-def test_a_cancel_does_not_wait_for_a_deployer_that_hangs(there: LocalDeployer, deployer: HttpDeployer) -> None:
+def test_a_cancel_ends_a_deployment_to_a_hanging_deployer(remote: LocalDeployer, deployer: HttpDeployer) -> None:
     names, stop_token = fresh_names(), ManualStopToken()
-    there.hanging = True
+    remote.hanging = True
 
     with ThreadPoolExecutor() as pool:
         deployment = pool.submit(deployer.deploy, order_for(names), stop_token)
-        wait_until(lambda: there.received)
-        told = time.monotonic()
+        wait_until(lambda: remote.received)
+        stopped_at = time.monotonic()
         stop_token.stop()
         with pytest.raises(StepStopped):
             deployment.result(5)
 
-    assert time.monotonic() - told < 1
+    assert time.monotonic() - stopped_at < 1
 
 
-def test_what_an_abandoned_call_brings_about_late_is_refused(there: LocalDeployer, deployer: HttpDeployer) -> None:
+def test_a_deployment_that_arrives_after_its_tear_down_is_refused(
+    remote: LocalDeployer, deployer: HttpDeployer
+) -> None:
     names, stop_token = fresh_names(), ManualStopToken()
-    there.hanging = True
+    remote.hanging = True
     with ThreadPoolExecutor() as pool:
         deployment = pool.submit(deployer.deploy, order_for(names), stop_token)
-        wait_until(lambda: there.received)
+        wait_until(lambda: remote.received)
         stop_token.stop()
         with pytest.raises(StepStopped):
             deployment.result(5)
-    there.hanging = False
+    remote.hanging = False
 
-    gone = deployer.tear_down(names, ManualStopToken())
-    there.let_go.set()
-    wait_until(lambda: there.answered == 3)
+    confirmed = deployer.tear_down(names, ManualStopToken())
+    remote.resumed.set()
+    wait_until(lambda: remote.answered == 3)
 
-    assert gone
-    assert there.workloads == {}
+    assert confirmed
+    assert remote.workloads == {}
 
 
-def test_a_deployer_that_hangs_is_given_up_in_time(there: LocalDeployer) -> None:
-    there.hanging = True
-    deployer = HttpDeployer(there.address, SecretStr(""), answer_within=0.3)
+def test_a_call_to_a_hanging_deployer_times_out(remote: LocalDeployer) -> None:
+    remote.hanging = True
+    deployer = HttpDeployer(remote.address, SecretStr(""), answer_within=0.3)
 
     with pytest.raises(DeployerUnwell):
         deploy(deployer, fresh_names())
 
-    there.let_go.set()
+    remote.resumed.set()
     deployer.close()
 
 
@@ -253,48 +261,46 @@ IN_THE_BODY = b"HTTP/1.1 200 OK\r\n\r\n"
 IN_A_HEADER = b"HTTP/1.1 200 OK\r\nX-Slow: "
 
 
-@pytest.mark.parametrize("dripping", [IN_THE_BODY, IN_A_HEADER], ids=["body", "header"])
-@pytest.mark.parametrize("ask", ["present", "health"])
-def test_a_deployer_that_answers_without_end_is_given_up_in_time(
-    there: LocalDeployer, dripping: bytes, ask: str
-) -> None:
-    there.dripping = dripping
-    deployer = HttpDeployer(there.address, SecretStr(""), answer_within=0.3)
-    began = time.monotonic()
+@pytest.mark.parametrize("endless_reply", [IN_THE_BODY, IN_A_HEADER], ids=["body", "header"])
+@pytest.mark.parametrize("method", ["present", "health"])
+def test_a_call_with_an_endless_reply_times_out(remote: LocalDeployer, endless_reply: bytes, method: str) -> None:
+    remote.endless_reply = endless_reply
+    deployer = HttpDeployer(remote.address, SecretStr(""), answer_within=0.3)
+    started_at = time.monotonic()
 
     with pytest.raises(DeployerUnwell, match="does not answer"):
-        deployer.present(fresh_names()) if ask == "present" else deployer.health(fresh_names(), ManualStopToken())
+        deployer.present(fresh_names()) if method == "present" else deployer.health(fresh_names(), ManualStopToken())
 
-    assert time.monotonic() - began < 2
-    there.let_go.set()
+    assert time.monotonic() - started_at < 2
+    remote.resumed.set()
     deployer.close()
 
 
-def test_an_answer_without_end_is_hung_up_on(there: LocalDeployer) -> None:
-    there.dripping = IN_THE_BODY
-    deployer = HttpDeployer(there.address, SecretStr(""), answer_within=0.3)
+def test_the_connection_of_an_endless_reply_is_closed(remote: LocalDeployer) -> None:
+    remote.endless_reply = IN_THE_BODY
+    deployer = HttpDeployer(remote.address, SecretStr(""), answer_within=0.3)
 
     with pytest.raises(DeployerUnwell):
         deployer.present(fresh_names())
 
-    assert there.left.wait(5)
+    assert remote.client_disconnected.wait(5)
     deployer.close()
 
 
-def test_a_look_outside_does_not_outstay_a_cancel(there: LocalDeployer, deployer: HttpDeployer) -> None:
-    there.hanging = True
+def test_a_cancel_ends_a_presence_probe_of_a_hanging_deployer(remote: LocalDeployer, deployer: HttpDeployer) -> None:
+    remote.hanging = True
     stop_token = ManualStopToken()
 
-    def look() -> None:
+    def probe() -> None:
         current_stop_token.set(stop_token)
         deployer.present(fresh_names())
 
     with ThreadPoolExecutor() as pool:
-        looking = pool.submit(look)
-        wait_until(lambda: there.received)
-        told = time.monotonic()
+        probing = pool.submit(probe)
+        wait_until(lambda: remote.received)
+        stopped_at = time.monotonic()
         stop_token.stop()
         with pytest.raises(StepStopped):
-            looking.result(5)
+            probing.result(5)
 
-    assert time.monotonic() - told < 1
+    assert time.monotonic() - stopped_at < 1

@@ -1,4 +1,4 @@
-"""Every built-in adapter keeps the contract of its port. The checks are those of adapters.kit, and live there only."""
+"""Every built-in adapter keeps the contract of its port, as the checks of adapters.kit define it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,7 +27,7 @@ Build = Callable[..., Infrastructure]
 
 @pytest.fixture
 def build(database_url: str) -> Iterator[Build]:
-    """Builds worlds as the settings ask for them."""
+    """Builds the infrastructure that the settings choose."""
     with ExitStack() as stack:
 
         def built(url: str = database_url, **more: object) -> Infrastructure:
@@ -39,44 +39,44 @@ def build(database_url: str) -> Iterator[Build]:
         yield built
 
 
-def crashing(port: str, outside: Infrastructure) -> Factory:
-    """Creating has its effect, and raises."""
+def crashing(port: str, target: Infrastructure) -> Factory:
+    """An adapter whose creation has its effect and then raises."""
 
     def make() -> object:
         faults = Faults()
         faults.fail(f"{port}.{CREATIONS[port]}", after=True)
-        return getattr(faults.wrap(outside), port)
+        return getattr(faults.wrap(target), port)
 
     return make
 
 
-def hanging(outside: Infrastructure) -> Factory:
+def hanging(target: Infrastructure) -> Factory:
     def make() -> object:
         faults = Faults()
         for method in ("deploy", "health", "tear_down"):
             faults.hang(f"deployer.{method}")
-        return faults.wrap(outside).deployer
+        return faults.wrap(target).deployer
 
     return make
 
 
-def cut_off(port: str, outside: Infrastructure) -> Factory:
+def unreachable(port: str, target: Infrastructure) -> Factory:
     def make() -> object:
         faults = Faults()
         for method in ("create", "reserve", "deploy", "destroy", "release", "tear_down", "present"):
-            if hasattr(getattr(outside, port), method):
+            if hasattr(getattr(target, port), method):
                 faults.fail(f"{port}.{method}", times=100)
-        return getattr(faults.wrap(outside), port)
+        return getattr(faults.wrap(target), port)
 
     return make
 
 
 @pytest.mark.parametrize("port", CREATIONS)
-def test_the_simulated_world_keeps_it(port: str) -> None:
+def test_the_simulated_adapters_keep_the_contract(port: str) -> None:
     simulated = SimulatedInfrastructure()
     subject = Subject(
         make=lambda: getattr(simulated, port),
-        unreachable=cut_off(port, simulated),
+        unreachable=unreachable(port, simulated),
         crashing=crashing(port, simulated),
         hanging=hanging(simulated),
     )
@@ -85,7 +85,7 @@ def test_the_simulated_world_keeps_it(port: str) -> None:
 
 
 @pytest.mark.parametrize("port", ["storage", "identity", "traffic"])
-def test_the_real_world_keeps_it(build: Build, port: str) -> None:
+def test_the_postgres_adapters_keep_the_contract(build: Build, port: str) -> None:
     real, nowhere = build(), build(NOWHERE)
     subject = Subject(
         make=lambda: getattr(real, port),
@@ -96,7 +96,7 @@ def test_the_real_world_keeps_it(build: Build, port: str) -> None:
     assert run(port, subject).exit_code == 0
 
 
-def test_the_deployer_of_the_edge_keeps_it(build: Build, database_url: str) -> None:
+def test_the_edge_deployer_keeps_the_contract(build: Build, database_url: str) -> None:
     real, nowhere = build(), build(NOWHERE)
 
     @contextmanager
@@ -115,40 +115,42 @@ def test_the_deployer_of_the_edge_keeps_it(build: Build, database_url: str) -> N
     assert run("deployer", subject).exit_code == 0
 
 
-def test_the_deployer_behind_http_keeps_it(build: Build) -> None:
-    def world_of(address: str) -> Any:
+def test_the_http_deployer_keeps_the_contract(build: Build) -> None:
+    def infrastructure_at(address: str) -> Any:
         return build(deployer="http", deployer_url=address)
 
-    with local_deployer() as there, local_deployer() as silent:
-        silent.hanging = True
-        here, mute, nowhere = map(world_of, (there.address, silent.address, "http://127.0.0.1:1"))
+    with local_deployer() as remote, local_deployer() as hanging_remote:
+        hanging_remote.hanging = True
+        built, unresponsive, nowhere = map(
+            infrastructure_at, (remote.address, hanging_remote.address, "http://127.0.0.1:1")
+        )
         subject = Subject(
-            make=lambda: here.deployer,
+            make=lambda: built.deployer,
             unreachable=lambda: nowhere.deployer,
-            crashing=crashing("deployer", here),
-            hanging=lambda: mute.deployer,
+            crashing=crashing("deployer", built),
+            hanging=lambda: unresponsive.deployer,
         )
 
-        verdict = run("deployer", subject)
-        for built in (here, mute, nowhere):
-            built.deployer.close()
+        result = run("deployer", subject)
+        for each in (built, unresponsive, nowhere):
+            each.deployer.close()
 
-    assert verdict.exit_code == 0
+    assert result.exit_code == 0
 
 
-def test_the_smtp_mailer_keeps_it(build: Build) -> None:
+def test_the_smtp_mailer_keeps_the_contract(build: Build) -> None:
     relay = MailRelay()
     controller = FreePortController(relay, hostname="127.0.0.1")
     controller.start()
-    here = build(smtp_host="127.0.0.1", smtp_port=controller.port)
-    away = build(smtp_host="127.0.0.1", smtp_port=1)
+    reachable = build(smtp_host="127.0.0.1", smtp_port=controller.port)
+    unreachable = build(smtp_host="127.0.0.1", smtp_port=1)
 
-    verdict = run("mailer", Subject(lambda: here.mailer, lambda: away.mailer, mail_to="ada@example.com"))
+    result = run("mailer", Subject(lambda: reachable.mailer, lambda: unreachable.mailer, mail_to="ada@example.com"))
     controller.stop()
 
-    assert verdict.exit_code == 0
+    assert result.exit_code == 0
     assert [envelope.rcpt_tos for envelope in relay.envelopes] == [["ada@example.com"]]
 
 
-def test_every_port_is_held_to_it() -> None:
+def test_every_port_has_a_contract_test() -> None:
     assert set(PORTS) == set(CREATIONS) | {"mailer"} == set(Infrastructure.__dataclass_fields__)

@@ -1,4 +1,4 @@
-"""Mail goes out over a real SMTP connection, and nobody can smuggle a header or a recipient into it."""
+"""The SMTP mailer sends one mail to one recipient, without injected headers or recipients."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ Listen = Callable[..., SmtpMailer]
 
 @pytest.fixture
 def listen(relay: MailRelay) -> Iterator[Listen]:
-    """Starts the relay, and gives a mailer that knows it."""
+    """Starts the relay and returns a mailer that sends to it."""
     started: list[Controller] = []
 
     def start(mailer: dict[str, Any] | None = None, **server: Any) -> SmtpMailer:
@@ -49,7 +49,7 @@ def listen(relay: MailRelay) -> Iterator[Listen]:
         controller.stop()
 
 
-def test_a_mail_arrives_as_it_was_meant(relay: MailRelay, listen: Listen) -> None:
+def test_a_mail_arrives_with_its_sender_recipient_subject_and_text(relay: MailRelay, listen: Listen) -> None:
     listen().send(MAIL)
 
     [envelope] = relay.envelopes
@@ -60,7 +60,7 @@ def test_a_mail_arrives_as_it_was_meant(relay: MailRelay, listen: Listen) -> Non
     assert message.get_content() == "Hello,\r\n\r\nShop is live.\r\n"
 
 
-def test_a_mail_says_when_and_which_it_is(relay: MailRelay, listen: Listen) -> None:
+def test_a_mail_has_a_date_and_a_message_id(relay: MailRelay, listen: Listen) -> None:
     listen().send(MAIL)
 
     message = relay.message()
@@ -68,7 +68,7 @@ def test_a_mail_says_when_and_which_it_is(relay: MailRelay, listen: Listen) -> N
     assert abs(message["Date"].datetime - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_a_name_with_a_line_feed_begins_no_header(relay: MailRelay, listen: Listen) -> None:
+def test_a_line_feed_in_a_subject_injects_no_header(relay: MailRelay, listen: Listen) -> None:
     listen().send(Mail("ada@example.com", "Welcome to Shop\r\nBcc: eve@example.com\n\nBuy!", "Hello"))
 
     [envelope] = relay.envelopes
@@ -80,7 +80,7 @@ def test_a_name_with_a_line_feed_begins_no_header(relay: MailRelay, listen: List
 @pytest.mark.parametrize(
     "address", ["", "ada", "ada@", "ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com"]
 )
-def test_what_is_no_address_is_refused(relay: MailRelay, listen: Listen, address: str) -> None:
+def test_an_invalid_address_is_refused(relay: MailRelay, listen: Listen, address: str) -> None:
     mailer = listen()
 
     with pytest.raises(Refused):
@@ -89,14 +89,14 @@ def test_what_is_no_address_is_refused(relay: MailRelay, listen: Listen, address
     assert relay.envelopes == []
 
 
-def test_letters_of_the_world_arrive(relay: MailRelay, listen: Listen) -> None:
+def test_a_mail_with_unicode_text_arrives_unchanged(relay: MailRelay, listen: Listen) -> None:
     listen().send(Mail("ada@example.com", "Willkommen bei Größe 店", "Grüße 👋\n"))
 
     assert (relay.message()["Subject"], relay.message().get_content()) == ("Willkommen bei Größe 店", "Grüße 👋\r\n")
 
 
-def test_a_recipient_refused_for_good_is_refused(relay: MailRelay, listen: Listen) -> None:
-    relay.verdict = "550 <ADA@example.com> is no such person"
+def test_a_recipient_with_a_permanent_error_is_refused(relay: MailRelay, listen: Listen) -> None:
+    relay.recipient_reply = "550 <ADA@example.com> is no such person"
 
     with pytest.raises(Refused) as refusal:
         listen().send(MAIL)
@@ -104,14 +104,14 @@ def test_a_recipient_refused_for_good_is_refused(relay: MailRelay, listen: Liste
     assert str(refusal.value) == "The mail relay refuses the recipient (550): <the recipient> is no such person"
 
 
-def test_a_recipient_refused_for_now_may_be_tried_again(relay: MailRelay, listen: Listen) -> None:
-    relay.verdict = "450 Greylisted"
+def test_a_recipient_with_a_transient_error_may_be_retried(relay: MailRelay, listen: Listen) -> None:
+    relay.recipient_reply = "450 Greylisted"
 
     with pytest.raises(TryAgain, match="Greylisted"):
         listen().send(MAIL)
 
 
-def test_nothing_goes_out_in_the_clear_when_starttls_is_asked_for(relay: MailRelay, listen: Listen) -> None:
+def test_a_mailer_with_starttls_sends_nothing_to_a_relay_without_it(relay: MailRelay, listen: Listen) -> None:
     mailer = listen({"smtp_starttls": True})
 
     with pytest.raises(OSError, match="STARTTLS"):
@@ -120,27 +120,27 @@ def test_nothing_goes_out_in_the_clear_when_starttls_is_asked_for(relay: MailRel
     assert relay.envelopes == []
 
 
-def test_starttls_and_login_are_used(
+def test_a_mailer_uses_starttls_and_its_login(
     relay: MailRelay, listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[object] = []
+    logins: list[object] = []
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate_for("localhost", tmp_path)))
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
 
     def check(_s: object, _session: object, _e: object, _mechanism: str, given: LoginPassword) -> AuthResult:
-        seen.append((given.login, given.password))
+        logins.append((given.login, given.password))
         return AuthResult(success=True)
 
     account = {"smtp_starttls": True, "smtp_username": "shop", "smtp_password": SecretStr("pa ss")}
     mailer = listen(account, tls_context=tls, require_starttls=True, authenticator=check, auth_required=True)
     mailer.send(MAIL)
 
-    assert seen == [(b"shop", b"pa ss")]
+    assert logins == [(b"shop", b"pa ss")]
     assert len(relay.envelopes) == 1
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_trusted(relay: MailRelay, listen: Listen, tmp_path: Path) -> None:
+def test_a_relay_with_an_untrusted_certificate_gets_no_mail(relay: MailRelay, listen: Listen, tmp_path: Path) -> None:
     certificate_for("localhost", tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
@@ -152,23 +152,23 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted(relay: MailRelay, 
     assert relay.envelopes == []
 
 
-def test_a_relay_that_is_away_raises_and_refuses_nothing() -> None:
+def test_an_unreachable_relay_raises_and_is_not_a_refusal() -> None:
     mailer = SmtpMailer("127.0.0.1", 1, "no-reply@tenantry.example", "", SecretStr(""), starttls=False)
 
     with pytest.raises(ConnectionRefusedError):
         mailer.send(MAIL)
 
 
-def test_without_a_relay_nobody_is_told_that_a_mail_was_sent() -> None:
+def test_a_mail_without_a_configured_relay_is_refused() -> None:
     with pytest.raises(Refused, match="No mail relay is set"):
         NoMail().send(MAIL)
 
 
 def certificate_for(name: str, folder: Path) -> Path:
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     certificate = (
-        x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number())
+        x509.CertificateBuilder(issuer, issuer, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)

@@ -1,4 +1,4 @@
-"""A host name has one holder at a time, and whoever comes second is told who that is."""
+"""A host name has one holder at a time; a second reservation is refused with the holder's name."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ def rival_of(names: ResourceNames) -> ResourceNames:
     return ResourceNames(new_id(), names.address, 1)
 
 
-def test_the_second_to_come_is_told_who_holds_the_name(traffic: HostNames) -> None:
+def test_a_second_reservation_is_refused_with_the_name_of_the_holder(traffic: HostNames) -> None:
     holder = fresh_names()
     traffic.reserve(holder)
 
@@ -37,7 +37,7 @@ def test_the_second_to_come_is_told_who_holds_the_name(traffic: HostNames) -> No
     assert traffic.present(holder) == [f"{holder.address}.localhost"]
 
 
-def test_releasing_another_ones_name_takes_nothing_from_its_holder(traffic: HostNames) -> None:
+def test_a_release_by_another_tenant_leaves_the_holders_name(traffic: HostNames) -> None:
     holder = fresh_names()
     traffic.reserve(holder)
 
@@ -46,7 +46,7 @@ def test_releasing_another_ones_name_takes_nothing_from_its_holder(traffic: Host
     assert traffic.present(holder) == [f"{holder.address}.localhost"]
 
 
-def test_a_released_name_can_be_taken_by_another(traffic: HostNames) -> None:
+def test_a_released_name_can_be_reserved_by_another_tenant(traffic: HostNames) -> None:
     holder = fresh_names()
     rival = rival_of(holder)
     traffic.reserve(holder)
@@ -57,7 +57,7 @@ def test_a_released_name_can_be_taken_by_another(traffic: HostNames) -> None:
     assert (traffic.present(holder), traffic.present(rival)) == ([], [f"{holder.address}.localhost"])
 
 
-def test_of_many_at_once_one_gets_the_name(traffic: HostNames) -> None:
+def test_one_of_six_simultaneous_reservations_succeeds(traffic: HostNames) -> None:
     first = fresh_names()
     rivals = [first, *(rival_of(first) for _ in range(5))]
 

@@ -73,10 +73,10 @@ def between(worker_pool: WorkerPool, earlier: str, later: str) -> timedelta:
 
 
 def test_a_run_reaches_active_by_itself(worker_pool: WorkerPool) -> None:
-    worker_pool.hire()
+    worker_pool.start_worker()
 
     worker_pool.harness.create()
-    worker_pool.await_the_end()
+    worker_pool.await_completion()
 
     assert worker_pool.harness.tenant().state is TenantState.ACTIVE
     taken = [step for step in worker_pool.harness.steps() if step.role is not StepRole.CONFIRMATION]
@@ -91,7 +91,7 @@ DEAF_RENEWALS = {"lease": timedelta(seconds=60), "lease_renewal": timedelta(seco
 
 @pytest.mark.parametrize("call", ["deployer.deploy", "deployer.health"])
 def test_a_running_step_hears_of_a_cancel_within_a_second(worker_pool: WorkerPool, call: str) -> None:
-    worker_pool.hire(worker_pool.settings.model_copy(update=DEAF_RENEWALS))
+    worker_pool.start_worker(worker_pool.settings.model_copy(update=DEAF_RENEWALS))
 
     def cancel_inside(attempt: int) -> timedelta:
         worker_pool.harness.faults.hang(call)
@@ -107,7 +107,7 @@ def test_a_running_step_hears_of_a_cancel_within_a_second(worker_pool: WorkerPoo
 
 
 def test_a_step_that_lingers_hears_of_a_cancel_within_a_second(worker_pool: WorkerPool) -> None:
-    worker_pool.hire(worker_pool.settings.model_copy(update=DEAF_RENEWALS | {"pace": timedelta(seconds=600)}))
+    worker_pool.start_worker(worker_pool.settings.model_copy(update=DEAF_RENEWALS | {"pace": timedelta(seconds=600)}))
 
     def cancel_inside(attempt: int) -> timedelta:
         worker_pool.harness.create(slug=f"shop-{attempt}")
@@ -134,7 +134,7 @@ def test_a_cancel_that_was_not_heard_is_learned_from_the_next_renewal(
 ) -> None:
     monkeypatch.setattr(CancelListener, "once", lambda listener: listener.stopping.wait(60))
     worker_pool.harness.faults.hang("deployer.deploy")
-    worker_pool.hire()
+    worker_pool.start_worker()
     worker_pool.harness.create()
     worker_pool.await_call("deployer.deploy")
 
@@ -147,8 +147,8 @@ def test_a_cancel_that_was_not_heard_is_learned_from_the_next_renewal(
 
 def test_a_living_worker_keeps_its_lease(worker_pool: WorkerPool) -> None:
     worker_pool.harness.faults.hang("deployer.deploy")
-    worker_pool.hire()
-    worker_pool.hire()
+    worker_pool.start_worker()
+    worker_pool.start_worker()
     worker_pool.harness.create()
     worker_pool.await_call("deployer.deploy")
     first = worker_pool.harness.run()
@@ -160,13 +160,13 @@ def test_a_living_worker_keeps_its_lease(worker_pool: WorkerPool) -> None:
     assert worker_pool.harness.run().lease_token == first.lease_token
     assert worker_pool.harness.step("deploy_workloads").heartbeat_at is not None
     worker_pool.harness.faults.release_all()
-    worker_pool.await_the_end()
+    worker_pool.await_completion()
     assert worker_pool.harness.step("deploy_workloads").attempts == 1
 
 
 def test_a_worker_whose_lease_was_taken_stops_and_writes_nothing(worker_pool: WorkerPool) -> None:
     worker_pool.harness.faults.hang("deployer.deploy")
-    worker = worker_pool.hire()
+    worker = worker_pool.start_worker()
     worker_pool.harness.create()
     worker_pool.await_call("deployer.deploy")
     token = uuid4()
@@ -189,8 +189,8 @@ def test_a_step_that_takes_longer_than_it_may_is_stopped_and_tried_again(worker_
         query = "UPDATE run_steps SET timeout = interval '0.3 s' WHERE run_id = %s AND name = 'deploy_workloads'"
         connection.exec_driver_sql(query, (worker_pool.harness.run().id,))
 
-    worker_pool.hire()
-    worker_pool.await_the_end()
+    worker_pool.start_worker()
+    worker_pool.await_completion()
 
     assert worker_pool.harness.tenant().state is TenantState.ACTIVE
     failure = next(event.data for event in worker_pool.harness.events() if event.type.endswith("step_failed"))
@@ -202,16 +202,16 @@ def test_a_step_that_takes_longer_than_it_may_is_stopped_and_tried_again(worker_
 
 def test_a_worker_that_is_told_to_stop_gives_its_step_back_uncounted(worker_pool: WorkerPool) -> None:
     worker_pool.harness.faults.hang("deployer.deploy")
-    leaving = worker_pool.hire()
+    leaving = worker_pool.start_worker()
     worker_pool.harness.create()
     worker_pool.await_call("deployer.deploy")
 
-    worker_pool.dismiss(leaving)
+    worker_pool.stop_worker(leaving)
 
     run = worker_pool.harness.run()
     assert (run.status, run.lease_token) == (RunStatus.RUNNING, None)
-    worker_pool.hire()
-    worker_pool.await_the_end()
+    worker_pool.start_worker()
+    worker_pool.await_completion()
     assert worker_pool.harness.tenant().state is TenantState.ACTIVE
     assert worker_pool.harness.step("deploy_workloads").attempts == 1
 
@@ -268,9 +268,9 @@ def test_what_a_killed_worker_was_doing_goes_on_elsewhere_within_twenty_seconds(
         doomed.wait(10)
 
     assert worker_pool.harness.run().lease_token is not None, "it had no time to give anything back"
-    worker_pool.hire()
+    worker_pool.start_worker()
     wait_until(lambda: worker_pool.harness.step(step).attempts == 2, within=20)
-    worker_pool.await_the_end()
+    worker_pool.await_completion()
     assert worker_pool.harness.tenant().state is TenantState.ACTIVE
     assert worker_pool.harness.step(step).attempts == 2
 
@@ -287,8 +287,8 @@ def test_a_program_told_to_stop_hands_its_step_on_and_ends_well(worker_pool: Wor
 
     assert code == 0
     assert worker_pool.harness.run().lease_token is None
-    worker_pool.hire()
-    worker_pool.await_the_end()
+    worker_pool.start_worker()
+    worker_pool.await_completion()
     assert worker_pool.harness.tenant().state is TenantState.ACTIVE
     assert worker_pool.harness.step("allocate_traffic").attempts == 1
 
@@ -308,7 +308,9 @@ def test_a_worker_with_senseless_settings_says_so_in_a_sentence(
 
 
 def test_a_broker_that_forgets_everything_stops_no_run(worker_pool: WorkerPool, redis_url: str) -> None:
-    worker_pool.hire(worker_pool.settings.model_copy(update={"pace": timedelta(seconds=0.2), "forward_threads": 10}))
+    worker_pool.start_worker(
+        worker_pool.settings.model_copy(update={"pace": timedelta(seconds=0.2), "forward_threads": 10})
+    )
     tenants = create_many(worker_pool, 10)
     wait_until(lambda: worker_pool.harness.faults.calls.count("storage.create") >= 5)
     for tenant_id in tenants[::2]:
@@ -317,7 +319,7 @@ def test_a_broker_that_forgets_everything_stops_no_run(worker_pool: WorkerPool, 
 
     with redis.Redis.from_url(redis_url) as broker:
         broker.flushall()
-    worker_pool.await_the_end()
+    worker_pool.await_completion()
 
     assert states(worker_pool, tenants) == [TenantState.PENDING, TenantState.ACTIVE] * 5
 
@@ -345,10 +347,10 @@ def test_messages_that_are_lost_are_sent_again(worker_pool: WorkerPool, monkeypa
             send(dispatcher, wake_ups)
 
     monkeypatch.setattr(Dispatcher, "__call__", forgetful)
-    worker_pool.hire()
+    worker_pool.start_worker()
     tenants = create_many(worker_pool, 3)
 
-    worker_pool.await_the_end()
+    worker_pool.await_completion()
 
     assert states(worker_pool, tenants) == [TenantState.ACTIVE] * 3
     assert lost
@@ -372,8 +374,8 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
     assert forward >= 3
     assert after[-1] == (forward, 3)
     assert backward < 3
-    worker_pool.hire()
-    worker_pool.await_the_end()
+    worker_pool.start_worker()
+    worker_pool.await_completion()
 
 
 def test_what_has_nothing_left_to_undo_ends_while_the_broker_is_away(worker_pool: WorkerPool) -> None:
@@ -398,8 +400,8 @@ def test_a_full_queue_takes_what_was_never_announced(
         before, *after = (waiting(broker), sweeper.run_once(), sweeper.run_once(), waiting(broker))
 
     assert after[-1] == (before[0] + 1, before[1])
-    worker_pool.hire()
-    worker_pool.await_the_end()
+    worker_pool.start_worker()
+    worker_pool.await_completion()
 
 
 def waiting(broker: redis.Redis) -> tuple[int, ...]:
@@ -408,7 +410,9 @@ def waiting(broker: redis.Redis) -> tuple[int, ...]:
 
 
 def test_storms_of_cancels_in_any_order_meet_workers_without_a_deadlock(worker_pool: WorkerPool) -> None:
-    worker_pool.hire(worker_pool.settings.model_copy(update={"pace": timedelta(seconds=0.3), "forward_threads": 6}))
+    worker_pool.start_worker(
+        worker_pool.settings.model_copy(update={"pace": timedelta(seconds=0.3), "forward_threads": 6})
+    )
     tenants, dice, before = create_many(worker_pool, 24), random.Random(13), deadlocks(worker_pool)
     worker_pool.await_call("storage.create", times=3)
 
@@ -424,7 +428,7 @@ def test_storms_of_cancels_in_any_order_meet_workers_without_a_deadlock(worker_p
     with ThreadPoolExecutor(3) as pool:
         storms = [pool.submit(cancel_all, dice.sample(tenants, len(tenants))) for _ in range(3)]
         answers = [answer for storm in storms for answer in storm.result(60)]
-    worker_pool.await_the_end()
+    worker_pool.await_completion()
 
     first = [answer.tenant_id for answer in answers if answer.run_id and not answer.already_requested]
     assert sorted(first) == sorted(tenants)
@@ -451,7 +455,7 @@ def test_a_cancel_commits_while_the_broker_is_away_and_ends_later(
         dispatcher = Dispatcher(settings)
         worker_pool.harness.database.deliver = dispatcher
         worker_pool.harness.faults.hang("deployer.deploy")
-        worker_pool.hire(settings)
+        worker_pool.start_worker(settings)
         worker_pool.harness.create()
         worker_pool.await_call("deployer.deploy")
 
@@ -463,7 +467,7 @@ def test_a_cancel_commits_while_the_broker_is_away_and_ends_later(
         worker_pool.await_state(TenantState.PENDING)
 
         dispatcher.close()
-        worker_pool.dismiss(worker_pool.workers[0])
+        worker_pool.stop_worker(worker_pool.workers[0])
         running.stop()
     assert worker_pool.harness.existing_resources() == []
 
@@ -476,7 +480,7 @@ def test_compensations_do_not_wait_for_forward_work(worker_pool: WorkerPool) -> 
     worker_pool.harness.faults.hang("storage.create", times=10)
     hogs = create_many(worker_pool, 10)
 
-    worker_pool.hire(worker_pool.settings.model_copy(update={"forward_threads": 1}))
+    worker_pool.start_worker(worker_pool.settings.model_copy(update={"forward_threads": 1}))
     worker_pool.await_call("storage.create")
     worker_pool.harness.tenant_id = cancelled
     worker_pool.await_state(TenantState.PENDING)
@@ -485,11 +489,11 @@ def test_compensations_do_not_wait_for_forward_work(worker_pool: WorkerPool) -> 
     for hog in hogs:
         worker_pool.harness.tenant_id = hog
         worker_pool.harness.cancel()
-    worker_pool.await_the_end()
+    worker_pool.await_completion()
 
 
 def test_workers_outlive_the_loss_of_every_connection(worker_pool: WorkerPool) -> None:
-    worker_pool.hire()
+    worker_pool.start_worker()
     worker_pool.harness.create(slug="before")
     worker_pool.await_state(TenantState.ACTIVE)
 
@@ -518,7 +522,7 @@ def listens(worker_pool: WorkerPool) -> bool:
 
 def test_a_run_that_takes_longer_than_its_deadline_is_cancelled(worker_pool: WorkerPool) -> None:
     worker_pool.harness.faults.hang("deployer.deploy")
-    worker_pool.hire()
+    worker_pool.start_worker()
 
     worker_pool.harness.create(provisioning_deadline=timedelta(hours=1))
     worker_pool.await_call("deployer.deploy")
@@ -551,11 +555,11 @@ def test_a_run_that_cannot_be_cancelled_shields_no_other_from_its_deadline(worke
 
 
 def test_several_workers_share_many_runs_and_do_each_step_once(worker_pool: WorkerPool) -> None:
-    worker_pool.hire()
-    worker_pool.hire()
+    worker_pool.start_worker()
+    worker_pool.start_worker()
     tenants = create_many(worker_pool, 8)
 
-    worker_pool.await_the_end()
+    worker_pool.await_completion()
 
     assert states(worker_pool, tenants) == [TenantState.ACTIVE] * 8
     for call in ("storage.create", "identity.create", "traffic.reserve", "deployer.deploy"):
@@ -563,11 +567,11 @@ def test_several_workers_share_many_runs_and_do_each_step_once(worker_pool: Work
 
 
 def test_a_stopped_worker_leaves_no_connection_behind(worker_pool: WorkerPool) -> None:
-    worker = worker_pool.hire()
+    worker = worker_pool.start_worker()
     worker_pool.harness.create()
-    worker_pool.await_the_end()
+    worker_pool.await_completion()
 
-    worker_pool.dismiss(worker)
+    worker_pool.stop_worker(worker)
 
     with psycopg.connect(worker_pool.settings.database_url) as connection:
         query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"

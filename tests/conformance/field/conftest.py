@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from devserver import places
 from tests.conformance.field import scenarios
 from tests.conformance.field.scenario import MANIFEST, Scenario
-from tests.servers import _embedded, _valkey
+from tests.servers import embedded_postgres, embedded_valkey
 
 POSTGRES = ".s.PGSQL.5432"
 
@@ -43,13 +43,13 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def postgres(folder: Path) -> Iterator[Path]:
     """Always embedded ones, whatever the environment names: relays stand between Unix sockets."""
-    with _embedded(folder) as url:
+    with embedded_postgres(folder) as url:
         yield Path(str(conninfo_to_dict(url)["host"])) / POSTGRES
 
 
 @pytest.fixture(scope="module")
 def valkey(folder: Path) -> Iterator[Path]:
-    with _valkey(folder) as url:
+    with embedded_valkey(folder) as url:
         yield Path(url.removeprefix("unix://").partition("?")[0])
 
 
