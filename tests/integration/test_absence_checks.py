@@ -1,4 +1,4 @@
-"""After an undo the outside is asked again: nothing may have come late, and the answers are kept."""
+"""Absence checks after an undo find and remove resources that appeared late, and their results are kept."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from tests.run_harness import RunHarness
 CONFIRM = Forward("confirm_absence")
 
 
-def looks(harness: RunHarness) -> list[list[str]]:
+def found_by_checks(harness: RunHarness) -> list[list[str]]:
     run_id = harness.run().id
     chosen = select(AbsenceCheck.found).where(AbsenceCheck.run_id == run_id).order_by(col(AbsenceCheck.id))
     return harness.read(lambda session: [list(found) for found in session.scalars(chosen)])
@@ -31,74 +31,74 @@ def cancelled(harness: RunHarness) -> ResourceNames:
     return ResourceNames(harness.tenant_id, harness.tenant().address, 1)
 
 
-def test_a_cancelled_run_is_looked_after_until_a_day_later(harness: RunHarness) -> None:
+def test_a_cancelled_run_is_checked_for_absence_until_a_day_later(harness: RunHarness) -> None:
     cancelled(harness)
 
     harness.make_moves(until=None)
 
-    assert looks(harness) == [[]] * (len(ABSENCE_CHECK_DELAYS) + 1)
+    assert found_by_checks(harness) == [[]] * (len(ABSENCE_CHECK_DELAYS) + 1)
     assert harness.step("confirm_absence").status is StepStatus.DONE
     assert harness.event_lines()[-1] == "provisioning.absence_confirmed"
     assert harness.run().due_at is None
 
 
-def test_the_looks_grow_apart(harness: RunHarness) -> None:
+def test_the_intervals_of_absence_checks_grow(harness: RunHarness) -> None:
     cancelled(harness)
-    waits = []
+    delays = []
 
     for _ in ABSENCE_CHECK_DELAYS:
         harness.end_waits()
         harness.step_runner.make_move(harness.run().id, CONFIRM)
         due = harness.run().due_at
         assert due is not None
-        waits.append(due - harness.read(clock))
+        delays.append(due - harness.read(clock))
 
     assert all(
-        timedelta(0) <= planned - wait < timedelta(seconds=20)
-        for planned, wait in zip(ABSENCE_CHECK_DELAYS, waits, strict=True)
+        timedelta(0) <= planned - delay < timedelta(seconds=20)
+        for planned, delay in zip(ABSENCE_CHECK_DELAYS, delays, strict=True)
     )
 
 
-def test_what_comes_late_is_told_and_removed(harness: RunHarness) -> None:
+def test_a_late_resource_is_reported_as_drift_and_removed(harness: RunHarness) -> None:
     names = cancelled(harness)
     harness.simulated.holdings.forget_destruction()
     harness.simulated.identity.create(names, "late@shop.example")
 
     harness.make_moves(until=None)
 
-    assert looks(harness)[0] == [names.signing_key, names.account]
-    assert looks(harness)[1:] == [[]] * len(ABSENCE_CHECK_DELAYS)
+    assert found_by_checks(harness)[0] == [names.signing_key, names.account]
+    assert found_by_checks(harness)[1:] == [[]] * len(ABSENCE_CHECK_DELAYS)
     assert harness.existing_resources() == []
     assert harness.event_lines().count("provisioning.drift_found") == 1
 
 
-def test_an_outside_that_cannot_be_asked_confirms_nothing(harness: RunHarness) -> None:
+def test_an_absence_check_that_fails_confirms_nothing(harness: RunHarness) -> None:
     cancelled(harness)
     harness.faults.fail("identity.present")
 
     harness.end_waits()
     harness.step_runner.make_move(harness.run().id, CONFIRM)
 
-    assert looks(harness) == []
+    assert found_by_checks(harness) == []
     assert harness.event_lines()[-1] == "provisioning.absence_unconfirmed"
     harness.make_moves(until=None)
     assert harness.step("confirm_absence").status is StepStatus.DONE
 
 
-def test_an_adapter_that_cannot_be_asked_hides_nothing_of_the_others(harness: RunHarness) -> None:
+def test_an_absence_check_reports_what_other_adapters_find_when_one_refuses(harness: RunHarness) -> None:
     names = cancelled(harness)
     harness.simulated.holdings.forget_destruction()
     harness.simulated.storage.create(names)
-    harness.faults.fail("deployer.present", times=2, error=Refused("Who are you?"))
+    harness.faults.fail("deployer.present", times=2, error=Refused("Access denied."))
 
     harness.make_moves(until=None)
 
-    assert set(looks(harness)[0]) == {names.schema, names.role}
+    assert set(found_by_checks(harness)[0]) == {names.schema, names.role}
     assert harness.existing_resources() == []
     assert harness.step("confirm_absence").status is StepStatus.DONE
 
 
-def test_what_does_not_go_away_is_told_once(harness: RunHarness) -> None:
+def test_a_resource_that_cannot_be_removed_is_reported_as_drift_once(harness: RunHarness) -> None:
     names = cancelled(harness)
     harness.simulated.holdings.forget_destruction()
     harness.simulated.identity.create(names, "late@shop.example")
@@ -108,11 +108,11 @@ def test_what_does_not_go_away_is_told_once(harness: RunHarness) -> None:
         harness.end_waits()
         harness.step_runner.make_move(harness.run().id, CONFIRM)
 
-    assert len(looks(harness)) == 3
+    assert len(found_by_checks(harness)) == 3
     assert harness.event_lines().count("provisioning.drift_found") == 1
 
 
-def test_looking_again_disturbs_no_later_run(harness: RunHarness) -> None:
+def test_an_absence_check_leaves_the_resources_of_a_later_run(harness: RunHarness) -> None:
     cancelled(harness)
     first = harness.run().id
     harness.retry()
@@ -125,19 +125,19 @@ def test_looking_again_disturbs_no_later_run(harness: RunHarness) -> None:
     assert harness.existing_resources() == held
 
 
-def test_a_decommissioned_tenant_is_looked_after_too(harness: RunHarness) -> None:
+def test_a_decommissioned_tenant_is_checked_for_absence(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves()
     harness.transact(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
     harness.make_moves(until=None)
 
     assert harness.run().status is RunStatus.DECOMMISSIONED
-    assert looks(harness) == [[]] * (len(ABSENCE_CHECK_DELAYS) + 1)
+    assert found_by_checks(harness) == [[]] * (len(ABSENCE_CHECK_DELAYS) + 1)
 
 
-def test_a_live_tenant_is_not_asked_about(harness: RunHarness) -> None:
+def test_an_active_tenant_is_not_checked_for_absence(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until=None)
 
     assert harness.tenant().state is TenantState.ACTIVE
-    assert looks(harness) == []
+    assert found_by_checks(harness) == []

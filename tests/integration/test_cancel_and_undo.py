@@ -28,7 +28,7 @@ def assert_clean_stop(harness: RunHarness) -> None:
     assert harness.event_lines()[-1] == "provisioning.cancelled"
 
 
-def test_an_undisturbed_run_ends_active(harness: RunHarness) -> None:
+def test_a_run_without_cancel_or_failure_ends_active(harness: RunHarness) -> None:
     harness.create()
 
     harness.make_moves()
@@ -41,7 +41,7 @@ def test_an_undisturbed_run_ends_active(harness: RunHarness) -> None:
 
 
 @pytest.mark.parametrize("boundary", UP_TO_THE_PIVOT)
-def test_a_cancel_before_a_step_undoes_the_ones_before_it_in_reverse(harness: RunHarness, boundary: str) -> None:
+def test_a_cancel_before_a_step_undoes_the_earlier_steps_in_reverse(harness: RunHarness, boundary: str) -> None:
     harness.create()
     harness.make_moves(until=boundary)
 
@@ -72,7 +72,7 @@ def test_a_cancel_inside_a_step_undoes_that_step_first(harness: RunHarness, step
 
 
 @pytest.mark.parametrize("step", UP_TO_THE_PIVOT)
-def test_a_cancel_wins_over_a_step_that_only_has_to_be_recorded(harness: RunHarness, step: str) -> None:
+def test_a_cancel_before_a_step_is_recorded_undoes_that_step(harness: RunHarness, step: str) -> None:
     harness.create()
     harness.make_moves(until=step)
     claim = harness.claim()
@@ -87,7 +87,7 @@ def test_a_cancel_wins_over_a_step_that_only_has_to_be_recorded(harness: RunHarn
 
 
 @pytest.mark.parametrize("step", UP_TO_THE_PIVOT)
-def test_a_cancel_while_the_worker_is_dead_undoes_what_it_may_have_done(harness: RunHarness, step: str) -> None:
+def test_a_cancel_after_a_worker_was_lost_undoes_the_workers_step(harness: RunHarness, step: str) -> None:
     harness.create()
     harness.make_moves(until=step)
     harness.perform(harness.claim())
@@ -102,7 +102,7 @@ def test_a_cancel_while_the_worker_is_dead_undoes_what_it_may_have_done(harness:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_cancel_while_a_compensation_is_at_work_changes_the_end_and_no_effect(harness: RunHarness, step: str) -> None:
+def test_a_cancel_during_a_compensation_changes_only_the_final_status(harness: RunHarness, step: str) -> None:
     harness.create()
     harness.make_moves(until="mark_active")
     harness.record_failure(harness.claim(), Refused("the pivot was refused"))
@@ -117,7 +117,7 @@ def test_a_cancel_while_a_compensation_is_at_work_changes_the_end_and_no_effect(
     assert undone(harness) == UP_TO_THE_PIVOT[::-1]
 
 
-def test_a_queued_run_that_is_cancelled_ends_in_the_same_commit(harness: RunHarness) -> None:
+def test_a_cancelled_queued_run_ends_in_the_same_transaction(harness: RunHarness) -> None:
     harness.create()
 
     change = harness.cancel(reason="customer changed their mind")
@@ -125,13 +125,13 @@ def test_a_queued_run_that_is_cancelled_ends_in_the_same_commit(harness: RunHarn
     assert change.run is not None
     assert change.run.status is RunStatus.CANCELLED
     assert_clean_stop(harness)
-    told = harness.events()[-1].data
-    assert told["reason"] == "customer changed their mind"
-    assert told["cancelled_by"] == harness.operator.email
-    assert told["released"] == []
+    data = harness.events()[-1].data
+    assert data["reason"] == "customer changed their mind"
+    assert data["cancelled_by"] == harness.operator.email
+    assert data["released"] == []
 
 
-def test_a_run_that_backs_off_is_undone_at_once(harness: RunHarness) -> None:
+def test_a_run_in_back_off_is_undone_at_once(harness: RunHarness) -> None:
     harness.create()
     harness.faults.fail("identity.create")
     harness.make_moves(until="allocate_identity")
@@ -157,7 +157,7 @@ def test_a_run_that_waits_for_readiness_is_undone_at_once(harness: RunHarness) -
     assert undone(harness)[0] == "await_readiness"
 
 
-def test_no_forward_step_is_claimed_once_the_cancel_committed(harness: RunHarness) -> None:
+def test_no_forward_step_is_claimed_after_the_cancel_committed(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_traffic")
 
@@ -181,7 +181,7 @@ def test_a_cancelled_run_can_be_retried_to_active(harness: RunHarness) -> None:
     assert harness.existing_resources() == harness.held_resources()
 
 
-def test_the_feed_of_a_cancelled_run_tells_everything_once_and_in_order(harness: RunHarness) -> None:
+def test_the_feed_of_a_cancelled_run_has_each_event_once_and_in_order(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_identity")
     claim = harness.claim()
@@ -210,7 +210,7 @@ def test_the_feed_of_a_cancelled_run_tells_everything_once_and_in_order(harness:
     assert [event.sequence for event in harness.events()] == list(range(1, 17))
 
 
-def test_a_step_told_to_stop_stops_at_its_next_safe_point(harness: RunHarness) -> None:
+def test_a_cancelled_step_stops_at_its_next_safe_point(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
     claim = harness.claim()
@@ -223,7 +223,7 @@ def test_a_step_told_to_stop_stops_at_its_next_safe_point(harness: RunHarness) -
     assert harness.existing_resources() == []
 
 
-def test_a_late_owner_leaves_nothing_behind(harness: RunHarness) -> None:
+def test_a_worker_that_lost_its_lease_leaves_no_resources(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="deploy_workloads")
     paused = harness.claim()
@@ -239,7 +239,7 @@ def test_a_late_owner_leaves_nothing_behind(harness: RunHarness) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _statuses_are_consistent(harness: RunHarness) -> object:
+def _a_cancelled_run_has_only_compensated_steps(harness: RunHarness) -> object:
     yield
     if harness.run().status is RunStatus.CANCELLED:
         started = [step for step in harness.steps() if step.role not in FOLLOW_UPS and step.started_at]
@@ -247,7 +247,7 @@ def _statuses_are_consistent(harness: RunHarness) -> object:
     return None
 
 
-def test_what_is_left_to_undo_is_the_same_for_python_and_for_postgres(harness: RunHarness) -> None:
+def test_the_steps_to_undo_are_the_same_in_python_and_in_sql(harness: RunHarness) -> None:
     harness.create()
     run_id = harness.run().id
     by_python, by_postgres = set(), set()

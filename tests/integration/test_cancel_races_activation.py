@@ -1,4 +1,4 @@
-"""Cancelling and activating meet on one row. Whoever commits first wins; nobody wins twice."""
+"""A cancel and an activation lock the same row: exactly one of them takes effect, the first to commit."""
 
 import random
 import threading
@@ -28,7 +28,7 @@ RACES = 150
 
 
 def assert_cancelled(harness: RunHarness) -> None:
-    """What "accepted" promises: this run never becomes ACTIVE, and says so once."""
+    """An accepted cancel: the run never becomes ACTIVE, and the feed reports exactly one end."""
     assert harness.run().status is RunStatus.CANCELLED
     assert harness.tenant().state is TenantState.PENDING
     assert [line for line in harness.event_lines() if line in ENDS] == ["provisioning.cancelled"]
@@ -36,7 +36,7 @@ def assert_cancelled(harness: RunHarness) -> None:
 
 
 def assert_active(harness: RunHarness) -> None:
-    """What "too late" promises: it was ACTIVE when the reply was made."""
+    """A cancel refused as too late: the tenant was ACTIVE when the refusal was made."""
     assert harness.run().status is RunStatus.SUCCEEDED
     assert not harness.run().cancel_requested
     assert harness.tenant().state is TenantState.ACTIVE
@@ -76,11 +76,11 @@ def race_with_the_activation_first(harness: RunHarness, database_url: str) -> No
     assert_active(harness)
 
 
-def test_a_cancel_that_commits_first_turns_the_run_back(harness: RunHarness, database_url: str) -> None:
+def test_a_cancel_that_commits_first_undoes_the_run(harness: RunHarness, database_url: str) -> None:
     race_with_the_cancel_first(harness, database_url)
 
 
-def test_an_activation_that_commits_first_is_too_late_to_cancel(harness: RunHarness, database_url: str) -> None:
+def test_a_cancel_after_an_activation_committed_is_refused(harness: RunHarness, database_url: str) -> None:
     race_with_the_activation_first(harness, database_url)
 
 
@@ -106,7 +106,7 @@ def unlocked_live_run(session: Session, tenant_id: UUID) -> Run | None:
     ],
     ids=["the engine's lock", "the cancel's lock"],
 )
-def test_the_race_is_lost_without_its_lock(
+def test_the_race_fails_without_its_lock(
     harness: RunHarness,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -121,31 +121,31 @@ def test_the_race_is_lost_without_its_lock(
         race(harness, database_url)
 
 
-def test_in_a_free_race_either_wins_and_nobody_twice(harness: RunHarness) -> None:
-    dice = random.Random(7)
-    seen: Counter[str] = Counter()
+def test_an_unordered_race_ends_in_exactly_one_of_cancel_and_activation(harness: RunHarness) -> None:
+    rng = random.Random(7)
+    outcomes: Counter[str] = Counter()
 
     with ThreadPoolExecutor(2) as pool:
         for _ in range(RACES):
             claim = claim_pivot(harness)
             start = threading.Barrier(2)
-            activation = pool.submit(after, start, dice.uniform(0, 0.006), partial(harness.record, claim, Done()))
-            cancel = pool.submit(after, start, dice.uniform(0, 0.006), harness.cancel)
+            activation = pool.submit(after, start, rng.uniform(0, 0.006), partial(harness.record, claim, Done()))
+            cancel = pool.submit(after, start, rng.uniform(0, 0.006), harness.cancel)
             activation.result(20)
-            seen[judge(harness, cancel.exception(20))] += 1
+            outcomes[outcome_of(harness, cancel.exception(20))] += 1
 
-    assert set(seen) == {"accepted", "too late"}, "a race that only one side can win proves nothing"
+    assert set(outcomes) == {"accepted", "too late"}, "only one side ever won, so this proves nothing about races"
 
 
 def after(start: threading.Barrier, seconds: float, act: Callable[[], object]) -> object:
     start.wait(10)
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        pass  # a handicap: spread the starts so that either side may be first
+        pass  # spread the starts, so that either side may be first; a sleep is too coarse
     return act()
 
 
-def judge(harness: RunHarness, refusal: BaseException | None) -> str:
+def outcome_of(harness: RunHarness, refusal: BaseException | None) -> str:
     if isinstance(refusal, NotProvisioning):
         assert refusal.state is TenantState.ACTIVE
         assert_active(harness)
@@ -158,21 +158,21 @@ def judge(harness: RunHarness, refusal: BaseException | None) -> str:
     return "accepted"
 
 
-def test_twenty_cancels_at_once_are_one_cancel(harness: RunHarness) -> None:
+def test_twenty_simultaneous_cancels_are_one_cancel(harness: RunHarness) -> None:
     claim_pivot(harness)
-    people = [operator_of(harness.organisation, f"Person{number} P") for number in range(20)]
+    operators = [operator_of(harness.organisation, f"Person{number} P") for number in range(20)]
     start = threading.Barrier(20)
 
     def cancel(number: int) -> Change:
         start.wait(10)
-        return harness.cancel(by=people[number], reason=f"reason {number}")
+        return harness.cancel(by=operators[number], reason=f"reason {number}")
 
     with ThreadPoolExecutor(20) as pool:
         replies = list(pool.map(cancel, range(20)))
 
     first = [number for number, reply in enumerate(replies) if not reply.already_requested]
     assert len(first) == 1
-    winner = people[first[0]].email
+    winner = operators[first[0]].email
     assert {reply.run.cancel_actor_name for reply in replies if reply.run} == {winner}
     assert {reply.run.cancel_reason for reply in replies if reply.run} == {f"reason {first[0]}"}
     assert len({reply.run.id for reply in replies if reply.run}) == 1
@@ -180,7 +180,7 @@ def test_twenty_cancels_at_once_are_one_cancel(harness: RunHarness) -> None:
     assert [event.actor_email for event in requests] == [winner]
 
 
-def test_a_cancel_and_a_retry_at_once_leave_one_live_run(harness: RunHarness, database_url: str) -> None:
+def test_two_simultaneous_retries_start_one_run(harness: RunHarness, database_url: str) -> None:
     harness.create(start=False)
 
     with ThreadPoolExecutor() as pool:
@@ -195,7 +195,7 @@ def test_a_cancel_and_a_retry_at_once_leave_one_live_run(harness: RunHarness, da
     assert harness.event_lines() == ["created", "provisioning.started"]
 
 
-def test_a_cancel_that_waits_for_a_settling_run_meets_its_end(harness: RunHarness, database_url: str) -> None:
+def test_a_cancel_that_waits_for_a_run_to_settle_is_refused(harness: RunHarness, database_url: str) -> None:
     harness.create()
     harness.record_failure(harness.claim(), Refused("No."))
     claim = harness.claim()
@@ -211,7 +211,9 @@ def test_a_cancel_that_waits_for_a_settling_run_meets_its_end(harness: RunHarnes
     assert refusal.state is TenantState.FAILED
 
 
-def test_a_cancel_that_commits_before_the_last_undo_makes_it_pending(harness: RunHarness, database_url: str) -> None:
+def test_a_cancel_that_commits_before_the_last_undo_leaves_the_tenant_pending(
+    harness: RunHarness, database_url: str
+) -> None:
     harness.create()
     harness.record_failure(harness.claim(), Refused("No."))
     claim = harness.claim()
@@ -226,8 +228,9 @@ def test_a_cancel_that_commits_before_the_last_undo_makes_it_pending(harness: Ru
     assert_cancelled(harness)
 
 
-def test_decommissioning_does_not_wait_for_the_welcome_mails(harness: RunHarness) -> None:
-    """Lock order: a run that is released is only referred to, so whoever records something of it cannot deadlock."""
+def test_decommissioning_does_not_wait_for_the_welcome_emails(harness: RunHarness) -> None:
+    """Lock order: a decommission does not lock the run that it releases, so recording a step of that run cannot
+    deadlock with it."""
     harness.create()
     harness.make_moves(until="send_welcome_emails")
     mails = harness.claim()
@@ -242,7 +245,7 @@ def test_decommissioning_does_not_wait_for_the_welcome_mails(harness: RunHarness
     assert harness.tenant().state is TenantState.DECOMMISSIONED
 
 
-def test_a_rename_and_an_activation_at_once_are_both_counted(harness: RunHarness, database_url: str) -> None:
+def test_a_simultaneous_rename_and_activation_both_increase_the_version(harness: RunHarness, database_url: str) -> None:
     claim = claim_pivot(harness)
     version = harness.tenant().version
     wanted = commands.Corrections(name="Renamed")

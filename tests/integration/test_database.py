@@ -1,4 +1,4 @@
-"""Every connection to Postgres is made as libpq reads its address, and notices when the network is cut."""
+"""Every connection to Postgres follows its libpq URL and detects a lost network."""
 
 import asyncio
 import threading
@@ -28,18 +28,18 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What is asked of libpq from now on; nothing is connected."""
-    asked: list[dict[str, Any]] = []
+def attempts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The options of all later connection attempts, each of which is refused."""
+    attempts: list[dict[str, Any]] = []
 
     def refuse(_: str = "", **options: Any) -> None:
-        asked.append(options)
+        attempts.append(options)
         raise psycopg.OperationalError("not in this test")
 
     monkeypatch.setattr(psycopg, "connect", refuse)
     monkeypatch.setattr(psycopg.Connection, "connect", refuse)
     monkeypatch.setattr(psycopg.AsyncConnection, "connect", refuse)
-    return asked
+    return attempts
 
 
 async def listen_once(feed: Feed) -> None:
@@ -47,35 +47,36 @@ async def listen_once(feed: Feed) -> None:
         await feed._listen()
 
 
-def kill_the_mortal(session: Session) -> None:
-    """End whoever is connected under that name."""
-    mortal = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'tenantry-mortal'"
-    session.execute(text(mortal))
+def terminate_doomed_connections(session: Session) -> None:
+    terminate = (
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'tenantry-doomed'"
+    )
+    session.execute(text(terminate))
 
 
 @pytest.fixture
-def mortal(database_url: str) -> Iterator[Database]:
-    database = Database(settings_with(database_url), name="tenantry-mortal")
+def doomed(database_url: str) -> Iterator[Database]:
+    database = Database(settings_with(database_url), name="tenantry-doomed")
     yield database
     database.close()
 
 
-def test_a_transaction_that_meets_dead_connections_is_made_on_a_fresh_one(mortal: Database, database: Database) -> None:
+def test_a_transaction_on_a_dead_connection_is_retried_on_a_new_one(doomed: Database, database: Database) -> None:
     with ExitStack() as stack:
         for _ in range(5):
-            stack.enter_context(mortal.transaction()).execute(text("SELECT 1"))
-    database.transact(kill_the_mortal)
+            stack.enter_context(doomed.transaction()).execute(text("SELECT 1"))
+    database.transact(terminate_doomed_connections)
     tries = []
 
     def work(session: Session) -> object:
         tries.append(session)
         return session.scalar(text("SELECT 42"))
 
-    assert mortal.transact(work) == 42
+    assert doomed.transact(work) == 42
     assert len(tries) == 2
 
 
-def test_a_commit_whose_answer_is_lost_is_not_repeated(mortal: Database) -> None:
+def test_a_commit_whose_reply_is_lost_is_not_retried(doomed: Database) -> None:
     tries = []
 
     def work(session: Session) -> None:
@@ -96,12 +97,12 @@ def test_a_commit_whose_answer_is_lost_is_not_repeated(mortal: Database) -> None
         session.execute(text("INSERT INTO fatal VALUES (1)"))
 
     with pytest.raises(OperationalError):
-        mortal.transact(work)
+        doomed.transact(work)
     assert len(tries) == 1
 
 
-def test_every_kind_of_connection_notices_a_cut_network(
-    database: Database, database_url: str, asked: list[dict[str, Any]]
+def test_every_kind_of_connection_detects_a_lost_network(
+    database: Database, database_url: str, attempts: list[dict[str, Any]]
 ) -> None:
     storage = PostgresStorage(database_url, Seal(settings_with(database_url).secret_key))
     for connect in (database.engine.raw_connection, database.listen, lambda: storage._transaction().__enter__()):
@@ -110,7 +111,7 @@ def test_every_kind_of_connection_notices_a_cut_network(
     asyncio.run(listen_once(Feed(database_url, "channel")))
 
     limits = ("tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count")
-    assert [[options[name] for name in limits] for options in asked] == [[10_000, 10, 5, 3]] * 4
+    assert [[options[name] for name in limits] for options in attempts] == [[10_000, 10, 5, 3]] * 4
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_every_kind_of_connection_notices_a_cut_network(
         "postgresql://app@one:5432,two:5433/tenantry",
     ],
 )
-def test_an_address_means_to_the_pool_what_it_means_to_libpq(url: str) -> None:
+def test_the_pool_reads_a_url_as_libpq_does(url: str) -> None:
     database = Database(settings_with(url))
     _, given = database.engine.dialect.create_connect_args(database.engine.url)
     libpq = conninfo_to_dict(url)
@@ -136,7 +137,7 @@ def test_an_address_means_to_the_pool_what_it_means_to_libpq(url: str) -> None:
     }
 
 
-def test_an_address_that_is_printed_hides_its_password() -> None:
+def test_a_printed_url_hides_its_password() -> None:
     assert "hunter2" not in f"{sqlalchemy_url('postgresql://app:hunter2@db/tenantry')!r}"
 
 
@@ -144,7 +145,7 @@ def unreachable() -> OperationalError:
     return OperationalError("BEGIN", None, psycopg.OperationalError("connection refused"))
 
 
-def test_who_insists_is_served_when_postgres_is_back(database: Database) -> None:
+def test_retry_until_available_succeeds_when_postgres_is_back(database: Database) -> None:
     answers: list[OperationalError | None] = [unreachable(), unreachable(), None]
 
     def work(session: Session) -> object:
@@ -156,22 +157,22 @@ def test_who_insists_is_served_when_postgres_is_back(database: Database) -> None
     assert answers == []
 
 
-def test_who_insists_gives_up_once_it_is_over(database: Database) -> None:
-    over, tries = threading.Event(), []
+def test_retry_until_available_stops_when_the_event_is_set(database: Database) -> None:
+    stopping, tries = threading.Event(), []
 
     def work(_: Session) -> None:
         tries.append(1)
         if len(tries) == 3:
-            over.set()
+            stopping.set()
         raise unreachable()
 
     with pytest.raises(OperationalError, match="connection refused"):
-        database.retry_until_available(over, work)
+        database.retry_until_available(stopping, work)
 
     assert len(tries) == 3
 
 
-def test_who_insists_does_not_repeat_what_the_work_itself_refuses(database: Database) -> None:
+def test_retry_until_available_does_not_retry_an_error_of_the_work(database: Database) -> None:
     tries = []
 
     def work(_: Session) -> None:

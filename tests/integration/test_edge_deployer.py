@@ -1,4 +1,4 @@
-"""The built-in runtime calls a workload ready only when every part of it is really there."""
+"""The edge deployer reports a workload as ready only when every part of it exists."""
 
 from collections.abc import Iterator
 
@@ -21,39 +21,39 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def outside(database: Database, database_url: str) -> Infrastructure:
+def built(database: Database, database_url: str) -> Infrastructure:
     return infrastructure(settings_with(database_url), database)
 
 
-def stand_up(outside: Infrastructure, names: ResourceNames) -> None:
-    outside.storage.create(names)
-    outside.identity.create(names, "ada@example.com")
-    outside.traffic.reserve(names)
-    outside.deployer.deploy(order_for(names), ManualStopToken())
+def create_all(built: Infrastructure, names: ResourceNames) -> None:
+    built.storage.create(names)
+    built.identity.create(names, "ada@example.com")
+    built.traffic.reserve(names)
+    built.deployer.deploy(order_for(names), ManualStopToken())
 
 
-def health(outside: Infrastructure, names: ResourceNames) -> Health:
-    return outside.deployer.health(names, ManualStopToken())
+def health(built: Infrastructure, names: ResourceNames) -> Health:
+    return built.deployer.health(names, ManualStopToken())
 
 
-def test_a_workload_with_all_its_parts_is_ready(outside: Infrastructure) -> None:
+def test_a_workload_with_all_its_parts_is_ready(built: Infrastructure) -> None:
     names = fresh_names()
 
-    stand_up(outside, names)
+    create_all(built, names)
 
-    assert health(outside, names) == Health(ready=True, percent=100, summary="Every part of the workload is in place.")
+    assert health(built, names) == Health(ready=True, percent=100, summary="Every part of the workload is in place.")
 
 
-def test_the_first_missing_part_is_named(outside: Infrastructure) -> None:
+def test_the_first_missing_part_is_named(built: Infrastructure) -> None:
     names = fresh_names()
-    stand_up(outside, names)
+    create_all(built, names)
 
     seen = []
-    for lose in (outside.traffic.release, outside.identity.destroy, outside.storage.destroy):
-        lose(names)
-        seen.append(health(outside, names))
-    outside.deployer.tear_down(names, ManualStopToken())
-    seen.append(health(outside, names))
+    for remove in (built.traffic.release, built.identity.destroy, built.storage.destroy):
+        remove(names)
+        seen.append(health(built, names))
+    built.deployer.tear_down(names, ManualStopToken())
+    seen.append(health(built, names))
 
     assert seen == [
         Health(ready=False, percent=75, summary="The host name is not reserved."),
@@ -63,20 +63,20 @@ def test_the_first_missing_part_is_named(outside: Infrastructure) -> None:
     ]
 
 
-def test_a_key_that_does_not_open_any_more_is_noticed(
-    outside: Infrastructure, database: Database, database_url: str
+def test_a_key_that_cannot_be_unsealed_makes_the_workload_unhealthy(
+    built: Infrastructure, database: Database, database_url: str
 ) -> None:
     names = fresh_names()
-    stand_up(outside, names)
+    create_all(built, names)
     rotated = infrastructure(settings_with(database_url, secret_key="another secret, just as long as 32"), database)
 
     assert health(rotated, names).summary == "The signing key cannot be used."
 
 
-def test_the_register_says_what_the_edge_needs(outside: Infrastructure, database: Database) -> None:
+def test_the_workload_row_has_what_the_edge_needs(built: Infrastructure, database: Database) -> None:
     names = fresh_names()
 
-    stand_up(outside, names)
+    create_all(built, names)
 
     with database.transaction() as session:
         row = session.get_one(Workload, names.workload)
@@ -88,11 +88,11 @@ def test_the_register_says_what_the_edge_needs(outside: Infrastructure, database
     )
 
 
-def test_nothing_is_deployed_once_the_step_was_told_to_stop(outside: Infrastructure) -> None:
+def test_nothing_is_deployed_after_the_step_was_cancelled(built: Infrastructure) -> None:
     names, stop_token = fresh_names(), ManualStopToken()
     stop_token.stop()
 
     with pytest.raises(StepStopped):
-        outside.deployer.deploy(order_for(names), stop_token)
+        built.deployer.deploy(order_for(names), stop_token)
 
-    assert outside.deployer.present(names) == []
+    assert built.deployer.present(names) == []
