@@ -5,12 +5,12 @@ from uuid import UUID
 import strawberry
 
 from access import members, service_accounts
+from access.permissions import Permission
 from models import Organisation
 from schema import member as member_types
 from schema import service_account as service_account_types
 from schema.context import Info
 from schema.described import described_field, described_type
-from schema.errors import Forbidden
 from schema.node import Node, global_id
 from schema.pagination import After, Before, First, Last, given
 
@@ -54,7 +54,7 @@ class Organization(Node):
         before: Before = strawberry.UNSET,
     ) -> member_types.MemberConnection:
         """The organisation's people, oldest first. FORBIDDEN for callers without the right members:manage."""
-        _require_manager(info)
+        info.context.require(Permission.MANAGE_MEMBERS)
         window = member_types.CURSORS.below(self.key).window(given(first), given(after), given(last), given(before))
         page = await info.context.transact(members.members, window, by=info.context.actor, of=self.key)
         return member_types.MemberConnection.of(page)
@@ -72,7 +72,7 @@ class Organization(Node):
 
         FORBIDDEN for callers without the right members:manage.
         """
-        _require_manager(info)
+        info.context.require(Permission.MANAGE_MEMBERS)
         window = service_account_types.CURSORS.below(self.key).window(
             given(first), given(after), given(last), given(before)
         )
@@ -80,8 +80,3 @@ class Organization(Node):
             service_accounts.service_accounts, window, by=info.context.actor, of=self.key
         )
         return service_account_types.ServiceAccountConnection.of(page)
-
-
-def _require_manager(info: Info) -> None:
-    if not info.context.caller.manages_members:
-        raise Forbidden("You need the right members:manage.")

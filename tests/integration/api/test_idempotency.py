@@ -85,10 +85,10 @@ def test_a_key_belongs_to_one_caller_and_one_mutation(
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("", "has 1 to 255 characters"),
-        ("x" * 256, "has 1 to 255 characters"),
-        ("\0", "neither NUL nor half of a surrogate pair"),
-        ("a\ud800", "neither NUL nor half of a surrogate pair"),
+        ("", "must have 1 to 255 characters"),
+        ("x" * 256, "must have 1 to 255 characters"),
+        ("\0", "must not contain NUL or an unpaired surrogate"),
+        ("a\ud800", "must not contain NUL or an unpaired surrogate"),
     ],
 )
 def test_a_key_that_cannot_be_kept_is_refused_and_nothing_done(
@@ -174,7 +174,7 @@ def test_a_repeat_goes_on_where_the_call_broke_off(harness: RunHarness, key: str
 def test_a_bulk_cancel_in_parts_tells_its_repeat_the_same(
     harness: RunHarness, owner: Client, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_cancel, "IN_ONE_COMMIT", 2)
+    monkeypatch.setattr(bulk_cancel, "TENANTS_PER_TRANSACTION", 2)
     ids = [tenant_gid(harness.create(f"shop-{number}").tenant.id) for number in range(5)]
     fields = "results { tenant { slug } alreadyRequested userErrors { code } }"
 
