@@ -1,4 +1,4 @@
-"""Loads the principal that a token names, with its current role, scopes and expiry."""
+"""Loads the principal that a token names, as it is now."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A plan: how many tenants an organisation may have, and how long its feed is stored."""
+"""A plan: the limits of an organisation."""
 
 from datetime import timedelta
 
@@ -8,7 +8,10 @@ from models.columns import INTERVAL
 
 
 class Plan(SQLModel, table=True):
-    """One plan. The rows are part of the schema: a migration writes them."""
+    """The number of tenants that count at once, the days that the feed is stored, the default provisioning deadline.
+
+    None is no limit. The rows are part of the schema: a migration writes them.
+    """
 
     __tablename__ = "plans"
 

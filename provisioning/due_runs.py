@@ -1,4 +1,4 @@
-"""Runs that are due and have no owner: the queries and updates of the sweeper."""
+"""The sweeper's operations on runs that are due without an owner."""
 
 import logging
 from collections.abc import Collection, Sequence

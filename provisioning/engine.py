@@ -1,7 +1,8 @@
-"""The engine of runs: claims a move and records its outcome. A worker performs the move in between.
+"""The engine of runs: claims moves, records their outcomes.
 
-Every function takes the session of a short transaction, does not commit, and does no other I/O. Locks are taken in one
-order, run before tenant. Leases, due times and back-offs use the database's clock.
+A worker performs a move between its claim and its record. Every function takes the session of a short transaction,
+does not commit, and does no other I/O. Locks are taken in one order, run before tenant. Leases, due times and back-offs
+use the database's clock.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Idempotency keys: a request with a key is performed once, and a repeat within 24 hours gets the stored outcome."""
+"""Idempotency keys: a repeat of a request within 24 hours gets the stored outcome of the first."""
 
 import hashlib
 from collections.abc import Callable

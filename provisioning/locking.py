@@ -1,4 +1,4 @@
-"""Finding and locking a tenant or its live run. A tenant that the actor cannot access is reported as not found."""
+"""Locked reads of a tenant or its live run. A tenant that the actor cannot access is reported as not found."""
 
 from dataclasses import dataclass
 from uuid import UUID

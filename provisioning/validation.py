@@ -1,4 +1,4 @@
-"""Validation of a tenant's values against the rules and the limits of its organisation's plan."""
+"""The rules for a tenant's values, including the limit of its organisation's plan."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,4 +1,6 @@
-"""Row-level security: callers' statements run under roles that own no table and see only rows they have access to.
+"""Row-level security: the policies for callers' statements.
+
+Callers' statements run under roles that own no table. They see only the rows that the caller has access to.
 
 May run beside: the release before it, if that logs in as the owner of the tables, to which no policy applies. A login
 that does not own the tables sees no row after this migration, until it has policies of its own (docs/operating.md,

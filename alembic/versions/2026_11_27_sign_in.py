@@ -1,4 +1,4 @@
-"""Sign-in: columns that bind members to an identity provider's subject, and that rotate service accounts' tokens.
+"""Sign-in: columns for members' subjects at an identity provider, columns for the rotation of tokens.
 
 May run beside: the release before it, which neither reads nor writes the new columns.
 """
