@@ -127,7 +127,7 @@ def test_two_steps_cannot_have_one_name() -> None:
 
 
 def test_a_step_of_another_release_is_unknown_by_name() -> None:
-    with pytest.raises(UnknownStep, match="no step called 'boil_the_ocean'"):
+    with pytest.raises(UnknownStep, match="no step 'boil_the_ocean'"):
         saga["boil_the_ocean"]
 
 
