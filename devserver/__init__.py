@@ -1,1 +1,1 @@
-"""The whole product on one machine: embedded servers, processes, seed, mail catcher, demonstration."""
+"""The whole product on one machine: embedded servers, processes, seed data, mail catcher, demonstration."""

@@ -1,4 +1,4 @@
-"""The command line: ``python -m devserver`` runs the product, ``demo`` lets it tell its story."""
+"""The command line: ``python -m devserver`` runs the product, ``demo`` its demonstration."""
 
 import argparse
 import math
@@ -6,33 +6,33 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devserver import demo, development, drafts
+from devserver import demo, development, migration_draft
+from devserver.errors import DevserverError
 from devserver.options import DATA, Options
-from devserver.refusal import Refused
 from runtime.settings import LONGEST_PACE
 
 DESCRIPTION = """\
 Run Tenantry on this machine: embedded PostgreSQL and Valkey, migrations, two demo
-organisations, the API, the tenants' edge, workers and a mail catcher. Ctrl-C stops it all;
-the next start goes on where this one stopped.
+organisations, the API, the tenants' edge, workers and a mail catcher. Ctrl-C stops all of
+them. The data are kept for the next start.
 """
 
 EPILOG = """\
-Exported TENANTRY_* variables are honoured; TENANTRY_DATABASE_URL and TENANTRY_REDIS_URL name
-servers of your own to be used in place of the embedded ones.
+Exported TENANTRY_* variables are used. With TENANTRY_DATABASE_URL and TENANTRY_REDIS_URL
+the product uses your servers instead of the embedded ones.
 
-  python -m devserver --pace 3        slow every step, to have time to watch and to cancel
-  python -m devserver demo            let it tell its own story and check every claim
+  python -m devserver --pace 3        add 3 seconds to every step, to watch it or to cancel it
+  python -m devserver demo            run the demonstration and check its results
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; the answer is the exit code."""
+    """Run the command and return its exit code."""
     chosen = _parser().parse_args(arguments)
     try:
         return int(chosen.act(chosen))
-    except Refused as refusal:
-        print(refusal, file=sys.stderr)  # noqa: T201  # the command line talks to a person
+    except DevserverError as error:
+        print(error, file=sys.stderr)  # noqa: T201  # the output of a command
         return 1
     except KeyboardInterrupt:
         return 130
@@ -45,37 +45,47 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data-dir", type=Path, default=DATA, help="where everything is kept (default: %(default)s)")
+    parser.add_argument("--data-dir", type=Path, default=DATA, help="directory for all data (default: %(default)s)")
     parser.add_argument(
-        "--port", type=_port, default=8000, help="of the API; 0 takes a free one (default: %(default)s)"
+        "--port", type=_port, default=8000, help="port of the API; 0 chooses a free one (default: %(default)s)"
     )
-    parser.add_argument("--workers", type=_count, default=2, metavar="N", help="processes (default: %(default)s)")
-    parser.add_argument("--pace", type=_seconds, default=0.0, metavar="SECONDS", help="slow every step by so much")
+    parser.add_argument(
+        "--workers", type=_count, default=2, metavar="N", help="number of worker processes (default: %(default)s)"
+    )
+    parser.add_argument("--pace", type=_seconds, default=0.0, metavar="SECONDS", help="delay added to every step")
     parser.add_argument(
         "--world",
         choices=("real", "simulated"),
         default="real",
-        help="simulated keeps the outside in one worker's memory (default: %(default)s)",
+        help="simulated keeps all resources in the memory of one worker (default: %(default)s)",
     )
     parser.set_defaults(act=lambda chosen: development.run(_options(chosen)))
-    _add_commands(parser.add_subparsers(title="instead", metavar="COMMAND"))
+    _add_commands(parser.add_subparsers(title="other commands", metavar="COMMAND"))
     return parser
 
 
 def _add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    story = commands.add_parser("demo", help="create, watch, cancel in flight, retry; exit 0 only if every claim held")
-    story.add_argument("--pace", type=_seconds, default=demo.PACE, metavar="SECONDS", help="default: %(default)s")
-    story.add_argument(
+    demonstration = commands.add_parser(
+        "demo", help="create, watch, cancel and retry a tenant; exit code 0 only if every check passed"
+    )
+    demonstration.add_argument(
+        "--pace",
+        type=_seconds,
+        default=demo.PACE,
+        metavar="SECONDS",
+        help="delay added to every step (default: %(default)s)",
+    )
+    demonstration.add_argument(
         "--budget",
         type=_seconds,
         default=demo.BUDGET,
         metavar="SECONDS",
-        help="for a cancel: to the step's safe point, and again for the rest (default: %(default)s)",
+        help="time limit for a cancel until the safe point of the step, and again for the rest (default: %(default)s)",
     )
-    story.set_defaults(act=lambda chosen: demo.run(chosen.pace, chosen.budget))
+    demonstration.set_defaults(act=lambda chosen: demo.run(chosen.pace, chosen.budget))
     draft = commands.add_parser("migration", help="draft a migration from the models")
-    draft.add_argument("name", help="what it does, in a few words")
-    draft.set_defaults(act=lambda chosen: drafts.draft(chosen.name))
+    draft.add_argument("name", help="what the migration does, in a few words")
+    draft.set_defaults(act=lambda chosen: migration_draft.draft(chosen.name))
 
 
 def _options(chosen: argparse.Namespace) -> Options:
@@ -83,7 +93,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def _number(text: str, kind: type[int] | type[float] = int) -> float:
-    """The number, or one that lies nowhere."""
+    """Return the number, or NaN, which is in no range."""
     try:
         return kind(text)
     except ValueError:
@@ -93,21 +103,21 @@ def _number(text: str, kind: type[int] | type[float] = int) -> float:
 def _port(text: str) -> int:
     number = _number(text)
     if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError("a port is a number between 0 and 65535")
+        raise argparse.ArgumentTypeError("must be a port number between 0 and 65535")
     return int(number)
 
 
 def _count(text: str) -> int:
     number = _number(text)
     if not 1 <= number <= 64:
-        raise argparse.ArgumentTypeError("between 1 and 64 processes make sense")
+        raise argparse.ArgumentTypeError("must be between 1 and 64 processes")
     return int(number)
 
 
 def _seconds(text: str) -> float:
     seconds = _number(text, float)
     if not 0 <= seconds <= LONGEST_PACE.seconds:
-        raise argparse.ArgumentTypeError(f"between 0 and {LONGEST_PACE.seconds} seconds make sense")
+        raise argparse.ArgumentTypeError(f"must be between 0 and {LONGEST_PACE.seconds} seconds")
     return seconds
 
 

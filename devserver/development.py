@@ -1,4 +1,4 @@
-"""One start of the whole product: everything up in order, one page of text, everything down in reverse."""
+"""Starts the whole product in order, prints the welcome page, and stops the product in reverse order."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from types import FrameType
 
 from sqlalchemy.exc import OperationalError
 
-from devserver import page, places, product
-from devserver.held_resources import held
+from devserver import directories, product, welcome_page
+from devserver.data_lock import locked
+from devserver.directories import Directories
+from devserver.errors import DevserverError
 from devserver.mailbox import mail_catcher
 from devserver.options import Options
-from devserver.places import Places
 from devserver.processes import Register
 from devserver.product import write_private
-from devserver.refusal import Refused
 from devserver.seed import seed
 from devserver.servers import Postgres, Valkey
 from devserver.supervisor import Supervisor
@@ -28,13 +28,13 @@ from runtime.migrations import MigrationRefused, migrate
 from runtime.settings import Settings, SettingsRefused, settings
 
 DATABASE = "tenantry"
-LOOK_EVERY_SECONDS = 0.3
+POLL_SECONDS = 0.3
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class Running:
-    """The product while it runs."""
+    """The running product."""
 
     options: Options
     supervisor: Supervisor
@@ -42,69 +42,69 @@ class Running:
 
 
 def run(options: Options) -> int:
-    """Run until somebody asks to stop. Raises Refused."""
+    """Run until Ctrl-C or a stop signal. Raises DevserverError."""
     with stoppable():
         try:
             _run(options)
         except KeyboardInterrupt:
-            tell("Stopped; the next start goes on from here.")
+            print_line("Stopped. The data are kept for the next start.")
     return 0
 
 
 def _run(options: Options) -> None:
     with up(options) as running:
-        tell(page.welcome(running.options, running.psql))
+        print_line(welcome_page.text(running.options, running.psql))
         while True:
-            time.sleep(LOOK_EVERY_SECONDS)
-            running.supervisor.tend()
+            time.sleep(POLL_SECONDS)
+            running.supervisor.restart_ended()
 
 
 @contextmanager
 def up(options: Options) -> Iterator[Running]:
-    """Bring the product up; at the end of the block take it down again. Raises Refused."""
-    settled = places.settle(options.data)
-    if settled.note:
-        tell(settled.note)
-    with held(settled.data):
-        register = Register(settled.data / "processes.json")
+    """Start the product, and stop it at the end of the block. Raises DevserverError."""
+    prepared = directories.prepare(options.data)
+    if prepared.note:
+        print_line(prepared.note)
+    with locked(prepared.data):
+        register = Register(prepared.data / "processes.json")
         if ended := register.end_leftovers():
-            tell(f"Ended what an earlier start left running: {', '.join(ended)}.")
-        options = replace(options, data=settled.data, port=product.port_for(options.port))
+            print_line(f"Stopped processes that an earlier start left running: {', '.join(ended)}.")
+        options = replace(options, data=prepared.data, port=product.port_for(options.port))
         with (
-            places.left_clean(settled),
-            mail_catcher(settled.data / "mails") as smtp_port,
+            directories.cleaned_up(prepared),
+            mail_catcher(prepared.data / "mails") as smtp_port,
             _supervised(register) as supervisor,
         ):
-            yield _bring_up(options, settled, supervisor, smtp_port)
+            yield _bring_up(options, prepared, supervisor, smtp_port)
 
 
 @contextmanager
 def _supervised(register: Register) -> Iterator[Supervisor]:
-    supervisor = Supervisor(register, tell)
+    supervisor = Supervisor(register, print_line)
     try:
         yield supervisor
     finally:
-        # A second Ctrl-C would leave half of it behind. Everything that is stopped has a limited patience.
+        # Ignore a second Ctrl-C: it would leave processes running. Stopping each process has a timeout.
         for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
         supervisor.stop()
 
 
-def _bring_up(options: Options, settled: Places, supervisor: Supervisor, smtp_port: int) -> Running:
-    postgres, valkey = Postgres(settled, {}), Valkey(settled)
+def _bring_up(options: Options, prepared: Directories, supervisor: Supervisor, smtp_port: int) -> Running:
+    postgres, valkey = Postgres(prepared, {}), Valkey(prepared)
     variables = product.environment(
         options, database_url=postgres.url(DATABASE), redis_url=valkey.url, smtp_port=smtp_port
     )
-    chosen = _settle_on(variables)
+    chosen = _apply_settings(variables)
     if chosen.database_url == postgres.url(DATABASE):
         supervisor.start(postgres.start)
         postgres.create_database(DATABASE)
     if chosen.redis_url == valkey.url:
         supervisor.start(valkey.start)
     _migrate(chosen)
-    # The people are seeded while the processes are still loading their programs.
+    # The seed runs while the processes are still starting.
     *_, api = supervisor.start(
-        *product.workers(options, variables, settled.logs), product.api(options, variables, settled.logs)
+        *product.workers(options, variables, prepared.logs), product.api(options, variables, prepared.logs)
     )
     _seed(chosen, options)
     product.await_api(api, options)
@@ -112,13 +112,13 @@ def _bring_up(options: Options, settled: Places, supervisor: Supervisor, smtp_po
     return Running(options, supervisor, postgres.psql(DATABASE) if embedded else 'psql "$TENANTRY_DATABASE_URL"')
 
 
-def _settle_on(variables: dict[str, str]) -> Settings:
-    """Use the same settings as the processes that follow. Raises Refused."""
+def _apply_settings(variables: dict[str, str]) -> Settings:
+    """Use the same settings in this process as in its child processes. Raises DevserverError."""
     os.environ.update(variables)
     try:
         return settings()
-    except SettingsRefused as refusal:
-        raise Refused(str(refusal)) from None
+    except SettingsRefused as error:
+        raise DevserverError(str(error)) from None
 
 
 def _migrate(chosen: Settings) -> None:
@@ -126,7 +126,7 @@ def _migrate(chosen: Settings) -> None:
         migrate(chosen)
     except (OperationalError, MigrationRefused) as error:
         reason = str(getattr(error, "orig", error)).strip()
-        raise Refused(f"The database cannot be brought to the schema of this release: {reason}") from error
+        raise DevserverError(f"The database cannot be migrated to this release: {reason}") from error
 
 
 def _seed(chosen: Settings, options: Options) -> None:
@@ -141,7 +141,7 @@ def _seed(chosen: Settings, options: Options) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Treat a polite end and a closed terminal like a Ctrl-C."""
+    """Handle SIGTERM and SIGHUP (a closed terminal) like Ctrl-C."""
     for number in STOPPING:
         signal.signal(number, _interrupt)
     yield
@@ -151,6 +151,6 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def tell(text: str) -> None:
-    """Say something to the person at the terminal."""
-    print(text, flush=True)  # noqa: T201  # the page of text is this program's product
+def print_line(text: str) -> None:
+    """Print a text on the terminal."""
+    print(text, flush=True)  # noqa: T201  # the output of this program

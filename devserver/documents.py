@@ -1,4 +1,4 @@
-"""The GraphQL that the demonstration sends: only what any client of the public API could send."""
+"""The GraphQL documents of the demonstration, which use only the public API."""
 
 CREATE = """
 mutation Create($input: CreateTenantInput!) {

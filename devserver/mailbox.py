@@ -1,4 +1,4 @@
-"""The mail catcher: takes every mail the product sends and lays it down as an .eml file."""
+"""The mail catcher: receives every mail of the product and stores it as an .eml file."""
 
 import asyncio
 import re
@@ -14,13 +14,13 @@ HOST = "127.0.0.1"
 
 
 class Catcher:
-    """Writes what it is handed. aiosmtpd calls it by the name handle_DATA."""
+    """Stores received mails. aiosmtpd calls its method handle_DATA."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  # its name
-        """Lay one mail down, whole or not at all."""
+        """Store one mail, atomically."""
         content = envelope.original_content or b""
         path = self._folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{_label(envelope.rcpt_tos)}.eml"
         fresh = path.with_suffix(".new")
@@ -30,12 +30,12 @@ class Catcher:
 
 
 def _label(recipients: list[str]) -> str:
-    return re.sub(r"[^A-Za-z0-9.@-]+", "_", recipients[0] if recipients else "nobody")[:80]
+    return re.sub(r"[^A-Za-z0-9.@-]+", "_", recipients[0] if recipients else "no-recipient")[:80]
 
 
 @contextmanager
 def mail_catcher(folder: Path) -> Iterator[int]:
-    """Catch mails while the block runs; gives the port it listens on."""
+    """Receive mails until the end of the block. Yields the port."""
     folder.mkdir(mode=0o700, exist_ok=True)
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(loop.create_server(lambda: SMTP(Catcher(folder), loop=loop), HOST, 0))

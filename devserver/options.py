@@ -1,4 +1,4 @@
-"""What a person may ask of the development server."""
+"""The options of the development server."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Options:
-    """One start's wishes."""
+    """The options of one start."""
 
     data: Path = DATA
     port: int = 8000
@@ -19,5 +19,5 @@ class Options:
 
     @property
     def worker_processes(self) -> int:
-        """The simulated world lives in one process' memory, so one process has to do all the work on it."""
+        """The number of worker processes. Simulated resources are in the memory of one process, so then it is one."""
         return 1 if self.world == "simulated" else self.workers

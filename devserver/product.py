@@ -1,4 +1,4 @@
-"""The product's own processes, and the environment that configures them."""
+"""The product's own processes with the environment that configures them."""
 
 import os
 import secrets
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import httpx
 
+from devserver.errors import DevserverError
 from devserver.options import HOST, Options
 from devserver.processes import Child, spawn
-from devserver.refusal import Refused
 
 
 def environment(options: Options, *, database_url: str, redis_url: str, smtp_port: int) -> dict[str, str]:
-    """Configure the product for this machine. What the person exported wins, except what the command line says."""
+    """Return the variables of the product. Exported variables override the defaults, command-line options both."""
     chosen = {
         "TENANTRY_DATABASE_URL": database_url,
         "TENANTRY_REDIS_URL": redis_url,
@@ -25,25 +25,25 @@ def environment(options: Options, *, database_url: str, redis_url: str, smtp_por
         "TENANTRY_SMTP_PORT": str(smtp_port),
         "TENANTRY_CONSOLE_URL": f"http://localhost:{options.port}",
     }
-    if not os.environ.get("TENANTRY_OIDC_ISSUER"):  # whoever has a provider tries that out, and these would be refused
+    if not os.environ.get("TENANTRY_OIDC_ISSUER"):  # with a provider, seeded tokens are refused
         chosen["TENANTRY_SEEDED_TOKENS"] = str(options.data.absolute() / "tokens.json")
-    told = {
+    options_given = {
         "TENANTRY_TENANT_PORT": str(options.port),
         "TENANTRY_PACE": f"PT{options.pace:f}S",
         "TENANTRY_WORLD": options.world,
     }
-    return chosen | dict(os.environ) | told | {"PYTHONUNBUFFERED": "1"}
+    return chosen | dict(os.environ) | options_given | {"PYTHONUNBUFFERED": "1"}
 
 
 def secret_key(path: Path) -> str:
-    """Give the key of this data directory, made once; tokens and sealed keys of earlier starts stay good."""
+    """Return the key of this data directory, created once: tokens and encrypted keys of earlier starts stay valid."""
     if not path.exists():
         write_private(path, secrets.token_urlsafe(48))
     return path.read_text().strip()
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Write a file that only its owner may read, atomically."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -51,31 +51,31 @@ def write_private(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def port_for(wanted: int) -> int:
-    """Give the wanted port, or a free one for 0. Raises Refused when it is taken."""
+def port_for(requested: int) -> int:
+    """Return the requested port, or a free one for 0. Raises DevserverError when the port is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, wanted))
+            probe.bind((HOST, requested))
         except OSError as error:
-            raise Refused(
-                f"Port {wanted} on {HOST} cannot be had ({error.strerror}); "
-                f'choose another, for example make up ARGS="--port {wanted + 1}".'
+            raise DevserverError(
+                f"Port {requested} on {HOST} is not available ({error.strerror}): "
+                f'choose another, for example make up ARGS="--port {requested + 1}".'
             ) from None
         port: int = probe.getsockname()[1]
     return port
 
 
 def api(options: Options, variables: Mapping[str, str], logs: Path) -> Callable[[], Child]:
-    """How the API is started; it answers for the tenants' host names too."""
+    """Return a function that starts the API, which also serves the tenants' host names."""
     argv = [sys.executable, "-m", "server", "serve", "--host", HOST, "--port", str(options.port)]
-    return partial(spawn, "API", argv, log=logs / "api.log", environment=variables, patience=20)
+    return partial(spawn, "API", argv, log=logs / "api.log", environment=variables, timeout=20)
 
 
 def await_api(child: Child, options: Options) -> None:
-    """Return once the API answers. Raises Refused.
+    """Wait until the API responds. Raises DevserverError.
 
-    It asks for /healthz: a run that waited while everything was stopped makes /readyz unfit until a worker got to it.
+    It polls /healthz: /readyz fails while a run that was due before the start still waits for a worker.
     """
     child.await_ready(partial(_answers, f"http://{HOST}:{options.port}/healthz"), within=120)
 
@@ -88,11 +88,11 @@ def _answers(address: str) -> bool:
 
 
 def workers(options: Options, variables: Mapping[str, str], logs: Path) -> list[Callable[[], Child]]:
-    """How each worker process is started."""
+    """Return a function for each worker process that starts it."""
     return [partial(_start_worker, number, variables, logs) for number in range(1, options.worker_processes + 1)]
 
 
 def _start_worker(number: int, variables: Mapping[str, str], logs: Path) -> Child:
     argv = [sys.executable, "-m", "workers"]
-    # A worker finishes or gives back what it is doing; its own drain limit is below this patience.
-    return spawn(f"worker {number}", argv, log=logs / f"worker-{number}.log", environment=variables, patience=30)
+    # A stopping worker finishes or releases its moves within its drain timeout, which is shorter than this timeout.
+    return spawn(f"worker {number}", argv, log=logs / f"worker-{number}.log", environment=variables, timeout=30)

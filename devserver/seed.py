@@ -1,4 +1,4 @@
-"""Two organisations with their people and partners, made once, and a token for each of them."""
+"""The seed data: two organisations with members and a service account."""
 
 from sqlmodel import Session, col, select
 
@@ -13,13 +13,13 @@ PARTNER_SCOPES = ["tenants:read", "tenants:write", "tenants:cancel", "audit:read
 
 
 def seed(session: Session) -> None:
-    """Make what is not there yet; leave alone what somebody has changed since."""
+    """Create the organisations that do not exist. Existing ones are not changed."""
     for slug, name in ORGANISATIONS.items():
         if session.exec(select(Organisation).where(col(Organisation.slug) == slug)).first() is None:
-            _found(session, slug, name)
+            _create(session, slug, name)
 
 
-def _found(session: Session, slug: str, name: str) -> None:
+def _create(session: Session, slug: str, name: str) -> None:
     now = clock(session)
     organisation = Organisation(slug=slug, name=name, plan_code=PLAN, created_at=now)
     session.add(organisation)

@@ -1,4 +1,4 @@
-"""A token for everyone whom the seed made, so that a newcomer can be any of them."""
+"""Tokens for every principal of the seed data."""
 
 from datetime import timedelta
 
@@ -13,23 +13,26 @@ from server.auth.issue import SUPPORT_EMAIL, member, service_account, support
 from server.auth.tokens import sign_token
 
 LIFE = timedelta(days=365)
-"""Made anew with every start, and good on this data directory only."""
+"""The tokens are renewed at each start, and valid for this data directory only."""
 
 Tokens = dict[str, str | dict[str, str]]
 
 
 def tokens(session: Session, settings: Settings) -> Tokens:
-    """Make them: by organisation and role, and one for support. Raises TokenRefused when somebody is gone."""
+    """Create a token for each organisation and role, and one for support.
+
+    Raises TokenRefused when a member or service account of the seed no longer exists.
+    """
     made: Tokens = {"support": _signed(settings, support(SUPPORT_EMAIL))}
     for organisation in session.exec(select(Organisation).where(col(Organisation.slug).in_(ORGANISATIONS))):
         people = {role.value.lower(): member(session, organisation, role) for role in Role}
-        signed = {who: _signed(settings, identity) for who, identity in people.items()}
+        signed = {role: _signed(settings, identity) for role, identity in people.items()}
         made[organisation.slug] = signed | {"partner": _issued(session, service_account(session, organisation))}
     return made
 
 
 def _issued(session: Session, partner: Identity) -> str:
-    """A real API token, in the place of the one that an earlier start issued."""
+    """Issue an API token. It replaces the token of an earlier start."""
     token = api_tokens.new_token()
     account = session.get_one(ServiceAccount, partner.actor.id)
     account.token_sha256 = api_tokens.digest_of(token)

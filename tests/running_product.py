@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devserver import places
+from devserver import directories
 from devserver.development import stoppable, up
+from devserver.errors import DevserverError
 from devserver.options import HOST, Options
-from devserver.refusal import Refused
 from runtime.settings import settings
 
 
@@ -32,12 +32,12 @@ class Product:
 
 @contextmanager
 def product(name: str, pace: float, **variables: str) -> Iterator[Product]:
-    """Run the product under these settings only; each step takes ``pace`` seconds longer. Raises Refused."""
+    """Run the product under these settings only; each step takes ``pace`` seconds longer. Raises DevserverError."""
     _clear_settings()
     os.environ.update(variables)
     with (
         stoppable(),
-        places.temporary(f"tenantry-{name}-") as folder,
+        directories.temporary(f"tenantry-{name}-") as folder,
         up(Options(data=folder, port=0, pace=pace)) as running,
     ):
         tokens = json.loads((running.options.data / "tokens.json").read_text())
@@ -56,9 +56,9 @@ def show_failures(failed: Sequence[str]) -> None:
 
 
 def require_node(target: str) -> None:
-    """Raises Refused when Node is missing; the target of make installs it."""
+    """Raises DevserverError when Node is missing; the target of make installs it."""
     if shutil.which("node") is None:
-        raise Refused(f"Node is not on the PATH: run it by make {target}, which installs Node.")
+        raise DevserverError(f"Node is not on the PATH: run it by make {target}, which installs Node.")
 
 
 def _clear_settings() -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from devserver import places
+from devserver import directories
 from devserver.servers import FAST, Postgres, Valkey
 
 
@@ -28,7 +28,7 @@ def servers(worker: str) -> Iterator[Servers]:
     with ExitStack() as stack:
         database_url = os.environ.get("TENANTRY_TEST_DATABASE_URL")
         redis_url = os.environ.get("TENANTRY_TEST_REDIS_URL")
-        folder = stack.enter_context(places.temporary("tenantry-test-"))
+        folder = stack.enter_context(directories.temporary("tenantry-test-"))
         yield Servers(
             stack.enter_context(own_database(database_url, worker) if database_url else embedded_postgres(folder)),
             _own_broker_database(redis_url, worker) if redis_url else stack.enter_context(embedded_valkey(folder)),
@@ -37,7 +37,7 @@ def servers(worker: str) -> Iterator[Servers]:
 
 @contextmanager
 def embedded_postgres(folder: Path) -> Iterator[str]:
-    server = Postgres(places.settle(folder), FAST)
+    server = Postgres(directories.prepare(folder), FAST)
     child = server.start()
     try:
         server.create_database("tenantry")
@@ -48,7 +48,7 @@ def embedded_postgres(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def embedded_valkey(folder: Path) -> Iterator[str]:
-    server = Valkey(places.settle(folder))
+    server = Valkey(directories.prepare(folder))
     child = server.start()
     try:
         yield server.url

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from devserver.refusal import Refused
+from devserver.errors import DevserverError
 from tests.running_product import product, require_node, run, show_failures
 
 HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         require_node("test-clients")
         return _run(chosen.files or sorted(path.name for path in HERE.glob("*.test.js")))
-    except Refused as refusal:
+    except DevserverError as refusal:
         parser.error(str(refusal))
 
 

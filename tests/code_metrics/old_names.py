@@ -89,8 +89,8 @@ MODULES = dict(
     resolvers.offers → resolvers.provisioning_options
     resolvers.access → resolvers.organizations
     resolvers.bulk → resolvers.bulk_cancel
-    devserver.claims → devserver.story_checks
-    devserver.holding → devserver.held_resources
+    devserver.claims → devserver.demo_checks
+    devserver.holding → devserver.data_lock
     tests.crew → tests.worker_pool
     tests.scenes → tests.scenarios
     tests.stage → tests.run_harness

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from devserver.refusal import Refused
+from devserver.errors import DevserverError
 from tests.dashboard.provider import CLIENT_ID, running_provider
 from tests.dashboard.worker_pause import running_worker_pause
 from tests.identity_provider import AUDIENCE
@@ -47,15 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with TemporaryDirectory() as folder:
             codes = list(_exit_codes(projects, extra, Path(folder)))
             show_failures([failed for project in projects for failed in _failed(Path(folder, project))])
-    except Refused as refusal:
+    except DevserverError as refusal:
         raise SystemExit(str(refusal)) from None
     return next((code for code in codes if code), 0)
 
 
 def _demand_browser() -> None:
-    """Raise Refused without a browser: all of these tests need one, so none is skipped."""
+    """Raise DevserverError without a browser: all of these tests need one, so none is skipped."""
     if not Path(os.environ.get("CHROMIUM") or CHROMIUM).exists():
-        raise Refused(
+        raise DevserverError(
             "No browser found: install one with apt-get install chromium, or set CHROMIUM to the path of yours."
         )
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from devserver import places
-from tests.e2e.test_devserver import Started, bare, started
+from devserver import directories
+from tests.e2e.test_devserver import Started, clean_environment, started
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["docs/api.md", "docs/api/export.md", "docs/api/python.md"]
@@ -34,7 +34,7 @@ def examples() -> list[str]:
 
 @pytest.fixture(scope="module")
 def product() -> Iterator[Started]:
-    with places.temporary("tenantry-guide-") as folder, started(folder, "--pace", "2") as running:
+    with directories.temporary("tenantry-guide-") as folder, started(folder, "--pace", "2") as running:
         yield running
 
 
@@ -57,7 +57,7 @@ def test_every_example_works_as_printed(product: Started, tmp_path: Path) -> Non
         text=True,
         timeout=300,
         check=False,
-        env=bare(no_proxy="127.0.0.1,localhost,.localhost"),
+        env=clean_environment(no_proxy="127.0.0.1,localhost,.localhost"),
     )
 
     assert shell.returncode == 0, shell.stdout + shell.stderr

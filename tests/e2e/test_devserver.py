@@ -1,4 +1,4 @@
-"""``make up``, as a newcomer meets it: one page of text, one holder, nothing left behind, on again after a kill."""
+"""``make up``: a welcome page, one server per data directory, no leftover process, a restart after a kill."""
 
 import json
 import os
@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from access import api_tokens
-from devserver import places
+from devserver import directories
 
 COMMAND = [sys.executable, "-m", "devserver", "--port", "0", "--workers", "1"]
 LAST_LINE = "Ctrl-C stops everything."
@@ -45,7 +45,7 @@ class Started:
         tokens: dict[str, Any] = json.loads((self.data / "tokens.json").read_text())
         return tokens
 
-    def ask(self, document: str) -> dict[str, object]:
+    def execute(self, document: str) -> dict[str, object]:
         answer = httpx.post(
             f"{self.base}/graphql",
             json={"query": document},
@@ -57,12 +57,12 @@ class Started:
         data: dict[str, object] = answer["data"]
         return data
 
-    def family(self) -> list[psutil.Process]:
+    def child_processes(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
-def bare(**added: str) -> dict[str, str]:
-    """The environment of a machine on which nobody set anything up."""
+def clean_environment(**added: str) -> dict[str, str]:
+    """The environment without any setting of the product."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TENANTRY_")} | added
 
 
@@ -73,7 +73,7 @@ def started(data: Path, *options: str) -> Iterator[Started]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=bare(),
+        env=clean_environment(),
     )
     try:
         assert process.stdout is not None
@@ -91,36 +91,36 @@ def started(data: Path, *options: str) -> Iterator[Started]:
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    with places.temporary("tenantry-e2e-") as folder:
+    with directories.temporary("tenantry-e2e-") as folder:
         yield folder
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Started]:
-    with places.temporary("tenantry-e2e-") as folder, started(folder) as product:
+    with directories.temporary("tenantry-e2e-") as folder, started(folder) as product:
         yield product
 
 
-def test_everyone_gets_a_token_that_only_the_owner_of_the_folder_may_read(running: Started) -> None:
-    everyone = {"owner", "admin", "viewer", "partner"}
+def test_every_principal_gets_a_token_that_only_the_owner_of_the_directory_may_read(running: Started) -> None:
+    roles = {"owner", "admin", "viewer", "partner"}
     tokens = running.data / "tokens.json"
 
     assert {name: set(held) for name, held in running.tokens.items() if name != "support"} == {
-        "acme": everyone,
-        "globex": everyone,
+        "acme": roles,
+        "globex": roles,
     }
     assert isinstance(running.tokens["support"], str)
     assert all(api_tokens.is_token(running.tokens[one]["partner"]) for one in ("acme", "globex"))
     assert stat.S_IMODE(tokens.stat().st_mode) == 0o600
 
 
-def test_it_is_ready_for_work(running: Started) -> None:
+def test_the_product_is_ready(running: Started) -> None:
     readiness = httpx.get(f"{running.base}/readyz", trust_env=False)
 
     assert readiness.json()["status"] == "ok"
 
 
-def test_the_dashboards_sign_in_offers_everyones_token(running: Started) -> None:
+def test_the_dashboards_sign_in_offers_every_token(running: Started) -> None:
     offered = httpx.get(f"{running.base}/dashboard/sign-in.json", trust_env=False).json()
 
     held = [(one["organization"], one["role"], one["token"]) for one in offered["seeded"]]
@@ -129,22 +129,22 @@ def test_the_dashboards_sign_in_offers_everyones_token(running: Started) -> None
     assert offered["provider"] is None
 
 
-def test_the_second_on_one_folder_learns_who_holds_it(running: Started) -> None:
+def test_a_second_server_on_one_directory_is_refused(running: Started) -> None:
     second = subprocess.run(
         [*COMMAND, "--data-dir", str(running.data)],
         capture_output=True,
         text=True,
         timeout=60,
-        env=bare(),
+        env=clean_environment(),
         check=False,
     )
 
     assert second.returncode == 1
-    assert f"{running.data} is held by process {running.process.pid} (" in second.stderr
+    assert f"{running.data} is used by process {running.process.pid} (" in second.stderr
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the page's commands are for curl")
-def test_what_the_page_says_to_try_works_as_printed(running: Started) -> None:
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the commands of the page need curl")
+def test_the_commands_of_the_welcome_page_work_as_printed(running: Started) -> None:
     token, create = re.findall(r"^  (TOKEN=.*|curl -s (?:.*\\\n)*.*createTenant.*)$", running.page, re.MULTILINE)
 
     tried = subprocess.run(["bash", "-c", f"{token}\n{create}"], capture_output=True, text=True, timeout=60, check=True)
@@ -154,33 +154,33 @@ def test_what_the_page_says_to_try_works_as_printed(running: Started) -> None:
     assert answer["tenant"]["state"] == "PROVISIONING"
 
 
-def test_it_goes_on_after_a_kill_and_a_ctrl_c_leaves_nothing(data: Path) -> None:
+def test_the_product_continues_after_a_kill_and_ctrl_c_leaves_no_process(data: Path) -> None:
     with started(data) as first:
-        first.ask(CREATE)
-        left = first.family()
+        first.execute(CREATE)
+        leftover = first.child_processes()
         first.process.kill()
         first.process.wait()
 
         with started(data) as second:
-            assert not [process for process in left if process.is_running()]
-            assert second.ask(SLUGS) == {"tenants": {"edges": [{"node": {"slug": "kept"}}]}}
-            family = second.family()
+            assert not [process for process in leftover if process.is_running()]
+            assert second.execute(SLUGS) == {"tenants": {"edges": [{"node": {"slug": "kept"}}]}}
+            children = second.child_processes()
             second.process.send_signal(signal.SIGINT)
             code = second.process.wait(timeout=60)
 
     assert code == 0
-    assert not [process for process in family if process.is_running()]
+    assert not [process for process in children if process.is_running()]
     assert not (data / "processes.json").exists()
 
 
-def test_a_setting_that_makes_no_sense_stops_the_start_with_one_sentence(data: Path) -> None:
+def test_an_invalid_setting_stops_the_start_with_one_sentence(data: Path) -> None:
     refused = subprocess.run(
         [*COMMAND, "--data-dir", str(data)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        env=bare(TENANTRY_LEASE_RENEWAL="PT60S"),
+        env=clean_environment(TENANTRY_LEASE_RENEWAL="PT60S"),
     )
 
     assert refused.returncode == 1
@@ -189,15 +189,15 @@ def test_a_setting_that_makes_no_sense_stops_the_start_with_one_sentence(data: P
     )
 
 
-def test_the_demonstration_holds_every_claim_and_touches_nobodys_database() -> None:
-    told = subprocess.run(
+def test_every_check_of_the_demonstration_passes_without_an_exported_database() -> None:
+    demo = subprocess.run(
         [sys.executable, "-m", "devserver", "demo", "--pace", "0.5", "--budget", "10"],
         capture_output=True,
         text=True,
         timeout=240,
-        env=bare(TENANTRY_DATABASE_URL="postgresql://somebody@127.0.0.1:1/theirs", TENANTRY_LEASE="nonsense"),
+        env=clean_environment(TENANTRY_DATABASE_URL="postgresql://app@127.0.0.1:1/x", TENANTRY_LEASE="nonsense"),
         check=False,
     )
 
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "FAILED" not in told.stdout
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "FAILED" not in demo.stdout

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from devserver import places
+from devserver import directories
 from devserver.processes import Child
 from devserver.servers import FAST, Postgres
 from models import StepStatus, TenantState
@@ -43,8 +43,8 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with places.temporary("tenantry-test-") as folder:
-        postgres = Postgres(places.settle(folder), FAST)
+    with directories.temporary("tenantry-test-") as folder:
+        postgres = Postgres(directories.prepare(folder), FAST)
         built = Server(postgres, postgres.start())
         postgres.create_database("tenantry")
         yield built

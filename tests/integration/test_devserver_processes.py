@@ -1,4 +1,4 @@
-"""What the development server starts never outlives it, whatever its end is."""
+"""The child processes of the development server never outlive it, however it ends."""
 
 import signal
 import subprocess
@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devserver.held_resources import held
+from devserver.data_lock import locked
+from devserver.errors import DevserverError
 from devserver.processes import Child, Register, spawn
-from devserver.refusal import Refused
-from devserver.supervisor import GIVE_UP_AFTER, Supervisor
+from devserver.supervisor import MAX_DEATHS, Supervisor
 
 SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
 PARENT = """
@@ -33,7 +33,7 @@ def sleeper(tmp_path: Path) -> Iterator[Child]:
     child.stop()
 
 
-def test_a_child_is_gone_after_its_parent_was_killed(tmp_path: Path) -> None:
+def test_a_child_process_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -47,7 +47,7 @@ def test_a_child_is_gone_after_its_parent_was_killed(tmp_path: Path) -> None:
     assert gone == [child]
 
 
-def test_the_next_start_ends_what_is_left(tmp_path: Path, sleeper: Child) -> None:
+def test_the_next_start_ends_leftover_processes(tmp_path: Path, sleeper: Child) -> None:
     Register(tmp_path / "register").add(sleeper)
 
     ended = Register(tmp_path / "register").end_leftovers()
@@ -57,9 +57,9 @@ def test_the_next_start_ends_what_is_left(tmp_path: Path, sleeper: Child) -> Non
     assert Register(tmp_path / "register").end_leftovers() == []
 
 
-def test_a_strangers_process_with_a_remembered_number_is_left_alone(tmp_path: Path, sleeper: Child) -> None:
+def test_a_foreign_process_with_a_registered_id_is_not_ended(tmp_path: Path, sleeper: Child) -> None:
     register = tmp_path / "register"
-    register.write_text(f'[{{"name": "API", "pid": {sleeper.process.pid}, "created": 1.0, "farewell": 15}}]')
+    register.write_text(f'[{{"name": "API", "pid": {sleeper.process.pid}, "created": 1.0, "stop_signal": 15}}]')
 
     ended = Register(register).end_leftovers()
 
@@ -67,9 +67,9 @@ def test_a_strangers_process_with_a_remembered_number_is_left_alone(tmp_path: Pa
     assert sleeper.process.poll() is None
 
 
-def test_a_child_that_ignores_the_farewell_is_ended_by_force(tmp_path: Path) -> None:
+def test_a_child_process_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
-    child = spawn("deaf child", [sys.executable, "-c", deaf], log=tmp_path / "log", patience=0.2)
+    child = spawn("deaf child", [sys.executable, "-c", deaf], log=tmp_path / "log", timeout=0.2)
     child.await_ready(lambda: "deaf" in (tmp_path / "log").read_text(), within=10)
 
     child.stop()
@@ -77,17 +77,17 @@ def test_a_child_that_ignores_the_farewell_is_ended_by_force(tmp_path: Path) -> 
     assert child.process.returncode == -signal.SIGKILL
 
 
-def test_a_child_that_dies_while_starting_is_quoted(tmp_path: Path) -> None:
+def test_the_error_quotes_the_log_of_a_process_that_ends_while_starting(tmp_path: Path) -> None:
     child = spawn("API", [sys.executable, "-c", "raise SystemExit('no such database')"], log=tmp_path / "log")
 
-    with pytest.raises(Refused, match=r"The API ended while starting.*\n.*no such database"):
+    with pytest.raises(DevserverError, match=r"The API ended while starting.*\n.*no such database"):
         child.await_ready(lambda: False, within=10)
 
 
-def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_a_killed_child_process_is_restarted(tmp_path: Path) -> None:
+    reported: list[str] = []
     started: list[Child] = []
-    supervisor = Supervisor(Register(tmp_path / "register"), told.append)
+    supervisor = Supervisor(Register(tmp_path / "register"), reported.append)
 
     def start() -> Child:
         started.append(spawn("worker 1", SLEEPER, log=tmp_path / "log"))
@@ -97,15 +97,15 @@ def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
     started[0].process.kill()
     started[0].process.wait()
 
-    supervisor.tend()
+    supervisor.restart_ended()
 
-    assert told == ["The worker 1 was ended by SIGKILL; starting it again."]
+    assert reported == ["The worker 1 was stopped by SIGKILL. Restarting it."]
     assert started[1].process.poll() is None
     supervisor.stop()
     assert started[1].process.returncode == -signal.SIGTERM
 
 
-def test_a_child_that_keeps_ending_is_given_up(tmp_path: Path) -> None:
+def test_a_child_process_that_keeps_ending_is_not_restarted_for_ever(tmp_path: Path) -> None:
     supervisor = Supervisor(Register(tmp_path / "register"), lambda _: None)
     broken: list[Child] = []
 
@@ -118,21 +118,21 @@ def test_a_child_that_keeps_ending_is_given_up(tmp_path: Path) -> None:
 
     supervisor.start(start)
 
-    for _ in range(GIVE_UP_AFTER - 1):
-        supervisor.tend()
-    with pytest.raises(Refused, match=r"worker 1 keeps ending.*\n.*bad setting"):
-        supervisor.tend()
+    for _ in range(MAX_DEATHS - 1):
+        supervisor.restart_ended()
+    with pytest.raises(DevserverError, match=r"worker 1 keeps ending.*\n.*bad setting"):
+        supervisor.restart_ended()
 
-    assert len(broken) == GIVE_UP_AFTER
+    assert len(broken) == MAX_DEATHS
 
 
-def test_the_second_holder_learns_who_the_first_is(tmp_path: Path) -> None:
+def test_the_refusal_of_a_used_data_directory_names_the_process_that_uses_it(tmp_path: Path) -> None:
     with (
-        held(tmp_path),
-        pytest.raises(Refused, match=rf"is held by process {psutil.Process().pid} \("),
-        held(tmp_path),
+        locked(tmp_path),
+        pytest.raises(DevserverError, match=rf"is used by process {psutil.Process().pid} \("),
+        locked(tmp_path),
     ):
         pass
 
-    with held(tmp_path):
+    with locked(tmp_path):
         pass

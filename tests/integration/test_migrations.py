@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from devserver import development
-from devserver.refusal import Refused
+from devserver.errors import DevserverError
 from models.columns import RETIRED_COLUMNS, metadata
 from runtime import migrations
 from runtime.database import engine_for
@@ -277,7 +277,7 @@ def test_a_revision_that_does_not_exist_is_refused_in_one_sentence(empty: Settin
 
 
 def test_the_devserver_passes_on_why_a_database_cannot_be_migrated(newer: Settings) -> None:
-    with pytest.raises(Refused, match="ffffffffffff, which this release does not know"):
+    with pytest.raises(DevserverError, match="ffffffffffff, which this release does not know"):
         development._migrate(newer)
 
 

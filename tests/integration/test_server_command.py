@@ -199,9 +199,9 @@ def test_a_revision_that_does_not_exist_is_refused_with_a_one_line_message(
         (main, ["token", "--support", "--days", "1e12"], "the lifetime is a number of days, at most 3650"),
         (main, ["token", "--support", "--days", "nan"], "the lifetime is a number of days, at most 3650"),
         (main, ["token", "--support", "--days", "two"], "the lifetime is a number of days, at most 3650"),
-        (devserver, ["--port", "abc"], "a port is a number between 0 and 65535"),
-        (devserver, ["--workers", "many"], "between 1 and 64 processes make sense"),
-        (devserver, ["--pace", "slow"], "between 0 and "),
+        (devserver, ["--port", "abc"], "must be a port number between 0 and 65535"),
+        (devserver, ["--workers", "many"], "must be between 1 and 64 processes"),
+        (devserver, ["--pace", "slow"], "must be between 0 and "),
     ],
 )
 def test_an_invalid_option_is_refused_with_the_accepted_values(

@@ -21,7 +21,7 @@ from sqlmodel import col, select
 
 import adapters.registry
 import workers.sweeper
-from devserver import places
+from devserver import directories
 from devserver.servers import Valkey
 from models import ActorKind, Run, RunStatus, StepRole, StepStatus, TenantState
 from provisioning import cancellation, due_runs, ledger
@@ -448,8 +448,8 @@ def test_a_cancel_commits_while_the_broker_is_away_and_ends_later(
     worker_pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.2)
-    with places.temporary("tenantry-test-") as folder:
-        broker = Valkey(places.settle(folder))
+    with directories.temporary("tenantry-test-") as folder:
+        broker = Valkey(directories.prepare(folder))
         running = broker.start()
         settings = worker_pool.settings.model_copy(update={"redis_url": broker.url})
         dispatcher = Dispatcher(settings)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from devserver import places
+from devserver import directories
 from tests.conformance.field import scenarios
 from tests.conformance.field.scenario import MANIFEST, Scenario
 from tests.servers import embedded_postgres, embedded_valkey
@@ -36,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    with places.temporary("tenantry-relay-") as made:
+    with directories.temporary("tenantry-relay-") as made:
         yield made
 
 

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import redis
 
-from devserver import places, product
+from devserver import directories, product
 from devserver.mailbox import mail_catcher
 from devserver.options import HOST
 from devserver.processes import Child, spawn
@@ -123,7 +123,7 @@ class Field:
         """SIGTERM, as a rolling restart does; answers when they have ended."""
         for worker in workers:
             self.workers.remove(worker)
-            worker.process.send_signal(worker.farewell)
+            worker.process.send_signal(worker.stop_signal)
         for worker in workers:
             worker.stop()
 
@@ -230,7 +230,7 @@ class Field:
     def _stage(self, name: str, saga: str, clock: float, arguments: list[str]) -> Child:
         argv = [sys.executable, "-m", "tests.conformance.field.staged", "--director", str(self.folder / "director")]
         argv += ["--saga", saga, "--without", self.wishes.without, f"--clock={clock}", *arguments]
-        return spawn(name, argv, log=self.folder / f"{name}.log", environment=self.environment, patience=30)
+        return spawn(name, argv, log=self.folder / f"{name}.log", environment=self.environment, timeout=30)
 
     def _answers(self) -> bool:
         try:
@@ -247,9 +247,9 @@ def _works(worker: Child) -> bool:
 def laid_out(wishes: Wishes) -> Iterator[Field]:
     """A field of its own, with its workers at work, for the length of the block."""
     with ExitStack() as stack:
-        folder = stack.enter_context(places.temporary("tenantry-field-"))
-        settled = places.settle(folder / "data")
-        stack.enter_context(places.left_clean(settled))
+        folder = stack.enter_context(directories.temporary("tenantry-field-"))
+        settled = directories.prepare(folder / "data")
+        stack.enter_context(directories.cleaned_up(settled))
         postgres, valkey = Postgres(settled, FAST), Valkey(settled)
         server, broker = postgres.start(), valkey.start()
         postgres.create_database(DATABASE)
@@ -286,7 +286,7 @@ def laid_out(wishes: Wishes) -> Iterator[Field]:
 
 
 def _links(
-    wishes: Wishes, settled: places.Places, postgres: Postgres, valkey: Valkey, stack: ExitStack
+    wishes: Wishes, settled: directories.Directories, postgres: Postgres, valkey: Valkey, stack: ExitStack
 ) -> tuple[list[Relay], str, str]:
     """What stands between the processes and the servers, and the addresses they then use."""
     if not (wishes.relayed or wishes.lose_every_reply or wishes.cut_commits):

@@ -1,4 +1,4 @@
-"""One development server per data directory: the second learns who holds it."""
+"""The lock that allows one development server per data directory."""
 
 import fcntl
 import os
@@ -8,19 +8,22 @@ from pathlib import Path
 
 import psutil
 
-from devserver.refusal import Refused
+from devserver.errors import DevserverError
 
 
 @contextmanager
-def held(data: Path) -> Iterator[None]:
-    """Hold the data directory. The kernel lets go of it with our end, whatever that end is. Raises Refused."""
+def locked(data: Path) -> Iterator[None]:
+    """Lock the data directory until the end of the block. The kernel also releases the lock of a killed process.
+
+    Raises DevserverError when another process holds the lock.
+    """
     with (data / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise Refused(
-                f"{data} is held by {_named(lock.read().strip())}; stop that one, or choose another --data-dir."
+            raise DevserverError(
+                f"{data} is used by {_process(lock.read().strip())}: stop it, or choose another --data-dir."
             ) from None
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
@@ -28,7 +31,7 @@ def held(data: Path) -> Iterator[None]:
         yield
 
 
-def _named(pid: str) -> str:
+def _process(pid: str) -> str:
     try:
         return f"process {pid} ({' '.join(psutil.Process(int(pid)).cmdline())})"
     except (ValueError, psutil.Error):

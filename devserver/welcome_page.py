@@ -1,4 +1,4 @@
-"""The page of text that greets whoever brought the product up."""
+"""The welcome page that is printed when the product has started."""
 
 from pathlib import Path
 from textwrap import dedent
@@ -15,14 +15,14 @@ CANCEL = (
 )
 
 
-def welcome(options: Options, psql: str) -> str:
-    """Say where everything is and what to try first. Every command works as printed, from the project's root."""
+def text(options: Options, psql: str) -> str:
+    """Return the addresses, files and first commands. Each command works as printed in the project's root."""
     data, base = _short(options.data), f"http://{HOST}:{options.port}"
     return dedent(f"""\
 
-        Tenantry is up. {_remarks(options)}
+        Tenantry is running. {_remarks(options)}
 
-          Dashboard {base}/dashboard     sign in as anybody the seed made
+          Dashboard {base}/dashboard     sign in with any token of the seed
           API       {base}/graphql     GraphiQL in a browser; POST and websocket (graphql-transport-ws)
           Health    {base}/readyz
           Tenants   http://<tenant>-<organisation>.localhost:{options.port}
@@ -31,21 +31,21 @@ def welcome(options: Options, psql: str) -> str:
           Logs      {data}/logs/
           Database  {psql.removeprefix(f"{Path.cwd()}/")}
 
-        Try first, in another terminal:
+        Try this in another terminal:
 
           TOKEN=$(python3 -c "import json; print(json.load(open('{data}/tokens.json'))['acme']['owner'])")
 
           curl -s {base}/graphql -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
             -d '{CREATE}'
 
-          curl -i http://shop-acme.localhost:{options.port}/.well-known/jwks.json     # 404 until it is ACTIVE
+          curl -i http://shop-acme.localhost:{options.port}/.well-known/jwks.json     # 404 until the tenant is ACTIVE
 
-        To cancel in flight, start with --pace 3, create another slug, and send this with the tenant's id:
+        To cancel a run, start with --pace 3, create a tenant with another slug, and send this with its id:
 
           curl -s {base}/graphql -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
             -d '{CANCEL}'
 
-        make demo shows the whole story by itself. Ctrl-C stops everything.
+        make demo runs all of this by itself. Ctrl-C stops everything.
         """)
 
 
@@ -54,14 +54,14 @@ def _remarks(options: Options) -> str:
     remarks = [f"{count} worker process{'es' if count > 1 else ''}."]
     if options.world == "simulated":
         remarks = [
-            "The outside is simulated in memory, so one worker process does all the work,",
-            "and a tenant's address, which has no key to show, answers 503 when it is ACTIVE.",
+            "Resources are simulated in memory, so there is one worker process,",
+            "and the address of an ACTIVE tenant answers 503, because it has no signing key.",
         ]
     if options.pace:
-        remarks.append(f"Every step takes {options.pace:g} s longer, to be watched and cancelled.")
+        remarks.append(f"Every step takes {options.pace:g} s longer, so that you can watch it and cancel it.")
     return " ".join(remarks)
 
 
 def _short(path: Path) -> str:
-    """Name a path from here when it lies below."""
+    """Return a path below the current directory as a relative path."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

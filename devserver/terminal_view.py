@@ -1,4 +1,4 @@
-"""What a person sees of the story: a live picture on a terminal, plain lines anywhere else."""
+"""The output of the demonstration: a live picture on a terminal, plain lines otherwise."""
 
 import sys
 import threading
@@ -27,12 +27,12 @@ MARKS = {
     "ABANDONED": ("!", "red"),
 }
 PLAIN_WIDTH = 130
-LOOK_EVERY_SECONDS = 0.2
+POLL_SECONDS = 0.2
 STATE_STYLES = {"ACTIVE": "bold green", "PENDING": "bold cyan", "FAILED": "bold red"}
 
 
-class View:
-    """Shows chapters, lines and pictures of the tenant, in the order in which they are told."""
+class TerminalView:
+    """Prints chapters, lines and live pictures of the tenant."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
@@ -49,30 +49,30 @@ class View:
         self._live.stop()
 
     def chapter(self, title: str) -> None:
-        """Begin something new."""
+        """Print a heading."""
         self.console.print(f"\n[bold]{title}[/bold]")
 
     def line(self, text: str) -> None:
-        """Say one thing."""
+        """Print a line."""
         self.console.print(Text(f"  {text}"))
 
     @contextmanager
-    def picturing(self, tenant: Callable[[], Facts]) -> Iterator[None]:
-        """Show the tenant, its newest run and what it holds while the block runs; only a terminal can."""
+    def live_picture(self, tenant: Callable[[], Facts]) -> Iterator[None]:
+        """Show the tenant, its newest run and its held resources until the end of the block, on a terminal only."""
         if not self.console.is_terminal:
             yield
             return
-        over = threading.Event()
-        painter = threading.Thread(target=self._paint, args=[tenant, over], daemon=True)
+        finished = threading.Event()
+        painter = threading.Thread(target=self._paint, args=[tenant, finished], daemon=True)
         painter.start()
         try:
             yield
         finally:
-            over.set()
+            finished.set()
             painter.join()
 
-    def _paint(self, tenant: Callable[[], Facts], over: threading.Event) -> None:
-        while not over.wait(LOOK_EVERY_SECONDS):
+    def _paint(self, tenant: Callable[[], Facts], finished: threading.Event) -> None:
+        while not finished.wait(POLL_SECONDS):
             self._live.update(_picture(tenant()))
         self._live.update(_picture(tenant()))
 
@@ -89,7 +89,7 @@ def _picture(tenant: Facts) -> RenderableType:
 
 
 def newest_run(tenant: Facts) -> Facts:
-    """The run that the story is about."""
+    """The newest run of the tenant."""
     run: Facts = tenant["runs"]["edges"][0]["node"]
     return run
 

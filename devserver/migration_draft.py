@@ -1,4 +1,4 @@
-"""Drafts a migration: what the models say beyond what the migrations make, on a Postgres that exists for a minute."""
+"""Drafts a migration from the difference between the models and the migrations, on a temporary Postgres."""
 
 import os
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from alembic import command
 from alembic.config import Config
 
-from devserver import places
-from devserver.refusal import Refused
+from devserver import directories
+from devserver.errors import DevserverError
 from devserver.servers import FAST, Postgres
 from runtime.migrations import migrate
 from runtime.settings import settings
 
 
 def draft(name: str) -> int:
-    """Write a new file into alembic/versions. Raises Refused without a name."""
+    """Write a new file to alembic/versions. Raises DevserverError when the name is empty."""
     if not name.strip():
-        raise Refused('Say what the migration does: make migration NAME="add webhooks".')
+        raise DevserverError('The migration has no name. Say what it does: make migration NAME="add webhooks".')
     with _empty_postgres() as url:
         os.environ |= {
             "TENANTRY_DATABASE_URL": url,
@@ -31,8 +31,8 @@ def draft(name: str) -> int:
 
 @contextmanager
 def _empty_postgres() -> Iterator[str]:
-    with places.temporary() as folder:
-        server = Postgres(places.settle(folder), FAST)
+    with directories.temporary() as folder:
+        server = Postgres(directories.prepare(folder), FAST)
         child = server.start()
         try:
             server.create_database("draft")
