@@ -16,7 +16,7 @@ from models.columns import TEXT_ARRAY, UUID_ARRAY
 from provisioning.actors import Actor
 
 LAST_USED_RESOLUTION = timedelta(minutes=5)
-"""``last_used_at`` of a service account is at most this old. A write for each request would cost too much."""
+"""``last_used_at`` of a service account is written at most this often. A write for each request would cost too much."""
 
 
 @dataclass(frozen=True, slots=True)

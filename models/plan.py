@@ -8,9 +8,10 @@ from models.columns import INTERVAL
 
 
 class Plan(SQLModel, table=True):
-    """The number of tenants that count at once, the days that the feed is stored, the default provisioning deadline.
+    """How many tenants may count at once, how long the feed is stored, and the default provisioning deadline.
 
-    None is no limit. The rows are part of the schema: a migration writes them.
+    ``tenants_allowed`` None is no limit, ``provisioning_deadline`` None is no deadline. The rows are part of the
+    schema: a migration writes them.
     """
 
     __tablename__ = "plans"

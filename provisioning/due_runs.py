@@ -102,7 +102,10 @@ def _due_runs(session: Session, most: int, *conditions: ColumnElement[bool]) -> 
 
 
 def overdue_runs(session: Session) -> list[tuple[UUID, UUID]]:
-    """Tenant and run ids of forward runs past their deadline. A run that already failed stays a failure."""
+    """Tenant and run ids of forward runs past their deadline.
+
+    Runs that are being compensated after a failure are left out, so that they end as FAILED and not as CANCELLED.
+    """
     overdue = session.exec(
         select(Run.tenant_id, Run.id)
         .where(

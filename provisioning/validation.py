@@ -89,7 +89,7 @@ def check_plan(session: Session, code: str) -> str:
 
 
 def check_reason(reason: str | None) -> str | None:
-    """Return the reason without surrounding blanks, None for an empty one. Raises Malformed above 500 characters."""
+    """Return the reason without surrounding blanks, None for an empty one. Raises Malformed."""
     reason = (reason or "").strip().replace("\r\n", "\n") or None
     if reason and len(reason) > 500:
         raise Malformed("reason", "A reason must have at most 500 characters.")
