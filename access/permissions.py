@@ -14,7 +14,7 @@ MANAGING_ROLES = frozenset({Role.OWNER, Role.ADMIN})
 
 
 class Permission(StrEnum):
-    """A permission. Its value is its public name."""
+    """A permission. Its value is its name for clients, and usually the scope that grants it to a service account."""
 
     READ_TENANTS = "tenants:read"
     WRITE_TENANTS = "tenants:write"
