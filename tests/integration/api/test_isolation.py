@@ -384,7 +384,7 @@ def unfiltered(monkeypatch: pytest.MonkeyPatch) -> None:
         return true()
 
     for module in (queries, audit_feed):
-        monkeypatch.setattr(module, "within", everywhere)
+        monkeypatch.setattr(module, "accessible_to", everywhere)
     for module in (queries, cancellation):
         monkeypatch.setattr(module, "visible_tenants", everywhere)
     monkeypatch.setattr(Actor, "can_access", lambda *_: True)

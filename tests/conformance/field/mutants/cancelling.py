@@ -54,7 +54,7 @@ def no_regard_for_uninterruptible_steps(patch: pytest.MonkeyPatch) -> None:
     def tell(running_step: RunningStep) -> None:
         running_step.stop_signal.set(StopReason.CANCELLED)
 
-    patch.setattr(running_steps, "_tell_of_cancel", tell)
+    patch.setattr(running_steps, "_signal_cancel", tell)
 
 
 @mutant

@@ -25,4 +25,4 @@ def no_waiting_for_late_commits(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def no_farewell_to_watchers(patch: pytest.MonkeyPatch) -> None:
     """Who stops watching stays on the list."""
-    patch.setattr(Feed, "_leave", lambda *_: None)
+    patch.setattr(Feed, "_remove", lambda *_: None)
