@@ -132,7 +132,7 @@ def fastest_of_three(measure: Callable[[int], timedelta]) -> timedelta:
 def test_a_cancel_that_was_not_heard_is_learned_from_the_next_renewal(
     worker_pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CancelListener, "once", lambda listener: listener.stopping.wait(60))
+    monkeypatch.setattr(CancelListener, "run_once", lambda listener: listener.stopping.wait(60))
     worker_pool.harness.faults.hang("deployer.deploy")
     worker_pool.start_worker()
     worker_pool.harness.create()
