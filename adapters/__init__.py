@@ -1,4 +1,4 @@
-"""The ports of provisioning made real, and the choice of a world by settings."""
+"""Adapters of the provisioning ports to external systems, chosen by the settings."""
 
 from adapters.registry import infrastructure
 

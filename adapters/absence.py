@@ -1,17 +1,17 @@
-"""Gone means seen to be gone."""
+"""The check that a destroyed resource is confirmed absent."""
 
 from provisioning.ports import TryAgain
 
 
 class StillPresent(TryAgain):
-    """Something was destroyed and is found nevertheless."""
+    """A resource is still present after it was destroyed."""
 
     def __init__(self, names: list[str]) -> None:
-        super().__init__(f"Still there after it was destroyed: {', '.join(sorted(set(names)))}.")
+        super().__init__(f"Still present after it was destroyed: {', '.join(sorted(set(names)))}.")
         self.names = names
 
 
 def confirm_absent(present: list[str]) -> None:
-    """Raise StillPresent unless nothing is left. Pass what was asked afresh, after the destruction committed."""
+    """Raise StillPresent if any resource is present. ``present`` must be read after the destruction was committed."""
     if present:
         raise StillPresent(present)

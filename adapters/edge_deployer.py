@@ -1,4 +1,4 @@
-"""The deployer of the built-in shared runtime: a workload is a row, and it is healthy when its parts are."""
+"""The deployer of the built-in shared runtime: a workload is a row, healthy when all of its parts are."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,7 @@ Part = tuple[str, Callable[[ResourceNames], bool]]
 
 
 class EdgeDeployer:
-    """Registers workloads in the product's own database. The edge serves those of active tenants."""
+    """Registers workloads in the product's database. The edge serves the workloads of active tenants."""
 
     def __init__(
         self, database: Database, storage: Storage, identity: PostgresIdentity, traffic: Traffic, domain: str
@@ -41,33 +41,33 @@ class EdgeDeployer:
         )
 
     def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
-        """Look at each part in turn, and name the first that is missing."""
+        """Check each part in order. The summary names the first that is missing."""
         parts = self._parts()
-        for found, (sentence, is_there) in enumerate(parts):
-            if not call_interruptibly(partial(is_there, names), stop_token, within=LONGEST_CALL):
-                return Health(ready=False, percent=100 * found // len(parts), summary=sentence)
+        for found, (missing, is_present) in enumerate(parts):
+            if not call_interruptibly(partial(is_present, names), stop_token, within=LONGEST_CALL):
+                return Health(ready=False, percent=100 * found // len(parts), summary=missing)
         return Health(ready=True, percent=100, summary="Every part of the workload is in place.")
 
     def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
-        """Take the workload off the register, and refuse it from now on."""
-        return not call_interruptibly(lambda: self._take_off(names), stop_token, within=LONGEST_CALL)
+        """Remove the workload, and refuse its name from now on."""
+        return not call_interruptibly(lambda: self._remove(names), stop_token, within=LONGEST_CALL)
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Give the workload, if it is registered."""
-        return call_for_this_step(lambda: self._look_up(names))
+        """Return the workload's name if it is registered."""
+        return call_for_this_step(lambda: self._present(names))
 
-    def _take_off(self, names: ResourceNames) -> list[str]:
+    def _remove(self, names: ResourceNames) -> list[str]:
         self._database.transact(_tear_down, names, f"{names.address}.{self._domain}")
-        return self._look_up(names)
+        return self._present(names)
 
-    def _look_up(self, names: ResourceNames) -> list[str]:
+    def _present(self, names: ResourceNames) -> list[str]:
         held = self._database.transact(WORKLOADS.holds, name=names.workload)
         return [names.workload] if held else []
 
     def _parts(self) -> tuple[Part, ...]:
         return (
-            ("The workload is not registered.", lambda names: bool(self._look_up(names))),
-            ("The storage is not there.", self._has_storage),
+            ("The workload is not registered.", lambda names: bool(self._present(names))),
+            ("The storage is missing.", self._has_storage),
             ("The signing key cannot be used.", self._can_sign),
             ("The host name is not reserved.", lambda names: bool(self._traffic.present(names))),
         )

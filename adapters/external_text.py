@@ -1,9 +1,9 @@
-"""What others say, made short and harmless enough to be kept and shown."""
+"""Text of external systems, made safe to store and to show."""
 
-LONGEST = 300
+MAX_LENGTH = 300
 
 
-def single_line(said: str) -> str:
-    """One line of at most 300 printable characters. Postgres refuses NUL, and terminals obey control characters."""
-    printable = "".join(character if character.isprintable() else " " for character in said)
-    return " ".join(printable.split())[:LONGEST]
+def single_line(text: str) -> str:
+    """Reduce it to one line of at most 300 printable characters: Postgres refuses NUL, terminals obey control codes."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:MAX_LENGTH]

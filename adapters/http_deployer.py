@@ -16,86 +16,86 @@ from provisioning.ports import Health, Refused, StopToken, TryAgain, WorkloadOrd
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import current_stop_token
 
-ANSWER_WITHIN = 10.0
+CALL_TIMEOUT = 10.0
 """Seconds for one call from beginning to end."""
 
-LONGEST_ANSWER = 64 * 1024
-"""Bytes that are read of an answer: a deployer that talks without end is cut off."""
+MAX_RESPONSE_BYTES = 64 * 1024
+"""Bytes of a response that are read at most, because a deployer might send without end."""
 
-WORTH_ANOTHER_TRY = {408, 409, 425, 429}
+RETRYABLE_STATUSES = {408, 409, 425, 429}
 GONE = {404, 410}
 
 
-class DeployerUnwell(TryAgain):
-    """The deployer did not answer, or not sensibly."""
+class DeployerError(TryAgain):
+    """The deployer did not respond, or its response does not follow the contract."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back."""
+    """A response of the deployer."""
 
     status: int
     body: bytes
 
     @property
     def document(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises DeployerUnwell."""
+        """The body as a JSON object. Raises DeployerError."""
         try:
             document = json.loads(self.body)
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
-            raise DeployerUnwell(f"The deployer answered {self.status} with something that is not a JSON object.")
+            raise DeployerError(f"The deployer answered {self.status} with something that is not a JSON object.")
         return document
 
     @property
-    def words(self) -> str:
-        """What it says, short enough to be shown."""
+    def message(self) -> str:
+        """The message of the response, short enough for the timeline."""
         try:
-            said = str(self.document.get("message", ""))
-        except DeployerUnwell:
-            said = self.body.decode(errors="replace")
-        return single_line(said) or "no explanation"
+            message = str(self.document.get("message", ""))
+        except DeployerError:
+            message = self.body.decode(errors="replace")
+        return single_line(message) or "no explanation"
 
 
 class HttpDeployer:
-    """Calls run on a thread of their own, so that a cancel never waits for the deployer."""
+    """Makes each call in a separate thread, so that a cancel never waits for the deployer."""
 
-    def __init__(self, address: str, token: SecretStr, *, answer_within: float = ANSWER_WITHIN) -> None:
-        self._answer_within = answer_within
+    def __init__(self, address: str, token: SecretStr, *, call_timeout: float = CALL_TIMEOUT) -> None:
+        self._call_timeout = call_timeout
         self._client = httpx.Client(
             base_url=address,
-            timeout=httpx.Timeout(answer_within, connect=min(3.0, answer_within)),
-            # What may be read is bounded, so nothing may come compressed.
+            timeout=httpx.Timeout(call_timeout, connect=min(3.0, call_timeout)),
+            # The size of a response is limited, so it must not be compressed.
             headers={"Accept": "application/json", "Accept-Encoding": "identity"} | _authorization(token),
         )
 
     def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
-        """Ask for the workload. Raises Refused when the deployer says no for good, DeployerUnwell otherwise."""
-        _accept(self._ask(stop_token, self._request("POST", "workloads", order)))
+        """Request the workload. Raises Refused when the deployer refuses it permanently, DeployerError otherwise."""
+        _accept(self._call(stop_token, self._request("POST", "workloads", order)))
 
     def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
-        """Ask how far it is. A deployer may take a while until it knows the workload that it accepted."""
-        answer = self._ask(stop_token, self._request("GET", _path(names)))
+        """Request the status. For a while a deployer may not know the workload that it has accepted."""
+        answer = self._call(stop_token, self._request("GET", _path(names)))
         if answer.status == 404:
             return Health(ready=False, percent=0, summary="The deployer does not know the workload yet.")
         return _health(_accept(answer).document)
 
     def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
-        """Ask to take it away, then ask whether it is gone: only a 404 or 410 is believed."""
-        answer = self._ask(stop_token, self._request("DELETE", _path(names)))
+        """Delete the workload, then request its status: only 404 or 410 confirms that it is absent."""
+        answer = self._call(stop_token, self._request("DELETE", _path(names)))
         if answer.status not in GONE:
             _accept(answer)
-        return not _is_there(self._ask(stop_token, self._request("GET", _path(names))))
+        return not _exists(self._call(stop_token, self._request("GET", _path(names))))
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Give the workload, if the deployer knows it."""
+        """Return the workload's name if the deployer knows it."""
         stop_token = current_stop_token.get() or NEVER_STOPS
-        there = _is_there(self._ask(stop_token, self._request("GET", _path(names))))
-        return [names.workload] if there else []
+        exists = _exists(self._call(stop_token, self._request("GET", _path(names))))
+        return [names.workload] if exists else []
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.close()
 
     def _request(self, method: str, path: str, order: WorkloadOrder | None = None) -> httpx.Request:
@@ -104,14 +104,14 @@ class HttpDeployer:
         headers = {"Idempotency-Key": order.names.workload}
         return self._client.build_request(method, path, json=_document(order), headers=headers)
 
-    def _ask(self, stop_token: StopToken, request: httpx.Request) -> Answer:
+    def _call(self, stop_token: StopToken, request: httpx.Request) -> Answer:
         try:
-            return call_interruptibly(lambda: self._send(request), stop_token, within=self._answer_within)
+            return call_interruptibly(lambda: self._send(request), stop_token, within=self._call_timeout)
         except CallTimeout as error:
-            raise DeployerUnwell(f"The deployer does not answer: {error}") from error
+            raise DeployerError(f"The deployer did not respond: {error}") from error
 
     def _send(self, request: httpx.Request) -> Answer:
-        deadline = time.monotonic() + self._answer_within
+        deadline = time.monotonic() + self._call_timeout
         try:
             response = self._client.send(request, stream=True)
             try:
@@ -119,21 +119,21 @@ class HttpDeployer:
             finally:
                 response.close()
         except httpx.HTTPError as error:
-            raise DeployerUnwell(
-                f"The deployer does not answer: {single_line(str(error)) or type(error).__name__}"
+            raise DeployerError(
+                f"The deployer did not respond: {single_line(str(error)) or type(error).__name__}"
             ) from error
 
 
 def _read(response: httpx.Response, deadline: float) -> bytes:
-    """Read an answer to its end, or as much of it as may be. The library limits each read, and not all of them."""
+    """Read the response up to the size limit, before the deadline. The timeout of the library is per read."""
     body = bytearray()
     for block in response.iter_raw():
         body += block
-        if len(body) >= LONGEST_ANSWER:
+        if len(body) >= MAX_RESPONSE_BYTES:
             break
         if time.monotonic() > deadline:
-            raise DeployerUnwell("The deployer does not answer: it began to in time, and did not end.")
-    return bytes(body[:LONGEST_ANSWER])
+            raise DeployerError("The deployer did not respond: its response was not complete in time.")
+    return bytes(body[:MAX_RESPONSE_BYTES])
 
 
 def _authorization(token: SecretStr) -> dict[str, str]:
@@ -162,12 +162,12 @@ def _document(order: WorkloadOrder) -> dict[str, str]:
 def _accept(answer: Answer) -> Answer:
     if 200 <= answer.status < 300:
         return answer
-    if 400 <= answer.status < 500 and answer.status not in WORTH_ANOTHER_TRY:
-        raise Refused(f"The deployer refuses ({answer.status}): {answer.words}")
-    raise DeployerUnwell(f"The deployer answered {answer.status}: {answer.words}")
+    if 400 <= answer.status < 500 and answer.status not in RETRYABLE_STATUSES:
+        raise Refused(f"The deployer refused the request ({answer.status}): {answer.message}")
+    raise DeployerError(f"The deployer answered {answer.status}: {answer.message}")
 
 
-def _is_there(answer: Answer) -> bool:
+def _exists(answer: Answer) -> bool:
     if answer.status in GONE:
         return False
     _accept(answer)
@@ -182,15 +182,15 @@ def _health(document: dict[str, Any]) -> Health:
         case "starting":
             return Health(ready=False, percent=_percent(document), summary=summary or "The workload is starting.")
         case "failed":
-            raise Refused(f"The deployer says that the workload failed: {summary or 'no explanation'}")
+            raise Refused(f"The deployer reports that the workload failed: {summary or 'no explanation'}")
         case other:
-            raise DeployerUnwell(
-                f"The deployer reports a status that the contract does not know: {single_line(repr(other))}"
+            raise DeployerError(
+                f"The deployer reports a status that is not in the contract: {single_line(repr(other))}"
             )
 
 
 def _percent(document: dict[str, Any]) -> int:
-    """Take it as it comes, but never as done: only the status says that."""
+    """Return the reported percentage, at most 99: only the status says that the workload is ready."""
     percent = document.get("percent")
     if not isinstance(percent, int | float) or isnan(percent):
         return 0

@@ -1,4 +1,4 @@
-"""A tenant's identity: an ES256 signing key, private part sealed, and the first administrator's pending account."""
+"""A tenant's identity: an ES256 signing key, encrypted at rest, with the first administrator's pending account."""
 
 import base64
 import hashlib
@@ -31,35 +31,35 @@ ACCOUNTS = Inventory(TenantAccount, gone="destroyed_at", forgotten=("email",))
 
 
 class NoSigningKey(TryAgain):
-    """The run has no signing key, or not any more."""
+    """The run has no signing key."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no signing key called {name}.")
+        super().__init__(f"There is no signing key {name}.")
 
 
 class PostgresIdentity:
-    """Keeps both in the product's own database. Key first, then account, in every transaction."""
+    """Keeps both in the product's database. Lock order in every transaction: key, then account."""
 
     def __init__(self, database: Database, seal: Seal) -> None:
         self._database = database
         self._seal = seal
 
     def create(self, names: ResourceNames, first_admin_email: str) -> None:
-        """Make the key and the account unless they are there. Raises Refused once they were destroyed."""
+        """Create the key and the account unless they exist. Raises Refused once they were destroyed."""
         key = self._new_key(names.signing_key)
         self._database.transact(_hold, names, key, first_admin_email)
 
     def destroy(self, names: ResourceNames) -> None:
-        """Forget the key and the account, and refuse their names from now on."""
+        """Destroy the key and the account, and refuse their names from now on."""
         self._database.transact(_bury, names)
         confirm_absent(self.present(names))
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Which of the two are there."""
+        """Return the names of the two that exist."""
         return self._database.transact(_held, names)
 
     def private_key(self, names: ResourceNames) -> ec.EllipticCurvePrivateKey:
-        """Unseal the private key. Raises NoSigningKey and SealBroken."""
+        """Decrypt the private key. Raises NoSigningKey and SealBroken."""
         row = self._database.transact(_key_of, names)
         if row is None or row.sealed_private_key is None:
             raise NoSigningKey(names.signing_key)
@@ -67,7 +67,7 @@ class PostgresIdentity:
         return cast("ec.EllipticCurvePrivateKey", key)
 
     def sign(self, names: ResourceNames, claims: dict[str, Any]) -> str:
-        """A JWT of these claims that the tenant's published key verifies. Raises NoSigningKey and SealBroken."""
+        """Sign a JWT that the tenant's published key verifies. Raises NoSigningKey and SealBroken."""
         key = self.private_key(names)
         return jwt.encode(claims, key, algorithm="ES256", headers={"kid": public_jwk(key)["kid"]})
 
@@ -91,7 +91,7 @@ def _held(session: Session, names: ResourceNames) -> list[str]:
         names.signing_key: KEYS.holds(session, name=names.signing_key),
         names.account: ACCOUNTS.holds(session, name=names.account),
     }
-    return [name for name, there in held.items() if there]
+    return [name for name, is_held in held.items() if is_held]
 
 
 def _key_of(session: Session, names: ResourceNames) -> SigningKey | None:

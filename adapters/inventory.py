@@ -1,4 +1,4 @@
-"""Rows that stand for a resource: held once, and refused for ever once they are tombstones."""
+"""Rows that represent a resource: created once, and refused for ever once they are tombstones."""
 
 from sqlalchemy import ColumnElement, Table, and_, func
 from sqlalchemy.dialects.postgresql import insert
@@ -8,7 +8,7 @@ from provisioning.ports import Refused
 
 
 class Inventory:
-    """One table of resources. ``gone`` is the column that makes a row a tombstone, ``forgotten`` what it then loses."""
+    """A table of resources. A row with a value in ``gone`` is a tombstone, whose columns ``forgotten`` are null."""
 
     def __init__(self, model: type[SQLModel], *, gone: str, forgotten: tuple[str, ...] = ()) -> None:
         self._table: Table = model.__table__  # type: ignore[attr-defined]  # SQLModel sets it, its types do not say so
@@ -16,9 +16,9 @@ class Inventory:
         self._forgotten = forgotten
 
     def hold(self, session: Session, **values: object) -> bool:
-        """Insert the row unless it is there, and lock it. False: a rule of the table gives it to somebody else.
+        """Insert the row unless it exists, and lock it. False when a constraint prevents it: another run has it.
 
-        Raises Refused when it is a tombstone. A destruction that meets us here waits, or we wait for it.
+        Raises Refused when the row is a tombstone. The lock serializes this with a concurrent destruction.
         """
         session.exec(insert(self._table).values(**values).on_conflict_do_nothing())
         row = session.exec(select(self._table.c[self._gone]).where(self._key(values)).with_for_update()).all()
@@ -27,7 +27,7 @@ class Inventory:
         return bool(row)
 
     def bury(self, session: Session, **values: object) -> None:
-        """Make the row a tombstone, or insert one: whoever comes later with this name is refused."""
+        """Make the row a tombstone, or insert one: a later creation with this name is refused."""
         gone_at = func.clock_timestamp()
         empty = dict.fromkeys(self._forgotten)
         tombstone = insert(self._table).values(**values, **{self._gone: gone_at})
@@ -35,7 +35,7 @@ class Inventory:
         session.exec(tombstone.on_conflict_do_update(index_elements=self._table.primary_key, set_=kept | empty))
 
     def holds(self, session: Session, /, **key: object) -> bool:
-        """Whether the row is there and no tombstone."""
+        """Whether the row exists and is not a tombstone."""
         held = self._table.c[self._gone].is_(None)
         return bool(session.exec(select(self._table.c.name).where(self._key(key), held)).all())
 

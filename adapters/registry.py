@@ -19,7 +19,7 @@ from runtime.settings import DeployerKind, Settings, SettingsRefused, WorldKind
 
 
 def infrastructure(settings: Settings, database: Database) -> Infrastructure:
-    """Build it. Nothing is connected to before a step acts. Raises SettingsRefused for a deployer that is not there."""
+    """Build the adapters without connecting. Raises SettingsRefused when the deployer cannot be imported."""
     if settings.world is WorldKind.SIMULATED:
         return SimulatedInfrastructure(settings.tenant_domain)
 
@@ -29,7 +29,7 @@ def infrastructure(settings: Settings, database: Database) -> Infrastructure:
     traffic = HostNames(database, settings.tenant_domain)
     edge = EdgeDeployer(database, storage, identity, traffic, settings.tenant_domain)
     return Infrastructure(
-        # The cap goes outside: a step waits for its place with patience, and a call that was left keeps its own.
+        # The limit is outermost: a stop ends the wait for a slot, and an abandoned call keeps its slot.
         storage=limit_calls(interruptible_port(storage), settings.adapter_calls),
         identity=limit_calls(interruptible_port(identity), settings.adapter_calls),
         traffic=limit_calls(interruptible_port(traffic), settings.adapter_calls),
@@ -45,10 +45,10 @@ def _deployer(settings: Settings, edge: EdgeDeployer) -> Deployer:
         case DeployerKind.HTTP:
             return HttpDeployer(settings.deployer_url, settings.deployer_token)
         case reference:
-            return _deployer_of_ones_own(reference)
+            return _custom_deployer(reference)
 
 
-def _deployer_of_ones_own(reference: str) -> Deployer:
+def _custom_deployer(reference: str) -> Deployer:
     try:
         return cast("Deployer", factory(reference)())
     except NoSuchFactory as error:
@@ -60,11 +60,11 @@ def _mailer(settings: Settings) -> Mailer:
 
 
 class NoSuchFactory(Exception):
-    """Nothing that can be called goes by this name. The message is one sentence for an operator."""
+    """The reference does not name a callable. The message is one sentence for an operator."""
 
 
 def factory(reference: str) -> Callable[[], Any]:
-    """Import it. Raises NoSuchFactory."""
+    """Import the factory. Raises NoSuchFactory."""
     module_name, _, name = reference.partition(":")
     if not (module_name and name):
         raise NoSuchFactory(f"{reference!r} is not of the form package.module:factory.")

@@ -1,4 +1,4 @@
-"""Secrets that only this installation can open, and others that it can derive again."""
+"""Encryption and key derivation with the secret key of this installation."""
 
 import os
 
@@ -12,30 +12,30 @@ from provisioning.ports import TryAgain
 
 NONCE_BYTES = 12
 SCHEME = b"\x01"
-"""First byte of everything sealed, so that a later scheme can be told from this one."""
+"""First byte of all encrypted data, to distinguish it from later schemes."""
 
 
 class SealBroken(TryAgain):
-    """What was sealed does not open: another secret key, another name, or it was tampered with."""
+    """Decryption failed: the secret key or the name is another, or the data were changed."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} cannot be unsealed: TENANTRY_SECRET_KEY has changed, or the stored bytes have.")
+        super().__init__(f"{name} cannot be decrypted: TENANTRY_SECRET_KEY or the stored data have changed.")
         self.name = name
 
 
 class Seal:
-    """AES-256-GCM under a key derived from the installation's secret."""
+    """AES-256-GCM with a key derived from the installation's secret key."""
 
     def __init__(self, secret: SecretStr) -> None:
         self._secret = secret
 
     def close(self, name: str, content: bytes) -> bytes:
-        """Seal ``content`` so that it opens under the same ``name`` only."""
+        """Encrypt ``content``, bound to ``name``."""
         nonce = os.urandom(NONCE_BYTES)
         return SCHEME + nonce + self._cipher().encrypt(nonce, content, name.encode())
 
     def open(self, name: str, sealed: bytes) -> bytes:
-        """Give back what was sealed under ``name``. Raises SealBroken."""
+        """Decrypt data that were encrypted with ``name``. Raises SealBroken."""
         scheme, nonce, content = sealed[:1], sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
         if scheme != SCHEME or len(nonce) < NONCE_BYTES:
             raise SealBroken(name)
@@ -45,7 +45,7 @@ class Seal:
             raise SealBroken(name) from None
 
     def derive(self, purpose: str) -> bytes:
-        """32 bytes that nobody without the secret can guess, always the same for one purpose."""
+        """Derive 32 secret bytes from the secret key, always the same for one purpose."""
         derivation = HKDF(algorithm=SHA256(), length=32, salt=None, info=f"tenantry {purpose}".encode())
         return derivation.derive(self._secret.get_secret_value().encode())
 

@@ -1,4 +1,4 @@
-"""An outside world kept in memory, by the same rules as the real one. It is as long and as wide as one process."""
+"""Infrastructure simulated in the memory of one process, with the same rules as the real adapters."""
 
 import threading
 from collections import Counter
@@ -11,7 +11,7 @@ Resource = tuple[str, str]
 
 
 class SimulatedInfrastructure(Infrastructure):
-    """Equal to another one when both hold the same resources: compare with a fresh one to see that nothing is held."""
+    """Equal to another instance with the same resources: compare it with a new one to check that nothing is held."""
 
     holdings: "Holdings"
     outbox: "Outbox"
@@ -25,21 +25,21 @@ class SimulatedInfrastructure(Infrastructure):
             deployer=SimulatedDeployer(holdings, probes_until_ready),
             mailer=outbox,
         )
-        # A world is frozen, and a plain assignment would trip over that.
+        # The base class is frozen, which forbids plain assignments.
         object.__setattr__(self, "holdings", holdings)
         object.__setattr__(self, "outbox", outbox)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SimulatedInfrastructure) and self.holdings.resources() == other.holdings.resources()
 
-    __hash__ = None  # type: ignore[assignment]  # it changes while it is used
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
 
     def __repr__(self) -> str:
         return f"SimulatedInfrastructure({sorted(self.holdings.resources())})"
 
 
 class Holdings:
-    """Which resources are held, by which run, and which were destroyed for ever. Safe to use from several threads."""
+    """The resources that runs hold, and those that were destroyed. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,14 +47,14 @@ class Holdings:
         self._destroyed: set[tuple[str, Resource]] = set()
 
     def take(self, run: str, *resources: Resource) -> None:
-        """Hold them. Raises Refused, and takes none, when one is another's or was destroyed."""
+        """Hold all of them. Raises Refused, and holds none, when another run holds one or one was destroyed."""
         with self._lock:
             for resource in resources:
                 self._refuse(run, resource)
             self._held.update(dict.fromkeys(resources, run))
 
     def drop(self, run: str, *resources: Resource) -> None:
-        """Hold them no more, and refuse them to this run from now on."""
+        """Release them, and refuse them to this run from now on."""
         with self._lock:
             self._destroyed.update((run, resource) for resource in resources)
             for resource in resources:
@@ -62,7 +62,7 @@ class Holdings:
                     del self._held[resource]
 
     def names(self, run: str, *resources: Resource) -> list[str]:
-        """Names of those of these resources that this run holds."""
+        """The names of these resources that this run holds."""
         with self._lock:
             return [resource[1] for resource in resources if self._held.get(resource) == run]
 
@@ -72,12 +72,12 @@ class Holdings:
             return any((run, resource) in self._destroyed for resource in resources)
 
     def forget_destruction(self) -> None:
-        """Be an outside that breaks the rules: take again what was destroyed."""
+        """Break the rule that destroying is final: destroyed resources can be created again."""
         with self._lock:
             self._destroyed.clear()
 
     def resources(self) -> frozenset[Resource]:
-        """Everything that anybody holds."""
+        """All resources that are held."""
         with self._lock:
             return frozenset(self._held)
 
@@ -95,23 +95,23 @@ class SimulatedStorage:
         self._holdings = holdings
 
     def create(self, names: ResourceNames) -> None:
-        """Hold both."""
+        """Create both."""
         self._holdings.take(names.stem, *_storage(names))
 
     def migrate(self, names: ResourceNames) -> None:
-        """Look whether there is something to migrate. Raises Refused once it was destroyed, LookupError before."""
+        """Do nothing. Raises Refused once the storage was destroyed, LookupError when it was never created."""
         if self.present(names):
             return
         if self._holdings.was_destroyed(names.stem, *_storage(names)):
             raise Refused(f"{names.schema} was destroyed earlier, so it is not migrated.")
-        raise LookupError(f"There is no schema called {names.schema}.")
+        raise LookupError(f"There is no schema {names.schema}.")
 
     def destroy(self, names: ResourceNames) -> None:
-        """Drop both."""
+        """Destroy both."""
         self._holdings.drop(names.stem, *_storage(names))
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Which of the two are held."""
+        """Return the names of the two that are held."""
         return self._holdings.names(names.stem, *_storage(names))
 
 
@@ -122,35 +122,35 @@ class SimulatedIdentity:
         self._holdings = holdings
 
     def create(self, names: ResourceNames, first_admin_email: str) -> None:  # noqa: ARG002  # the port's signature
-        """Hold both."""
+        """Create both."""
         self._holdings.take(names.stem, *_identity(names))
 
     def destroy(self, names: ResourceNames) -> None:
-        """Drop both."""
+        """Destroy both."""
         self._holdings.drop(names.stem, *_identity(names))
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Which of the two are held."""
+        """Return the names of the two that are held."""
         return self._holdings.names(names.stem, *_identity(names))
 
 
 class SimulatedTraffic:
-    """The host name, which one run holds at a time."""
+    """The host name, which one run at a time may hold."""
 
     def __init__(self, holdings: Holdings, domain: str) -> None:
         self._holdings = holdings
         self._domain = domain
 
     def reserve(self, names: ResourceNames) -> None:
-        """Hold it."""
+        """Create it."""
         self._holdings.take(names.stem, self._name(names))
 
     def release(self, names: ResourceNames) -> None:
-        """Drop it."""
+        """Destroy it."""
         self._holdings.drop(names.stem, self._name(names))
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Give it, if this run holds it."""
+        """Return its name if this run holds it."""
         return self._holdings.names(names.stem, self._name(names))
 
     def _name(self, names: ResourceNames) -> Resource:
@@ -158,48 +158,50 @@ class SimulatedTraffic:
 
 
 class SimulatedDeployer:
-    """A workload that is ready once somebody has looked often enough."""
+    """A workload that is ready after a number of health probes."""
 
     def __init__(self, holdings: Holdings, probes_until_ready: int) -> None:
         self._holdings = holdings
         self._probes_until_ready = probes_until_ready
-        self._looks: Counter[str] = Counter()
+        self._probes: Counter[str] = Counter()
 
     def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
-        """Hold it."""
+        """Create it."""
         stop_token.checkpoint()
         self._holdings.take(order.names.stem, _workload(order.names))
 
     def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
-        """Come one look nearer to being ready."""
+        """Count a probe. The workload is ready after ``probes_until_ready`` probes."""
         stop_token.checkpoint()
         if not self.present(names):
             return Health(ready=False, percent=0, summary="The workload is not registered.")
-        self._looks[names.workload] += 1
-        looks = self._looks[names.workload]
-        if looks < self._probes_until_ready:
-            return Health(ready=False, percent=100 * looks // self._probes_until_ready, summary="It is starting.")
-        return Health(ready=True, percent=100, summary="It is ready.")
+        self._probes[names.workload] += 1
+        probes = self._probes[names.workload]
+        if probes < self._probes_until_ready:
+            return Health(
+                ready=False, percent=100 * probes // self._probes_until_ready, summary="The workload is starting."
+            )
+        return Health(ready=True, percent=100, summary="The workload is ready.")
 
     def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
-        """Drop it."""
+        """Destroy it."""
         stop_token.checkpoint()
         self._holdings.drop(names.stem, _workload(names))
         return not self.present(names)
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Give it, if it is held."""
+        """Return its name if it is held."""
         return self._holdings.names(names.stem, _workload(names))
 
 
 class Outbox:
-    """Keeps every mail, in the order in which they were sent."""
+    """Stores every mail, in the order of sending."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
 
     def send(self, mail: Mail) -> None:
-        """Keep it."""
+        """Store the mail."""
         self.mails.append(mail)
 
 

@@ -1,4 +1,4 @@
-"""Mail by SMTP, or none at all."""
+"""The mailer over SMTP, or without a relay one that refuses all mail."""
 
 import re
 import smtplib
@@ -19,13 +19,13 @@ from adapters.external_text import single_line
 from provisioning.ports import Mail, Refused, TryAgain
 from runtime.settings import Settings
 
-ANSWER_WITHIN = 10.0
-"""Seconds for each answer of the relay."""
+REPLY_TIMEOUT = 10.0
+"""Seconds for each reply of the relay."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpMailer:
-    """A new connection per mail: there are few, and relays close idle ones."""
+    """Opens a new connection per mail, because mails are few and relays close idle connections."""
 
     host: str
     port: int
@@ -36,7 +36,7 @@ class SmtpMailer:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The mailer that the settings ask for."""
+        """Create the mailer from the settings."""
         return cls(
             host=settings.smtp_host,
             port=settings.smtp_port,
@@ -47,39 +47,39 @@ class SmtpMailer:
         )
 
     def send(self, mail: Mail) -> None:
-        """Hand one mail to the relay. Raises Refused when it will never take it; anything else may pass."""
+        """Send one mail to the relay. Raises Refused when the relay refuses it permanently; retry other errors."""
         message = compose(mail, self.sender)
         try:
-            # Its own idea of our name would be looked up in the DNS first, which may take longer than the mail.
+            # Without a name, smtplib looks one up in the DNS, which may take longer than the mail.
             name = socket.gethostname()
-            with smtplib.SMTP(self.host, self.port, local_hostname=name, timeout=ANSWER_WITHIN) as relay:
-                self._introduce(relay)
+            with smtplib.SMTP(self.host, self.port, local_hostname=name, timeout=REPLY_TIMEOUT) as relay:
+                self._authenticate(relay)
                 relay.send_message(message)
         except smtplib.SMTPRecipientsRefused as error:
-            raise _judged(error, mail.to) from error
+            raise _refusal_or_retry(error, mail.to) from error
 
-    def _introduce(self, relay: smtplib.SMTP) -> None:
+    def _authenticate(self, relay: smtplib.SMTP) -> None:
         if self.starttls:
-            # Raises when the relay offers none: nothing may go out in the clear that was meant to be secret.
+            # Raises when the relay does not offer STARTTLS: the password must not be sent unencrypted.
             relay.starttls(context=ssl.create_default_context())
         if self.username:
             relay.login(self.username, self.password.get_secret_value())
 
 
 class NoMail:
-    """Stands in where no relay is set. The feed must not say that a mail was sent which was not."""
+    """The mailer without a relay. It refuses every mail, so that the feed does not say that it was sent."""
 
     def send(self, mail: Mail) -> None:
-        """Raise Refused, for the timeline to show."""
-        raise Refused(f"No mail relay is set (TENANTRY_SMTP_HOST): {single_line(mail.subject)!r} was not sent.")
+        """Raise Refused, which the timeline shows."""
+        raise Refused(f"{single_line(mail.subject)!r} was not sent: no mail relay is set (TENANTRY_SMTP_HOST).")
 
 
 def compose(mail: Mail, sender: str) -> EmailMessage:
-    """Write the message. Raises Refused when the recipient is no address."""
+    """Build the message. Raises Refused when the recipient is not a valid address."""
     message = EmailMessage(policy=SMTP)
     message["From"] = _sender(sender)
     message["To"] = _recipient(mail.to)
-    # A tenant's name is free text and gets into subjects: a line feed would begin a header of its own.
+    # A subject contains the tenant's name, which is free text: a line feed in it would start another header.
     message["Subject"] = single_line(mail.subject)
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = make_msgid(domain=_sender(sender).domain)
@@ -97,12 +97,12 @@ def _recipient(address: str) -> Address:
     try:
         return Address(addr_spec=address)
     except (ValueError, IndexError, MessageError) as error:  # the library's parser raises IndexError for "ada@"
-        raise Refused("The first administrator's is not an address that mail can be sent to.") from error
+        raise Refused("The mail address of the first administrator is not valid.") from error
 
 
-def _judged(error: smtplib.SMTPRecipientsRefused, recipient: str) -> Exception:
+def _refusal_or_retry(error: smtplib.SMTPRecipientsRefused, recipient: str) -> Exception:
     code, reason = next(iter(error.recipients.values()))
-    # Not everybody who reads the timeline may know who administers the tenant, and relays like to quote.
-    said = re.sub(re.escape(recipient), "the recipient", reason.decode(errors="replace"), flags=re.IGNORECASE)
+    # Not every reader of the timeline may know the administrator, and relays quote the address in their replies.
+    message = re.sub(re.escape(recipient), "the recipient", reason.decode(errors="replace"), flags=re.IGNORECASE)
     kind = Refused if code >= 500 else TryAgain
-    return kind(f"The mail relay refuses the recipient ({code}): {single_line(said)}")
+    return kind(f"The mail relay refused the recipient ({code}): {single_line(message)}")

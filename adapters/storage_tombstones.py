@@ -1,4 +1,4 @@
-"""Names of tenants' storage that were destroyed, remembered beside the storage itself."""
+"""The tombstones of destroyed tenant storage, stored in the tenants' Postgres."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from psycopg import Connection
 from provisioning.ports import Refused
 
 LOCKS = 0x7E4A
-"""First half of every advisory lock taken in the tenants' Postgres; the second tells what is locked."""
+"""First key of every advisory lock in the tenants' Postgres. The second key is the hash of the locked name."""
 
 
 def prepare(connection: Connection[Any]) -> None:
-    """Make the table unless it is there. Several processes may try at once."""
+    """Create the table unless it exists. Safe to call from several processes at once."""
     if connection.execute("SELECT to_regclass('tenantry_outside.destroyed') IS NOT NULL").fetchone() == (True,):
         return
-    # IF NOT EXISTS alone fails when two come at once: both look, both find nothing, one hits the other's row.
+    # IF NOT EXISTS alone is not safe: of two concurrent transactions that find nothing, one fails.
     connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [LOCKS])
     connection.execute("CREATE SCHEMA IF NOT EXISTS tenantry_outside")
     connection.execute("REVOKE ALL ON SCHEMA tenantry_outside FROM PUBLIC")
@@ -25,7 +25,7 @@ def prepare(connection: Connection[Any]) -> None:
 
 
 def lock(connection: Connection[Any], name: str) -> None:
-    """Be alone with this name until the transaction ends."""
+    """Lock this name until the transaction ends."""
     connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCKS, name])
 
 
@@ -35,6 +35,6 @@ def bury(connection: Connection[Any], name: str) -> None:
 
 
 def refuse_buried(connection: Connection[Any], name: str) -> None:
-    """Raise Refused when this name was destroyed. Call it with the name locked."""
+    """Raise Refused when this name was destroyed. The caller must hold the lock of the name."""
     if connection.execute("SELECT 1 FROM tenantry_outside.destroyed WHERE name = %s", [name]).fetchone():
         raise Refused(f"{name} was destroyed earlier, so it is not created again.")

@@ -1,4 +1,4 @@
-"""The tables that every tenant gets, version by version. Add at the end; never change a version that was released."""
+"""The tables of every tenant, by version. Add new versions at the end, and never change a released one."""
 
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -69,8 +69,8 @@ CREATE TABLE IF NOT EXISTS schema_version (
 """
 
 
-def bring_up_to_date(connection: Connection[Any]) -> None:
-    """Apply what is missing. The caller's transaction has chosen role and search_path, and makes it all or nothing."""
+def migrate(connection: Connection[Any]) -> None:
+    """Apply the missing versions, atomically in the caller's transaction, which has set role and search_path."""
     connection.execute(LEDGER)
     applied = {number for (number,) in connection.execute("SELECT number FROM schema_version")}
     for version in VERSIONS:

@@ -1,4 +1,4 @@
-"""A tenant's host name: reserved by one run at a time, told apart by the run's stem."""
+"""A tenant's host name, reserved by one run at a time, which its stem identifies."""
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -10,29 +10,29 @@ from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
 from runtime.database import Database
 
-CLAIMS = Inventory(HostName, gone="released_at")
+RESERVATIONS = Inventory(HostName, gone="released_at")
 
 
 class HostNames:
-    """Keeps the claims in the product's own database, where one index allows one holder per name."""
+    """Keeps the reservations in the product's database, where a unique index allows one holder per name."""
 
     def __init__(self, database: Database, domain: str) -> None:
         self._database = database
         self._domain = domain
 
     def reserve(self, names: ResourceNames) -> None:
-        """Claim the host name. Raises Refused when another run holds it, or when this one gave it back."""
+        """Reserve the host name. Raises Refused when another run holds it, or when this run has released it."""
         self._database.transact(_reserve, self._name(names), names)
 
     def release(self, names: ResourceNames) -> None:
-        """Give the claim back, and refuse it from now on."""
+        """Release the host name, and refuse it to this run from now on."""
         self._database.transact(_release, self._name(names), names)
         confirm_absent(self.present(names))
 
     def present(self, names: ResourceNames) -> list[str]:
-        """Give the host name, if this run holds it."""
+        """Return the host name if this run holds it."""
         name = self._name(names)
-        held = self._database.transact(CLAIMS.holds, name=name, claimant=names.stem)
+        held = self._database.transact(RESERVATIONS.holds, name=name, claimant=names.stem)
         return [name] if held else []
 
     def _name(self, names: ResourceNames) -> str:
@@ -41,15 +41,15 @@ class HostNames:
 
 def _reserve(session: Session, name: str, names: ResourceNames) -> None:
     now = func.clock_timestamp()
-    if not CLAIMS.hold(session, name=name, claimant=names.stem, tenant_id=names.tenant_id, reserved_at=now):
+    if not RESERVATIONS.hold(session, name=name, claimant=names.stem, tenant_id=names.tenant_id, reserved_at=now):
         raise Refused(f"The host name {name} is held by {_holder(session, name)}; release that one first.")
 
 
 def _release(session: Session, name: str, names: ResourceNames) -> None:
     now = func.clock_timestamp()
-    CLAIMS.bury(session, name=name, claimant=names.stem, tenant_id=names.tenant_id, reserved_at=now)
+    RESERVATIONS.bury(session, name=name, claimant=names.stem, tenant_id=names.tenant_id, reserved_at=now)
 
 
 def _holder(session: Session, name: str) -> str:
     held = select(HostName.claimant).where(HostName.name == name, col(HostName.released_at).is_(None))
-    return session.exec(held).first() or "a run that is just giving it back"
+    return session.exec(held).first() or "a run that is just releasing it"

@@ -58,7 +58,7 @@ def test_the_first_missing_part_is_named(built: Infrastructure) -> None:
     assert seen == [
         Health(ready=False, percent=75, summary="The host name is not reserved."),
         Health(ready=False, percent=50, summary="The signing key cannot be used."),
-        Health(ready=False, percent=25, summary="The storage is not there."),
+        Health(ready=False, percent=25, summary="The storage is missing."),
         Health(ready=False, percent=0, summary="The workload is not registered."),
     ]
 

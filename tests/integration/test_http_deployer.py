@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from adapters.http_deployer import DeployerUnwell, HttpDeployer
+from adapters.http_deployer import DeployerError, HttpDeployer
 from provisioning.ports import Health, Refused
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import StepStopped, current_stop_token
@@ -26,7 +26,7 @@ def remote() -> Iterator[LocalDeployer]:
 
 @pytest.fixture
 def deployer(remote: LocalDeployer) -> Iterator[HttpDeployer]:
-    built = HttpDeployer(remote.address, SecretStr("let me in"), answer_within=5)
+    built = HttpDeployer(remote.address, SecretStr("let me in"), call_timeout=5)
     yield built
     built.close()
 
@@ -96,14 +96,14 @@ def test_a_permanent_error_is_refused_with_the_deployers_message(
     with pytest.raises(Refused) as refusal:
         deploy(deployer, fresh_names())
 
-    assert str(refusal.value) == f"The deployer refuses ({status}): No room in eu-central."
+    assert str(refusal.value) == f"The deployer refused the request ({status}): No room in eu-central."
 
 
 @pytest.mark.parametrize("status", [301, 408, 409, 425, 429, 500, 502, 503])
 def test_a_transient_error_is_not_refused(remote: LocalDeployer, deployer: HttpDeployer, status: int) -> None:
     remote.replies_without_effect.append((status, b"busy"))
 
-    with pytest.raises(DeployerUnwell) as refusal:
+    with pytest.raises(DeployerError) as refusal:
         deploy(deployer, fresh_names())
 
     assert str(refusal.value) == f"The deployer answered {status}: busy"
@@ -115,7 +115,7 @@ def test_the_deployers_message_is_truncated(remote: LocalDeployer, deployer: Htt
     with pytest.raises(Refused) as refusal:
         deploy(deployer, fresh_names())
 
-    assert str(refusal.value) == f"The deployer refuses (422): {'x' * 300}"
+    assert str(refusal.value) == f"The deployer refused the request (422): {'x' * 300}"
 
 
 def test_a_deployment_whose_reply_failed_is_repeated_without_a_second_workload(
@@ -123,7 +123,7 @@ def test_a_deployment_whose_reply_failed_is_repeated_without_a_second_workload(
 ) -> None:
     names = fresh_names()
     remote.replies_after_effect.append((502, b"the proxy lost the answer"))
-    with pytest.raises(DeployerUnwell):
+    with pytest.raises(DeployerError):
         deploy(deployer, names)
 
     deploy(deployer, names)
@@ -134,12 +134,12 @@ def test_a_deployment_whose_reply_failed_is_repeated_without_a_second_workload(
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        (b"<html>", DeployerUnwell),
-        (b"[]", DeployerUnwell),
-        (b"", DeployerUnwell),
-        (b'{"status": "perhaps"}', DeployerUnwell),
-        (b"{" + b" " * 200_000 + b"}", DeployerUnwell),
-        (b'{"a":' * 9_000, DeployerUnwell),
+        (b"<html>", DeployerError),
+        (b"[]", DeployerError),
+        (b"", DeployerError),
+        (b'{"status": "perhaps"}', DeployerError),
+        (b"{" + b" " * 200_000 + b"}", DeployerError),
+        (b'{"a":' * 9_000, DeployerError),
         (b'{"status": "failed", "message": "No such image."}', Refused),
     ],
     ids=["html", "list", "empty", "unknown status", "too long", "nested", "failed"],
@@ -195,7 +195,7 @@ def test_a_failed_probe_after_a_deletion_does_not_confirm_absence(
     deploy(deployer, names)
     remote.replies_without_effect.extend([(204, b""), (503, b"restarting")])
 
-    with pytest.raises(DeployerUnwell):
+    with pytest.raises(DeployerError):
         deployer.tear_down(names, ManualStopToken())
 
 
@@ -206,7 +206,7 @@ def test_an_order_that_arrives_after_the_deletion_is_refused(remote: LocalDeploy
     with pytest.raises(Refused) as refusal:
         deploy(deployer, names)
 
-    assert str(refusal.value) == "The deployer refuses (410): It was deleted."
+    assert str(refusal.value) == "The deployer refused the request (410): It was deleted."
     assert remote.workloads == {}
 
 
@@ -248,9 +248,9 @@ def test_a_deployment_that_arrives_after_its_tear_down_is_refused(
 
 def test_a_call_to_a_hanging_deployer_times_out(remote: LocalDeployer) -> None:
     remote.hanging = True
-    deployer = HttpDeployer(remote.address, SecretStr(""), answer_within=0.3)
+    deployer = HttpDeployer(remote.address, SecretStr(""), call_timeout=0.3)
 
-    with pytest.raises(DeployerUnwell):
+    with pytest.raises(DeployerError):
         deploy(deployer, fresh_names())
 
     remote.resumed.set()
@@ -265,10 +265,10 @@ IN_A_HEADER = b"HTTP/1.1 200 OK\r\nX-Slow: "
 @pytest.mark.parametrize("method", ["present", "health"])
 def test_a_call_with_an_endless_reply_times_out(remote: LocalDeployer, endless_reply: bytes, method: str) -> None:
     remote.endless_reply = endless_reply
-    deployer = HttpDeployer(remote.address, SecretStr(""), answer_within=0.3)
+    deployer = HttpDeployer(remote.address, SecretStr(""), call_timeout=0.3)
     started_at = time.monotonic()
 
-    with pytest.raises(DeployerUnwell, match="does not answer"):
+    with pytest.raises(DeployerError, match="did not respond"):
         deployer.present(fresh_names()) if method == "present" else deployer.health(fresh_names(), ManualStopToken())
 
     assert time.monotonic() - started_at < 2
@@ -278,9 +278,9 @@ def test_a_call_with_an_endless_reply_times_out(remote: LocalDeployer, endless_r
 
 def test_the_connection_of_an_endless_reply_is_closed(remote: LocalDeployer) -> None:
     remote.endless_reply = IN_THE_BODY
-    deployer = HttpDeployer(remote.address, SecretStr(""), answer_within=0.3)
+    deployer = HttpDeployer(remote.address, SecretStr(""), call_timeout=0.3)
 
-    with pytest.raises(DeployerUnwell):
+    with pytest.raises(DeployerError):
         deployer.present(fresh_names())
 
     assert remote.client_disconnected.wait(5)

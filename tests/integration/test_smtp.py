@@ -101,7 +101,7 @@ def test_a_recipient_with_a_permanent_error_is_refused(relay: MailRelay, listen:
     with pytest.raises(Refused) as refusal:
         listen().send(MAIL)
 
-    assert str(refusal.value) == "The mail relay refuses the recipient (550): <the recipient> is no such person"
+    assert str(refusal.value) == "The mail relay refused the recipient (550): <the recipient> is no such person"
 
 
 def test_a_recipient_with_a_transient_error_may_be_retried(relay: MailRelay, listen: Listen) -> None:
@@ -160,7 +160,7 @@ def test_an_unreachable_relay_raises_and_is_not_a_refusal() -> None:
 
 
 def test_a_mail_without_a_configured_relay_is_refused() -> None:
-    with pytest.raises(Refused, match="No mail relay is set"):
+    with pytest.raises(Refused, match="no mail relay is set"):
         NoMail().send(MAIL)
 
 

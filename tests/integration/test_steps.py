@@ -222,7 +222,7 @@ def test_a_step_that_is_not_there_yet_holds_no_thread_and_no_lease(harness: RunH
 
     step = harness.step("await_readiness")
     assert (step.status, step.attempts) == (StepStatus.RUNNING, 1)
-    assert (step.percent, step.message) == (33, "It is starting.")
+    assert (step.percent, step.message) == (33, "The workload is starting.")
     assert step.next_attempt_at == harness.run().due_at
     assert harness.run().lease_until is None
     harness.make_moves()
@@ -645,7 +645,8 @@ def test_progress_is_shown_while_the_step_is_at_it(harness: RunHarness) -> None:
 
     harness.perform(claim)
 
-    assert (harness.step("await_readiness").percent, harness.step("await_readiness").message) == (100, "It is ready.")
+    step = harness.step("await_readiness")
+    assert (step.percent, step.message) == (100, "The workload is ready.")
 
 
 def test_the_welcome_mails_are_tried_again_and_never_fail_the_tenant(harness: RunHarness) -> None:

@@ -20,7 +20,7 @@ def test_sealing_twice_looks_different() -> None:
 
 
 def test_it_does_not_open_under_another_name() -> None:
-    with pytest.raises(SealBroken, match=r"^other cannot be unsealed"):
+    with pytest.raises(SealBroken, match=r"^other cannot be decrypted"):
         SEAL.open("other", SEAL.close("key", b"content"))
 
 
