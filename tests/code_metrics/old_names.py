@@ -108,6 +108,22 @@ MODULES = dict(
     tests.conformance.field.moments → tests.conformance.field.failpoints
     tests.conformance.field.removals → tests.conformance.field.mutants
     tests.conformance.field.witness → tests.conformance.field.invariant_checker
+    tests.conformance.effort → tests.conformance.scale
+    tests.conformance.field.abrupt → tests.conformance.field.abrupt_client
+    tests.conformance.field.people → tests.conformance.field.api_clients
+    tests.conformance.field.census → tests.conformance.field.resource_counts
+    tests.conformance.field.campaign → tests.conformance.field.saga_load
+    tests.conformance.field.staged → tests.conformance.field.product_process
+    tests.conformance.field.relayed → tests.conformance.field.relay_clients
+    tests.conformance.field.director → tests.conformance.field.failpoint_controller
+    tests.conformance.field.processes → tests.conformance.field.testbed
+    tests.conformance.field.scenarios.storms → tests.conformance.field.scenarios.random_faults
+    tests.conformance.field.scenarios.watching → tests.conformance.field.scenarios.subscriptions
+    tests.conformance.field.scenarios.undoing → tests.conformance.field.scenarios.compensation
+    tests.conformance.field.mutants.storms → tests.conformance.field.mutants.workers
+    tests.conformance.field.mutants.watching → tests.conformance.field.mutants.subscriptions
+    tests.conformance.field.mutants.undoing → tests.conformance.field.mutants.compensation
+    tests.conformance.field.mutants.promises → tests.conformance.field.mutants.welcome_emails
     dashboard.app.tenants.wish → dashboard.app.tenants.url-filters
     dashboard.app.audit.wish → dashboard.app.audit.url-filters
     dashboard.app.audit.moment → dashboard.app.audit.date-time-field

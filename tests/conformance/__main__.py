@@ -1,4 +1,4 @@
-"""``python -m tests.conformance``: prove what the product promises while everything around it breaks."""
+"""``python -m tests.conformance``: prove every promise of the product under faults."""
 
 import argparse
 import os
@@ -15,60 +15,60 @@ from runtime.migrations import ROOT
 from tests.conformance.table import Row, Table, in_markdown, line_of, say
 
 FOLDER = "tests/conformance/field"
-FIELD = f"{FOLDER}/test_manifest.py"
-REMOVALS = f"{FOLDER}/without_protections.py"
-QUIETLY = ("-o", "addopts=--strict-markers --strict-config --import-mode=importlib", "-p", "no:terminal")
+MANIFEST_TESTS = f"{FOLDER}/test_manifest.py"
+MUTANT_TESTS = f"{FOLDER}/without_protections.py"
+PYTEST_OPTIONS = ("-o", "addopts=--strict-markers --strict-config --import-mode=importlib", "-p", "no:terminal")
 DOCUMENT = ROOT / "docs" / "conformance.md"
 
 
 @dataclass(frozen=True)
 class Part:
-    """Tests that are run together."""
+    """Tests that one call of pytest runs."""
 
     title: str
     arguments: tuple[str, ...]
 
 
-def parts(chosen: argparse.Namespace) -> list[Part]:
-    """What is run, in this order: what takes least to fail comes first. What measures has the machine for itself."""
-    together = ("-n", str(chosen.processes), "--dist", "worksteal")
-    # A simulated story waits for Postgres about a third of its time.
-    more = ("-n", str(chosen.processes + 1), "--dist", "worksteal")
-    only = ("-k", " or ".join(chosen.only)) if chosen.only else ()
-    if chosen.without_protections:
-        return [Part("each scenario without its protection", (REMOVALS, "--share=all", *together, *only))]
-    proofs = Part("simulation and exhaustive tiers", ("tests/conformance", f"--ignore={FOLDER}", *more, *only))
-    fields = [
-        Part("process tier", (FIELD, "--share=together", *together, *only)),
-        Part("measured and storms", (FIELD, "--share=alone", "-n", "0", *only)),
+def parts(options: argparse.Namespace) -> list[Part]:
+    """The parts in their order: the quickest to fail first. Scenarios that measure times run one at a time."""
+    together = ("-n", str(options.processes), "--dist", "worksteal")
+    # A simulation waits for Postgres about a third of its time.
+    simulating = ("-n", str(options.processes + 1), "--dist", "worksteal")
+    only = ("-k", " or ".join(options.only)) if options.only else ()
+    if options.without_protections:
+        return [Part("each scenario without its protection", (MUTANT_TESTS, "--share=all", *together, *only))]
+    proofs = Part("simulation and exhaustive tiers", ("tests/conformance", f"--ignore={FOLDER}", *simulating, *only))
+    processes = [
+        Part("process tier", (MANIFEST_TESTS, "--share=together", *together, *only)),
+        Part("scenarios that measure or need the whole machine", (MANIFEST_TESTS, "--share=alone", "-n", "0", *only)),
     ]
-    return fields if chosen.only else [*fields, proofs]
+    return processes if options.only else [*processes, proofs]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it and print the table; exit code 1 unless everything held."""
-    chosen = _parser().parse_args(arguments)
+    """Run the options parts and print the table. The exit code is 0 only if every row passed."""
+    options = _parser().parse_args(arguments)
     os.environ["TENANTRY_CONFORMANCE"] = "full"
-    for time_ in range(1, chosen.times + 1):
-        if chosen.times > 1:
-            say(f"Time {time_} of {chosen.times}")
+    for repetition in range(1, options.times + 1):
+        if options.times > 1:
+            say(f"Repetition {repetition} of {options.times}")
         began = time.monotonic()
-        rows = _run(parts(chosen))
+        rows = _run(parts(options))
         failed = [row for row in rows if row.result != "pass"]
-        _tell(rows, failed, time.monotonic() - began)
+        _print_results(rows, failed, time.monotonic() - began)
         if failed or not rows:
             return 1
-        if chosen.write:
-            name = "removals" if chosen.without_protections else "table"
-            _write(rows, name, _said_of(time_, rows, time.monotonic() - began))
+        if options.write:
+            name = "mutants" if options.without_protections else "table"
+            _write(rows, name, _summary(repetition, rows, time.monotonic() - began))
     return 0
 
 
-def _run(wanted: Sequence[Part]) -> list[Row]:
+def _run(chosen: Sequence[Part]) -> list[Row]:
     table = Table()
-    for part in wanted:
+    for part in chosen:
         say(f"\n{part.title}")
-        code = pytest.main([*QUIETLY, *part.arguments], plugins=[table])
+        code = pytest.main([*PYTEST_OPTIONS, *part.arguments], plugins=[table])
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
             reason = f"pytest ended with {code!r}"
             table.rows[part.title] = Row(part.title, failed=1, reason=reason)
@@ -76,45 +76,53 @@ def _run(wanted: Sequence[Part]) -> list[Row]:
     return list(table.rows.values())
 
 
-def _tell(rows: Sequence[Row], failed: Sequence[Row], seconds: float) -> None:
+def _print_results(rows: Sequence[Row], failed: Sequence[Row], seconds: float) -> None:
     say("")
     for row in rows:
         say(line_of(row))
-    say(f"\n{len(rows) - len(failed)} of {len(rows)} hold, in {seconds / 60:.1f} minutes.")
+    say(f"\n{len(rows) - len(failed)} of {len(rows)} rows pass, in {seconds / 60:.1f} minutes.")
     for row in failed:
-        say(f"fail  {row.name}: {row.reason or 'no case of it passed'}")
+        say(f"fail  {row.name}: {row.reason or 'none of its cases passed'}")
 
 
-def _said_of(time_: int, rows: Sequence[Row], seconds: float) -> str:
+def _summary(repetition: int, rows: Sequence[Row], seconds: float) -> str:
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    again = f", {time_} times in a row" if time_ > 1 else ""
-    return f"{when}, {machine}: all of {len(rows)} rows hold{again}, in {seconds / 60:.1f} minutes."
+    again = f", {repetition} times in a row" if repetition > 1 else ""
+    return f"{when}, {machine}: all {len(rows)} rows pass{again}, in {seconds / 60:.1f} minutes."
 
 
-def _write(rows: Sequence[Row], name: str, said: str) -> None:
-    """Put the table where people read it, between the two marks of its name."""
+def _write(rows: Sequence[Row], name: str, summary: str) -> None:
+    """Write the table to docs/conformance.md, between the two marks of its name."""
     text = DOCUMENT.read_text()
     head, _, rest = text.partition(f"<!-- {name} -->\n")
     _, _, tail = rest.partition(f"<!-- end of {name} -->")
-    DOCUMENT.write_text(f"{head}<!-- {name} -->\n{said}\n\n{in_markdown(rows)}\n<!-- end of {name} -->{tail}")
+    DOCUMENT.write_text(f"{head}<!-- {name} -->\n{summary}\n\n{in_markdown(rows)}\n<!-- end of {name} -->{tail}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make conformance",
-        description="Prove what Tenantry promises while everything around it breaks: print a row for every scenario "
-        "and every proof, and end with 0 only when all of them hold. It takes about half an hour.",
+        description="Prove what Tenantry promises under faults. Prints one row for each scenario and each proof; the "
+        "exit code is 0 only if all pass. A whole run takes about half an hour.",
     )
-    parser.add_argument("--only", nargs="+", metavar="ID", default=[], help="scenarios whose ids contain these words")
-    parser.add_argument("--times", type=int, default=1, metavar="N", help="so many times in a row, until one fails")
-    parser.add_argument("--processes", type=int, default=2, metavar="N", help="fields at the same time (%(default)s)")
+    parser.add_argument(
+        "--only", nargs="+", metavar="ID", default=[], help="only scenarios whose ids contain one of these words"
+    )
+    parser.add_argument(
+        "--times", type=int, default=1, metavar="N", help="repeat the run N times; stop after the first failure"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=2, metavar="N", help="testbeds at the same time (default: %(default)s)"
+    )
     parser.add_argument(
         "--without-protections",
         action="store_true",
-        help="take from each scenario the protection that it proves, and demand that it fails",
+        help="run each scenario without the protection that it proves; a row passes if the scenario fails",
     )
-    parser.add_argument("--write", action="store_true", help=f"write the table to {DOCUMENT.relative_to(ROOT)}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write the table to {DOCUMENT.relative_to(ROOT)} if every row passed"
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Time in a simulation: it passes when the story says so, and for nobody but the story's own organisation."""
+"""Time in a simulation: it passes only when the test advances it, and only for the simulation's own organisation."""
 
 from uuid import UUID
 
@@ -8,36 +8,36 @@ from runtime.database import Database
 
 
 class Clock:
-    """Moves the times in an organisation's rows."""
+    """Shifts the times in the rows of one organisation."""
 
     organisation_id: UUID
 
     def __init__(self, database: Database) -> None:
-        self._quiet = database
+        self._database = database
 
-    def put_off_everything_else(self) -> None:
-        """What earlier stories left unfinished is never due again."""
-        with self._quiet.transaction() as session:
+    def defer_other_runs(self) -> None:
+        """Make the unfinished runs of earlier simulations never due."""
+        with self._database.transaction() as session:
             session.execute(
                 text("UPDATE runs SET due_at = '9999-01-01', deadline_at = NULL WHERE due_at < '9999-01-01'")
             )
 
-    def wait(self) -> None:
-        """Back-offs and waits are over, and wake-ups count as lost."""
+    def end_waits(self) -> None:
+        """End every back-off and wait, and make sent wake-ups count as lost."""
         self._write(
             "UPDATE runs SET due_at = least(due_at, clock_timestamp()), dispatched_at = dispatched_at - interval '3 s'"
             " WHERE organisation_id = :own AND lease_until IS NULL AND due_at IS NOT NULL"
         )
 
-    def wait_long(self) -> None:
-        """Attempts that wait for their next look are out of time."""
+    def expire_attempts(self) -> None:
+        """Make steps that poll exceed the time of their attempt."""
         self._write(
             "UPDATE run_steps SET attempt_started_at = attempt_started_at - interval '11 min'"
             " WHERE run_id IN (SELECT id FROM runs WHERE organisation_id = :own)"
         )
 
-    def lapse(self, run_id: UUID | None = None) -> None:
-        """The lease of whoever owns this run ends now; of everybody when none is named."""
+    def expire_leases(self, run_id: UUID | None = None) -> None:
+        """Expire the lease of this run; of every run if ``run_id`` is None."""
         self._write(
             "UPDATE runs SET lease_until = clock_timestamp(), due_at = clock_timestamp()"
             " WHERE organisation_id = :own AND lease_until IS NOT NULL AND id = coalesce(:run, id)",
@@ -45,6 +45,7 @@ class Clock:
         )
 
     def pass_deadline(self, tenant_id: UUID) -> None:
+        """Set the deadline of the tenant's live run to now."""
         self._write(
             "UPDATE runs SET deadline_at = clock_timestamp()"
             " WHERE organisation_id = :own AND tenant_id = :tenant AND finished_at IS NULL",
@@ -52,5 +53,5 @@ class Clock:
         )
 
     def _write(self, statement: str, **values: object) -> None:
-        with self._quiet.transaction() as session:
+        with self._database.transaction() as session:
             session.execute(text(statement), {"own": self.organisation_id, **values})

@@ -1,4 +1,4 @@
-"""What the simulated proofs stand on: a database in which nobody else's runs come due."""
+"""Fixtures of the simulation: a database in which no other test's runs become due."""
 
 import logging
 import os
@@ -15,28 +15,28 @@ from tests.servers import Servers, own_database
 
 
 @pytest.fixture(scope="session")
-def ground(embedded: Servers, environment: dict[str, str]) -> Iterator[Settings]:
-    """Settings of a migrated database of its own. No lease lapses by itself: time passes when the story says so."""
+def simulation_settings(embedded: Servers, environment: dict[str, str]) -> Iterator[Settings]:
+    """Settings of a separate, migrated database. No lease expires by itself: the test advances the time."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     with own_database(embedded.database_url, f"{worker}_quiet") as url:
-        quiet = settings().model_copy(update={"database_url": url, "lease": timedelta(hours=1)})
-        migrate(quiet)
-        _hasten(url)
-        yield quiet
+        simulated = settings().model_copy(update={"database_url": url, "lease": timedelta(hours=1)})
+        migrate(simulated)
+        _speed_up(url)
+        yield simulated
 
 
 @pytest.fixture
-def stories(ground: Settings) -> Iterator[Database]:
-    """The database of a simulated proof. Steps fail by the thousand there; a story says what the log would."""
-    database = Database(ground, name="tenantry-stories")
+def simulation_database(simulation_settings: Settings) -> Iterator[Database]:
+    """The database of a simulation. The log is off: thousands of steps fail, and the simulation has its own log."""
+    database = Database(simulation_settings, name="tenantry-simulation")
     logging.disable(logging.ERROR)
     yield database
     logging.disable(logging.NOTSET)
     database.close()
 
 
-def _hasten(url: str) -> None:
-    """The same statements a million times, and nothing to lose: plan each once, and wait for no disk."""
+def _speed_up(url: str) -> None:
+    """Plan each statement once and do not wait for the disk: statements repeat often, and the data is disposable."""
     with psycopg.connect(url, autocommit=True) as connection:
         for setting in ("plan_cache_mode = force_generic_plan", "synchronous_commit = off"):
             connection.execute(f'ALTER DATABASE "{connection.info.dbname}" SET {setting}'.encode())

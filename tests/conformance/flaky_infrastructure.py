@@ -1,20 +1,20 @@
-"""An outside on which calls fail before or after their effect, are refused, or have it long after they gave up."""
+"""Infrastructure with call faults: calls fail before or after their effect, are refused, or take effect too late."""
 
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, cast
 
 from provisioning.ports import Deployer, Identity, Infrastructure, Mailer, Refused, Storage, Traffic, TryAgain
-from tests.conformance.virtual_worker import breathe
+from tests.conformance.virtual_worker import failpoint
 
 
-class Trouble(StrEnum):
-    """What becomes of one call."""
+class CallFault(StrEnum):
+    """What happens to one call."""
 
-    FAILS = "fails before its effect"
-    FAILS_LATE = "has its effect and fails"
-    LANDS_LATE = "gives up, and has its effect later"
-    REFUSED = "is refused for good"
+    FAILS_BEFORE_EFFECT = "fails before its effect"
+    FAILS_AFTER_EFFECT = "fails after its effect"
+    TAKES_EFFECT_LATE = "times out and takes effect later"
+    REFUSED = "is refused permanently"
 
 
 CALLS = (
@@ -33,16 +33,16 @@ CALLS = (
 
 
 class FlakyInfrastructure:
-    """Hands every call of a world on, in whatever trouble it is in, and remembers in which order undoing began."""
+    """Forwards each call, or injects the next planned fault, and records in which order undo calls began."""
 
     def __init__(self) -> None:
-        self.troubles: dict[str, list[Trouble]] = {}
+        self.faults: dict[str, list[CallFault]] = {}
         self.in_flight: list[tuple[str, Callable[[], object]]] = []
-        self.undoing: dict[str, list[str]] = {}
-        self.struck: set[str] = set()
+        self.compensations: dict[str, list[str]] = {}
+        self.injected: set[str] = set()
 
-    def over(self, infrastructure: Infrastructure) -> Infrastructure:
-        """The same world in this weather."""
+    def wrap(self, infrastructure: Infrastructure) -> Infrastructure:
+        """The same infrastructure, with faults."""
         return Infrastructure(
             storage=cast("Storage", _Port("storage", infrastructure.storage, self)),
             identity=cast("Identity", _Port("identity", infrastructure.identity, self)),
@@ -51,8 +51,8 @@ class FlakyInfrastructure:
             mailer=cast("Mailer", _Port("mailer", infrastructure.mailer, self)),
         )
 
-    def land(self, number: int) -> str:
-        """Let a call that had given up have its effect now. Being refused is what is hoped for."""
+    def complete_late_call(self, number: int) -> str:
+        """Let a call that timed out earlier take effect now. The expected result is a refusal."""
         name, call = self.in_flight.pop(number)
         try:
             call()
@@ -60,70 +60,70 @@ class FlakyInfrastructure:
             return f"{name} is refused: {refusal}"
         except LookupError as error:
             return f"{name} finds nothing: {error}"
-        return f"{name} has its effect"
+        return f"{name} takes effect"
 
-    def clear_up(self) -> None:
-        """No more trouble; what is in flight stays there."""
-        self.troubles.clear()
+    def stop_faults(self) -> None:
+        """Remove all planned faults. Late calls stay in flight."""
+        self.faults.clear()
 
     def perform(self, call: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:
-        """Make one call."""
-        breathe(f"before {call}")
+        """Make one call, between its two failpoints."""
+        failpoint(f"before {call}")
         if call.endswith(("destroy", "release", "tear_down")):
-            self._remember(args[0].stem, call)
-        result = self._suffer(call, method, args)
-        breathe(f"after {call}")
+            self._record_compensation(args[0].stem, call)
+        result = self._inject(call, method, args)
+        failpoint(f"after {call}")
         return result
 
-    def _suffer(self, call: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:
-        waiting = self.troubles.get(call)
-        trouble = waiting.pop(0) if waiting else None
-        if trouble is None:
+    def _inject(self, call: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:
+        waiting = self.faults.get(call)
+        fault = waiting.pop(0) if waiting else None
+        if fault is None:
             return method(*args)
-        self.struck.add(call)
-        match trouble:
-            case Trouble.REFUSED:
-                raise Refused(f"{call} is refused, as it was told to.")
-            case Trouble.FAILS_LATE:
+        self.injected.add(call)
+        match fault:
+            case CallFault.REFUSED:
+                raise Refused(f"{call} is refused by an injected fault.")
+            case CallFault.FAILS_AFTER_EFFECT:
                 method(*args)
-            case Trouble.LANDS_LATE:
-                late = [_endless(argument) for argument in args]
+            case CallFault.TAKES_EFFECT_LATE:
+                late = [_without_stop(argument) for argument in args]
                 self.in_flight.append((f"{call} of {_subject(args)}", lambda: method(*late)))
-            case Trouble.FAILS:
+            case CallFault.FAILS_BEFORE_EFFECT:
                 pass
-        raise TryAgain(f"{call} {trouble}.")
+        raise TryAgain(f"{call} {fault}.")
 
-    def _remember(self, stem: str, call: str) -> None:
-        begun = self.undoing.setdefault(stem, [])
+    def _record_compensation(self, stem: str, call: str) -> None:
+        begun = self.compensations.setdefault(stem, [])
         if call not in begun:
             begun.append(call)
 
 
 class _Port:
-    def __init__(self, name: str, port: object, weather: FlakyInfrastructure) -> None:
+    def __init__(self, name: str, port: object, flaky: FlakyInfrastructure) -> None:
         self._name = name
         self._port = port
-        self._weather = weather
+        self._flaky = flaky
 
     def __getattr__(self, method: str) -> Callable[..., object]:
-        genuine: Callable[..., object] = getattr(self._port, method)
+        original: Callable[..., object] = getattr(self._port, method)
         if f"{self._name}.{method}" not in CALLS:
-            return genuine
-        return lambda *args: self._weather.perform(f"{self._name}.{method}", genuine, args)
+            return original
+        return lambda *args: self._flaky.perform(f"{self._name}.{method}", original, args)
 
 
-class _Endless:
-    """The patience of a call that nobody waits for any more: it is past the point at which it could be stopped."""
+class _NeverStops:
+    """The stop token of a late call, which is past the last point at which it could be stopped."""
 
     def sleep(self, seconds: float) -> None:
-        """Go on."""
+        """Continue at once."""
 
     def checkpoint(self) -> None:
-        """Go on."""
+        """Continue at once."""
 
 
-def _endless(argument: object) -> object:
-    return _Endless() if hasattr(argument, "checkpoint") else argument
+def _without_stop(argument: object) -> object:
+    return _NeverStops() if hasattr(argument, "checkpoint") else argument
 
 
 def _subject(args: tuple[Any, ...]) -> str:

@@ -1,4 +1,4 @@
-"""What an onlooker has seen so far, and the invariants it holds every new look against."""
+"""Checks the invariants of a simulation against the rows, the feed and the inventories that it has read so far."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from provisioning.locking import Change
 from provisioning.resource_names import ResourceNames
 from tests.conformance.flaky_infrastructure import FlakyInfrastructure
 
-SEEN: Counter[str] = Counter()
-"""How many runs ended in each way, in this process: a proof in which nothing happens proves nothing."""
+ENDED_RUNS: Counter[str] = Counter()
+"""How many runs ended in each status in this process: a proof needs runs that end."""
 
-EMPTY = {TenantState.PENDING, TenantState.FAILED, TenantState.DECOMMISSIONED}
-SERVING = {TenantState.ACTIVE, TenantState.SUSPENDED}
-ENDS = {
+EMPTY_STATES = {TenantState.PENDING, TenantState.FAILED, TenantState.DECOMMISSIONED}
+SERVING_STATES = {TenantState.ACTIVE, TenantState.SUSPENDED}
+END_EVENTS = {
     RunStatus.SUCCEEDED: "tenant.provisioning.completed",
     RunStatus.CANCELLED: "tenant.provisioning.cancelled",
     RunStatus.FAILED: "tenant.provisioning.failed",
@@ -32,23 +32,23 @@ DRIFT = "tenant.provisioning.drift_found"
 COMPLETED = "tenant.provisioning.step_completed"
 UNDONE = {"tenant.provisioning.step_compensated", "tenant.deprovisioning.step_completed"}
 NAMES_OF_A_RUN = 5
-"""Key, account, host name, workload; schema and role share theirs."""
-REVERSE = ["deployer.tear_down", "traffic.release", "identity.destroy", "storage.destroy"]
+"""Signing key, account, host name and workload; schema and role have the same name."""
+COMPENSATION_CALLS = ["deployer.tear_down", "traffic.release", "identity.destroy", "storage.destroy"]
 
 
 class InvariantChecker:
-    """Looks from outside: states, the feed, the adapters' inventories. Every message begins with the invariant."""
+    """Reads states, the feed and the adapters' inventories. Every message begins with the id of the invariant."""
 
     def __init__(
         self,
         organisation_id: UUID,
         infrastructure: SimulatedInfrastructure,
-        weather: FlakyInfrastructure,
+        flaky: FlakyInfrastructure,
         reader: Actor,
     ) -> None:
         self._organisation_id = organisation_id
-        self._world = infrastructure
-        self._weather = weather
+        self._infrastructure = infrastructure
+        self._flaky = flaky
         self._reader = reader
         self._accepted: dict[UUID, str] = {}
         self._ended: dict[UUID, RunStatus] = {}
@@ -61,18 +61,18 @@ class InvariantChecker:
         self.abandoned: set[str] = set()
         self._in_ledger: set[str] = set()
 
-    def accept(self, change: Change, by: Actor) -> None:
-        """Somebody was told that the cancel is accepted, and whose it is. An earlier answer may be lost."""
+    def record_accepted(self, change: Change, by: Actor) -> None:
+        """Record an accepted cancel with its author. The reply to an earlier cancel may have been lost."""
         assert change.run is not None
-        assert change.run.cancel_actor_name is not None, "V5: accepted, and nobody's"
+        assert change.run.cancel_actor_name is not None, "V5: the accepted cancel has no author"
         if not change.already_requested:
-            assert change.run.id not in self._accepted, "V5: two were told that they were first"
-            assert change.run.cancel_actor_name == by.email, "V5: told a lie"
+            assert change.run.id not in self._accepted, "V5: two cancels were both accepted as the first"
+            assert change.run.cancel_actor_name == by.email, "V5: the answer names another author"
         author = self._accepted.setdefault(change.run.id, change.run.cancel_actor_name)
-        assert author == change.run.cancel_actor_name, "V5: its author changed"
+        assert author == change.run.cancel_actor_name, "V5: the author of the cancel changed"
 
-    def look(self, session: Session) -> None:
-        """See what is new, and hold it against every invariant."""
+    def check(self, session: Session) -> None:
+        """Read what is new and check it against every invariant."""
         self._read(session)
         for tenant in self.tenants.values():
             self._check_feed(tenant)
@@ -82,31 +82,37 @@ class InvariantChecker:
             self._check_wake(run)
             self._check_order(run)
         self._check_mails()
-        assert not any(event.type == DRIFT for event in self.events), "V2: a second look found something"
+        assert not any(event.type == DRIFT for event in self.events), "V2: an absence check found a resource"
         self._follow(session)
 
     def check_end(self, read: Callable[[Callable[[Session], None]], None]) -> None:
-        """When all is quiet: everything has settled, and a follower of the feed saw every event exactly once."""
+        """Check that every run has finished and that a follower of the feed saw every event exactly once."""
         for run in self.runs.values():
-            assert run.finished_at is not None, self._story(run, "V13: it never ended")
-            told = [event.type for event in self._of(run)].count(CONFIRMED)
-            assert told == (run.status in UNDONE_STATUSES), self._story(run, f"V2: absence confirmed {told} times")
-        SEEN.update(run.status.value for run in self.runs.values())
+            assert run.finished_at is not None, self._run_message(run, "V13: the run never finished")
+            told = [event.type for event in self._events_of(run)].count(CONFIRMED)
+            assert told == (run.status in UNDONE_STATUSES), self._run_message(
+                run, f"V2: absence confirmed {told} times"
+            )
+        ENDED_RUNS.update(run.status.value for run in self.runs.values())
         read(self._follow)
-        assert self._followed == [event.id for event in self.events], "V10: the follower of the feed saw another one"
+        assert self._followed == [event.id for event in self.events], (
+            "V10: the follower did not see exactly the events of the feed"
+        )
         held = {name for tenant in self.tenants.values() for name in self._present(tenant)}
-        assert {name for _, name in self._world.holdings.resources()} == held, "V2: somebody unknown holds something"
+        assert {name for _, name in self._infrastructure.holdings.resources()} == held, (
+            "V2: a resource belongs to no known run"
+        )
 
     def tenants_to_retry(self) -> list[Tenant]:
-        """Cancelled and failed tenants that hold nothing at all."""
+        """Cancelled and failed tenants; none if a resource was abandoned."""
         waiting = (TenantState.PENDING, TenantState.FAILED)
         return [one for one in self.tenants.values() if one.state in waiting and not self.abandoned]
 
     def check_all_live(self) -> None:
-        """After provisioning again, nothing is left in a state that holds nothing but what was taken down for good."""
+        """Check that every tenant is live after provisioning again, or is decommissioned."""
         if self.abandoned:
             return
-        left = {tenant.slug: tenant.state for tenant in self.tenants.values() if tenant.state not in SERVING}
+        left = {tenant.slug: tenant.state for tenant in self.tenants.values() if tenant.state not in SERVING_STATES}
         assert set(left.values()) <= {TenantState.DECOMMISSIONED}, f"V12: not provisioned again: {left}"
 
     def _read(self, session: Session) -> None:
@@ -122,73 +128,83 @@ class InvariantChecker:
 
     def _check_feed(self, tenant: Tenant) -> None:
         numbers = [event.sequence for event in self.events if event.tenant_id == tenant.id]
-        assert numbers == list(range(1, len(numbers) + 1)), self._say(tenant, f"V10: numbers {numbers}")
+        assert numbers == list(range(1, len(numbers) + 1)), self._message(
+            tenant, f"V10: gaps in the sequence {numbers}"
+        )
 
     def _check_holdings(self, tenant: Tenant) -> None:
         present = self._present(tenant) - self.abandoned
         unknown = present - self._in_ledger
-        assert not unknown, self._say(tenant, f"V2: exists and is not in the ledger: {sorted(unknown)}")
-        if tenant.state in EMPTY:
-            assert not present, self._say(tenant, f"V2: {tenant.state} and holds {sorted(present)}")
-        if tenant.state in SERVING:
+        assert not unknown, self._message(tenant, f"V2: resources missing in the ledger: {sorted(unknown)}")
+        if tenant.state in EMPTY_STATES:
+            assert not present, self._message(tenant, f"V2: {tenant.state} and holds {sorted(present)}")
+        if tenant.state in SERVING_STATES:
             missing = f"V2: {tenant.state} and holds only {sorted(present)}"
-            assert len(present) == NAMES_OF_A_RUN, self._say(tenant, missing)
+            assert len(present) == NAMES_OF_A_RUN, self._message(tenant, missing)
 
     def _check_end(self, run: Run) -> None:
         known = self._ended.get(run.id, run.status)
-        assert known == run.status, self._story(run, f"V1: {known} became {run.status}")
-        told = [event for event in self._of(run) if event.type in ENDS.values()]
-        expected = [ENDS[run.status]] if run.finished_at else []
-        assert [event.type for event in told] == expected, self._story(run, "V1: its end is told once")
+        assert known == run.status, self._run_message(run, f"V1: {known} became {run.status}")
+        told = [event for event in self._events_of(run) if event.type in END_EVENTS.values()]
+        expected = [END_EVENTS[run.status]] if run.finished_at else []
+        assert [event.type for event in told] == expected, self._run_message(
+            run, "V1: the feed does not have exactly one end event"
+        )
         if run.finished_at is None:
             return
         self._ended[run.id] = run.status
         if run.id in self._accepted:
-            assert run.status is RunStatus.CANCELLED, self._story(run, f"V5: accepted, and {run.status}")
+            assert run.status is RunStatus.CANCELLED, self._run_message(
+                run, f"V5: the cancel was accepted, but the run is {run.status}"
+            )
         if run.status is RunStatus.CANCELLED:
             self._check_cancelled(run, told[0])
 
     def _check_cancelled(self, run: Run, told: Event) -> None:
         author = self._accepted.get(run.id, run.cancel_actor_name)
-        assert told.created_at == run.finished_at, self._story(run, "V7: not in the commit of the status")
-        assert told.data["cancelled_by"] == run.cancel_actor_name, self._story(run, "V7: who")
-        assert told.data["reason"] == run.cancel_reason, self._story(run, "V7: why")
-        assert author == (told.actor_email or told.actor_name), self._story(run, "V7: who")
+        assert told.created_at == run.finished_at, self._run_message(
+            run, "V7: the event is not in the transaction of the status"
+        )
+        assert told.data["cancelled_by"] == run.cancel_actor_name, self._run_message(run, "V7: another author")
+        assert told.data["reason"] == run.cancel_reason, self._run_message(run, "V7: another reason")
+        assert author == (told.actor_email or told.actor_name), self._run_message(run, "V7: another author")
 
     def _check_wake(self, run: Run) -> None:
         awake = run.finished_at is not None or run.status is RunStatus.STUCK or run.due_at is not None
-        assert awake, self._story(run, "V8: nobody would ever look at it again")
+        assert awake, self._run_message(run, "V8: the run has no due time")
 
     def _check_order(self, run: Run) -> None:
-        events = self._of(run)
+        events = self._events_of(run)
         names = [event.type.rsplit(".", maxsplit=1)[1] for event in events]
         if "cancel_requested" in names:
             after = names[names.index("cancel_requested") :]
-            assert "step_started" not in after, self._story(run, "V6: a step began after the cancel")
+            assert "step_started" not in after, self._run_message(run, "V6: a step started after the cancel")
         source = self.runs[run.releases_run_id] if run.releases_run_id else run
-        began = list(dict.fromkeys(event.data["step"] for event in self._of(source) if event.type == STARTED))
+        began = list(dict.fromkeys(event.data["step"] for event in self._events_of(source) if event.type == STARTED))
         if run.kind is RunKind.DECOMMISSION:
             began = began[: began.index("mark_active")]
         undone = [event.data["step"] for event in events if event.type in UNDONE]
         skipped = {step for event in events for step in event.data.get("skipped", [])}
         done = [event.data["step"] for event in events if event.type == COMPLETED]
-        assert max(Counter(done).values(), default=1) == 1, self._story(run, f"V4: done twice: {done}")
-        assert max(Counter(undone).values(), default=1) == 1, self._story(run, f"V4: undone twice: {undone}")
+        assert max(Counter(done).values(), default=1) == 1, self._run_message(run, f"V4: completed twice: {done}")
+        assert max(Counter(undone).values(), default=1) == 1, self._run_message(run, f"V4: undone twice: {undone}")
         expected = [step for step in reversed(began) if step not in skipped]
-        assert undone == expected[: len(undone)], self._story(run, f"V3: {undone}, expected {expected}")
+        assert undone == expected[: len(undone)], self._run_message(run, f"V3: {undone}, expected {expected}")
         if run.status in UNDONE_STATUSES:
-            assert undone == expected, self._story(run, f"V3: {undone}, expected {expected}")
-        begun = [REVERSE.index(call) for call in self._weather.undoing.get(self._names(source).stem, [])]
-        assert all(one < other for one, other in pairwise(begun)), self._story(run, f"V3: undo began in order {begun}")
+            assert undone == expected, self._run_message(run, f"V3: {undone}, expected {expected}")
+        begun = [COMPENSATION_CALLS.index(call) for call in self._flaky.compensations.get(self._names(source).stem, [])]
+        assert all(one < other for one, other in pairwise(begun)), self._run_message(
+            run, f"V3: undo calls began in the order {begun}"
+        )
 
     def _check_mails(self) -> None:
-        completed = {event.tenant_id for event in self.events if event.type == ENDS[RunStatus.SUCCEEDED]}
+        completed = {event.tenant_id for event in self.events if event.type == END_EVENTS[RunStatus.SUCCEEDED]}
         welcome = {f"{self.tenants[tenant_id].first_admin_email}" for tenant_id in completed if tenant_id}
-        early = {mail.to for mail in self._world.outbox.mails} - welcome
+        early = {mail.to for mail in self._infrastructure.outbox.mails} - welcome
         assert not early, f"V11: welcome mail before ACTIVE to {early}"
 
     def _follow(self, session: Session) -> None:
-        """Be a reader who comes back with the cursor of the last event it saw."""
+        """Read the feed from the cursor of the last event that was seen."""
         wanted = audit_feed.EventFilter()
         while found := audit_feed.feed_since(session, wanted, self._cursor, by=self._reader).entries:
             self._followed += [event.id for event in found]
@@ -196,20 +212,20 @@ class InvariantChecker:
 
     def _present(self, tenant: Tenant) -> set[str]:
         runs = [run for run in self.runs.values() if run.tenant_id == tenant.id]
-        return {name for run in runs for name in self._world.present(self._names(run))}
+        return {name for run in runs for name in self._infrastructure.present(self._names(run))}
 
     def _names(self, run: Run) -> ResourceNames:
         return ResourceNames(run.tenant_id, self.tenants[run.tenant_id].address, run.number)
 
-    def _of(self, run: Run) -> list[Event]:
+    def _events_of(self, run: Run) -> list[Event]:
         return [event for event in self.events if event.run_id == run.id]
 
-    def _story(self, run: Run, claim: str) -> str:
-        return self._say(self.tenants[run.tenant_id], f"{claim} (run {run.number}, {run.status})")
+    def _run_message(self, run: Run, claim: str) -> str:
+        return self._message(self.tenants[run.tenant_id], f"{claim} (run {run.number}, {run.status})")
 
-    def _say(self, tenant: Tenant, claim: str) -> str:
+    def _message(self, tenant: Tenant, claim: str) -> str:
         lines = [_line(event) for event in self.events if event.tenant_id == tenant.id]
-        return "\n".join([f"{claim}. What the feed of {tenant.slug} ({tenant.state}) tells:", *lines])
+        return "\n".join([f"{claim}. Feed of {tenant.slug} ({tenant.state}):", *lines])
 
 
 def _line(event: Event) -> str:

@@ -1,4 +1,4 @@
-"""Raises an exception at one chosen line, as Dramatiq raises its interrupts: anywhere, while a step is run."""
+"""Raises an exception at one chosen line while a step runs, as Dramatiq raises its interrupts at any line."""
 
 import dis
 import sys
@@ -10,11 +10,16 @@ from typing import Any
 
 Tracer = Callable[[FrameType, str, Any], Any]
 
-RUNNER = ("workers/actors.py", "workers/running_steps.py", "provisioning/claims.py", "provisioning/step_journal.py")
-"""The step runner: from the message to the record, but for what happens inside a transaction."""
+RUNNER_FILES = (
+    "workers/actors.py",
+    "workers/running_steps.py",
+    "provisioning/claims.py",
+    "provisioning/step_journal.py",
+)
+"""The step runner: from the message to the record, without the code inside the transactions."""
 
-EVERYTHING = (
-    *RUNNER,
+ALL_FILES = (
+    *RUNNER_FILES,
     "provisioning/saga.py",
     "provisioning/step_context.py",
     "provisioning/steps.py",
@@ -25,17 +30,17 @@ EVERYTHING = (
 
 
 class LineInterrupts:
-    """Strikes once, at the n-th line of these files that the thread comes to."""
+    """Raises once, at the n-th line of these files that the thread executes."""
 
     def __init__(self, error: BaseException, line: int, files: tuple[str, ...]) -> None:
-        self.struck: str | None = None
+        self.raised_at: str | None = None
         self.error = error
         self._lines = line
         self._files = files
 
     @contextmanager
-    def strikes(self) -> Iterator[None]:
-        """Be there for the length of the block, on this thread."""
+    def active(self) -> Iterator[None]:
+        """Trace this thread for the length of the block."""
         before = sys.gettrace()
         sys.settrace(self._enter)
         try:
@@ -44,31 +49,36 @@ class LineInterrupts:
             sys.settrace(before)
 
     def _enter(self, frame: FrameType, _event: str, _argument: object) -> Tracer | None:
-        return self._step if self.struck is None and frame.f_code.co_filename.endswith(self._files) else None
+        return self._step if self.raised_at is None and frame.f_code.co_filename.endswith(self._files) else None
 
     def _step(self, frame: FrameType, event: str, _argument: object) -> Tracer | None:
-        if self.struck is not None:
+        if self.raised_at is not None:
             return None
-        if event != "line" or _leaves_a_with(frame):
+        if event != "line" or _is_with_exit(frame):
             return self._step
         if self._lines:
             self._lines -= 1
             return self._step
-        self.struck = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        self.raised_at = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
         raise self.error
 
 
-def _leaves_a_with(frame: FrameType) -> bool:
-    """Between a block and the call of its ``__exit__``. A debugger sees a line there; Python delivers nothing there."""
-    return frame.f_lasti in _exits(frame.f_code)
+def _is_with_exit(frame: FrameType) -> bool:
+    """Whether the frame is between a block and the call of its ``__exit__``.
+
+    A tracer sees a line there, but Python raises no asynchronous exception there.
+    """
+    return frame.f_lasti in _exit_offsets(frame.f_code)
 
 
-_known: dict[CodeType, frozenset[int]] = {}
+_exit_offsets_cache: dict[CodeType, frozenset[int]] = {}
 
 
-def _exits(code: CodeType) -> frozenset[int]:
-    if code not in _known:
+def _exit_offsets(code: CodeType) -> frozenset[int]:
+    if code not in _exit_offsets_cache:
         steps = [step for step in dis.get_instructions(code) if step.opname not in {"NOP", "CACHE", "SWAP"}]
         nothing = [step.opname == "LOAD_CONST" and step.argval is None for step in steps]
-        _known[code] = frozenset(steps[at].offset for at in range(len(steps) - 2) if all(nothing[at : at + 3]))
-    return _known[code]
+        _exit_offsets_cache[code] = frozenset(
+            steps[at].offset for at in range(len(steps) - 2) if all(nothing[at : at + 3])
+        )
+    return _exit_offsets_cache[code]

@@ -1,4 +1,4 @@
-"""The product with one protection taken away at a time: every proof has to notice."""
+"""Mutants of the product, each without one protection: every proof has to fail on its mutant."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -16,17 +16,17 @@ from provisioning.decisions import outcome_of
 from provisioning.moves import Backward, Move, Settle
 from provisioning.settlement import Position
 
-Breakage = Callable[[pytest.MonkeyPatch], None]
+Mutant = Callable[[pytest.MonkeyPatch], None]
 
 
-def no_token_check(patch: pytest.MonkeyPatch) -> None:
+def no_fencing_token_check(patch: pytest.MonkeyPatch) -> None:
     def run_under(session: Session, held: Claim) -> Run | None:
         return session.exec(select(Run).where(Run.id == held.run_id).with_for_update(key_share=True)).one_or_none()
 
     patch.setattr(claims, "run_under", run_under)
 
 
-def no_due_time_in_the_claim(patch: pytest.MonkeyPatch) -> None:
+def no_due_time_check_in_claim(patch: pytest.MonkeyPatch) -> None:
     def due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], _: UUID) -> Run | None:
         wanted = select(Run).where(Run.id == run_id, col(Run.status).in_(statuses))
         return session.exec(wanted.with_for_update(key_share=True)).one_or_none()
@@ -34,8 +34,8 @@ def no_due_time_in_the_claim(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(engine, "_due_run", due_run)
 
 
-def no_status_in_the_claim(patch: pytest.MonkeyPatch) -> None:
-    """A cancelled run is claimed forward, as its steps say."""
+def no_status_check_in_claim(patch: pytest.MonkeyPatch) -> None:
+    """A cancelled run can be claimed forward, as its steps allow."""
 
     def due_run(session: Session, run_id: UUID, _: Collection[RunStatus], __: UUID) -> Run | None:
         wanted = select(Run).where(
@@ -43,12 +43,12 @@ def no_status_in_the_claim(patch: pytest.MonkeyPatch) -> None:
         )
         return session.exec(wanted.with_for_update(key_share=True)).one_or_none()
 
-    genuine = decisions.next_move
+    original = decisions.next_move
 
     def next_move(run: Run, steps: Sequence[RunStep]) -> Move:
         ahead = decisions._forward(steps)
         began = any(step.compensation_attempts for step in steps)
-        return genuine(run, steps) if began or isinstance(ahead, Settle) else ahead
+        return original(run, steps) if began or isinstance(ahead, Settle) else ahead
 
     patch.setattr(engine, "_due_run", due_run)
     patch.setattr(engine, "next_move", next_move)
@@ -63,7 +63,7 @@ def no_tombstones(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Holdings, "drop", drop)
 
 
-def no_intention_in_the_ledger(patch: pytest.MonkeyPatch) -> None:
+def no_ledger_entry_before_call(patch: pytest.MonkeyPatch) -> None:
     def intend(session: Session, held: Claim, kind: str, name: str) -> None:
         claims.run_under(session, held)
 
@@ -86,21 +86,21 @@ def no_reverse_order(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(decisions, "_backward", backward)
 
 
-def no_count_before_the_attempt(patch: pytest.MonkeyPatch) -> None:
-    genuine = engine._begin_attempt
+def no_attempt_counted_before_start(patch: pytest.MonkeyPatch) -> None:
+    original = engine._begin_attempt
 
     def begin_attempt(session: Session, position: Position, step: RunStep) -> None:
-        genuine(session, position, step)
+        original(session, position, step)
         step.attempts -= 1
 
     patch.setattr(engine, "_begin_attempt", begin_attempt)
 
 
-def no_count_before_the_undo(patch: pytest.MonkeyPatch) -> None:
-    genuine = engine._begin_compensation
+def no_undo_attempt_counted_before_start(patch: pytest.MonkeyPatch) -> None:
+    original = engine._begin_compensation
 
     def begin_compensation(session: Session, position: Position, step: RunStep) -> Any:
-        ready = genuine(session, position, step)
+        ready = original(session, position, step)
         step.compensation_attempts = 0
         return ready
 

@@ -1,4 +1,4 @@
-"""The rows of the conformance table: one for each scenario or proof, with its result and its figure."""
+"""The rows of the conformance table: one for each scenario or proof, with its result and figure."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ REMOVAL = "test_without_its_protection"
 
 @dataclass
 class Row:
-    """One line. A proof with many cases has one line for all of them."""
+    """One row. A proof with many cases has one row for all of them."""
 
     name: str
     passed: int = 0
@@ -20,29 +20,29 @@ class Row:
     seconds: float = 0.0
     figures: list[str] = field(default_factory=list)
     reason: str = ""
-    """Why the last of its cases failed: one line."""
+    """The error of the last case that failed, in one line."""
 
     @property
     def result(self) -> str:
-        """``pass`` or ``fail``. A row of which nothing ran has failed."""
+        """``pass`` or ``fail``. A row without a case that ran has failed."""
         return "fail" if self.failed or not self.passed else "pass"
 
     @property
     def figure(self) -> str:
-        """What was counted or measured."""
+        """What the cases counted or measured."""
         cases = [f"{self.passed} cases"] if self.passed > 1 else []
         return "; ".join(self.figures or cases)
 
 
 class Table:
-    """A pytest plugin that collects rows and tells each, and why one fails, the moment it is known."""
+    """A pytest plugin that collects rows. It prints each result, and the error of each failure, at once."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self._waiting: dict[str, int] = defaultdict(int)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take one report in. A test that fails before or after its own part has failed as well."""
+        """Add one report to its row. An error in setup or teardown counts as a failure."""
         if report.when != "call" and not report.failed:
             return
         row = self.rows.setdefault(name_of(report.nodeid), Row(name_of(report.nodeid)))
@@ -58,7 +58,7 @@ class Table:
             say(line_of(row))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A module that cannot be imported must not look like one without scenarios."""
+        """Add a failed row for a module that cannot be imported."""
         if report.failed:
             reason = report.longreprtext.strip().rpartition("\n")[2]
             self.rows[report.nodeid] = Row(report.nodeid, failed=1, reason=reason)
@@ -66,7 +66,7 @@ class Table:
 
 
 def name_of(node_id: str) -> str:
-    """A scenario's id; of other proofs the test's name without its case."""
+    """The id of a scenario; for other proofs the name of the test without its case."""
     test, _, case = node_id.rsplit("::", maxsplit=1)[-1].partition("[")
     if test == SCENARIO:
         return case.removesuffix("]")
@@ -76,13 +76,13 @@ def name_of(node_id: str) -> str:
 
 
 def reason_of(report: pytest.TestReport) -> str:
-    """The first line of the error, shortened."""
+    """The first line of the error, at most 200 characters."""
     crash = getattr(report.longrepr, "reprcrash", None)
     return " ".join(str(getattr(crash, "message", report.longreprtext)).strip().splitlines()[:1])[:200]
 
 
 def line_of(row: Row) -> str:
-    """A row for a terminal."""
+    """A row for the terminal."""
     return f"{row.result:4}  {row.name:60} {row.seconds:6.1f} s  {row.figure}"
 
 
@@ -93,5 +93,5 @@ def in_markdown(rows: Iterable[Row]) -> str:
 
 
 def say(line: str) -> None:
-    """Tell whoever waits."""
-    print(line, flush=True)  # noqa: T201  # the table is this program's product
+    """Print a line at once."""
+    print(line, flush=True)  # noqa: T201  # this program's output

@@ -1,4 +1,4 @@
-"""At whatever moment a worker ends, in whatever step and direction: the run ends right, once, and nothing is held."""
+"""A run ends correctly at whatever failpoint or line a worker ends, in every step and both directions."""
 
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -10,15 +10,15 @@ from models import RunStatus
 from provisioning.moves import Backward, Forward
 from runtime.database import Database
 from runtime.settings import Settings
-from tests.conformance.effort import FULL
-from tests.conformance.line_interrupts import EVERYTHING, RUNNER, LineInterrupts
-from tests.conformance.nemesis import Strike
+from tests.conformance.line_interrupts import ALL_FILES, RUNNER_FILES, LineInterrupts
+from tests.conformance.nemesis import TransactionFault
+from tests.conformance.scale import FULL
 from tests.conformance.simulation import Simulation
 from tests.scenarios import MAIL, PIVOT, UP_TO_THE_PIVOT
 
 RecordProperty = Callable[[str, object], None]
 
-UNDOABLE = UP_TO_THE_PIVOT if FULL else ["deploy_workloads"]
+COMPENSATED_STEPS = UP_TO_THE_PIVOT if FULL else ["deploy_workloads"]
 STEPS = [*UP_TO_THE_PIVOT, MAIL] if FULL else [PIVOT]
 MOVES: list[Forward | Backward] = (
     [*map(Forward, [*UP_TO_THE_PIVOT, MAIL]), *map(Backward, UP_TO_THE_PIVOT)]
@@ -26,211 +26,231 @@ MOVES: list[Forward | Backward] = (
     else [Forward("validate_request"), Backward("allocate_storage")]
 )
 
-Route = Sequence[Forward | Backward]
-WAY_OUT: Route = [*map(Forward, [*UP_TO_THE_PIVOT, MAIL])]
-WAY_BACK: Route = [*map(Backward, reversed(UP_TO_THE_PIVOT))]
-ROUTES = {"out": WAY_OUT, "back": WAY_BACK}
+Moves = Sequence[Forward | Backward]
+FORWARD_MOVES: Moves = [*map(Forward, [*UP_TO_THE_PIVOT, MAIL])]
+UNDO_MOVES: Moves = [*map(Backward, reversed(UP_TO_THE_PIVOT))]
+DIRECTIONS = {"forward": FORWARD_MOVES, "undo": UNDO_MOVES}
 
 
 class Abort(Interrupt):
-    """What dramatiq-abort raises in the thread of a message that somebody aborts."""
+    """The interrupt that dramatiq-abort raises in the thread of an aborted message."""
 
 
 INTERRUPTS: tuple[type[Interrupt], ...] = (Shutdown, TimeLimitExceeded, Abort)
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_worker_killed_at_any_moment_of_a_step_costs_time_only(
-    stories: Database, ground: Settings, step: str
+def test_a_worker_killed_at_any_failpoint_of_a_step_only_delays_the_run(
+    simulation_database: Database, simulation_settings: Settings, step: str
 ) -> None:
-    for moment in count():
-        play = before(stories, ground, Forward(step))
-        if not killed(play, moment):
+    for failpoint in count():
+        simulation = prepared(simulation_database, simulation_settings, Forward(step))
+        if not kill_next_move(simulation, failpoint):
             break
-        end(play, RunStatus.SUCCEEDED)
+        expect_end(simulation, RunStatus.SUCCEEDED)
 
-    assert moment >= 4, "before and after the claim, and before and after the record"
+    assert failpoint >= 4, "a move has at least 4 failpoints: before and after the claim and the record"
 
 
-@pytest.mark.parametrize("step", UNDOABLE)
-def test_a_cancel_after_a_worker_was_killed_at_any_moment_undoes_the_step(
-    stories: Database, ground: Settings, step: str
+@pytest.mark.parametrize("step", COMPENSATED_STEPS)
+def test_a_cancel_after_a_worker_was_killed_at_any_failpoint_undoes_the_step(
+    simulation_database: Database, simulation_settings: Settings, step: str
 ) -> None:
-    for moment in count():
-        play = before(stories, ground, Forward(step))
-        if not killed(play, moment):
+    for failpoint in count():
+        simulation = prepared(simulation_database, simulation_settings, Forward(step))
+        if not kill_next_move(simulation, failpoint):
             break
-        live = bool(play.live_runs())
-        cancel(play)
-        end(play, RunStatus.CANCELLED if live else RunStatus.SUCCEEDED)
+        live = bool(simulation.live_runs())
+        cancel(simulation)
+        expect_end(simulation, RunStatus.CANCELLED if live else RunStatus.SUCCEEDED)
 
-    assert moment >= 4
+    assert failpoint >= 4
 
 
-@pytest.mark.parametrize("step", UNDOABLE)
-def test_a_worker_killed_at_any_moment_of_an_undo_costs_time_only(
-    stories: Database, ground: Settings, step: str
+@pytest.mark.parametrize("step", COMPENSATED_STEPS)
+def test_a_worker_killed_at_any_failpoint_of_an_undo_only_delays_the_run(
+    simulation_database: Database, simulation_settings: Settings, step: str
 ) -> None:
-    for moment in count():
-        play = before(stories, ground, Backward(step))
-        if not killed(play, moment):
+    for failpoint in count():
+        simulation = prepared(simulation_database, simulation_settings, Backward(step))
+        if not kill_next_move(simulation, failpoint):
             break
-        end(play, RunStatus.CANCELLED)
+        expect_end(simulation, RunStatus.CANCELLED)
 
-    assert moment >= 4
+    assert failpoint >= 4
 
 
 @pytest.mark.parametrize("move", MOVES, ids=str)
-def test_an_answer_to_a_commit_that_is_lost_costs_time_only(
-    stories: Database, ground: Settings, move: Forward | Backward
+def test_a_lost_reply_to_a_commit_only_delays_the_run(
+    simulation_database: Database, simulation_settings: Settings, move: Forward | Backward
 ) -> None:
     for transaction in count():
-        play = before(stories, ground, move)
-        play.nemesis.strikes[:] = [*[None] * transaction, Strike.LOST_REPLY]
-        play.take(0)
-        if play.nemesis.strikes:
+        simulation = prepared(simulation_database, simulation_settings, move)
+        simulation.nemesis.faults[:] = [*[None] * transaction, TransactionFault.LOST_REPLY]
+        simulation.deliver(0)
+        if simulation.nemesis.faults:
             break
-        end(play, RunStatus.CANCELLED if isinstance(move, Backward) else RunStatus.SUCCEEDED)
+        expect_end(simulation, RunStatus.CANCELLED if isinstance(move, Backward) else RunStatus.SUCCEEDED)
 
-    assert transaction >= 2, "a claim and a record"
+    assert transaction >= 2, "a move has at least 2 transactions: the claim and the record"
 
 
 if FULL:
-    # It takes minutes; a selection is below.
+    # This takes minutes; the test below is a selection.
     @pytest.mark.parametrize("kind", INTERRUPTS)
-    @pytest.mark.parametrize("route", ROUTES)
-    def test_an_interrupt_at_any_line_of_any_step_costs_time_only(
-        stories: Database, ground: Settings, route: str, kind: type[Interrupt], record_property: RecordProperty
+    @pytest.mark.parametrize("direction", DIRECTIONS)
+    def test_an_interrupt_at_any_line_of_any_step_only_delays_the_run(
+        simulation_database: Database,
+        simulation_settings: Settings,
+        direction: str,
+        kind: type[Interrupt],
+        record_property: RecordProperty,
     ) -> None:
-        struck: list[str] = []
+        raised: list[str] = []
         for line in count():
-            lightnings = [LineInterrupts(kind(), line, RUNNER) for _ in ROUTES[route]]
-            if not (places := strike(stories, ground, ROUTES[route], lightnings)):
+            interrupts = [LineInterrupts(kind(), line, RUNNER_FILES) for _ in DIRECTIONS[direction]]
+            if not (
+                places := interrupt_each_move(
+                    simulation_database, simulation_settings, DIRECTIONS[direction], interrupts
+                )
+            ):
                 break
-            struck += places
+            raised += places
 
-        assert line >= 15, "the runner has more lines than that"
-        record_property("figure", f"{kind.__name__}, {route}: {len(struck)} strikes at {len(set(struck))} lines")
+        assert line >= 15, "the step runner has at least 15 lines"
+        record_property("figure", f"{kind.__name__}, {direction}: {len(raised)} interrupts at {len(set(raised))} lines")
 
 
-@pytest.mark.parametrize("files", [EVERYTHING if FULL else RUNNER], ids=lambda files: f"{len(files)} files")
-@pytest.mark.parametrize("route", ROUTES)
-def test_an_interrupt_at_any_line_costs_time_only(
-    stories: Database, ground: Settings, route: str, files: tuple[str, ...], record_property: RecordProperty
+@pytest.mark.parametrize("files", [ALL_FILES if FULL else RUNNER_FILES], ids=lambda files: f"{len(files)} files")
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_an_interrupt_at_any_line_only_delays_the_run(
+    simulation_database: Database,
+    simulation_settings: Settings,
+    direction: str,
+    files: tuple[str, ...],
+    record_property: RecordProperty,
 ) -> None:
-    """The engine does not know one step from another, so the lines are shared out among the steps."""
-    moves = ROUTES[route]
-    struck: list[str] = []
+    """The engine treats all steps alike, so the lines are distributed over the steps."""
+    moves = DIRECTIONS[direction]
+    raised: list[str] = []
     for first in count(step=len(moves)):
         lines = range(first, first + len(moves))
-        lightnings = [LineInterrupts(INTERRUPTS[line % len(INTERRUPTS)](), line, files) for line in lines]
-        if not (places := strike(stories, ground, moves, lightnings)):
+        interrupts = [LineInterrupts(INTERRUPTS[line % len(INTERRUPTS)](), line, files) for line in lines]
+        if not (places := interrupt_each_move(simulation_database, simulation_settings, moves, interrupts)):
             break
-        struck += places
+        raised += places
 
-    assert len(struck) >= 15, "the runner has more lines than that"
-    record_property("figure", f"{route}, {len(files)} files: {len(struck)} strikes at {len(set(struck))} lines")
+    assert len(raised) >= 15, "the step runner has at least 15 lines"
+    record_property("figure", f"{direction}, {len(files)} files: {len(raised)} interrupts at {len(set(raised))} lines")
 
 
 @pytest.mark.parametrize("move", [Forward("deploy_workloads"), Backward("deploy_workloads")], ids=str)
-def test_a_step_that_kills_every_worker_is_given_up_on(
-    stories: Database, ground: Settings, move: Forward | Backward
+def test_a_step_that_kills_every_worker_is_given_up(
+    simulation_database: Database, simulation_settings: Settings, move: Forward | Backward
 ) -> None:
-    play = before(stories, ground, move)
+    simulation = prepared(simulation_database, simulation_settings, move)
 
-    die_of(play, move)
+    kill_every_attempt(simulation, move)
 
-    assert {run.status for run in play.live_runs()} <= {RunStatus.STUCK, RunStatus.COMPENSATING}
-    play.resume_undo(play.tenants[0], play.people[0], skip=False)
-    end(play, RunStatus.FAILED if isinstance(move, Forward) else RunStatus.CANCELLED)
+    assert {run.status for run in simulation.live_runs()} <= {RunStatus.STUCK, RunStatus.COMPENSATING}
+    simulation.resume_undo(simulation.tenants[0], simulation.operators[0], skip=False)
+    expect_end(simulation, RunStatus.FAILED if isinstance(move, Forward) else RunStatus.CANCELLED)
 
 
-def before(database: Database, settings: Settings, move: Forward | Backward) -> Simulation:
-    """A run that is ready for this move. An undo is of a step that did everything but record it."""
-    play = Simulation(database, settings)
-    play.create("shop", start=True, by=play.people[0])
-    play.play_until(Forward(move.step))
+def prepared(database: Database, settings: Settings, move: Forward | Backward) -> Simulation:
+    """A run whose next move is this one. For an undo, the step did its work, but its result is not recorded."""
+    simulation = Simulation(database, settings)
+    simulation.create("shop", start=True, by=simulation.operators[0])
+    simulation.deliver_until(Forward(move.step))
     if isinstance(move, Backward):
-        owner = play.take(0, breaths=0)
-        while owner.where != "before record":
-            play.go_on(owner, breaths=0)
-        play.kill(owner)
-        play.lapse()
-        cancel(play)
-        play.play_until(move)
-    return play
+        worker = simulation.deliver(0, failpoints=0)
+        while worker.where != "before record":
+            simulation.resume(worker, failpoints=0)
+        simulation.kill(worker)
+        simulation.expire_leases()
+        cancel(simulation)
+        simulation.deliver_until(move)
+    return simulation
 
 
-def cancel(play: Simulation) -> None:
-    play.cancel(play.tenants[0], play.people[0], heard=False)
+def cancel(simulation: Simulation) -> None:
+    simulation.cancel(simulation.tenants[0], simulation.operators[0], notify=False)
 
 
-def killed(play: Simulation, moment: int) -> bool:
-    """Kill whoever makes the next move at its n-th moment; False when it has no such moment. Its wake-ups are lost."""
-    owner = play.take(0, breaths=moment)
-    if owner.over:
+def kill_next_move(simulation: Simulation, failpoint: int) -> bool:
+    """Kill the worker of the next move at its n-th failpoint and lose its wake-ups.
+
+    False if the move has no such failpoint.
+    """
+    worker = simulation.deliver(0, failpoints=failpoint)
+    if worker.ended:
         return False
-    play.kill(owner)
-    play.messages.clear()
-    play.lapse()
+    simulation.kill(worker)
+    simulation.messages.clear()
+    simulation.expire_leases()
     return True
 
 
-def strike(database: Database, settings: Settings, moves: Route, lightnings: Sequence[LineInterrupts]) -> list[str]:
-    """Interrupt each of these moves of one tenant at a line of its own and see it end right; where it struck."""
-    play = before(database, settings, moves[0])
-    struck = []
-    for move, lightning in zip(moves, lightnings, strict=True):
-        bring_run_to(play, move)
-        interrupt(play, lightning)
-        if lightning.struck is not None:
-            struck.append(lightning.struck)
-    play.end()
-    *earlier, last = (run.status for run in play.checker.runs.values())
-    assert last is (RunStatus.CANCELLED if moves is WAY_BACK else RunStatus.SUCCEEDED), f"struck at {struck}"
-    assert set(earlier) <= {RunStatus.FAILED}, f"struck at {struck}"
-    return struck
+def interrupt_each_move(
+    database: Database, settings: Settings, moves: Moves, interrupts: Sequence[LineInterrupts]
+) -> list[str]:
+    """Interrupt each of these moves of one tenant at its own line, and check the end; returns the lines."""
+    simulation = prepared(database, settings, moves[0])
+    places = []
+    for move, interrupt in zip(moves, interrupts, strict=True):
+        deliver_up_to(simulation, move)
+        interrupt_next_move(simulation, interrupt)
+        if interrupt.raised_at is not None:
+            places.append(interrupt.raised_at)
+    simulation.finish()
+    *earlier, last = (run.status for run in simulation.checker.runs.values())
+    assert last is (RunStatus.CANCELLED if moves is UNDO_MOVES else RunStatus.SUCCEEDED), f"interrupted at {places}"
+    assert set(earlier) <= {RunStatus.FAILED}, f"interrupted at {places}"
+    return places
 
 
-def bring_run_to(play: Simulation, move: Forward | Backward) -> None:
-    """Play until this move is the next. The validation has one attempt: when that was interrupted, somebody retries."""
-    if move == WAY_OUT[1]:
-        while play.anything_to_do() and play.messages[0].move != move:
-            play.take(0)
-        if not play.messages:
-            play.manage("retry", play.tenants[0], play.people[0])
-    play.play_until(move)
+def deliver_up_to(simulation: Simulation, move: Forward | Backward) -> None:
+    """Deliver messages until this move is the next.
+
+    The validation has one attempt: if that was interrupted, the run fails and is retried.
+    """
+    if move == FORWARD_MOVES[1]:
+        while simulation.has_work() and simulation.messages[0].move != move:
+            simulation.deliver(0)
+        if not simulation.messages:
+            simulation.manage("retry", simulation.tenants[0], simulation.operators[0])
+    simulation.deliver_until(move)
 
 
-def interrupt(play: Simulation, lightning: LineInterrupts) -> None:
-    """Strike the next move. Its wake-ups are lost, and its lease lapses."""
-    play.around = lightning.strikes
-    owner = play.take(0)
-    play.around = play.calm
-    play.messages.clear()
-    play.lapse()
-    play.beat(owner)
-    where = f"{lightning.error!r} at {lightning.struck}"
-    assert not owner.live.all_steps(), f"{where}: the lease of a move that is over is renewed"
-    play.check()
+def interrupt_next_move(simulation: Simulation, interrupt: LineInterrupts) -> None:
+    """Interrupt the next move, lose its wake-ups and expire its lease."""
+    simulation.move_context = interrupt.active
+    worker = simulation.deliver(0)
+    simulation.move_context = simulation.uninterrupted
+    simulation.messages.clear()
+    simulation.expire_leases()
+    simulation.renew_lease(worker)
+    where = f"{interrupt.error!r} at {interrupt.raised_at}"
+    assert not worker.running_steps.all_steps(), f"{where}: the lease of an ended move is still renewed"
+    simulation.check()
 
 
-def end(play: Simulation, status: RunStatus | set[RunStatus], why: str = "") -> None:
-    play.end()
-    [run] = play.checker.runs.values()
+def expect_end(simulation: Simulation, status: RunStatus | set[RunStatus], why: str = "") -> None:
+    simulation.finish()
+    [run] = simulation.checker.runs.values()
     assert run.status in (status if isinstance(status, set) else {status}), (why, run.status, run.error)
 
 
-def die_of(play: Simulation, move: Forward | Backward) -> None:
-    """Kill whoever makes this move, as long as somebody tries."""
+def kill_every_attempt(simulation: Simulation, move: Forward | Backward) -> None:
+    """Kill every worker that makes this move, until no message for it comes. Raises AssertionError after 20 workers."""
     for _ in range(20):
-        play.lapse()
-        play.wait()
-        play.sweep()
-        if not play.messages or play.messages[0].move != move:
+        simulation.expire_leases()
+        simulation.end_waits()
+        simulation.sweep()
+        if not simulation.messages or simulation.messages[0].move != move:
             return
-        owner = play.take(0, breaths=2)
-        if not owner.over:
-            play.kill(owner)
-        play.messages.clear()
-    raise AssertionError(f"V13: {move} is tried for ever")
+        worker = simulation.deliver(0, failpoints=2)
+        if not worker.ended:
+            simulation.kill(worker)
+        simulation.messages.clear()
+    raise AssertionError(f"V13: {move} is attempted without end")

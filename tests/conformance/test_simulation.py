@@ -1,4 +1,4 @@
-"""Whatever breaks, in whatever order: everything ends right, and nothing is held where nothing may be held."""
+"""Every run ends correctly, and no resource is left behind, whatever faults occur in whatever order."""
 
 import sys
 from collections import Counter
@@ -18,30 +18,32 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from runtime.database import Database
 from runtime.settings import Settings
 from tests.conformance import mutants
-from tests.conformance.effort import FULL
-from tests.conformance.flaky_infrastructure import CALLS, Trouble
-from tests.conformance.invariant_checker import SEEN
-from tests.conformance.nemesis import Strike
+from tests.conformance.flaky_infrastructure import CALLS, CallFault
+from tests.conformance.invariant_checker import ENDED_RUNS
+from tests.conformance.nemesis import TransactionFault
+from tests.conformance.scale import FULL
 from tests.conformance.simulation import Simulation
-from tests.conformance.virtual_worker import Owner
+from tests.conformance.virtual_worker import VirtualWorker
 
 
 @dataclass(frozen=True)
-class Tale:
-    """How many examples there are, of how many rules each, after how many moves in peace."""
+class ExamplePlan:
+    """The number of examples, the rules of each, and the undisturbed moves before them, at most."""
 
     examples: int
     rules: int
-    peace: int
+    undisturbed_moves: int
 
 
-SHORT, LONG = (Tale(250, 6, 6), Tale(20, 50, 10)) if FULL else (Tale(66, 4, 6), Tale(4, 40, 10))
-TALES = [SHORT] * (8 if FULL else 3) + [LONG] * 2
-"""Shared out, so that several processes can take part. Most faults need few rules; some only show after many."""
+SHORT, LONG = (
+    (ExamplePlan(250, 6, 6), ExamplePlan(20, 50, 10)) if FULL else (ExamplePlan(66, 4, 6), ExamplePlan(4, 40, 10))
+)
+PLANS = [SHORT] * (8 if FULL else 3) + [LONG] * 2
+"""Several plans, so that several processes can share the work. Most bugs need few rules; some need many."""
 
-WHICH = st.integers(0, 5)
-WHO = st.integers(0, 2)
-BREATHS = st.integers(0, 14)
+INDEX = st.integers(0, 5)
+OPERATOR = st.integers(0, 2)
+FAILPOINTS = st.integers(0, 14)
 SLUGS = st.sampled_from(["shop", "blog", "wiki"])
 REQUESTS = st.sampled_from(["retry", "decommission", "recreate", "suspend", "resume"])
 INTERRUPTS: st.SearchStrategy[type[Interrupt]] = st.sampled_from([Shutdown, TimeLimitExceeded])
@@ -49,194 +51,208 @@ INTERRUPTS: st.SearchStrategy[type[Interrupt]] = st.sampled_from([Shutdown, Time
 Action = Callable[..., None]
 
 
-def act(**wanted: st.SearchStrategy[Any]) -> Callable[[Action], Action]:
-    """A rule after which everything must hold. An invariant of Hypothesis' own would print a line each time."""
+def checked_rule(**options: st.SearchStrategy[Any]) -> Callable[[Action], Action]:
+    """A rule after which every invariant is checked. An invariant of Hypothesis would print a line each time."""
 
     def decorate(action: Action) -> Action:
         @wraps(action)
-        def and_look(machine: "Machine", **given: Any) -> None:
-            action(machine, **given)
-            machine.play.check()
+        def check_after(machine: "Machine", **arguments: Any) -> None:
+            action(machine, **arguments)
+            machine.simulation.check()
 
-        # Hypothesis' overloads have no case for strategies that are handed on.
+        # Hypothesis' overloads have no case for strategies that are passed on.
         ruled = cast("Callable[..., Callable[[Action], Action]]", rule)
-        return ruled(**wanted)(and_look)
+        return ruled(**options)(check_after)
 
     return decorate
 
 
 class Machine(RuleBasedStateMachine):
-    """What may happen. ``play`` tells each of it as one line of the story that a failing example prints."""
+    """The events that may happen. The simulation logs each as one line, which a failing example prints."""
 
     database: Database
     settings: Settings
-    peace: int
+    undisturbed_moves: int
 
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
-        live = data.draw(st.sampled_from([False, False, True]))
-        moves = data.draw(st.integers(0, self.peace))
-        self.play = Simulation(self.database, self.settings, note)
-        self.play.create("shop", start=True, by=self.play.people[0])
-        if live:
-            self.play.play_on()
-            self.play.create("blog", start=True, by=self.play.people[1])
-        self.play.play_on(moves)
+        with_active_tenant = data.draw(st.sampled_from([False, False, True]))
+        moves = data.draw(st.integers(0, self.undisturbed_moves))
+        self.simulation = Simulation(self.database, self.settings, note)
+        self.simulation.create("shop", start=True, by=self.simulation.operators[0])
+        if with_active_tenant:
+            self.simulation.deliver_all()
+            self.simulation.create("blog", start=True, by=self.simulation.operators[1])
+        self.simulation.deliver_all(moves)
         if data.draw(st.booleans()):
-            # Left to chance, one run in ten would meet a cancel.
-            self.play.cancel(self.play.tenants[-1], self.play.people[2], heard=False)
+            # Without this, only one run in ten would be cancelled.
+            self.simulation.cancel(self.simulation.tenants[-1], self.simulation.operators[2], notify=False)
 
     def teardown(self) -> None:
         if not hasattr(self, "play"):
             return
         try:
             if sys.exc_info()[0] is None:
-                self.play.end()
-                self.play.provision_again()
+                self.simulation.finish()
+                self.simulation.provision_again()
         finally:
-            self.play.close()
+            self.simulation.close()
 
-    @precondition(lambda self: len(self.play.tenants) < 4)
-    @act(slug=SLUGS, start=st.booleans(), who=WHO)
-    def somebody_creates_a_tenant(self, slug: str, start: bool, who: int) -> None:  # noqa: FBT001  # Hypothesis' choice
-        self.play.create(slug, start=start, by=self.play.people[who])
+    @precondition(lambda self: len(self.simulation.tenants) < 4)
+    @checked_rule(slug=SLUGS, start=st.booleans(), operator=OPERATOR)
+    def a_tenant_is_created(self, slug: str, start: bool, operator: int) -> None:  # noqa: FBT001  # Hypothesis' choice
+        self.simulation.create(slug, start=start, by=self.simulation.operators[operator])
 
-    @act(which=WHICH, who=WHO, heard=st.booleans())
-    def somebody_cancels(self, which: int, who: int, heard: bool) -> None:  # noqa: FBT001  # Hypothesis' choice
-        self.play.cancel(self._tenant(which), self.play.people[who], heard=heard)
+    @checked_rule(index=INDEX, operator=OPERATOR, notify=st.booleans())
+    def a_tenant_is_cancelled(self, index: int, operator: int, notify: bool) -> None:  # noqa: FBT001  # Hypothesis' choice
+        self.simulation.cancel(self._tenant(index), self.simulation.operators[operator], notify=notify)
 
-    @act(what=REQUESTS, which=WHICH, who=WHO)
-    def somebody_asks(self, what: str, which: int, who: int) -> None:
-        self.play.manage(what, self._tenant(which), self.play.people[who])
+    @checked_rule(what=REQUESTS, index=INDEX, operator=OPERATOR)
+    def a_command_is_submitted(self, what: str, index: int, operator: int) -> None:
+        self.simulation.manage(what, self._tenant(index), self.simulation.operators[operator])
 
-    @act(which=WHICH, who=WHO, skip=st.booleans())
-    def somebody_resumes_an_undo(self, which: int, who: int, skip: bool) -> None:  # noqa: FBT001  # Hypothesis' choice
-        self.play.resume_undo(self._tenant(which), self.play.people[who], skip=skip)
+    @checked_rule(index=INDEX, operator=OPERATOR, skip=st.booleans())
+    def an_undo_is_resumed(self, index: int, operator: int, skip: bool) -> None:  # noqa: FBT001  # Hypothesis' choice
+        self.simulation.resume_undo(self._tenant(index), self.simulation.operators[operator], skip=skip)
 
-    @act()
-    def workers_do_all_there_is(self) -> None:
-        self.play.play_on()
+    @checked_rule()
+    def all_messages_are_delivered(self) -> None:
+        self.simulation.deliver_all()
 
-    @act(moves=st.integers(1, 12))
-    def workers_go_on(self, moves: int) -> None:
-        self.play.play_on(moves)
+    @checked_rule(moves=st.integers(1, 12))
+    def some_messages_are_delivered(self, moves: int) -> None:
+        self.simulation.deliver_all(moves)
 
-    @precondition(lambda self: self.play.messages)
-    @act(which=WHICH, keep=st.booleans(), breaths=BREATHS)
-    def a_worker_pauses(self, which: int, keep: bool, breaths: int) -> None:  # noqa: FBT001  # Hypothesis' choice
-        self.play.take(self._message(which), keep=keep, breaths=breaths)
+    @precondition(lambda self: self.simulation.messages)
+    @checked_rule(index=INDEX, keep=st.booleans(), failpoints=FAILPOINTS)
+    def a_worker_pauses(self, index: int, keep: bool, failpoints: int) -> None:  # noqa: FBT001  # Hypothesis' choice
+        self.simulation.deliver(self._message(index), keep=keep, failpoints=failpoints)
 
-    @precondition(lambda self: self.play.messages)
-    @act(which=WHICH, keep=st.booleans(), breaths=BREATHS)
-    def a_worker_is_killed(self, which: int, keep: bool, breaths: int) -> None:  # noqa: FBT001  # Hypothesis' choice
-        owner = self.play.take(self._message(which), keep=keep, breaths=breaths)
-        if not owner.over:
-            self.play.kill(owner)
+    @precondition(lambda self: self.simulation.messages)
+    @checked_rule(index=INDEX, keep=st.booleans(), failpoints=FAILPOINTS)
+    def a_worker_is_killed(self, index: int, keep: bool, failpoints: int) -> None:  # noqa: FBT001  # Hypothesis' choice
+        worker = self.simulation.deliver(self._message(index), keep=keep, failpoints=failpoints)
+        if not worker.ended:
+            self.simulation.kill(worker)
 
-    @precondition(lambda self: self.play.messages)
-    @act(which=WHICH, breaths=BREATHS, interrupt=INTERRUPTS)
-    def a_worker_is_interrupted(self, which: int, breaths: int, interrupt: type[Interrupt]) -> None:
-        owner = self.play.take(self._message(which), breaths=breaths)
-        if not owner.over:
-            self.play.go_on(owner, order=interrupt())
+    @precondition(lambda self: self.simulation.messages)
+    @checked_rule(index=INDEX, failpoints=FAILPOINTS, interrupt=INTERRUPTS)
+    def a_worker_is_interrupted(self, index: int, failpoints: int, interrupt: type[Interrupt]) -> None:
+        worker = self.simulation.deliver(self._message(index), failpoints=failpoints)
+        if not worker.ended:
+            self.simulation.resume(worker, error=interrupt())
 
-    @precondition(lambda self: self.play.owners)
-    @act(which=WHICH, breaths=BREATHS, late=st.booleans())
-    def a_paused_worker_goes_on(self, which: int, breaths: int, late: bool) -> None:  # noqa: FBT001  # Hypothesis' choice
-        owner = self._owner(which)
+    @precondition(lambda self: self.simulation.workers)
+    @checked_rule(index=INDEX, failpoints=FAILPOINTS, late=st.booleans())
+    def a_paused_worker_resumes(self, index: int, failpoints: int, late: bool) -> None:  # noqa: FBT001  # Hypothesis' choice
+        worker = self._worker(index)
         if late:
-            self.play.lapse(owner.run_id)
-        self.play.go_on(owner, breaths)
+            self.simulation.expire_leases(worker.run_id)
+        self.simulation.resume(worker, failpoints)
 
-    @precondition(lambda self: self.play.owners)
-    @act(which=WHICH)
-    def a_slow_worker_renews_its_lease(self, which: int) -> None:
-        self.play.beat(self._owner(which))
+    @precondition(lambda self: self.simulation.workers)
+    @checked_rule(index=INDEX)
+    def a_slow_worker_renews_its_lease(self, index: int) -> None:
+        self.simulation.renew_lease(self._worker(index))
 
-    @precondition(lambda self: self.play.owners)
-    @act(which=WHICH)
-    def a_worker_shuts_down(self, which: int) -> None:
-        self.play.shut_down(self._owner(which))
+    @precondition(lambda self: self.simulation.workers)
+    @checked_rule(index=INDEX)
+    def a_worker_shuts_down(self, index: int) -> None:
+        self.simulation.shut_down(self._worker(index))
 
-    @act()
+    @checked_rule()
     def every_lease_lapses(self) -> None:
-        self.play.lapse()
+        self.simulation.expire_leases()
 
-    @act(long=st.booleans())
+    @checked_rule(long=st.booleans())
     def time_passes(self, long: bool) -> None:  # noqa: FBT001  # Hypothesis' choice
-        self.play.wait()
+        self.simulation.end_waits()
         if long:
-            self.play.wait_long()
-        self.play.sweep()
+            self.simulation.expire_attempts()
+        self.simulation.sweep()
 
-    @act(which=WHICH)
-    def a_deadline_passes(self, which: int) -> None:
-        self.play.pass_deadline(self._tenant(which))
-        self.play.sweep()
+    @checked_rule(index=INDEX)
+    def a_deadline_passes(self, index: int) -> None:
+        self.simulation.pass_deadline(self._tenant(index))
+        self.simulation.sweep()
 
-    @act()
+    @checked_rule()
     def the_broker_loses_everything(self) -> None:
-        self.play.messages.clear()
+        self.simulation.messages.clear()
 
-    @act(strikes=st.lists(st.sampled_from(Strike), min_size=1, max_size=3))
-    def postgres_gives_up(self, strikes: list[Strike]) -> None:
-        self.play.nemesis.strikes[:] = strikes
+    @checked_rule(faults=st.lists(st.sampled_from(TransactionFault), min_size=1, max_size=3))
+    def postgres_fails_transactions(self, faults: list[TransactionFault]) -> None:
+        self.simulation.nemesis.faults[:] = faults
 
-    @act(call=st.sampled_from(CALLS), trouble=st.sampled_from(Trouble))
-    def trouble_brews(self, call: str, trouble: Trouble) -> None:
-        self.play.weather.troubles.setdefault(call, []).append(trouble)
+    @checked_rule(call=st.sampled_from(CALLS), fault=st.sampled_from(CallFault))
+    def a_call_is_given_a_fault(self, call: str, fault: CallFault) -> None:
+        self.simulation.flaky.faults.setdefault(call, []).append(fault)
 
-    @precondition(lambda self: self.play.weather.in_flight)
-    @act(which=WHICH)
-    def a_late_call_lands(self, which: int) -> None:
-        self.play.land(which % len(self.play.weather.in_flight))
+    @precondition(lambda self: self.simulation.flaky.in_flight)
+    @checked_rule(index=INDEX)
+    def a_late_call_takes_effect(self, index: int) -> None:
+        self.simulation.complete_late_call(index % len(self.simulation.flaky.in_flight))
 
-    def _tenant(self, which: int) -> UUID:
-        return self.play.tenants[which % len(self.play.tenants)]
+    def _tenant(self, index: int) -> UUID:
+        return self.simulation.tenants[index % len(self.simulation.tenants)]
 
-    def _owner(self, which: int) -> Owner:
-        return self.play.owners[which % len(self.play.owners)]
+    def _worker(self, index: int) -> VirtualWorker:
+        return self.simulation.workers[index % len(self.simulation.workers)]
 
-    def _message(self, which: int) -> int:
-        return which % len(self.play.messages)
+    def _message(self, index: int) -> int:
+        return index % len(self.simulation.messages)
 
 
-@pytest.mark.parametrize("share", range(len(TALES)))
-def test_whatever_breaks_everything_ends_right(
-    stories: Database, ground: Settings, share: int, record_property: Callable[[str, object], None]
+@pytest.mark.parametrize("share", range(len(PLANS)))
+def test_every_run_ends_correctly_under_random_faults(
+    simulation_database: Database,
+    simulation_settings: Settings,
+    share: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    tale, before = TALES[share], Counter(SEEN)
+    plan, before = PLANS[share], Counter(ENDED_RUNS)
 
-    tell(stories, ground, tale, name=f"Machine{share}")
+    explore(simulation_database, simulation_settings, plan, name=f"Machine{share}")
 
-    ended = Counter(SEEN) - before
-    record_property("figure", f"{tale.examples} examples of up to {tale.rules} rules; runs that ended: {dict(ended)}")
-    assert {"CANCELLED", "SUCCEEDED"} <= set(ended), "a simulation in which nothing happens proves nothing"
+    ended = Counter(ENDED_RUNS) - before
+    record_property("figure", f"{plan.examples} examples of up to {plan.rules} rules; runs that ended: {dict(ended)}")
+    assert {"CANCELLED", "SUCCEEDED"} <= set(ended), (
+        "the simulation has to contain runs that succeed and runs that are cancelled"
+    )
 
 
-def test_a_failing_example_is_told_as_a_story(
-    stories: Database, ground: Settings, monkeypatch: pytest.MonkeyPatch
+def test_a_failing_example_prints_the_log_of_its_events(
+    simulation_database: Database, simulation_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutants.no_reverse_order(monkeypatch)
 
     with pytest.raises(AssertionError, match=r"^V3: ") as failure:
-        tell(stories, ground, Tale(20, 6, 6), name="Broken", derandomize=True, phases=[Phase.generate])
+        explore(
+            simulation_database,
+            simulation_settings,
+            ExamplePlan(20, 6, 6),
+            name="Broken",
+            derandomize=True,
+            phases=[Phase.generate],
+        )
 
     story = failure.value.__notes__
     assert any(line.startswith("Olga Operator asks to create: shop is PROVISIONING") for line in story)
-    assert any(line.startswith("worker 1 (forward validate_request): is done") for line in story)
+    assert any(line.startswith("worker 1 (forward validate_request): done") for line in story)
 
 
-def tell(database: Database, settings: Settings, tale: Tale, *, name: str, **wanted: Any) -> None:
-    """Try so many examples. Those that everybody can repeat differ by the name of the machine."""
-    machine = type(name, (Machine,), {"database": database, "settings": settings, "peace": tale.peace})
-    # A gate must not fall shut by chance; the full proof looks further every time.
-    chosen = {"derandomize": not FULL, "print_blob": FULL} | wanted
+def explore(database: Database, settings: Settings, plan: ExamplePlan, *, name: str, **options: Any) -> None:
+    """Run the examples of a plan. Reproducible examples depend on the name of the machine."""
+    machine = type(
+        name, (Machine,), {"database": database, "settings": settings, "undisturbed_moves": plan.undisturbed_moves}
+    )
+    # The short proof must not fail at random; the full proof tries new examples each time.
+    chosen = {"derandomize": not FULL, "print_blob": FULL} | options
     run_state_machine_as_test(
         machine,
         settings=profile(
-            max_examples=tale.examples,
-            stateful_step_count=tale.rules,
+            max_examples=plan.examples,
+            stateful_step_count=plan.rules,
             database=None,
             deadline=None,
             report_multiple_bugs=False,

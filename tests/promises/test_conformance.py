@@ -34,7 +34,7 @@ def test_every_published_scenario_is_in_the_manifest() -> None:
 
 
 def test_every_scenario_says_in_a_sentence_what_it_shows() -> None:
-    silent = [one.id for one in MANIFEST.values() if not (one.tell.__doc__ or "").strip().endswith(".")]
+    silent = [one.id for one in MANIFEST.values() if not (one.run.__doc__ or "").strip().endswith(".")]
 
     assert silent == []
 
@@ -57,7 +57,7 @@ def test_the_published_run_holds_every_scenario() -> None:
 
 
 def test_the_published_run_without_protections_needs_each_of_them() -> None:
-    rows = rows_of("removals")
+    rows = rows_of("mutants")
 
     assert set(rows) == {f"without: {scenario_id}" for scenario_id in MANIFEST}
     assert set(rows.values()) == {"pass"}

@@ -1,19 +1,19 @@
-"""A relay before Valkey that loses the replies in which Dramatiq's workers fetch messages."""
+"""A relay in front of Valkey that loses replies with which Dramatiq's workers fetch messages."""
 
 from collections import deque
 from pathlib import Path
 
 from tests.conformance.field import resp
-from tests.conformance.field.relay import Filter, Relay, Severed
+from tests.conformance.field.relay import ConnectionCut, Filter, Relay
 
 
-class LosesReplies(Relay):
-    """Swallows every n-th reply that carries messages, and ends its link.
+class ReplyLosingRelay(Relay):
+    """Drops every n-th reply that contains messages, and cuts its connection.
 
-    The worker lives on and never sees these messages. For Dramatiq they are in flight at a living worker, so nobody
-    delivers them again. ``every`` may be changed at any time; 0 loses nothing.
+    The worker continues and never sees these messages. Dramatiq counts them as in flight at a live worker, so it does
+    not deliver them again. ``every`` may be changed at any time; with 0 nothing is lost.
 
-    ``replies`` counts those that carried messages, ``lost_replies`` and ``lost_messages`` what was swallowed.
+    ``replies`` counts the replies with messages, ``lost_replies`` and ``lost_messages`` those that were dropped.
     """
 
     def __init__(self, target: Path, listen: Path, *, every: int) -> None:
@@ -24,11 +24,11 @@ class LosesReplies(Relay):
         self.lost_messages = 0
 
     def filter(self) -> Filter:
-        """Watch the fetches of a new link."""
+        """The filter for the fetches of a new connection."""
         return _Fetches(self)
 
     def loses(self, messages: int) -> bool:
-        """Tell whether this reply gets lost. Called once for each that carries messages."""
+        """Whether this reply gets lost. Called once for each reply with messages."""
         self.replies += 1
         if not self.every or self.replies % self.every:
             return False
@@ -38,9 +38,9 @@ class LosesReplies(Relay):
 
 
 class _Fetches(Filter):
-    """Replies come in the order of their requests: this is how it knows what was asked."""
+    """Finds the request of each reply by their order, which is the same."""
 
-    def __init__(self, relay: LosesReplies) -> None:
+    def __init__(self, relay: ReplyLosingRelay) -> None:
         self._relay = relay
         self._requests = bytearray()
         self._replies = bytearray()
@@ -56,11 +56,11 @@ class _Fetches(Filter):
         self._replies += data
         whole = bytearray()
         while found := resp.take(self._replies):
-            value, spelt = found
+            value, raw = found
             messages = self._messages_in(value)
             if messages and self._relay.loses(messages):
-                raise Severed(before=whole)
-            whole += spelt
+                raise ConnectionCut(before=whole)
+            whole += raw
         return whole
 
     def _messages_in(self, value: resp.Value) -> int:

@@ -1,4 +1,4 @@
-"""What the steps call outside."""
+"""External calls of the steps."""
 
 CALLS = {
     "allocate_storage": "storage.create",
@@ -8,10 +8,10 @@ CALLS = {
     "deploy_workloads": "deployer.deploy",
     "await_readiness": "deployer.health",
 }
-"""What each step calls outside."""
+"""The external call of each step."""
 
 LAST_CALL = CALLS["await_readiness"]
-"""After it comes the point of no return."""
+"""The last call before the pivot."""
 
 UNDONE_BY = {
     "storage.create": "storage.destroy",
@@ -19,4 +19,4 @@ UNDONE_BY = {
     "traffic.reserve": "traffic.release",
     "deployer.deploy": "deployer.tear_down",
 }
-"""The calls that take something, and those that undo them."""
+"""The calls that allocate a resource, with the calls that release it."""

@@ -1,6 +1,6 @@
-"""Processes whose clock on the wall is wrong: ``python -m tests.conformance.field.clocks -300 workers --threads 4``.
+"""Processes whose wall clock is wrong: ``python -m tests.conformance.field.clocks -300 workers --threads 4``.
 
-Shifted is what Python tells: time, datetime, and all that is built on them. Monotonic clocks and the servers' are not.
+Only Python's wall clock is shifted (``time``, ``datetime``); monotonic clocks and the clocks of servers are not.
 """
 
 import runpy
@@ -14,7 +14,7 @@ import time_machine
 
 @contextmanager
 def shifted(seconds: float) -> Iterator[None]:
-    """Let this process' wall clock be so many seconds ahead, or behind, and go on at its pace."""
+    """Shift the wall clock of this process by so many seconds, ahead or behind. It keeps its normal speed."""
     with time_machine.travel(timedelta(seconds=seconds), tick=True):
         yield
 

@@ -1,4 +1,4 @@
-"""Which scenarios are told: the quick ones, all that may share the machine, or the others. Servers for relays."""
+"""Selects the scenarios of the manifest by ``--share``, with the servers that the tests of relays need."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,26 +23,26 @@ SHARES: dict[str, Callable[[Scenario], bool]] = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--share", choices=list(SHARES), default="quick", help="which scenarios of the manifest")
+    parser.addoption("--share", choices=list(SHARES), default="quick", help="which scenarios of the manifest to run")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "scenario_id" in metafunc.fixturenames:
         scenarios.load()
-        # Unknown when a folder above was asked for: then this file is read too late to declare it.
+        # The option is unknown if pytest was called for a parent folder: then this file is loaded too late to add it.
         share = SHARES[metafunc.config.getoption("--share", "quick")]
         metafunc.parametrize("scenario_id", [one.id for one in MANIFEST.values() if share(one)])
 
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    with directories.temporary("tenantry-relay-") as made:
-        yield made
+    with directories.temporary("tenantry-relay-") as path:
+        yield path
 
 
 @pytest.fixture(scope="module")
 def postgres(folder: Path) -> Iterator[Path]:
-    """Always embedded ones, whatever the environment names: relays stand between Unix sockets."""
+    """An embedded server, never the one of the environment: relays connect Unix sockets."""
     with embedded_postgres(folder) as url:
         yield Path(str(conninfo_to_dict(url)["host"])) / POSTGRES
 
@@ -54,8 +54,8 @@ def valkey(folder: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def listen(folder: Path) -> Path:
-    """A socket for a relay, in a folder of its own because libpq wants to choose the name."""
+def relay_socket(folder: Path) -> Path:
+    """A socket for a relay, in its own folder because libpq sets the file name."""
     own = folder / uuid4().hex[:8]
     own.mkdir()
     return own / POSTGRES

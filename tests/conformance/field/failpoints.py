@@ -1,4 +1,4 @@
-"""The moments of a process' work at which a story may step in: around calls outside, and around transactions."""
+"""Failpoints of a process under test: before and after its external calls and transactions."""
 
 import json
 import os
@@ -24,16 +24,16 @@ from runtime.settings import Settings
 T = TypeVar("T")
 
 TRANSACTIONS = {"claim", "record", "record_failure"}
-LOOK_EVERY = 0.02
-"""Seconds between two looks at a patience, in a call that hangs."""
+POLL_INTERVAL = 0.02
+"""Seconds between two checks of the stop token in a call that hangs."""
 
 
 @dataclass(frozen=True)
 class Failpoint:
-    """``where`` is ``before storage.create`` or ``after record``; what is not known yet is empty.
+    """A place in a process, for example ``before storage.create`` or ``after record``. Unknown fields are empty.
 
-    ``before claim`` is asked for each message, also for a stale or doubled one: its ``attempt`` is 0. When it finds
-    nothing to claim, ``after vain claim`` follows in the place of ``after claim``.
+    ``before claim`` is reached for each message, also for a stale or duplicate one; its ``attempt`` is 0. If there is
+    nothing to claim, ``after empty claim`` follows instead of ``after claim``.
     """
 
     pid: int
@@ -46,93 +46,93 @@ class Failpoint:
 
 
 class Answers:
-    """What a process may be told at a moment."""
+    """The answers that a process may get at a failpoint."""
 
     GO = "go"
     TRY_AGAIN = "try again"
     REFUSE = "refuse"
     DIE = "die"
     HANG = "hang"
-    """Until another answer follows, or the step is told to stop: the outside is slow."""
+    """Wait for another answer, or until the step is told to stop: simulates a slow external system."""
     SLOW = "slow"
-    """Take so many seconds longer, unless told to stop: ``slow 2.5``."""
+    """Take so many seconds longer, unless the step is told to stop: ``slow 2.5``."""
     LATE = "late"
-    """Give up, and let the call have its effect so many seconds later: ``late 2.5``."""
-    DEAF = "deaf"
-    """Make the call whatever one was told meanwhile: it was past its last look when it stood still."""
+    """Fail with TryAgain and let the call take effect so many seconds later: ``late 2.5``."""
+    UNSTOPPABLE = "unstoppable"
+    """Make the call and ignore the stop token: the call was past its last checkpoint when it was halted."""
 
 
-class Performer:
-    """Asks the director at every moment, over one connection a thread, and does as it is told."""
+class FailpointClient:
+    """Asks the controller at every failpoint, over one connection for each thread, and performs the answer."""
 
-    def __init__(self, director: Path) -> None:
-        self._director = director
-        self._mine = threading.local()
+    def __init__(self, controller: Path) -> None:
+        self._controller = controller
+        self._local = threading.local()
 
-    def watch(self) -> None:
-        """Stand around every call outside and every transaction of this process, from now on."""
-        genuine_world, genuine_send = adapters.infrastructure, Database._send
-        genuine_transact = Database.transact
+    def install(self) -> None:
+        """Add the failpoints around every external call and every transaction of this process."""
+        original_infrastructure, original_send = adapters.infrastructure, Database._send
+        original_transact = Database.transact
 
         def infrastructure(settings: Settings, database: Database) -> Infrastructure:
-            return self._around(genuine_world(settings, database))
+            return self._wrap(original_infrastructure(settings, database))
 
         def transact(database: Database, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
             if work.__name__ not in TRANSACTIONS:
-                return genuine_transact(database, work, *args, **kwargs)
+                return original_transact(database, work, *args, **kwargs)
             if work.__name__ == "claim":
-                self._mine.about = _wanted(*args)
-            self.ask(f"before {work.__name__}")
-            result = genuine_transact(database, work, *args, **kwargs)
+                self._local.context = _move_context(*args)
+            self.reach(f"before {work.__name__}")
+            result = original_transact(database, work, *args, **kwargs)
             if isinstance(result, Claim):
-                self._mine.about = _held(result)
-            vain = work.__name__ == "claim" and result is None
-            self.ask("after vain claim" if vain else f"after {work.__name__}")
+                self._local.context = _claim_context(result)
+            empty = work.__name__ == "claim" and result is None
+            self.reach("after empty claim" if empty else f"after {work.__name__}")
             return result
 
         def send(database: Database, outbox: Sequence[Any]) -> None:
             if outbox:
-                self.ask("before deliver")
-            genuine_send(database, outbox)
+                self.reach("before deliver")
+            original_send(database, outbox)
 
         adapters.infrastructure = infrastructure
-        Database.transact = transact  # type: ignore[method-assign, assignment]  # this process is under test
+        Database.transact = transact  # type: ignore[method-assign, assignment]  # a process under test
         Database._send = send  # type: ignore[method-assign, assignment]  # the same
 
     def call(self, name: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:
-        """Make one call outside, in whatever trouble it is in."""
-        answer = self.ask(f"before {name}")
+        """Make one external call, with the fault that the controller answers."""
+        answer = self.reach(f"before {name}")
         if answer.startswith(Answers.LATE):
-            self._later(float(answer.removeprefix(Answers.LATE)), name, method, args)
-            raise TryAgain(f"{name} was given up; it may have its effect yet.")
-        _obey(answer, name)
-        result = _deafly(method, args) if answer == Answers.DEAF else method(*args)
-        _obey(self.ask(f"after {name}"), name)
+            self._call_later(float(answer.removeprefix(Answers.LATE)), name, method, args)
+            raise TryAgain(f"{name} timed out; it may take effect later.")
+        _raise_for(answer, name)
+        result = _call_without_stop(method, args) if answer == Answers.UNSTOPPABLE else method(*args)
+        _raise_for(self.reach(f"after {name}"), name)
         return result
 
-    def _later(self, seconds: float, name: str, method: Callable[..., object], args: tuple[Any, ...]) -> None:
-        """Call when nobody waits for it any more. The director is asked before and after, as with any call."""
-        patient = _unstoppable(args)
-        about = getattr(self._mine, "about", {})
+    def _call_later(self, seconds: float, name: str, method: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """Make the call later, when no step waits for it. It has failpoints before and after, like any call."""
+        arguments = _without_stop(args)
+        context = getattr(self._local, "context", {})
 
         def call() -> None:
-            self._mine.about = about
-            self.ask(f"before late {name}")
-            with suppress(Exception):  # being refused is what is hoped for
-                method(*patient)
-            self.ask(f"after late {name}")
+            self._local.context = context
+            self.reach(f"before late {name}")
+            with suppress(Exception):  # a refusal is the expected result
+                method(*arguments)
+            self.reach(f"after late {name}")
 
         timer = threading.Timer(seconds, call)
         timer.daemon = True
         timer.start()
 
-    def ask(self, where: str) -> str:
-        """Have the director decide; dies here when told to."""
-        moment = Failpoint(os.getpid(), where, **getattr(self._mine, "about", {}))
+    def reach(self, where: str) -> str:
+        """Ask the controller; the process dies here if the answer is DIE."""
+        failpoint = Failpoint(os.getpid(), where, **getattr(self._local, "context", {}))
         try:
-            answer = self._exchange(moment)
+            answer = self._exchange(failpoint)
         except OSError:
-            return Answers.GO  # the play is over
+            return Answers.GO  # the controller has stopped: the scenario is over
         if answer == Answers.DIE:
             os.kill(os.getpid(), signal.SIGKILL)
         if answer.startswith(Answers.SLOW):
@@ -141,9 +141,9 @@ class Performer:
             return Answers.GO
         return answer
 
-    def _exchange(self, moment: Failpoint) -> str:
+    def _exchange(self, failpoint: Failpoint) -> str:
         stream = self._stream()
-        stream.write(json.dumps(asdict(moment)).encode() + b"\n")
+        stream.write(json.dumps(asdict(failpoint)).encode() + b"\n")
         answer = _line(stream)
         while answer == Answers.HANG:
             answer = self._hang(stream)
@@ -151,75 +151,75 @@ class Performer:
 
     def _hang(self, stream: Any) -> str:
         stop_token = current_stop_token.get() or NEVER_STOPS
-        while not select([stream], [], [], LOOK_EVERY)[0]:
+        while not select([stream], [], [], POLL_INTERVAL)[0]:
             try:
                 stop_token.checkpoint()
             except BaseException:
-                self._mine.stream = None  # the answer that comes too late must not meet the next question
+                self._local.stream = None  # a late answer must not be read as the answer to the next failpoint
                 stream.close()
                 raise
         return _line(stream)
 
     def _stream(self) -> Any:
-        if getattr(self._mine, "stream", None) is None:
+        if getattr(self._local, "stream", None) is None:
             connection = socket.socket(socket.AF_UNIX)
-            connection.connect(str(self._director))
-            # Unbuffered: what was read ahead would never wake the select of a call that hangs.
-            self._mine.stream = connection.makefile("rwb", buffering=0)
-        return self._mine.stream
+            connection.connect(str(self._controller))
+            # Unbuffered: bytes in a buffer would not wake up the select of a call that hangs.
+            self._local.stream = connection.makefile("rwb", buffering=0)
+        return self._local.stream
 
-    def _around(self, infrastructure: Infrastructure) -> Infrastructure:
+    def _wrap(self, infrastructure: Infrastructure) -> Infrastructure:
         return Infrastructure(
-            storage=cast("Storage", Watched("storage", infrastructure.storage, self)),
-            identity=cast("Identity", Watched("identity", infrastructure.identity, self)),
-            traffic=cast("Traffic", Watched("traffic", infrastructure.traffic, self)),
-            deployer=cast("Deployer", Watched("deployer", infrastructure.deployer, self)),
-            mailer=cast("Mailer", Watched("mailer", infrastructure.mailer, self)),
+            storage=cast("Storage", FailpointPort("storage", infrastructure.storage, self)),
+            identity=cast("Identity", FailpointPort("identity", infrastructure.identity, self)),
+            traffic=cast("Traffic", FailpointPort("traffic", infrastructure.traffic, self)),
+            deployer=cast("Deployer", FailpointPort("deployer", infrastructure.deployer, self)),
+            mailer=cast("Mailer", FailpointPort("mailer", infrastructure.mailer, self)),
         )
 
 
-class Watched:
-    """Stands before one port."""
+class FailpointPort:
+    """Wraps one port: every call of it has failpoints."""
 
-    def __init__(self, name: str, port: object, performer: Performer) -> None:
+    def __init__(self, name: str, port: object, performer: FailpointClient) -> None:
         self._name = name
         self._port = port
         self._performer = performer
 
     def __getattr__(self, method: str) -> Callable[..., object]:
-        genuine: Callable[..., object] = getattr(self._port, method)
-        return lambda *args: self._performer.call(f"{self._name}.{method}", genuine, args)
+        original: Callable[..., object] = getattr(self._port, method)
+        return lambda *args: self._performer.call(f"{self._name}.{method}", original, args)
 
 
-def _wanted(run_id: object, move: Forward | Backward) -> dict[str, Any]:
+def _move_context(run_id: object, move: Forward | Backward) -> dict[str, Any]:
     return {"run_id": str(run_id), "step": move.step, "backward": isinstance(move, Backward)}
 
 
-def _held(claim: Claim) -> dict[str, Any]:
-    return _wanted(claim.run_id, claim.move) | {"stem": claim.names.stem, "attempt": claim.attempt}
+def _claim_context(claim: Claim) -> dict[str, Any]:
+    return _move_context(claim.run_id, claim.move) | {"stem": claim.names.stem, "attempt": claim.attempt}
 
 
-def _unstoppable(args: tuple[Any, ...]) -> list[Any]:
+def _without_stop(args: tuple[Any, ...]) -> list[Any]:
     return [NEVER_STOPS if hasattr(argument, "checkpoint") else argument for argument in args]
 
 
-def _deafly(method: Callable[..., object], args: tuple[Any, ...]) -> object:
+def _call_without_stop(method: Callable[..., object], args: tuple[Any, ...]) -> object:
     before = current_stop_token.set(NEVER_STOPS)
     try:
-        return method(*_unstoppable(args))
+        return method(*_without_stop(args))
     finally:
         current_stop_token.reset(before)
 
 
-def _obey(answer: str, name: str) -> None:
+def _raise_for(answer: str, name: str) -> None:
     if answer == Answers.TRY_AGAIN:
-        raise TryAgain(f"{name} fails, as it was told to.")
+        raise TryAgain(f"{name} fails with an injected fault.")
     if answer == Answers.REFUSE:
-        raise Refused(f"{name} is refused, as it was told to.")
+        raise Refused(f"{name} is refused by an injected fault.")
 
 
 def _line(stream: Any) -> str:
     line: bytes = stream.readline()
     if not line:
-        raise ConnectionError("the director is gone")
+        raise ConnectionError("the failpoint controller has closed the connection")
     return line.decode().strip()

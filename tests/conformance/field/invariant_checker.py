@@ -1,6 +1,6 @@
-"""What somebody sees who may only look: the API, the feed, the edge, the adapters' inventories, the mails.
+"""Checks the invariants from outside, by the API, the feed, the edge, the adapters' inventories and the mails.
 
-Every claim begins with the invariant it belongs to.
+Every message begins with the id of its invariant.
 """
 
 from collections import Counter, defaultdict
@@ -16,18 +16,18 @@ from models import TenantState
 from provisioning.resource_names import ResourceNames
 from runtime.database import Database
 from tests.api import Facts
-from tests.conformance.field.director import PATIENCE, until
-from tests.conformance.field.people import Cast, Saga, accepted, codes, uuid_of
+from tests.conformance.field.api_clients import ApiClients, Saga, accepted, codes, uuid_of
+from tests.conformance.field.failpoint_controller import TIMEOUT, until
 
-EMPTY = {"PENDING", "FAILED", "DECOMMISSIONED"}
-SERVING = {"ACTIVE": 200, "SUSPENDED": 503, "DECOMMISSIONED": 410}
-TERMINAL = {
+EMPTY_STATES = {"PENDING", "FAILED", "DECOMMISSIONED"}
+EDGE_STATUS = {"ACTIVE": 200, "SUSPENDED": 503, "DECOMMISSIONED": 410}
+END_EVENTS = {
     "SUCCEEDED": "tenant.provisioning.completed",
     "CANCELLED": "tenant.provisioning.cancelled",
     "FAILED": "tenant.provisioning.failed",
     "DECOMMISSIONED": "tenant.deprovisioning.completed",
 }
-AFTER_THE_END = {
+EVENTS_AFTER_THE_END = {
     "tenant.provisioning.absence_confirmed",
     "tenant.provisioning.absence_unconfirmed",
     "tenant.welcome_email_sent",
@@ -41,15 +41,15 @@ REQUESTED = "tenant.provisioning.cancel_requested"
 CANCELLED = "tenant.provisioning.cancelled"
 MAIL = "tenant.welcome_email_sent"
 SETTLED_WITHIN = 60.0
-"""Seconds until nothing is on its way any more, once nothing strikes: two lapsed leases in a row (15 s each at most)
-and as long again for the work: the undo of 2,000 runs took 58 s on two idle cores, and here are 500 at the most."""
+"""Seconds until every run has finished, once faults have stopped: two expired leases in a row (15 s each at most) and
+as long again for the work. The undo of 2,000 runs took 58 s on two idle cores; here are 500 at the most."""
 
-TOLD_WITHIN = 20.0
-"""Seconds until the feed tells what was committed: as long as the longest transaction that was open then, and no
+FEED_COMPLETE_WITHIN = 20.0
+"""Seconds until a committed event is in the feed: it waits for transactions that were open at the commit, and no
 statement takes longer than 10 s (``statement_timeout``)."""
 
-SAMPLE = 25
-"""Tenants for whom every adapter is asked one by one, and the edge as well; of all others the inventories tell."""
+SAMPLE_SIZE = 25
+"""Tenants that are checked at each adapter and at the edge; all others are checked by the inventories only."""
 
 INVENTORIES = """
     SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 't\\_%'
@@ -59,7 +59,7 @@ INVENTORIES = """
     UNION ALL SELECT claimant || ' at ' || name FROM host_names WHERE released_at IS NULL
     UNION ALL SELECT name FROM workloads WHERE torn_down_at IS NULL
 """
-"""What each adapter itself keeps of what it holds, whosever it is."""
+"""The resources that exist in each adapter's own inventory, of all organisations."""
 
 TENANTS = """
     query T($after: String) { tenants(first: 100, after: $after) { pageInfo { hasNextPage endCursor } edges { node {
@@ -77,87 +77,87 @@ LIVE = "{ tenants(first: 1, filter: { stateIn: [PROVISIONING, DECOMMISSIONING] }
 
 @dataclass
 class InvariantChecker:
-    """Remembers what people were told, and holds the end against it."""
+    """Records the answers that clients got, and checks the end of each run against them."""
 
-    cast: Cast
+    clients: ApiClients
     accepted: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """By run: who was told first, and the reason."""
+    """By run: the first accepted cancel, its author and reason."""
     refused: dict[str, str] = field(default_factory=dict)
-    """By run: the state in which it was too late."""
-    handed_on: bool = False
-    """Whether moves may have been handed on at a restart. That is not an attempt: the next has the same number."""
+    """By run: the state named by the refusal of a cancel."""
+    moves_handed_over: bool = False
+    """Whether restarts may have handed over moves. A move that was handed over starts again with the same number."""
 
-    def heard(self, saga: Saga, answer: Facts, by: str) -> bool:
-        """Somebody was answered a cancel; whether it was accepted."""
+    def record_answer(self, saga: Saga, answer: Facts, by: str) -> bool:
+        """Record the answer to a cancel; returns whether it was accepted."""
         if accepted(answer):
             run, request = answer["run"]["id"], answer["run"]["cancelRequest"]
             first = (request["requestedBy"]["id"], request["reason"])
-            assert self.accepted.setdefault(run, first) == first, "V5: its author or reason changed"
+            assert self.accepted.setdefault(run, first) == first, "V5: the author or reason of the cancel changed"
             return True
-        assert codes(answer) == ["INVALID_STATE"], f"V5: {by} was told {answer['userErrors']}"
+        assert codes(answer) == ["INVALID_STATE"], f"V5: {by} got {answer['userErrors']}"
         self.refused[saga.run] = answer["userErrors"][0]["currentState"]
         return False
 
     def await_settled(self, within: float = SETTLED_WITHIN) -> float:
-        """Wait until no run is on its way; how long it took, in seconds."""
-        owner = self.cast.owner
+        """Wait until every run has finished; returns the seconds that it took."""
+        owner = self.clients.owner
 
         def settled() -> bool:
-            return not owner.ask(LIVE)["tenants"]["edges"]
+            return not owner.execute(LIVE)["tenants"]["edges"]
 
         try:
-            return until(settled, "V8: it does not settle", within=within, every=0.25)
+            return until(settled, "V8: not every run finishes", within=within, every=0.25)
         except AssertionError as error:
-            self.look_for_harm()
+            self.check_safety()
             raise AssertionError(f"{error}\n{self.unsettled()}") from None
 
-    def await_run(self, saga: Saga, *statuses: str, within: float = PATIENCE) -> Facts:
-        """Wait until a tenant's newest run stands like this."""
+    def await_run(self, saga: Saga, *statuses: str, within: float = TIMEOUT) -> Facts:
+        """Wait until the tenant's newest run has one of these statuses."""
         try:
-            until(lambda: self.cast.owner.look(saga)["run"]["status"] in statuses, "", within=within)
+            until(lambda: self.clients.owner.read(saga)["run"]["status"] in statuses, "", within=within)
         except AssertionError:
-            self.look_for_harm()
+            self.check_safety()
             told = [f"  {_line(event)}" for event in self.events(saga)]
-            head = f"V13: {saga.slug} is not {' or '.join(statuses)} within {within:g} s. Its feed tells:"
-            raise AssertionError("\n".join([head, *told, self.cast.field.complaints()])) from None
-        return self.cast.owner.look(saga)
+            head = f"V13: {saga.slug} is not {' or '.join(statuses)} within {within:g} s. Its feed:"
+            raise AssertionError("\n".join([head, *told, self.clients.testbed.log_excerpts()])) from None
+        return self.clients.owner.read(saga)
 
     def tenants(self) -> list[Facts]:
-        """Every tenant with its runs, as the API tells."""
+        """Every tenant with its runs, from the API."""
         return self.pages(TENANTS, "tenants")
 
     def events(self, saga: Saga | None = None) -> list[Facts]:
-        """The feed, oldest first; of one tenant when one is named."""
+        """The feed, oldest first, of all tenants or of this one."""
         found = self.pages(FEED, "auditEvents", filter={"tenantId": saga.id} if saga else {})
         return found[::-1]
 
-    def look_for_harm(self) -> None:
-        """Something does not come: say so only if nothing worse has happened, to a run that ended or to any other."""
+    def check_safety(self) -> None:
+        """Check the invariants that unfinished runs must keep as well. A timeout calls this to find a worse failure."""
         by_run = self._by_run(self.events())
         for tenant in self.tenants():
             for run in nodes(tenant["runs"]):
-                story = _Story(tenant, run, by_run[run["id"]])
-                ends = [event["type"] for event in story.events if event["type"] in TERMINAL.values()]
-                story.holds(len(ends) <= 1, "V1: more than one end")
-                self._inspect_order(story)
-                self._inspect_silence(story)
+                history = _RunHistory(tenant, run, by_run[run["id"]])
+                ends = [event["type"] for event in history.events if event["type"] in END_EVENTS.values()]
+                history.require(len(ends) <= 1, "V1: more than one end")
+                self._check_order(history)
+                self._check_no_step_after_cancel(history)
 
-    def inspect(self, *, abandoned: frozenset[str] = frozenset()) -> Counter[str]:
-        """Everything has settled: hold it against every invariant. How many runs ended in each way."""
+    def check_all(self, *, abandoned: frozenset[str] = frozenset()) -> Counter[str]:
+        """Check every invariant once all runs have finished; returns the number of runs by status."""
         tenants = self.tenants()
-        events = self._feed_to_its_end({run["id"] for tenant in tenants for run in nodes(tenant["runs"])})
+        events = self._complete_feed({run["id"] for tenant in tenants for run in nodes(tenant["runs"])})
         by_run = self._by_run(events)
         assert len({event["id"] for event in events}) == len(events), "V10: an event is in the feed twice"
         ends: Counter[str] = Counter()
         for tenant in tenants:
             for run in nodes(tenant["runs"]):
                 ends[run["status"]] += 1
-                self._inspect_run(tenant, run, by_run[run["id"]])
-            if tenant["state"] in EMPTY:
+                self._check_run(tenant, run, by_run[run["id"]])
+            if tenant["state"] in EMPTY_STATES:
                 left = {held["name"] for held in tenant["heldResources"]} - abandoned
-                assert not left, f"V2: {tenant['slug']} is {tenant['state']} and its ledger says {left}"
-        self.inspect_inventories(tenants, abandoned)
-        self._inspect_mails(tenants, by_run)
+                assert not left, f"V2: {tenant['slug']} is {tenant['state']} and its ledger has {left}"
+        self.check_inventories(tenants, abandoned)
+        self._check_mails(tenants, by_run)
         return ends
 
     def _by_run(self, events: Iterable[Facts]) -> dict[str, list[Facts]]:
@@ -166,117 +166,127 @@ class InvariantChecker:
             by_run[event["run"]["id"] if event["run"] else ""].append(event)
         return by_run
 
-    def _feed_to_its_end(self, runs: Collection[str]) -> list[Facts]:
-        """The feed ends where a late commit could still come in: wait until it tells how each of these runs ended."""
+    def _complete_feed(self, runs: Collection[str]) -> list[Facts]:
+        """Wait until the feed has the end of each of these runs: it withholds events behind an open transaction."""
         found: list[Facts] = []
 
         def told() -> bool:
             found[:] = self.events()
-            return {event["run"]["id"] for event in found if event["type"] in TERMINAL.values()} >= set(runs)
+            return {event["run"]["id"] for event in found if event["type"] in END_EVENTS.values()} >= set(runs)
 
-        until(told, "V10: the feed does not tell every end", within=TOLD_WITHIN, every=0.25)
+        until(told, "V10: the feed does not have the end of every run", within=FEED_COMPLETE_WITHIN, every=0.25)
         return found
 
-    def inspect_inventories(
+    def check_inventories(
         self, tenants: Iterable[Facts] | None = None, abandoned: frozenset[str] = frozenset()
     ) -> None:
-        """V2: outside there is what belongs to live tenants, all of it, and nothing else."""
+        """V2: the inventories have all resources of live tenants, and no others."""
         known = list(self.tenants() if tenants is None else tenants)
         tags = {tenant["databaseId"].replace("-", "")[-8:] for tenant in known}
-        with psycopg.connect(self.cast.field.settings.database_url) as connection:
+        with psycopg.connect(self.clients.testbed.settings.database_url) as connection:
             present = {str(name) for (name,) in connection.execute(INVENTORIES)}
         mine = {name for name in present if any(part in tags for part in name.replace("_", "-").split("-"))}
         expected = {name for tenant in known for name in self._expected(tenant)}
         unexpected = {name for name in mine - expected if not any(left in name for left in abandoned)}
-        assert not unexpected, f"V2: held, and nobody's: {sorted(unexpected)[:10]} ({len(unexpected)})"
+        assert not unexpected, f"V2: resources of no live tenant: {sorted(unexpected)[:10]} ({len(unexpected)})"
         missing = expected - mine
         assert not missing, f"V2: a live tenant lacks {sorted(missing)[:10]}"
         taken = {tenant["url"] for tenant in known if tenant["state"] != TenantState.DECOMMISSIONED}
-        for tenant in known[:SAMPLE]:
+        for tenant in known[:SAMPLE_SIZE]:
             if tenant["state"] != TenantState.DECOMMISSIONED or tenant["url"] not in taken:
-                self.inspect_edge(tenant)
+                self.check_edge(tenant)
             if not abandoned:
-                self._ask_adapters(tenant)
+                self._check_adapters(tenant)
 
-    def inspect_edge(self, tenant: Facts) -> None:
-        """V11: a tenant's address answers by its state."""
+    def check_edge(self, tenant: Facts) -> None:
+        """V11: a tenant's address answers with the status of its state."""
         status = self.edge(tenant["url"])
-        wanted = SERVING.get(tenant["state"], 404)
+        wanted = EDGE_STATUS.get(tenant["state"], 404)
         assert status == wanted, f"V11: {tenant['url']} answers {status} in {tenant['state']}"
 
     def edge(self, url: str) -> int:
-        """The status with which a tenant's address answers."""
+        """The HTTP status of a tenant's address."""
         host = url.split("//", 1)[1]
-        address = f"http://{self.cast.field.address}/healthz"
+        address = f"http://{self.clients.testbed.address}/healthz"
         return httpx.get(address, headers={"Host": host}, timeout=10, trust_env=False).status_code
 
     def mails(self) -> Counter[str]:
         """How many mails went to each address."""
-        folder = self.cast.field.mails
+        folder = self.clients.testbed.mails
         return Counter(path.stem.split("-", 1)[1] for path in folder.glob("*.eml"))
 
-    def _inspect_run(self, tenant: Facts, run: Facts, events: list[Facts]) -> None:
-        story = _Story(tenant, run, events)
+    def _check_run(self, tenant: Facts, run: Facts, events: list[Facts]) -> None:
+        history = _RunHistory(tenant, run, events)
         status = run["status"]
-        story.holds(status in TERMINAL, "V13: it did not end")
-        ends = [event for event in events if event["type"] in TERMINAL.values()]
-        story.holds([event["type"] for event in ends] == [TERMINAL[status]], "V1: not exactly one end")
+        history.require(status in END_EVENTS, "V13: the run did not finish")
+        ends = [event for event in events if event["type"] in END_EVENTS.values()]
+        history.require([event["type"] for event in ends] == [END_EVENTS[status]], "V1: not exactly one end")
         later = {event["type"] for event in events[events.index(ends[0]) + 1 :]}
-        story.holds(later <= AFTER_THE_END, f"V1: it went on after its end: {sorted(later - AFTER_THE_END)}")
-        self._inspect_order(story)
-        self._inspect_silence(story)
-        self._inspect_cancel(story, run, events, ends[0])
+        history.require(
+            later <= EVENTS_AFTER_THE_END, f"V1: events after the end: {sorted(later - EVENTS_AFTER_THE_END)}"
+        )
+        self._check_order(history)
+        self._check_no_step_after_cancel(history)
+        self._check_cancel(history, run, events, ends[0])
 
-    def _inspect_silence(self, story: "_Story") -> None:
-        types = [event["type"] for event in story.events]
+    def _check_no_step_after_cancel(self, history: "_RunHistory") -> None:
+        types = [event["type"] for event in history.events]
         if REQUESTED in types:
             begun = types[types.index(REQUESTED) :].count(STARTED)
-            story.holds(begun == 0, "V6: a step began after the cancel")
+            history.require(begun == 0, "V6: a step started after the cancel")
 
-    def _inspect_order(self, story: "_Story") -> None:
-        events = story.events
+    def _check_order(self, history: "_RunHistory") -> None:
+        events = history.events
         started = list(dict.fromkeys(event["data"]["step"] for event in events if event["type"] == STARTED))
         undone = [event["data"]["step"] for event in events if event["type"] in UNDONE]
-        story.holds(len(set(undone)) == len(undone), f"V4: undone twice: {undone}")
+        history.require(len(set(undone)) == len(undone), f"V4: undone twice: {undone}")
         if started:
             backward = [step for step in started[::-1] if step in undone]
-            story.holds(undone == backward, f"V3: undone {undone}, and begun {started}")
+            history.require(undone == backward, f"V3: undone {undone}, started {started}")
         attempts = [(event["data"]["step"], event["data"]["attempt"]) for event in events if event["type"] == STARTED]
-        once = self.handed_on or len(set(attempts)) == len(attempts)
-        story.holds(once, f"V9: an attempt began twice: {attempts}")
+        once = self.moves_handed_over or len(set(attempts)) == len(attempts)
+        history.require(once, f"V9: an attempt started twice: {attempts}")
         done = [event["data"]["step"] for event in events if event["type"] == COMPLETED]
-        story.holds(len(set(done)) == len(done), f"V9: completed twice: {done}")
+        history.require(len(set(done)) == len(done), f"V9: completed twice: {done}")
 
-    def _inspect_cancel(self, story: "_Story", run: Facts, events: list[Facts], end: Facts) -> None:
+    def _check_cancel(self, history: "_RunHistory", run: Facts, events: list[Facts], end: Facts) -> None:
         types = [event["type"] for event in events]
-        promise = self.accepted.get(run["id"])
-        if promise is not None:
-            story.holds(run["status"] == "CANCELLED", "V5: the cancel was accepted")
+        first_answer = self.accepted.get(run["id"])
+        if first_answer is not None:
+            history.require(run["status"] == "CANCELLED", "V5: the cancel was accepted, but the run is not CANCELLED")
         if run["id"] in self.refused and self.refused[run["id"]] == TenantState.ACTIVE:
-            story.holds(run["status"] == "SUCCEEDED", "V5: somebody was told that it is ACTIVE")
+            history.require(run["status"] == "SUCCEEDED", "V5: a refusal named ACTIVE, but the run did not succeed")
         if run["status"] != "CANCELLED":
             return
-        story.holds(types.count(REQUESTED) == 1, "V7: not requested exactly once")
+        history.require(types.count(REQUESTED) == 1, "V7: not exactly one cancel request")
         request = events[types.index(REQUESTED)]
         said = (request["actor"]["id"], request["data"]["reason"])
-        story.holds(said == (promise or said), f"V7: {said} instead of {promise}")
-        story.holds(end["data"]["reason"] == said[1], "V7: the reason is lost")
-        story.holds(bool(end["data"]["cancelled_by"]), "V7: nobody cancelled it")
+        history.require(said == (first_answer or said), f"V7: {said} instead of {first_answer}")
+        history.require(end["data"]["reason"] == said[1], "V7: the end event has another reason")
+        history.require(bool(end["data"]["cancelled_by"]), "V7: the end event has no author")
 
     def _expected(self, tenant: Facts) -> set[str]:
         if tenant["state"] not in {"ACTIVE", "SUSPENDED"}:
             return set()
-        prints = self._names(tenant, next(r["number"] for r in nodes(tenant["runs"]) if r["status"] == "SUCCEEDED"))
-        host = f"{prints.address}.{self.cast.field.settings.tenant_domain}"
-        names = {prints.schema, f"{prints.role} (role)", prints.signing_key, prints.account, prints.workload}
-        return names | {f"{prints.stem} at {host}"}
+        resource_names = self._names(
+            tenant, next(r["number"] for r in nodes(tenant["runs"]) if r["status"] == "SUCCEEDED")
+        )
+        host = f"{resource_names.address}.{self.clients.testbed.settings.tenant_domain}"
+        names = {
+            resource_names.schema,
+            f"{resource_names.role} (role)",
+            resource_names.signing_key,
+            resource_names.account,
+            resource_names.workload,
+        }
+        return names | {f"{resource_names.stem} at {host}"}
 
-    def _ask_adapters(self, tenant: Facts) -> None:
-        if tenant["state"] not in EMPTY:
+    def _check_adapters(self, tenant: Facts) -> None:
+        if tenant["state"] not in EMPTY_STATES:
             return
-        database = Database(self.cast.field.settings, name="tenantry-witness")
+        database = Database(self.clients.testbed.settings, name="tenantry-invariant-checker")
         try:
-            infrastructure = adapters.infrastructure(self.cast.field.settings, database)
+            infrastructure = adapters.infrastructure(self.clients.testbed.settings, database)
             for run in nodes(tenant["runs"]):
                 found = infrastructure.present(self._names(tenant, run["number"]))
                 assert not found, f"V2: the adapters still find {found} of {tenant['slug']}"
@@ -284,35 +294,35 @@ class InvariantChecker:
             database.close()
 
     def _names(self, tenant: Facts, run_number: int) -> ResourceNames:
-        address = f"{tenant['slug']}-{self.cast.organisation.slug}"
+        address = f"{tenant['slug']}-{self.clients.organisation.slug}"
         return ResourceNames(UUID(tenant["databaseId"]), address, run_number)
 
-    def _inspect_mails(self, tenants: list[Facts], by_run: dict[str, list[Facts]]) -> None:
+    def _check_mails(self, tenants: list[Facts], by_run: dict[str, list[Facts]]) -> None:
         caught = self.mails()
         for tenant in tenants:
             live = any(run["status"] == "SUCCEEDED" for run in nodes(tenant["runs"]))
             for run in nodes(tenant["runs"]):
                 told = [event["type"] for event in by_run[run["id"]]].count(MAIL)
-                assert told <= (run["status"] == "SUCCEEDED"), f"V11: {tenant['slug']} was welcomed"
-            assert live or not caught[self.cast.owner.mail_of(tenant["slug"])], (
-                f"V11: a mail went out for {tenant['slug']}"
+                assert told <= (run["status"] == "SUCCEEDED"), f"V11: {tenant['slug']} got a welcome email"
+            assert live or not caught[self.clients.owner.mail_of(tenant["slug"])], (
+                f"V11: a welcome email was sent for {tenant['slug']}"
             )
 
     def unsettled(self) -> str:
-        """What is still on its way, and how the first came there."""
+        """The tenants with unfinished runs, and the feed of the first."""
         live = [one for one in self.tenants() if one["state"] in {"PROVISIONING", "DECOMMISSIONING"}]
         lines = [f"{one['slug']}: {[(r['number'], r['status']) for r in nodes(one['runs'])]}" for one in live[:10]]
         told = []
         for tenant in live[:1]:
             mine = self.pages(FEED, "auditEvents", filter={"tenantId": tenant["id"]})[::-1]
             told = [f"  {_line(event)}" for event in mine]
-        return "\n".join([f"{len(live)} unsettled", *lines, *told, self.cast.field.complaints()])
+        return "\n".join([f"{len(live)} unfinished", *lines, *told, self.clients.testbed.log_excerpts()])
 
     def pages(self, document: str, name: str, **variables: object) -> list[Facts]:
         found: list[Facts] = []
         after = None
         while True:
-            page = self.cast.owner.ask(document, after=after, **variables)[name]
+            page = self.clients.owner.execute(document, after=after, **variables)[name]
             found += nodes(page)
             if not page["pageInfo"]["hasNextPage"]:
                 return found
@@ -320,21 +330,21 @@ class InvariantChecker:
 
 
 @dataclass(frozen=True)
-class _Story:
-    """One run, told whenever a claim about it does not hold."""
+class _RunHistory:
+    """One run with its events, which a failed check prints."""
 
     tenant: Facts
     run: Facts
     events: list[Facts]
 
-    def holds(self, claim: bool, otherwise: str) -> None:  # noqa: FBT001  # the claim's whole point
+    def require(self, condition: bool, failure: str) -> None:  # noqa: FBT001  # the checked condition
         run = f"run {self.run['number']} {self.run['status']}, {uuid_of(self.run['id'])}"
-        head = f"{otherwise} ({self.tenant['slug']}, {self.tenant['state']}, {run}). Its feed tells:"
-        assert claim, "\n".join([head, *(f"  {_line(event)}" for event in self.events)])
+        head = f"{failure} ({self.tenant['slug']}, {self.tenant['state']}, {run}). Its feed:"
+        assert condition, "\n".join([head, *(f"  {_line(event)}" for event in self.events)])
 
 
 def nodes(connection: Facts) -> list[Facts]:
-    """What a connection holds on this page."""
+    """The nodes of this page of a connection."""
     return [edge["node"] for edge in connection["edges"]]
 
 

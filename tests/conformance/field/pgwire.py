@@ -1,52 +1,52 @@
-"""Just enough of Postgres' wire protocol to see who connects and what commits.
+"""The part of Postgres' wire protocol that shows the application name of a session and its commits.
 
 The messages are those of https://www.postgresql.org/docs/18/protocol-message-formats.html.
 """
 
 LENGTH = 4
-"""Bytes of a message's length, which counts itself but not the byte of type before it."""
+"""Bytes of the length field. The length includes the field itself, but not the type byte before it."""
 
 
 def take(buffer: bytearray) -> bytes | None:
-    """Take one whole message off the front, if there is one."""
+    """Remove one complete message from the front; None if it is not complete."""
     return _take(buffer, 1)
 
 
-def take_greeting(buffer: bytearray) -> bytes | None:
-    """Take the first packet of a link off the front, if it is whole: the only one without a type."""
+def take_startup(buffer: bytearray) -> bytes | None:
+    """Remove the startup packet, the only one without a type byte; None if it is not complete."""
     return _take(buffer, 0)
 
 
-def application_name(greeting: bytes) -> str:
-    """Who starts a session. Empty for one without a name, and for a packet that only cancels a statement."""
-    words = greeting[2 * LENGTH :].split(b"\0")
+def application_name(startup: bytes) -> str:
+    """The application name of a session. Empty without a name, and for a packet that cancels a statement."""
+    words = startup[2 * LENGTH :].split(b"\0")
     return dict(zip(words[::2], words[1::2], strict=False)).get(b"application_name", b"").decode()
 
 
 def ends_batch(message: bytes) -> bool:
-    """Tell whether the server says that it is ready, once, when it has answered all up to this message."""
+    """Whether the server answers this message with one ReadyForQuery, after all earlier messages."""
     return message[:1] in {b"Q", b"S", b"F"}
 
 
-def says_ready(message: bytes) -> bool:
-    """Tell whether the server has answered a batch to its end."""
+def is_ready_for_query(message: bytes) -> bool:
+    """Whether the message is ReadyForQuery, the end of the answer to a batch."""
     return message[:1] == b"Z"
 
 
-def says_committed(message: bytes) -> bool:
-    """Tell whether the server has committed. Where it could not, it says ROLLBACK, or complains."""
+def is_commit_complete(message: bytes) -> bool:
+    """Whether the message reports a COMMIT. A failed COMMIT is reported as ROLLBACK or as an error."""
     return message[:1] == b"C" and message[1 + LENGTH :] == b"COMMIT\0"
 
 
 class Statements:
-    """Knows which of a client's messages make the server commit, sent as plain text or prepared, bound and executed."""
+    """Finds the messages of a client that make the server commit, as a simple query or as a prepared statement."""
 
     def __init__(self) -> None:
         self._prepared: dict[bytes, bool] = {}
         self._bound: dict[bytes, bool] = {}
 
     def commits(self, message: bytes) -> bool:
-        """Tell whether this message does. To be asked about each, in order."""
+        """Whether this message commits. Has to be called for each message, in order."""
         words = message[1 + LENGTH :].split(b"\0", 2)
         match message[:1]:
             case b"Q":

@@ -1,37 +1,37 @@
-"""A relay before Postgres that ends links at a COMMIT, so that the client never learns whether it took effect."""
+"""A relay in front of Postgres that cuts connections at a COMMIT: the client cannot know whether it took effect."""
 
 import random
 from enum import Enum, auto
 from pathlib import Path
 
 from tests.conformance.field import pgwire
-from tests.conformance.field.relay import Filter, Relay, Severed
+from tests.conformance.field.relay import ConnectionCut, Filter, Relay
 
 WORKERS = ("tenantry-worker",)
 
 
 class Fate(Enum):
-    """What becomes of a COMMIT."""
+    """What the relay does with a COMMIT."""
 
     ANSWERED = auto()
     NEVER_SENT = auto()
     NEVER_ANSWERED = auto()
 
 
-class CutsCommits(Relay):
-    """Ends the link at a share of the COMMITs: at half of them before the server hears, at half after it committed.
+class CommitCuttingRelay(Relay):
+    """Cuts the connection at a share of the COMMITs: half of them before the server gets it, half after the commit.
 
-    Only sessions whose ``application_name`` begins with one of ``names`` are cut. ``share`` (0 to 1) may be changed
-    at any time.
+    Only sessions are cut that have an ``application_name`` with one of the prefixes ``names``. ``share`` (0 to 1) may
+    be changed at any time.
 
-    ``commits`` counts those that these sessions asked for, ``never_sent`` those that did not happen, and
-    ``never_answered`` those that did happen, behind the client's back.
+    ``commits`` counts the COMMITs of these sessions, ``never_sent`` those that the server never got, and
+    ``never_answered`` those that took effect without an answer to the client.
     """
 
     def __init__(
-        self, target: Path, listen: Path, *, share: float, seed: int, names: tuple[str, ...] = WORKERS
+        self, target: Path, socket_path: Path, *, share: float, seed: int, names: tuple[str, ...] = WORKERS
     ) -> None:
-        super().__init__(target, listen)
+        super().__init__(target, socket_path)
         self.share = share
         self.names = names
         self.commits = 0
@@ -40,11 +40,11 @@ class CutsCommits(Relay):
         self._random = random.Random(seed)
 
     def filter(self) -> Filter:
-        """Watch the commits of a new link."""
+        """The filter for the commits of a new connection."""
         return _Session(self)
 
     def fate(self) -> Fate:
-        """Decide about a COMMIT. Called once for each."""
+        """Decide about one COMMIT. Called once for each."""
         self.commits += 1
         if self._random.random() >= self.share:
             return Fate.ANSWERED
@@ -52,53 +52,53 @@ class CutsCommits(Relay):
 
 
 class _Session(Filter):
-    """Batches tell which answer belongs to which COMMIT: each side counts them, beginning with the greeting."""
+    """Finds the answer to a COMMIT by its batch: both directions count batches, starting with the startup packet."""
 
-    def __init__(self, relay: CutsCommits) -> None:
+    def __init__(self, relay: CommitCuttingRelay) -> None:
         self._relay = relay
         self._requests = bytearray()
         self._replies = bytearray()
         self._statements = pgwire.Statements()
-        self._greeted = False
-        self._spared = False
-        self._asking = 1
-        self._answering = 0
-        self._doomed: int | None = None
+        self._started = False
+        self._ignored = False
+        self._request_batch = 1
+        self._reply_batch = 0
+        self._cut_batch: int | None = None
 
     def request(self, data: bytes) -> bytes | bytearray:
-        if self._spared:
+        if self._ignored:
             return data
         self._requests += data
-        if not self._greeted:
-            return self._greet()
+        if not self._started:
+            return self._start()
         return self._pass_requests()
 
     def reply(self, data: bytes) -> bytes | bytearray:
-        if self._spared:
+        if self._ignored:
             return data
         self._replies += data
         whole = bytearray()
         while message := pgwire.take(self._replies):
-            if self._answering == self._doomed:
-                self._withhold(message, whole)
-            self._answering += pgwire.says_ready(message)
+            if self._reply_batch == self._cut_batch:
+                self._cut_before(message, whole)
+            self._reply_batch += pgwire.is_ready_for_query(message)
             whole += message
         return whole
 
-    def _greet(self) -> bytes | bytearray:
-        greeting = pgwire.take_greeting(self._requests)
-        if greeting is None:
+    def _start(self) -> bytes | bytearray:
+        startup = pgwire.take_startup(self._requests)
+        if startup is None:
             return b""
-        self._greeted = True
-        self._spared = not pgwire.application_name(greeting).startswith(self._relay.names)
-        return greeting + (self._requests if self._spared else self._pass_requests())
+        self._started = True
+        self._ignored = not pgwire.application_name(startup).startswith(self._relay.names)
+        return startup + (self._requests if self._ignored else self._pass_requests())
 
     def _pass_requests(self) -> bytearray:
         whole = bytearray()
         while message := pgwire.take(self._requests):
-            if self._statements.commits(message) and self._doomed is None:
+            if self._statements.commits(message) and self._cut_batch is None:
                 self._decide(whole)
-            self._asking += pgwire.ends_batch(message)
+            self._request_batch += pgwire.ends_batch(message)
             whole += message
         return whole
 
@@ -106,16 +106,16 @@ class _Session(Filter):
         match self._relay.fate():
             case Fate.NEVER_SENT:
                 self._relay.never_sent += 1
-                raise Severed(before)
+                raise ConnectionCut(before)
             case Fate.NEVER_ANSWERED:
-                self._doomed = self._asking
+                self._cut_batch = self._request_batch
             case Fate.ANSWERED:
                 pass
 
-    def _withhold(self, message: bytes, before: bytearray) -> None:
-        if pgwire.says_committed(message):
+    def _cut_before(self, message: bytes, before: bytearray) -> None:
+        if pgwire.is_commit_complete(message):
             self._relay.never_answered += 1
-            raise Severed(before)
-        if pgwire.says_ready(message):
-            # Postgres refused to commit: the client may know.
-            self._doomed = None
+            raise ConnectionCut(before)
+        if pgwire.is_ready_for_query(message):
+            # Postgres refused the commit: the client gets the error.
+            self._cut_batch = None

@@ -1,4 +1,4 @@
-"""A proxy between two Unix sockets, whose server seems to vanish, to fall silent and to come back at a test's word."""
+"""A proxy between two Unix sockets that can simulate an unreachable or silent server."""
 
 import asyncio
 import threading
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Self
 
 CHUNK = 1 << 20
-"""Bytes that are read at once, and that may wait for a slow reader."""
+"""Bytes of one read, and the limit of bytes that wait for a slow reader."""
 
-PATIENCE = 10.0
-"""Seconds that a test waits for the relay to do as it was told."""
+TIMEOUT = 10.0
+"""Seconds that a command to the relay may take."""
 
 
-class Severed(Exception):
-    """What a filter raises to end its link. ``before`` is what still goes through."""
+class ConnectionCut(Exception):
+    """Raised by a filter to cut its connection. The bytes ``before`` are still forwarded."""
 
     def __init__(self, before: bytes | bytearray) -> None:
         super().__init__()
@@ -24,49 +24,49 @@ class Severed(Exception):
 
 
 class Filter:
-    """What one link does to the bytes it carries: nothing. It lives on the relay's thread."""
+    """The filter of one connection; this one forwards all bytes. It runs on the relay's thread."""
 
     def request(self, data: bytes) -> bytes | bytearray:
-        """What of a client's bytes goes on to the server. Raises Severed."""
+        """The bytes of the client to forward to the server. Raises ConnectionCut."""
         return data
 
     def reply(self, data: bytes) -> bytes | bytearray:
-        """What of the server's bytes goes on to the client. Raises Severed."""
+        """The bytes of the server to forward to the client. Raises ConnectionCut."""
         return data
 
 
 class Relay:
-    """Listens on one socket and carries every link to another. May be told what to do from any thread.
+    """Listens on one socket and forwards every connection to another. Its methods may be called from any thread.
 
-    ``links`` counts those that were accepted, ``severed`` those that the relay ended itself, ``carried`` bytes.
+    ``connections`` counts accepted connections, ``cut_connections`` those that the relay cut, ``forwarded`` the bytes.
     """
 
-    def __init__(self, target: Path, listen: Path) -> None:
+    def __init__(self, target: Path, socket_path: Path) -> None:
         self.target = target
-        self.listen = listen
-        self.links = 0
-        self.severed = 0
-        self.carried = 0
-        self._live: set[asyncio.Task[None]] = set()
-        self._flowing = asyncio.Event()
+        self.socket_path = socket_path
+        self.connections = 0
+        self.cut_connections = 0
+        self.forwarded = 0
+        self._open: set[asyncio.Task[None]] = set()
+        self._forwarding = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._failure: Exception | None = None
 
     def start(self) -> None:
-        """Listen, and carry whatever comes."""
+        """Listen and forward connections."""
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"relay at {self.listen}", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"relay at {self.socket_path}", daemon=True)
         self._thread.start()
-        self.mend()
+        self.restore()
 
     def stop(self) -> None:
-        """End every link, and leave nothing behind. Raises what a filter stumbled over."""
+        """Close every connection and the socket. Raises the error of a filter, if there was one."""
         self.cut()
-        self._do(_end_the_rest())
+        self._run(_close_remaining())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
         self._loop.close()
-        self.listen.unlink(missing_ok=True)
+        self.socket_path.unlink(missing_ok=True)
         if self._failure:
             raise self._failure
 
@@ -78,88 +78,88 @@ class Relay:
         self.stop()
 
     def cut(self) -> None:
-        """End every link now and refuse new ones, as a server does that is away."""
-        self._do(self._end_all())
+        """Close every connection and refuse new ones, as if the server were down."""
+        self._run(self._close_all())
 
     def hang(self) -> None:
-        """Accept, and carry nothing in either direction, as a server does that is silent. Nothing is lost by it."""
-        self._do(self._listen(flowing=False))
+        """Accept connections but forward nothing in either direction, as if the server hung. No bytes are lost."""
+        self._run(self._accept_connections(forwarding=False))
 
-    def mend(self) -> None:
-        """Accept and carry again."""
-        self._do(self._listen(flowing=True))
+    def restore(self) -> None:
+        """Accept and forward again."""
+        self._run(self._accept_connections(forwarding=True))
 
     def filter(self) -> Filter:
-        """The filter for a new link."""
+        """The filter for a new connection."""
         return Filter()
 
-    def _do(self, order: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(order, self._loop).result(PATIENCE)
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(TIMEOUT)
 
-    async def _listen(self, *, flowing: bool) -> None:
-        if flowing:
-            self._flowing.set()
+    async def _accept_connections(self, *, forwarding: bool) -> None:
+        if forwarding:
+            self._forwarding.set()
         else:
-            self._flowing.clear()
+            self._forwarding.clear()
         if not self._server:
-            self._server = await asyncio.start_unix_server(self._accept, self.listen, limit=CHUNK)
+            self._server = await asyncio.start_unix_server(self._accept, self.socket_path, limit=CHUNK)
 
-    async def _end_all(self) -> None:
+    async def _close_all(self) -> None:
         if self._server:
             self._server.close()
             self._server = None
-        live = set(self._live)
-        for link in live:
-            link.cancel()
-        if live:
-            await asyncio.wait(live)
-        self.severed += len(live)
+        open_connections = set(self._open)
+        for connection in open_connections:
+            connection.cancel()
+        if open_connections:
+            await asyncio.wait(open_connections)
+        self.cut_connections += len(open_connections)
 
     async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
         if not self._server:
-            # It came just before a cut.
+            # The connection was accepted just before a cut.
             writer.transport.abort()
             return
-        link = asyncio.ensure_future(self._link(reader, writer))
-        self._live.add(link)
-        link.add_done_callback(self._live.discard)
-        self.links += 1
+        connection = asyncio.ensure_future(self._serve(reader, writer))
+        self._open.add(connection)
+        connection.add_done_callback(self._open.discard)
+        self.connections += 1
 
-    async def _link(self, reader: StreamReader, writer: StreamWriter) -> None:
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
             async with _closing(writer):
-                await self._flowing.wait()
+                await self._forwarding.wait()
                 server_reader, server_writer = await asyncio.open_unix_connection(self.target, limit=CHUNK)
                 async with _closing(server_writer):
-                    through = self.filter()
+                    filter_ = self.filter()
                     await _first_of(
-                        self._carry(reader, server_writer, through.request),
-                        self._carry(server_reader, writer, through.reply),
+                        self._forward(reader, server_writer, filter_.request),
+                        self._forward(server_reader, writer, filter_.reply),
                     )
         except OSError:
-            # One of the two is gone, or the server is not there: the link ends, and that is all there is to tell.
+            # Client or server has closed, or the server is down: the connection ends.
             return
-        except Exception as failure:  # noqa: BLE001  # it belongs to the test: stop() raises it
+        except Exception as failure:  # noqa: BLE001  # stop() raises it in the test
             self._failure = failure
 
-    async def _carry(
-        self, source: StreamReader, sink: StreamWriter, through: Callable[[bytes], bytes | bytearray]
+    async def _forward(
+        self, source: StreamReader, sink: StreamWriter, filter_: Callable[[bytes], bytes | bytearray]
     ) -> None:
         while data := await source.read(CHUNK):
-            await self._flowing.wait()
-            self.carried += len(data)
+            await self._forwarding.wait()
+            self.forwarded += len(data)
             try:
-                sink.write(through(data))
-            except Severed as end:
+                sink.write(filter_(data))
+            except ConnectionCut as end:
                 sink.write(end.before)
-                self.severed += 1
+                self.cut_connections += 1
                 return
             await sink.drain()
 
 
 @asynccontextmanager
 async def _closing(writer: StreamWriter) -> AsyncIterator[None]:
-    """Let go out what was written, and close; after a cut, close at once."""
+    """Send what was written and close; after a cut, close at once."""
     try:
         yield
         writer.close()
@@ -169,7 +169,7 @@ async def _closing(writer: StreamWriter) -> AsyncIterator[None]:
 
 
 async def _first_of(*directions: Coroutine[Any, Any, None]) -> None:
-    """Return when one of them has ended, and end the others. Raises what it raised."""
+    """Wait until one direction has ended and cancel the others. Raises its error."""
     tasks = [asyncio.ensure_future(direction) for direction in directions]
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -181,10 +181,10 @@ async def _first_of(*directions: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-async def _end_the_rest() -> None:
-    """End also what was being accepted just now, and let the sockets be closed: closing takes another turn."""
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
+async def _close_remaining() -> None:
+    """Cancel connections that are just being accepted, and run the loop once more so that sockets close."""
+    remaining = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in remaining:
         task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
+    await asyncio.gather(*remaining, return_exceptions=True)
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Just enough of Redis' wire protocol, RESP 2 and 3, to take whole values off a stream."""
+"""The part of Redis' wire protocol, RESP 2 and 3, that splits a stream into values."""
 
 from typing import TypeAlias
 
@@ -8,30 +8,30 @@ Value: TypeAlias = "bytes | list[Value] | None"
 BLOBS = b"$=!"
 PUSH, ATTRIBUTES, NULL = b">", b"|", b"_"
 LISTS = {b"*": 1, b"~": 1, PUSH: 1, b"%": 2}
-"""How many values stand for one of the length: a map's keys count too."""
+"""How many values there are for each unit of the length: a map has keys and values."""
 
 
 class Push(list[Value]):
-    """What the server says unasked: no reply to any request."""
+    """A message of the server that is no reply to a request."""
 
 
 class _Incomplete(Exception):
-    """The rest of the value is still to come."""
+    """The buffer ends inside the value."""
 
 
 def take(buffer: bytearray) -> tuple[Value, bytes] | None:
-    """Take one whole value off the front, if there is one: the value, and the bytes that spelt it."""
+    """Remove one complete value from the front: the value and its raw bytes; None if it is not complete."""
     try:
         value, end = _read(buffer, 0)
     except _Incomplete:
         return None
-    spelt = bytes(buffer[:end])
+    raw = bytes(buffer[:end])
     del buffer[:end]
-    return value, spelt
+    return value, raw
 
 
 def _read(data: bytearray, start: int) -> tuple[Value, int]:
-    """The value at ``start``, and where the next one starts."""
+    """The value at ``start``, and the offset of the next one."""
     end = data.find(b"\r\n", start)
     if end < 0:
         raise _Incomplete
@@ -41,7 +41,7 @@ def _read(data: bytearray, start: int) -> tuple[Value, int]:
     if kind in LISTS:
         return _list(data, int(head) * LISTS[kind], at, Push() if kind == PUSH else [])
     if kind == ATTRIBUTES:
-        # They go before the value that they belong to.
+        # Attributes precede the value that they describe.
         _, at = _list(data, 2 * int(head), at, [])
         return _read(data, at)
     return (None if kind == NULL else head), at

@@ -1,4 +1,4 @@
-"""Other releases' lists of steps, for a product that is upgraded while runs are under way."""
+"""Step lists of other releases, for scenarios that upgrade the product while runs are in progress."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,16 +17,16 @@ NEXT_STEPS = (
     "deploy_workloads",
     "announce_workload",
 )
-"""What the next release does before its pivot."""
+"""The steps of the next release before its pivot."""
 
 
 def uninterruptible(saga: Saga) -> None:
-    """One step must not be left before it is done."""
+    """One step is not interruptible."""
     saga["allocate_identity"].interruptible = False
 
 
 def pivot_only(saga: Saga) -> None:
-    """Nothing but the point of no return, for races by the thousand."""
+    """Only the pivot, for races by the thousand."""
     for name in [step.name for step in saga if step.name != "mark_active"]:
         del saga._steps[name]
 
@@ -45,7 +45,7 @@ def next_release(saga: Saga) -> None:
 
 
 def _announce(ctx: StepContext) -> None:
-    ctx.progress(100, "Everybody knows.")
+    ctx.progress(100, "Announced.")
 
 
 REVISIONS = (uninterruptible, pivot_only, next_release)

@@ -1,151 +1,155 @@
-"""What a scenario of the manifest is, and the list of all."""
+"""The manifest of scenarios."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from dataclasses import field as made
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 
-from tests.conformance.effort import FULL
-from tests.conformance.field.director import Hold
+from tests.conformance.field.api_clients import ApiClient, ApiClients, Saga, create_clients
+from tests.conformance.field.failpoint_controller import Halt
 from tests.conformance.field.invariant_checker import SETTLED_WITHIN, InvariantChecker
-from tests.conformance.field.people import Caller, Cast, Saga, cast_in
-from tests.conformance.field.processes import Field, Wishes, laid_out
+from tests.conformance.field.testbed import Options, Testbed, running_testbed
+from tests.conformance.scale import FULL
 
-EVERYBODY = 1_000_000
-"""Moments that a place may halt before the run that is meant has an id."""
+ALL_RUNS = 1_000_000
+"""Attempts that a halt may stop before the id of its run is known: more than there are."""
 
 
 @dataclass
-class Play:
-    """What a scenario gets: a field, an organisation of its own on it, and a witness."""
+class ScenarioHarness:
+    """The harness of one scenario: a testbed, the clients of a new organisation, and an invariant checker."""
 
-    field: Field
-    cast: Cast
+    testbed: Testbed
+    clients: ApiClients
     checker: InvariantChecker
-    numbers: Iterator[int] = made(default_factory=partial(count, 1))
+    numbers: Iterator[int] = field(default_factory=partial(count, 1))
 
     @property
-    def owner(self) -> Caller:
-        """Whoever does things when it does not matter who."""
-        return self.cast.owner
+    def owner(self) -> ApiClient:
+        """The default client."""
+        return self.clients.owner
 
     @property
-    def hurried(self) -> bool:
-        """Whether a few will do: in the selection of ``make test``, and where a protection is missing."""
-        return not FULL or bool(self.field.wishes.without)
+    def reduced(self) -> bool:
+        """Whether the scale is reduced: in the selection of ``make test`` and with a mutant."""
+        return not FULL or bool(self.testbed.options.without)
 
-    def many(self, whole: int, *, hurried: int = 12) -> int:
-        """So many when everything is to be proved, a few otherwise."""
-        return hurried if self.hurried else whole
+    def scaled(self, full: int, *, reduced: int = 12) -> int:
+        """``full`` in a full run, ``reduced`` otherwise."""
+        return reduced if self.reduced else full
 
-    def some(self, things: Sequence[str]) -> Sequence[str]:
-        """All of them when everything is to be proved, two otherwise."""
-        return things[1:3] if self.hurried else things
+    def sample(self, things: Sequence[str]) -> Sequence[str]:
+        """All of them in a full run, two otherwise."""
+        return things[1:3] if self.reduced else things
 
-    def within(self, seconds: float, *, in_vain: float = 15.0) -> float:
-        """A deadline; a short one where a protection is missing, since waiting is in vain there."""
-        return in_vain if self.field.wishes.without else seconds
+    def within(self, seconds: float, *, without_protection: float = 15.0) -> float:
+        """A timeout in seconds; a shorter one with a mutant, where the condition is expected to fail."""
+        return without_protection if self.testbed.options.without else seconds
 
     def create(self, **wanted: object) -> Saga:
-        """One more tenant on its way."""
+        """Create another tenant and start its provisioning."""
         return self.owner.create(f"t{next(self.numbers)}", **wanted)
 
-    def create_halting(
-        self, where: str, *, step: str = "", patient: bool = False, **wanted: object
-    ) -> tuple[Saga, Hold]:
-        """One more tenant on its way, whose own run halts at this place: no other run's, and no earlier message."""
-        hold = self.field.director.hold(where, step=step, patient=patient, times=EVERYBODY)
+    def create_halted(
+        self, where: str, *, step: str = "", stoppable: bool = False, **wanted: object
+    ) -> tuple[Saga, Halt]:
+        """Create another tenant, with a halt for its run at this place. Other runs do not halt there."""
+        halt = self.testbed.controller.halt_at(where, step=step, stoppable=stoppable, times=ALL_RUNS)
         saga = self.create(**wanted)
-        hold.only(saga.run_id)
-        return saga, hold
+        halt.restrict_to(saga.run_id)
+        return saga, halt
 
-    def cancel(self, saga: Saga, by: Caller | None = None, **wanted: object) -> bool:
-        """Cancel, and have the witness remember the answer; whether it was accepted."""
-        caller = by or self.owner
-        return self.checker.heard(saga, caller.cancel(saga, **wanted), caller.name)
+    def cancel(self, saga: Saga, by: ApiClient | None = None, **wanted: object) -> bool:
+        """Cancel and record the answer in the invariant checker; returns whether it was accepted."""
+        client = by or self.owner
+        return self.checker.record_answer(saga, client.cancel(saga, **wanted), client.name)
 
     def settle(self, within: float = SETTLED_WITHIN) -> dict[str, int]:
-        """Wait until everything has its end, and hold it against every invariant."""
-        self.field.director.clear()
+        """Wait until every run has finished and check every invariant; returns the number of runs by status."""
+        self.testbed.controller.clear()
         self.checker.await_settled(within)
-        return dict(self.checker.inspect())
+        return dict(self.checker.check_all())
 
 
-STANDARD = Wishes()
-Tell = Callable[[Play], str]
+STANDARD = Options()
+ScenarioFunction = Callable[[ScenarioHarness], str]
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A line of the manifest: told to a field, it gives the figure of its row, or raises AssertionError."""
+    """An entry of the manifest. ``run`` returns the figure of its row, or raises AssertionError."""
 
     id: str
-    tell: Tell
-    wishes: Wishes
+    run: ScenarioFunction
+    options: Options
     mutant: str
     breaks: tuple[str, ...]
-    """The invariants that do not hold without the protection, as far as somebody sees who may only look.
+    """The invariants that break with the mutant, as far as the checks from outside can see.
 
-    Where there are several, it is a matter of moments which of them is seen to break first.
+    If there are several, it depends on timing which of them is found first.
     """
     alone: bool
-    """Whether it must have the machine for itself, because it measures or because it is a storm."""
+    """Whether no other scenario may run beside it, because it measures times or needs the whole machine."""
     quick: bool
-    """Whether it belongs to the selection of ``make test``."""
+    """Whether it is in the selection of ``make test``."""
 
 
 MANIFEST: dict[str, Scenario] = {}
 
 
 def scenario(
-    *, without: str, breaks: str | tuple[str, ...], wishes: Wishes = STANDARD, alone: bool = False, quick: bool = False
-) -> Callable[[Tell], Tell]:
-    """Put a function on the manifest under its own name. ``without`` that protection ``breaks`` is broken."""
+    *,
+    without: str,
+    breaks: str | tuple[str, ...],
+    options: Options = STANDARD,
+    alone: bool = False,
+    quick: bool = False,
+) -> Callable[[ScenarioFunction], ScenarioFunction]:
+    """Add a function to the manifest under its name. With the mutant ``without``, one of ``breaks`` has to break."""
 
-    def declare(tell: Tell) -> Tell:
-        assert tell.__name__ not in MANIFEST, f"{tell.__name__} is declared twice"
-        broken_ones = (breaks,) if isinstance(breaks, str) else breaks
-        MANIFEST[tell.__name__] = Scenario(tell.__name__, tell, wishes, without, broken_ones, alone, quick)
-        return tell
+    def declare(run: ScenarioFunction) -> ScenarioFunction:
+        assert run.__name__ not in MANIFEST, f"{run.__name__} is declared twice"
+        invariants = (breaks,) if isinstance(breaks, str) else breaks
+        MANIFEST[run.__name__] = Scenario(run.__name__, run, options, without, invariants, alone, quick)
+        return run
 
     return declare
 
 
 @dataclass
-class Fields:
-    """Fields that are kept from scenario to scenario. One that saw a failure is torn down."""
+class SharedTestbeds:
+    """Testbeds that are reused by several scenarios. A testbed is closed after a failure."""
 
-    open: dict[Wishes, tuple[Field, object]] = made(default_factory=dict)
+    open: dict[Options, tuple[Testbed, object]] = field(default_factory=dict)
 
     @contextmanager
-    def play(self, one: Scenario) -> Iterator[Play]:
-        """A field as the scenario wishes, with an organisation of its own."""
-        if one.wishes not in self.open:
+    def harness(self, scenario_: Scenario) -> Iterator[ScenarioHarness]:
+        """A harness on a testbed with the scenario's options, with a new organisation."""
+        if scenario_.options not in self.open:
             self.close()
-            context = laid_out(one.wishes)
-            self.open[one.wishes] = (context.__enter__(), context)
-        principal, _ = self.open[one.wishes]
+            context = running_testbed(scenario_.options)
+            self.open[scenario_.options] = (context.__enter__(), context)
+        testbed, _ = self.open[scenario_.options]
         try:
-            cast = cast_in(principal)
-            yield Play(principal, cast, InvariantChecker(cast))
-            principal.director.clear()
-            principal.keep_up()
+            clients = create_clients(testbed)
+            yield ScenarioHarness(testbed, clients, InvariantChecker(clients))
+            testbed.controller.clear()
+            testbed.replace_dead_workers()
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Tear everything down."""
+        """Close every testbed."""
         while self.open:
             _, (_, context) = self.open.popitem()
             context.__exit__(None, None, None)  # type: ignore[attr-defined]  # a context manager's own type is private
 
 
 @contextmanager
-def broken(one: Scenario) -> Iterator[Play]:
-    """A field without the scenario's protection."""
-    with laid_out(replace(one.wishes, without=one.mutant)) as principal:
-        cast = cast_in(principal)
-        yield Play(principal, cast, InvariantChecker(cast))
+def running_mutant(scenario_: Scenario) -> Iterator[ScenarioHarness]:
+    """A harness on a testbed that runs the scenario's mutant."""
+    with running_testbed(replace(scenario_.options, without=scenario_.mutant)) as testbed:
+        clients = create_clients(testbed)
+        yield ScenarioHarness(testbed, clients, InvariantChecker(clients))

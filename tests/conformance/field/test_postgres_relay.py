@@ -1,4 +1,4 @@
-"""The relay before Postgres cuts links at a COMMIT: before it, or before its answer."""
+"""The relay in front of Postgres cuts connections at a COMMIT: before it, or before its answer."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +10,15 @@ import psycopg
 import pytest
 
 from tests.conformance.field import pgwire
-from tests.conformance.field.postgres_relay import CutsCommits, Fate
-from tests.conformance.field.relay import Severed
-from tests.conformance.field.relayed import connect, session
+from tests.conformance.field.postgres_relay import CommitCuttingRelay, Fate
+from tests.conformance.field.relay import ConnectionCut
+from tests.conformance.field.relay_clients import connect, session
 from tests.waiting import wait_until
 
 
 @pytest.fixture
 def table(postgres: Path) -> Iterator[str]:
-    """A table whose second column may only be checked when a transaction commits."""
+    """A table with a constraint that is checked when a transaction commits."""
     name = f"t{uuid4().hex}"
     with connect(postgres) as direct:
         direct.execute(
@@ -38,12 +38,12 @@ def message(kind: bytes, body: bytes) -> bytes:
     return kind + (len(body) + 4).to_bytes(4) + body
 
 
-def greeting(name: str) -> bytes:
+def startup(name: str) -> bytes:
     return message(b"", b"\0\3\0\0user\0postgres\0application_name\0%s\0\0" % name.encode())
 
 
-class SecondOfTwo(CutsCommits):
-    """Lets the first commit be answered, and no later one."""
+class SecondOfTwo(CommitCuttingRelay):
+    """Lets only the first commit be answered."""
 
     def fate(self) -> Fate:
         self.commits += 1
@@ -52,7 +52,13 @@ class SecondOfTwo(CutsCommits):
 
 class TestARelayThatCutsCommits:
     @pytest.mark.parametrize("pipelined", [False, True])
-    def test_leaves_the_client_in_the_dark(self, postgres: Path, listen: Path, table: str, pipelined: bool) -> None:  # noqa: FBT001  # a case
+    def test_hides_from_the_client_whether_a_commit_took_effect(
+        self,
+        postgres: Path,
+        relay_socket: Path,
+        table: str,
+        pipelined: bool,  # noqa: FBT001  # a case
+    ) -> None:
         def insert(number: int) -> None:
             with connect(relay) as connection:
                 if not pipelined:
@@ -62,21 +68,21 @@ class TestARelayThatCutsCommits:
                     connection.execute(f"INSERT INTO {table} VALUES (%s)", [number])
                     connection.commit()
 
-        with CutsCommits(postgres, listen, share=1, seed=7) as relay:
-            told = set()
+        with CommitCuttingRelay(postgres, relay_socket, share=1, seed=7) as relay:
+            errors = set()
             for number in range(20):
                 before = relay.never_answered
                 with pytest.raises(psycopg.OperationalError) as caught:
                     insert(number)
-                told.add((type(caught.value), caught.value.sqlstate))
+                errors.add((type(caught.value), caught.value.sqlstate))
                 assert (number in ids_in(table, postgres)) is (relay.never_answered > before)
 
-        assert told == {(psycopg.OperationalError, None)}
+        assert errors == {(psycopg.OperationalError, None)}
         assert len(ids_in(table, postgres)) == relay.never_answered
-        assert relay.commits == relay.severed == relay.never_sent + relay.never_answered == 20
+        assert relay.commits == relay.cut_connections == relay.never_sent + relay.never_answered == 20
         assert min(relay.never_sent, relay.never_answered) > 3
 
-    def test_cuts_only_the_share_that_it_is_told(self, postgres: Path, listen: Path) -> None:
+    def test_cuts_only_the_given_share(self, postgres: Path, relay_socket: Path) -> None:
         def commits_until_the_link_ends() -> int:
             done = 0
             with connect(relay) as connection:
@@ -89,7 +95,7 @@ class TestARelayThatCutsCommits:
                     done += 1
             return done
 
-        with CutsCommits(postgres, listen, share=0.2, seed=1) as relay:
+        with CommitCuttingRelay(postgres, relay_socket, share=0.2, seed=1) as relay:
             answered = sum(commits_until_the_link_ends() for _ in range(20))
             assert relay.commits == answered + 20
             assert 60 < relay.commits < 180
@@ -98,70 +104,70 @@ class TestARelayThatCutsCommits:
 
             assert commits_until_the_link_ends() == 200
 
-    def test_spares_those_whose_names_were_not_given(self, postgres: Path, listen: Path, table: str) -> None:
-        with CutsCommits(postgres, listen, share=1, seed=1, names=("tenantry-worker", "other")) as relay:
+    def test_does_not_cut_sessions_with_other_names(self, postgres: Path, relay_socket: Path, table: str) -> None:
+        with CommitCuttingRelay(postgres, relay_socket, share=1, seed=1, names=("tenantry-worker", "other")) as relay:
             with connect(relay, "tenantry-api") as connection:
                 connection.execute(f"INSERT INTO {table} VALUES (1)")
             with pytest.raises(psycopg.OperationalError), connect(relay, "others-worker") as connection:
                 connection.execute("SELECT 1")
 
-            assert (relay.links, relay.severed, relay.commits) == (2, 1, 1)
+            assert (relay.connections, relay.cut_connections, relay.commits) == (2, 1, 1)
         assert ids_in(table, postgres) == {1}
 
-    def test_leaves_alone_who_does_not_commit(self, postgres: Path, listen: Path, table: str) -> None:
-        with CutsCommits(postgres, listen, share=1, seed=1) as relay, connect(relay) as connection:
+    def test_does_not_cut_sessions_that_do_not_commit(self, postgres: Path, relay_socket: Path, table: str) -> None:
+        with CommitCuttingRelay(postgres, relay_socket, share=1, seed=1) as relay, connect(relay) as connection:
             connection.execute("SELECT 'COMMIT'")
             connection.rollback()
             connection.autocommit = True
             connection.execute(f"INSERT INTO {table} VALUES (1)")
 
-            assert (relay.commits, relay.severed) == (0, 0)
+            assert (relay.commits, relay.cut_connections) == (0, 0)
         assert ids_in(table, postgres) == {1}
 
-    def test_passes_on_that_a_commit_was_refused(self, postgres: Path, listen: Path, table: str) -> None:
+    def test_forwards_the_refusal_of_a_commit(self, postgres: Path, relay_socket: Path, table: str) -> None:
         refused = 0
-        with CutsCommits(postgres, listen, share=1, seed=3) as relay:
+        with CommitCuttingRelay(postgres, relay_socket, share=1, seed=3) as relay:
             for _ in range(6):
-                with closing(session(relay)) as link:
-                    while not link.closed and refused < 100:
-                        link.execute(f"INSERT INTO {table} VALUES (1, 2)")
+                with closing(session(relay)) as connection:
+                    while not connection.closed and refused < 100:
+                        connection.execute(f"INSERT INTO {table} VALUES (1, 2)")
                         with pytest.raises((psycopg.OperationalError, psycopg.IntegrityError)) as caught:
-                            link.commit()
+                            connection.commit()
                         refused += isinstance(caught.value, psycopg.errors.ForeignKeyViolation)
 
             assert 3 < refused < 100
             assert (relay.commits, relay.never_sent, relay.never_answered) == (refused + 6, 6, 0)
 
-    def test_withholds_the_answer_to_the_very_commit_that_it_chose(self, listen: Path) -> None:
-        link = SecondOfTwo(listen, listen, share=1, seed=1).filter()
-        sent = greeting("tenantry-worker") + 2 * message(b"Q", b"COMMIT\0")
+    def test_withholds_the_answer_to_the_chosen_commit_only(self, relay_socket: Path) -> None:
+        connection = SecondOfTwo(relay_socket, relay_socket, share=1, seed=1).filter()
+        sent = startup("tenantry-worker") + 2 * message(b"Q", b"COMMIT\0")
         committed, ready = message(b"C", b"COMMIT\0"), message(b"Z", b"I")
-        assert link.request(sent) == sent
+        assert connection.request(sent) == sent
 
-        assert link.reply(ready + committed + ready) == ready + committed + ready
-        with pytest.raises(Severed):
-            link.reply(committed)
+        assert connection.reply(ready + committed + ready) == ready + committed + ready
+        with pytest.raises(ConnectionCut):
+            connection.reply(committed)
 
-    def test_lets_a_statement_be_cancelled(self, postgres: Path, listen: Path) -> None:
+    def test_lets_a_statement_be_cancelled(self, postgres: Path, relay_socket: Path) -> None:
         with (
-            CutsCommits(postgres, listen, share=0, seed=1) as relay,
+            CommitCuttingRelay(postgres, relay_socket, share=0, seed=1) as relay,
             ThreadPoolExecutor() as pool,
-            closing(session(relay)) as link,
+            closing(session(relay)) as connection,
             connect(postgres) as direct,
         ):
-            # A transaction sees one picture of all activity, however often it looks.
+            # Within a transaction, pg_stat_activity would not change.
             direct.autocommit = True
-            stuck = pool.submit(link.execute, "SELECT pg_sleep(30) /* to be cancelled */")
+            stuck = pool.submit(connection.execute, "SELECT pg_sleep(30) /* to be cancelled */")
             query = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%be cancelled */'"
             wait_until(lambda: direct.execute(query).fetchone())
 
-            # Not cancel(): that keeps the GIL until the server answers, and the relay would wait for it for ever.
-            link.cancel_safe()
+            # Not cancel(): that keeps the GIL until the server answers, and the relay would wait for the GIL for ever.
+            connection.cancel_safe()
 
             assert isinstance(stuck.exception(), psycopg.errors.QueryCanceled)
 
 
-def test_messages_are_read_however_they_arrive() -> None:
+def test_messages_are_read_from_chunks_of_any_size() -> None:
     sent = [message(b"Q", b"BEGIN\0"), message(b"S", b""), message(b"Q", b" commit; \0")]
     buffer, found = bytearray(), []
 
@@ -175,7 +181,7 @@ def test_messages_are_read_however_they_arrive() -> None:
     assert [statements.commits(one) for one in found] == [False, False, True]
 
 
-def test_a_prepared_commit_is_one_when_it_is_executed() -> None:
+def test_a_prepared_commit_counts_when_it_is_executed() -> None:
     statements = pgwire.Statements()
     script = [
         message(b"P", b"end\0COMMIT\0\0\0"),

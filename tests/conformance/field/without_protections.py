@@ -1,17 +1,17 @@
-"""Each scenario of the manifest without the protection that it proves. Run by ``--without-protections``."""
+"""Runs each scenario of the manifest with its mutant, for ``--without-protections``."""
 
 from collections.abc import Callable
 
 import pytest
 
-from tests.conformance.field.scenario import MANIFEST, broken
+from tests.conformance.field.scenario import MANIFEST, running_mutant
 
 
 def test_without_its_protection(record_property: Callable[[str, object], None], scenario_id: str) -> None:
-    one = MANIFEST[scenario_id]
-    with pytest.raises(AssertionError) as caught, broken(one) as play:
-        one.tell(play)
+    scenario_ = MANIFEST[scenario_id]
+    with pytest.raises(AssertionError) as caught, running_mutant(scenario_) as harness:
+        scenario_.run(harness)
 
-    said = str(caught.value).splitlines()[0]
-    assert said.partition(": ")[0] in one.breaks, caught.value
-    record_property("figure", f"{one.mutant}: {said[:120]}")
+    failure = str(caught.value).splitlines()[0]
+    assert failure.partition(": ")[0] in scenario_.breaks, caught.value
+    record_property("figure", f"{scenario_.mutant}: {failure[:120]}")

@@ -1,4 +1,4 @@
-"""The product with one protection taken away: each scenario has to notice the lack of its own."""
+"""Mutants of the product, each without one protection: a scenario has to fail on its own mutant."""
 
 import importlib
 import pkgutil
@@ -8,30 +8,30 @@ import pytest
 
 from tests.conformance import mutants
 
-Removal = Callable[[pytest.MonkeyPatch], None]
+Mutant = Callable[[pytest.MonkeyPatch], None]
 
-ALL: dict[str, Removal] = {
+ALL: dict[str, Mutant] = {
     mutant.__name__: mutant
     for mutant in (
-        mutants.no_token_check,
-        mutants.no_due_time_in_the_claim,
-        mutants.no_status_in_the_claim,
+        mutants.no_fencing_token_check,
+        mutants.no_due_time_check_in_claim,
+        mutants.no_status_check_in_claim,
         mutants.no_sweeper,
         mutants.no_reverse_order,
-        mutants.no_count_before_the_attempt,
-        mutants.no_count_before_the_undo,
+        mutants.no_attempt_counted_before_start,
+        mutants.no_undo_attempt_counted_before_start,
     )
 }
 
 
-def mutant(take_away: Removal) -> Removal:
-    """Make it known by its name."""
-    assert take_away.__name__ not in ALL, f"{take_away.__name__} is declared twice"
-    ALL[take_away.__name__] = take_away
-    return take_away
+def mutant(apply: Mutant) -> Mutant:
+    """Register a mutant under its name."""
+    assert apply.__name__ not in ALL, f"{apply.__name__} is declared twice"
+    ALL[apply.__name__] = apply
+    return apply
 
 
 def load() -> None:
-    """Import every module, so that its removals are known."""
+    """Import every module, so that its mutants are registered."""
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         importlib.import_module(module.name)

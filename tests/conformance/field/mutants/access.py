@@ -1,4 +1,4 @@
-"""Without what tells who asks, and for which run."""
+"""Mutants without authentication, authorization, run ids or deadlines."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,36 +16,36 @@ from tests.conformance.field.mutants import mutant
 
 
 @mutant
-def no_regard_for_who_asks(patch: pytest.MonkeyPatch) -> None:
-    """Whoever has a token may do anything to anybody."""
+def no_authorization(patch: pytest.MonkeyPatch) -> None:
+    """Every principal may run every operation on every tenant."""
     patch.setattr(Actor, "can_access", lambda _, __: True)
     patch.setattr(mutations, "require", lambda *_: None)
 
 
 @mutant
-def no_look_at_signatures(patch: pytest.MonkeyPatch) -> None:
-    """What a token says is believed."""
+def no_signature_check(patch: pytest.MonkeyPatch) -> None:
+    """The claims of a token are accepted without a check of its signature."""
 
     def decode(token: str, *_: object, **__: object) -> Mapping[str, Any]:
-        claims: Mapping[str, Any] = genuine(token, options={"verify_signature": False})
+        claims: Mapping[str, Any] = original(token, options={"verify_signature": False})
         return claims
 
-    genuine = jwt.decode
+    original = jwt.decode
     patch.setattr(jwt, "decode", decode)
 
 
 @mutant
-def no_regard_for_the_run_that_was_meant(patch: pytest.MonkeyPatch) -> None:
-    """A cancel stops whatever is at work when it arrives."""
+def no_run_id_check(patch: pytest.MonkeyPatch) -> None:
+    """A cancel ignores its ``run_id`` and cancels the run that is live when it arrives."""
 
     def cancel_provisioning(session: Session, tenant_id: UUID, *, run_id: UUID | None = None, **wanted: Any) -> Change:
-        return genuine(session, tenant_id, **wanted)
+        return original(session, tenant_id, **wanted)
 
-    genuine = cancellation.cancel_provisioning
+    original = cancellation.cancel_provisioning
     patch.setattr(cancellation, "cancel_provisioning", cancel_provisioning)
 
 
 @mutant
 def no_deadlines(patch: pytest.MonkeyPatch) -> None:
-    """Nobody looks how long a run takes."""
+    """Runs past their deadline are not cancelled."""
     patch.setattr(due_runs, "overdue_runs", lambda _: [])

@@ -15,13 +15,13 @@ from provisioning.actors import PLATFORM, Actor
 from schema.node import global_id
 from server.auth.tokens import sign_token
 from tests.api import Facts, service_account_identity
+from tests.conformance.field.api_clients import ApiClient, Saga, codes, create_clients, uuid_of
 from tests.conformance.field.invariant_checker import nodes
-from tests.conformance.field.people import Caller, Saga, cast_in, codes, uuid_of
-from tests.conformance.field.scenario import EVERYBODY, Play, scenario
+from tests.conformance.field.scenario import ALL_RUNS, ScenarioHarness, scenario
 
 OTHER_SECRET = "somebody-else-s-secret-key-0123456789abcdef"  # nobody's, and that is the point
 DENIALS = '{ auditEvents(first: 50, filter: { typeIn: ["access.denied"] }) { edges { node { actor { id } data } } } }'
-BRIEF, AT_WORK = timedelta(seconds=3), timedelta(seconds=10)
+SHORT_DEADLINE, WORKING_DEADLINE = timedelta(seconds=3), timedelta(seconds=10)
 """Deadlines, of a run that waits and of one that has to be in its second step by then: that took 1.1 s at the most
 at a load of 20 on two cores."""
 
@@ -34,110 +34,114 @@ CANCEL = """
 """
 
 
-@scenario(without="no_regard_for_who_asks", breaks="V5", quick=True)
-def cross_org_cancel_denied_and_audited(play: Play) -> str:
+@scenario(without="no_authorization", breaks="V5", quick=True)
+def cross_org_cancel_denied_and_audited(harness: ScenarioHarness) -> str:
     """A stranger, a partner of other tenants, a viewer and support are refused and put on record; the run goes on."""
-    stranger = cast_in(play.field).owner
-    saga, halt = play.create_halting("before deployer.deploy")
-    other = play.create()
-    halt.await_one()
-    limited = play.cast.caller(
+    stranger = create_clients(harness.testbed).owner
+    saga, halt = harness.create_halted("before deployer.deploy")
+    other = harness.create()
+    halt.await_first()
+    limited = harness.clients.client(
         "the partner of others",
         service_account_identity(
-            play.cast.organisation.id,
+            harness.clients.organisation.id,
             *("tenants:read", "tenants:cancel", "audit:read"),
             only={other.uuid},
-            settings=play.field.settings,
+            settings=harness.testbed.settings,
         ),
     )
-    support = play.cast.caller("support", Identity(Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")))
-    unknown, forbidden = [stranger, limited], [play.cast.viewer, support]
+    support = harness.clients.client(
+        "support", Identity(Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example"))
+    )
+    unknown, forbidden = [stranger, limited], [harness.clients.viewer, support]
 
-    for caller in [*unknown, *forbidden]:
-        code = "NOT_FOUND" if caller in unknown else "FORBIDDEN"
-        answer = caller.cancel(saga)
-        assert codes(answer) == [code], f"V5: {caller.name} was told {answer}"
-        assert answer["tenant"] is None or caller in forbidden, f"V5: {caller.name} was shown the tenant"
-        bulk = caller.retry_until_available("cancelProvisionings", tenantIds=[saga.id], reason="all of them")
+    for client in [*unknown, *forbidden]:
+        code = "NOT_FOUND" if client in unknown else "FORBIDDEN"
+        answer = client.cancel(saga)
+        assert codes(answer) == [code], f"V5: {client.name} was told {answer}"
+        assert answer["tenant"] is None or client in forbidden, f"V5: {client.name} was shown the tenant"
+        bulk = client.retry_until_available("cancelProvisionings", tenantIds=[saga.id], reason="all of them")
         refusals = codes(bulk) + [one for result in bulk["results"] for one in codes(result)]
-        assert refusals == [code], f"V5: {caller.name} was told {bulk}"
-    halt.let_go()
-    play.checker.await_run(saga, "SUCCEEDED")
+        assert refusals == [code], f"V5: {client.name} was told {bulk}"
+    halt.release()
+    harness.checker.await_run(saga, "SUCCEEDED")
 
-    _expect_on_record(play.owner, [limited, *forbidden])
-    _expect_on_record(stranger, [stranger])
-    assert play.settle() == {"SUCCEEDED": 2}, "V5: somebody's cancel was carried out"
+    _expect_audited(harness.owner, [limited, *forbidden])
+    _expect_audited(stranger, [stranger])
+    assert harness.settle() == {"SUCCEEDED": 2}, "V5: somebody's cancel was carried out"
     return f"{len(unknown + forbidden)} callers, two ways each"
 
 
-@scenario(without="no_look_at_signatures", breaks="V7", quick=True)
-def spoofed_actor_rejected(play: Play) -> str:
+@scenario(without="no_signature_check", breaks="V7", quick=True)
+def spoofed_actor_rejected(harness: ScenarioHarness) -> str:
     """Forged tokens are turned away, and whatever else claims to be somebody: the feed names the token's actor."""
-    saga, halt = play.create_halting("before deployer.deploy", patient=True)
-    halt.await_one()
+    saga, halt = harness.create_halted("before deployer.deploy", stoppable=True)
+    halt.await_first()
 
-    forgeries = _forgeries(play)
+    forgeries = _forgeries(harness)
     for kind, token in forgeries.items():
-        response = _post(play, saga, {"Authorization": f"Bearer {token}"} if token else {})
+        response = _post(harness, saga, {"Authorization": f"Bearer {token}"} if token else {})
         assert response.status_code == 401, f"V7: {kind} was answered {response.status_code}: {response.text[:300]}"
-    before = play.owner.look(saga)["run"]
+    before = harness.owner.read(saga)["run"]
     assert (before["status"], before["cancelRequest"]) == ("RUNNING", None), f"V7: {before}"
 
-    claimed = {"actorId": play.cast.admin.id, "requestedBy": play.cast.admin.id}
+    claimed = {"actorId": harness.clients.admin.id, "requestedBy": harness.clients.admin.id}
     for name, value in claimed.items():
-        answer = _post(play, saga, {"Authorization": f"Bearer {play.owner.token}"}, **{name: value}).json()
+        answer = _post(harness, saga, {"Authorization": f"Bearer {harness.owner.token}"}, **{name: value}).json()
         assert "errors" in answer, f"V7: {name} was taken: {answer}"
-    admin = play.cast.admin.identity.actor
+    admin = harness.clients.admin.identity.actor
     headers = {
-        "Authorization": f"Bearer {play.owner.token}",
+        "Authorization": f"Bearer {harness.owner.token}",
         "X-Actor-Id": str(admin.id),
         "X-User": admin.name,
         "X-Forwarded-User": str(admin.email),
         "X-Remote-User": str(admin.email),
     }
-    response = _post(play, saga, headers).json()
+    response = _post(harness, saga, headers).json()
     assert not response["data"]["it"]["userErrors"], f"V5: {response}"
-    play.settle()
+    harness.settle()
 
-    told = {event["type"].rpartition(".")[2]: event["actor"]["id"] for event in play.checker.events(saga)}
-    assert told["cancel_requested"] == told["cancelled"] == play.owner.id, f"V7: {told}"
+    actors = {event["type"].rpartition(".")[2]: event["actor"]["id"] for event in harness.checker.events(saga)}
+    assert actors["cancel_requested"] == actors["cancelled"] == harness.owner.id, f"V7: {actors}"
     return f"{len(forgeries)} forgeries, {len(claimed) + len(headers) - 1} claims"
 
 
-@scenario(without="no_regard_for_the_run_that_was_meant", breaks="V5", quick=True)
-def stale_cancel_for_old_run_refused(play: Play) -> str:
+@scenario(without="no_run_id_check", breaks="V5", quick=True)
+def stale_cancel_for_old_run_refused(harness: ScenarioHarness) -> str:
     """A cancel of run 1 that arrives when run 2 is at work: refused as stale, and run 2 goes live."""
-    saga, halt = play.create_halting("before deployer.deploy", patient=True)
-    halt.await_one()
-    assert play.cancel(saga, runId=saga.run), "V5: refused"
-    play.checker.await_run(saga, "CANCELLED")
-    second = play.field.director.hold("before deployer.deploy", times=EVERYBODY)
-    retried = play.owner.retry(saga)
+    saga, halt = harness.create_halted("before deployer.deploy", stoppable=True)
+    halt.await_first()
+    assert harness.cancel(saga, runId=saga.run), "V5: refused"
+    harness.checker.await_run(saga, "CANCELLED")
+    second = harness.testbed.controller.halt_at("before deployer.deploy", times=ALL_RUNS)
+    retried = harness.owner.retry(saga)
     assert not retried["userErrors"], "V12: it cannot be retried"
-    second.only(uuid_of(retried["run"]["id"]))
-    second.await_one()
+    second.restrict_to(uuid_of(retried["run"]["id"]))
+    second.await_first()
 
-    answer = play.owner.cancel(saga, runId=saga.run)
+    answer = harness.owner.cancel(saga, runId=saga.run)
 
     assert codes(answer) == ["STALE_RUN"], f"V5: {answer}"
-    second.let_go()
-    assert play.settle() == {"CANCELLED": 1, "SUCCEEDED": 1}, "V5: the wrong run was cancelled"
+    second.release()
+    assert harness.settle() == {"CANCELLED": 1, "SUCCEEDED": 1}, "V5: the wrong run was cancelled"
     return "STALE_RUN"
 
 
 @scenario(without="no_deadlines", breaks="V13")
-def deadline_auto_cancel(play: Play) -> str:
+def deadline_auto_cancel(harness: ScenarioHarness) -> str:
     """A run that takes too long, at work or waiting, is cancelled by the platform, and the feed says so."""
-    working, at_work = play.create_halting("before storage.create", patient=True, provisioningDeadline=_iso(AT_WORK))
-    at_work.await_one(within=AT_WORK.total_seconds())
-    _expect_cancelled_by_the_platform(play, working, AT_WORK)
-    gate = play.field.director.hold("before claim", step="validate_request", times=1000)
-    queued = play.create(provisioningDeadline=_iso(BRIEF))
-    in_time = play.create(provisioningDeadline="PT1H")
-    _expect_cancelled_by_the_platform(play, queued, BRIEF)
-    gate.let_go()
-    play.checker.await_run(in_time, "SUCCEEDED")
-    ends = play.settle()
+    working, at_work = harness.create_halted(
+        "before storage.create", stoppable=True, provisioningDeadline=_iso(WORKING_DEADLINE)
+    )
+    at_work.await_first(within=WORKING_DEADLINE.total_seconds())
+    _expect_cancelled_by_the_platform(harness, working, WORKING_DEADLINE)
+    gate = harness.testbed.controller.halt_at("before claim", step="validate_request", times=1000)
+    queued = harness.create(provisioningDeadline=_iso(SHORT_DEADLINE))
+    in_time = harness.create(provisioningDeadline="PT1H")
+    _expect_cancelled_by_the_platform(harness, queued, SHORT_DEADLINE)
+    gate.release()
+    harness.checker.await_run(in_time, "SUCCEEDED")
+    ends = harness.settle()
     assert ends == {"CANCELLED": 2, "SUCCEEDED": 1}, f"V13: {ends}"
     return "two past it, one within it"
 
@@ -146,28 +150,28 @@ def _iso(length: timedelta) -> str:
     return f"PT{length.total_seconds():.0f}S"
 
 
-def _expect_cancelled_by_the_platform(play: Play, saga: Saga, deadline: timedelta) -> None:
+def _expect_cancelled_by_the_platform(harness: ScenarioHarness, saga: Saga, deadline: timedelta) -> None:
     within = (deadline + CANCELLED_WITHIN).total_seconds()
-    run = play.checker.await_run(saga, "CANCELLED", "SUCCEEDED", within=within)["run"]
+    run = harness.checker.await_run(saga, "CANCELLED", "SUCCEEDED", within=within)["run"]
     assert run["status"] == "CANCELLED", f"V13: {run['status']} in spite of its deadline"
     request, platform = run["cancelRequest"], str(global_id("Actor", PLATFORM.id))
     assert request["requestedBy"]["id"] == platform, f"V7: {request}"
     assert "deadline" in request["reason"], f"V7: {request}"
-    told = {event["type"].rpartition(".")[2]: event["actor"]["id"] for event in play.checker.events(saga)}
-    assert told["cancel_requested"] == told["cancelled"] == platform, f"V7: {told}"
+    actors = {event["type"].rpartition(".")[2]: event["actor"]["id"] for event in harness.checker.events(saga)}
+    assert actors["cancel_requested"] == actors["cancelled"] == platform, f"V7: {actors}"
 
 
-def _expect_on_record(reader: Caller, callers: list[Caller]) -> None:
+def _expect_audited(reader: ApiClient, callers: list[ApiClient]) -> None:
     """Each was denied twice, and the feed that belongs to them says so."""
-    found = nodes(reader.ask(DENIALS)["auditEvents"])
-    told = sorted((event["actor"]["id"], event["data"]["action"]) for event in found)
-    tried = ("cancelProvisioning", "cancelProvisionings")
-    assert told == sorted((caller.id, action) for caller in callers for action in tried), f"V7: {told}"
+    found = nodes(reader.execute(DENIALS)["auditEvents"])
+    actors = sorted((event["actor"]["id"], event["data"]["action"]) for event in found)
+    actions = ("cancelProvisioning", "cancelProvisionings")
+    assert actors == sorted((client.id, action) for client in callers for action in actions), f"V7: {actors}"
 
 
-def _forgeries(play: Play) -> Mapping[str, str]:
+def _forgeries(harness: ScenarioHarness) -> Mapping[str, str]:
     """Tokens that claim to be the owner, or more, and were not signed for that."""
-    settings, owner = play.field.settings, play.owner
+    settings, owner = harness.testbed.settings, harness.owner
     claims = jwt.decode(owner.token, options={"verify_signature": False})
     header, payload, signature = owner.token.split(".")
     foreign = settings.model_copy(update={"secret_key": type(settings.secret_key)(OTHER_SECRET)})
@@ -178,7 +182,7 @@ def _forgeries(play: Play) -> Mapping[str, str]:
         "signed with another key": sign_token(foreign, owner.identity, timedelta(hours=1)),
         "expired": sign_token(settings, owner.identity, timedelta(seconds=-1)),
         "another's name, the same signature": f"{header}.{_with(payload, sub=str(new_id()))}.{signature}",
-        "a viewer who calls himself owner": _promoted(play.cast.viewer.token),
+        "a viewer who calls himself owner": _promoted(harness.clients.viewer.token),
         "the platform's own kind": f"{header}.{_with(payload, kind='SYSTEM')}.{signature}",
     }
 
@@ -189,13 +193,13 @@ def _promoted(token: str) -> str:
 
 
 def _with(payload: str, **claims: str) -> str:
-    said: Facts = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return base64.urlsafe_b64encode(json.dumps(said | claims).encode()).decode().rstrip("=")
+    claims_: Facts = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return base64.urlsafe_b64encode(json.dumps(claims_ | claims).encode()).decode().rstrip("=")
 
 
-def _post(play: Play, saga: Saga, headers: Mapping[str, str], **more: object) -> httpx.Response:
+def _post(harness: ScenarioHarness, saga: Saga, headers: Mapping[str, str], **more: object) -> httpx.Response:
     return httpx.post(
-        f"http://{play.field.address}/graphql",
+        f"http://{harness.testbed.address}/graphql",
         json={"query": CANCEL, "variables": {"input": {"tenantId": saga.id, **more}}},
         headers=headers,
         timeout=20,

@@ -6,12 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.api import Facts
-from tests.conformance.field.director import Hold, until
+from tests.conformance.field.api_clients import Saga
+from tests.conformance.field.failpoint_controller import Halt, until
 from tests.conformance.field.failpoints import Answers, Failpoint
-from tests.conformance.field.people import Saga
-from tests.conformance.field.scenario import Play, scenario
+from tests.conformance.field.scenario import ScenarioHarness, scenario
 
-AT_ONCE = 500
+MAX_TENANTS_PER_CALL = 500
 """Tenants in one call, the most that the API takes."""
 
 LOADERS = 12
@@ -29,55 +29,57 @@ BACKING_OFF_WITHIN = 120.0
 the other at a load of 20 on two cores (1.3 s each, and some of them at the same time)."""
 
 
-@scenario(without="no_status_in_the_claim", breaks="V6", alone=True)
-def bulk_cancel_2000(play: Play) -> str:
+@scenario(without="no_status_check_in_claim", breaks="V6", alone=True)
+def bulk_cancel_2000(harness: ScenarioHarness) -> str:
     """Two thousand tenants, queued, at work, backing off: cancelled one call after the other in random order."""
-    sagas, gate = _prepare(play, play.many(2000, hurried=40))
+    sagas, gate = _prepare(harness, harness.scaled(2000, reduced=40))
     random.Random(1).shuffle(sagas)  # a story, not a secret
-    most = play.many(AT_ONCE, hurried=10)
+    most = harness.scaled(MAX_TENANTS_PER_CALL, reduced=10)
     batches = [sagas[start : start + most] for start in range(0, len(sagas), most)]
 
-    gate.let_go()
-    took = sorted(_cancel(play, batch) for batch in batches)
+    gate.release()
+    took = sorted(_cancel(harness, batch) for batch in batches)
     began = time.monotonic()
-    ends = play.settle(within=60 if play.hurried else SETTLED_WITHIN)
+    ends = harness.settle(within=60 if harness.reduced else SETTLED_WITHIN)
     settled = time.monotonic() - began
 
     assert ends == {"CANCELLED": len(sagas)}, f"V5: {ends}"
     slowest = took[math.ceil(0.99 * len(took)) - 1]
-    assert play.hurried or slowest < ACCEPTED_WITHIN, f"V13: accepted after {slowest:.1f} s (p99 of {len(took)} calls)"
+    assert harness.reduced or slowest < ACCEPTED_WITHIN, (
+        f"V13: accepted after {slowest:.1f} s (p99 of {len(took)} calls)"
+    )
     return f"{len(sagas)} tenants in {len(took)} calls, accepted in {slowest:.2f} s, settled in {settled:.0f} s"
 
 
-def _prepare(play: Play, count: int) -> tuple[list[Saga], Hold]:
+def _prepare(harness: ScenarioHarness, count: int) -> tuple[list[Saga], Halt]:
     """One in twenty holds resources and backs off, as many as there are threads are at work, the others are queued."""
-    director, backing_off = play.field.director, set[str]()
+    controller, backing_off = harness.testbed.controller, set[str]()
 
-    def fail(moment: Failpoint) -> str | None:
-        if moment.where != "before deployer.health":
+    def fail(failpoint: Failpoint) -> str | None:
+        if failpoint.where != "before deployer.health":
             return None
-        backing_off.add(moment.run_id)
+        backing_off.add(failpoint.run_id)
         return Answers.TRY_AGAIN
 
-    director.rule(fail)
-    with ThreadPoolExecutor(LOADERS) as people:
-        sagas = list(people.map(lambda _: play.create(), range(count // 20)))
+    controller.rule(fail)
+    with ThreadPoolExecutor(LOADERS) as pool:
+        sagas = list(pool.map(lambda _: harness.create(), range(count // 20)))
         wanted = {saga.run_id for saga in sagas}
         until(lambda: wanted <= backing_off, "void: they do not get that far", within=BACKING_OFF_WITHIN)
-        gate = director.hold("before claim", step="validate_request", times=1_000_000)
-        sagas += people.map(lambda _: play.create(), range(count - len(sagas)))
+        gate = controller.halt_at("before claim", step="validate_request", times=1_000_000)
+        sagas += pool.map(lambda _: harness.create(), range(count - len(sagas)))
     return sagas, gate
 
 
-def _cancel(play: Play, sagas: list[Saga]) -> float:
+def _cancel(harness: ScenarioHarness, sagas: list[Saga]) -> float:
     """One call; how long it took, in seconds."""
     began = time.monotonic()
-    payload = play.owner.retry_until_available(
+    payload = harness.owner.retry_until_available(
         "cancelProvisionings", tenantIds=[saga.id for saga in sagas], reason=REASON
     )
     took = time.monotonic() - began
     results: list[Facts] = payload["results"]
     assert len(results) == len(sagas), f"V5: {payload['userErrors']}"
     for saga, result in zip(sagas, results, strict=True):
-        assert play.checker.heard(saga, result, "the owner"), f"V5: {saga.slug} was refused"
+        assert harness.checker.record_answer(saga, result, "the owner"), f"V5: {saga.slug} was refused"
     return took

@@ -6,27 +6,27 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.api import Facts
-from tests.conformance.field.director import PATIENCE
+from tests.conformance.field.api_clients import accepted, codes
+from tests.conformance.field.failpoint_controller import TIMEOUT
 from tests.conformance.field.failpoints import Failpoint
 from tests.conformance.field.invariant_checker import nodes
-from tests.conformance.field.people import accepted, codes
-from tests.conformance.field.processes import Wishes
-from tests.conformance.field.scenario import Play, scenario
+from tests.conformance.field.scenario import ScenarioHarness, scenario
+from tests.conformance.field.testbed import Options
 
 RACERS = 10
-FEW = 60
+REDUCED_RACES = 60
 OUTCOMES = """
     query O($after: String) { tenants(first: 100, after: $after) { pageInfo { hasNextPage endCursor } edges { node {
       id state runs(first: 2) { edges { node { id status } } } } } } }
 """
 ENDS = ["tenant.provisioning.cancelled", "tenant.provisioning.completed", "tenant.provisioning.failed"]
-TOLD = """
+END_EVENTS = """
     query E($after: String, $types: [String!]) { auditEvents(first: 100, after: $after, filter: { typeIn: $types }) {
       pageInfo { hasNextPage endCursor } edges { node { type run { id } } } } }
 """
 
 
-class Starter:
+class CancelTrigger:
     """Fires each cancel when its run's pivot is about to be claimed, and holds the pivot back by a chance.
 
     How long follows the outcomes, so that both stay likely.
@@ -34,48 +34,52 @@ class Starter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._guns: dict[str, threading.Event] = {}
+        self._events: dict[str, threading.Event] = {}
         self._chance = random.Random(7)  # a race, not a secret
-        self._longest = 0.02
+        self._max_delay = 0.02
 
-    def gun(self, run_id: str) -> threading.Event:
+    def event_of(self, run_id: str) -> threading.Event:
         with self._lock:
-            return self._guns.setdefault(run_id, threading.Event())
+            return self._events.setdefault(run_id, threading.Event())
 
-    def rule(self, moment: Failpoint) -> None:
-        if moment.where == "before claim":
-            self.gun(moment.run_id).set()
-            time.sleep(self._chance.uniform(0, self._longest))  # the runner's handicap
+    def rule(self, failpoint: Failpoint) -> None:
+        if failpoint.where == "before claim":
+            self.event_of(failpoint.run_id).set()
+            time.sleep(self._chance.uniform(0, self._max_delay))  # the runner's handicap
 
-    def learn(self, *, won: bool) -> None:
+    def adjust(self, *, won: bool) -> None:
         """More handicap when the pivot wins, less when the cancel does."""
         with self._lock:
-            self._longest = min(max(self._longest * (0.97 if won else 1.03), 0.001), 0.2)
+            self._max_delay = min(max(self._max_delay * (0.97 if won else 1.03), 0.001), 0.2)
 
 
-@scenario(without="no_guard_at_the_pivot", breaks="V5", wishes=Wishes(saga="pivot_only", forward_threads=6), alone=True)
-def cancel_race_mark_active_10k(play: Play) -> str:
+@scenario(
+    without="no_cancel_check_at_pivot", breaks="V5", options=Options(saga="pivot_only", forward_threads=6), alone=True
+)
+def cancel_race_mark_active_10k(harness: ScenarioHarness) -> str:
     """Whoever is told "accepted" sees no ACTIVE tenant, whoever is told "too late" sees one, and there is no third."""
-    starter = Starter()
-    play.field.director.rule(starter.rule)
-    told: dict[str, bool] = {}
+    trigger = CancelTrigger()
+    harness.testbed.controller.rule(trigger.rule)
+    cancelled_by_run: dict[str, bool] = {}
 
     def race(number: int) -> None:
-        saga = play.owner.create(f"r{number}")
-        assert starter.gun(saga.run_id).wait(PATIENCE), "V8: its pivot is never claimed"
-        answer = play.owner.cancel(saga)
-        told[saga.run] = _outcome(answer)
-        starter.learn(won=told[saga.run])
+        saga = harness.owner.create(f"r{number}")
+        assert trigger.event_of(saga.run_id).wait(TIMEOUT), "V8: its pivot is never claimed"
+        answer = harness.owner.cancel(saga)
+        cancelled_by_run[saga.run] = _outcome(answer)
+        trigger.adjust(won=cancelled_by_run[saga.run])
 
     with ThreadPoolExecutor(RACERS) as racers:
-        list(racers.map(race, range(play.many(10_000, hurried=FEW))))
-    play.field.director.clear()
-    play.checker.await_settled()
+        list(racers.map(race, range(harness.scaled(10_000, reduced=REDUCED_RACES))))
+    harness.testbed.controller.clear()
+    harness.checker.await_settled()
 
-    cancelled = sum(told.values())
-    assert min(cancelled, len(told) - cancelled) >= len(told) / 10, f"void: {cancelled} of {len(told)} were accepted"
-    _hold_against(play, told)
-    return f"{cancelled:,} cancelled, {len(told) - cancelled:,} ACTIVE, no third"
+    cancelled = sum(cancelled_by_run.values())
+    assert min(cancelled, len(cancelled_by_run) - cancelled) >= len(cancelled_by_run) / 10, (
+        f"void: {cancelled} of {len(cancelled_by_run)} were accepted"
+    )
+    _expect_outcomes(harness, cancelled_by_run)
+    return f"{cancelled:,} cancelled, {len(cancelled_by_run) - cancelled:,} ACTIVE, no third"
 
 
 def _outcome(answer: Facts) -> bool:
@@ -87,13 +91,15 @@ def _outcome(answer: Facts) -> bool:
     return False
 
 
-def _hold_against(play: Play, told: dict[str, bool]) -> None:
+def _expect_outcomes(harness: ScenarioHarness, cancelled_by_run: dict[str, bool]) -> None:
     """V1, V5, V7: one end for each run, the promised one, told once."""
-    for tenant in play.checker.pages(OUTCOMES, "tenants"):
+    for tenant in harness.checker.pages(OUTCOMES, "tenants"):
         [run] = nodes(tenant["runs"])
-        right = ("PENDING", "CANCELLED") if told[run["id"]] else ("ACTIVE", "SUCCEEDED")
+        right = ("PENDING", "CANCELLED") if cancelled_by_run[run["id"]] else ("ACTIVE", "SUCCEEDED")
         assert (tenant["state"], run["status"]) == right, f"V5: {tenant['state']}, {run['status']}, told {right}"
-    ends = [(event["run"]["id"], event["type"]) for event in play.checker.pages(TOLD, "auditEvents", types=ENDS)]
-    right_ends = {(run, ENDS[0] if won else ENDS[1]) for run, won in told.items()}
+    ends = [
+        (event["run"]["id"], event["type"]) for event in harness.checker.pages(END_EVENTS, "auditEvents", types=ENDS)
+    ]
+    right_ends = {(run, ENDS[0] if won else ENDS[1]) for run, won in cancelled_by_run.items()}
     assert len(ends) == len(right_ends), f"V7: {len(ends)} ends of {len(right_ends)} runs"
     assert set(ends) == right_ends, "V7: an end is not the promised one"

@@ -4,12 +4,12 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from statistics import quantiles
 
-from tests.conformance.field.director import Hold, let_pass, until
-from tests.conformance.field.people import Saga
-from tests.conformance.field.processes import Wishes
-from tests.conformance.field.scenario import Play, scenario
+from tests.conformance.field.api_clients import Saga
+from tests.conformance.field.failpoint_controller import Halt, let_time_pass, until
+from tests.conformance.field.scenario import ScenarioHarness, scenario
+from tests.conformance.field.testbed import Options
 
-DEFAULTS = Wishes(lease=15, sweep=1, forward_threads=30)
+DEFAULT_OPTIONS = Options(lease=15, sweep=1, forward_threads=30)
 """The product's own lease and sweep interval."""
 
 AFTER_A_KILL = 20.0
@@ -27,102 +27,102 @@ message counts as lost after 1 s, the next sweep (1 s) sends another, and one mo
 the most."""
 
 
-@scenario(without="leases_that_never_lapse", breaks="V8", wishes=DEFAULTS, alone=True)
-def worker_killed_recovers(play: Play) -> str:
+@scenario(without="no_lease_expiry", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
+def worker_killed_recovers(harness: ScenarioHarness) -> str:
     """SIGKILL in the middle of many steps: the next attempt begins within 20 s."""
     took = []
-    for _ in range(play.many(2, hurried=1)):
-        sagas, holds = _halted(play, play.many(54, hurried=6), "before deployer.deploy")
-        victims = list(play.field.workers)
-        play.field.hire(len(victims))
+    for _ in range(harness.scaled(2, reduced=1)):
+        sagas, halts = _halted(harness, harness.scaled(54, reduced=6), "before deployer.deploy")
+        victims = list(harness.testbed.workers)
+        harness.testbed.start_workers(len(victims))
         killed = datetime.now(UTC)
         for victim in victims:
-            play.field.kill(victim)
-        for hold in holds:
-            hold.let_go()
-        took += _recovered(play, sagas, killed, AFTER_A_KILL)
-    play.settle()
-    return _told(took, AFTER_A_KILL)
+            harness.testbed.kill(victim)
+        for halt in halts:
+            halt.release()
+        took += _recovered(harness, sagas, killed, AFTER_A_KILL)
+    harness.settle()
+    return _percentiles(took, AFTER_A_KILL)
 
 
-@scenario(without="no_sweeper", breaks="V8", wishes=DEFAULTS, alone=True)
-def broker_flushed_recovers(play: Play) -> str:
+@scenario(without="no_sweeper", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
+def broker_flushed_recovers(harness: ScenarioHarness) -> str:
     """Every message is lost while workers sleep: awake, they go on within 3 s."""
     took = []
-    for _ in range(play.many(4, hurried=1)):
-        for worker in play.field.workers:
-            play.field.pause(worker)
-        sagas = [play.create() for _ in range(play.many(25, hurried=6))]
-        play.field.flush_broker()
+    for _ in range(harness.scaled(4, reduced=1)):
+        for worker in harness.testbed.workers:
+            harness.testbed.pause(worker)
+        sagas = [harness.create() for _ in range(harness.scaled(25, reduced=6))]
+        harness.testbed.flush_broker()
         flushed = datetime.now(UTC)
-        for worker in play.field.workers:
-            play.field.go_on(worker)
-        took += _recovered(play, sagas, flushed, AFTER_A_FLUSH)
-        play.settle()
-    return _told(took, AFTER_A_FLUSH)
+        for worker in harness.testbed.workers:
+            harness.testbed.resume(worker)
+        took += _recovered(harness, sagas, flushed, AFTER_A_FLUSH)
+        harness.settle()
+    return _percentiles(took, AFTER_A_FLUSH)
 
 
-@scenario(without="no_sweeper", breaks="V8", wishes=DEFAULTS, alone=True)
-def broker_back_recovers(play: Play) -> str:
+@scenario(without="no_sweeper", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
+def broker_back_recovers(harness: ScenarioHarness) -> str:
     """The broker is back after a minute: everything that was asked for meanwhile begins within 3 s."""
-    play.field.stop_broker()
-    sagas = [play.create() for _ in range(play.many(50, hurried=6))]
-    outage = 5.0 if play.hurried else 60.0
-    let_pass(outage)
+    harness.testbed.stop_broker()
+    sagas = [harness.create() for _ in range(harness.scaled(50, reduced=6))]
+    outage = 5.0 if harness.reduced else 60.0
+    let_time_pass(outage)
     back = datetime.now(UTC)
-    play.field.start_broker()
-    took = _recovered(play, sagas, back, AFTER_THE_BROKER)
-    play.settle()
-    return f"away for {outage:.0f} s; {_told(took, AFTER_THE_BROKER)}"
+    harness.testbed.start_broker()
+    took = _recovered(harness, sagas, back, AFTER_THE_BROKER)
+    harness.settle()
+    return f"away for {outage:.0f} s; {_percentiles(took, AFTER_THE_BROKER)}"
 
 
-@scenario(without="one_try_to_record", breaks="V8", wishes=DEFAULTS, alone=True)
-def postgres_back_recovers(play: Play) -> str:
+@scenario(without="no_retry_of_record", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
+def postgres_back_recovers(harness: ScenarioHarness) -> str:
     """Postgres crashes while steps are under way: once it is back, each is on record or goes on within 5 s."""
     took = []
-    for _ in range(play.many(3, hurried=1)):
-        sagas, holds = _halted(play, play.many(20, hurried=6), "before record")
+    for _ in range(harness.scaled(3, reduced=1)):
+        sagas, halts = _halted(harness, harness.scaled(20, reduced=6), "before record")
         away = datetime.now(UTC)
-        play.field.stop_postgres()
-        for hold in holds:
-            hold.let_go()
-        let_pass(4)
-        play.field.start_postgres()
+        harness.testbed.stop_postgres()
+        for halt in halts:
+            halt.release()
+        let_time_pass(4)
+        harness.testbed.start_postgres()
         back = (datetime.now(UTC) - away).total_seconds()
-        took += [max(0.0, after - back) for after in _recovered(play, sagas, away, AFTER_POSTGRES)]
-        play.checker.await_settled()
-    play.checker.handed_on = True
-    play.settle()
-    return _told(took, AFTER_POSTGRES)
+        took += [max(0.0, after - back) for after in _recovered(harness, sagas, away, AFTER_POSTGRES)]
+        harness.checker.await_settled()
+    harness.checker.moves_handed_over = True
+    harness.settle()
+    return _percentiles(took, AFTER_POSTGRES)
 
 
-def _halted(play: Play, count: int, where: str) -> tuple[list[Saga], list[Hold]]:
+def _halted(harness: ScenarioHarness, count: int, where: str) -> tuple[list[Saga], list[Halt]]:
     """So many runs, each in the middle of a step."""
-    halting = [play.create_halting(where) for _ in range(count)]
-    for _, hold in halting:
-        hold.await_one(within=60)
-    return [saga for saga, _ in halting], [hold for _, hold in halting]
+    halting = [harness.create_halted(where) for _ in range(count)]
+    for _, halt in halting:
+        halt.await_first(within=60)
+    return [saga for saga, _ in halting], [halt for _, halt in halting]
 
 
-def _recovered(play: Play, sagas: Collection[Saga], since: datetime, limit: float) -> list[float]:
+def _recovered(harness: ScenarioHarness, sagas: Collection[Saga], since: datetime, limit: float) -> list[float]:
     """Seconds until the next event of each run."""
     wanted = {saga.run for saga in sagas}
 
     def moved() -> dict[str, float]:
         times: dict[str, float] = {}
-        for event in play.checker.events():
+        for event in harness.checker.events():
             after = (datetime.fromisoformat(event["occurredAt"]) - since).total_seconds()
             if after > 0 and event["run"]:
                 times.setdefault(event["run"]["id"], after)
         return times
 
     # The feed tells when it was; how long it takes to be told does not count.
-    within = play.within(limit + 30, in_vain=limit + 5)
+    within = harness.within(limit + 30, without_protection=limit + 5)
     until(lambda: wanted <= moved().keys(), "V8: not every run moves again", within=within, every=1)
     return [after for run, after in moved().items() if run in wanted]
 
 
-def _told(took: list[float], limit: float) -> str:
+def _percentiles(took: list[float], limit: float) -> str:
     hundredths = quantiles(took, n=100, method="inclusive")
     figure = f"{len(took)} runs, p50 {hundredths[49]:.1f} s, p99 {hundredths[98]:.1f} s, longest {max(took):.1f} s"
     assert hundredths[98] < limit, f"V8: {limit:g} s are allowed: {figure}"

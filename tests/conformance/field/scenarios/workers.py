@@ -6,198 +6,202 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from provisioning.engine import COMPENSATION_ATTEMPTS
+from tests.conformance.field.api_clients import Saga, codes
 from tests.conformance.field.calls import CALLS, LAST_CALL, UNDONE_BY
-from tests.conformance.field.campaign import campaign
-from tests.conformance.field.director import Hold, let_pass, until
+from tests.conformance.field.failpoint_controller import Halt, let_time_pass, until
 from tests.conformance.field.failpoints import Answers, Failpoint
-from tests.conformance.field.people import Saga, codes
-from tests.conformance.field.processes import Wishes
-from tests.conformance.field.scenario import Play, scenario
+from tests.conformance.field.saga_load import run_sagas
+from tests.conformance.field.scenario import ScenarioHarness, scenario
+from tests.conformance.field.testbed import Options
 from tests.scenarios import PIVOT
 
-ON_RECORD = "before deliver"
+AFTER_RECORD = "before deliver"
 """The move is on record, and nobody has been told to make the next."""
 
-LIFE = 10.0
+SECONDS_PER_DEATH = 10.0
 """Seconds from one death of a poisoned process to the next: lease (2 s), a message that counts as lost (1 s), sweep
 (0.5 s), and the start of another process, which took 5 s at a load of 20 on two cores."""
 
-ENDED_WITHIN = COMPENSATION_ATTEMPTS * LIFE
+ENDED_WITHIN = COMPENSATION_ATTEMPTS * SECONDS_PER_DEATH
 """Seconds until a run that kills whoever performs it has to be at its end: an undo is given up after eight attempts."""
 
-ROOMY = Wishes(forward_threads=18, compensation_threads=18)
+MANY_THREADS = Options(forward_threads=18, compensation_threads=18)
 """Threads enough for every run to halt somewhere at once."""
 
 
-@scenario(without="leases_that_never_lapse", breaks="V8", wishes=ROOMY)
-def cancel_with_killed_worker(play: Play) -> str:
+@scenario(without="no_lease_expiry", breaks="V8", options=MANY_THREADS)
+def cancel_with_killed_worker(harness: ScenarioHarness) -> str:
     """Workers are killed before each call, after it and after its record, forward and undoing; then every second."""
-    steps = ["allocate_storage", "deploy_workloads"] if play.hurried else list(CALLS)
-    halted = [(step, where, _halt(play, where, step)[0]) for step, where in _spots(steps)]
-    early = [saga for _, where, saga in halted[::2] if where != ON_RECORD]
+    steps = ["allocate_storage", "deploy_workloads"] if harness.reduced else list(CALLS)
+    halted = [(step, where, _halt(harness, where, step)[0]) for step, where in _places(steps)]
+    early = [saga for _, where, saga in halted[::2] if where != AFTER_RECORD]
     for saga in early:
-        assert play.cancel(saga), "V5: its worker had not even died"
-    kill_everybody(play)
+        assert harness.cancel(saga), "V5: its worker had not even died"
+    kill_all_workers(harness)
     undoing = [
-        play.field.director.hold(_undone_at(where), step=step, run_id=saga.run_id, backward=True)
+        harness.testbed.controller.halt_at(_undone_at(where), step=step, run_id=saga.run_id, backward=True)
         for step, where, saga in halted
         if _undone_at(where)
     ]
-    play.field.keep_up()
+    harness.testbed.replace_dead_workers()
     for saga in [saga for _, _, saga in halted if saga not in early]:  # those may be undone by now
-        assert play.cancel(saga), "V5: it was on its way"
-    for hold in undoing:
-        hold.await_one(play.within(60))
-    kill_everybody(play)
-    play.field.keep_up()
-    play.settle(play.within(60))
-    return f"{len(halted)} + {len(undoing)} exact places; {campaign(play, play.many(200), kill_one, blows=1)}"
+        assert harness.cancel(saga), "V5: it was on its way"
+    for halt in undoing:
+        halt.await_first(harness.within(60))
+    kill_all_workers(harness)
+    harness.testbed.replace_dead_workers()
+    harness.settle(harness.within(60))
+    figure = run_sagas(harness, harness.scaled(200), kill_one, min_faults=1)
+    return f"{len(halted)} + {len(undoing)} exact places; {figure}"
 
 
-@scenario(without="no_tombstones_outside", breaks="V2")
-def cancel_with_paused_worker_resumed_late(play: Play) -> str:
+@scenario(without="no_adapter_tombstones", breaks="V2")
+def cancel_with_paused_worker_resumed_late(harness: ScenarioHarness) -> str:
     """A worker sleeps between its last check and its call, is overtaken by the undo, and makes the call."""
     halted = {}
     for call in UNDONE_BY:
-        saga, hold = _halt(play, f"before {call}")
-        halted[saga.run_id] = saga, hold
-    asleep = list(play.field.workers)
-    for worker in asleep:
-        play.field.pause(worker)
-    play.field.hire()
+        saga, halt = _halt(harness, f"before {call}")
+        halted[saga.run_id] = saga, halt
+    paused = list(harness.testbed.workers)
+    for worker in paused:
+        harness.testbed.pause(worker)
+    harness.testbed.start_workers()
     for saga, _ in halted.values():
-        assert play.cancel(saga), "V5: it is not ACTIVE"
+        assert harness.cancel(saga), "V5: it is not ACTIVE"
     for saga, _ in halted.values():
-        play.checker.await_run(saga, "CANCELLED", within=60)
-    play.checker.inspect()
+        harness.checker.await_run(saga, "CANCELLED", within=60)
+    harness.checker.check_all()
 
     returned: dict[str, str] = {}
     ways = {run: {f"after {call}", "before record_failure"} for run, call in zip(halted, UNDONE_BY, strict=True)}
-    play.field.director.rule(partial(_note, returned, ways))
-    for _, hold in halted.values():
+    harness.testbed.controller.rule(partial(_note_return, returned, ways))
+    for _, halt in halted.values():
         # Awake again, it may hear of the cancel before it goes on; a call that is on its way hears nothing.
-        hold.let_go(Answers.DEAF)
-    for worker in asleep:
-        play.field.go_on(worker)
+        halt.release(Answers.UNSTOPPABLE)
+    for worker in paused:
+        harness.testbed.resume(worker)
     until(lambda: returned.keys() == halted.keys(), "V8: not every late call returned")
-    play.checker.inspect_inventories()
+    harness.checker.check_inventories()
     came_through = [where for where in returned.values() if where.startswith("after")]
     assert not came_through, f"V2: came late and through: {came_through}"
-    return f"{len(returned)} late calls came to nothing; {campaign(play, play.many(200), pause_one, blows=2)}"
+    figure = run_sagas(harness, harness.scaled(200), pause_one, min_faults=2)
+    return f"{len(returned)} late calls had no effect; {figure}"
 
 
-@scenario(without="no_count_before_the_attempt", breaks="V13", wishes=Wishes(workers=3, lease=2))
-def cancel_with_poison_step(play: Play) -> str:
+@scenario(without="no_attempt_counted_before_start", breaks="V13", options=Options(workers=3, lease=2))
+def cancel_with_poison_step(harness: ScenarioHarness) -> str:
     """Steps and undos that kill every process that performs them: the right end, and the neighbours go on."""
     poison: dict[str, str] = {}
     deaths: Counter[str] = Counter()
 
-    def rule(moment: Failpoint) -> str | None:
-        if poison.get(moment.run_id) != moment.where:
+    def rule(failpoint: Failpoint) -> str | None:
+        if poison.get(failpoint.run_id) != failpoint.where:
             return None
-        deaths[moment.run_id] += 1
+        deaths[failpoint.run_id] += 1
         return Answers.DIE
 
-    play.field.director.rule(rule)
-    failing = _poisoned(play, poison, "before deployer.deploy")
-    cancelled = _poisoned(play, poison, "before deployer.deploy")
-    stuck = _poisoned(play, poison, "before identity.destroy")
-    _await(play, lambda: bool(deaths[cancelled.run_id]), "V8: the poison is never tasted")
+    harness.testbed.controller.rule(rule)
+    failing = _poisoned(harness, poison, "before deployer.deploy")
+    cancelled = _poisoned(harness, poison, "before deployer.deploy")
+    stuck = _poisoned(harness, poison, "before identity.destroy")
+    _await(harness, lambda: bool(deaths[cancelled.run_id]), "V8: the poison is never tasted")
     for saga in (cancelled, stuck):
-        assert play.cancel(saga), "V5: it was on its way"
-    neighbours = [play.create() for _ in range(play.many(60, hurried=6))]
+        assert harness.cancel(saga), "V5: it was on its way"
+    neighbours = [harness.create() for _ in range(harness.scaled(60, reduced=6))]
     for saga in neighbours[::2]:
-        play.cancel(saga)
+        harness.cancel(saga)
     for saga in neighbours:
-        _await_end(play, saga, "CANCELLED", "SUCCEEDED")
+        _await_end(harness, saga, "CANCELLED", "SUCCEEDED")
     meanwhile = deaths.total()
-    _await_end(play, cancelled, "CANCELLED")
-    _await_end(play, failing, "FAILED")
-    _await_end(play, stuck, "STUCK")
+    _await_end(harness, cancelled, "CANCELLED")
+    _await_end(harness, failing, "FAILED")
+    _await_end(harness, stuck, "STUCK")
     poison.clear()
-    assert codes(play.owner.retry_until_available("resumeCompensation", tenantId=stuck.id)) == [], (
+    assert codes(harness.owner.retry_until_available("resumeCompensation", tenantId=stuck.id)) == [], (
         "V13: it cannot be resumed"
     )
-    play.field.keep_up()
-    ends = play.settle()
+    harness.testbed.replace_dead_workers()
+    ends = harness.settle()
     assert ends["FAILED"] == 1, f"V1: a neighbour failed: {ends}"
     told = f"FAILED after {deaths[failing.run_id]} deaths, STUCK after {deaths[stuck.run_id]}"
     return f"{told}; {len(neighbours)} neighbours went by during {meanwhile}"
 
 
-def kill_one(play: Play, chance: random.Random) -> None:
+def kill_one(harness: ScenarioHarness, rng: random.Random) -> None:
     """SIGKILL one of the workers, and start another."""
-    play.field.kill(chance.choice(play.field.workers))
-    play.field.keep_up()
+    harness.testbed.kill(rng.choice(harness.testbed.workers))
+    harness.testbed.replace_dead_workers()
 
 
-def kill_everybody(play: Play) -> None:
+def kill_all_workers(harness: ScenarioHarness) -> None:
     """SIGKILL them all."""
-    for worker in list(play.field.workers):
-        play.field.kill(worker)
+    for worker in list(harness.testbed.workers):
+        harness.testbed.kill(worker)
 
 
-def pause_one(play: Play, chance: random.Random) -> None:
+def pause_one(harness: ScenarioHarness, rng: random.Random) -> None:
     """SIGSTOP until every lease has lapsed, and SIGCONT."""
-    worker = chance.choice(play.field.workers)
-    play.field.pause(worker)
-    let_pass(play.field.wishes.lease + 1)
-    play.field.go_on(worker)
+    worker = rng.choice(harness.testbed.workers)
+    harness.testbed.pause(worker)
+    let_time_pass(harness.testbed.options.lease + 1)
+    harness.testbed.resume(worker)
 
 
-def _spots(steps: list[str]) -> list[tuple[str, str]]:
+def _places(steps: list[str]) -> list[tuple[str, str]]:
     """Each place of each step, those on record last: their runs are taken on by others, as far as the last step."""
     around = [(step, f"{when} {CALLS[step]}") for step in steps for when in ("before", "after")]
-    return around + [(step, ON_RECORD) for step in steps if CALLS[step] != LAST_CALL]
+    return around + [(step, AFTER_RECORD) for step in steps if CALLS[step] != LAST_CALL]
 
 
 def _undone_at(where: str) -> str:
     """The same place on the way back; nothing where a step has nothing to undo outside."""
     when, what = where.split(maxsplit=1)
-    return where if where == ON_RECORD else f"{when} {UNDONE_BY[what]}" if what in UNDONE_BY else ""
+    return where if where == AFTER_RECORD else f"{when} {UNDONE_BY[what]}" if what in UNDONE_BY else ""
 
 
-def _halt(play: Play, where: str, step: str = "") -> tuple[Saga, Hold]:
+def _halt(harness: ScenarioHarness, where: str, step: str = "") -> tuple[Saga, Halt]:
     """A run whose worker stands still there."""
-    gate = play.field.director.hold("before claim", times=1000)
-    saga = play.create()
-    hold = play.field.director.hold(where, run_id=saga.run_id, step=step)
+    gate = harness.testbed.controller.halt_at("before claim", times=1000)
+    saga = harness.create()
+    halt = harness.testbed.controller.halt_at(where, run_id=saga.run_id, step=step)
     # Whoever takes it on gets no further than this, so that a cancel is never too late.
     if where.endswith(LAST_CALL):
-        play.field.director.hold("before claim", step=PIVOT, run_id=saga.run_id, times=1000)
+        harness.testbed.controller.halt_at("before claim", step=PIVOT, run_id=saga.run_id, times=1000)
     else:
-        play.field.director.hold(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, patient=True)
-    gate.let_go()
-    hold.await_one()
-    return saga, hold
+        harness.testbed.controller.halt_at(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, stoppable=True)
+    gate.release()
+    halt.await_first()
+    return saga, halt
 
 
-def _note(returned: dict[str, str], ways: Mapping[str, Collection[str]], moment: Failpoint) -> None:
+def _note_return(returned: dict[str, str], ways: Mapping[str, Collection[str]], failpoint: Failpoint) -> None:
     """Remember how a late call returned. Messages for the same run, and what follows its end, are no late calls."""
-    if moment.where in ways.get(moment.run_id, ()) and not moment.backward and moment.step in CALLS:
-        returned.setdefault(moment.run_id, moment.where)
+    if failpoint.where in ways.get(failpoint.run_id, ()) and not failpoint.backward and failpoint.step in CALLS:
+        returned.setdefault(failpoint.run_id, failpoint.where)
 
 
-def _poisoned(play: Play, poison: dict[str, str], where: str) -> Saga:
+def _poisoned(harness: ScenarioHarness, poison: dict[str, str], where: str) -> Saga:
     """A run that kills whoever comes there with it."""
-    gate = play.field.director.hold("before claim", times=1000)
-    saga = play.create()
+    gate = harness.testbed.controller.halt_at("before claim", times=1000)
+    saga = harness.create()
     poison[saga.run_id] = where
     # Poison on the way back lets it pass on the way there: it stands still before a cancel would be too late.
-    play.field.director.hold(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, patient=True)
-    gate.let_go()
+    harness.testbed.controller.halt_at(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, stoppable=True)
+    gate.release()
     return saga
 
 
-def _await_end(play: Play, saga: Saga, *statuses: str) -> None:
-    _await(play, lambda: play.owner.look(saga)["run"]["status"] in statuses, f"V13: {saga.slug} is never {statuses}")
+def _await_end(harness: ScenarioHarness, saga: Saga, *statuses: str) -> None:
+    _await(
+        harness, lambda: harness.owner.read(saga)["run"]["status"] in statuses, f"V13: {saga.slug} is never {statuses}"
+    )
 
 
-def _await(play: Play, condition: Callable[[], bool], otherwise: str) -> None:
+def _await(harness: ScenarioHarness, condition: Callable[[], bool], failure: str) -> None:
     """Wait, and start a worker for each that dies."""
 
-    def come_true() -> bool:
-        play.field.keep_up()
+    def condition_holds() -> bool:
+        harness.testbed.replace_dead_workers()
         return condition()
 
-    until(come_true, otherwise, within=play.within(ENDED_WITHIN, in_vain=20))
+    until(condition_holds, failure, within=harness.within(ENDED_WITHIN, without_protection=20))

@@ -1,4 +1,4 @@
-"""A peer of the API's websockets who leaves without a word."""
+"""A websocket client of the API that resets its connection without closing it."""
 
 import json
 import socket
@@ -12,20 +12,20 @@ from websockets.uri import parse_uri
 
 from tests.api import PROTOCOL
 
-PATIENCE = 20.0
-"""Seconds that a peer waits for an answer: that of the longest statement (``statement_timeout``, 10 s), twice."""
+TIMEOUT = 20.0
+"""Seconds to wait for an answer: twice the longest statement (``statement_timeout``, 10 s)."""
 
-AT_ONCE = struct.pack("ii", 1, 0)
+RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: reset the connection instead of closing it."""
 
 
-class Visitor:
-    """Connects, and is torn away at the end of the block, whatever was going on."""
+class AbruptClient:
+    """Connects, and resets the connection at the end of the block, whatever is in progress."""
 
     def __init__(self, address: str, token: str) -> None:
         host, _, port = address.partition(":")
         self._token = token
-        self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE)
+        self._socket = socket.create_connection((host, int(port)), timeout=TIMEOUT)
         self._protocol = ClientProtocol(parse_uri(f"ws://{address}/graphql"), subprotocols=[PROTOCOL])
 
     def __enter__(self) -> Self:
@@ -36,23 +36,23 @@ class Visitor:
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         with suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._socket.close()
 
-    def say_who(self) -> None:
-        """Be acknowledged."""
-        self._say(type="connection_init", payload={"Authorization": f"Bearer {self._token}"})
+    def authenticate(self) -> None:
+        """Send the token and wait for the acknowledgement."""
+        self._send(type="connection_init", payload={"Authorization": f"Bearer {self._token}"})
         self._receive()
 
     def subscribe(self, document: str, **variables: object) -> None:
-        """Ask for a subscription, and wait for nothing."""
-        self._say(id=str(len(document)), type="subscribe", payload={"query": document, "variables": variables})
+        """Start a subscription without waiting for an answer."""
+        self._send(id=str(len(document)), type="subscribe", payload={"query": document, "variables": variables})
 
-    def hear(self) -> None:
-        """Wait for the first word: what was asked for is under way then."""
+    def receive_first(self) -> None:
+        """Wait for the first message, which shows that the subscription runs."""
         self._receive()
 
-    def _say(self, **message: object) -> None:
+    def _send(self, **message: object) -> None:
         self._protocol.send_text(json.dumps(message).encode())
         self._flush()
 
@@ -62,5 +62,5 @@ class Visitor:
     def _receive(self) -> None:
         while not self._protocol.events_received():
             data = self._socket.recv(65536)
-            assert data, "V13: the API hung up"
+            assert data, "V13: the API closed the connection"
             self._protocol.receive_data(data)

@@ -19,12 +19,12 @@ from provisioning.events import EventType, emit_for_organisation
 from runtime.database import Database
 from runtime.feed import POLL_EVERY
 from tests.api import Client, Facts, Subscription
-from tests.conformance.field.abrupt import Visitor
-from tests.conformance.field.director import until
+from tests.conformance.field.abrupt_client import AbruptClient
+from tests.conformance.field.api_clients import ApiClient, Saga, uuid_of
+from tests.conformance.field.failpoint_controller import until
 from tests.conformance.field.invariant_checker import nodes
-from tests.conformance.field.people import Caller, Saga, uuid_of
-from tests.conformance.field.processes import Wishes
-from tests.conformance.field.scenario import Play, scenario
+from tests.conformance.field.scenario import ScenarioHarness, scenario
+from tests.conformance.field.testbed import Options
 
 FOLLOW_ONE = """
     subscription W($id: ID!, $after: String) {
@@ -42,34 +42,34 @@ RENAMED = """
       edges { node { id cursor tenant { id } data } } } }
 """
 NEWEST = "{ auditEvents(first: 1) { edges { node { id cursor } } } }"
-TOLD = """
+TIMELINE = """
     query T($id: ID!) { tenant(id: $id) { runs(first: 1) { edges { node {
       timeline(first: 100) { edges { node { id sequence kind } } } } } } } }
 """
-QUIET = POLL_EVERY + 1.0
+ENTRY_TIMEOUT = POLL_EVERY + 1.0
 """Seconds that a follower waits for the next entry before it goes on: the product polls every two."""
 
-LONGEST_SILENCE = 60.0
+MAX_SILENCE = 60.0
 """Seconds without an entry after which the next one counts as lost: twice the longest wait for a run, 30 s."""
 
-MOST_CUTS = 20
+MAX_CUTS_WITHOUT_PROGRESS = 20
 """How often somebody may be cut off without having seen anything new."""
 
 IDLE_THREADS_END_AFTER = 10.0
 """Seconds: anyio ends threads that were idle for so long, at the next call that takes a thread
 (``MAX_IDLE_TIME`` of its worker threads). Until then there are as many as were ever needed at once."""
 
-GONE_WITHIN = 10.0 + IDLE_THREADS_END_AFTER
+RELEASED_WITHIN = 10.0 + IDLE_THREADS_END_AFTER
 """Seconds after which nothing is left of a visitor who was torn away: his last statement ends within
 ``statement_timeout`` (10 s, the default) even if nobody cancels it, and its thread is idle from then on."""
 
-WRITTEN = {"access.denied", "tenant.updated"}
+WRITTEN_TYPES = {"access.denied", "tenant.updated"}
 """Events that writers write."""
 
 WRITERS = 64
 WAITERS = 8
 """Writers who meet others at a tenant's lock."""
-LONGEST_DELAY = 0.3
+MAX_DELAY = 0.3
 """The longest that a transaction stays open after it has written, in seconds."""
 
 
@@ -93,77 +93,77 @@ class Goal:
 class Follower:
     """Somebody who follows, is cut off again and again, and goes on behind the last entry that he saw."""
 
-    caller: Caller
+    client: ApiClient
     document: str
     variables: Facts
     seed: int
     cursor: str | None = None
     seen: list[Facts] = field(default_factory=list)
     cuts: int = 0
-    heard_at: float = field(default_factory=time.monotonic)
+    last_entry_at: float = field(default_factory=time.monotonic)
 
     def follow(self, enough: Callable[[list[Facts]], bool]) -> None:
         """Until it is enough, at one connection after the other."""
-        chance = random.Random(self.seed)  # a story, not a secret
-        while not self._listen(chance.randint(1, 12), enough, abruptly=chance.random() < 0.5):
+        rng = random.Random(self.seed)  # a story, not a secret
+        while not self._follow_once(rng.randint(1, 12), enough, abruptly=rng.random() < 0.5):
             self.cuts += 1
             new = len({entry["id"] for entry in self.seen})
-            assert self.cuts < MOST_CUTS + new, f"V10: after {self.cuts} cuts the end is not in sight"
+            assert self.cuts < MAX_CUTS_WITHOUT_PROGRESS + new, f"V10: after {self.cuts} cuts the end is not in sight"
 
-    def _listen(self, entries: int, enough: Callable[[list[Facts]], bool], *, abruptly: bool) -> bool:
-        client = Client(self.caller.field.address, f"Bearer {self.caller.token}")
+    def _follow_once(self, entries: int, enough: Callable[[list[Facts]], bool], *, abruptly: bool) -> bool:
+        client = Client(self.client.testbed.address, f"Bearer {self.client.token}")
         with client.subscribed(self.document, after=self.cursor, **self.variables) as subscription:
             for _ in range(entries):
                 entry = _next(subscription)
                 if entry is not None:
-                    self.heard_at = time.monotonic()
+                    self.last_entry_at = time.monotonic()
                     self.cursor = entry["cursor"]
                     self.seen += [entry] if entry.get("sequence", 0) is not None else []
                 if enough(self.seen):
                     return True
-                silent = time.monotonic() - self.heard_at
-                assert silent < LONGEST_SILENCE, f"V10: nothing more comes for {silent:.0f} s"
+                silent = time.monotonic() - self.last_entry_at
+                assert silent < MAX_SILENCE, f"V10: nothing more comes for {silent:.0f} s"
             if abruptly:
                 subscription.socket.socket.shutdown(socket.SHUT_RDWR)
         return False
 
 
-@scenario(without="no_cursors_in_subscriptions", breaks="V10")
-def subscription_resume_gap_free_over_cancel(play: Play) -> str:
+@scenario(without="no_subscription_cursors", breaks="V10")
+def subscription_resume_gap_free_over_cancel(harness: ScenarioHarness) -> str:
     """Timelines and the feed, cut at random, resumed by cursor while runs are cancelled: everything once, in order."""
-    play.create()
-    start = _newest_cursor(play.owner)
-    over, goal = threading.Event(), Goal()
-    count = play.many(40, hurried=8)
-    watchers = [Follower(play.owner, FOLLOW_ALL, {}, seed, start) for seed in range(3)]
-    chance = random.Random(1)  # a story, not a secret
+    harness.create()
+    start = _newest_cursor(harness.owner)
+    stopped, goal = threading.Event(), Goal()
+    count = harness.scaled(40, reduced=8)
+    watchers = [Follower(harness.owner, FOLLOW_ALL, {}, seed, start) for seed in range(3)]
+    rng = random.Random(1)  # a story, not a secret
 
     def live(number: int, wait: float) -> tuple[Saga, Follower]:
-        saga = play.create()
-        follower = Follower(play.owner, FOLLOW_ONE, {"id": saga.id}, number)
+        saga = harness.create()
+        follower = Follower(harness.owner, FOLLOW_ONE, {"id": saga.id}, number)
         with ThreadPoolExecutor(1) as other:
             following = other.submit(follower.follow, lambda seen: bool(seen) and seen[-1]["kind"] == "RUN_FINISHED")
-            over.wait(wait)
-            play.cancel(saga)
+            stopped.wait(wait)
+            harness.cancel(saga)
             following.result()
         return saga, follower
 
     with ThreadPoolExecutor(len(watchers)) as watching:
-        told = [watching.submit(one.follow, lambda seen: over.is_set() or goal.reached(seen)) for one in watchers]
+        told = [watching.submit(one.follow, lambda seen: stopped.is_set() or goal.reached(seen)) for one in watchers]
         try:
-            with ThreadPoolExecutor(8) as people:
-                followed = list(people.map(live, range(count), [chance.uniform(0, 1.5) for _ in range(count)]))
-            ends = play.settle()
-            goal.last = _newer(play.owner, start)[-1]["id"]
+            with ThreadPoolExecutor(8) as pool:
+                followed = list(pool.map(live, range(count), [rng.uniform(0, 1.5) for _ in range(count)]))
+            ends = harness.settle()
+            goal.last = _newer(harness.owner, start)[-1]["id"]
         except BaseException:
-            over.set()
+            stopped.set()
             raise
         for watcher in told:
             watcher.result()
 
     for saga, follower in followed:
-        _expect_the_timeline(play, saga, follower)
-    feed = goal.up_to_here(_newer(play.owner, start))
+        _expect_the_timeline(harness, saga, follower)
+    feed = goal.up_to_here(_newer(harness.owner, start))
     for one in watchers:
         _expect_the_same(goal.up_to_here(one.seen), feed)
     cuts = sum(one.cuts for one in [*watchers, *(follower for _, follower in followed)])
@@ -171,79 +171,81 @@ def subscription_resume_gap_free_over_cancel(play: Play) -> str:
     return f"{cuts} cuts, {count} timelines, {len(feed)} events, {ends.get('CANCELLED', 0)} cancelled"
 
 
-@scenario(without="no_waiting_for_late_commits", breaks="V10")
-def feed_gap_free_with_64_writers(play: Play) -> str:
+@scenario(without="no_wait_for_late_commits", breaks="V10")
+def feed_gap_free_with_64_writers(harness: ScenarioHarness) -> str:
     """64 writers whose commits are delayed at random, readers that drop at random: every event once, in order."""
-    tenants = [_quiet_tenant(play, f"w{number}") for number in range(WRITERS // 2)]
-    start = _newest_cursor(play.owner)
-    over, goal = threading.Event(), Goal()
-    each = play.many(25, hurried=4)
-    followers = [Follower(play.owner, FOLLOW_ALL, {}, seed, start) for seed in range(4)]
-    settings = play.field.settings.model_copy(update={"database_pool": WRITERS // 2})
+    tenants = [_quiet_tenant(harness, f"w{number}") for number in range(WRITERS // 2)]
+    start = _newest_cursor(harness.owner)
+    stopped, goal = threading.Event(), Goal()
+    each = harness.scaled(25, reduced=4)
+    followers = [Follower(harness.owner, FOLLOW_ALL, {}, seed, start) for seed in range(4)]
+    settings = harness.testbed.settings.model_copy(update={"database_pool": WRITERS // 2})
     database = Database(settings, name="tenantry-writers")
 
     def enough(seen: list[Facts]) -> bool:
-        return over.is_set() or goal.reached(seen)
+        return stopped.is_set() or goal.reached(seen)
 
     with ThreadPoolExecutor(WRITERS) as writers, ThreadPoolExecutor(len(followers) + 1) as readers:
         reading: list[Future[None]] = [readers.submit(one.follow, enough) for one in followers]
-        pages = readers.submit(_turn_pages, play.owner, start, enough)
+        pages = readers.submit(_read_pages, harness.owner, start, enough)
         try:
-            slow = [writers.submit(_write_slowly, database, play, number, each) for number in range(WRITERS // 2)]
-            named = [writers.submit(_rename, play, tenant, each) for tenant in tenants]
-            waiting = [writers.submit(_write_and_wait, database, play, tenant, each) for tenant in tenants[:WAITERS]]
+            slow = [writers.submit(_write_slowly, database, harness, number, each) for number in range(WRITERS // 2)]
+            named = [writers.submit(_rename, harness, tenant, each) for tenant in tenants]
+            waiting = [writers.submit(_write_and_wait, database, harness, tenant, each) for tenant in tenants[:WAITERS]]
             for writer in [*slow, *named, *waiting]:
                 writer.result()
             expected = (WRITERS + 2 * WAITERS) * each
-            goal.last = _await_written(play.owner, start, expected)
+            goal.last = _await_written(harness.owner, start, expected)
         except BaseException:
-            over.set()
+            stopped.set()
             raise
         finally:
             database.close()
         for reader in reading:
             reader.result()
 
-    feed = goal.up_to_here(_newer(play.owner, start))
-    written = sum(event["type"] in WRITTEN for event in feed)
+    feed = goal.up_to_here(_newer(harness.owner, start))
+    written = sum(event["type"] in WRITTEN_TYPES for event in feed)
     assert written == expected, f"V10: {written} of {expected} events are in the feed"
-    _expect_each_to_follow_from_the_one_before(play.owner, start)
+    _expect_each_to_follow_from_the_one_before(harness.owner, start)
     for follower in followers:
         _expect_the_same(goal.up_to_here(follower.seen), feed)
     _expect_the_same(goal.up_to_here(pages.result()), feed)
     return f"{len(feed)} events, {len(followers) + 1} readers, {sum(one.cuts for one in followers)} cuts"
 
 
-@scenario(without="no_farewell_to_watchers", breaks="V13", wishes=Wishes(workers=1))
-def subscriptions_do_not_leak(play: Play) -> str:
+@scenario(without="no_unsubscribe_on_disconnect", breaks="V13", options=Options(workers=1))
+def subscriptions_do_not_leak(harness: ScenarioHarness) -> str:
     """People who connect and are torn away at any moment leave no listener, task, thread or file behind."""
-    saga = play.create()
-    play.checker.await_run(saga, "SUCCEEDED")
-    cycles = play.many(5000, hurried=200)
-    with ThreadPoolExecutor(8) as crowd:
+    saga = harness.create()
+    harness.checker.await_run(saga, "SUCCEEDED")
+    cycles = harness.scaled(5000, reduced=200)
+    with ThreadPoolExecutor(8) as pool:
         # So far one question was asked at a time: these are the fewest threads, and all others have to end.
-        fewest = play.field.census()["threads"]
-        list(crowd.map(lambda seed: _come_and_go(play, saga.id, seed), range(80)))
-        base = _steady(play) | {"threads": fewest}
-        list(crowd.map(lambda seed: _come_and_go(play, saga.id, seed), range(cycles)))
+        fewest = harness.testbed.resource_counts()["threads"]
+        list(pool.map(lambda seed: _connect_and_abort(harness, saga.id, seed), range(80)))
+        base = _stable_counts(harness) | {"threads": fewest}
+        list(pool.map(lambda seed: _connect_and_abort(harness, saga.id, seed), range(cycles)))
     # The pool of connections grows to its size and stays there; a question takes one or two threads.
-    slack = {"listeners": 0, "tasks": 2, "threads": 2, "files": play.field.settings.database_pool}
+    slack = {"listeners": 0, "tasks": 2, "threads": 2, "files": harness.testbed.settings.database_pool}
 
     def back_to_base() -> bool:
-        play.owner.look(saga)  # idle threads end when a thread is taken
-        return all(count <= base[name] + slack[name] for name, count in play.field.census().items())
+        harness.owner.read(saga)  # idle threads end when a thread is taken
+        return all(count <= base[name] + slack[name] for name, count in harness.testbed.resource_counts().items())
 
     try:
-        until(back_to_base, "", within=GONE_WITHIN, every=0.25)
+        until(back_to_base, "", within=RELEASED_WITHIN, every=0.25)
     except AssertionError:
-        raise AssertionError(f"V13: {play.field.census()} after {cycles} visits, and {base} before") from None
+        raise AssertionError(
+            f"V13: {harness.testbed.resource_counts()} after {cycles} visits, and {base} before"
+        ) from None
     return f"{cycles} visits, {base['tasks']} tasks, {base['threads']} threads, {base['files']} files before and after"
 
 
 def _next(subscription: Subscription) -> Facts | None:
     """The next entry; None when there is nothing more for now, or for good."""
     try:
-        message = subscription.message(QUIET)
+        message = subscription.message(ENTRY_TIMEOUT)
     except (TimeoutError, websockets.exceptions.ConnectionClosed):
         return None
     if message["type"] == "complete":
@@ -253,46 +255,46 @@ def _next(subscription: Subscription) -> Facts | None:
     return entry
 
 
-def _newest_cursor(reader: Caller) -> str:
+def _newest_cursor(reader: ApiClient) -> str:
     """Of the newest event that is told already: while an earlier transaction is open, there may be none."""
     newest: list[Facts] = []
 
     def told() -> bool:
-        newest[:] = nodes(reader.ask(NEWEST)["auditEvents"])
+        newest[:] = nodes(reader.execute(NEWEST)["auditEvents"])
         return bool(newest)
 
     until(told, "V10: the feed tells nothing")
     return str(newest[0]["cursor"])
 
 
-def _newer(reader: Caller, cursor: str, document: str = NEWER) -> list[Facts]:
+def _newer(reader: ApiClient, cursor: str, document: str = NEWER) -> list[Facts]:
     """What is in the feed behind this place, oldest first, page by page."""
     found: list[Facts] = []
-    while page := nodes(reader.ask(document, before=cursor)["auditEvents"])[::-1]:
+    while page := nodes(reader.execute(document, before=cursor)["auditEvents"])[::-1]:
         found += page
         cursor = page[-1]["cursor"]
     return found
 
 
-def _turn_pages(reader: Caller, cursor: str, enough: Callable[[list[Facts]], bool]) -> list[Facts]:
+def _read_pages(reader: ApiClient, cursor: str, enough: Callable[[list[Facts]], bool]) -> list[Facts]:
     """Read page after page, as somebody does who has no socket."""
     found: list[Facts] = []
-    heard_at = time.monotonic()
+    last_entry_at = time.monotonic()
     while not enough(found):
         page = _newer(reader, cursor)
         found += page
-        cursor, heard_at = (page[-1]["cursor"], time.monotonic()) if page else (cursor, heard_at)
-        assert time.monotonic() - heard_at < LONGEST_SILENCE, "V10: the pages end too early"
+        cursor, last_entry_at = (page[-1]["cursor"], time.monotonic()) if page else (cursor, last_entry_at)
+        assert time.monotonic() - last_entry_at < MAX_SILENCE, "V10: the pages end too early"
     return found
 
 
-def _await_written(reader: Caller, cursor: str, expected: int) -> str:
+def _await_written(reader: ApiClient, cursor: str, expected: int) -> str:
     """Wait until so many events are told; the id of the newest. An open transaction keeps later ones back."""
     feed: list[Facts] = []
 
     def told() -> bool:
         feed[:] = _newer(reader, cursor)
-        return sum(event["type"] in WRITTEN for event in feed) >= expected
+        return sum(event["type"] in WRITTEN_TYPES for event in feed) >= expected
 
     until(told, f"V10: the feed does not tell {expected} events", every=0.25)
     return str(feed[-1]["id"])
@@ -304,52 +306,52 @@ def _expect_the_same(seen: list[Facts], feed: list[Facts]) -> None:
     assert ids == wanted, f"V10: {len(missing)} of {len(wanted)} missed, {twice} seen twice, or not in order"
 
 
-def _expect_the_timeline(play: Play, saga: Saga, follower: Follower) -> None:
-    [run] = nodes(play.owner.ask(TOLD, id=saga.id)["tenant"]["runs"])
+def _expect_the_timeline(harness: ScenarioHarness, saga: Saga, follower: Follower) -> None:
+    [run] = nodes(harness.owner.execute(TIMELINE, id=saga.id)["tenant"]["runs"])
     _expect_the_same(follower.seen, nodes(run["timeline"]))
     numbers = [entry["sequence"] for entry in follower.seen]
     assert numbers == sorted(set(numbers)), f"V10: {saga.slug} was told as {numbers}"
-    mine = {uuid_of(event["id"]) for event in play.checker.events(saga)}
+    mine = {uuid_of(event["id"]) for event in harness.checker.events(saga)}
     assert mine >= {uuid_of(entry["id"]) for entry in follower.seen}, f"V10: {saga.slug}: not in the feed"
 
 
-def _quiet_tenant(play: Play, slug: str) -> str:
+def _quiet_tenant(harness: ScenarioHarness, slug: str) -> str:
     """The id of a tenant that nobody provisions."""
-    payload = play.owner.retry_until_available(
+    payload = harness.owner.retry_until_available(
         "createTenant", slug=slug, plan="starter", firstAdminEmail="w@w.example", start=False
     )
     tenant: str = payload["tenant"]["id"]
     return tenant
 
 
-def _write_slowly(database: Database, play: Play, number: int, times: int) -> None:
+def _write_slowly(database: Database, harness: ScenarioHarness, number: int, times: int) -> None:
     """Events whose transactions stay open for a while: whoever began later commits earlier."""
-    chance = random.Random(number)  # a story, not a secret
+    rng = random.Random(number)  # a story, not a secret
     for _ in range(times):
-        database.transact(_write, play, chance.uniform(0, LONGEST_DELAY))
+        database.transact(_write, harness, rng.uniform(0, MAX_DELAY))
 
 
-def _write(session: Session, play: Play, seconds: float) -> None:
+def _write(session: Session, harness: ScenarioHarness, seconds: float) -> None:
     facts = {"action": "write", "reason": "to see who reads it"}
-    by = play.owner.identity.actor
-    emit_for_organisation(session, play.cast.organisation.id, EventType.ACCESS_DENIED, facts, by=by)
+    by = harness.owner.identity.actor
+    emit_for_organisation(session, harness.clients.organisation.id, EventType.ACCESS_DENIED, facts, by=by)
     session.flush()
     session.execute(select(func.pg_sleep(seconds)))
 
 
-def _write_and_wait(database: Database, play: Play, tenant: str, times: int) -> None:
+def _write_and_wait(database: Database, harness: ScenarioHarness, tenant: str, times: int) -> None:
     """Events of a transaction that had a number long before it got its tenant's lock."""
     for number in range(times):
-        database.transact(_write_and_lock, play, UUID(uuid_of(tenant)), f"Waited {number}")
+        database.transact(_write_and_lock, harness, UUID(uuid_of(tenant)), f"Waited {number}")
 
 
-def _write_and_lock(session: Session, play: Play, tenant_id: UUID, name: str) -> None:
-    _write(session, play, LONGEST_DELAY / 10)
-    wanted, by = Corrections(name=name), play.owner.identity.actor
-    commands.update_tenant(session, tenant_id, wanted, by=by, regions=play.field.settings.regions)
+def _write_and_lock(session: Session, harness: ScenarioHarness, tenant_id: UUID, name: str) -> None:
+    _write(session, harness, MAX_DELAY / 10)
+    wanted, by = Corrections(name=name), harness.owner.identity.actor
+    commands.update_tenant(session, tenant_id, wanted, by=by, regions=harness.testbed.settings.regions)
 
 
-def _expect_each_to_follow_from_the_one_before(reader: Caller, cursor: str) -> None:
+def _expect_each_to_follow_from_the_one_before(reader: ApiClient, cursor: str) -> None:
     """V10: a tenant's renamings are told in the order in which they happened."""
     names: dict[str, str] = {}
     for event in _newer(reader, cursor, RENAMED):
@@ -358,36 +360,36 @@ def _expect_each_to_follow_from_the_one_before(reader: Caller, cursor: str) -> N
         names[tenant] = after
 
 
-def _rename(play: Play, tenant: str, times: int) -> None:
+def _rename(harness: ScenarioHarness, tenant: str, times: int) -> None:
     for number in range(times):
-        payload = play.owner.retry_until_available("updateTenant", tenantId=tenant, name=f"Name {number}")
+        payload = harness.owner.retry_until_available("updateTenant", tenantId=tenant, name=f"Name {number}")
         assert not payload["userErrors"], f"V8: {payload}"
 
 
-def _come_and_go(play: Play, tenant: str, seed: int) -> None:
+def _connect_and_abort(harness: ScenarioHarness, tenant: str, seed: int) -> None:
     """Connect, come as far as chance will have it, and be torn away."""
-    chance = random.Random(seed)  # a story, not a secret
-    with Visitor(play.field.address, play.owner.token) as visitor:
+    rng = random.Random(seed)  # a story, not a secret
+    with AbruptClient(harness.testbed.address, harness.owner.token) as client:
         stages = [
-            visitor.say_who,
-            lambda: visitor.subscribe(FOLLOW_ON, id=tenant),
-            lambda: visitor.subscribe(FOLLOW_ALL),
-            visitor.hear,
+            client.authenticate,
+            lambda: client.subscribe(FOLLOW_ON, id=tenant),
+            lambda: client.subscribe(FOLLOW_ALL),
+            client.receive_first,
         ]
-        for harness in stages[: chance.randint(1, len(stages))]:
-            harness()
+        for perform in stages[: rng.randint(1, len(stages))]:
+            perform()
 
 
-def _steady(play: Play) -> dict[str, int]:
+def _stable_counts(harness: ScenarioHarness) -> dict[str, int]:
     """What the API holds on to when nobody is there: two counts in a row that say the same."""
-    counts = [play.field.census()]
+    counts = [harness.testbed.resource_counts()]
 
     def same_again() -> bool:
-        counts.append(play.field.census())
+        counts.append(harness.testbed.resource_counts())
         return counts[-1] == counts[-2] and not counts[-1]["listeners"]
 
     try:
-        until(same_again, "", within=GONE_WITHIN, every=0.5)
+        until(same_again, "", within=RELEASED_WITHIN, every=0.5)
     except AssertionError:
         raise AssertionError(f"V13: nobody is there, and the API holds on to {counts[-3:]}") from None
     return counts[-1]

@@ -1,4 +1,4 @@
-"""``python -m tests.conformance.field.staged … -- workers``: a process of the product, in the hands of a director."""
+"""``python -m tests.conformance.field.product_process … -- workers``: a product process under test."""
 
 import argparse
 import faulthandler
@@ -11,20 +11,20 @@ import pytest
 
 from provisioning.steps import saga
 from tests.conformance.field import mutants, revisions
-from tests.conformance.field.census import keep_census
 from tests.conformance.field.clocks import shifted
-from tests.conformance.field.failpoints import Performer
+from tests.conformance.field.failpoints import FailpointClient
+from tests.conformance.field.resource_counts import write_counts_on_signal
 
 
 def main() -> int:
-    """Be that process. Its clock, its saga and its protections are as the options say."""
+    """Run a worker or server process with a shifted clock, another step list or a mutant, as the options say."""
     faulthandler.register(signal.SIGUSR2)
     mutants.load()
     parser = argparse.ArgumentParser()
-    parser.add_argument("--director", type=Path, required=True, help="socket of the director")
-    parser.add_argument("--clock", type=float, default=0.0, help="seconds by which its wall clock is wrong")
-    parser.add_argument("--saga", default="", choices=["", *revisions.ALL], help="another release's list of steps")
-    parser.add_argument("--without", default="", choices=["", *mutants.ALL], help="a protection to take away")
+    parser.add_argument("--controller", type=Path, required=True, help="socket of the failpoint controller")
+    parser.add_argument("--clock", type=float, default=0.0, help="shift of the wall clock in seconds")
+    parser.add_argument("--saga", default="", choices=["", *revisions.ALL], help="step list of another release")
+    parser.add_argument("--without", default="", choices=["", *mutants.ALL], help="mutant to run")
     parser.add_argument("program", choices=["workers", "server"])
     parser.add_argument("arguments", nargs="*")
     options = parser.parse_args()
@@ -35,13 +35,13 @@ def main() -> int:
             revisions.ALL[options.saga](saga)
         if options.without:
             mutants.ALL[options.without](stack.enter_context(pytest.MonkeyPatch.context()))
-        Performer(options.director).watch()
-        keep_census(options.director.parent)
+        FailpointClient(options.controller).install()
+        write_counts_on_signal(options.controller.parent)
         return _program(options.program, options.arguments)
 
 
 def _program(name: str, arguments: list[str]) -> int:
-    # Imported here, because a removal may have replaced what they import.
+    # Imported here, because a mutant may have replaced names that they import.
     if name == "workers":
         from workers.__main__ import main as program  # noqa: PLC0415  # see above
     else:

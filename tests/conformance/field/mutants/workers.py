@@ -1,4 +1,4 @@
-"""Protections against processes that die, sleep and lie."""
+"""Mutants without the protections against workers that die, pause or have wrong clocks."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -26,25 +26,25 @@ FOR_EVER = timedelta(hours=1)
 
 
 @mutant
-def leases_that_never_lapse(patch: pytest.MonkeyPatch) -> None:
-    """Whoever has a run keeps it, dead or alive."""
-    genuine, genuine_renew = engine._leased, claims.renew
+def no_lease_expiry(patch: pytest.MonkeyPatch) -> None:
+    """A claimed run stays leased for an hour, even if its worker is dead."""
+    original, original_renew = engine._leased, claims.renew
 
     def leased(session: Session, position: Position, *args: Any) -> Claim:
-        claim = genuine(session, position, *args)
+        claim = original(session, position, *args)
         position.run.lease_until = position.run.due_at = position.now + FOR_EVER
         return claim
 
     def renew(session: Session, tokens: Any, _: timedelta) -> list[claims.Renewal]:
-        return genuine_renew(session, tokens, FOR_EVER)
+        return original_renew(session, tokens, FOR_EVER)
 
     patch.setattr(engine, "_leased", leased)
     patch.setattr(claims, "renew", renew)
 
 
 @mutant
-def no_tombstones_outside(patch: pytest.MonkeyPatch) -> None:
-    """What was destroyed is forgotten: whoever comes late creates it anew."""
+def no_adapter_tombstones(patch: pytest.MonkeyPatch) -> None:
+    """Destroyed resources leave no tombstone: a late call creates them again."""
 
     def bury(inventory: Inventory, session: Session, **values: object) -> None:
         session.exec(delete(inventory._table).where(inventory._key(values)))
@@ -54,18 +54,18 @@ def no_tombstones_outside(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant
-def nobody_is_asked_twice(patch: pytest.MonkeyPatch) -> None:
-    """A wake-up that was sent counts as received."""
+def no_redispatch(patch: pytest.MonkeyPatch) -> None:
+    """A lost wake-up is never sent again."""
     patch.setattr(due_runs, "REDISPATCH_AFTER", FOR_EVER)
 
 
 @mutant
-def leases_by_the_workers_clock(patch: pytest.MonkeyPatch) -> None:
-    """Each process goes by the clock on its own wall."""
-    genuine = settlement.position_of
+def lease_times_by_worker_clock(patch: pytest.MonkeyPatch) -> None:
+    """Due times and leases are compared with the wall clock of the process, not of the database."""
+    original = settlement.position_of
 
     def position_of(session: Session, run: Run) -> Position:
-        return replace(genuine(session, run), now=datetime.now(UTC))
+        return replace(original(session, run), now=datetime.now(UTC))
 
     def due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], token: UUID) -> Run | None:
         due = or_(col(Run.due_at) <= datetime.now(UTC), col(Run.lease_token) == token)
@@ -77,8 +77,8 @@ def leases_by_the_workers_clock(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant
-def undo_by_the_releases_list(patch: pytest.MonkeyPatch) -> None:
-    """The undo goes by the list of whoever performs it, and not by the run's own rows."""
+def undo_order_by_release(patch: pytest.MonkeyPatch) -> None:
+    """The undo uses the step list of the performing release instead of the rows of the run."""
 
     def backward(run: Run, steps: Sequence[RunStep]) -> Move:
         here = [step.name for step in saga]
@@ -89,8 +89,8 @@ def undo_by_the_releases_list(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant
-def one_try_to_record(patch: pytest.MonkeyPatch) -> None:
-    """What could not be put on record because Postgres was away waits for its lease to lapse."""
+def no_retry_of_record(patch: pytest.MonkeyPatch) -> None:
+    """A record that fails because Postgres is down is not retried; the run waits until its lease expires."""
 
     def retry_until_available(database: Database, _: Any, work: Any, *args: Any, **kwargs: Any) -> Any:
         return database.transact(work, *args, **kwargs)

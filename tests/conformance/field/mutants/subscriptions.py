@@ -1,4 +1,4 @@
-"""Without what lets a reader miss nothing, and leave nothing behind."""
+"""Mutants without the protections of subscriptions and of the feed."""
 
 import pytest
 from sqlalchemy import BigInteger, cast, literal
@@ -10,19 +10,19 @@ from tests.conformance.field.mutants import mutant
 
 
 @mutant
-def no_cursors_in_subscriptions(patch: pytest.MonkeyPatch) -> None:
-    """Whoever comes back begins as if he had never been there."""
+def no_subscription_cursors(patch: pytest.MonkeyPatch) -> None:
+    """A subscription ignores its cursor."""
     patch.setattr(subscriptions, "given", lambda _: None)
     patch.setattr(audit, "given", lambda _: None)
 
 
 @mutant
-def no_waiting_for_late_commits(patch: pytest.MonkeyPatch) -> None:
-    """A reader is given what is there, though an earlier transaction is still open."""
+def no_wait_for_late_commits(patch: pytest.MonkeyPatch) -> None:
+    """The feed returns events although an earlier transaction is still open."""
     patch.setattr(audit_feed, "_horizon", lambda: cast(literal(audit_feed.MAX_BIGINT), BigInteger))
 
 
 @mutant
-def no_farewell_to_watchers(patch: pytest.MonkeyPatch) -> None:
-    """Who stops watching stays on the list."""
+def no_unsubscribe_on_disconnect(patch: pytest.MonkeyPatch) -> None:
+    """A disconnected watcher stays registered."""
     patch.setattr(Feed, "_remove", lambda *_: None)

@@ -1,4 +1,4 @@
-"""Protections of what is being undone."""
+"""Mutants without the protections of an undo."""
 
 import pytest
 from sqlmodel import Session
@@ -14,19 +14,19 @@ from tests.conformance.field.mutants import mutant
 
 
 @mutant
-def no_word_of_the_cancel_at_the_end(patch: pytest.MonkeyPatch) -> None:
-    """A run that failed ends as one that failed, whatever was asked meanwhile."""
+def no_cancel_check_in_outcome(patch: pytest.MonkeyPatch) -> None:
+    """A run that failed before it was cancelled ends as FAILED."""
 
     def outcome_of(run: Run) -> RunStatus:
-        return RunStatus.FAILED if run.failed_step else genuine(run)
+        return RunStatus.FAILED if run.failed_step else original(run)
 
-    genuine = decisions.outcome_of
+    original = decisions.outcome_of
     patch.setattr(decisions, "outcome_of", outcome_of)
 
 
 @mutant
-def no_stop_at_a_failed_undo(patch: pytest.MonkeyPatch) -> None:
-    """An undo that cannot succeed is taken for done."""
+def no_stop_at_failed_undo(patch: pytest.MonkeyPatch) -> None:
+    """A failed undo counts as done."""
 
     def compensation_failed(session: Session, position: Position, step: RunStep, _: str, *, final: bool) -> None:
         engine._undone(session, position, step)
@@ -35,9 +35,9 @@ def no_stop_at_a_failed_undo(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutant
-def no_wait_before_a_retry(patch: pytest.MonkeyPatch) -> None:
-    """A retry takes the tenant from the run that is still being undone."""
-    genuine = commands._start
+def no_wait_for_undo_before_retry(patch: pytest.MonkeyPatch) -> None:
+    """A retry starts a new run while the old one is still being undone."""
+    original = commands._start
 
     def start(session: Session, tenant: Tenant, by: Actor) -> object:
         run = locked_live_run(session, tenant.id)
@@ -46,13 +46,13 @@ def no_wait_before_a_retry(patch: pytest.MonkeyPatch) -> None:
             run.lease_token = run.lease_until = None
             tenant.state = TenantState.PENDING
             session.flush()
-        return genuine(session, tenant, by)
+        return original(session, tenant, by)
 
     patch.setattr(commands, "_start", start)
 
 
 @mutant
-def no_run_number_in_names(patch: pytest.MonkeyPatch) -> None:
-    """Every run of a tenant takes its resources under the same names."""
+def no_run_number_in_resource_names(patch: pytest.MonkeyPatch) -> None:
+    """All runs of a tenant use the same resource names."""
     patch.setattr(ResourceNames, "stem", property(lambda mine: f"{mine.address}-{mine.tag}"))
     patch.setattr(ResourceNames, "schema", property(lambda mine: f"t_{mine._short}_{mine.tag}"))

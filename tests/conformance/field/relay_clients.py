@@ -1,4 +1,4 @@
-"""Connections that go through a relay, or past it."""
+"""Client connections through a relay or directly to its server."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,17 +11,17 @@ from psycopg.conninfo import make_conninfo
 from tests.conformance.field.relay import Relay
 
 BIG = 3_000_000
-"""Bytes: more than any buffer on the way holds."""
+"""Bytes, more than the size of any buffer between client and server."""
 
 
-def client(relay: Relay | Path, **more: object) -> redis.Redis:
-    """A client that does not try again by itself."""
-    path = relay if isinstance(relay, Path) else relay.listen
-    return redis.Redis.from_url(f"unix://{path}", **{"retry": None, **more})
+def client(relay: Relay | Path, **options: object) -> redis.Redis:
+    """A client without automatic retries."""
+    path = relay if isinstance(relay, Path) else relay.socket_path
+    return redis.Redis.from_url(f"unix://{path}", **{"retry": None, **options})
 
 
 def session(relay: Relay | Path, name: str = "tenantry-worker-1") -> psycopg.Connection:
-    path = relay if isinstance(relay, Path) else relay.listen
+    path = relay if isinstance(relay, Path) else relay.socket_path
     return psycopg.connect(
         make_conninfo(host=str(path.parent), user="postgres", dbname="tenantry", application_name=name)
     )
@@ -29,6 +29,6 @@ def session(relay: Relay | Path, name: str = "tenantry-worker-1") -> psycopg.Con
 
 @contextmanager
 def connect(relay: Relay | Path, name: str = "tenantry-worker-1") -> Iterator[psycopg.Connection]:
-    """A session that commits at the end of the block. Psycopg itself leaves one open whose commit failed."""
+    """A session that commits at the end of the block and closes. Psycopg alone does not close it if COMMIT fails."""
     with closing(session(relay, name)) as connection, connection:
         yield connection

@@ -1,0 +1,140 @@
+"""Everything at once."""
+
+import random
+from collections import deque
+from uuid import UUID
+
+from provisioning.moves import Backward, Forward
+from provisioning.wakeups import WakeUp
+from tests.conformance.field.failpoint_controller import let_time_pass, until
+from tests.conformance.field.failpoints import Answers, Failpoint
+from tests.conformance.field.invariant_checker import nodes
+from tests.conformance.field.saga_load import Nemesis, run_sagas
+from tests.conformance.field.scenario import ScenarioHarness, scenario
+from tests.conformance.field.scenarios.broker import flush
+from tests.conformance.field.scenarios.postgres import restart
+from tests.conformance.field.scenarios.workers import kill_one, pause_one
+from tests.conformance.field.testbed import Options
+from workers.broker import redis_broker
+from workers.dispatcher import message_of
+
+PROBABILITIES = {
+    Answers.TRY_AGAIN: 0.02,
+    Answers.REFUSE: 0.004,
+    f"{Answers.LATE} 1.5": 0.01,
+    f"{Answers.SLOW} 0.5": 0.02,
+    f"{Answers.SLOW} 5": 0.004,
+    Answers.DIE: 0.002,
+}
+"""What befalls a call outside or a transaction of a worker, and how likely."""
+
+RESUMED_WITHIN = 300.0
+"""Seconds until a person has nothing left to resume, once nothing strikes: five back-offs of 60 s, the longest."""
+
+MAX_REMEMBERED = 100
+STUCK = "{ tenants(first: 100, filter: { stateIn: [PROVISIONING] }) { edges { node { id runs(first: 1) { edges { node {"
+STUCK += " status } } } } } } }"
+
+
+class Messages:
+    """Remembers moves that were asked for, to ask for them again and again."""
+
+    def __init__(self) -> None:
+        self._seen: deque[WakeUp] = deque(maxlen=MAX_REMEMBERED)
+
+    def remember(self, failpoint: Failpoint) -> None:
+        """Somebody got a message."""
+        if failpoint.where == "before claim":
+            move = Backward(failpoint.step) if failpoint.backward else Forward(failpoint.step)
+            self._seen.append(WakeUp(UUID(failpoint.run_id), move))
+
+    def repeat(self, harness: ScenarioHarness, rng: random.Random) -> None:
+        """Deliver old messages one to five times more, in any order."""
+        copies = [wake_up for wake_up in list(self._seen) for _ in range(rng.randint(1, 5))]
+        rng.shuffle(copies)
+        broker = redis_broker(harness.testbed.settings)
+        for wake_up in copies:
+            broker.enqueue(message_of(wake_up))
+        broker.close()
+        broker.client.close()
+
+
+@scenario(
+    without="no_fencing_token_check",
+    breaks=("V1", "V3", "V4", "V9"),
+    options=Options(workers=3, lose_every_reply=20, cut_commits=0.01),
+    alone=True,
+)
+def random_faults_500(harness: ScenarioHarness) -> str:
+    """Calls fail, hang, come late and kill; workers, broker and Postgres go and come; messages get lost and doubled."""
+    harness.checker.moves_handed_over = True
+    rng, messages = random.Random(500), Messages()
+
+    def fault(failpoint: Failpoint) -> str | None:
+        messages.remember(failpoint)
+        answer = _drawn_fault(rng.random()) if failpoint.run_id else None
+        return answer if answer and _takes_effect(answer, failpoint.where) else None
+
+    nemeses: list[Nemesis] = [kill_one, pause_one, take_broker_away, messages.repeat, flush, restart]
+
+    def inject_one(harness: ScenarioHarness, rng: random.Random) -> None:
+        harness.testbed.replace_dead_workers()
+        rng.choice(nemeses)(harness, rng)
+
+    harness.testbed.controller.rule(fault)
+    figure = run_sagas(
+        harness,
+        harness.scaled(500, reduced=24),
+        inject_one,
+        min_faults=len(nemeses),
+        within=30,
+        repair=_resume_stuck_runs,
+    )
+    injected = harness.testbed.controller.injected
+    missing = {answer.split()[0] for answer in PROBABILITIES} - injected.keys()
+    assert harness.reduced or not missing, f"void: nothing was told to {missing}"
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(injected.items()))
+    return f"{figure}; of calls and transactions {counts}"
+
+
+def take_broker_away(harness: ScenarioHarness, rng: random.Random) -> None:
+    """Valkey is away for a moment."""
+    harness.testbed.stop_broker()
+    let_time_pass(rng.uniform(0.5, 3))
+    harness.testbed.start_broker()
+
+
+def _drawn_fault(drawn: float) -> str | None:
+    for answer, likely in PROBABILITIES.items():
+        drawn -= likely
+        if drawn < 0:
+            return answer
+    return None
+
+
+def _takes_effect(answer: str, where: str) -> bool:
+    """Anything can be slow or die. Only a call outside can fail, and be late before it is made."""
+    if answer.startswith((Answers.SLOW, Answers.DIE)):
+        return True
+    outside = "." in where and " late " not in where
+    return outside and (where.startswith("before") or not answer.startswith(Answers.LATE))
+
+
+def _resume_stuck_runs(harness: ScenarioHarness) -> None:
+    """Nothing strikes any more: processes are kept up, and whatever is STUCK is resumed, as an operator would."""
+    harness.testbed.controller.clear()
+    try:
+        until(
+            lambda: _nothing_is_left_to_resume(harness), "V13: not everything settles", within=RESUMED_WITHIN, every=0.5
+        )
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{harness.checker.unsettled()}") from None
+
+
+def _nothing_is_left_to_resume(harness: ScenarioHarness) -> bool:
+    harness.testbed.replace_dead_workers()
+    live = nodes(harness.owner.execute(STUCK)["tenants"])
+    for tenant in live:
+        if nodes(tenant["runs"])[0]["status"] == "STUCK":
+            harness.owner.retry_until_available("resumeCompensation", tenantId=tenant["id"])
+    return not live
