@@ -1,4 +1,4 @@
-"""Reads the tenant that has an address, for the edge: its state and its public key."""
+"""Reads the state, with the public key, of the tenant that has an address."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

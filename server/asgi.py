@@ -1,4 +1,4 @@
-"""The ASGI application: its routes, its middleware and the services that live as long as the process."""
+"""The ASGI application: routes, middleware, services that live as long as the process."""
 
 import asyncio
 from collections.abc import AsyncIterator

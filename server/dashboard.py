@@ -1,4 +1,4 @@
-"""The dashboard's addresses: its page, and the ways to sign in that it offers."""
+"""The dashboard's addresses: its page, the ways to sign in that it offers."""
 
 import json
 from collections.abc import Mapping
@@ -99,7 +99,7 @@ def seeded_tokens_for(request: Request, settings: Settings) -> list[dict[str, st
 def is_from_this_machine(request: Request) -> bool:
     """Whether a program or a page of this server on this machine sent the request, to a loopback host name.
 
-    Any other host name could point here by DNS rebinding, a page of an attacker's site being the sender.
+    A request to another host name may come from a page of an attacker, which DNS rebinding has pointed to this machine.
     """
     peer = request.client.host if request.client else None
     is_local = peer in LOOPBACK and _host_name(request) in LOOPBACK

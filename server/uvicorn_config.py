@@ -1,4 +1,4 @@
-"""Uvicorn's configuration: the protocols in use, with limits on what a peer may make the server hold."""
+"""Uvicorn's configuration: the protocols in use, with limits on the memory that a peer can occupy."""
 
 import socket
 

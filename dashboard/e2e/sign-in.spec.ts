@@ -38,7 +38,7 @@ test("an invalid token does not sign in, and the page says so", async ({ users }
   await form.getByLabel("Token").fill("nonsense");
   await form.getByRole("button", { name: "Sign in" }).click();
 
-  await expect(page.locator(".notice")).toContainText("This token is not valid here.");
+  await expect(page.locator(".notice")).toContainText("This server does not accept the token.");
   await expect(page.getByRole("heading", { name: "Sign in to Tenantry" })).toBeVisible();
 });
 

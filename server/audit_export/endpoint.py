@@ -1,4 +1,4 @@
-"""The addresses ``/export/audit.csv`` and ``/export/audit.jsonl``: the audit feed as a download."""
+"""The audit feed as a download: ``/export/audit.csv``, ``/export/audit.jsonl``."""
 
 import asyncio
 import logging

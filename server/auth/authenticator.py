@@ -1,4 +1,4 @@
-"""Authenticates callers by their tokens, and ends the live sessions of principals whose rights have changed."""
+"""Authenticates callers: at each request, then at intervals while a session is open."""
 
 import asyncio
 import logging
@@ -135,13 +135,13 @@ class Authenticator:
 
     async def _by_api_token(self, token: str) -> AuthResult:
         if not api_tokens.is_token(token):
-            raise Unauthenticated("This token is not valid here.")
+            raise Unauthenticated("This server does not accept the token.")
         return await self._by_credential(Credential(AccountByToken(api_tokens.digest_of(token))))
 
     async def _by_credential(self, credential: Credential) -> AuthResult:
         principal = await self._principal_of(credential.ref)
         if principal is None:
-            raise Unauthenticated("This token is not valid here.")
+            raise Unauthenticated("This server does not accept the token.")
         return auth_result_of(credential, principal)
 
     async def _by_id_token(self, provider: OidcProvider, token: str, organisation: str | None) -> AuthResult:

@@ -120,7 +120,7 @@ class OidcProvider:
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired; get a new one.") from None
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
-            raise Unauthenticated("This token is not valid here.") from None
+            raise Unauthenticated("This server does not accept the token.") from None
 
     async def endpoints(self) -> Endpoints:
         """The URLs for signing in. Raises ProviderUnavailable, also when the provider publishes none or unsafe ones."""

@@ -108,7 +108,7 @@ def read_token(settings: Settings, token: str) -> Credential:
     except jwt.ExpiredSignatureError:
         raise Unauthenticated("The token has expired; get a new one.") from None
     except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError):
-        raise Unauthenticated("This token is not valid here.") from None
+        raise Unauthenticated("This server does not accept the token.") from None
     _check_accepted(settings, credential, lifetime=timedelta(seconds=claims["exp"] - claims["iat"]))
     return credential
 

@@ -1,4 +1,4 @@
-"""Error masking: each error gets a code, and only errors that the client caused keep their message."""
+"""Error masking: gives each error a code, without the message of an error that the client did not cause."""
 
 import logging
 from collections.abc import Iterator, Sequence

@@ -181,7 +181,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
                 await operation.send_initial_errors([refusal])
             except WebSocketDisconnected:
                 raise
-            except Exception:  # an internal error: log it, and tell the client, which frees the operation's id
+            except Exception:  # an internal error: log it, then send the error, which frees the operation's id
                 logger.exception("websocket operation failed", extra={"request_id": request_id})
                 await operation.send_initial_errors([_internal_error(request_id)])
 

@@ -1,1 +1,1 @@
-"""Limits on what one caller can ask for."""
+"""Limits on documents, query cost, request rate, concurrency."""

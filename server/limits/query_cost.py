@@ -83,7 +83,7 @@ class CostEstimate:
         if node.name.value in LIST_ARGUMENTS and LIST_ARGUMENTS[node.name.value] in given:
             return self._length(given[LIST_ARGUMENTS[node.name.value]])
         if node.name.value in BULK_INPUTS and "input" in given:
-            # At most a page, so that a bulk cancel of hundreds with the usual fields stays within the budget.
+            # At most a page, so that a bulk cancel of hundreds of tenants fits into the usual budget.
             return min(self._length_in(given["input"], BULK_INPUTS[node.name.value]), MAX_PAGE_SIZE)
         if node.name.value not in CONNECTIONS:
             return 1
