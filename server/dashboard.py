@@ -51,12 +51,12 @@ class Dashboard:
         """
         headers = headers_of(request)
         try:
-            offered = {"provider": await self._provider(), "seeded": seeded_tokens_for(request, self.settings)}
+            offered = {"provider": await self._provider_config(), "seeded": seeded_tokens_for(request, self.settings)}
         except ProviderUnavailable:
             return responses.from_refusal(_provider_unavailable(), responses.JSON, headers)
         return responses.json_response(HTTPStatus.OK, offered, responses.JSON, headers)
 
-    async def _provider(self) -> dict[str, str] | None:
+    async def _provider_config(self) -> dict[str, str] | None:
         endpoints = await self._endpoints()
         if endpoints is None:
             return None
