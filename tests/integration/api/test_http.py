@@ -173,7 +173,7 @@ def test_half_a_character_is_refused_and_changes_nothing(harness: RunHarness, ow
 
     (refusal,) = answer.json()["data"]["cancelProvisioning"]["userErrors"]
     assert refusal["code"] == "INVALID"
-    assert "half of a surrogate pair" in refusal["message"]
+    assert "unpaired surrogates" in refusal["message"]
     assert harness.event_lines() == before
 
 

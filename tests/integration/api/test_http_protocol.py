@@ -52,7 +52,7 @@ def test_who_takes_neither_gets_neither(owner: Client, accept: str) -> None:
     response = asked(owner, Accept=accept)
 
     assert response.status_code == 406
-    assert response.json()["errors"][0]["message"].startswith("Accept application/json")
+    assert response.json()["errors"][0]["message"].startswith("The Accept header must allow application/json")
 
 
 @pytest.mark.parametrize(
