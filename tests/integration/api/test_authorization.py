@@ -1,4 +1,4 @@
-"""Who may do what: by role, by scope, by organisation; and nobody without a good token."""
+"""Authorization by role, scope and organisation, and the refusal of every invalid token."""
 
 import asyncio
 import json
@@ -39,20 +39,20 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 SHORT_KEY = pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
-"""Our key is right for HS256; an attacker signs with another algorithm all the same."""
+"""The key's length suits HS256; a forged token uses it with another algorithm."""
 
 
 def code_of(payload: Facts) -> str | None:
     return payload["userErrors"][0]["code"] if payload["userErrors"] else None
 
 
-def denials_in(harness: RunHarness) -> list[Event]:
+def denials_of(harness: RunHarness) -> list[Event]:
     mine = select(Event).where(Event.organisation_id == harness.organisation.id, Event.type == "access.denied")
     return harness.read(lambda session: list(session.exec(mine.order_by(col(Event.position)))))
 
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
-def test_owners_and_admins_may_everything(api: Api, harness: RunHarness, role: Role) -> None:
+def test_owners_and_admins_may_read_and_change_tenants(api: Api, harness: RunHarness, role: Role) -> None:
     client = api.member(harness.organisation.id, role)
     bring_tenant_to(harness, TenantState.ACTIVE)
 
@@ -64,7 +64,7 @@ def test_owners_and_admins_may_everything(api: Api, harness: RunHarness, role: R
     assert code_of(client.mutate("suspendTenant", tenantId=tenant_gid(harness.tenant_id))) is None
 
 
-def test_a_viewer_reads_and_changes_nothing(api: Api, harness: RunHarness) -> None:
+def test_a_viewer_reads_tenants_and_may_change_nothing(api: Api, harness: RunHarness) -> None:
     viewer = api.member(harness.organisation.id, Role.VIEWER)
     harness.create()
     before = all_rows(harness)
@@ -81,41 +81,43 @@ def test_a_viewer_reads_and_changes_nothing(api: Api, harness: RunHarness) -> No
     assert (code_of(created), created["tenant"]) == ("FORBIDDEN", None)
     assert (code_of(many), many["results"]) == ("FORBIDDEN", [])
     assert all_rows(harness) == before
-    told = denials_in(harness)
-    assert [event.data["action"] for event in told] == [*CHANGES, "createTenant", "cancelProvisionings"]
-    assert told[1].data["reason"] == "You are not allowed to cancelProvisioning."
-    assert (told[1].actor_kind, told[1].tenant_id) == (ActorKind.USER, None)
+    denials = denials_of(harness)
+    assert [event.data["action"] for event in denials] == [*CHANGES, "createTenant", "cancelProvisionings"]
+    assert denials[1].data["reason"] == "You are not allowed to cancelProvisioning."
+    assert (denials[1].actor_kind, denials[1].tenant_id) == (ActorKind.USER, None)
 
 
-def test_scopes_are_what_an_integration_may(api: Api, harness: RunHarness) -> None:
+def test_a_service_account_may_do_what_its_scopes_allow_and_nothing_else(api: Api, harness: RunHarness) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
     tenant_id = tenant_gid(harness.tenant_id)
     reader = api.service_account(harness.organisation.id, "tenants:read")
     writer = api.service_account(harness.organisation.id, "tenants:write")
     canceller = api.service_account(harness.organisation.id, "tenants:cancel")
     auditor = api.service_account(harness.organisation.id, "audit:read")
-    nobody = api.service_account(harness.organisation.id)
+    without_scopes = api.service_account(harness.organisation.id)
 
     assert reader.execute(READ, id=tenant_id)["tenant"] == {
         "slug": "shop",
         "firstAdminEmail": None,
         "availableActions": [],
     }
-    for client in (writer, canceller, auditor, nobody):
+    for client in (writer, canceller, auditor, without_scopes):
         assert client.error(READ, id=tenant_id)["extensions"]["code"] == "FORBIDDEN"
         assert client.error("{ tenants { totalCount } }")["extensions"]["code"] == "FORBIDDEN"
-    for client in (reader, writer, canceller, nobody):
+    for client in (reader, writer, canceller, without_scopes):
         assert client.error(FEED)["extensions"]["code"] == "FORBIDDEN"
     assert auditor.execute(FEED)["auditEvents"]["edges"]
     assert code_of(writer.mutate("suspendTenant", tenantId=tenant_id)) is None
     assert code_of(writer.mutate("cancelProvisioning", tenantId=tenant_id)) == "FORBIDDEN"
     assert code_of(canceller.mutate("cancelProvisioning", tenantId=tenant_id)) == "INVALID_STATE"
     assert code_of(canceller.mutate("resumeTenant", tenantId=tenant_id)) == "FORBIDDEN"
-    assert code_of(nobody.mutate("resumeTenant", tenantId=tenant_id)) == "FORBIDDEN"
+    assert code_of(without_scopes.mutate("resumeTenant", tenantId=tenant_id)) == "FORBIDDEN"
     assert canceller.execute("{ viewer { scopes } }")["viewer"]["scopes"] == ["tenants:cancel"]
 
 
-def test_who_only_reads_the_feed_gets_from_an_entry_to_nothing_else(api: Api, harness: RunHarness) -> None:
+def test_the_scope_audit_read_alone_gives_no_access_to_the_tenant_or_run_of_an_entry(
+    api: Api, harness: RunHarness
+) -> None:
     harness.create()
     harness.make_moves(until="allocate_traffic")
     auditor = api.service_account(harness.organisation.id, "audit:read")
@@ -135,7 +137,7 @@ def test_who_only_reads_the_feed_gets_from_an_entry_to_nothing_else(api: Api, ha
     "heldResources { kind }",
     "runs(first: 1) { edges { node { timeline(first: 1) { edges { node { message } } } } } }",
 ])  # fmt: skip
-def test_who_only_cancels_sees_the_tenant_and_nothing_that_lies_below_it(
+def test_the_scope_tenants_cancel_alone_gives_no_access_to_objects_below_the_tenant(
     api: Api, harness: RunHarness, below: str
 ) -> None:
     harness.create()
@@ -154,7 +156,7 @@ def test_who_only_cancels_sees_the_tenant_and_nothing_that_lies_below_it(
     assert shown == {"slug": "shop", "currentRun": None, "cancellationPreview": None, "recreatedFrom": None}
 
 
-def test_who_only_cancels_sees_the_run_and_nothing_that_lies_below_it(api: Api, harness: RunHarness) -> None:
+def test_the_scope_tenants_cancel_alone_gives_no_access_to_objects_below_the_run(api: Api, harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_traffic")
     harness.claim()
@@ -170,21 +172,21 @@ def test_who_only_cancels_sees_the_run_and_nothing_that_lies_below_it(api: Api, 
     }
 
 
-def test_personal_data_is_left_out_of_the_feed_too(api: Api, harness: RunHarness) -> None:
+def test_the_feed_omits_personal_data_for_a_service_account(api: Api, harness: RunHarness) -> None:
     harness.create(start=False)
     auditor = api.service_account(harness.organisation.id, "audit:read")
     owner = api.member(harness.organisation.id)
     owner.mutate("updateTenant", tenantId=tenant_gid(harness.tenant_id), firstAdminEmail="grace@shop.example", name="S")
 
-    told = [edge["node"]["data"] for edge in auditor.execute(FEED)["auditEvents"]["edges"]]
+    redacted = [edge["node"]["data"] for edge in auditor.execute(FEED)["auditEvents"]["edges"]]
     full = [edge["node"]["data"] for edge in owner.execute(FEED)["auditEvents"]["edges"]]
 
-    assert told[0] == {"changes": {"name": ["shop", "S"]}}
-    assert "@shop.example" not in json.dumps(told)
+    assert redacted[0] == {"changes": {"name": ["shop", "S"]}}
+    assert "@shop.example" not in json.dumps(redacted)
     assert full[0]["changes"]["first_admin_email"] == ["first@shop.example", "grace@shop.example"]
 
 
-def test_an_integration_limited_to_some_tenants_sees_no_other(api: Api, harness: RunHarness) -> None:
+def test_a_service_account_limited_to_some_tenants_has_no_access_to_others(api: Api, harness: RunHarness) -> None:
     mine, hidden = harness.create("mine").tenant.id, harness.create("hidden").tenant.id
     scopes = ("tenants:read", "tenants:write", "tenants:cancel", "audit:read")
     limited = api.service_account(harness.organisation.id, *scopes, only={mine})
@@ -202,7 +204,7 @@ def test_an_integration_limited_to_some_tenants_sees_no_other(api: Api, harness:
     assert code_of(limited.mutate("cancelProvisioning", tenantId=tenant_gid(mine))) is None
 
 
-def test_support_reads_everywhere_and_changes_nothing(api: Api, harness: RunHarness, other: RunHarness) -> None:
+def test_support_reads_every_organisation_and_changes_none(api: Api, harness: RunHarness, other: RunHarness) -> None:
     harness.create("here")
     other.create("there")
     support = api.support()
@@ -216,25 +218,27 @@ def test_support_reads_everywhere_and_changes_nothing(api: Api, harness: RunHarn
         assert found["organization"] == {"slug": one.organisation.slug}
         payload = support.mutate("cancelProvisioning", tenantId=tenant_gid(one.tenant_id))
         assert code_of(payload) == "FORBIDDEN"
-        (told,) = denials_in(one)
-        assert (told.actor_kind, told.actor_email) == (ActorKind.SUPPORT, "sam@tenantry.example")
+        (denial,) = denials_of(one)
+        assert (denial.actor_kind, denial.actor_email) == (ActorKind.SUPPORT, "sam@tenantry.example")
     assert support.execute("{ organization { slug } }") == {"organization": None}
     created = support.mutate("createTenant", slug="new", plan="free", firstAdminEmail="a@b.example")
     assert code_of(created) == "FORBIDDEN"
 
 
-def test_each_owner_is_told_of_support_trying_to_cancel_many(api: Api, harness: RunHarness, other: RunHarness) -> None:
+def test_a_bulk_cancel_by_support_is_recorded_as_a_denial_in_each_organisation(
+    api: Api, harness: RunHarness, other: RunHarness
+) -> None:
     tenants = [harness.create("here"), harness.create("too"), other.create("there")]
 
     payload = api.support().mutate("cancelProvisionings", tenantIds=[tenant_gid(one.tenant.id) for one in tenants])
 
     assert code_of(payload) == "FORBIDDEN"
     for one in (harness, other):
-        (told,) = denials_in(one)
-        assert (told.actor_kind, told.data["action"]) == (ActorKind.SUPPORT, "cancelProvisionings")
+        (denial,) = denials_of(one)
+        assert (denial.actor_kind, denial.data["action"]) == (ActorKind.SUPPORT, "cancelProvisionings")
 
 
-def test_another_organisation_is_not_there(api: Api, harness: RunHarness, other: RunHarness) -> None:
+def test_the_objects_of_another_organisation_are_not_found(api: Api, harness: RunHarness, other: RunHarness) -> None:
     harness.create("mine")
     other.create("theirs")
     owner = api.member(harness.organisation.id)
@@ -261,7 +265,7 @@ def test_another_organisation_is_not_there(api: Api, harness: RunHarness, other:
     assert owner.execute(feed, id=run["currentRun"]["id"])["auditEvents"]["edges"] == []
 
 
-def test_reaching_for_another_organisation_goes_on_record_at_home_only(
+def test_a_mutation_on_another_organisation_is_recorded_as_a_denial_only_in_the_callers_own(
     api: Api, harness: RunHarness, other: RunHarness
 ) -> None:
     other.create("theirs")
@@ -269,15 +273,15 @@ def test_reaching_for_another_organisation_goes_on_record_at_home_only(
 
     owner.mutate("cancelProvisioning", tenantId=tenant_gid(other.tenant_id))
 
-    (told,) = denials_in(harness)
-    assert told.data == {
+    (denial,) = denials_of(harness)
+    assert denial.data == {
         "action": "cancelProvisioning",
         "reason": "The tenant was not found: it does not exist, or you have no access to it.",
     }
-    assert denials_in(other) == []
+    assert denials_of(other) == []
 
 
-def claims(**more: Any) -> dict[str, Any]:
+def claims(**overrides: Any) -> dict[str, Any]:
     now = datetime.now(UTC)
     return {
         "iss": tokens.ISSUER,
@@ -289,15 +293,15 @@ def claims(**more: Any) -> dict[str, Any]:
         "name": "Mallory",
         "role": "OWNER",
         "org": str(new_id()),
-    } | more
+    } | overrides
 
 
-def bad_authorizations(api: Api) -> dict[str, str | None]:
+def invalid_authorizations(api: Api) -> dict[str, str | None]:
     key = tokens._signing_key(api.settings)
 
-    def signed(with_key: Any = key, algorithm: str = "HS256", **more: Any) -> str:
-        said = {name: value for name, value in claims(**more).items() if value is not None}
-        return f"Bearer {jwt.encode(said, with_key, algorithm=algorithm)}"
+    def signed(with_key: Any = key, algorithm: str = "HS256", **overrides: Any) -> str:
+        given = {name: value for name, value in claims(**overrides).items() if value is not None}
+        return f"Bearer {jwt.encode(given, with_key, algorithm=algorithm)}"
 
     return {
         "none": None,
@@ -312,20 +316,20 @@ def bad_authorizations(api: Api) -> dict[str, str | None]:
         "another algorithm": signed(algorithm="HS384"),
         "expired": signed(exp=datetime.now(UTC) - timedelta(seconds=1)),
         "never expires": signed(exp=None),
-        "another audience": signed(aud="somebody-else"),
+        "another audience": signed(aud="another-service"),
         "another issuer": signed(iss="mallory"),
-        "nobody": signed(sub=None),
-        "everywhere": signed(org=None),
+        "no subject": signed(sub=None),
+        "no organisation": signed(org=None),
         "the platform": signed(kind="SYSTEM"),
         "unknown kind": signed(kind="ROOT"),
         "unknown role": signed(role="KING"),
-        "support with a home": signed(kind="SUPPORT"),
+        "support with an organisation": signed(kind="SUPPORT"),
     }
 
 
 @SHORT_KEY
-def test_nobody_gets_in_without_a_good_token(api: Api) -> None:
-    for name, authorization in bad_authorizations(api).items():
+def test_a_request_with_an_invalid_token_is_unauthenticated(api: Api) -> None:
+    for name, authorization in invalid_authorizations(api).items():
         response = Client(api.address, authorization).post("{ viewer { scopes } }")
 
         assert response.status_code == 401, name
@@ -336,8 +340,8 @@ def test_nobody_gets_in_without_a_good_token(api: Api) -> None:
 
 
 @SHORT_KEY
-def test_nobody_subscribes_without_a_good_token(api: Api) -> None:
-    for name, authorization in bad_authorizations(api).items():
+def test_a_websocket_with_an_invalid_token_is_closed_with_4401(api: Api) -> None:
+    for name, authorization in invalid_authorizations(api).items():
         with connect(f"ws://{api.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket:
             socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": authorization}}))
             with pytest.raises(ConnectionClosed) as closed:
@@ -347,7 +351,7 @@ def test_nobody_subscribes_without_a_good_token(api: Api) -> None:
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"authorization": 7}, {"token": "x"}])
-def test_a_socket_without_an_identity_is_closed(api: Api, payload: object) -> None:
+def test_a_websocket_without_a_token_is_closed_with_4401(api: Api, payload: object) -> None:
     with connect(f"ws://{api.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket:
         socket.send(json.dumps({"type": "connection_init", "payload": payload}))
         with pytest.raises(ConnectionClosed) as closed:
@@ -357,7 +361,7 @@ def test_a_socket_without_an_identity_is_closed(api: Api, payload: object) -> No
     assert closed.value.rcvd.code == 4401
 
 
-def test_an_expired_token_ends_the_socket_and_its_subscriptions(api: Api, harness: RunHarness) -> None:
+def test_an_expired_token_closes_the_websocket_and_its_subscriptions(api: Api, harness: RunHarness) -> None:
     harness.create()
     api.await_watchers(0)
     client = api.client(member_identity(harness.organisation.id), life=timedelta(seconds=2))
@@ -373,21 +377,21 @@ def test_an_expired_token_ends_the_socket_and_its_subscriptions(api: Api, harnes
     api.await_watchers(0)
 
 
-def test_every_kind_of_identity_survives_its_token(api: Api, harness: RunHarness) -> None:
-    everybody = [
+def test_authenticating_a_signed_token_returns_the_identity_that_was_signed(api: Api, harness: RunHarness) -> None:
+    identities = [
         member_identity(harness.organisation.id, Role.VIEWER),
         service_account_identity(harness.organisation.id, "tenants:read", "audit:read", only={new_id(), new_id()}),
         service_account_identity(harness.organisation.id, only=set()),
         Identity(Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")),
     ]
-    keeper = Authenticator(api.settings, harness.database, CapacityLimiter(1))
+    authenticator = Authenticator(api.settings, harness.database, CapacityLimiter(1))
 
-    for identity in everybody:
+    for identity in identities:
         token = tokens.sign_token(api.settings, identity, timedelta(minutes=1))
-        assert asyncio.run(keeper.authenticate(f"bearer  {token} ")).identity == identity
+        assert asyncio.run(authenticator.authenticate(f"bearer  {token} ")).identity == identity
 
 
-def test_an_integration_limited_to_nothing_sees_nothing(api: Api, harness: RunHarness) -> None:
+def test_a_service_account_limited_to_no_tenants_has_access_to_none(api: Api, harness: RunHarness) -> None:
     harness.transact(
         create_tenant,
         NewTenant(slug="shop", plan="free", first_admin_email="a@b.example"),
