@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: what is read, what is refused, and what an error tells."""
+"""GraphQL over HTTP: which requests are accepted, and the status and code of each error."""
 
 import json
 import time
@@ -47,7 +47,7 @@ def code_of(response: httpx.Response) -> str:
     return code
 
 
-def test_a_query_is_answered_over_post_and_get(owner: Client) -> None:
+def test_a_query_is_executed_over_post_and_get(owner: Client) -> None:
     posted, got = owner.post(QUERY), get(owner, query=QUERY)
 
     assert posted.status_code == got.status_code == 200
@@ -57,7 +57,7 @@ def test_a_query_is_answered_over_post_and_get(owner: Client) -> None:
     assert "server" not in posted.headers
 
 
-def test_variables_come_in_the_address_as_json(harness: RunHarness, owner: Client) -> None:
+def test_variables_of_a_get_are_json_in_the_url(harness: RunHarness, owner: Client) -> None:
     document = "query T($slug: String!) { tenantBySlug(slug: $slug) { id } }"
 
     assert get(owner, query=document, variables='{"slug": "x"}').json() == {"data": {"tenantBySlug": None}}
@@ -78,7 +78,7 @@ def test_a_mutation_by_get_is_refused_and_changes_nothing(harness: RunHarness, o
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_only_json_is_read(owner: Client, media_type: str) -> None:
+def test_a_body_of_another_media_type_than_json_is_refused(owner: Client, media_type: str) -> None:
     response = send(owner, '{"query": "{ viewer { scopes } }"}', **{"Content-Type": media_type})
 
     assert response.status_code == 415
@@ -104,7 +104,7 @@ def test_only_json_is_read(owner: Client, media_type: str) -> None:
         b"[" * 100_000,
     ],
 )
-def test_a_body_that_is_no_request_is_refused(owner: Client, body: bytes) -> None:
+def test_a_body_that_is_not_a_graphql_request_is_refused(owner: Client, body: bytes) -> None:
     response = send(owner, body)
 
     assert response.status_code == 400
@@ -112,12 +112,12 @@ def test_a_body_that_is_no_request_is_refused(owner: Client, body: bytes) -> Non
     assert "data" not in response.json()
 
 
-def test_a_body_above_the_limit_is_refused(owner: Client) -> None:
+def test_a_body_above_the_size_limit_is_refused(owner: Client) -> None:
     assert send(owner, b'{"query": "' + b" " * 256 * 1024 + b'"}').status_code == 413
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
-def test_other_methods_are_refused(owner: Client, method: str) -> None:
+def test_methods_other_than_get_and_post_are_refused(owner: Client, method: str) -> None:
     response = send(owner, b"{}", method)
 
     assert response.status_code == 405
@@ -136,7 +136,7 @@ def test_other_methods_are_refused(owner: Client, method: str) -> None:
         (r'{ tenants(filter: {slugPrefix: "a\u0000"}) { totalCount } }', "BAD_USER_INPUT"),
     ],
 )
-def test_every_error_of_a_document_has_its_code(owner: Client, document: str, code: str) -> None:
+def test_every_error_in_a_document_has_its_code(owner: Client, document: str, code: str) -> None:
     assert owner.error(document)["extensions"]["code"] == code
 
 
@@ -149,17 +149,17 @@ def test_every_error_of_a_document_has_its_code(owner: Client, document: str, co
         ("DateTime", "9999-99-99T00:00:00Z"),
     ],
 )
-def test_a_variable_that_is_no_instant_is_refused(owner: Client, type_name: str, value: object) -> None:
+def test_an_invalid_datetime_in_a_variable_is_refused(owner: Client, type_name: str, value: object) -> None:
     document = f"query Q($at: {type_name}) {{ tenants(filter: {{createdFrom: $at}}) {{ totalCount }} }}"
 
     assert owner.error(document, at=value)["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_no_error_echoes_more_than_three_hundred_characters(owner: Client) -> None:
+def test_an_error_message_has_at_most_three_hundred_characters(owner: Client) -> None:
     assert len(owner.error("{ " + "x" * 5000 + " }")["message"]) <= 300
 
 
-def test_half_a_character_is_refused_and_changes_nothing(harness: RunHarness, owner: Client) -> None:
+def test_half_of_a_surrogate_pair_is_refused_and_changes_nothing(harness: RunHarness, owner: Client) -> None:
     harness.create()
     before = harness.event_lines()
 
@@ -177,7 +177,7 @@ def test_half_a_character_is_refused_and_changes_nothing(harness: RunHarness, ow
     assert harness.event_lines() == before
 
 
-def test_several_operations_need_a_name(owner: Client) -> None:
+def test_the_operation_name_selects_one_of_several_operations(owner: Client) -> None:
     both = "query A { viewer { scopes } } query B { viewer { actor { kind } } }"
 
     named = send(owner, f'{{"query": "{both}", "operationName": "B"}}')
@@ -188,7 +188,9 @@ def test_several_operations_need_a_name(owner: Client) -> None:
     assert wrong.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_of_several_operations_without_a_name_none_is_carried_out(harness: RunHarness, owner: Client) -> None:
+def test_several_operations_without_an_operation_name_are_refused_and_none_is_executed(
+    harness: RunHarness, owner: Client
+) -> None:
     harness.create()
     before = harness.event_lines()
     cancel = f'cancelProvisioning(input: {{tenantId: "{tenant_gid(harness.tenant_id)}"}}) {{ alreadyRequested }}'
@@ -206,9 +208,9 @@ def test_of_several_operations_without_a_name_none_is_carried_out(harness: RunHa
     assert harness.event_lines() == before
 
 
-def test_a_document_of_too_many_tokens_is_refused_before_it_takes_any_time(owner: Client) -> None:
+def test_a_document_of_too_many_tokens_is_refused_at_little_cost(owner: Client) -> None:
     document = "{ " + "viewer { scopes } " * 900 + "}"
-    began = time.process_time()  # the API is in this process; how busy the machine is does not count
+    began = time.process_time()  # of the API too, which is in this process; the load of the machine does not count
 
     refused = owner.error(document)
     with owner.subscribed(document) as subscription:
@@ -219,17 +221,17 @@ def test_a_document_of_too_many_tokens_is_refused_before_it_takes_any_time(owner
     assert time.process_time() - began < 1
 
 
-def test_the_questions_that_tools_ask_about_the_schema_are_answered(owner: Client) -> None:
+def test_introspection_is_allowed_for_a_caller_with_the_right_to_it(owner: Client) -> None:
     assert owner.execute(get_introspection_query())["__schema"]["queryType"]["name"] == "Query"
 
 
-def test_a_subscription_needs_a_socket(owner: Client) -> None:
+def test_a_subscription_over_post_is_refused(owner: Client) -> None:
     response = owner.post("subscription { auditEventAdded { type } }")
 
     assert response.status_code == 400
 
 
-def test_a_fault_of_ours_is_masked_and_names_the_request(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_masked_and_has_the_request_id(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("the password is hunter2")
 
@@ -245,7 +247,7 @@ def test_a_fault_of_ours_is_masked_and_names_the_request(owner: Client, monkeypa
     assert body["errors"][0]["path"] == ["organization"]
 
 
-def test_a_fault_in_one_mutation_leaves_its_siblings_alone(
+def test_an_internal_error_in_one_mutation_does_not_affect_the_next(
     harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
@@ -264,11 +266,13 @@ def test_a_fault_in_one_mutation_leaves_its_siblings_alone(
     assert body["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
 
 
-def test_a_database_that_is_away_is_said_to_be_away(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_: Any, **__: Any) -> None:
+def test_an_unreachable_database_gives_the_error_service_unavailable(
+    owner: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: Any, **__: Any) -> None:
         raise OperationalError("SELECT", {}, Exception("connection refused"))
 
-    monkeypatch.setattr(queries, "organisation_of_slug", away)
+    monkeypatch.setattr(queries, "organisation_of_slug", unreachable)
 
     error = owner.error('{ organization(slug: "x") { id } }')
 
@@ -277,7 +281,7 @@ def test_a_database_that_is_away_is_said_to_be_away(owner: Client, monkeypatch: 
 
 
 @pytest.mark.parametrize("error", [psycopg.errors.LockNotAvailable(), psycopg.errors.QueryCanceled()], ids=repr)
-def test_a_database_that_is_too_busy_is_said_to_be_busy(
+def test_a_busy_database_gives_the_error_service_unavailable(
     owner: Client, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def busy(*_: Any, **__: Any) -> None:
@@ -285,32 +289,32 @@ def test_a_database_that_is_too_busy_is_said_to_be_busy(
 
     monkeypatch.setattr(queries, "organisation_of_slug", busy)
 
-    told = owner.error('{ organization(slug: "x") { id } }')
+    error_in_result = owner.error('{ organization(slug: "x") { id } }')
 
-    assert told["extensions"]["code"] == "SERVICE_UNAVAILABLE"
-    assert told["message"] == "The database is too busy; try again in a moment."
+    assert error_in_result["extensions"]["code"] == "SERVICE_UNAVAILABLE"
+    assert error_in_result["message"] == "The database is too busy; try again in a moment."
 
 
 @pytest.mark.parametrize(("given", "kept"), [("case-17", True), ("x" * 65, False), ("a b", False), ("", False)])
-def test_a_sane_request_id_is_kept_and_any_other_replaced(owner: Client, given: str, kept: bool) -> None:  # noqa: FBT001  # parametrised
+def test_a_valid_request_id_is_kept_and_an_invalid_one_replaced(owner: Client, given: str, kept: bool) -> None:  # noqa: FBT001  # parametrised
     owner.headers["X-Request-ID"] = given
 
-    answered = owner.post(QUERY).headers["X-Request-ID"]
+    returned = owner.post(QUERY).headers["X-Request-ID"]
 
-    assert (answered == given) is kept
-    assert answered
-
-
-def test_browsers_get_a_page_and_programs_get_json(api: Api) -> None:
-    people, programs = api.get("/", Accept="text/html"), api.get("/")
-
-    assert people.status_code == programs.status_code == 200
-    assert people.headers["content-type"].startswith("text/html")
-    assert "/graphql" in people.text
-    assert "/readyz" in programs.json()["places"]
+    assert (returned == given) is kept
+    assert returned
 
 
-def test_tenants_host_names_go_to_the_edge(api: Api, harness: RunHarness) -> None:
+def test_the_index_is_html_for_browsers_and_json_for_programs(api: Api) -> None:
+    html, program = api.get("/", Accept="text/html"), api.get("/")
+
+    assert html.status_code == program.status_code == 200
+    assert html.headers["content-type"].startswith("text/html")
+    assert "/graphql" in html.text
+    assert "/readyz" in program.json()["places"]
+
+
+def test_requests_to_a_tenants_host_name_go_to_the_edge(api: Api, harness: RunHarness) -> None:
     harness.create()
     host = f"shop-{harness.organisation.slug}.localhost"
 

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP to the letter: media types, status codes, what a request error leaves out, other sites' pages."""
+"""The GraphQL-over-HTTP specification, cross-site requests, and the limit on websockets per address."""
 
 from collections.abc import Iterator
 
@@ -17,13 +17,13 @@ QUERY = "{ viewer { actor { kind } } }"
 CONSOLE = "https://console.example.com"
 
 
-def asked(client: Client, document: str = QUERY, **headers: str) -> httpx.Response:
+def post(client: Client, document: str = QUERY, **headers: str) -> httpx.Response:
     client.headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return client.post(document)
 
 
 @pytest.mark.parametrize(
-    ("accept", "answered"),
+    ("accept", "media_type"),
     [
         ("*/*", JSON),
         ("application/*", JSON),
@@ -38,18 +38,18 @@ def asked(client: Client, document: str = QUERY, **headers: str) -> httpx.Respon
         (f"{JSON}; charset=utf-8", JSON),
     ],
 )
-def test_the_answer_comes_as_the_client_prefers(owner: Client, accept: str, answered: str) -> None:
-    response = asked(owner, Accept=accept)
+def test_the_response_has_the_media_type_that_the_client_prefers(owner: Client, accept: str, media_type: str) -> None:
+    response = post(owner, Accept=accept)
 
     assert response.status_code == 200
-    assert response.headers["content-type"] == answered
+    assert response.headers["content-type"] == media_type
     assert response.headers["vary"] == "Accept, Origin"
     assert response.json()["data"]["viewer"]["actor"]["kind"] == "USER"
 
 
 @pytest.mark.parametrize("accept", ["text/plain", "image/png, text/*", f"{JSON};q=0", "nonsense"])
-def test_who_takes_neither_gets_neither(owner: Client, accept: str) -> None:
-    response = asked(owner, Accept=accept)
+def test_a_client_that_accepts_neither_media_type_gets_406(owner: Client, accept: str) -> None:
+    response = post(owner, Accept=accept)
 
     assert response.status_code == 406
     assert response.json()["errors"][0]["message"].startswith("The Accept header must allow application/json")
@@ -63,23 +63,23 @@ def test_who_takes_neither_gets_neither(owner: Client, accept: str) -> None:
 def test_a_request_error_has_no_data_and_the_status_of_its_media_type(
     owner: Client, document: str, accept: str, status: int
 ) -> None:
-    response = asked(owner, document, Accept=accept)
+    response = post(owner, document, Accept=accept)
 
     assert response.status_code == status
     assert response.json().keys() == {"errors"}
 
 
 @pytest.mark.parametrize("accept", [JSON, RESPONSE])
-def test_an_error_of_a_field_is_an_answer_with_data(owner: Client, accept: str) -> None:
-    response = asked(owner, "{ viewer { scopes } tenants(first: 1000) { totalCount } }", Accept=accept)
+def test_an_error_of_a_field_is_returned_with_data_and_status_200(owner: Client, accept: str) -> None:
+    response = post(owner, "{ viewer { scopes } tenants(first: 1000) { totalCount } }", Accept=accept)
 
     assert response.status_code == 200
     assert response.json()["data"] is None
     assert response.json()["errors"][0]["path"] == ["tenants"]
 
 
-def test_every_answer_tells_what_is_left_of_the_budget(owner: Client) -> None:
-    response = asked(owner)
+def test_every_response_has_the_rate_limit_headers(owner: Client) -> None:
+    response = post(owner)
 
     assert response.headers["RateLimit-Limit"] == "5000"
     assert 4000 < int(response.headers["RateLimit-Remaining"]) < 5000
@@ -97,16 +97,18 @@ def test_every_answer_tells_what_is_left_of_the_budget(owner: Client) -> None:
     ],
     ids=str,
 )
-def test_another_sites_page_asks_nothing_by_get(api: Api, owner: Client, headers: dict[str, str]) -> None:
-    def got(**more: str) -> int:
+def test_a_get_from_another_sites_page_is_refused_without_the_preflight_header(
+    api: Api, owner: Client, headers: dict[str, str]
+) -> None:
+    def status(**more: str) -> int:
         authorization = {"Authorization": owner.authorization or ""}
         return api.get("/graphql?query={__typename}", **authorization, **headers, **more).status_code
 
-    assert got() == 403
-    assert got(**{"GraphQL-Require-Preflight": "1"}) == 200
+    assert status() == 403
+    assert status(**{"GraphQL-Require-Preflight": "1"}) == 200
 
 
-def test_our_own_pages_and_programs_ask_by_get(api: Api, owner: Client) -> None:
+def test_a_get_from_the_products_own_pages_and_from_programs_is_executed(api: Api, owner: Client) -> None:
     authorization = {"Authorization": owner.authorization or ""}
     own = {"Origin": f"http://{api.address}", "Sec-Fetch-Site": "same-origin"}
 
@@ -115,7 +117,7 @@ def test_our_own_pages_and_programs_ask_by_get(api: Api, owner: Client) -> None:
 
 
 @pytest.fixture
-def open_to_console(harness: RunHarness, redis_url: str) -> Iterator[Api]:
+def api_for_console(harness: RunHarness, redis_url: str) -> Iterator[Api]:
     with running_api(
         harness.settings.model_copy(update={"allowed_origins": (CONSOLE,), "sockets_per_address": 2})
     ) as running:
@@ -135,29 +137,29 @@ def preflight(api: Api, origin: str) -> httpx.Response:
     )
 
 
-def test_pages_that_the_settings_name_may_call(open_to_console: Api, harness: RunHarness) -> None:
-    allowed, refused = preflight(open_to_console, CONSOLE), preflight(open_to_console, "https://evil.example")
-    answer = asked(open_to_console.member(harness.organisation.id), Origin=CONSOLE)
+def test_pages_of_allowed_origins_may_send_requests(api_for_console: Api, harness: RunHarness) -> None:
+    allowed, refused = preflight(api_for_console, CONSOLE), preflight(api_for_console, "https://evil.example")
+    response = post(api_for_console.member(harness.organisation.id), Origin=CONSOLE)
 
     assert allowed.headers["access-control-allow-origin"] == CONSOLE
     assert "access-control-allow-origin" not in refused.headers
-    assert answer.headers["access-control-allow-origin"] == CONSOLE
-    assert "RateLimit-Remaining" in answer.headers["access-control-expose-headers"]
+    assert response.headers["access-control-allow-origin"] == CONSOLE
+    assert "RateLimit-Remaining" in response.headers["access-control-expose-headers"]
 
 
-def test_sockets_are_for_our_own_pages_and_those_that_the_settings_name(open_to_console: Api) -> None:
-    address = f"ws://{open_to_console.address}/graphql"
+def test_websockets_are_accepted_from_own_pages_and_allowed_origins_only(api_for_console: Api) -> None:
+    address = f"ws://{api_for_console.address}/graphql"
 
     with pytest.raises(InvalidStatus), connect(address, subprotocols=[PROTOCOL], origin=Origin("https://evil.example")):
         pass
     with connect(address, subprotocols=[PROTOCOL], origin=Origin(CONSOLE)):
         pass
-    with connect(address, subprotocols=[PROTOCOL], origin=Origin(f"http://{open_to_console.address}")):
+    with connect(address, subprotocols=[PROTOCOL], origin=Origin(f"http://{api_for_console.address}")):
         pass
 
 
-def test_one_address_has_so_many_sockets_and_no_more(open_to_console: Api, harness: RunHarness) -> None:
-    owner = open_to_console.member(harness.organisation.id)
+def test_websockets_beyond_the_limit_per_address_are_refused(api_for_console: Api, harness: RunHarness) -> None:
+    owner = api_for_console.member(harness.organisation.id)
 
     with owner.connected(), owner.connected():
         with pytest.raises(InvalidStatus) as refused, owner.connected():

@@ -1,4 +1,4 @@
-"""A key makes a repeat safe: one effect, one answer, for a day."""
+"""Idempotency keys: a repeated mutation has one effect and one payload for a day."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +22,12 @@ from tests.waiting import wait_until_blocked
 from workers.dispatcher import Dispatcher
 from workers.sweeper import Sweeper
 
-GOOD = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
+VALID_INPUT = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
 FIELDS = "tenant { id } run { id }"
 
 
-def create(client: Client, **more: object) -> Facts:
-    return client.mutate("createTenant", FIELDS, **(GOOD | more))
+def create(client: Client, **overrides: object) -> Facts:
+    return client.mutate("createTenant", FIELDS, **(VALID_INPUT | overrides))
 
 
 def codes_of(payload: Facts) -> list[str]:
@@ -44,7 +44,7 @@ def key(harness: RunHarness) -> str:
     return f"order-{harness.organisation.slug}"
 
 
-def test_a_repeat_gets_the_answer_of_the_first(harness: RunHarness, owner: Client, key: str) -> None:
+def test_a_repeated_mutation_returns_the_payload_of_the_first(harness: RunHarness, owner: Client, key: str) -> None:
     first = create(owner, idempotencyKey=key)
     harness.tenant_id = harness.read(
         lambda session: session.exec(select(Tenant.id).where(Tenant.organisation_id == harness.organisation.id)).one()
@@ -58,7 +58,7 @@ def test_a_repeat_gets_the_answer_of_the_first(harness: RunHarness, owner: Clien
     assert all_rows(harness) == before
 
 
-def test_the_same_key_with_other_input_is_refused(harness: RunHarness, owner: Client, key: str) -> None:
+def test_a_key_used_with_another_input_is_refused(harness: RunHarness, owner: Client, key: str) -> None:
     create(owner, idempotencyKey=key)
 
     second = create(owner, idempotencyKey=key, slug="store")
@@ -69,7 +69,7 @@ def test_the_same_key_with_other_input_is_refused(harness: RunHarness, owner: Cl
     assert owner.execute("{ tenants { nodes { slug } } }")["tenants"]["nodes"] == [{"slug": "shop"}]
 
 
-def test_a_key_belongs_to_one_caller_and_one_mutation(
+def test_a_key_is_scoped_to_its_caller_and_its_mutation(
     api: Api, harness: RunHarness, other: RunHarness, owner: Client, key: str
 ) -> None:
     mine = create(owner, idempotencyKey=key)
@@ -83,7 +83,7 @@ def test_a_key_belongs_to_one_caller_and_one_mutation(
 
 
 @pytest.mark.parametrize(
-    ("key", "sentence"),
+    ("key", "message"),
     [
         ("", "must have 1 to 255 characters"),
         ("x" * 256, "must have 1 to 255 characters"),
@@ -91,18 +91,18 @@ def test_a_key_belongs_to_one_caller_and_one_mutation(
         ("a\ud800", "must not contain NUL or an unpaired surrogate"),
     ],
 )
-def test_a_key_that_cannot_be_kept_is_refused_and_nothing_done(
-    harness: RunHarness, owner: Client, key: str, sentence: str
+def test_an_invalid_key_is_refused_and_changes_nothing(
+    harness: RunHarness, owner: Client, key: str, message: str
 ) -> None:
     refused = create(owner, idempotencyKey=key)
 
     assert codes_of(refused) == ["INVALID"]
-    assert sentence in refused["userErrors"][0]["message"]
+    assert message in refused["userErrors"][0]["message"]
     assert refused["userErrors"][0]["field"] == ["input", "idempotencyKey"]
     assert owner.execute("{ tenants { totalCount } }") == {"tenants": {"totalCount": 0}}
 
 
-def test_a_null_that_takes_something_away_tells_one_call_from_another(owner: Client, key: str) -> None:
+def test_an_input_with_an_explicit_null_differs_from_an_input_without_the_field(owner: Client, key: str) -> None:
     tenant_id = create(owner, start=False, provisioningDeadline="PT1H")["tenant"]["id"]
     facts = {"tenantId": tenant_id, "idempotencyKey": key}
 
@@ -114,17 +114,17 @@ def test_a_null_that_takes_something_away_tells_one_call_from_another(owner: Cli
     assert codes_of(other) == ["IDEMPOTENCY_KEY_REUSED"]
 
 
-def test_what_was_refused_is_not_kept(harness: RunHarness, owner: Client, key: str) -> None:
+def test_a_refused_mutation_does_not_use_up_its_key(harness: RunHarness, owner: Client, key: str) -> None:
     refused = create(owner, idempotencyKey=key, slug="Wrong Slug")
     kept = keys_of(harness, key)
-    mended = create(owner, idempotencyKey=key)
+    corrected = create(owner, idempotencyKey=key)
 
     assert codes_of(refused) == ["INVALID"]
     assert kept == []
-    assert codes_of(mended) == []
+    assert codes_of(corrected) == []
 
 
-def test_a_repeated_cancel_tells_what_the_first_one_told(harness: RunHarness, owner: Client, key: str) -> None:
+def test_a_repeated_cancel_returns_the_payload_of_the_first(harness: RunHarness, owner: Client, key: str) -> None:
     harness.create()
     harness.make_moves(until="allocate_traffic")
     harness.claim()
@@ -138,7 +138,7 @@ def test_a_repeated_cancel_tells_what_the_first_one_told(harness: RunHarness, ow
     assert without["alreadyRequested"] is True
 
 
-def test_a_repeated_bulk_cancel_tells_what_the_first_one_told(harness: RunHarness, owner: Client, key: str) -> None:
+def test_a_repeated_bulk_cancel_returns_the_payload_of_the_first(harness: RunHarness, owner: Client, key: str) -> None:
     cancelled, pending = harness.create("one").tenant.id, harness.create("two", start=False).tenant.id
     ids = [tenant_gid(cancelled), tenant_gid(pending), "nonsense"]
     fields = "results { tenant { slug } run { number } alreadyRequested userErrors { __typename code message field } }"
@@ -150,7 +150,7 @@ def test_a_repeated_bulk_cancel_tells_what_the_first_one_told(harness: RunHarnes
     assert [codes_of(result) for result in first["results"]] == [[], ["INVALID_STATE"], ["NOT_FOUND"]]
 
 
-def test_a_repeat_goes_on_where_the_call_broke_off(harness: RunHarness, key: str) -> None:
+def test_a_repeated_call_in_parts_continues_after_the_last_committed_part(harness: RunHarness, key: str) -> None:
     call = KeyedCall(new_id(), "cancelProvisionings", key, "the same input")
 
     def next_part(session: Session) -> Outcome:
@@ -171,7 +171,7 @@ def test_a_repeat_goes_on_where_the_call_broke_off(harness: RunHarness, key: str
     assert repeated == {"parts": 2}
 
 
-def test_a_bulk_cancel_in_parts_tells_its_repeat_the_same(
+def test_a_repeated_bulk_cancel_in_several_commits_returns_the_payload_of_the_first(
     harness: RunHarness, owner: Client, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_cancel, "TENANTS_PER_TRANSACTION", 2)
@@ -184,13 +184,15 @@ def test_a_bulk_cancel_in_parts_tells_its_repeat_the_same(
     assert first == again
     assert [result["tenant"]["slug"] for result in first["results"]] == [f"shop-{number}" for number in range(5)]
     assert [result["alreadyRequested"] for result in first["results"]] == [False] * 5
-    asked = select(Event.transaction_id).where(
+    requested = select(Event.transaction_id).where(
         Event.organisation_id == harness.organisation.id, col(Event.type).endswith("cancel_requested")
     )
-    assert sorted(Counter(harness.read(lambda session: list(session.exec(asked)))).values()) == [1, 2, 2]
+    assert sorted(Counter(harness.read(lambda session: list(session.exec(requested)))).values()) == [1, 2, 2]
 
 
-def test_a_day_later_the_key_is_free(harness: RunHarness, owner: Client, key: str) -> None:
+def test_an_expired_key_can_be_used_again_and_keys_expire_after_a_day(
+    harness: RunHarness, owner: Client, key: str
+) -> None:
     create(owner, idempotencyKey=key)
     with harness.database.transaction() as session:
         session.execute(update(IdempotencyKey).where(col(IdempotencyKey.key) == key).values(expires_at=clock(session)))
@@ -202,7 +204,7 @@ def test_a_day_later_the_key_is_free(harness: RunHarness, owner: Client, key: st
     assert kept.expires_at - kept.created_at == timedelta(hours=24)
 
 
-def test_the_sweeper_forgets_expired_keys(harness: RunHarness, owner: Client, key: str) -> None:
+def test_the_sweeper_deletes_expired_keys(harness: RunHarness, owner: Client, key: str) -> None:
     create(owner, idempotencyKey=key)
     create(owner, idempotencyKey=f"{key}-live", slug="store")
     with harness.database.transaction() as session:
@@ -214,7 +216,7 @@ def test_the_sweeper_forgets_expired_keys(harness: RunHarness, owner: Client, ke
     assert len(keys_of(harness, f"{key}-live")) == 1
 
 
-def test_of_twenty_at_once_one_is_carried_out(harness: RunHarness, owner: Client, key: str) -> None:
+def test_of_twenty_concurrent_calls_with_one_key_one_is_executed(harness: RunHarness, owner: Client, key: str) -> None:
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: create(owner, idempotencyKey=key), range(20)))
 
@@ -223,49 +225,51 @@ def test_of_twenty_at_once_one_is_carried_out(harness: RunHarness, owner: Client
     assert owner.execute("{ tenants { totalCount } }") == {"tenants": {"totalCount": 1}}
 
 
-def test_a_second_call_waits_for_the_first(harness: RunHarness, key: str) -> None:
+def test_a_concurrent_call_with_the_same_key_waits_for_the_first(harness: RunHarness, key: str) -> None:
     with ThreadPoolExecutor() as pool, harness.database.transaction() as session:
-        _hold(session, harness, key)
-        second = pool.submit(harness.transact, _call, harness, key)
+        _create_and_hold(session, harness, key)
+        second = pool.submit(harness.transact, _create_again, harness, key)
         wait_until_blocked(second, harness.settings.database_url)
 
     assert second.result() == {"answer": 1}
 
 
-def test_a_second_call_that_waits_too_long_is_told_so(harness: RunHarness, key: str) -> None:
-    def impatient(session: Session) -> Outcome:
+def test_a_concurrent_call_that_waits_too_long_is_refused_as_in_progress(harness: RunHarness, key: str) -> None:
+    def call_with_short_timeout(session: Session) -> Outcome:
         session.connection().exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
-        return _call(session, harness, key)
+        return _create_again(session, harness, key)
 
     with harness.database.transaction() as session:
-        _hold(session, harness, key)
+        _create_and_hold(session, harness, key)
         with pytest.raises(IdempotencyInProgress):
-            harness.transact(impatient)
+            harness.transact(call_with_short_timeout)
 
 
-def _hold(session: Session, harness: RunHarness, key: str) -> None:
-    assert _answer(session, harness, key, 1) == Performed({"answer": 1}, 1)
+def _create_and_hold(session: Session, harness: RunHarness, key: str) -> None:
+    assert _create_once(session, harness, key, 1) == Performed({"answer": 1}, 1)
 
 
-def _call(session: Session, harness: RunHarness, key: str) -> Outcome:
-    return _answer(session, harness, key, 2).outcome
+def _create_again(session: Session, harness: RunHarness, key: str) -> Outcome:
+    return _create_once(session, harness, key, 2).outcome
 
 
-def _answer(session: Session, harness: RunHarness, key: str, answer: int) -> Performed[int]:
+def _create_once(session: Session, harness: RunHarness, key: str, answer: int) -> Performed[int]:
     call = KeyedCall(harness.operator.id, "createTenant", key, "0" * 64)
     return idempotency.once(session, call, lambda _: answer, lambda made: {"answer": made})
 
 
 CREATE = "createTenant(input: $input) { tenant { id } run { id } userErrors { code message } }"
-CREATING = f"mutation Create($input: CreateTenantInput!) {{ __typename it: {CREATE} }}"
+CREATE_MUTATION = f"mutation Create($input: CreateTenantInput!) {{ __typename it: {CREATE} }}"
 
 
-@pytest.mark.parametrize("spelled", ["{}", '"{}"'])
-def test_the_key_may_come_in_a_header(harness: RunHarness, owner: Client, key: str, spelled: str) -> None:
-    owner.headers["Idempotency-Key"] = spelled.format(key)
+@pytest.mark.parametrize("form", ["{}", '"{}"'])
+def test_a_key_in_the_header_works_like_a_key_in_the_input(
+    harness: RunHarness, owner: Client, key: str, form: str
+) -> None:
+    owner.headers["Idempotency-Key"] = form.format(key)
 
-    first, second = (owner.execute(CREATING, input=GOOD)["it"] for _ in range(2))
-    other = owner.execute(CREATING, input=GOOD | {"slug": "other"})["it"]
+    first, second = (owner.execute(CREATE_MUTATION, input=VALID_INPUT)["it"] for _ in range(2))
+    other = owner.execute(CREATE_MUTATION, input=VALID_INPUT | {"slug": "other"})["it"]
     owner.headers.clear()
     third = create(owner, idempotencyKey=key)
 
@@ -274,7 +278,7 @@ def test_the_key_may_come_in_a_header(harness: RunHarness, owner: Client, key: s
     assert codes_of(other) == ["IDEMPOTENCY_KEY_REUSED"]
 
 
-def test_the_key_of_an_input_goes_before_that_of_a_header(harness: RunHarness, owner: Client, key: str) -> None:
+def test_a_key_in_the_input_takes_precedence_over_the_header(harness: RunHarness, owner: Client, key: str) -> None:
     owner.headers["Idempotency-Key"] = f"{key}-header"
 
     create(owner, idempotencyKey=key)
@@ -282,7 +286,7 @@ def test_the_key_of_an_input_goes_before_that_of_a_header(harness: RunHarness, o
     assert (len(keys_of(harness, key)), len(keys_of(harness, f"{key}-header"))) == (1, 0)
 
 
-def test_several_fields_do_not_share_the_key_of_a_header(harness: RunHarness, owner: Client, key: str) -> None:
+def test_a_key_in_the_header_is_refused_for_several_fields(harness: RunHarness, owner: Client, key: str) -> None:
     harness.create()
     before = all_rows(harness)
     owner.headers["Idempotency-Key"] = key
@@ -298,7 +302,7 @@ def test_several_fields_do_not_share_the_key_of_a_header(harness: RunHarness, ow
     assert all_rows(harness) == before
 
 
-def test_a_header_that_is_no_key_is_refused(harness: RunHarness, owner: Client) -> None:
+def test_an_invalid_key_in_the_header_is_refused(harness: RunHarness, owner: Client) -> None:
     for key in ("", "x" * 256):
         owner.headers["Idempotency-Key"] = key
-        assert codes_of(owner.execute(CREATING, input=GOOD)["it"]) == ["INVALID"]
+        assert codes_of(owner.execute(CREATE_MUTATION, input=VALID_INPUT)["it"]) == ["INVALID"]

@@ -1,4 +1,4 @@
-"""Mutations do what the domain does, and a refusal is data that changes nothing."""
+"""Mutations on tenants: their payloads, their user errors, and that a refused mutation changes nothing."""
 
 from typing import Any
 from uuid import uuid4
@@ -14,7 +14,7 @@ from tests.api import Api, Client, Facts, tenant_gid
 from tests.run_harness import RunHarness, run_harness_in
 from tests.scenarios import MAIL, all_rows, bring_tenant_to
 
-GOOD = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
+VALID_INPUT = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
 
 
 def code_of(payload: Facts) -> str:
@@ -33,7 +33,7 @@ def test_creating_a_tenant_starts_its_first_run(harness: RunHarness, owner: Clie
         "createTenant",
         "tenant { slug name region state version firstAdminEmail provisioningDeadline } "
         "tenantEdge { cursor node { slug } } run { number status kind }",
-        **GOOD,
+        **VALID_INPUT,
         provisioningDeadline="PT10M",
     )
 
@@ -53,9 +53,9 @@ def test_creating_a_tenant_starts_its_first_run(harness: RunHarness, owner: Clie
     }
 
 
-def test_a_created_tenants_edge_continues_the_list(harness: RunHarness, owner: Client) -> None:
+def test_the_cursor_of_a_created_tenants_edge_continues_the_list_after_it(harness: RunHarness, owner: Client) -> None:
     harness.create("older", start=False)
-    payload = owner.mutate("createTenant", "tenantEdge { cursor }", **GOOD, start=False)
+    payload = owner.mutate("createTenant", "tenantEdge { cursor }", **VALID_INPUT, start=False)
 
     page = owner.execute(
         "query Rest($after: String!) { tenants(after: $after) { nodes { slug } } }",
@@ -91,12 +91,12 @@ def test_a_created_tenants_edge_continues_the_list(harness: RunHarness, owner: C
         ({"slug": "taken"}, "TAKEN", "slug"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name_and_nothing_is_created(
+def test_an_invalid_value_is_refused_with_its_field_and_nothing_is_created(
     harness: RunHarness, owner: Client, wrong: dict[str, str], code: str, field: str
 ) -> None:
     harness.create("taken", start=False)
 
-    payload = owner.mutate("createTenant", "tenant { id } tenantEdge { cursor } run { id }", **(GOOD | wrong))
+    payload = owner.mutate("createTenant", "tenant { id } tenantEdge { cursor } run { id }", **(VALID_INPUT | wrong))
 
     (error,) = payload.pop("userErrors")
     assert (error["code"], error["field"]) == (code, ["input", field])
@@ -104,22 +104,24 @@ def test_a_wrong_value_is_refused_by_name_and_nothing_is_created(
     assert [tenant.slug for tenant in tenants_of(harness)] == ["taken"]
 
 
-def test_a_full_quota_is_refused_with_its_numbers(api: Api, harness: RunHarness) -> None:
+def test_a_tenant_beyond_the_quota_is_refused_with_the_limit(api: Api, harness: RunHarness) -> None:
     with run_harness_in(harness.settings, plan="free") as small:
         owner = api.member(small.organisation.id)
         for number in range(3):
-            assert owner.mutate("createTenant", **(GOOD | {"slug": f"shop-{number}"}))["userErrors"] == []
+            assert owner.mutate("createTenant", **(VALID_INPUT | {"slug": f"shop-{number}"}))["userErrors"] == []
 
-        payload = owner.mutate("createTenant", "tenant { id }", **GOOD)
+        payload = owner.mutate("createTenant", "tenant { id }", **VALID_INPUT)
 
         assert code_of(payload) == "QUOTA_EXCEEDED"
         assert "3 tenants" in payload["userErrors"][0]["message"]
         assert len(tenants_of(small)) == 3
 
 
-def test_without_a_limit_nobody_counts_and_nobody_waits(api: Api, harness: RunHarness) -> None:
+def test_a_plan_without_a_quota_neither_counts_tenants_nor_locks_the_organisation(
+    api: Api, harness: RunHarness
+) -> None:
     with api.statements() as sent:
-        assert api.member(harness.organisation.id).mutate("createTenant", **GOOD)["userErrors"] == []
+        assert api.member(harness.organisation.id).mutate("createTenant", **VALID_INPUT)["userErrors"] == []
 
     assert not [one for one in sent if "count(" in one.lower() or "count_tenants" in one]
     assert not [one for one in sent if "FROM organisations" in one and "FOR " in one]
@@ -149,7 +151,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("state", TenantState)
-def test_a_state_that_does_not_allow_it_is_named_and_nothing_changes(
+def test_a_mutation_that_the_state_does_not_allow_names_the_state_and_changes_nothing(
     harness: RunHarness, owner: Client, state: TenantState
 ) -> None:
     bring_tenant_to(harness, state)
@@ -170,7 +172,7 @@ def test_a_state_that_does_not_allow_it_is_named_and_nothing_changes(
 
 
 @pytest.mark.parametrize("which", ["unknown", "foreign", "another type", "garbled"])
-def test_what_is_not_there_and_what_is_not_yours_look_the_same(
+def test_a_tenant_of_another_organisation_gets_the_same_error_as_an_unknown_one(
     harness: RunHarness, other: RunHarness, owner: Client, which: str
 ) -> None:
     harness.create()
@@ -201,10 +203,12 @@ def test_what_is_not_there_and_what_is_not_yours_look_the_same(
 
 
 @pytest.mark.parametrize("mutation", CHANGES)
-def test_another_version_than_expected_is_refused(harness: RunHarness, owner: Client, mutation: str) -> None:
+def test_a_mutation_with_an_outdated_expected_version_is_refused(
+    harness: RunHarness, owner: Client, mutation: str
+) -> None:
     state = next(iter(ALLOWED.get(mutation, set())), TenantState.PENDING)
     if mutation == "resumeCompensation":
-        _stick(harness)
+        _make_run_stuck(harness)
     else:
         bring_tenant_to(harness, state)
     before = all_rows(harness)
@@ -217,7 +221,7 @@ def test_another_version_than_expected_is_refused(harness: RunHarness, owner: Cl
     assert all_rows(harness) == before
 
 
-def test_the_expected_version_lets_it_pass(harness: RunHarness, owner: Client) -> None:
+def test_a_mutation_with_the_current_expected_version_is_accepted(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
     version = harness.tenant().version
 
@@ -228,7 +232,7 @@ def test_the_expected_version_lets_it_pass(harness: RunHarness, owner: Client) -
     assert payload["tenant"] == {"state": "SUSPENDED", "version": version + 1}
 
 
-def test_correcting_a_pending_tenant(harness: RunHarness, owner: Client) -> None:
+def test_every_field_of_a_pending_tenant_can_be_updated(harness: RunHarness, owner: Client) -> None:
     harness.create(start=False)
 
     payload = owner.mutate(
@@ -257,9 +261,7 @@ def test_correcting_a_pending_tenant(harness: RunHarness, owner: Client) -> None
     }
 
 
-def test_a_cancel_answers_with_the_run_it_stopped_and_a_second_one_with_the_first(
-    api: Api, harness: RunHarness, owner: Client
-) -> None:
+def test_a_second_cancel_returns_the_request_of_the_first(api: Api, harness: RunHarness, owner: Client) -> None:
     harness.create()
     harness.make_moves(until="deploy_workloads")
     harness.claim()
@@ -281,7 +283,7 @@ def test_a_cancel_answers_with_the_run_it_stopped_and_a_second_one_with_the_firs
     assert first["tenant"] == {"state": "PROVISIONING"}
 
 
-def test_a_cancel_meant_for_an_earlier_run_is_stale(harness: RunHarness, owner: Client) -> None:
+def test_a_cancel_of_an_earlier_run_is_refused_as_stale(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.FAILED)
     earlier = global_id("ProvisioningRun", harness.run().id)
     harness.retry()
@@ -295,7 +297,7 @@ def test_a_cancel_meant_for_an_earlier_run_is_stale(harness: RunHarness, owner: 
     assert all_rows(harness) == before
 
 
-def test_null_takes_a_deadline_away_and_what_is_absent_leaves_it(harness: RunHarness, owner: Client) -> None:
+def test_null_removes_a_deadline_and_an_absent_field_keeps_it(harness: RunHarness, owner: Client) -> None:
     harness.create(start=False)
     facts, fields = {"tenantId": tenant_gid(harness.tenant_id)}, "tenant { provisioningDeadline version }"
     owner.mutate("updateTenant", **facts, provisioningDeadline="PT1H")
@@ -310,7 +312,7 @@ def test_null_takes_a_deadline_away_and_what_is_absent_leaves_it(harness: RunHar
     assert harness.events()[-1].data["changes"] == {"provisioning_deadline_s": [3600.0, None]}
 
 
-def test_an_empty_id_is_no_run(harness: RunHarness, owner: Client) -> None:
+def test_an_empty_run_id_is_not_found(harness: RunHarness, owner: Client) -> None:
     harness.create()
     before = harness.event_lines()
 
@@ -320,7 +322,7 @@ def test_an_empty_id_is_no_run(harness: RunHarness, owner: Client) -> None:
     assert harness.event_lines() == before
 
 
-def test_an_id_of_another_type_is_no_run(harness: RunHarness, owner: Client) -> None:
+def test_an_id_of_another_type_given_as_run_id_is_not_found(harness: RunHarness, owner: Client) -> None:
     harness.create()
     before = all_rows(harness)
     wrong = tenant_gid(harness.run().id)
@@ -331,7 +333,7 @@ def test_an_id_of_another_type_is_no_run(harness: RunHarness, owner: Client) -> 
     assert all_rows(harness) == before
 
 
-def test_a_reason_has_at_most_five_hundred_characters(harness: RunHarness, owner: Client) -> None:
+def test_a_reason_of_more_than_five_hundred_characters_is_refused(harness: RunHarness, owner: Client) -> None:
     harness.create()
 
     payload = owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id), reason="x" * 501)
@@ -340,7 +342,7 @@ def test_a_reason_has_at_most_five_hundred_characters(harness: RunHarness, owner
     assert harness.run().status is RunStatus.QUEUED
 
 
-def test_decommissioning_wants_the_slug(harness: RunHarness, owner: Client) -> None:
+def test_decommissioning_with_another_slug_as_confirmation_is_refused(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
     before = all_rows(harness)
 
@@ -353,7 +355,7 @@ def test_decommissioning_wants_the_slug(harness: RunHarness, owner: Client) -> N
     assert all_rows(harness) == before
 
 
-def test_decommissioning_and_recreating(harness: RunHarness, owner: Client) -> None:
+def test_a_decommissioned_tenant_can_be_recreated_with_its_slug(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
     tenant_id = tenant_gid(harness.tenant_id)
 
@@ -378,10 +380,10 @@ def test_decommissioning_and_recreating(harness: RunHarness, owner: Client) -> N
     assert (fresh["tenant"]["slug"], fresh["tenant"]["state"]) == ("shop", "PROVISIONING")
 
 
-def test_whoever_ends_a_stuck_undo_that_somebody_else_asked_for_ends_it_in_that_ones_name(
+def test_a_cancelled_run_whose_compensation_another_actor_resumes_keeps_the_cancelling_actor(
     harness: RunHarness, owner: Client
 ) -> None:
-    _stick(harness)
+    _make_run_stuck(harness)
 
     payload = owner.mutate(
         "resumeCompensation",
@@ -392,18 +394,18 @@ def test_whoever_ends_a_stuck_undo_that_somebody_else_asked_for_ends_it_in_that_
     )
 
     assert payload == {"tenant": {"state": "PENDING"}, "userErrors": []}
-    told = {event.type: event.actor_id for event in harness.events()}
-    assert told["tenant.provisioning.cancelled"] == harness.operator.id
-    assert told["tenant.provisioning.compensation_resumed"] != harness.operator.id
+    actors = {event.type: event.actor_id for event in harness.events()}
+    assert actors["tenant.provisioning.cancelled"] == harness.operator.id
+    assert actors["tenant.provisioning.compensation_resumed"] != harness.operator.id
 
 
-def test_a_stuck_run_goes_on_when_told_what_to_give_up(harness: RunHarness, owner: Client) -> None:
-    _stick(harness)
+def test_a_stuck_run_resumes_when_a_step_is_skipped_with_a_reason(harness: RunHarness, owner: Client) -> None:
+    _make_run_stuck(harness)
     tenant_id = tenant_gid(harness.tenant_id)
     offered = owner.execute("query A($id: ID!) { tenant(id: $id) { availableActions } }", id=tenant_id)
 
-    silent = owner.mutate("resumeCompensation", tenantId=tenant_id, skipSteps=["allocate_storage"])
-    wrong = owner.mutate("resumeCompensation", tenantId=tenant_id, skipSteps=["no_step"], reason="it is gone")
+    without_reason = owner.mutate("resumeCompensation", tenantId=tenant_id, skipSteps=["allocate_storage"])
+    unknown_step = owner.mutate("resumeCompensation", tenantId=tenant_id, skipSteps=["no_step"], reason="it is gone")
     payload = owner.mutate(
         "resumeCompensation",
         "tenant { state } run { status steps { name status } }",
@@ -414,14 +416,14 @@ def test_a_stuck_run_goes_on_when_told_what_to_give_up(harness: RunHarness, owne
     harness.make_moves()
 
     assert offered["tenant"]["availableActions"] == ["RESUME_COMPENSATION"]
-    assert silent["userErrors"][0]["field"] == ["input", "reason"]
-    assert wrong["userErrors"][0]["field"] == ["input", "skipSteps"]
+    assert without_reason["userErrors"][0]["field"] == ["input", "reason"]
+    assert unknown_step["userErrors"][0]["field"] == ["input", "skipSteps"]
     assert payload["userErrors"] == []
     assert {step["name"]: step["status"] for step in payload["run"]["steps"]}["allocate_storage"] == "ABANDONED"
     assert harness.tenant().state is TenantState.PENDING
 
 
-def test_welcome_mails_are_sent_again_when_asked(harness: RunHarness, owner: Client) -> None:
+def test_welcome_emails_are_sent_again_on_request(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
 
     payload = owner.mutate("resendWelcomeEmails", "tenant { state }", tenantId=tenant_gid(harness.tenant_id))
@@ -433,7 +435,7 @@ def test_welcome_mails_are_sent_again_when_asked(harness: RunHarness, owner: Cli
     assert [line for line in harness.event_lines() if line == "welcome_email_sent"] == ["welcome_email_sent"] * 2
 
 
-def test_mails_on_their_way_are_not_sent_twice(harness: RunHarness, owner: Client) -> None:
+def test_resending_welcome_emails_that_are_still_being_sent_changes_nothing(harness: RunHarness, owner: Client) -> None:
     harness.create()
     harness.make_moves(until=MAIL)
     before = all_rows(harness)
@@ -444,7 +446,9 @@ def test_mails_on_their_way_are_not_sent_twice(harness: RunHarness, owner: Clien
     assert all_rows(harness) == before
 
 
-def test_many_are_cancelled_at_once_each_with_its_answer(harness: RunHarness, other: RunHarness, owner: Client) -> None:
+def test_a_bulk_cancel_returns_one_result_per_tenant_in_the_order_of_the_ids(
+    harness: RunHarness, other: RunHarness, owner: Client
+) -> None:
     first = tenant_gid(harness.create("one").tenant.id)
     pending = tenant_gid(harness.create("two", start=False).tenant.id)
     last = tenant_gid(harness.create("three").tenant.id)
@@ -486,7 +490,7 @@ def test_many_are_cancelled_at_once_each_with_its_answer(harness: RunHarness, ot
     assert other.run().status is RunStatus.QUEUED
 
 
-def test_a_filter_cancels_what_is_provisioning_and_nothing_else(
+def test_a_bulk_cancel_by_filter_cancels_only_matching_tenants_in_provisioning(
     harness: RunHarness, other: RunHarness, owner: Client
 ) -> None:
     for slug, plan in [("one", "pro"), ("two", "pro"), ("three", "free")]:
@@ -506,37 +510,37 @@ def test_a_filter_cancels_what_is_provisioning_and_nothing_else(
     "input",
     [{}, {"tenantIds": ["x"], "filter": {}}, {"tenantIds": [], "reason": "x" * 501}],
 )
-def test_a_bulk_cancel_that_makes_no_sense_is_refused_as_a_whole(owner: Client, input: dict[str, Any]) -> None:
+def test_an_invalid_bulk_cancel_is_refused_as_a_whole(owner: Client, input: dict[str, Any]) -> None:
     payload = owner.mutate("cancelProvisionings", "results { tenant { id } }", **input)
 
     assert code_of(payload) == "INVALID"
     assert payload["results"] == []
 
 
-def test_a_bulk_cancel_of_too_many_is_refused_as_a_whole(owner: Client) -> None:
+def test_a_bulk_cancel_of_more_than_500_tenants_is_refused_as_a_whole(owner: Client) -> None:
     document = "mutation { it: cancelProvisionings(input: {tenantIds: [%s]}) { results { tenant { id } } %s } }"
     payload = owner.execute(document % ('"x" ' * 501, "userErrors { code }"))["it"]
 
     assert payload == {"results": [], "userErrors": [{"code": "INVALID"}]}
 
 
-def test_a_bulk_cancel_of_nothing_answers_nothing(owner: Client) -> None:
+def test_a_bulk_cancel_of_no_tenants_returns_no_results(owner: Client) -> None:
     assert owner.mutate("cancelProvisionings", "results { tenant { id } }", tenantIds=[]) == {
         "results": [],
         "userErrors": [],
     }
 
 
-def test_what_a_client_wrote_is_recorded_with_its_request(harness: RunHarness, owner: Client) -> None:
+def test_events_of_a_mutation_record_its_request_id(harness: RunHarness, owner: Client) -> None:
     owner.headers["X-Request-ID"] = "support-case-17"
 
-    owner.mutate("createTenant", **GOOD)
+    owner.mutate("createTenant", **VALID_INPUT)
 
     mine = select(Event).where(Event.organisation_id == harness.organisation.id).order_by(col(Event.position))
     assert {event.request_id for event in harness.read(lambda session: session.exec(mine).all())} == {"support-case-17"}
 
 
-def test_actions_follow_state(harness: RunHarness, owner: Client) -> None:
+def test_available_actions_follow_the_state_of_the_tenant(harness: RunHarness, owner: Client) -> None:
     document = "query A($id: ID!) { tenant(id: $id) { availableActions } }"
 
     def offered() -> list[str]:
@@ -555,7 +559,9 @@ def test_actions_follow_state(harness: RunHarness, owner: Client) -> None:
     assert offered() == ["SUSPEND", "DECOMMISSION", "RESEND_WELCOME_EMAILS"]
 
 
-def test_two_mutations_in_one_request_each_show_what_they_left(harness: RunHarness, owner: Client) -> None:
+def test_each_of_two_mutations_in_one_request_returns_the_tenant_as_it_left_it(
+    harness: RunHarness, owner: Client
+) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
     document = """
     mutation Both($id: ID!) {
@@ -570,8 +576,8 @@ def test_two_mutations_in_one_request_each_show_what_they_left(harness: RunHarne
     assert both["resume"]["tenant"]["state"] == "ACTIVE"
 
 
-def _stick(harness: RunHarness) -> None:
-    """Cancel, and let the undo of the storage be refused for good."""
+def _make_run_stuck(harness: RunHarness) -> None:
+    """Cancel a run, and let the compensation of allocate_storage fail permanently."""
     harness.create()
     harness.make_moves(until="allocate_identity")
     harness.cancel()

@@ -1,4 +1,4 @@
-"""GraphQL over Server-Sent Events: the same operations for those whom a proxy denies websockets."""
+"""GraphQL over server-sent events: the same operations for clients behind proxies without websockets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,16 +16,18 @@ from tests.run_harness import RunHarness
 from tests.scenarios import bring_tenant_to
 from tests.waiting import wait_until
 
-WATCH = """
-subscription Watch($id: ID!, $after: String, $follow: Boolean! = false) {
+PROVISIONING = """
+subscription Provisioning($id: ID!, $after: String, $follow: Boolean! = false) {
   tenantProvisioning(tenantId: $id, after: $after, follow: $follow) { cursor sequence kind }
 }
 """
 
 
 @contextmanager
-def opened(client: Client, document: str, last: str | None = None, **variables: object) -> Iterator[httpx.Response]:
-    """The raw stream."""
+def open_stream(
+    client: Client, document: str, last: str | None = None, **variables: object
+) -> Iterator[httpx.Response]:
+    """The response whose body is the stream."""
     headers = {"Authorization": client.authorization or "", "Accept": "text/event-stream"}
     with httpx.stream(
         "POST",
@@ -39,10 +41,10 @@ def opened(client: Client, document: str, last: str | None = None, **variables: 
 
 
 @contextmanager
-def streamed(
+def events_of(
     client: Client, document: str, last: str | None = None, **variables: object
 ) -> Iterator[Iterator[ServerSentEvent]]:
-    with opened(client, document, last, **variables) as response:
+    with open_stream(client, document, last, **variables) as response:
         assert response.status_code == 200, response.read()
         yield EventSource(response).iter_sse()
 
@@ -54,10 +56,10 @@ def entry_of(event: ServerSentEvent) -> Facts:
     return entry
 
 
-def test_a_settled_run_is_replayed_to_its_end(harness: RunHarness, owner: Client) -> None:
+def test_a_finished_run_is_replayed_to_its_end(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
 
-    with streamed(owner, WATCH, id=tenant_gid(harness.tenant_id)) as events:
+    with events_of(owner, PROVISIONING, id=tenant_gid(harness.tenant_id)) as events:
         *entries, end = list(events)
 
     assert [entry_of(one)["kind"] for one in entries][-1] == "RUN_FINISHED"
@@ -65,24 +67,24 @@ def test_a_settled_run_is_replayed_to_its_end(harness: RunHarness, owner: Client
     assert (end.event, end.data) == ("complete", "")
 
 
-def test_a_browser_that_comes_back_goes_on_after_the_last_event_it_saw(harness: RunHarness, owner: Client) -> None:
+def test_a_stream_with_last_event_id_continues_after_that_event(harness: RunHarness, owner: Client) -> None:
     harness.create()
     seen: list[ServerSentEvent] = []
     for step in ("allocate_storage", "deploy_workloads", None):
-        with streamed(owner, WATCH, seen[-1].id if seen else None, id=tenant_gid(harness.tenant_id)) as events:
+        with events_of(owner, PROVISIONING, seen[-1].id if seen else None, id=tenant_gid(harness.tenant_id)) as events:
             harness.make_moves(until=step)
             seen += list(islice(events, 3))
-    with streamed(owner, WATCH, seen[-1].id, id=tenant_gid(harness.tenant_id)) as events:
+    with events_of(owner, PROVISIONING, seen[-1].id, id=tenant_gid(harness.tenant_id)) as events:
         seen += [one for one in events if one.event == "next"]
 
     numbers = [entry["sequence"] for entry in map(entry_of, seen) if entry["sequence"]]
-    with streamed(owner, WATCH, id=tenant_gid(harness.tenant_id)) as events:
+    with events_of(owner, PROVISIONING, id=tenant_gid(harness.tenant_id)) as events:
         assert numbers == [entry_of(one)["sequence"] for one in events if one.event == "next"]
 
 
-def test_a_cancel_in_flight_is_seen_live(harness: RunHarness, owner: Client) -> None:
+def test_a_cancel_of_a_running_step_is_delivered_live(harness: RunHarness, owner: Client) -> None:
     harness.create()
-    with streamed(owner, WATCH, id=tenant_gid(harness.tenant_id)) as events:
+    with events_of(owner, PROVISIONING, id=tenant_gid(harness.tenant_id)) as events:
         assert entry_of(next(events))["kind"] == "RUN_STARTED"
         harness.make_moves(until="allocate_traffic")
         owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id))
@@ -94,8 +96,8 @@ def test_a_cancel_in_flight_is_seen_live(harness: RunHarness, owner: Client) -> 
     assert kinds[-1] == "RUN_FINISHED"
 
 
-def test_the_audit_feed_comes_as_a_stream_too(harness: RunHarness, owner: Client) -> None:
-    with streamed(owner, "subscription { auditEventAdded { type cursor } }") as events:
+def test_the_audit_feed_can_be_streamed(harness: RunHarness, owner: Client) -> None:
+    with events_of(owner, "subscription { auditEventAdded { type cursor } }") as events:
         harness.create(start=False)
 
         first = next(events)
@@ -104,11 +106,11 @@ def test_the_audit_feed_comes_as_a_stream_too(harness: RunHarness, owner: Client
     assert first.id == entry_of(first)["cursor"]
 
 
-def test_questions_and_commands_may_come_as_a_stream(harness: RunHarness, owner: Client) -> None:
+def test_a_mutation_can_be_streamed(harness: RunHarness, owner: Client) -> None:
     harness.create()
     cancel = "mutation ($id: ID!) { cancelProvisioning(input: {tenantId: $id}) { alreadyRequested } }"
 
-    with streamed(owner, cancel, id=tenant_gid(harness.tenant_id)) as events:
+    with events_of(owner, cancel, id=tenant_gid(harness.tenant_id)) as events:
         result, end = list(events)
 
     assert entry_of(result) == {"alreadyRequested": False}
@@ -124,18 +126,20 @@ def test_questions_and_commands_may_come_as_a_stream(harness: RunHarness, owner:
         ('subscription { auditEventAdded(after: "x") { type } }', "BAD_USER_INPUT"),
     ],
 )
-def test_what_cannot_begin_says_why_and_is_over(owner: Client, document: str, code: str) -> None:
-    with streamed(owner, document) as events:
+def test_an_operation_that_cannot_begin_streams_its_error_and_completes(
+    owner: Client, document: str, code: str
+) -> None:
+    with events_of(owner, document) as events:
         refused, end = list(events)
 
     assert refused.json()["errors"][0]["extensions"]["code"] == code
     assert end.event == "complete"
 
 
-def test_lines_end_with_a_line_feed_alone(harness: RunHarness, owner: Client) -> None:
+def test_lines_of_a_stream_end_with_a_line_feed_alone(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
 
-    with opened(owner, WATCH, id=tenant_gid(harness.tenant_id)) as response:
+    with open_stream(owner, PROVISIONING, id=tenant_gid(harness.tenant_id)) as response:
         raw = response.read()
 
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -144,19 +148,19 @@ def test_lines_end_with_a_line_feed_alone(harness: RunHarness, owner: Client) ->
     assert raw.endswith(b"event: complete\ndata: \n\n")
 
 
-def test_a_quiet_stream_is_kept_alive_with_comments(
+def test_an_idle_stream_is_kept_alive_with_comments(
     harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "KEEP_ALIVE_INTERVAL", 0.05)
 
-    with opened(owner, "subscription { auditEventAdded { type } }") as response:
+    with open_stream(owner, "subscription { auditEventAdded { type } }") as response:
         lines = response.iter_lines()
 
         assert [next(lines) for _ in range(4)] == [":", "", ":", ""]
 
 
-def got(client: Client, document: str) -> list[ServerSentEvent]:
-    """Everything that a stream asked for by GET tells, as a browser's EventSource asks."""
+def events_by_get(client: Client, document: str) -> list[ServerSentEvent]:
+    """Every event of a stream requested by GET, as a browser's EventSource does."""
     with httpx.stream(
         "GET",
         f"http://{client.address}/graphql/stream",
@@ -168,14 +172,14 @@ def got(client: Client, document: str) -> list[ServerSentEvent]:
         return list(EventSource(response).iter_sse())
 
 
-def test_a_get_works_for_questions_and_subscriptions(harness: RunHarness, owner: Client) -> None:
+def test_queries_and_subscriptions_can_be_streamed_by_get(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
 
-    answered, _ = got(owner, "{ viewer { actor { kind } } }")
-    watch = 'subscription { tenantProvisioning(tenantId: "%s") { kind } }'
-    *entries, _ = got(owner, watch % tenant_gid(harness.tenant_id))
+    result, _ = events_by_get(owner, "{ viewer { actor { kind } } }")
+    subscription = 'subscription { tenantProvisioning(tenantId: "%s") { kind } }'
+    *entries, _ = events_by_get(owner, subscription % tenant_gid(harness.tenant_id))
 
-    assert entry_of(answered) == {"actor": {"kind": "USER"}}
+    assert entry_of(result) == {"actor": {"kind": "USER"}}
     assert entry_of(entries[-1]) == {"kind": "RUN_FINISHED"}
 
 
@@ -183,42 +187,42 @@ def test_a_mutation_by_get_is_refused_and_changes_nothing(harness: RunHarness, o
     harness.create()
     cancel = 'mutation { cancelProvisioning(input: {tenantId: "%s"}) { run { id } } }'
 
-    refused, end = got(owner, cancel % tenant_gid(harness.tenant_id))
+    refused, end = events_by_get(owner, cancel % tenant_gid(harness.tenant_id))
 
     assert "mutations are not allowed" in refused.data
     assert end.event == "complete"
     assert harness.run().cancel_requested is False
 
 
-def test_who_takes_no_event_stream_or_shows_no_token_gets_none(owner: Client) -> None:
+def test_a_stream_needs_the_accepted_media_type_and_a_valid_token(owner: Client) -> None:
     owner.headers["Accept"] = "application/json"
-    with opened(owner, "{ viewer { scopes } }") as wrong:
+    with open_stream(owner, "{ viewer { scopes } }") as wrong:
         assert wrong.status_code == 406
     owner.headers.clear()
     owner.authorization = "Bearer nonsense"
-    with opened(owner, "{ viewer { scopes } }") as unknown:
+    with open_stream(owner, "{ viewer { scopes } }") as unknown:
         assert unknown.status_code == 401
 
 
-def test_a_stream_ends_when_its_token_does(api: Api, harness: RunHarness) -> None:
-    brief = api.client(member_identity(harness.organisation.id), timedelta(seconds=1.5))
+def test_a_stream_ends_when_its_token_expires(api: Api, harness: RunHarness) -> None:
+    client = api.client(member_identity(harness.organisation.id), timedelta(seconds=1.5))
 
-    with streamed(brief, "subscription { auditEventAdded { type } }") as events:
+    with events_of(client, "subscription { auditEventAdded { type } }") as events:
         assert list(events) == []
 
 
-def test_who_leaves_leaves_nothing_behind(api: Api, harness: RunHarness, owner: Client) -> None:
-    with streamed(owner, "subscription { auditEventAdded { type } }"):
+def test_a_client_that_disconnects_leaves_no_watcher(api: Api, harness: RunHarness, owner: Client) -> None:
+    with events_of(owner, "subscription { auditEventAdded { type } }"):
         wait_until(lambda: api.services.feed.watchers == 1)
 
     wait_until(lambda: api.services.feed.watchers == 0)
 
 
 def test_streams_end_when_the_process_stops(harness: RunHarness) -> None:
-    with running_api(harness.settings) as going:
-        owner = going.member(harness.organisation.id)
-        with streamed(owner, "subscription { auditEventAdded { type } }") as events:
-            wait_until(lambda: going.services.feed.watchers == 1)
-            going.stop()
+    with running_api(harness.settings) as api:
+        owner = api.member(harness.organisation.id)
+        with events_of(owner, "subscription { auditEventAdded { type } }") as events:
+            wait_until(lambda: api.services.feed.watchers == 1)
+            api.stop()
 
             assert list(events) == []
