@@ -1,4 +1,4 @@
-"""Every root field for every kind of caller: one table, and a row for each field or the test fails."""
+"""One table says what each kind of caller may do with each root field of the schema."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -21,41 +21,41 @@ from tests.api import TIMEOUT, Api, Client, Facts, member_identity, running_api,
 from tests.run_harness import RunHarness, run_harness_in
 
 TABLE = """
-                            owner  admin  viewer  partner  without  limited  support  stranger  expired  revoked  nobody
-node                        yes    yes    yes     yes      hidden   hidden   yes      hidden    401      401      401
-nodes                       yes    yes    yes     yes      hidden   hidden   yes      hidden    401      401      401
-viewer                      yes    yes    yes     yes      yes      yes      yes      yes       401      401      401
-organization                yes    yes    yes     yes      yes      yes      yes      hidden    401      401      401
-tenant                      yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
-tenantBySlug                yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
-tenants                     yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
-slugCheck                   yes    yes    no      yes      no       no       no       yes       401      401      401
-provisioningOptions         yes    yes    yes     yes      no       yes      yes      yes       401      401      401
-auditEvents                 yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
-rateLimit                   yes    yes    yes     yes      yes      yes      yes      yes       401      401      401
-createTenant                yes    yes    no      yes      no       no       no       yes       401      401      401
-updateTenant                yes    yes    no      yes      no       hidden   no       hidden    401      401      401
-cancelProvisioning          yes    yes    no      yes      no       hidden   no       hidden    401      401      401
-cancelProvisionings         yes    yes    no      yes      no       hidden   no       hidden    401      401      401
-retryProvisioning           yes    yes    no      yes      no       hidden   no       hidden    401      401      401
-resumeCompensation          yes    yes    no      yes      no       hidden   no       hidden    401      401      401
-suspendTenant               yes    yes    no      yes      no       hidden   no       hidden    401      401      401
-resumeTenant                yes    yes    no      yes      no       hidden   no       hidden    401      401      401
-decommissionTenant          yes    yes    no      yes      no       hidden   no       hidden    401      401      401
-recreateTenant              yes    yes    no      yes      no       hidden   no       hidden    401      401      401
-resendWelcomeEmails         yes    yes    no      yes      no       hidden   no       hidden    401      401      401
-inviteMember                yes    yes    no      no       no       no       no       yes       401      401      401
-changeMemberRole            yes    yes    no      no       no       no       no       hidden    401      401      401
-removeMember                yes    yes    no      no       no       no       no       hidden    401      401      401
-createServiceAccount        yes    yes    no      no       no       no       no       yes       401      401      401
-updateServiceAccount        yes    yes    no      no       no       no       no       hidden    401      401      401
-rotateServiceAccountToken   yes    yes    no      no       no       no       no       hidden    401      401      401
-revokeServiceAccount        yes    yes    no      no       no       no       no       hidden    401      401      401
-tenantProvisioning          yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
-auditEventAdded             yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+                           owner  admin  viewer  partner  without  limited  support  stranger  expired  revoked  missing
+node                       yes    yes    yes     yes      hidden   hidden   yes      hidden    401      401      401
+nodes                      yes    yes    yes     yes      hidden   hidden   yes      hidden    401      401      401
+viewer                     yes    yes    yes     yes      yes      yes      yes      yes       401      401      401
+organization               yes    yes    yes     yes      yes      yes      yes      hidden    401      401      401
+tenant                     yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+tenantBySlug               yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+tenants                    yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+slugCheck                  yes    yes    no      yes      no       no       no       yes       401      401      401
+provisioningOptions        yes    yes    yes     yes      no       yes      yes      yes       401      401      401
+auditEvents                yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+rateLimit                  yes    yes    yes     yes      yes      yes      yes      yes       401      401      401
+createTenant               yes    yes    no      yes      no       no       no       yes       401      401      401
+updateTenant               yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+cancelProvisioning         yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+cancelProvisionings        yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+retryProvisioning          yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+resumeCompensation         yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+suspendTenant              yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+resumeTenant               yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+decommissionTenant         yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+recreateTenant             yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+resendWelcomeEmails        yes    yes    no      yes      no       hidden   no       hidden    401      401      401
+inviteMember               yes    yes    no      no       no       no       no       yes       401      401      401
+changeMemberRole           yes    yes    no      no       no       no       no       hidden    401      401      401
+removeMember               yes    yes    no      no       no       no       no       hidden    401      401      401
+createServiceAccount       yes    yes    no      no       no       no       no       yes       401      401      401
+updateServiceAccount       yes    yes    no      no       no       no       no       hidden    401      401      401
+rotateServiceAccountToken  yes    yes    no      no       no       no       no       hidden    401      401      401
+revokeServiceAccount       yes    yes    no      no       no       no       no       hidden    401      401      401
+tenantProvisioning         yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
+auditEventAdded            yes    yes    yes     yes      no       hidden   yes      hidden    401      401      401
 """
-"""yes: answered, or refused for a reason that has nothing to do with who asks. hidden: as if it did not exist.
-no: FORBIDDEN. 401: nobody was let in. A stranger, the owner of another organisation, makes things at home only."""
+"""yes: executed, or refused for a reason other than access. hidden: as if it did not exist. no: FORBIDDEN.
+401: not authenticated. A stranger, the owner of another organisation, creates objects only in its own organisation."""
 
 HEAD, *ROWS = (line.split() for line in TABLE.splitlines() if line.strip())
 EXPECTED = {field: dict(zip(HEAD, answers, strict=True)) for field, *answers in ROWS}
@@ -63,8 +63,8 @@ ACCESS = {"FORBIDDEN": "no", "NOT_FOUND": "hidden", "UNAUTHENTICATED": "401"}
 
 
 @dataclass
-class Scene:
-    """A tenant of an organisation, and everybody who might ask about it."""
+class Scenario:
+    """A tenant of an organisation, with a client for each kind of caller."""
 
     harness: RunHarness
     api: Api
@@ -78,7 +78,7 @@ class Scene:
         return tenant_gid(self.harness.tenant_id)
 
     def spare_member(self) -> str:
-        """Somebody whom nobody will miss."""
+        """The id of a new member, which a test may remove."""
         member = Member(
             organisation_id=self.harness.organisation.id, email=f"{new_id().hex}@shop.example", name="Spare",
             role=Role.VIEWER, created_at=datetime.now(UTC),
@@ -89,15 +89,15 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(database_url: str, redis_url: str) -> Iterator[Scene]:
-    roomy = settings().model_copy(update={"budget": 1_000_000, "budget_refill": 1_000_000})
-    with run_harness_in(settings()) as harness, run_harness_in(settings()) as other, running_api(roomy) as api:
+def scenario(database_url: str, redis_url: str) -> Iterator[Scenario]:
+    unlimited = settings().model_copy(update={"budget": 1_000_000, "budget_refill": 1_000_000})
+    with run_harness_in(settings()) as harness, run_harness_in(settings()) as other, running_api(unlimited) as api:
         hidden = harness.create("hidden", start=False).tenant.id
         harness.create("shop", start=False)
-        yield made_in(harness, other, api, only=hidden)
+        yield scenario_in(harness, other, api, only=hidden)
 
 
-def made_in(harness: RunHarness, other: RunHarness, api: Api, only: UUID) -> Scene:
+def scenario_in(harness: RunHarness, other: RunHarness, api: Api, only: UUID) -> Scenario:
     home = harness.organisation.id
     callers = {
         "owner": api.member(home, Role.OWNER),
@@ -110,57 +110,59 @@ def made_in(harness: RunHarness, other: RunHarness, api: Api, only: UUID) -> Sce
         "stranger": api.member(other.organisation.id),
         "expired": api.client(member_identity(home), timedelta(seconds=-1)),
         "revoked": api.service_account(home, *SCOPES),
-        "nobody": Client(api.address, None),
+        "missing": Client(api.address, None),
     }
-    scene = Scene(harness, api, callers)
+    scenario = Scenario(harness, api, callers)
     owner = callers["owner"]
-    made = owner.execute(
+    found = owner.execute(
         "{ organization { members(first: 9) { edges { node { id role } } }"
         " serviceAccounts(first: 9) { edges { node { id } } } } }"
     )["organization"]
-    scene.viewer_id = next(edge["node"]["id"] for edge in made["members"]["edges"] if edge["node"]["role"] == "VIEWER")
-    accounts = [edge["node"]["id"] for edge in made["serviceAccounts"]["edges"]]
-    scene.account_id, scene.revoked_id = accounts[0], accounts[-1]
-    assert owner.mutate("revokeServiceAccount", serviceAccountId=scene.revoked_id)["userErrors"] == []
-    assert owner.mutate("updateTenant", tenantId=scene.tenant, name="Shop")["userErrors"] == []
-    return scene
+    scenario.viewer_id = next(
+        edge["node"]["id"] for edge in found["members"]["edges"] if edge["node"]["role"] == "VIEWER"
+    )
+    accounts = [edge["node"]["id"] for edge in found["serviceAccounts"]["edges"]]
+    scenario.account_id, scenario.revoked_id = accounts[0], accounts[-1]
+    assert owner.mutate("revokeServiceAccount", serviceAccountId=scenario.revoked_id)["userErrors"] == []
+    assert owner.mutate("updateTenant", tenantId=scenario.tenant, name="Shop")["userErrors"] == []
+    return scenario
 
 
-QUERIES: dict[str, Callable[[Scene], str]] = {
-    "node": lambda scene: f'node(id: "{scene.tenant}") {{ id }}',
-    "nodes": lambda scene: f'nodes(ids: ["{scene.tenant}"]) {{ id }}',
+QUERIES: dict[str, Callable[[Scenario], str]] = {
+    "node": lambda scenario: f'node(id: "{scenario.tenant}") {{ id }}',
+    "nodes": lambda scenario: f'nodes(ids: ["{scenario.tenant}"]) {{ id }}',
     "viewer": lambda _: "viewer { scopes }",
-    "organization": lambda scene: f'organization(slug: "{scene.harness.organisation.slug}") {{ slug }}',
-    "tenant": lambda scene: f'tenant(id: "{scene.tenant}") {{ slug }}',
+    "organization": lambda scenario: f'organization(slug: "{scenario.harness.organisation.slug}") {{ slug }}',
+    "tenant": lambda scenario: f'tenant(id: "{scenario.tenant}") {{ slug }}',
     "tenantBySlug": lambda _: 'tenantBySlug(slug: "shop") { slug }',
     "tenants": lambda _: 'tenants(first: 1, filter: {slugPrefix: "shop"}) { edges { cursor } }',
     "slugCheck": lambda _: 'slugCheck(slug: "shop") { available }',
     "provisioningOptions": lambda _: "provisioningOptions { plans }",
-    "auditEvents": lambda scene: (
-        f'auditEvents(first: 1, filter: {{tenantId: "{scene.tenant}"}}) {{ edges {{ cursor }} }}'
+    "auditEvents": lambda scenario: (
+        f'auditEvents(first: 1, filter: {{tenantId: "{scenario.tenant}"}}) {{ edges {{ cursor }} }}'
     ),
     "rateLimit": lambda _: "rateLimit { cost }",
 }
 
-STALE = 999
-"""No tenant's version: whoever gets as far as its comparison has been let in, and changes nothing."""
+OUTDATED_VERSION = 999
+"""No tenant has this version: an authorized mutation is refused by the version check, so it changes nothing."""
 
-MUTATIONS: dict[str, Callable[[Scene], dict[str, Any]]] = {
+MUTATIONS: dict[str, Callable[[Scenario], dict[str, Any]]] = {
     "createTenant": lambda _: {"slug": "-", "plan": "free", "firstAdminEmail": "ada@shop.example"},
-    "cancelProvisionings": lambda scene: {"tenantIds": [scene.tenant]},
+    "cancelProvisionings": lambda scenario: {"tenantIds": [scenario.tenant]},
     "inviteMember": lambda _: {"email": "nonsense", "role": "VIEWER"},
-    "changeMemberRole": lambda scene: {"memberId": scene.viewer_id, "role": "VIEWER"},
-    "removeMember": lambda scene: {"memberId": scene.spare_member()},
+    "changeMemberRole": lambda scenario: {"memberId": scenario.viewer_id, "role": "VIEWER"},
+    "removeMember": lambda scenario: {"memberId": scenario.spare_member()},
     "createServiceAccount": lambda _: {"name": "", "scopes": ["tenants:read"]},
-    "updateServiceAccount": lambda scene: {"serviceAccountId": scene.account_id},
-    "rotateServiceAccountToken": lambda scene: {"serviceAccountId": scene.account_id, "overlap": "P99D"},
-    "revokeServiceAccount": lambda scene: {"serviceAccountId": scene.revoked_id},
+    "updateServiceAccount": lambda scenario: {"serviceAccountId": scenario.account_id},
+    "rotateServiceAccountToken": lambda scenario: {"serviceAccountId": scenario.account_id, "overlap": "P99D"},
+    "revokeServiceAccount": lambda scenario: {"serviceAccountId": scenario.revoked_id},
 }
 
-SUBSCRIPTIONS: dict[str, Callable[[Scene], str]] = {
-    "tenantProvisioning": lambda scene: f'tenantProvisioning(tenantId: "{scene.tenant}") {{ kind }}',
-    "auditEventAdded": lambda scene: (
-        f'auditEventAdded(after: "{first_cursor(scene)}", filter: {{tenantId: "{scene.tenant}"}}) {{ type }}'
+SUBSCRIPTIONS: dict[str, Callable[[Scenario], str]] = {
+    "tenantProvisioning": lambda scenario: f'tenantProvisioning(tenantId: "{scenario.tenant}") {{ kind }}',
+    "auditEventAdded": lambda scenario: (
+        f'auditEventAdded(after: "{first_cursor(scenario)}", filter: {{tenantId: "{scenario.tenant}"}}) {{ type }}'
     ),
 }
 
@@ -173,32 +175,32 @@ def test_the_table_has_a_row_for_every_root_field() -> None:
 
 
 @pytest.mark.parametrize("field", EXPECTED)
-def test_each_caller_gets_the_answer_of_the_table(scene: Scene, field: str) -> None:
+def test_each_caller_has_the_access_that_the_table_says(scenario: Scenario, field: str) -> None:
     expected = EXPECTED[field]
-    answers = {name: answer_to(scene, caller, field, expected[name]) for name, caller in scene.callers.items()}
+    access = {name: access_of(scenario, caller, field, expected[name]) for name, caller in scenario.callers.items()}
 
-    assert answers == expected
+    assert access == expected
 
 
-def test_nothing_was_changed_by_all_these_calls(scene: Scene) -> None:
-    types = {event.type for event in scene.harness.events()}
-    accounts = scene.harness.read(lambda session: session.get_one(ServiceAccount, _uuid(scene.account_id)))
+def test_the_calls_of_the_access_table_changed_nothing(scenario: Scenario) -> None:
+    types = {event.type for event in scenario.harness.events()}
+    accounts = scenario.harness.read(lambda session: session.get_one(ServiceAccount, _uuid(scenario.account_id)))
 
     assert types == {"tenant.created", "tenant.updated"}
     assert accounts.revoked_at is None
 
 
-def answer_to(scene: Scene, caller: Client, field: str, expected: str) -> str:
+def access_of(scenario: Scenario, caller: Client, field: str, expected: str) -> str:
     if field in QUERIES:
-        return of_query(caller.post(f"{{ it: {QUERIES[field](scene)} }}"))
+        return query_access(caller.post(f"{{ it: {QUERIES[field](scenario)} }}"))
     if field in SUBSCRIPTIONS:
-        document = f"subscription {{ it: {SUBSCRIPTIONS[field](scene)} }}"
-        return of_subscription(caller, document, 1 if expected == "hidden" else TIMEOUT)
-    stale = {"tenantId": scene.tenant, "expectedVersion": STALE}
-    return of_mutation(caller, field, MUTATIONS[field](scene) if field in MUTATIONS else stale)
+        document = f"subscription {{ it: {SUBSCRIPTIONS[field](scenario)} }}"
+        return subscription_access(caller, document, 1 if expected == "hidden" else TIMEOUT)
+    outdated = {"tenantId": scenario.tenant, "expectedVersion": OUTDATED_VERSION}
+    return mutation_access(caller, field, MUTATIONS[field](scenario) if field in MUTATIONS else outdated)
 
 
-def of_query(response: httpx.Response) -> str:
+def query_access(response: httpx.Response) -> str:
     body = response.json()
     if "errors" in body:
         return ACCESS[body["errors"][0]["extensions"]["code"]]
@@ -207,7 +209,7 @@ def of_query(response: httpx.Response) -> str:
     return "hidden" if empty else "yes"
 
 
-def of_mutation(caller: Client, field: str, input: dict[str, Any]) -> str:
+def mutation_access(caller: Client, field: str, input: dict[str, Any]) -> str:
     kind = field[0].upper() + field[1:]
     each = "results { userErrors { code } }" if field == "cancelProvisionings" else ""
     response = caller.post(
@@ -222,18 +224,18 @@ def of_mutation(caller: Client, field: str, input: dict[str, Any]) -> str:
     return ACCESS.get(refusals[0]["code"], "yes") if refusals else "yes"
 
 
-def of_subscription(caller: Client, document: str, within: float) -> str:
-    """By server-sent events; a caller that hears nothing ``within`` so many seconds sees nothing.
+def subscription_access(caller: Client, document: str, within: float) -> str:
+    """Access by server-sent events; "hidden" if nothing is delivered within so many seconds.
 
-    What is expected to be seen is waited for as long as any answer; only a silence has to be short.
+    Only a caller for whom "hidden" is expected gets a short time, because the test waits for all of it.
     """
     headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
     if caller.authorization:
         headers["Authorization"] = caller.authorization
-    body, patience = json.dumps({"query": document}), httpx.Timeout(TIMEOUT, read=within)
+    body, timeout = json.dumps({"query": document}), httpx.Timeout(TIMEOUT, read=within)
     try:
         with httpx.stream(
-            "POST", f"http://{caller.address}/graphql/stream", content=body, headers=headers, timeout=patience,
+            "POST", f"http://{caller.address}/graphql/stream", content=body, headers=headers, timeout=timeout,
             trust_env=False,
         ) as response:  # fmt: skip
             if response.status_code != 200:
@@ -241,15 +243,15 @@ def of_subscription(caller: Client, document: str, within: float) -> str:
             line = next((line for line in response.iter_lines() if line.startswith("data: {")), None)
     except httpx.ReadTimeout:
         return "hidden"
-    told = json.loads(line.removeprefix("data: ")) if line else {}
-    if "errors" in told:
-        return ACCESS[told["errors"][0]["extensions"]["code"]]
+    result = json.loads(line.removeprefix("data: ")) if line else {}
+    if "errors" in result:
+        return ACCESS[result["errors"][0]["extensions"]["code"]]
     return "yes"
 
 
-def first_cursor(scene: Scene) -> str:
-    document = f'{{ auditEvents(last: 1, filter: {{tenantId: "{scene.tenant}"}}) {{ edges {{ cursor }} }} }}'
-    edges = scene.callers["owner"].execute(document)["auditEvents"]["edges"]
+def first_cursor(scenario: Scenario) -> str:
+    document = f'{{ auditEvents(last: 1, filter: {{tenantId: "{scenario.tenant}"}}) {{ edges {{ cursor }} }} }}'
+    edges = scenario.callers["owner"].execute(document)["auditEvents"]["edges"]
     return str(edges[0]["cursor"])
 
 

@@ -1,4 +1,4 @@
-"""The whole schema, asked by everybody for what is another organisation's: nobody finds anything of it."""
+"""No caller reads, changes or follows anything of another organisation, whichever field of the schema it uses."""
 
 import gc
 import json
@@ -43,24 +43,24 @@ from tests.run_harness import RunHarness
 from tests.scenarios import all_rows
 from tests.waiting import wait_until
 
-# Where a field is refused that cannot be null, graphql-core forgets the fields beside it, and Python notices. When the
-# collector finds them in a frame without builtins, as a namedtuple's constructor has, Python cannot even warn: it says
-# that this failed, in the second sentence. A dot for its colon, which would separate.
+# When a non-null field fails, graphql-core does not await the sibling fields, and Python warns about each coroutine.
+# If the garbage collector runs in a frame without builtins, as in a namedtuple's constructor, the warning itself fails
+# with the second message. Its dot stands for a colon, which would separate the parts of the filter.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:coroutine .* was never awaited:RuntimeWarning",
     "ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning",
 )
 
 DEPTH = 2
-"""Levels of objects below what a root field gives: a tenant's run, and that one's steps."""
+"""Levels of objects selected below a root field's object: a tenant's run, and the run's steps."""
 
 REFUSALS = {"FORBIDDEN", "NOT_FOUND", "BAD_USER_INPUT"}
-"""How a document of these tests may be refused. Anything else would mean that it was not understood."""
+"""The errors that a document of these tests may get. Any other error would mean that the document is invalid."""
 
 
 @dataclass(frozen=True)
 class Theirs:
-    """Another organisation: what names its objects, and what would give them away."""
+    """Another organisation: the ids, cursors and slugs of its objects, and the texts that a leak would contain."""
 
     harness: RunHarness
     ids: dict[str, str]
@@ -69,29 +69,29 @@ class Theirs:
     secrets: frozenset[str]
     hidden: frozenset[str]
 
-    def found_in(self, answer: object, asked: object = None) -> list[str]:
-        """What an answer gives away, besides what was in the question."""
-        said, known = json.dumps(answer), json.dumps(asked)
-        return sorted(secret for secret in self.secrets | self.hidden if secret in said and secret not in known)
+    def leaks_in(self, result: object, variables: object = None) -> list[str]:
+        """The organisation's texts that the result contains and the variables do not."""
+        returned, sent = json.dumps(result), json.dumps(variables)
+        return sorted(secret for secret in self.secrets | self.hidden if secret in returned and secret not in sent)
 
 
 @pytest.fixture(autouse=True)
-def _forgotten_here() -> Iterator[None]:
-    """What was forgotten is noticed at the test's end, and not in a later module that knows nothing of it."""
+def _collect_garbage() -> Iterator[None]:
+    """Collect coroutines that were never awaited here, so that no test of another module gets the warning."""
     yield
     gc.collect()
 
 
 @pytest.fixture(scope="module")
 def api(database_url: str, redis_url: str) -> Iterator[Api]:
-    """One whose callers may ask for as much as they like."""
+    """An API whose rate limit no test reaches."""
     with running_api(settings().model_copy(update={"budget": 10**9})) as running:
         yield running
 
 
 @pytest.fixture
 def theirs(api: Api, other: RunHarness) -> Theirs:
-    """A tenant in the middle of its second run, the people, and names that nobody would guess."""
+    """A tenant in its second run, a member, a service account, and texts that occur nowhere else."""
     other.create(f"ours-{new_id().hex[-12:]}", name=f"Name {new_id()}", first_admin_email=f"a@{new_id()}.example")
     other.make_moves(until="allocate_traffic")
     reason = f"Reason {new_id()}"
@@ -99,7 +99,7 @@ def theirs(api: Api, other: RunHarness) -> Theirs:
     other.make_moves()
     other.retry()
     other.make_moves(until="apply_schema")
-    member, account = other.transact(_people, other)
+    member, account = other.transact(_add_principals, other)
     tenant, run = other.tenant(), other.run()
     event = other.events()[3]
     ids = {
@@ -126,7 +126,7 @@ def theirs(api: Api, other: RunHarness) -> Theirs:
     )
 
 
-def _people(session: Session, harness: RunHarness) -> tuple[Any, Any]:
+def _add_principals(session: Session, harness: RunHarness) -> tuple[Any, Any]:
     facts: Facts = {"organisation_id": harness.organisation.id, "created_at": clock(session)}
     member = Member(email=f"{new_id()}@shop.example", name=f"Member {new_id()}", role=Role.OWNER, **facts)
     account = ServiceAccount(name=f"Account {new_id()}", scopes=["tenants:read"], **facts)
@@ -151,9 +151,9 @@ def _cursors(owner: Client, tenant: str) -> dict[str, str]:
     }
 
 
-Call = Callable[[Api, RunHarness], Client]
+ClientOf = Callable[[Api, RunHarness], Client]
 
-EVERYBODY: dict[str, Call] = {
+CALLERS: dict[str, ClientOf] = {
     "owner": lambda api, harness: api.member(harness.organisation.id, Role.OWNER),
     "admin": lambda api, harness: api.member(harness.organisation.id, Role.ADMIN),
     "viewer": lambda api, harness: api.member(harness.organisation.id, Role.VIEWER),
@@ -162,7 +162,7 @@ EVERYBODY: dict[str, Call] = {
     "limited to nothing": lambda api, harness: api.service_account(harness.organisation.id, *SCOPES, only=set()),
     "without scopes": lambda api, harness: api.service_account(harness.organisation.id),
 }
-"""Everybody but support. A new person each time: a budget is a person's."""
+"""Every kind of caller except support."""
 
 
 @cache
@@ -171,8 +171,8 @@ def served() -> GraphQLSchema:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A root field, asked with certain arguments for everything below it."""
+class Operation:
+    """A document that selects everything below a root field, and its variables."""
 
     document: str
     variables: Facts
@@ -182,24 +182,24 @@ class Question:
         return f"{self.document[:60]}… {json.dumps(self.variables)}"
 
 
-def questions(kind: str, theirs: Theirs) -> Iterator[Question]:
-    """Each root field with each way to fill in something of theirs."""
+def operations(kind: str, theirs: Theirs) -> Iterator[Operation]:
+    """For each root field, an operation for each set of arguments that refer to the other organisation."""
     root = served().get_root_type(OperationType(kind))
     assert isinstance(root, GraphQLObjectType)
     for name, field in root.fields.items():
-        for variables in fillings(name, field, theirs):
-            yield Question(document(kind, name, field, variables), variables)
+        for variables in variables_for(name, field, theirs):
+            yield Operation(document(kind, name, field, variables), variables)
 
 
-def fillings(name: str, field: GraphQLField, theirs: Theirs) -> list[Facts]:
-    """Arguments for a field: what is required, and each of the rest once with each of its values; short pages."""
+def variables_for(name: str, field: GraphQLField, theirs: Theirs) -> list[Facts]:
+    """Arguments for a field: the required ones alone, then with each optional one in turn; pages are short."""
     values = {one: candidates(name, one, arg.type, theirs) for one, arg in field.args.items()}
     required = {one: values[one][0] for one, arg in field.args.items() if one == "first" or is_required_argument(arg)}
     return _each_once(required, values)
 
 
 def candidates(field: str, name: str, kind: GraphQLInputType, theirs: Theirs) -> list[Any]:
-    """Values for an argument or an input's field that name something of theirs, or mean nothing in particular."""
+    """Values for an argument or input field: references to the other organisation, otherwise a neutral value."""
     if isinstance(kind, GraphQLNonNull):
         return candidates(field, name, kind.of_type, theirs)
     if isinstance(kind, GraphQLList):
@@ -210,11 +210,11 @@ def candidates(field: str, name: str, kind: GraphQLInputType, theirs: Theirs) ->
         return _each_once(required, values)
     if isinstance(kind, GraphQLEnumType):
         return [next(iter(kind.values))]
-    return _named(field, name, kind.name, theirs)
+    return _scalar_candidates(field, name, kind.name, theirs)
 
 
-def _named(field: str, name: str, kind: str, theirs: Theirs) -> list[Any]:
-    """For a scalar: what is called like it."""
+def _scalar_candidates(field: str, name: str, kind: str, theirs: Theirs) -> list[Any]:
+    """For an id, the ids of the type in the argument's name; for other scalars, values by name or type."""
     if kind == "ID":
         fitting = [
             key for noun, key in theirs.ids.items() if name.removesuffix("Id").removesuffix("Ids") in noun.lower()
@@ -231,7 +231,7 @@ def _named(field: str, name: str, kind: str, theirs: Theirs) -> list[Any]:
 def _each_once(required: Facts, values: dict[str, list[Any]]) -> list[Facts]:
     found = [required]
     for name, several in values.items():
-        # A page is asked for from one end, and a call is made once or twice under a key only by who wants that.
+        # Pages go forward only, and mutations are sent without a key and without an expected version.
         if name in {"last", "before", "idempotencyKey", "expectedVersion"}:
             continue
         found += [required | {name: one} for one in several if required.get(name) != one]
@@ -246,7 +246,7 @@ def document(kind: str, name: str, field: GraphQLField, variables: Facts) -> str
 
 
 def selection(kind: Any, depth: int, above: tuple[str, ...] = ()) -> str:
-    """Every field that needs no argument, so many levels deep and never back to a kind above; of each page a few."""
+    """Every field without required arguments, ``depth`` levels deep, never a type twice on a path; pages are short."""
     fields = getattr(kind, "fields", {})
     wrapper = kind.name.endswith(("Connection", "Edge", "Payload"))
     path = above if wrapper else (*above, kind.name)
@@ -260,125 +260,134 @@ def _selected(name: str, field: GraphQLField, depth: int, path: tuple[str, ...])
         return None
     if isinstance(inner, GraphQLScalarType | GraphQLEnumType):
         return name
-    if depth < 0 or inner.name in path or name == "nodes":  # nodes are the edges' own
+    if depth < 0 or inner.name in path or name == "nodes":  # the same objects as edges
         return None
     below = selection(inner, depth, path)
     return f"{name}{'(first: 3)' if 'first' in field.args else ''} {below}" if below != "{ __typename }" else None
 
 
-def nodes_of(theirs: Theirs) -> Iterator[Question]:
-    """Each object by its id, with everything that its own type has."""
+def nodes_of(theirs: Theirs) -> Iterator[Operation]:
+    """For each object id, an operation that selects every field of its type."""
     for noun, key in theirs.ids.items():
         if noun in served().type_map:
             below = selection(served().type_map[noun], DEPTH)
-            yield Question(f"query Walk($id: ID!) {{ node(id: $id) {{ ... on {noun} {below} }} }}", {"id": key})
+            yield Operation(f"query Walk($id: ID!) {{ node(id: $id) {{ ... on {noun} {below} }} }}", {"id": key})
 
 
-def reads(theirs: Theirs) -> list[Question]:
-    return [*questions("query", theirs), *nodes_of(theirs)]
+def reads(theirs: Theirs) -> list[Operation]:
+    return [*operations("query", theirs), *nodes_of(theirs)]
 
 
-def answered(client: Client, question: Question) -> Facts:
-    """An answer to what was asked, and not to how."""
-    answer = client.result(question.document, **question.variables)
-    codes = {error["extensions"]["code"] for error in answer.get("errors", ())}
-    assert codes <= REFUSALS, (question.label, answer["errors"])
-    return answer
+def result_of(client: Client, operation: Operation) -> Facts:
+    """The operation's result, whose errors must be refusals of access and not of the document."""
+    result = client.result(operation.document, **operation.variables)
+    codes = {error["extensions"]["code"] for error in result.get("errors", ())}
+    assert codes <= REFUSALS, (operation.label, result["errors"])
+    return result
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
-def test_nobody_reads_anything_of_another_organisation(api: Api, harness: RunHarness, theirs: Theirs, who: str) -> None:
+@pytest.mark.parametrize("caller", CALLERS)
+def test_no_caller_reads_anything_of_another_organisation(
+    api: Api, harness: RunHarness, theirs: Theirs, caller: str
+) -> None:
     harness.create()
-    asked = reads(theirs)
+    cases = reads(theirs)
 
-    for question in asked:
-        answer = answered(EVERYBODY[who](api, harness), question)
+    for operation in cases:
+        result = result_of(CALLERS[caller](api, harness), operation)
 
-        assert theirs.found_in(answer, question.variables) == [], question.label
-    assert len(asked) > 30
+        assert theirs.leaks_in(result, operation.variables) == [], operation.label
+    assert len(cases) > 30
 
 
-def test_the_same_questions_tell_their_owner_everything(api: Api, harness: RunHarness, theirs: Theirs) -> None:
+def test_the_same_operations_return_everything_to_the_organisations_owner(
+    api: Api, harness: RunHarness, theirs: Theirs
+) -> None:
     """Otherwise the test above would prove nothing."""
-    told = [answered(api.member(theirs.harness.organisation.id), question) for question in reads(theirs)]
+    results = [result_of(api.member(theirs.harness.organisation.id), operation) for operation in reads(theirs)]
 
-    assert set(theirs.found_in(told)) >= theirs.secrets | {theirs.harness.tenant().first_admin_email}
-
-
-def test_support_reads_all_of_it_but_who_administers(api: Api, harness: RunHarness, theirs: Theirs) -> None:
-    told = [answered(api.support(), question) for question in reads(theirs)]
-
-    assert set(theirs.found_in(told)) >= theirs.secrets
-    assert theirs.harness.tenant().first_admin_email not in json.dumps(told)
+    assert set(theirs.leaks_in(results)) >= theirs.secrets | {theirs.harness.tenant().first_admin_email}
 
 
-@pytest.mark.parametrize("who", [*EVERYBODY, "support"])
-def test_nobody_changes_anything_of_another_organisation(
-    api: Api, harness: RunHarness, theirs: Theirs, who: str
+def test_support_reads_everything_except_the_first_admins_address(
+    api: Api, harness: RunHarness, theirs: Theirs
+) -> None:
+    results = [result_of(api.support(), operation) for operation in reads(theirs)]
+
+    assert set(theirs.leaks_in(results)) >= theirs.secrets
+    assert theirs.harness.tenant().first_admin_email not in json.dumps(results)
+
+
+@pytest.mark.parametrize("caller", [*CALLERS, "support"])
+def test_no_caller_changes_anything_of_another_organisation(
+    api: Api, harness: RunHarness, theirs: Theirs, caller: str
 ) -> None:
     harness.create()
     before = all_rows(theirs.harness)
-    asked = [
-        one for one in questions("mutation", theirs) if not one.document.startswith("mutation Walk($input: CreateT")
+    cases = [
+        one for one in operations("mutation", theirs) if not one.document.startswith("mutation Walk($input: CreateT")
     ]
 
-    for question in asked:
-        client = api.support() if who == "support" else EVERYBODY[who](api, harness)
-        answer = answered(client, question)
+    for operation in cases:
+        client = api.support() if caller == "support" else CALLERS[caller](api, harness)
+        result = result_of(client, operation)
 
-        told = theirs.found_in(answer, question.variables)
-        assert told == [] or who == "support", question.label
-        (payload,) = answer["data"].values()
-        assert payload["userErrors"] or "tenantId" not in question.variables["input"], question.label
+        leaks = theirs.leaks_in(result, operation.variables)
+        assert leaks == [] or caller == "support", operation.label
+        (payload,) = result["data"].values()
+        assert payload["userErrors"] or "tenantId" not in operation.variables["input"], operation.label
     assert all_rows(theirs.harness) == before
-    assert len(asked) > 15
+    assert len(cases) > 15
 
 
-def test_nobody_follows_a_tenant_of_another_organisation(api: Api, harness: RunHarness, theirs: Theirs) -> None:
-    asked = [one for one in questions("subscription", theirs) if "tenantId" in one.variables]
+def test_no_caller_subscribes_to_a_tenant_of_another_organisation(
+    api: Api, harness: RunHarness, theirs: Theirs
+) -> None:
+    cases = [one for one in operations("subscription", theirs) if "tenantId" in one.variables]
 
-    for question in asked:
-        with api.member(harness.organisation.id).subscribed(question.document, **question.variables) as subscription:
+    for operation in cases:
+        with api.member(harness.organisation.id).subscribed(operation.document, **operation.variables) as subscription:
             message = subscription.message()
-        assert "NOT_FOUND" in json.dumps(message), question.label
-        assert theirs.found_in(message, question.variables) == [], question.label
-    assert len(asked) > 1
+        assert "NOT_FOUND" in json.dumps(message), operation.label
+        assert theirs.leaks_in(message, operation.variables) == [], operation.label
+    assert len(cases) > 1
 
 
 SILENT = {"tenantId", "runId", "actorId", "occurredUntil"}
-"""Conditions that ask for them, or for the past: nothing comes."""
+"""Filter fields that refer to the other organisation's objects, or to the past: nothing is delivered."""
 
 
-def test_nobody_follows_the_feed_of_another_organisation(api: Api, harness: RunHarness, theirs: Theirs) -> None:
+def test_no_caller_subscribes_to_the_feed_of_another_organisation(
+    api: Api, harness: RunHarness, theirs: Theirs
+) -> None:
     mine = harness.create()
-    asked = [one for one in questions("subscription", theirs) if "tenantId" not in one.variables]
+    cases = [one for one in operations("subscription", theirs) if "tenantId" not in one.variables]
 
-    for question in asked:
-        silent = SILENT & question.variables.get("filter", {}).keys()
+    for operation in cases:
+        silent = SILENT & operation.variables.get("filter", {}).keys()
         wait_until(lambda: api.services.feed.watchers == 0)
-        with api.member(harness.organisation.id).subscribed(question.document, **question.variables) as subscription:
+        with api.member(harness.organisation.id).subscribed(operation.document, **operation.variables) as subscription:
             wait_until(lambda: api.services.feed.watchers == 1)
-            theirs.harness.transact(_touch, theirs.harness)
-            harness.transact(_touch, harness)
+            theirs.harness.transact(_rename_tenant, theirs.harness)
+            harness.transact(_rename_tenant, harness)
             if silent:
                 with pytest.raises(TimeoutError):
                     subscription.message(within=0.3)
                 continue
             entry = subscription.next()
-        assert entry["tenant"]["id"] == tenant_gid(mine.tenant.id), question.label
-        assert theirs.found_in(entry, question.variables) == [], question.label
-    assert len(asked) > 3
+        assert entry["tenant"]["id"] == tenant_gid(mine.tenant.id), operation.label
+        assert theirs.leaks_in(entry, operation.variables) == [], operation.label
+    assert len(cases) > 3
 
 
-def _touch(session: Session, harness: RunHarness) -> None:
-    """Something happens to the tenant."""
+def _rename_tenant(session: Session, harness: RunHarness) -> None:
     wanted = Corrections(name=f"Name {new_id()}")
     update_tenant(session, harness.tenant_id, wanted, by=harness.operator, regions=harness.settings.regions)
 
 
 @pytest.fixture
 def unfiltered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code as it would be if somebody had forgotten every condition by which it keeps to an organisation."""
+    """Remove every condition by which the code limits queries to an organisation."""
 
     def everywhere(*_: object) -> Any:
         return true()
@@ -398,7 +407,9 @@ READ_ALL = """query All($id: ID!, $slug: String!) {
 
 
 @pytest.mark.usefixtures("unfiltered")
-def test_a_filter_that_the_code_forgets_is_kept_by_postgres(api: Api, harness: RunHarness, theirs: Theirs) -> None:
+def test_row_level_security_isolates_organisations_without_the_codes_conditions(
+    api: Api, harness: RunHarness, theirs: Theirs
+) -> None:
     harness.create("mine")
     before = all_rows(theirs.harness)
     owner = api.member(harness.organisation.id)
@@ -415,10 +426,10 @@ def test_a_filter_that_the_code_forgets_is_kept_by_postgres(api: Api, harness: R
 
 
 @pytest.mark.usefixtures("unfiltered")
-def test_without_both_another_organisation_lies_open(
+def test_without_conditions_and_row_level_security_another_organisation_is_accessible(
     api: Api, harness: RunHarness, theirs: Theirs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So it is Postgres that refuses in the test above, and nothing else."""
+    """Otherwise the test above would not prove that row-level security refuses."""
     monkeypatch.setattr(runtime.database, "set_role", lambda *_: None)
     owner = api.member(harness.organisation.id)
 
