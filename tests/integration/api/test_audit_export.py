@@ -1,4 +1,4 @@
-"""The audit feed as a file: whole, as GraphQL tells it, for those who may, and from a cursor that is let go of."""
+"""Export of the audit feed: its content, its authorization, its limits, and the database cursor that it reads."""
 
 import csv
 import io
@@ -36,48 +36,48 @@ query Page($filter: AuditEventFilter, $after: String) { auditEvents(first: 100, 
 """
 
 
-def taken(client: Client, path: str = "audit.jsonl", /, **wanted: str | list[str]) -> httpx.Response:
+def export(client: Client, path: str = "audit.jsonl", /, **parameters: str | list[str]) -> httpx.Response:
     authorization = {"Authorization": client.authorization} if client.authorization else {}
     return httpx.get(
         f"http://{client.address}/export/{path}",
-        params=wanted,
+        params=parameters,
         headers=client.headers | authorization,
         timeout=TIMEOUT,
         trust_env=False,
     )
 
 
-def lines(client: Client, **wanted: str | list[str]) -> list[Facts]:
-    response = taken(client, "audit.jsonl", **wanted)
+def json_lines(client: Client, **parameters: str | list[str]) -> list[Facts]:
+    response = export(client, "audit.jsonl", **parameters)
     assert response.status_code == 200, response.text
     return [json.loads(line) for line in response.text.splitlines()]
 
 
-def rows(client: Client, **wanted: str | list[str]) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(taken(client, "audit.csv", **wanted).text, newline="")))
+def csv_rows(client: Client, **parameters: str | list[str]) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(export(client, "audit.csv", **parameters).text, newline="")))
 
 
-def told(client: Client, **wanted: object) -> list[Facts]:
-    """The same by GraphQL, oldest first."""
+def graphql_events(client: Client, **conditions: object) -> list[Facts]:
+    """The same events from auditEvents, oldest first."""
     nodes: list[Facts] = []
     after = None
     while True:
-        page = client.execute(EVENTS, filter=wanted, after=after)["auditEvents"]
+        page = client.execute(EVENTS, filter=conditions, after=after)["auditEvents"]
         nodes += [edge["node"] for edge in page["edges"]]
         after = page["pageInfo"]["endCursor"]
         if not page["pageInfo"]["hasNextPage"]:
             return nodes[::-1]
 
 
-def exports_on_record(client: Client) -> list[Facts]:
-    return told(client, typeIn=["org.feed_exported"])
+def recorded_exports(client: Client) -> list[Facts]:
+    return graphql_events(client, typeIn=["org.feed_exported"])
 
 
-def test_json_lines_tell_what_graphql_tells_oldest_first(harness: RunHarness, owner: Client) -> None:
+def test_json_lines_have_the_same_events_as_graphql_oldest_first(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.FAILED)
-    expected = told(owner)
+    expected = graphql_events(owner)
 
-    response = taken(owner)
+    response = export(owner)
 
     assert [json.loads(line) for line in response.text.splitlines()] == expected
     assert len(expected) > 5
@@ -89,89 +89,89 @@ def test_json_lines_tell_what_graphql_tells_oldest_first(harness: RunHarness, ow
     assert "content-length" not in response.headers
 
 
-def test_csv_has_the_same_facts_in_columns(harness: RunHarness, owner: Client) -> None:
+def test_csv_rows_have_the_same_events_as_graphql(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
-    expected = told(owner)
+    expected = graphql_events(owner)
 
-    response = taken(owner, "audit.csv")
+    response = export(owner, "audit.csv")
 
-    head, *found = csv.reader(io.StringIO(response.text, newline=""))
-    assert head == list(COLUMNS)
+    header, *found = csv.reader(io.StringIO(response.text, newline=""))
+    assert header == list(COLUMNS)
     assert [(row[0], row[6], json.loads(row[10])) for row in found] == [
-        (one["id"], one["actor"]["displayName"], one["data"]) for one in expected
+        (event["id"], event["actor"]["displayName"], event["data"]) for event in expected
     ]
     assert response.text.count("\r\n") == len(expected) + 1
     assert response.headers["content-type"].startswith("text/csv")
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "＝1", 'he said "no",\r\nso=there'])  # noqa: RUF001  # wide
-def test_no_cell_is_a_formula_and_every_quote_is_doubled(api: Api, harness: RunHarness, name: str) -> None:
-    sly = service_account_identity(harness.organisation.id, "audit:read", "audit:export")
-    renamed = update(ServiceAccount).where(col(ServiceAccount.id) == sly.actor.id).values(name=name)
+def test_csv_cells_are_never_formulas_and_their_quotes_are_doubled(api: Api, harness: RunHarness, name: str) -> None:
+    identity = service_account_identity(harness.organisation.id, "audit:read", "audit:export")
+    renamed = update(ServiceAccount).where(col(ServiceAccount.id) == identity.actor.id).values(name=name)
     harness.transact(lambda session: session.execute(renamed))
-    client = api.client(sly)
-    taken(client)
+    client = api.client(identity)
+    export(client)
 
-    (row,) = rows(client, typeIn="org.feed_exported")
-    (line,) = lines(client, typeIn="org.feed_exported")[:1]
+    (row,) = csv_rows(client, typeIn="org.feed_exported")
+    (line,) = json_lines(client, typeIn="org.feed_exported")[:1]
 
     assert row["actorName"] == (name if name.startswith("he") else f"'{name}")
     assert line["actor"]["displayName"] == name
 
 
-def test_the_conditions_are_those_of_graphql(harness: RunHarness, owner: Client) -> None:
+def test_an_export_filters_as_graphql_does(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
     first = tenant_gid(harness.tenant_id)
     harness.create("other")
-    everything = told(owner)
-    middle = everything[4]
+    all_events = graphql_events(owner)
+    middle = all_events[4]
     begun = ["tenant.created", "tenant.provisioning.started"]
     conditions: list[tuple[dict[str, str | list[str]], list[Facts]]] = [
-        ({"tenantId": first}, [one for one in everything if one["tenant"]["id"] == first]),
-        ({"runId": middle["run"]["id"]}, [one for one in everything if one["run"] == middle["run"]]),
-        ({"actorId": middle["actor"]["id"]}, [one for one in everything if one["actor"] == middle["actor"]]),
-        ({"typeIn": "tenant.provisioning.*"}, [one for one in everything if "provisioning." in one["type"]]),
-        ({"typeIn": ",".join(begun)}, [one for one in everything if one["type"] in begun]),
-        ({"typeIn": begun}, [one for one in everything if one["type"] in begun]),
-        ({"occurredFrom": middle["occurredAt"]}, everything[4:]),
-        ({"occurredUntil": middle["occurredAt"]}, everything[:4]),
+        ({"tenantId": first}, [event for event in all_events if event["tenant"]["id"] == first]),
+        ({"runId": middle["run"]["id"]}, [event for event in all_events if event["run"] == middle["run"]]),
+        ({"actorId": middle["actor"]["id"]}, [event for event in all_events if event["actor"] == middle["actor"]]),
+        ({"typeIn": "tenant.provisioning.*"}, [event for event in all_events if "provisioning." in event["type"]]),
+        ({"typeIn": ",".join(begun)}, [event for event in all_events if event["type"] in begun]),
+        ({"typeIn": begun}, [event for event in all_events if event["type"] in begun]),
+        ({"occurredFrom": middle["occurredAt"]}, all_events[4:]),
+        ({"occurredUntil": middle["occurredAt"]}, all_events[:4]),
         ({"tenantId": first, "typeIn": "nothing.*"}, []),
     ]
 
-    for wanted, expected in conditions:
-        found = [one for one in lines(owner, **wanted) if one["type"] != "org.feed_exported"]
-        assert found == expected, wanted
+    for parameters, expected in conditions:
+        found = [event for event in json_lines(owner, **parameters) if event["type"] != "org.feed_exported"]
+        assert found == expected, parameters
 
 
-def test_an_export_goes_on_behind_the_line_where_another_broke_off(harness: RunHarness, owner: Client) -> None:
+def test_an_export_with_after_continues_behind_that_line(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
-    everything = lines(owner, tenantId=tenant_gid(harness.tenant_id))
+    all_events = json_lines(owner, tenantId=tenant_gid(harness.tenant_id))
 
-    rest = lines(owner, tenantId=tenant_gid(harness.tenant_id), after=everything[3]["cursor"])
-    of_all = lines(owner, after=everything[3]["cursor"])
+    rest = json_lines(owner, tenantId=tenant_gid(harness.tenant_id), after=all_events[3]["cursor"])
+    without_filter = json_lines(owner, after=all_events[3]["cursor"])
 
-    assert rest == everything[4:]
-    assert of_all[: len(rest)] == rest
+    assert rest == all_events[4:]
+    assert without_filter[: len(rest)] == rest
 
 
-def test_an_old_cursor_gives_way_to_another_and_nothing_is_missing(
+def test_an_export_that_opens_further_cursors_misses_no_event(
     harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
-    expected = lines(owner)
+    expected = json_lines(owner)
     monkeypatch.setattr(endpoint, "CURSOR_TIMEOUT", -1.0)
     monkeypatch.setattr(audit_export, "BATCH_SIZE", 3)
 
-    assert lines(owner)[:-1] == expected
+    assert json_lines(owner)[:-1] == expected
 
 
-def test_who_exports_is_put_on_record_before_the_first_line(api: Api, harness: RunHarness, owner: Client) -> None:
+def test_an_export_is_recorded_with_its_actor_format_and_filter(api: Api, harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.PENDING)
     owner.headers["X-Request-ID"] = "case-17"
-    taken(owner, "audit.csv", tenantId=tenant_gid(harness.tenant_id), typeIn="tenant.*")
-    taken(api.support(), organization=harness.organisation.slug)
+    export(owner, "audit.csv", tenantId=tenant_gid(harness.tenant_id), typeIn="tenant.*")
+    export(api.support(), organization=harness.organisation.slug)
 
-    first, second = exports_on_record(owner)
+    first, second = recorded_exports(owner)
 
     assert first["data"] == {
         "format": "csv",
@@ -183,68 +183,66 @@ def test_who_exports_is_put_on_record_before_the_first_line(api: Api, harness: R
     assert (second["actor"]["kind"], second["actor"]["displayName"]) == ("SUPPORT", "sam@tenantry.example")
 
 
-def test_an_export_does_not_hold_its_own_record(harness: RunHarness, owner: Client) -> None:
-    assert lines(owner) == []
-    assert [one["type"] for one in lines(owner)] == ["org.feed_exported"]
+def test_an_export_does_not_contain_its_own_record(harness: RunHarness, owner: Client) -> None:
+    assert json_lines(owner) == []
+    assert [event["type"] for event in json_lines(owner)] == ["org.feed_exported"]
 
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.ADMIN])
-def test_managers_may(api: Api, harness: RunHarness, role: Role) -> None:
-    assert taken(api.member(harness.organisation.id, role)).status_code == 200
+def test_owners_and_admins_may_export(api: Api, harness: RunHarness, role: Role) -> None:
+    assert export(api.member(harness.organisation.id, role)).status_code == 200
 
 
-def test_others_may_not_and_leave_no_record(api: Api, harness: RunHarness, owner: Client) -> None:
+def test_a_refused_export_is_not_recorded(api: Api, harness: RunHarness, owner: Client) -> None:
     for client in (
         api.member(harness.organisation.id, Role.VIEWER),
         api.service_account(harness.organisation.id, "audit:read"),
     ):
-        refused = taken(client)
+        refused = export(client)
         assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
-    assert exports_on_record(owner) == []
+    assert recorded_exports(owner) == []
 
 
-def test_a_partner_takes_what_concerns_its_tenants_and_sees_of_tenants_what_it_may(
-    api: Api, harness: RunHarness
-) -> None:
+def test_a_service_accounts_export_is_limited_to_its_tenants_and_scopes(api: Api, harness: RunHarness) -> None:
     bring_tenant_to(harness, TenantState.PENDING)
     mine = harness.tenant_id
     harness.create("other")
     limited = api.service_account(harness.organisation.id, "audit:export", "tenants:read", only={mine})
-    blind = api.service_account(harness.organisation.id, "audit:export")
+    without_tenants_read = api.service_account(harness.organisation.id, "audit:export")
 
-    assert {line["tenant"]["id"] for line in lines(limited)} == {tenant_gid(mine)}
-    assert {line["tenant"] for line in lines(blind)} == {None}
-    assert "first_admin_email" not in json.dumps(lines(blind))
+    assert {line["tenant"]["id"] for line in json_lines(limited)} == {tenant_gid(mine)}
+    assert {line["tenant"] for line in json_lines(without_tenants_read)} == {None}
+    assert "first_admin_email" not in json.dumps(json_lines(without_tenants_read))
 
 
-def test_support_names_an_organisation_and_sees_no_first_administrators(
+def test_support_must_name_an_organisation_and_gets_no_first_admins_address(
     api: Api, harness: RunHarness, other: RunHarness, owner: Client
 ) -> None:
     bring_tenant_to(harness, TenantState.PENDING)
     other.create()
 
-    unnamed, found = taken(api.support()), lines(api.support(), organization=harness.organisation.slug)
+    unnamed, found = export(api.support()), json_lines(api.support(), organization=harness.organisation.slug)
 
     assert unnamed.status_code == 400
     assert {line["tenant"]["id"] for line in found} == {tenant_gid(harness.tenant_id)}
     assert "first_admin_email" not in json.dumps(found)
-    assert "first_admin_email" in json.dumps(lines(owner))
+    assert "first_admin_email" in json.dumps(json_lines(owner))
 
 
-def test_anothers_feed_does_not_exist(harness: RunHarness, other: RunHarness, owner: Client) -> None:
+def test_the_feed_of_another_organisation_is_not_found(harness: RunHarness, other: RunHarness, owner: Client) -> None:
     other.create()
 
-    foreign = taken(owner, organization=other.organisation.slug)
-    unknown = taken(owner, organization="no-such-organisation")
+    foreign = export(owner, organization=other.organisation.slug)
+    unknown = export(owner, organization="no-such-organisation")
 
     assert foreign.status_code == unknown.status_code == 404
     assert foreign.json()["errors"][0]["message"] == unknown.json()["errors"][0]["message"]
-    assert taken(owner, organization=harness.organisation.slug).status_code == 200
-    assert lines(owner, tenantId=tenant_gid(other.tenant_id)) == []
+    assert export(owner, organization=harness.organisation.slug).status_code == 200
+    assert json_lines(owner, tenantId=tenant_gid(other.tenant_id)) == []
 
 
 @pytest.mark.parametrize(
-    ("wanted", "status"),
+    ("parameters", "status"),
     [
         ({"tenantid": "x"}, 400),
         ({"limit": "5"}, 400),
@@ -262,34 +260,34 @@ def test_anothers_feed_does_not_exist(harness: RunHarness, other: RunHarness, ow
     ],
     ids=str,
 )
-def test_what_is_misspelt_is_refused_and_exports_nothing(
-    owner: Client, wanted: dict[str, str | list[str]], status: int
+def test_an_invalid_parameter_is_refused_and_exports_nothing(
+    owner: Client, parameters: dict[str, str | list[str]], status: int
 ) -> None:
-    refused = taken(owner, "audit.csv", **wanted)
+    refused = export(owner, "audit.csv", **parameters)
 
     (error,) = refused.json()["errors"]
     assert refused.status_code == status
     assert error["extensions"]["code"] in {"BAD_USER_INPUT", "NOT_FOUND"}
     assert error["extensions"]["requestId"] == refused.headers["X-Request-ID"]
     assert len(error["message"]) <= 300
-    assert exports_on_record(owner) == []
+    assert recorded_exports(owner) == []
 
 
-def test_who_shows_no_token_or_uses_another_method_gets_nothing(api: Api, owner: Client) -> None:
+def test_an_export_needs_get_a_token_a_known_format_and_no_foreign_origin(api: Api, owner: Client) -> None:
     posted = httpx.post(f"http://{api.address}/export/audit.csv", timeout=TIMEOUT, trust_env=False)
-    foreign = taken(Client(api.address, owner.authorization, {"Origin": "https://evil.example"}))
-    unknown = taken(Client(api.address, None))
+    foreign = export(Client(api.address, owner.authorization, {"Origin": "https://evil.example"}))
+    unknown = export(Client(api.address, None))
 
     assert (posted.status_code, posted.headers["Allow"]) == (405, "GET")
     assert foreign.status_code == 403
     assert unknown.status_code == 401
     assert unknown.headers["WWW-Authenticate"].startswith("Bearer")
-    assert taken(owner, "audit.xml").status_code == 404
+    assert export(owner, "audit.xml").status_code == 404
 
 
 @contextmanager
-def opened(client: Client) -> Iterator[socket.socket]:
-    """An export that nobody reads."""
+def unread_export(client: Client) -> Iterator[socket.socket]:
+    """An export whose response the client does not read."""
     host, _, port = client.address.partition(":")
     with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -300,7 +298,7 @@ def opened(client: Client) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def long_feed(harness: RunHarness) -> RunHarness:
-    """Twenty thousand events, more than the kernel keeps for somebody who does not read."""
+    """A feed of 20,000 events, which is more than the kernel buffers for a client that does not read."""
     many_events(harness, 20_000)
     return harness
 
@@ -309,14 +307,14 @@ def many_events(harness: RunHarness, count: int) -> None:
     with psycopg.connect(harness.settings.database_url) as connection:
         connection.execute(
             "INSERT INTO events (id, organisation_id, type, actor_kind, actor_id, actor_name, data, created_at) "
-            "SELECT gen_random_uuid(), %s, 'access.denied', 'USER', gen_random_uuid(), 'Somebody', "
+            "SELECT gen_random_uuid(), %s, 'access.denied', 'USER', gen_random_uuid(), 'Olive', "
             "jsonb_build_object('action', 'suspendTenant', 'reason', repeat('No. ', 100)), now() "
             "FROM generate_series(1, %s)",
             [harness.organisation.id, count],
         )
 
 
-def cursors_open(harness: RunHarness) -> int:
+def open_cursors(harness: RunHarness) -> int:
     with psycopg.connect(harness.settings.database_url) as connection:
         found = connection.execute(
             "SELECT count(*) FROM pg_stat_activity "
@@ -326,53 +324,53 @@ def cursors_open(harness: RunHarness) -> int:
     return int(found[0])
 
 
-def test_a_client_that_leaves_ends_the_cursor(long_feed: RunHarness, owner: Client) -> None:
-    with opened(owner) as connection:
+def test_a_client_that_disconnects_ends_the_cursor(long_feed: RunHarness, owner: Client) -> None:
+    with unread_export(owner) as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
-        wait_until(lambda: cursors_open(long_feed) == 1)
+        wait_until(lambda: open_cursors(long_feed) == 1)
 
-    wait_until(lambda: cursors_open(long_feed) == 0, within=10)  # sooner than one that does not read
+    wait_until(lambda: open_cursors(long_feed) == 0, within=10)  # sooner than for a client that does not read
 
 
-def test_a_client_that_does_not_read_is_given_up(
+def test_a_client_that_does_not_read_is_disconnected(
     long_feed: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("server.graphql.sse.SEND_TIMEOUT", 0.3)
 
-    with opened(owner):
-        wait_until(lambda: cursors_open(long_feed) == 1)
-        wait_until(lambda: cursors_open(long_feed) == 0)
+    with unread_export(owner):
+        wait_until(lambda: open_cursors(long_feed) == 1)
+        wait_until(lambda: open_cursors(long_feed) == 0)
 
 
-def test_one_caller_has_two_exports_at_a_time(long_feed: RunHarness, owner: Client) -> None:
-    with opened(owner), opened(owner):
-        wait_until(lambda: cursors_open(long_feed) == 2)
-        refused = taken(owner)
+def test_a_caller_may_run_two_exports_at_a_time(long_feed: RunHarness, owner: Client) -> None:
+    with unread_export(owner), unread_export(owner):
+        wait_until(lambda: open_cursors(long_feed) == 2)
+        refused = export(owner)
 
     assert refused.status_code == 429
     assert refused.json()["errors"][0]["extensions"]["code"] == "TOO_MANY_OPERATIONS"
     assert "Retry-After" in refused.headers
-    wait_until(lambda: taken(owner, occurredFrom="2200-01-01T00:00:00Z").status_code == 200)
+    wait_until(lambda: export(owner, occurredFrom="2200-01-01T00:00:00Z").status_code == 200)
 
 
-def test_an_organisation_leaves_a_place_for_another(
+def test_an_organisation_may_not_use_every_slot_for_exports(
     api: Api, long_feed: RunHarness, other: RunHarness, owner: Client
 ) -> None:
     second = api.member(long_feed.organisation.id, Role.ADMIN)
-    with opened(owner), opened(owner), opened(second):
-        wait_until(lambda: cursors_open(long_feed) == 3)
-        refused = taken(second)
-        elsewhere = taken(api.member(other.organisation.id))
+    with unread_export(owner), unread_export(owner), unread_export(second):
+        wait_until(lambda: open_cursors(long_feed) == 3)
+        refused = export(second)
+        of_other = export(api.member(other.organisation.id))
 
     assert refused.status_code == 429
     assert "in your organisation" in refused.json()["errors"][0]["message"]
-    assert elsewhere.status_code == 200
+    assert of_other.status_code == 200
 
 
-def test_an_export_is_paid_for(harness: RunHarness, redis_url: str) -> None:
-    with running_api(harness.settings.model_copy(update={"budget": endpoint.COST + 50, "budget_refill": 1})) as poor:
-        owner = poor.member(harness.organisation.id)
-        first, second = taken(owner), taken(owner)
+def test_an_export_costs_points_of_the_rate_limit(harness: RunHarness, redis_url: str) -> None:
+    with running_api(harness.settings.model_copy(update={"budget": endpoint.COST + 50, "budget_refill": 1})) as limited:
+        owner = limited.member(harness.organisation.id)
+        first, second = export(owner), export(owner)
 
     assert first.status_code == 200
     assert second.status_code == 429
@@ -380,36 +378,36 @@ def test_an_export_is_paid_for(harness: RunHarness, redis_url: str) -> None:
     assert 1 <= int(second.headers["Retry-After"]) <= endpoint.COST
 
 
-def test_an_export_that_breaks_in_the_middle_does_not_look_whole(
+def test_an_export_that_fails_midway_ends_without_the_last_chunk(
     long_feed: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine = audit_export.batches
+    batches = audit_export.batches
 
-    def brittle(*args: object, **kwargs: object) -> Iterator[object]:
-        for number, batch in enumerate(genuine(*args, **kwargs)):  # type: ignore[arg-type]  # passed through
+    def failing(*args: object, **kwargs: object) -> Iterator[object]:
+        for number, batch in enumerate(batches(*args, **kwargs)):  # type: ignore[arg-type]  # passed through
             if number == 3:
                 raise OperationalError("FETCH", {}, psycopg.errors.DataCorrupted())
             yield batch
 
-    monkeypatch.setattr(audit_export, "batches", brittle)
+    monkeypatch.setattr(audit_export, "batches", failing)
 
     with pytest.raises(httpx.RemoteProtocolError):
-        taken(owner)
-    wait_until(lambda: cursors_open(long_feed) == 0)
+        export(owner)
+    wait_until(lambda: open_cursors(long_feed) == 0)
 
 
 @contextmanager
-def streamed(client: Client) -> Iterator[httpx.Response]:
-    """An export that is read as it comes."""
+def streamed_export(client: Client) -> Iterator[httpx.Response]:
+    """An export whose response the client reads as it arrives."""
     address, headers = f"http://{client.address}/export/audit.jsonl", {"Authorization": client.authorization or ""}
     with httpx.stream("GET", address, headers=headers, timeout=TIMEOUT, trust_env=False) as response:
         yield response
 
 
-def test_memory_does_not_grow_with_the_export(long_feed: RunHarness, owner: Client) -> None:
+def test_memory_does_not_grow_with_the_size_of_an_export(long_feed: RunHarness, owner: Client) -> None:
     tracemalloc.start()
     try:
-        with streamed(owner) as response:
+        with streamed_export(owner) as response:
             size = sum(len(chunk) for chunk in response.iter_bytes())
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -419,24 +417,26 @@ def test_memory_does_not_grow_with_the_export(long_feed: RunHarness, owner: Clie
     assert peak < 5_000_000
 
 
-def test_an_export_outlives_its_connection(long_feed: RunHarness, owner: Client) -> None:
-    with streamed(owner) as response:
+def test_an_export_continues_after_its_database_connection_was_terminated(long_feed: RunHarness, owner: Client) -> None:
+    with streamed_export(owner) as response:
         found = response.iter_lines()
         ids = [json.loads(next(found))["id"]]
         with psycopg.connect(long_feed.settings.database_url, autocommit=True) as other:
-            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tenantry-export'"
-            assert other.execute(cut).fetchall()
+            terminate = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tenantry-export'"
+            )
+            assert other.execute(terminate).fetchall()
         ids += [json.loads(line)["id"] for line in found]
 
     assert len(ids) == len(set(ids)) == 20_000
 
 
-def test_a_token_that_runs_out_ends_the_export(api: Api, long_feed: RunHarness) -> None:
-    brief = api.client(member_identity(long_feed.organisation.id), timedelta(seconds=1.5))
+def test_an_expired_token_ends_the_export(api: Api, long_feed: RunHarness) -> None:
+    client = api.client(member_identity(long_feed.organisation.id), timedelta(seconds=1.5))
 
-    with opened(brief):
-        wait_until(lambda: cursors_open(long_feed) == 1)
-        wait_until(lambda: cursors_open(long_feed) == 0)
+    with unread_export(client):
+        wait_until(lambda: open_cursors(long_feed) == 1)
+        wait_until(lambda: open_cursors(long_feed) == 0)
 
 
 @pytest.mark.parametrize(
@@ -445,9 +445,9 @@ def test_a_token_that_runs_out_ends_the_export(api: Api, long_feed: RunHarness) 
         (OperationalError("SELECT", {}, Exception("host db.internal")), 503, "SERVICE_UNAVAILABLE"),
         (OperationalError("SELECT", {}, psycopg.errors.UndefinedTable("relation x")), 500, "INTERNAL_SERVER_ERROR"),
     ],
-    ids=["away", "fault"],
+    ids=["unreachable", "internal error"],
 )
-def test_what_cannot_begin_is_refused_without_a_word_about_why(
+def test_an_export_that_cannot_begin_is_refused_with_a_masked_error(
     owner: Client, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, code: str
 ) -> None:
     def broken(*_: object, **__: object) -> None:
@@ -455,7 +455,7 @@ def test_what_cannot_begin_is_refused_without_a_word_about_why(
 
     monkeypatch.setattr(audit_export, "batches", broken)
 
-    refused = taken(owner)
+    refused = export(owner)
 
     assert refused.status_code == status
     assert refused.json()["errors"][0]["extensions"]["code"] == code
@@ -464,5 +464,5 @@ def test_what_cannot_begin_is_refused_without_a_word_about_why(
     assert "db.internal" not in refused.text
 
 
-def test_an_id_of_another_type_names_nothing(harness: RunHarness, owner: Client) -> None:
-    assert taken(owner, tenantId=global_id("ProvisioningRun", harness.tenant_id)).status_code == 404
+def test_an_export_filtered_by_an_id_of_another_type_is_not_found(harness: RunHarness, owner: Client) -> None:
+    assert export(owner, tenantId=global_id("ProvisioningRun", harness.tenant_id)).status_code == 404
