@@ -18,6 +18,9 @@ CANCEL_TIMEOUT = 2.0
 CANCEL_RETRY_INTERVAL = 0.1
 """Seconds. A cancel request that arrives between two statements cancels neither."""
 
+SHUTDOWN_TIMEOUT = 5.0
+"""Seconds that a shutdown waits for threads whose caller was cancelled."""
+
 _ending: set[asyncio.Task[None]] = set()
 """Keeps a reference to each task: the event loop itself keeps weak references only."""
 
@@ -86,6 +89,17 @@ async def run_in_thread(work: Callable[[CancellableQuery], T], limiter: Capacity
         _ending.add(ending)
         ending.add_done_callback(_ending.discard)
         raise
+
+
+async def wait_for_cancelled() -> None:
+    """Wait until the threads of cancelled callers have ended, at most SHUTDOWN_TIMEOUT.
+
+    A thread returns its connection when it ends. A pool that is closed before that never closes the connection.
+    """
+    loop = asyncio.get_running_loop()
+    # A copy: another event loop of this process may change the set meanwhile.
+    if ending := [task for task in tuple(_ending) if task.get_loop() is loop]:
+        await asyncio.wait(ending, timeout=SHUTDOWN_TIMEOUT)
 
 
 async def _end(job: asyncio.Future[Any], query: CancellableQuery) -> None:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge import edge_app, is_tenant_host
 from provisioning.events import FEED_CHANNEL
+from runtime.cancellable_queries import wait_for_cancelled
 from runtime.database import Database
 from runtime.feed import Feed
 from runtime.settings import Settings
@@ -102,6 +103,7 @@ def create_app(settings: Settings) -> Starlette:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            await wait_for_cancelled()
             await authenticator.close()
             auth_database.close()
             await rate_limiter.close()
