@@ -1,4 +1,4 @@
-"""Whoever follows the audit feed misses no entry, also none that committed late, and gets none twice."""
+"""The subscription auditEventAdded delivers each event once, including events that commit late."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ FEED = "{ auditEvents(first: 100) { edges { cursor node { type data } } } }"
 
 @contextmanager
 def added(api: Api, client: Client, **variables: object) -> Iterator[Subscription]:
-    """A subscription that has begun to watch."""
+    """A subscription whose watcher is registered."""
     api.await_watchers(0)
     with client.subscribed(ADDED, **variables) as subscription:
         api.await_watchers(1)
@@ -46,7 +46,7 @@ def actions(entries: list[Facts]) -> list[str]:
     return [entry["data"]["action"] for entry in entries]
 
 
-def test_only_what_happens_from_now_on_comes_without_a_cursor(
+def test_a_subscription_without_a_cursor_delivers_only_events_from_now_on(
     api: Api, harness: RunHarness, other: RunHarness, owner: Client
 ) -> None:
     harness.create("before", start=False)
@@ -62,7 +62,7 @@ def test_only_what_happens_from_now_on_comes_without_a_cursor(
     ]
 
 
-def test_a_tenants_entries_keep_their_order_whoever_began_to_write_first(
+def test_a_tenants_events_keep_their_order_whichever_transaction_began_first(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     harness.create(start=False)
@@ -78,15 +78,15 @@ def test_a_tenants_entries_keep_their_order_whoever_began_to_write_first(
             rename(waiting, "3")
             waiting.commit()
         harness.transact(tell, harness, 4)
-        followed = actions([subscription.next() for _ in range(4)])
+        delivered = actions([subscription.next() for _ in range(4)])
     page = [edge["node"]["data"].get("action") for edge in owner.execute(FEED)["auditEvents"]["edges"]]
 
-    assert followed == page[3::-1]
-    assert followed.index("2") < followed.index("3"), "the second waited for the first"
-    assert set(followed) == {"1", "2", "3", "4"}
+    assert delivered == page[3::-1]
+    assert delivered.index("2") < delivered.index("3"), "the second transaction waited for the first"
+    assert set(delivered) == {"1", "2", "3", "4"}
 
 
-def test_what_was_there_before_stays_old_while_an_older_transaction_is_open(
+def test_events_committed_before_the_subscription_are_not_delivered_while_an_older_transaction_is_open(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     with harness.database.transaction() as oldest:
@@ -100,7 +100,9 @@ def test_what_was_there_before_stays_old_while_an_older_transaction_is_open(
     assert actions(entries) == ["1", "3"]
 
 
-def test_an_entry_that_commits_late_is_waited_for(api: Api, harness: RunHarness, owner: Client) -> None:
+def test_an_event_that_commits_late_is_delivered_before_later_ones(
+    api: Api, harness: RunHarness, owner: Client
+) -> None:
     with added(api, owner) as subscription:
         with harness.database.transaction() as late:
             tell(late, harness, 1)
@@ -112,7 +114,9 @@ def test_an_entry_that_commits_late_is_waited_for(api: Api, harness: RunHarness,
     assert early == []
 
 
-def test_one_tenants_history_is_not_held_back(api: Api, harness: RunHarness, owner: Client) -> None:
+def test_the_events_of_one_tenant_are_not_held_back_by_other_open_transactions(
+    api: Api, harness: RunHarness, owner: Client
+) -> None:
     harness.create(start=False)
     only = {"filter": {"tenantId": tenant_gid(harness.tenant_id)}}
     with harness.database.transaction() as late:
@@ -129,7 +133,7 @@ def test_one_tenants_history_is_not_held_back(api: Api, harness: RunHarness, own
     assert [edge["node"]["type"] for edge in listed["auditEvents"]["edges"]] == ["tenant.updated", "tenant.created"]
 
 
-def test_filters_apply_to_what_is_added(api: Api, harness: RunHarness, owner: Client) -> None:
+def test_a_filter_applies_to_delivered_events(api: Api, harness: RunHarness, owner: Client) -> None:
     with added(api, owner, filter={"typeIn": ["access.*"]}) as subscription:
         harness.create()
         harness.transact(tell, harness, 1)
@@ -138,7 +142,7 @@ def test_filters_apply_to_what_is_added(api: Api, harness: RunHarness, owner: Cl
     assert entry["type"] == "access.denied"
 
 
-def test_the_list_hands_over_to_the_subscription_without_gap_or_repeat(
+def test_a_subscription_with_a_cursor_of_the_list_has_no_gap_and_no_repeat(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     for number in range(3):
@@ -154,7 +158,7 @@ def test_the_list_hands_over_to_the_subscription_without_gap_or_repeat(
     assert actions(entries) == ["3", "4", "5", "6"]
 
 
-def test_a_cursor_of_an_organisations_entry_means_nothing_to_a_tenants_history(
+def test_a_cursor_of_the_organisations_feed_is_refused_for_one_tenants_events(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     harness.create(start=False)
@@ -168,7 +172,7 @@ def test_a_cursor_of_an_organisations_entry_means_nothing_to_a_tenants_history(
     assert errors[0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_many_writers_that_commit_out_of_order_and_a_reader_that_drops_lose_nothing(
+def test_a_subscriber_that_reconnects_gets_every_event_of_writers_that_commit_out_of_order(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     tenants = [harness.create(f"shop-{number}", start=False).tenant.id for number in range(4)]
@@ -183,20 +187,20 @@ def test_many_writers_that_commit_out_of_order_and_a_reader_that_drops_lose_noth
         for writer in writers:
             writer.result()
 
-    mine = select(Event).where(Event.organisation_id == harness.organisation.id, Event.type == "tenant.updated")
-    written = harness.read(lambda session: session.exec(mine).all())
+    updates = select(Event).where(Event.organisation_id == harness.organisation.id, Event.type == "tenant.updated")
+    written = harness.read(lambda session: session.exec(updates).all())
     assert sorted(str(entry["data"]["number"]) for entry in seen) == sorted(str(row.data["number"]) for row in written)
     assert len({entry["cursor"] for entry in seen}) == len(seen) == 96
 
 
 def _write(harness: RunHarness, tenants: list[Any], seed: int) -> None:
-    """Twelve events in transactions that take a while before and after, so that they overlap in any order."""
-    chance = Random(seed)
+    """Write twelve events in transactions that overlap in any order, because each is delayed before and after."""
+    random = Random(seed)
     for number in range(12):
         with harness.database.transaction() as session:
             session.connection().exec_driver_sql("SELECT pg_current_xact_id()")
-            session.connection().exec_driver_sql(f"SELECT pg_sleep({chance.random() / 10})")
-            tenant = session.get_one(Tenant, chance.choice(tenants))
+            session.connection().exec_driver_sql(f"SELECT pg_sleep({random.random() / 10})")
+            tenant = session.get_one(Tenant, random.choice(tenants))
             emit(session, tenant, EventType.TENANT_UPDATED, {"number": f"{seed}-{number}"}, by=harness.operator)
             session.flush()
-            session.connection().exec_driver_sql(f"SELECT pg_sleep({chance.random() / 10})")
+            session.connection().exec_driver_sql(f"SELECT pg_sleep({random.random() / 10})")

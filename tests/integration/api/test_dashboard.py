@@ -1,4 +1,4 @@
-"""How people come to the dashboard: the page at each of its addresses, and what its sign-in offers to whom."""
+"""The dashboard's page at each of its paths, and the document with its sign-in options."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.run_harness import RunHarness
 
 PAGE = '<!doctype html><script type="module" src="/assets/dashboard-1a2B3c4D.js"></script>'
 SIGN_IN = "/dashboard/sign-in.json"
-PLACES = ["/dashboard", "/dashboard/", "/dashboard/tenants", "/dashboard/tenants/books/runs/1", "/dashboard/x.json"]
+PATHS = ["/dashboard", "/dashboard/", "/dashboard/tenants", "/dashboard/tenants/books/runs/1", "/dashboard/x.json"]
 TOKENS = {
     "support": "of support",
     "globex": {"owner": "of Olive", "partner": "tnt_2"},
@@ -26,8 +26,8 @@ TOKENS = {
 
 
 @pytest.fixture(autouse=True)
-def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page of the test's own."""
+def built_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve the test's own page."""
     monkeypatch.setattr(web_pages, "BUILT", tmp_path)
     (tmp_path / "dashboard.html").write_text(PAGE)
 
@@ -39,8 +39,8 @@ def provider() -> Iterator[IdentityProvider]:
 
 
 @pytest.fixture
-def signing(harness: RunHarness, redis_url: str, provider: IdentityProvider) -> Iterator[Api]:
-    """An API whose dashboard signs people in with the provider."""
+def oidc_api(harness: RunHarness, redis_url: str, provider: IdentityProvider) -> Iterator[Api]:
+    """An API whose dashboard signs members in with the provider."""
     more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE, "oidc_client_id": "dashboard"}
     with running_api(harness.settings.model_copy(update=more)) as running:
         yield running
@@ -52,37 +52,37 @@ def tokens(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def seeded(database_url: str, redis_url: str, tokens: Path) -> Iterator[Api]:
-    """An API as the development server starts it: before there are tokens."""
+def seeded_api(database_url: str, redis_url: str, tokens: Path) -> Iterator[Api]:
+    """An API as the development server starts it: the file of tokens does not exist yet."""
     with running_api(settings().model_copy(update={"seeded_tokens": str(tokens)})) as running:
         yield running
 
 
-def policy(connects: str = "'self'") -> str:
+def policy(connect_sources: str = "'self'") -> str:
     return (
-        f"default-src 'none'; script-src 'self'; worker-src 'self'; connect-src {connects}; "
+        f"default-src 'none'; script-src 'self'; worker-src 'self'; connect-src {connect_sources}; "
         "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     )
 
 
-def asked(api: Api, method: str, path: str) -> httpx.Response:
+def request(api: Api, method: str, path: str) -> httpx.Response:
     return httpx.request(method, f"http://{api.address}{path}", timeout=TIMEOUT, trust_env=False)
 
 
-def answer_to(api: Api, token: str) -> str:
+def response_text(api: Api, token: str) -> str:
     return Client(api.address, f"Bearer {token}").post("{ viewer { scopes } }").text
 
 
-def offered(api: Api, **headers: str) -> Facts:
+def sign_in_options(api: Api, **headers: str) -> Facts:
     answer = api.get(SIGN_IN, **headers)
     assert answer.status_code == HTTPStatus.OK, answer.text
     body: Facts = answer.json()
     return body
 
 
-@pytest.mark.parametrize("path", PLACES)
-def test_every_address_of_the_dashboard_is_its_page(api: Api, path: str) -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_every_path_of_the_dashboard_serves_its_page(api: Api, path: str) -> None:
     page = api.get(path)
 
     assert (page.status_code, page.text) == (200, PAGE)
@@ -93,17 +93,17 @@ def test_every_address_of_the_dashboard_is_its_page(api: Api, path: str) -> None
     assert page.headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("path", [*PLACES, SIGN_IN])
-def test_they_are_only_read(api: Api, path: str) -> None:
+@pytest.mark.parametrize("path", [*PATHS, SIGN_IN])
+def test_the_dashboards_paths_allow_only_get_and_head(api: Api, path: str) -> None:
     for method in ("POST", "PUT", "DELETE"):
-        refused = asked(api, method, path)
+        refused = request(api, method, path)
 
         assert refused.status_code == 405
         assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD"}
-    assert (asked(api, "HEAD", path).status_code, asked(api, "HEAD", path).text) == (200, "")
+    assert (request(api, "HEAD", path).status_code, request(api, "HEAD", path).text) == (200, "")
 
 
-def test_where_it_is_not_built_a_browser_learns_how_to(api: Api) -> None:
+def test_a_browser_gets_build_instructions_if_the_dashboard_is_not_built(api: Api) -> None:
     (web_pages.BUILT / "dashboard.html").unlink()
 
     page = api.get("/dashboard/tenants")
@@ -113,11 +113,11 @@ def test_where_it_is_not_built_a_browser_learns_how_to(api: Api) -> None:
     assert page.headers["content-security-policy"] == policy()
 
 
-def test_the_first_page_leads_to_it(api: Api) -> None:
+def test_the_index_lists_the_dashboard_first(api: Api) -> None:
     assert next(iter(api.get("/").json()["places"])) == "/dashboard"
 
 
-def test_without_a_provider_and_a_seed_the_sign_in_offers_nothing(api: Api) -> None:
+def test_the_sign_in_has_no_options_without_a_provider_and_seeded_tokens(api: Api) -> None:
     answer = api.get(SIGN_IN)
 
     assert answer.json() == {"provider": None, "seeded": []}
@@ -125,8 +125,8 @@ def test_without_a_provider_and_a_seed_the_sign_in_offers_nothing(api: Api) -> N
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_the_sign_in_says_where_people_sign_in(signing: Api, provider: IdentityProvider) -> None:
-    assert offered(signing) == {
+def test_the_sign_in_options_have_the_providers_endpoints(oidc_api: Api, provider: IdentityProvider) -> None:
+    assert sign_in_options(oidc_api) == {
         "provider": {
             "issuer": provider.issuer,
             "clientId": "dashboard",
@@ -139,46 +139,48 @@ def test_the_sign_in_says_where_people_sign_in(signing: Api, provider: IdentityP
     }
 
 
-def test_the_page_may_ask_the_provider(signing: Api, provider: IdentityProvider) -> None:
-    page = signing.get("/dashboard")
+def test_the_policy_allows_connections_to_the_provider(oidc_api: Api, provider: IdentityProvider) -> None:
+    page = oidc_api.get("/dashboard")
 
     assert page.headers["content-security-policy"] == policy(f"'self' {provider.issuer}")
-    assert signing.get("/", Accept="text/html").headers["content-security-policy"] == policy()
+    assert oidc_api.get("/", Accept="text/html").headers["content-security-policy"] == policy()
 
 
-def test_the_page_may_ask_for_tokens_where_the_provider_says(signing: Api, provider: IdentityProvider) -> None:
+def test_the_policy_allows_connections_to_the_providers_token_endpoint(
+    oidc_api: Api, provider: IdentityProvider
+) -> None:
     provider.discovery_overrides["token_endpoint"] = "https://tokens.example/oauth2/token"
 
-    page = signing.get("/dashboard")
+    page = oidc_api.get("/dashboard")
 
     assert page.headers["content-security-policy"] == policy(f"'self' {provider.issuer} https://tokens.example")
 
 
-def test_the_provider_is_asked_once_for_keys_and_addresses(signing: Api, provider: IdentityProvider) -> None:
+def test_the_providers_keys_and_endpoints_are_fetched_once(oidc_api: Api, provider: IdentityProvider) -> None:
     for _ in range(3):
-        signing.get("/dashboard")
-        offered(signing)
-    answer_to(signing, provider.token(sub="nobody", email="nobody@nowhere.example"))
+        oidc_api.get("/dashboard")
+        sign_in_options(oidc_api)
+    response_text(oidc_api, provider.token(sub="unknown", email="unknown@nowhere.example"))
 
     assert set(provider.requests.values()) == {1}
 
 
-def test_a_provider_without_a_client_of_ours_is_not_offered(
+def test_a_provider_without_a_client_id_is_not_a_sign_in_option(
     harness: RunHarness, redis_url: str, provider: IdentityProvider
 ) -> None:
     more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE}
     with running_api(harness.settings.model_copy(update=more)) as api:
-        assert offered(api) == {"provider": None, "seeded": []}
+        assert sign_in_options(api) == {"provider": None, "seeded": []}
         assert api.get("/dashboard").headers["content-security-policy"] == policy()
     assert not provider.requests
 
 
-def test_while_the_provider_is_away_the_page_comes_and_the_sign_in_says_so(
-    signing: Api, provider: IdentityProvider
+def test_while_the_provider_is_unreachable_the_page_is_served_and_the_sign_in_is_unavailable(
+    oidc_api: Api, provider: IdentityProvider
 ) -> None:
     provider.unavailable = True
 
-    page, answer = signing.get("/dashboard"), signing.get(SIGN_IN)
+    page, answer = oidc_api.get("/dashboard"), oidc_api.get(SIGN_IN)
 
     assert (page.status_code, page.text) == (200, PAGE)
     assert page.headers["content-security-policy"] == policy(f"'self' {provider.issuer}")
@@ -190,7 +192,7 @@ def test_while_the_provider_is_away_the_page_comes_and_the_sign_in_says_so(
 
 
 @pytest.mark.parametrize(
-    "about",
+    "overrides",
     [
         {"authorization_endpoint": None},
         {"token_endpoint": None},
@@ -201,20 +203,22 @@ def test_while_the_provider_is_away_the_page_comes_and_the_sign_in_says_so(
     ],
     ids=str,
 )
-def test_an_address_that_is_missing_or_unsafe_is_not_passed_on_and_tokens_are_taken_all_the_same(
-    signing: Api, provider: IdentityProvider, about: dict[str, Any]
+def test_a_missing_or_unsafe_endpoint_is_not_passed_on_while_tokens_are_still_accepted(
+    oidc_api: Api, provider: IdentityProvider, overrides: dict[str, Any]
 ) -> None:
-    provider.discovery_overrides |= about
+    provider.discovery_overrides |= overrides
 
-    assert signing.get(SIGN_IN).status_code == 503
-    assert signing.get("/dashboard").headers["content-security-policy"] == policy(f"'self' {provider.issuer}")
-    assert "ask for an invitation" in answer_to(signing, provider.token(sub="nobody", email="nobody@nowhere.example"))
+    assert oidc_api.get(SIGN_IN).status_code == 503
+    assert oidc_api.get("/dashboard").headers["content-security-policy"] == policy(f"'self' {provider.issuer}")
+    assert "ask for an invitation" in response_text(
+        oidc_api, provider.token(sub="unknown", email="unknown@nowhere.example")
+    )
 
 
-def test_the_seeds_tokens_are_offered_as_soon_as_they_are_there(seeded: Api, tokens: Path) -> None:
-    before = offered(seeded)
+def test_seeded_tokens_are_sign_in_options_as_soon_as_their_file_exists(seeded_api: Api, tokens: Path) -> None:
+    before = sign_in_options(seeded_api)
     tokens.write_text(json.dumps(TOKENS))
-    after = offered(seeded, **{"Sec-Fetch-Site": "same-origin"})
+    after = sign_in_options(seeded_api, **{"Sec-Fetch-Site": "same-origin"})
 
     assert before == {"provider": None, "seeded": []}
     assert [tuple(one.values()) for one in after["seeded"]] == [
@@ -239,18 +243,20 @@ def test_the_seeds_tokens_are_offered_as_soon_as_they_are_there(seeded: Api, tok
     ],
     ids=str,
 )
-def test_nobody_else_is_offered_them(seeded: Api, tokens: Path, headers: dict[str, str]) -> None:
+def test_seeded_tokens_are_not_offered_to_requests_from_elsewhere(
+    seeded_api: Api, tokens: Path, headers: dict[str, str]
+) -> None:
     tokens.write_text(json.dumps(TOKENS))
 
-    assert offered(seeded)["seeded"]
-    assert offered(seeded, **headers)["seeded"] == []
+    assert sign_in_options(seeded_api)["seeded"]
+    assert sign_in_options(seeded_api, **headers)["seeded"] == []
 
 
-def test_they_are_read_by_no_page_of_another_site_however_it_was_allowed(
+def test_seeded_tokens_are_not_offered_to_pages_of_allowed_origins(
     database_url: str, redis_url: str, tokens: Path
 ) -> None:
     tokens.write_text(json.dumps(TOKENS))
     console = "https://console.example"
     more = {"seeded_tokens": str(tokens), "allowed_origins": (console,)}
     with running_api(settings().model_copy(update=more)) as api:
-        assert offered(api, Origin=console)["seeded"] == []
+        assert sign_in_options(api, Origin=console)["seeded"] == []

@@ -1,4 +1,4 @@
-"""Readiness names what is missing; what only needs the database goes on without the broker."""
+"""The liveness and readiness checks, and mutations without the broker."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +14,7 @@ from runtime.database import clock, sqlalchemy_url
 from tests.api import Api, running_api
 from tests.run_harness import RunHarness
 
-NOWHERE = "redis://127.0.0.1:1/0"
+UNREACHABLE_BROKER = "redis://127.0.0.1:1/0"
 
 
 def ready(api: Api) -> httpx.Response:
@@ -23,13 +23,13 @@ def ready(api: Api) -> httpx.Response:
 
 @pytest.fixture
 def without_broker(harness: RunHarness) -> Iterator[Api]:
-    with running_api(harness.settings.model_copy(update={"redis_url": NOWHERE})) as running:
+    with running_api(harness.settings.model_copy(update={"redis_url": UNREACHABLE_BROKER})) as running:
         yield running
 
 
 @pytest.fixture
-def punctual(harness: RunHarness) -> None:
-    """Runs that other tests have left, and nobody works for, are due only now."""
+def no_overdue_runs(harness: RunHarness) -> None:
+    """Make the overdue runs of other tests, for which no worker runs, due now."""
     harness.transact(
         lambda session: session.execute(
             update(Run).where(col(Run.due_at) < clock(session)).values(due_at=clock(session))
@@ -37,8 +37,8 @@ def punctual(harness: RunHarness) -> None:
     )
 
 
-@pytest.mark.usefixtures("punctual")
-def test_everything_is_there(api: Api) -> None:
+@pytest.mark.usefixtures("no_overdue_runs")
+def test_a_process_with_database_migrations_and_broker_is_ready(api: Api) -> None:
     response = ready(api)
 
     assert response.status_code == 200
@@ -51,7 +51,7 @@ def test_everything_is_there(api: Api) -> None:
     }
 
 
-def test_a_broker_that_is_away_is_named_and_mutations_commit_all_the_same(
+def test_an_unreachable_broker_fails_its_check_while_mutations_still_commit(
     without_broker: Api, harness: RunHarness
 ) -> None:
     owner = without_broker.member(harness.organisation.id)
@@ -65,7 +65,7 @@ def test_a_broker_that_is_away_is_named_and_mutations_commit_all_the_same(
     assert payload == {"run": {"status": "QUEUED"}, "userErrors": []}
 
 
-def test_a_failure_without_a_word_is_a_failure_like_any_other(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_without_a_message_fails_its_check(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError
 
@@ -77,9 +77,9 @@ def test_a_failure_without_a_word_is_a_failure_like_any_other(api: Api, monkeypa
     assert answer.json()["checks"]["oldest_due_run"] == {"ok": False, "reason": "it cannot be reached"}
 
 
-def test_a_database_that_is_away_is_named(harness: RunHarness) -> None:
-    nowhere = harness.settings.model_copy(update={"database_url": "postgresql://postgres@127.0.0.1:1/none"})
-    with running_api(nowhere) as api:
+def test_an_unreachable_database_fails_its_checks_while_the_process_is_alive(harness: RunHarness) -> None:
+    unreachable = harness.settings.model_copy(update={"database_url": "postgresql://postgres@127.0.0.1:1/none"})
+    with running_api(unreachable) as api:
         response = ready(api)
         alive = api.get("/healthz")
 
@@ -89,7 +89,7 @@ def test_a_database_that_is_away_is_named(harness: RunHarness) -> None:
     assert alive.json() == {"status": "ok"}
 
 
-def test_a_database_at_another_revision_is_named(harness: RunHarness) -> None:
+def test_a_database_at_another_revision_fails_the_check_of_migrations(harness: RunHarness) -> None:
     empty = f"empty_{harness.organisation.slug.replace('-', '_')}"
     engine = create_engine(sqlalchemy_url(harness.settings.database_url), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

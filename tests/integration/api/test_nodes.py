@@ -1,4 +1,4 @@
-"""Objects by their ids, and how often the database is asked for many of them."""
+"""Objects found by id, and the number of statements that reading many objects takes."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -14,7 +14,7 @@ from tests.scenarios import STEPS, bring_tenant_to
 NODE = "query Node($id: ID!) { node(id: $id) { __typename id } }"
 
 
-def test_everything_that_has_an_id_is_found_by_it(harness: RunHarness, owner: Client) -> None:
+def test_every_object_with_an_id_is_found_by_it(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.ACTIVE)
     document = """
     query Ids($id: ID!) {
@@ -52,12 +52,12 @@ def test_everything_that_has_an_id_is_found_by_it(harness: RunHarness, owner: Cl
 
 
 @pytest.mark.parametrize("id", ["", "x", "VGVuYW50", "Ñ", "VGVuYW50OjE", global_id("Query", UUID(int=1)), "A" * 5000])
-def test_an_id_that_is_none_of_ours_names_nothing(owner: Client, id: str) -> None:
+def test_a_malformed_id_finds_nothing(owner: Client, id: str) -> None:
     assert owner.execute(NODE, id=id) == {"node": None}
     assert owner.execute("query T($id: ID!) { tenant(id: $id) { id } }", id=id) == {"tenant": None}
 
 
-def test_an_id_of_another_type_names_nothing(harness: RunHarness, owner: Client) -> None:
+def test_an_id_of_another_type_finds_nothing(harness: RunHarness, owner: Client) -> None:
     harness.create()
 
     assert owner.execute(
@@ -66,36 +66,36 @@ def test_an_id_of_another_type_names_nothing(harness: RunHarness, owner: Client)
     assert owner.execute(NODE, id=global_id("ProvisioningRun", harness.tenant_id)) == {"node": None}
 
 
-def test_a_tenant_is_found_by_the_key_in_its_address_too(harness: RunHarness, other: RunHarness, owner: Client) -> None:
+def test_a_tenant_is_found_by_its_database_id_too(harness: RunHarness, other: RunHarness, owner: Client) -> None:
     harness.create()
     other.create()
     document = "query T($id: ID!) { tenant(id: $id) { id databaseId } }"
     key = str(harness.tenant_id)
 
     assert owner.execute(document, id=key) == {"tenant": {"id": tenant_gid(harness.tenant_id), "databaseId": key}}
-    for stranger in (key.upper(), key.replace("-", ""), f"urn:uuid:{key}", str(other.tenant_id)):
-        assert owner.execute(document, id=stranger) == {"tenant": None}
+    for other_form in (key.upper(), key.replace("-", ""), f"urn:uuid:{key}", str(other.tenant_id)):
+        assert owner.execute(document, id=other_form) == {"tenant": None}
 
 
-def test_a_run_that_was_undone_says_when_the_outside_is_asked_again(harness: RunHarness, owner: Client) -> None:
+def test_a_compensated_run_has_the_time_of_its_next_absence_check(harness: RunHarness, owner: Client) -> None:
     document = """query N($id: ID!) { tenant(id: $id) { runs(first: 1) { edges { node { nextAbsenceCheckAt } } } } }"""
 
-    def told() -> datetime | None:
+    def next_check() -> datetime | None:
         (run,) = owner.execute(document, id=tenant_gid(harness.tenant_id))["tenant"]["runs"]["edges"]
-        written = run["node"]["nextAbsenceCheckAt"]
-        return datetime.fromisoformat(written) if written else None
+        value = run["node"]["nextAbsenceCheckAt"]
+        return datetime.fromisoformat(value) if value else None
 
     harness.create()
     harness.make_moves(until="allocate_traffic")
-    before = told()
+    before = next_check()
     harness.cancel()
     harness.make_moves()
 
-    assert (before, told()) == (None, harness.run().due_at)
-    assert told() is not None
+    assert (before, next_check()) == (None, harness.run().due_at)
+    assert next_check() is not None
 
 
-def test_more_nodes_than_a_hundred_are_refused(owner: Client) -> None:
+def test_a_query_for_more_than_a_hundred_nodes_is_refused(owner: Client) -> None:
     ids = [tenant_gid(uuid4()) for _ in range(101)]
 
     error = owner.error("query Nodes($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=ids)
@@ -103,7 +103,7 @@ def test_more_nodes_than_a_hundred_are_refused(owner: Client) -> None:
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(harness: RunHarness, owner: Client) -> None:
+def test_a_tenant_has_its_run_steps_ledger_and_cancellation_preview(harness: RunHarness, owner: Client) -> None:
     harness.create("shop", name="The Shop", plan="pro", region="us-east")
     harness.make_moves(until="allocate_traffic")
     claim = harness.claim()
@@ -190,8 +190,8 @@ def test_a_tenant_shows_its_run_its_steps_its_ledger_and_a_preview(harness: RunH
     }
 
 
-EVERYTHING = """
-query Everything($first: Int!) {
+ALL_FIELDS = """
+query AllFields($first: Int!) {
   tenants(first: $first) {
     totalCount
     nodes {
@@ -206,22 +206,24 @@ query Everything($first: Int!) {
 """
 
 
-def test_twenty_tenants_cost_as_many_statements_as_one(api: Api, harness: RunHarness, owner: Client) -> None:
+def test_reading_twenty_tenants_takes_as_many_statements_as_reading_one(
+    api: Api, harness: RunHarness, owner: Client
+) -> None:
     for number in range(20):
         harness.create(f"shop-{number}")
     harness.make_moves(until="allocate_traffic")
 
     with api.statements() as for_one:
-        owner.execute(EVERYTHING, first=1)
+        owner.execute(ALL_FIELDS, first=1)
     with api.statements() as for_twenty:
-        answer = owner.execute(EVERYTHING, first=20)
+        answer = owner.execute(ALL_FIELDS, first=20)
 
     assert len(answer["tenants"]["nodes"]) == 20
     assert all(len(node["currentRun"]["steps"]) > 8 for node in answer["tenants"]["nodes"])
     assert len(for_twenty) == len(for_one) <= 12
 
 
-def test_a_hundred_entries_of_the_feed_cost_as_many_statements_as_one(
+def test_reading_a_hundred_events_takes_as_many_statements_as_reading_one(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
     for number in range(3):
@@ -241,8 +243,8 @@ def test_a_hundred_entries_of_the_feed_cost_as_many_statements_as_one(
     assert len(for_all) == len(for_one) == 5
 
 
-def test_no_statement_pages_by_counting_rows(api: Api, harness: RunHarness, owner: Client) -> None:
+def test_no_statement_paginates_with_offset(api: Api, harness: RunHarness, owner: Client) -> None:
     with api.statements() as sent:
-        owner.execute(EVERYTHING, first=5)
+        owner.execute(ALL_FIELDS, first=5)
 
     assert [statement for statement in sent if "OFFSET" in statement.upper()] == []

@@ -1,4 +1,4 @@
-"""Lists come in pages by keyset: exact in both directions, whatever else a client tries is refused."""
+"""Keyset pagination of every list: exact in both directions, with filters, and refusal of invalid pages."""
 
 import base64
 import json
@@ -80,7 +80,7 @@ def test_pages_forward_and_backward_show_each_tenant_once_in_order(
     assert backward(owner, orderBy=order) == [expected[4:], expected[1:4], expected[:1]]
 
 
-def test_without_arguments_the_newest_come_first(seven: RunHarness, owner: Client) -> None:
+def test_tenants_without_arguments_are_listed_newest_first(seven: RunHarness, owner: Client) -> None:
     page = read(owner)
 
     assert slugs(page) == SLUGS[::-1]
@@ -88,7 +88,7 @@ def test_without_arguments_the_newest_come_first(seven: RunHarness, owner: Clien
     assert page["pageInfo"]["hasNextPage"] is page["pageInfo"]["hasPreviousPage"] is False
 
 
-def test_a_tenant_created_meanwhile_moves_no_page(seven: RunHarness, owner: Client) -> None:
+def test_a_tenant_created_between_two_pages_does_not_shift_the_second(seven: RunHarness, owner: Client) -> None:
     first = read(owner, first=3)
     seven.create("shop-new", start=False)
 
@@ -97,7 +97,7 @@ def test_a_tenant_created_meanwhile_moves_no_page(seven: RunHarness, owner: Clie
     assert slugs(first) + slugs(second) == SLUGS[::-1][:6]
 
 
-def test_a_page_between_two_cursors(seven: RunHarness, owner: Client) -> None:
+def test_a_page_may_lie_between_two_cursors(seven: RunHarness, owner: Client) -> None:
     cursors = [edge["cursor"] for edge in read(owner, orderBy=BY_SLUG)["edges"]]
 
     page = read(owner, first=10, after=cursors[1], before=cursors[5], orderBy=BY_SLUG)
@@ -136,7 +136,7 @@ def test_an_empty_page_has_no_cursors(harness: RunHarness, owner: Client) -> Non
         {"before": "bm9wZQ"},
     ],
 )
-def test_a_page_that_makes_no_sense_is_refused(owner: Client, arguments: dict[str, Any]) -> None:
+def test_invalid_page_arguments_are_refused(owner: Client, arguments: dict[str, Any]) -> None:
     assert owner.error(TENANTS, **arguments)["extensions"]["code"] == "BAD_USER_INPUT"
 
 
@@ -176,7 +176,7 @@ def test_a_cursor_of_another_tenant_is_refused(seven: RunHarness, owner: Client)
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_filters_hold_all_at_once(harness: RunHarness, owner: Client) -> None:
+def test_a_tenant_must_match_every_condition_of_a_filter(harness: RunHarness, owner: Client) -> None:
     for slug, plan in [("alpha", "free"), ("alpine", "pro"), ("beta", "pro")]:
         harness.create(slug, plan=plan, start=False)
     harness.create("alps", plan="pro")
@@ -196,7 +196,7 @@ def test_filters_hold_all_at_once(harness: RunHarness, owner: Client) -> None:
     assert read(owner, filter={"slugPrefix": "al"}, first=1)["totalCount"] == 3
 
 
-def test_runs_come_newest_first_and_their_timeline_oldest_first(harness: RunHarness, owner: Client) -> None:
+def test_runs_are_listed_newest_first_and_their_timeline_oldest_first(harness: RunHarness, owner: Client) -> None:
     bring_tenant_to(harness, TenantState.FAILED)
     harness.retry()
     harness.make_moves()
@@ -224,7 +224,7 @@ def test_runs_come_newest_first_and_their_timeline_oldest_first(harness: RunHarn
     assert timeline["pageInfo"]["hasNextPage"] is True
 
 
-def test_the_feed_pages_newest_first_with_every_filter(harness: RunHarness, owner: Client, api: Api) -> None:
+def test_the_feed_is_listed_newest_first_with_every_filter(harness: RunHarness, owner: Client, api: Api) -> None:
     harness.create()
     harness.cancel(reason="wrong plan")
     harness.make_moves()
@@ -239,31 +239,31 @@ def test_the_feed_pages_newest_first_with_every_filter(harness: RunHarness, owne
     def types(**arguments: Any) -> list[str]:
         return [edge["node"]["type"] for edge in owner.execute(document, **arguments)["auditEvents"]["edges"]]
 
-    told = [event.type for event in harness.events()]
+    recorded = [event.type for event in harness.events()]
     tenant = tenant_gid(harness.tenant_id)
     run = owner.execute(
         "query R($id: ID!) { tenant(id: $id) { runs { edges { node { id startedBy { id } } } } } }", id=tenant
     )
     node = run["tenant"]["runs"]["edges"][0]["node"]
 
-    assert types() == told[::-1]
-    assert types(filter={"tenantId": tenant}) == told[::-1]
-    assert types(filter={"runId": node["id"]}) == [one for one in told[::-1] if one != "tenant.created"]
+    assert types() == recorded[::-1]
+    assert types(filter={"tenantId": tenant}) == recorded[::-1]
+    assert types(filter={"runId": node["id"]}) == [one for one in recorded[::-1] if one != "tenant.created"]
     assert types(filter={"actorId": node["startedBy"]["id"]}) == [
         event.type for event in harness.events()[::-1] if event.actor_id == harness.operator.id
     ]
     assert types(filter={"typeIn": ["tenant.created", "tenant.provisioning.c*"]}) == ["tenant.created"]
-    assert types(filter={"typeIn": ["tenant.created", "tenant.provisioning.*"]}) == told[::-1]
+    assert types(filter={"typeIn": ["tenant.created", "tenant.provisioning.*"]}) == recorded[::-1]
     assert types(filter={"typeIn": []}) == []
     assert types(filter={"occurredUntil": "2020-01-01T00:00:00Z"}) == []
     for narrowed in ({}, {"tenantId": tenant}):
         page = owner.execute(document, first=2, filter=narrowed)["auditEvents"]
         rest = types(after=page["pageInfo"]["endCursor"], first=100, filter=narrowed)
-        assert [edge["node"]["type"] for edge in page["edges"]] + rest == told[::-1]
-        assert types(before=page["pageInfo"]["endCursor"], last=5, filter=narrowed) == told[::-1][:1]
+        assert [edge["node"]["type"] for edge in page["edges"]] + rest == recorded[::-1]
+        assert types(before=page["pageInfo"]["endCursor"], last=5, filter=narrowed) == recorded[::-1][:1]
 
 
-def test_an_unknown_tenant_in_a_filter_finds_nothing_and_a_wrong_id_is_refused(
+def test_a_filter_by_an_unknown_tenant_matches_nothing_and_a_malformed_id_is_refused(
     harness: RunHarness, owner: Client
 ) -> None:
     document = "query Feed($filter: AuditEventFilter) { auditEvents(filter: $filter) { edges { cursor } } }"

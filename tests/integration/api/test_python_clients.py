@@ -1,4 +1,4 @@
-"""gql, the client that Python has: it asks, turns pages, commands, watches, is cut off and goes on."""
+"""gql, the GraphQL client for Python, works with the API over HTTP and websockets."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -17,7 +17,7 @@ from provisioning import audit_feed
 from tests.api import PROTOCOL, Api, Client, Facts, tenant_gid
 from tests.run_harness import RunHarness
 
-WHO = "query { viewer { actor { kind } } }"
+VIEWER = "query { viewer { actor { kind } } }"
 PAGE = """
 query Page($after: String) {
   tenants(first: 2, after: $after, orderBy: {field: SLUG, direction: ASC}) {
@@ -35,12 +35,12 @@ mutation Create($input: CreateTenantInput!) {
   }
 }
 """
-WATCH = """
-subscription Watch($tenantId: ID!, $after: String) {
+PROVISIONING = """
+subscription Provisioning($tenantId: ID!, $after: String) {
   tenantProvisioning(tenantId: $tenantId, after: $after) { cursor sequence kind step }
 }
 """
-ORDER = {"slug": "books", "plan": "starter", "firstAdminEmail": "ada@example.com"}
+NEW_TENANT = {"slug": "books", "plan": "starter", "firstAdminEmail": "ada@example.com"}
 
 Connect = Callable[[str, Client], HTTPXAsyncTransport | WebsocketsTransport]
 
@@ -60,32 +60,33 @@ def over_websocket(address: str, caller: Client) -> WebsocketsTransport:
     )
 
 
-class Cable:
-    """Carries TCP connections to the API, and can be cut."""
+class TcpProxy:
+    """Forwards TCP connections to the API until they are reset."""
 
     def __init__(self, address: str) -> None:
         self._host, _, self._port = address.partition(":")
-        self._ends: set[asyncio.StreamWriter] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     @asynccontextmanager
-    async def laid(self) -> AsyncIterator[str]:
-        """The address of its near end."""
-        async with await asyncio.start_server(self._join, "127.0.0.1", 0) as listener:
+    async def listening(self) -> AsyncIterator[str]:
+        """Listen on a free port for the length of the block; gives the address."""
+        async with await asyncio.start_server(self._accept, "127.0.0.1", 0) as listener:
             host, port = listener.sockets[0].getsockname()
             yield f"{host}:{port}"
-            self.cut()
+            self.reset()
 
-    def cut(self) -> None:
-        for end in self._ends:
-            end.transport.abort()
+    def reset(self) -> None:
+        """Reset every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
 
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(self._host, int(self._port))
-        self._ends |= {writer, far_writer}
-        await asyncio.gather(_carry(reader, far_writer), _carry(far_reader, writer))
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        api_reader, api_writer = await asyncio.open_connection(self._host, int(self._port))
+        self._writers |= {writer, api_writer}
+        await asyncio.gather(_forward(reader, api_writer), _forward(api_reader, writer))
 
 
-async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def _forward(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     try:
         while data := await source.read(65536):
             sink.write(data)
@@ -96,7 +97,7 @@ async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> No
         sink.transport.abort()
 
 
-async def ask(address: str, caller: Client, connect: Connect, document: str, **variables: object) -> Facts:
+async def execute(address: str, caller: Client, connect: Connect, document: str, **variables: object) -> Facts:
     request = gql(document)
     request.variable_values = variables
     async with Gql(transport=connect(address, caller)) as session:
@@ -104,25 +105,25 @@ async def ask(address: str, caller: Client, connect: Connect, document: str, **v
     return found
 
 
-async def watch(
+async def subscribe(
     address: str, caller: Client, harness: RunHarness, after: str | None = None
 ) -> AsyncGenerator[Facts, None]:
-    request = gql(WATCH)
+    request = gql(PROVISIONING)
     request.variable_values = {"tenantId": tenant_gid(harness.tenant_id), "after": after}
     async with Gql(transport=over_websocket(address, caller)) as session, aclosing(session.subscribe(request)) as found:
         async for data in found:
             yield data["tenantProvisioning"]
 
 
-def told(harness: RunHarness) -> list[int | None]:
-    """The numbers of the timeline's entries, from the rows themselves."""
+def timeline_numbers(harness: RunHarness) -> list[int | None]:
+    """The sequence numbers of the timeline entries in the database."""
     return [event.sequence for event in harness.events() if event.run_id and event.type in audit_feed.TIMELINE]
 
 
-def run(story: Callable[[], Awaitable[Any]]) -> Any:
+def run(scenario: Callable[[], Awaitable[Any]]) -> Any:
     async def within_a_minute() -> Any:
         async with asyncio.timeout(60):
-            return await story()
+            return await scenario()
 
     return asyncio.run(within_a_minute())
 
@@ -133,19 +134,19 @@ def connect(request: pytest.FixtureRequest) -> Connect:
     return chosen
 
 
-def test_it_asks_who_it_is(api: Api, owner: Client, connect: Connect) -> None:
-    found = run(lambda: ask(api.address, owner, connect, WHO))
+def test_gql_executes_a_query(api: Api, owner: Client, connect: Connect) -> None:
+    found = run(lambda: execute(api.address, owner, connect, VIEWER))
 
     assert found == {"viewer": {"actor": {"kind": "USER"}}}
 
 
-def test_it_turns_pages_by_cursor(api: Api, harness: RunHarness, owner: Client, connect: Connect) -> None:
+def test_gql_reads_pages_by_cursor(api: Api, harness: RunHarness, owner: Client, connect: Connect) -> None:
     for slug in ("alpha", "beta", "gamma"):
         harness.create(slug, start=False)
 
-    first = run(lambda: ask(api.address, owner, connect, PAGE))["tenants"]
+    first = run(lambda: execute(api.address, owner, connect, PAGE))["tenants"]
     cursor = first["pageInfo"]["endCursor"]
-    second = run(lambda: ask(api.address, owner, connect, PAGE, after=cursor))["tenants"]
+    second = run(lambda: execute(api.address, owner, connect, PAGE, after=cursor))["tenants"]
 
     assert first["edges"] == [{"node": {"slug": "alpha"}}, {"node": {"slug": "beta"}}]
     assert first["pageInfo"]["hasNextPage"] is True
@@ -153,9 +154,9 @@ def test_it_turns_pages_by_cursor(api: Api, harness: RunHarness, owner: Client, 
     assert second["pageInfo"]["hasNextPage"] is False
 
 
-def test_it_commands_and_is_refused_with_data(api: Api, owner: Client, connect: Connect) -> None:
-    made = run(lambda: ask(api.address, owner, connect, CREATE, input=ORDER))["createTenant"]
-    again = run(lambda: ask(api.address, owner, connect, CREATE, input=ORDER))["createTenant"]
+def test_gql_executes_a_mutation_and_gets_user_errors_as_data(api: Api, owner: Client, connect: Connect) -> None:
+    made = run(lambda: execute(api.address, owner, connect, CREATE, input=NEW_TENANT))["createTenant"]
+    again = run(lambda: execute(api.address, owner, connect, CREATE, input=NEW_TENANT))["createTenant"]
 
     assert made == {
         "tenant": {"slug": "books", "state": "PROVISIONING"},
@@ -165,10 +166,10 @@ def test_it_commands_and_is_refused_with_data(api: Api, owner: Client, connect: 
     assert again == {"tenant": None, "run": None, "userErrors": [{"code": "TAKEN", "field": ["input", "slug"]}]}
 
 
-def test_it_watches_a_cancel_live_to_its_end(api: Api, harness: RunHarness, owner: Client) -> None:
-    async def story() -> list[Facts]:
+def test_gql_subscribes_to_a_cancel_until_its_end(api: Api, harness: RunHarness, owner: Client) -> None:
+    async def scenario() -> list[Facts]:
         entries = []
-        async with aclosing(watch(api.address, owner, harness)) as found:
+        async with aclosing(subscribe(api.address, owner, harness)) as found:
             async for entry in found:
                 entries.append(entry)
                 if entry["kind"] == "RUN_STARTED":
@@ -179,50 +180,50 @@ def test_it_watches_a_cancel_live_to_its_end(api: Api, harness: RunHarness, owne
         return entries
 
     harness.create()
-    entries = run(story)
+    entries = run(scenario)
 
-    assert [entry["sequence"] for entry in entries] == told(harness)
+    assert [entry["sequence"] for entry in entries] == timeline_numbers(harness)
     assert entries[-1]["kind"] == "RUN_FINISHED"
     assert sum(entry["kind"] == "CANCEL_REQUESTED" for entry in entries) == 1
 
 
-def test_it_is_cut_off_in_the_middle_and_goes_on_without_gap_or_repeat(
+def test_gql_resumes_a_subscription_after_a_connection_reset_without_gap_or_repeat(
     api: Api, harness: RunHarness, owner: Client
 ) -> None:
-    cable, seen = Cable(api.address), list[Facts]()
+    proxy, seen = TcpProxy(api.address), list[Facts]()
 
-    async def until_it_breaks(address: str) -> None:
-        async for entry in watch(address, owner, harness):
+    async def read_until_reset(address: str) -> None:
+        async for entry in subscribe(address, owner, harness):
             seen.append(entry)
             if entry["step"] == "allocate_storage" and entry["kind"] == "STEP_SUCCEEDED":
-                cable.cut()
+                proxy.reset()
 
-    async def story() -> None:
-        async with cable.laid() as address:
+    async def scenario() -> None:
+        async with proxy.listening() as address:
             await asyncio.to_thread(harness.make_moves, until="allocate_identity")
             with pytest.raises(TransportConnectionFailed):
-                await until_it_breaks(address)
+                await read_until_reset(address)
             await asyncio.to_thread(harness.make_moves)
-            seen.extend([entry async for entry in watch(address, owner, harness, after=seen[-1]["cursor"])])
+            seen.extend([entry async for entry in subscribe(address, owner, harness, after=seen[-1]["cursor"])])
 
     harness.create()
-    run(story)
+    run(scenario)
 
-    assert [entry["sequence"] for entry in seen] == told(harness)
+    assert [entry["sequence"] for entry in seen] == timeline_numbers(harness)
     assert seen[-1]["kind"] == "RUN_FINISHED"
 
 
-def test_it_is_told_over_http_that_its_token_is_no_good(api: Api) -> None:
+def test_gql_gets_an_error_over_http_for_an_invalid_token(api: Api) -> None:
     with pytest.raises(TransportQueryError) as refusal:
-        run(lambda: ask(api.address, Client(api.address, "Bearer nonsense"), over_http, WHO))
+        run(lambda: execute(api.address, Client(api.address, "Bearer nonsense"), over_http, VIEWER))
 
     assert refusal.value.errors is not None
     assert refusal.value.errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-def test_it_is_told_over_a_websocket_that_its_token_is_no_good(api: Api) -> None:
+def test_gql_gets_a_closed_websocket_for_an_invalid_token(api: Api) -> None:
     with pytest.raises(TransportConnectionFailed) as refusal:
-        run(lambda: ask(api.address, Client(api.address, "Bearer nonsense"), over_websocket, WHO))
+        run(lambda: execute(api.address, Client(api.address, "Bearer nonsense"), over_websocket, VIEWER))
 
     assert isinstance(refusal.value.__cause__, ConnectionClosed)
     assert refusal.value.__cause__.rcvd is not None

@@ -1,4 +1,4 @@
-"""What browsers get: pages that may load nothing from elsewhere, and files of theirs that may be kept for ever."""
+"""The web pages and their assets: content security policy, caching and compression."""
 
 import gzip
 import re
@@ -23,8 +23,8 @@ POLICY = (
 
 
 @pytest.fixture
-def built(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    """An API with pages of the test's own."""
+def api_with_pages(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """An API that serves the test's own pages."""
     monkeypatch.setattr(web_pages, "BUILT", tmp_path)
     (tmp_path / "graphiql.html").write_text(PAGE)
     (tmp_path / "graphiql-1a2B3c4D.js").write_text("0;")
@@ -33,7 +33,7 @@ def built(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest
 
 
 class References(HTMLParser):
-    """What a page loads, and what it runs by itself."""
+    """Collects the URLs that a page loads, and its inline scripts and styles."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,12 +51,12 @@ class References(HTMLParser):
         if self._inside in {"script", "style"} and data.strip():
             self.inline.append(data)
 
-    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002  # the original's signature
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002  # the signature of HTMLParser
         self._inside = ""
 
 
-def test_a_browser_gets_graphiql_and_is_told_to_load_nothing_from_elsewhere(built: Api) -> None:
-    page = built.get("/graphql", Accept="text/html,application/xhtml+xml,*/*;q=0.8")
+def test_a_browser_gets_graphiql_with_a_policy_against_loading_from_other_sites(api_with_pages: Api) -> None:
+    page = api_with_pages.get("/graphql", Accept="text/html,application/xhtml+xml,*/*;q=0.8")
 
     assert (page.status_code, page.text) == (200, PAGE)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -66,8 +66,8 @@ def test_a_browser_gets_graphiql_and_is_told_to_load_nothing_from_elsewhere(buil
     assert page.headers["referrer-policy"] == "no-referrer"
 
 
-def test_its_files_may_be_kept_for_ever(built: Api) -> None:
-    file = built.get("/assets/graphiql-1a2B3c4D.js")
+def test_assets_are_immutable_for_caches(api_with_pages: Api) -> None:
+    file = api_with_pages.get("/assets/graphiql-1a2B3c4D.js")
 
     assert (file.status_code, file.text) == (200, "0;")
     assert file.headers["content-type"] == "text/javascript; charset=utf-8"
@@ -75,38 +75,40 @@ def test_its_files_may_be_kept_for_ever(built: Api) -> None:
     assert file.headers["x-content-type-options"] == "nosniff"
 
 
-def test_its_files_are_sent_as_they_were_compressed_when_they_were_built(built: Api, tmp_path: Path) -> None:
+def test_an_asset_compressed_at_build_time_is_sent_to_clients_that_accept_gzip(
+    api_with_pages: Api, tmp_path: Path
+) -> None:
     (tmp_path / "graphiql-1a2B3c4D.js.gz").write_bytes(gzip.compress(b"1;"))
 
-    small = built.get("/assets/graphiql-1a2B3c4D.js", **{"Accept-Encoding": "gzip, deflate, br"})
-    plain = built.get("/assets/graphiql-1a2B3c4D.js", **{"Accept-Encoding": "identity"})
+    small = api_with_pages.get("/assets/graphiql-1a2B3c4D.js", **{"Accept-Encoding": "gzip, deflate, br"})
+    plain = api_with_pages.get("/assets/graphiql-1a2B3c4D.js", **{"Accept-Encoding": "identity"})
 
     assert (small.text, plain.text) == ("1;", "0;")
     assert (small.headers["content-encoding"], plain.headers.get("content-encoding")) == ("gzip", None)
     assert {answer.headers["content-type"] for answer in (small, plain)} == {"text/javascript; charset=utf-8"}
     assert {answer.headers["vary"] for answer in (small, plain)} == {"Accept-Encoding, Origin"}
-    assert built.get("/assets/graphiql-1a2B3c4D.js.gz").status_code == 404
+    assert api_with_pages.get("/assets/graphiql-1a2B3c4D.js.gz").status_code == 404
 
 
 @pytest.mark.parametrize(
     "path", ["graphiql.html", "graphiql-00000000.js", "", ".as-written", "../graphiql.html", "%2e%2e/vite-12345678.ts"]
 )
-def test_nothing_else_is_served_from_there(built: Api, path: str) -> None:
-    assert built.get(f"/assets/{path}").status_code == 404
+def test_only_files_with_a_hash_in_their_name_are_served_as_assets(api_with_pages: Api, path: str) -> None:
+    assert api_with_pages.get(f"/assets/{path}").status_code == 404
 
 
-def test_where_no_page_is_built_a_browser_learns_how_to(built: Api) -> None:
+def test_a_browser_gets_build_instructions_if_the_page_is_not_built(api_with_pages: Api) -> None:
     (web_pages.BUILT / "graphiql.html").unlink()
 
-    page = built.get("/graphql", Accept="text/html")
+    page = api_with_pages.get("/graphql", Accept="text/html")
 
     assert page.status_code == 503
     assert "make dashboard" in page.text
     assert page.headers["content-security-policy"] == POLICY
-    assert built.get("/graphql", Accept="application/json").status_code == 401
+    assert api_with_pages.get("/graphql", Accept="application/json").status_code == 401
 
 
-def test_without_the_whole_folder_only_files_are_missing(
+def test_the_api_starts_without_the_folder_of_built_pages(
     database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web_pages, "BUILT", tmp_path / "never")
@@ -115,7 +117,7 @@ def test_without_the_whole_folder_only_files_are_missing(
         assert running.get("/graphql", Accept="text/html").status_code == 503
 
 
-def test_the_first_page_is_as_strict(api: Api) -> None:
+def test_the_index_has_the_same_content_security_policy(api: Api) -> None:
     assert api.get("/", Accept="text/html").headers["content-security-policy"] == POLICY
 
 
@@ -125,8 +127,8 @@ def test_a_page_loads_from_its_own_origin_and_runs_nothing_inline(page: Path) ->
     found.feed(page.read_text())
 
     assert found.inline == []
-    assert [where for where in found.loaded if not re.match(r"/assets/|/app/|\./|data:,$", where)] == []
+    assert [url for url in found.loaded if not re.match(r"/assets/|/app/|\./|data:,$", url)] == []
 
 
-def test_there_are_pages() -> None:
+def test_the_dashboard_folder_has_two_pages() -> None:
     assert [page.name for page in SOURCES] == ["dashboard.html", "graphiql.html"]
