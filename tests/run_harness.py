@@ -140,8 +140,11 @@ class RunHarness:
             )
 
     def sweep(self) -> None:
-        self.transact(due_runs.end_due_runs)
-        self.transact(due_runs.redispatch_due_runs)
+        """End and dispatch all due runs: those that earlier tests left may fill the batch of one transaction."""
+        while self.transact(due_runs.end_due_runs):
+            pass
+        while self.transact(due_runs.redispatch_due_runs, again=False):
+            pass
 
     def next_move(self) -> Move:
         return next_move(self.run(), self.steps())
