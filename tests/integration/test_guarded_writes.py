@@ -1,4 +1,4 @@
-"""Nothing lands that was written by an owner who lost its claim, and the wrong state cannot be written at all."""
+"""A worker that lost its claim writes nothing, and the database refuses an invalid state."""
 
 import random
 import threading
@@ -78,7 +78,7 @@ def undo_taken_over(harness: RunHarness) -> Claim:
     return lost
 
 
-LOSSES = [taken_over, cancelled_after_it_lapsed, out_of_attempts, recorded_before, undo_taken_over]
+WAYS_TO_LOSE_A_CLAIM = [taken_over, cancelled_after_it_lapsed, out_of_attempts, recorded_before, undo_taken_over]
 
 
 def intend(harness: RunHarness, lost: Claim) -> None:
@@ -98,9 +98,9 @@ WRITES: dict[str, Callable[[RunHarness, Claim], object]] = {
 }
 
 
-@pytest.mark.parametrize("lose", LOSSES)
+@pytest.mark.parametrize("lose", WAYS_TO_LOSE_A_CLAIM)
 @pytest.mark.parametrize("write", WRITES)
-def test_nothing_lands_of_an_owner_that_lost_its_claim(
+def test_a_worker_that_lost_its_claim_writes_nothing(
     harness: RunHarness, write: str, lose: Callable[[RunHarness], Claim]
 ) -> None:
     lost = lose(harness)
@@ -113,38 +113,38 @@ def test_nothing_lands_of_an_owner_that_lost_its_claim(
     assert harness.wake_ups == []
 
 
-def test_a_renewal_tells_the_lost_from_the_living(harness: RunHarness) -> None:
+def test_a_renewal_extends_only_the_leases_that_are_still_owned(harness: RunHarness) -> None:
     lost = taken_over(harness)
     with run_harness_in(harness.settings) as other:
         other.create()
-        living = other.claim()
+        owned = other.claim()
 
         renewals = harness.transact(
-            claims.renew, {lost.run_id: lost.token, living.run_id: living.token}, timedelta(minutes=5)
+            claims.renew, {lost.run_id: lost.token, owned.run_id: owned.token}, timedelta(minutes=5)
         )
 
-        assert renewals == [claims.Renewal(living.run_id, cancelled=False, extended=True)]
+        assert renewals == [claims.Renewal(owned.run_id, cancelled=False, extended=True)]
         assert other.run().lease_until == other.run().due_at
         assert other.run().due_at is not None
         assert harness.run().lease_until != other.run().lease_until
 
 
-def test_a_locked_run_keeps_no_other_from_being_renewed(harness: RunHarness) -> None:
+def test_a_renewal_skips_a_locked_run_and_extends_the_others(harness: RunHarness) -> None:
     harness.create()
     locked = harness.claim()
     with run_harness_in(harness.settings) as other:
         other.create()
-        living = other.claim()
-        tokens = {locked.run_id: locked.token, living.run_id: living.token}
+        owned = other.claim()
+        tokens = {locked.run_id: locked.token, owned.run_id: owned.token}
 
         with harness.database.transaction() as session:
             locked_live_run(session, harness.tenant_id)
             renewals = other.transact(claims.renew, tokens, timedelta(minutes=5))
 
-        assert {one.run_id: one.extended for one in renewals} == {locked.run_id: False, living.run_id: True}
+        assert {renewal.run_id: renewal.extended for renewal in renewals} == {locked.run_id: False, owned.run_id: True}
 
 
-def test_a_renewal_tells_that_a_cancel_is_on_record(harness: RunHarness) -> None:
+def test_a_renewal_reports_a_requested_cancel(harness: RunHarness) -> None:
     harness.create()
     claim = harness.claim()
     harness.cancel()
@@ -154,7 +154,7 @@ def test_a_renewal_tells_that_a_cancel_is_on_record(harness: RunHarness) -> None
     assert renewals == [claims.Renewal(claim.run_id, cancelled=True, extended=True)]
 
 
-def test_nothing_is_intended_once_a_cancel_is_on_record(harness: RunHarness) -> None:
+def test_no_resource_is_intended_after_a_cancel_was_requested(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
     claim = harness.claim()
@@ -166,7 +166,7 @@ def test_nothing_is_intended_once_a_cancel_is_on_record(harness: RunHarness) -> 
     assert harness.ledger() == harness.existing_resources() == []
 
 
-def test_a_claim_whose_answer_was_lost_may_be_repeated_with_its_own_token_only(harness: RunHarness) -> None:
+def test_a_claim_whose_reply_was_lost_is_repeatable_with_its_own_token_only(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
     move, token = Forward("allocate_storage"), uuid4()
@@ -176,17 +176,17 @@ def test_a_claim_whose_answer_was_lost_may_be_repeated_with_its_own_token_only(h
             engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=own
         )
 
-    first, stranger, again = claimed_with(token), claimed_with(uuid4()), claimed_with(token)
+    first, other, again = claimed_with(token), claimed_with(uuid4()), claimed_with(token)
 
     assert first is not None
-    assert stranger is None
+    assert other is None
     assert again is not None
     assert (again.token, again.attempt) == (token, 1)
     harness.record(again, harness.perform(again))
     assert harness.step("allocate_storage").status is StepStatus.DONE
 
 
-def test_a_claim_that_is_repeated_after_a_cancel_gives_the_run_back_at_once(harness: RunHarness) -> None:
+def test_a_claim_repeated_after_a_cancel_releases_the_run_at_once(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
     move, token = Forward("allocate_storage"), uuid4()
@@ -206,7 +206,7 @@ def test_a_claim_that_is_repeated_after_a_cancel_gives_the_run_back_at_once(harn
     assert harness.wake_ups[-1].move == Backward("allocate_storage")
 
 
-def test_progress_that_meets_a_take_over_does_not_land_after_it(harness: RunHarness, database_url: str) -> None:
+def test_progress_that_waits_for_a_take_over_is_not_written(harness: RunHarness, database_url: str) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
     late = harness.claim()
@@ -224,7 +224,7 @@ def test_progress_that_meets_a_take_over_does_not_land_after_it(harness: RunHarn
     assert harness.step("allocate_storage").message is None
 
 
-def test_twenty_workers_claim_a_move_and_one_gets_it(harness: RunHarness) -> None:
+def test_one_of_twenty_workers_that_claim_a_move_gets_it(harness: RunHarness) -> None:
     harness.create()
     start = threading.Barrier(20)
 
@@ -240,7 +240,7 @@ def test_twenty_workers_claim_a_move_and_one_gets_it(harness: RunHarness) -> Non
     assert harness.event_lines() == ["created", "provisioning.started", "provisioning.step_started validate_request"]
 
 
-def test_a_move_that_is_owned_cannot_be_claimed_before_its_lease_lapsed(harness: RunHarness) -> None:
+def test_an_owned_move_cannot_be_claimed_before_its_lease_expires(harness: RunHarness) -> None:
     harness.create()
     harness.claim()
 
@@ -250,7 +250,7 @@ def test_a_move_that_is_owned_cannot_be_claimed_before_its_lease_lapsed(harness:
     assert harness.try_claim() is not None
 
 
-def test_stale_doubled_and_foreign_messages_are_dropped(harness: RunHarness) -> None:
+def test_stale_duplicate_and_unknown_messages_are_dropped(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_traffic")
     before = all_rows(harness)
@@ -277,16 +277,14 @@ def test_messages_for_a_run_that_is_over_are_dropped(harness: RunHarness) -> Non
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_messages_that_come_several_times_in_any_order_to_several_workers_have_one_effect(
-    harness: RunHarness, seed: int
-) -> None:
-    dice = random.Random(seed)
+def test_duplicate_messages_in_any_order_to_several_workers_have_one_effect(harness: RunHarness, seed: int) -> None:
+    rng = random.Random(seed)
     harness.create()
     with ThreadPoolExecutor(4) as pool:
         while harness.run().due_at is not None:
             harness.end_waits()
-            messages = harness.wake_ups[-3:] * dice.randint(1, 3)
-            dice.shuffle(messages)
+            messages = harness.wake_ups[-3:] * rng.randint(1, 3)
+            rng.shuffle(messages)
             list(pool.map(lambda it: harness.step_runner.make_move(it.run_id, it.move), messages))
 
     assert harness.tenant().state is TenantState.ACTIVE
@@ -295,18 +293,18 @@ def test_messages_that_come_several_times_in_any_order_to_several_workers_have_o
     assert harness.event_lines().count("provisioning.completed") == 1
 
 
-def test_a_claim_and_its_record_take_few_statements(harness: RunHarness) -> None:
+def test_a_claim_takes_at_most_five_statements_and_its_record_six(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_identity")
     harness.end_waits()
     move = Forward("allocate_identity")
     run_id = harness.run().id
 
-    with counted(harness) as claiming:
+    with recorded_statements(harness) as claiming:
         claim = harness.transact(engine.claim, run_id, move, settings=harness.settings, owner="harness")
     assert claim is not None
     outcome = harness.perform(claim)
-    with counted(harness) as recording:
+    with recorded_statements(harness) as recording:
         harness.record(claim, outcome)
 
     assert len(claiming) <= 5, claiming
@@ -314,8 +312,8 @@ def test_a_claim_and_its_record_take_few_statements(harness: RunHarness) -> None
 
 
 @contextmanager
-def counted(harness: RunHarness) -> Iterator[list[str]]:
-    """The statements that go to the database within the block."""
+def recorded_statements(harness: RunHarness) -> Iterator[list[str]]:
+    """The statements that are sent to the database within the block."""
     statements: list[str] = []
 
     def note(_: Any, __: Any, statement: str, *___: Any) -> None:
@@ -328,7 +326,7 @@ def counted(harness: RunHarness) -> Iterator[list[str]]:
         event.remove(harness.database.engine, "before_cursor_execute", note)
 
 
-REFUSED_BY = {
+REFUSED_STATEMENTS = {
     "one_live_run_per_tenant": """
         INSERT INTO runs (id, organisation_id, tenant_id, address, number, kind, status, started_by_kind, started_by_id,
                           started_by_name, due_at, created_at)
@@ -399,27 +397,27 @@ REFUSED_BY = {
     "held_says_since_when": "UPDATE resources SET held_at = NULL WHERE run_id = %(run)s",
     "abandoned_says_why": "UPDATE resources SET status = 'ABANDONED' WHERE run_id = %(run)s",
 }
-"""What the database itself refuses, by the constraint that does."""
+"""Statements that the database refuses, by the constraint that refuses them."""
 
 
 @pytest.fixture(scope="module")
-def half_done(database_url: str) -> Iterator[RunHarness]:
+def started(database_url: str) -> Iterator[RunHarness]:
     with run_harness_in(settings()) as harness:
         harness.create()
         harness.make_moves(until="allocate_identity")
         yield harness
 
 
-@pytest.mark.parametrize("constraint", REFUSED_BY)
-def test_the_wrong_state_cannot_be_written(half_done: RunHarness, database_url: str, constraint: str) -> None:
-    before = all_rows(half_done)
-    ids = {"run": half_done.run().id, "tenant": half_done.tenant_id}
+@pytest.mark.parametrize("constraint", REFUSED_STATEMENTS)
+def test_a_constraint_refuses_an_invalid_state(started: RunHarness, database_url: str, constraint: str) -> None:
+    before = all_rows(started)
+    ids = {"run": started.run().id, "tenant": started.tenant_id}
 
     with psycopg.connect(database_url) as connection, pytest.raises(psycopg.errors.IntegrityError) as refusal:
-        connection.execute(REFUSED_BY[constraint].encode(), ids)
+        connection.execute(REFUSED_STATEMENTS[constraint].encode(), ids)
 
     assert refusal.value.diag.constraint_name == constraint
-    assert all_rows(half_done) == before
+    assert all_rows(started) == before
 
 
 CHANGES_OF_THE_FEED = [
@@ -432,19 +430,19 @@ CHANGES_OF_THE_FEED = [
 
 
 @pytest.mark.parametrize("statement", CHANGES_OF_THE_FEED)
-def test_the_feed_cannot_be_changed(half_done: RunHarness, database_url: str, statement: str) -> None:
-    before = all_rows(half_done)
+def test_the_audit_feed_cannot_be_changed(started: RunHarness, database_url: str, statement: str) -> None:
+    before = all_rows(started)
 
     with psycopg.connect(database_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege) as refusal:
-        connection.execute(statement.encode(), {"tenant": half_done.tenant_id} if "%" in statement else None)
+        connection.execute(statement.encode(), {"tenant": started.tenant_id} if "%" in statement else None)
 
     assert refusal.value.diag.message_primary == "the audit feed is append-only"
-    assert all_rows(half_done) == before
+    assert all_rows(started) == before
 
 
-@pytest.mark.parametrize("statement", [one for one in CHANGES_OF_THE_FEED if not one.startswith("DELETE")])
-def test_retention_may_delete_and_nothing_else(half_done: RunHarness, database_url: str, statement: str) -> None:
-    values = {"tenant": half_done.tenant_id} if "%" in statement else None
+@pytest.mark.parametrize("statement", [change for change in CHANGES_OF_THE_FEED if not change.startswith("DELETE")])
+def test_retention_may_only_delete_from_the_audit_feed(started: RunHarness, database_url: str, statement: str) -> None:
+    values = {"tenant": started.tenant_id} if "%" in statement else None
 
     with psycopg.connect(database_url) as connection:
         connection.execute("SET LOCAL tenantry.retention = 'on'")
@@ -452,21 +450,21 @@ def test_retention_may_delete_and_nothing_else(half_done: RunHarness, database_u
             connection.execute(statement.encode(), values)
 
 
-def test_retention_says_so_for_one_transaction_only(harness: RunHarness, database_url: str) -> None:
+def test_retention_is_permitted_for_one_transaction_only(harness: RunHarness, database_url: str) -> None:
     harness.create(start=False)
     old = {"tenant": harness.tenant_id}
 
     with psycopg.connect(database_url) as connection:
         with connection.transaction():
             connection.execute("SET LOCAL tenantry.retention = 'on'")
-            gone = connection.execute("DELETE FROM events WHERE tenant_id = %(tenant)s", old).rowcount
+            deleted = connection.execute("DELETE FROM events WHERE tenant_id = %(tenant)s", old).rowcount
         with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
             connection.execute("DELETE FROM events")
 
-    assert gone == 1
+    assert deleted == 1
 
 
-def test_a_process_that_shuts_down_takes_nothing_on(harness: RunHarness) -> None:
+def test_a_process_that_shuts_down_claims_no_move(harness: RunHarness) -> None:
     harness.create()
     before = harness.run()
 

@@ -1,4 +1,4 @@
-"""A tenant's signing key is real, its private part is sealed, and both are forgotten for good."""
+"""The identity adapter creates a real signing key, seals its private part and destroys both for good."""
 
 import hashlib
 import json
@@ -88,29 +88,31 @@ def test_creating_again_keeps_the_key(identity: PostgresIdentity, database: Data
     assert key_of(database, names).kid == first
 
 
-def test_another_secret_key_opens_nothing(identity: PostgresIdentity, database: Database) -> None:
+def test_a_key_cannot_be_unsealed_with_another_secret_key(identity: PostgresIdentity, database: Database) -> None:
     names = fresh_names()
     identity.create(names, EMAIL)
-    stranger = PostgresIdentity(database, Seal(SecretStr("another secret, just as long as 32")))
+    other = PostgresIdentity(database, Seal(SecretStr("another secret, just as long as 32")))
 
     with pytest.raises(SealBroken):
-        stranger.sign(names, {})
+        other.sign(names, {})
 
 
-def test_a_key_sealed_for_one_tenant_does_not_open_for_another(identity: PostgresIdentity, database: Database) -> None:
-    one, other = fresh_names(), fresh_names()
-    identity.create(one, EMAIL)
-    identity.create(other, EMAIL)
+def test_a_key_sealed_for_one_tenant_cannot_be_unsealed_for_another(
+    identity: PostgresIdentity, database: Database
+) -> None:
+    owner, thief = fresh_names(), fresh_names()
+    identity.create(owner, EMAIL)
+    identity.create(thief, EMAIL)
 
     with database.transaction() as session:
-        stolen = session.get_one(SigningKey, one.signing_key).sealed_private_key
-        session.get_one(SigningKey, other.signing_key).sealed_private_key = stolen
+        stolen = session.get_one(SigningKey, owner.signing_key).sealed_private_key
+        session.get_one(SigningKey, thief.signing_key).sealed_private_key = stolen
 
     with pytest.raises(SealBroken):
-        identity.sign(other, {})
+        identity.sign(thief, {})
 
 
-def test_destroying_forgets_the_key_and_the_address(identity: PostgresIdentity, database: Database) -> None:
+def test_destroying_deletes_the_key_and_the_email_address(identity: PostgresIdentity, database: Database) -> None:
     names = fresh_names()
     identity.create(names, EMAIL)
 
@@ -124,7 +126,9 @@ def test_destroying_forgets_the_key_and_the_address(identity: PostgresIdentity, 
         identity.sign(names, {})
 
 
-def test_destroying_again_keeps_the_first_time(identity: PostgresIdentity, database: Database) -> None:
+def test_destroying_again_keeps_the_time_of_the_first_destruction(
+    identity: PostgresIdentity, database: Database
+) -> None:
     names = fresh_names()
     identity.destroy(names)
     first = key_of(database, names).destroyed_at
@@ -135,7 +139,7 @@ def test_destroying_again_keeps_the_first_time(identity: PostgresIdentity, datab
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_destruction_waits_for_a_creation_under_way_and_undoes_it(
+def test_a_destruction_waits_for_a_running_creation_and_undoes_it(
     identity: PostgresIdentity, database: Database, database_url: str, *, exists: bool
 ) -> None:
     names = fresh_names()
@@ -144,7 +148,7 @@ def test_a_destruction_waits_for_a_creation_under_way_and_undoes_it(
 
     with ThreadPoolExecutor() as pool:
         with database.transaction() as session:
-            begin_to_create(session, names)
+            create_in(session, names)
             destruction = pool.submit(identity.destroy, names)
             wait_until(lambda: lock_waits(database_url) == 1)
         destruction.result(10)
@@ -153,7 +157,7 @@ def test_a_destruction_waits_for_a_creation_under_way_and_undoes_it(
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_creation_that_waits_for_a_destruction_under_way_is_refused(
+def test_a_creation_that_waits_for_a_running_destruction_is_refused(
     identity: PostgresIdentity, database: Database, database_url: str, *, exists: bool
 ) -> None:
     names = fresh_names()
@@ -162,7 +166,7 @@ def test_a_creation_that_waits_for_a_destruction_under_way_is_refused(
 
     with ThreadPoolExecutor() as pool:
         with database.transaction() as session:
-            begin_to_destroy(session, names)
+            destroy_in(session, names)
             creation = pool.submit(identity.create, names, EMAIL)
             wait_until(lambda: lock_waits(database_url) == 1)
         with pytest.raises(Refused):
@@ -171,14 +175,14 @@ def test_a_creation_that_waits_for_a_destruction_under_way_is_refused(
     assert identity.present(names) == []
 
 
-def begin_to_create(session: Session, names: ResourceNames) -> None:
+def create_in(session: Session, names: ResourceNames) -> None:
     now = clock(session)
     key = {"kid": "k", "public_jwk": {}, "sealed_private_key": b"s"}
     KEYS.hold(session, name=names.signing_key, tenant_id=new_id(), created_at=now, **key)
     ACCOUNTS.hold(session, name=names.account, tenant_id=new_id(), created_at=now, email=EMAIL)
 
 
-def begin_to_destroy(session: Session, names: ResourceNames) -> None:
+def destroy_in(session: Session, names: ResourceNames) -> None:
     now = clock(session)
     KEYS.bury(session, name=names.signing_key, tenant_id=new_id(), created_at=now)
     ACCOUNTS.bury(session, name=names.account, tenant_id=new_id(), created_at=now)

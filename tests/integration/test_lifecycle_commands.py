@@ -1,4 +1,4 @@
-"""Every command in every state: what domain.md allows happens and is told; the rest is refused and changes nothing."""
+"""Every command in every tenant state: legal ones take effect and emit events, illegal ones change nothing."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -72,31 +72,31 @@ COMMANDS: dict[str, tuple[Command, set[TenantState]]] = {
     "rename": (update(name="Other"), {S.PENDING, S.FAILED, S.PROVISIONING, S.ACTIVE, S.SUSPENDED}),
     "resume the undo": (command(cancellation.resume_compensation), set()),
 }
-"""Each command and the states in which it is legal."""
+"""Each command, with the states in which it is legal."""
 
 ILLEGAL = [(name, state) for name, (_, legal) in COMMANDS.items() for state in S if state not in legal]
 
 
 @pytest.fixture(scope="module")
-def principal(database_url: str) -> Iterator[Callable[[TenantState], RunHarness]]:
-    """A tenant in each state, made once: a refused command leaves it as it was, which is what is tested."""
+def harness_in_state(database_url: str) -> Iterator[Callable[[TenantState], RunHarness]]:
+    """A tenant in each state, created once: the refused commands under test leave it unchanged."""
     made: dict[TenantState, RunHarness] = {}
     with ExitStack() as stack:
 
-        def stage_for(state: TenantState) -> RunHarness:
+        def harness_in(state: TenantState) -> RunHarness:
             if state not in made:
                 made[state] = stack.enter_context(run_harness_in(settings()))
                 bring_tenant_to(made[state], state)
             return made[state]
 
-        yield stage_for
+        yield harness_in
 
 
 @pytest.mark.parametrize(("name", "state"), ILLEGAL)
 def test_an_illegal_command_is_refused_with_the_state_and_changes_nothing(
-    principal: Callable[[TenantState], RunHarness], name: str, state: TenantState
+    harness_in_state: Callable[[TenantState], RunHarness], name: str, state: TenantState
 ) -> None:
-    harness = principal(state)
+    harness = harness_in_state(state)
     before = all_rows(harness)
     act, legal = COMMANDS[name]
 
@@ -110,14 +110,14 @@ def test_an_illegal_command_is_refused_with_the_state_and_changes_nothing(
     assert all_rows(harness) == before
 
 
-def test_cancelling_what_is_not_provisioning_has_a_refusal_of_its_own(
-    principal: Callable[[TenantState], RunHarness],
+def test_cancelling_an_active_tenant_is_refused_as_not_provisioning(
+    harness_in_state: Callable[[TenantState], RunHarness],
 ) -> None:
     with pytest.raises(NotProvisioning, match="The tenant is ACTIVE: only a provisioning in progress can be cancelled"):
-        principal(S.ACTIVE).cancel()
+        harness_in_state(S.ACTIVE).cancel()
 
 
-def test_a_tenant_is_created_and_provisioned_in_one_commit(harness: RunHarness) -> None:
+def test_a_tenant_and_its_first_run_are_created_in_one_transaction(harness: RunHarness) -> None:
     change = harness.create(name=" The Shop ", region="us-east")
 
     assert change.run is not None
@@ -152,7 +152,7 @@ def test_a_tenant_can_be_created_without_being_provisioned(harness: RunHarness) 
     assert harness.wake_ups == []
 
 
-def test_what_nobody_said_is_filled_in(harness: RunHarness) -> None:
+def test_a_missing_name_and_region_get_their_defaults(harness: RunHarness) -> None:
     harness.create(start=False)
 
     assert (harness.tenant().name, harness.tenant().region) == ("shop", harness.settings.default_region)
@@ -178,7 +178,7 @@ def tenants_of(harness: RunHarness) -> list[Tenant]:
     ],
     ids=str,
 )
-def test_a_malformed_value_is_refused_by_its_field_and_creates_nothing(
+def test_an_invalid_value_is_refused_with_its_field_and_creates_nothing(
     harness: RunHarness, wanted: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(Malformed) as refusal:
@@ -220,7 +220,7 @@ def test_two_creates_racing_for_a_slug_make_one_tenant(harness: RunHarness) -> N
     assert len(tenants_of(harness)) == 1
 
 
-def test_two_spellings_of_one_address_are_told_apart(database_url: str) -> None:
+def test_a_slug_that_leads_to_an_address_in_use_is_refused(database_url: str) -> None:
     tail = f"c{uuid4().hex[:8]}"
     with run_harness_in(settings()) as one, run_harness_in(settings()) as other:
         rename(one, f"b-{tail}")
@@ -250,7 +250,7 @@ def test_a_slug_is_free_again_after_decommissioning(harness: RunHarness) -> None
     assert harness.tenant().recreated_from_id is None
 
 
-def test_a_plan_limits_the_tenants_that_count_at_once(database_url: str) -> None:
+def test_a_plan_limits_the_number_of_tenants(database_url: str) -> None:
     with run_harness_in(settings(), plan="free") as harness:
         for number in range(3):
             harness.create(slug=f"shop-{number}")
@@ -279,7 +279,7 @@ def test_a_retry_counts_against_the_plan(database_url: str) -> None:
         assert all_rows(harness) == before
 
 
-def test_two_creates_cannot_both_have_the_last_place(database_url: str) -> None:
+def test_two_simultaneous_creates_cannot_both_use_the_last_of_the_quota(database_url: str) -> None:
     with run_harness_in(settings(), plan="free") as harness:
         harness.create(slug="shop-0")
         harness.create(slug="shop-1")
@@ -316,7 +316,7 @@ def test_a_failed_run_can_be_retried_under_the_next_number(harness: RunHarness) 
     assert harness.tenant().state is S.ACTIVE
 
 
-def test_a_suspended_tenant_keeps_everything_and_can_be_resumed(harness: RunHarness) -> None:
+def test_a_suspended_tenant_keeps_its_resources_and_can_be_resumed(harness: RunHarness) -> None:
     bring_tenant_to(harness, S.ACTIVE)
     held = harness.existing_resources()
 
@@ -360,17 +360,17 @@ def test_decommissioning_releases_everything_in_reverse(harness: RunHarness, sta
     assert compensated_steps(harness) == STEPS[::-1]
     assert harness.held_resources() == harness.existing_resources() == []
     released = harness.events()[-1].data["released"]
-    assert sorted(one["name"] for one in released) == sorted(held)
+    assert sorted(resource["name"] for resource in released) == sorted(held)
     harness.create()
     assert harness.tenant().state is S.PROVISIONING
 
 
 @pytest.mark.parametrize("state", [S.ACTIVE, S.SUSPENDED])
 @pytest.mark.parametrize("typed", [None, "", "sho", "SHOP", " shop"])
-def test_decommissioning_needs_the_slug_typed(
-    principal: Callable[[TenantState], RunHarness], state: TenantState, typed: str | None
+def test_decommissioning_requires_the_slug_as_confirmation(
+    harness_in_state: Callable[[TenantState], RunHarness], state: TenantState, typed: str | None
 ) -> None:
-    harness = principal(state)
+    harness = harness_in_state(state)
     before = all_rows(harness)
 
     with pytest.raises(NotConfirmed):
@@ -379,8 +379,8 @@ def test_decommissioning_needs_the_slug_typed(
     assert all_rows(harness) == before
 
 
-def test_a_decommissioning_run_cannot_be_cancelled(principal: Callable[[TenantState], RunHarness]) -> None:
-    harness = principal(S.DECOMMISSIONING)
+def test_a_decommissioning_run_cannot_be_cancelled(harness_in_state: Callable[[TenantState], RunHarness]) -> None:
+    harness = harness_in_state(S.DECOMMISSIONING)
 
     with pytest.raises(NotProvisioning) as refusal:
         harness.cancel(run_id=harness.run().id)
@@ -388,7 +388,7 @@ def test_a_decommissioning_run_cannot_be_cancelled(principal: Callable[[TenantSt
     assert refusal.value.state is S.DECOMMISSIONING
 
 
-def test_recreating_gives_a_fresh_tenant_linked_to_the_old(harness: RunHarness) -> None:
+def test_recreating_makes_a_new_tenant_that_refers_to_the_old_one(harness: RunHarness) -> None:
     bring_tenant_to(harness, S.DECOMMISSIONED)
     old = harness.tenant()
 
@@ -417,7 +417,7 @@ def test_a_tenant_is_recreated_once_while_its_slug_is_in_use(harness: RunHarness
 
 
 @pytest.mark.parametrize("state", [S.PENDING, S.FAILED])
-def test_wrong_values_can_be_corrected_while_nothing_is_held(harness: RunHarness, state: TenantState) -> None:
+def test_all_values_can_be_corrected_while_no_resources_are_held(harness: RunHarness, state: TenantState) -> None:
     bring_tenant_to(harness, state)
     version = harness.tenant().version
 
@@ -440,7 +440,7 @@ def test_wrong_values_can_be_corrected_while_nothing_is_held(harness: RunHarness
     assert harness.tenant().state is S.ACTIVE
 
 
-def test_an_update_that_changes_nothing_is_not_told(harness: RunHarness) -> None:
+def test_an_update_that_changes_nothing_emits_no_event(harness: RunHarness) -> None:
     harness.create(start=False)
     before = all_rows(harness)
 
@@ -473,7 +473,7 @@ def test_a_malformed_correction_changes_nothing(harness: RunHarness, given: dict
     assert all_rows(harness) == before
 
 
-EXPECTING: dict[str, TenantState] = {
+LEGAL_STATE: dict[str, TenantState] = {
     "retry": S.PENDING,
     "cancel": S.PROVISIONING,
     "suspend": S.ACTIVE,
@@ -485,22 +485,22 @@ EXPECTING: dict[str, TenantState] = {
 }
 
 
-@pytest.mark.parametrize(("name", "state"), EXPECTING.items())
+@pytest.mark.parametrize(("name", "state"), LEGAL_STATE.items())
 @pytest.mark.parametrize("off", [-1, 1])
 def test_a_command_for_another_version_is_refused(
-    principal: Callable[[TenantState], RunHarness], name: str, state: TenantState, off: int
+    harness_in_state: Callable[[TenantState], RunHarness], name: str, state: TenantState, off: int
 ) -> None:
-    harness = principal(state)
+    harness = harness_in_state(state)
     before, version = all_rows(harness), harness.tenant().version
 
     with pytest.raises(VersionConflict) as refusal:
-        COMMANDS[name][0](harness, expected_version=version + off)  # type: ignore[call-arg]  # every one takes it
+        COMMANDS[name][0](harness, expected_version=version + off)  # type: ignore[call-arg]  # every command takes it
 
     assert (refusal.value.expected, refusal.value.current) == (version + off, version)
     assert all_rows(harness) == before
 
 
-def test_a_command_for_the_current_version_goes_through(harness: RunHarness) -> None:
+def test_a_command_for_the_current_version_is_accepted(harness: RunHarness) -> None:
     harness.create()
 
     change = harness.cancel(expected_version=harness.tenant().version)
@@ -524,7 +524,7 @@ def test_a_version_is_compared_under_the_lock(harness: RunHarness, database_url:
     assert not harness.run().cancel_requested
 
 
-STRANGERS: dict[str, Callable[[RunHarness], Actor]] = {
+UNAUTHORIZED_CALLERS: dict[str, Callable[[RunHarness], Actor]] = {
     "another organisation": lambda harness: Actor(harness.operator.kind, new_id(), "Eve", None, new_id()),
     "an account limited to other tenants": lambda harness: Actor(
         harness.operator.kind, new_id(), "CI", None, harness.organisation.id, frozenset({new_id()})
@@ -532,22 +532,22 @@ STRANGERS: dict[str, Callable[[RunHarness], Actor]] = {
 }
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
-@pytest.mark.parametrize(("name", "state"), EXPECTING.items())
-def test_a_tenant_out_of_reach_does_not_exist(
-    principal: Callable[[TenantState], RunHarness], name: str, state: TenantState, stranger: str
+@pytest.mark.parametrize("caller", UNAUTHORIZED_CALLERS)
+@pytest.mark.parametrize(("name", "state"), LEGAL_STATE.items())
+def test_a_tenant_that_the_caller_may_not_see_is_not_found(
+    harness_in_state: Callable[[TenantState], RunHarness], name: str, state: TenantState, caller: str
 ) -> None:
-    harness = principal(state)
+    harness = harness_in_state(state)
     before = all_rows(harness)
 
     with pytest.raises(NotFound) as refusal:
-        COMMANDS[name][0](harness, by=STRANGERS[stranger](harness))  # type: ignore[call-arg]  # every one takes it
+        COMMANDS[name][0](harness, by=UNAUTHORIZED_CALLERS[caller](harness))  # type: ignore[call-arg]  # every command takes it
 
     assert str(refusal.value) == "The tenant was not found: it does not exist, or you have no access to it."
     assert all_rows(harness) == before
 
 
-def test_an_unknown_id_is_answered_like_one_out_of_reach(harness: RunHarness) -> None:
+def test_an_unknown_tenant_id_is_not_found(harness: RunHarness) -> None:
     harness.tenant_id = new_id()
 
     for act, _ in COMMANDS.values():
@@ -590,7 +590,7 @@ def test_cancelling_twice_is_cancelling_once(harness: RunHarness) -> None:
     assert claim.run_id == first.run.id
 
 
-def test_retrying_is_refused_until_the_run_has_settled(harness: RunHarness) -> None:
+def test_a_retry_is_refused_until_the_run_has_settled(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_identity")
     harness.cancel()
@@ -626,7 +626,7 @@ def test_a_bulk_cancel_answers_for_each_tenant(harness: RunHarness) -> None:
     assert harness.tenant().state is S.PENDING
 
 
-def test_a_bulk_cancel_turns_back_what_waits_for_its_next_look(harness: RunHarness) -> None:
+def test_a_bulk_cancel_undoes_a_run_that_waits_for_its_next_poll(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="await_readiness")
     harness.record(harness.claim(), NotYet(after=timedelta(hours=1)))
@@ -634,16 +634,16 @@ def test_a_bulk_cancel_turns_back_what_waits_for_its_next_look(harness: RunHarne
     harness.transact(cancellation.cancel_provisionings, [harness.tenant_id], by=harness.operator)
     harness.wake_ups.clear()
     harness.sweep()
-    announced = harness.wake_ups.copy()
+    sent = harness.wake_ups.copy()
     harness.make_moves()
 
-    assert WakeUp(harness.run().id, Backward("await_readiness")) in announced
+    assert WakeUp(harness.run().id, Backward("await_readiness")) in sent
     assert harness.step("await_readiness").error is None
     assert harness.tenant().state is S.PENDING
     assert harness.existing_resources() == []
 
 
-def test_two_bulk_cancels_in_opposite_orders_both_answer(harness: RunHarness) -> None:
+def test_two_bulk_cancels_in_opposite_orders_both_succeed(harness: RunHarness) -> None:
     ids = []
     for number in range(6):
         harness.create(slug=f"shop-{number}")
@@ -655,29 +655,29 @@ def test_two_bulk_cancels_in_opposite_orders_both_answer(harness: RunHarness) ->
             for order in (ids, ids[::-1])
         ]
 
-    answers = [answer for one in both for answer in one.result()]
+    answers = [answer for future in both for answer in future.result()]
     assert all(answer.run_id for answer in answers)
     assert [answer.already_requested for answer in answers].count(False) == 6
     harness.sweep()
     assert harness.event_lines().count("provisioning.cancelled") == 1
 
 
-def test_every_refusal_is_a_sentence(principal: Callable[[TenantState], RunHarness]) -> None:
+def test_every_refusal_is_a_sentence(harness_in_state: Callable[[TenantState], RunHarness]) -> None:
     for act, legal in COMMANDS.values():
         for state in (S.PENDING, S.PROVISIONING):
             if state not in legal:
                 with pytest.raises(ProvisioningRefused) as refusal:
-                    act(principal(state))
+                    act(harness_in_state(state))
                 assert str(refusal.value)[0].isupper()
                 assert str(refusal.value).endswith(".")
 
 
-def test_a_failure_is_told_with_the_step_and_the_cause(harness: RunHarness) -> None:
+def test_a_failure_event_has_the_step_and_the_cause(harness: RunHarness) -> None:
     harness.create()
 
     fail_permanently(harness)
 
-    told = harness.events()[-1].data
-    assert told["failed_step"] == "validate_request"
-    assert told["error"] == "No."
-    assert told["released"] == []
+    data = harness.events()[-1].data
+    assert data["failed_step"] == "validate_request"
+    assert data["error"] == "No."
+    assert data["released"] == []
