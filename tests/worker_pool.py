@@ -20,7 +20,7 @@ from workers.process import WorkerProcess
 
 @dataclass
 class WorkerPool:
-    """A run harness whose wake-ups go to the broker, and the worker processes that consume them."""
+    """A run harness that sends its wake-ups to the broker, and the worker processes that consume them."""
 
     harness: RunHarness
     settings: Settings

@@ -54,12 +54,12 @@ def test_a_cancel_before_a_step_undoes_the_earlier_steps_in_reverse(harness: Run
 
 
 @pytest.mark.parametrize("step", UP_TO_THE_PIVOT)
-@pytest.mark.parametrize("moment", ["before the call", "after the call"])
-def test_a_cancel_inside_a_step_undoes_that_step_first(harness: RunHarness, step: str, moment: str) -> None:
+@pytest.mark.parametrize("position", ["before the call", "after the call"])
+def test_a_cancel_inside_a_step_undoes_that_step_first(harness: RunHarness, step: str, position: str) -> None:
     harness.create()
     harness.make_moves(until=step)
     claim = harness.claim()
-    if moment == "after the call":
+    if position == "after the call":
         harness.perform(claim)
 
     harness.cancel()

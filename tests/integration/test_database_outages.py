@@ -1,4 +1,4 @@
-"""Postgres goes and comes back under running steps: what they achieved lands, and no step is blamed."""
+"""A Postgres outage during running steps loses no result and counts no attempt."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from workers.process import WorkerProcess
 from workers.running_steps import RunningStep
 
 LEASE = timedelta(seconds=3)
-IN_TIME = 5.0
+RECOVERY_TIME = 5.0
 """Seconds after which every run that was in flight has moved on: threads try again every 0.5 s, a step that is handed
 on rests for 1.2 s, its message counts as lost after 1 s, the next sweep (1 s) sends another, and one more to claim."""
 
@@ -35,7 +35,7 @@ class Server:
     running: Child
 
     @contextmanager
-    def away(self) -> Iterator[None]:
+    def outage(self) -> Iterator[None]:
         self.running.stop()
         yield
         self.running = self.postgres.start()
@@ -52,7 +52,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def workplace(server: Server, environment: dict[str, str], redis_url: str) -> Settings:
+def settings(server: Server, environment: dict[str, str], redis_url: str) -> Settings:
     settings = settings_with(
         server.postgres.url("tenantry"),
         redis_url=redis_url,
@@ -66,18 +66,18 @@ def workplace(server: Server, environment: dict[str, str], redis_url: str) -> Se
 
 
 @pytest.fixture
-def worker_pool(workplace: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
-    with worker_pool_for(workplace, monkeypatch) as built:
+def worker_pool(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
+    with worker_pool_for(settings, monkeypatch) as built:
         yield built
 
 
-def performance_of(worker: WorkerProcess) -> RunningStep:
+def running_step_of(worker: WorkerProcess) -> RunningStep:
     (running_step,) = worker._running_steps.all_steps()
     return running_step
 
 
-def at_work_outside(worker_pool: WorkerPool) -> WorkerProcess:
-    """A worker that waits for an answer from outside, in the middle of a step."""
+def worker_in_a_call(worker_pool: WorkerPool) -> WorkerProcess:
+    """A worker with a step that waits for a reply of the deployer."""
     worker_pool.harness.faults.hang("deployer.deploy")
     worker = worker_pool.start_worker()
     worker_pool.harness.create()
@@ -85,43 +85,41 @@ def at_work_outside(worker_pool: WorkerPool) -> WorkerProcess:
     return worker
 
 
-def test_what_a_step_achieved_while_postgres_was_away_is_on_record_when_it_is_back(
-    worker_pool: WorkerPool, server: Server
-) -> None:
-    worker = at_work_outside(worker_pool)
+def test_a_step_that_ends_during_an_outage_is_recorded_after_it(worker_pool: WorkerPool, server: Server) -> None:
+    worker = worker_in_a_call(worker_pool)
 
-    with server.away():
+    with server.outage():
         worker_pool.harness.faults.release_all()
         wait_until(lambda: not worker._running_steps.all_steps())
-    wait_until(lambda: worker_pool.harness.step(STEP).status is StepStatus.DONE, within=IN_TIME)
+    wait_until(lambda: worker_pool.harness.step(STEP).status is StepStatus.DONE, within=RECOVERY_TIME)
     worker_pool.await_state(TenantState.ACTIVE)
 
     assert worker_pool.harness.faults.calls.count("deployer.deploy") == 1
     assert worker_pool.harness.step(STEP).attempts == 1
 
 
-def test_a_step_that_outlasts_its_lease_because_postgres_is_away_is_tried_again_uncounted(
+def test_a_step_whose_lease_expires_in_an_outage_is_retried_without_counting_an_attempt(
     worker_pool: WorkerPool, server: Server
 ) -> None:
-    running_step = performance_of(at_work_outside(worker_pool))
+    running_step = running_step_of(worker_in_a_call(worker_pool))
 
-    with server.away():
-        wait_until(lambda: running_step.stop_signal.reason is not None, within=LEASE.total_seconds() + IN_TIME)
+    with server.outage():
+        wait_until(lambda: running_step.stop_signal.reason is not None, within=LEASE.total_seconds() + RECOVERY_TIME)
         worker_pool.harness.faults.release_all()
-    wait_until(lambda: worker_pool.harness.step(STEP).status is StepStatus.DONE, within=IN_TIME)
+    wait_until(lambda: worker_pool.harness.step(STEP).status is StepStatus.DONE, within=RECOVERY_TIME)
     worker_pool.await_state(TenantState.ACTIVE)
 
     assert worker_pool.harness.step(STEP).attempts == 1
     assert not [line for line in worker_pool.harness.event_lines() if "failed" in line]
 
 
-def test_a_worker_that_is_told_to_stop_while_postgres_is_away_ends_when_its_drain_is_over(
+def test_a_worker_that_is_stopped_in_an_outage_ends_after_its_drain_timeout(
     worker_pool: WorkerPool, server: Server
 ) -> None:
     worker_pool.settings = worker_pool.settings.model_copy(update={"drain_timeout": timedelta(seconds=0.5)})
-    worker = at_work_outside(worker_pool)
+    worker = worker_in_a_call(worker_pool)
 
-    with server.away():
+    with server.outage():
         worker_pool.harness.faults.release_all()
         wait_until(lambda: not worker._running_steps.all_steps())
         worker_pool.stop_worker(worker)

@@ -1,4 +1,4 @@
-"""Who may migrate and who may run the product, where not everybody is a superuser: what docs/operating.md says."""
+"""Database logins without superuser rights can migrate and run the product as docs/operating.md describes."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
@@ -33,7 +33,7 @@ def as_superuser(url: str, *statements: str) -> None:
 
 @pytest.fixture
 def name(database_url: str) -> Iterator[str]:
-    """An ordinary login; what it comes to own goes with its database."""
+    """A login without privileges. The objects that it owns are dropped with their database."""
     name = f"ordinary_{new_id().hex[-12:]}"
     as_superuser(database_url, f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
     yield name
@@ -42,7 +42,7 @@ def name(database_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def empty(database_url: str, name: str) -> Iterator[str]:
-    """The superuser's way into an empty database, which is that login's."""
+    """The superuser's URL of an empty database that the login owns."""
     with scratch_database(database_url) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             owned = sql.SQL("ALTER DATABASE {} OWNER TO {}")
@@ -62,7 +62,7 @@ def tables(url: str) -> int:
     return int(found[0])
 
 
-def test_a_login_that_may_not_take_on_the_roles_is_told_what_to_have_done(
+def test_a_migration_by_a_login_without_the_roles_is_refused_with_the_remedy(
     ordinary: Settings, empty: str, name: str
 ) -> None:
     with pytest.raises(MigrationRefused) as refusal:
@@ -70,34 +70,34 @@ def test_a_login_that_may_not_take_on_the_roles_is_told_what_to_have_done(
 
     assert "CREATE ROLE tenantry_api NOLOGIN; GRANT tenantry_api TO that login" in str(refusal.value)
     assert "\n" not in str(refusal.value)
-    assert tables(empty) <= 1  # the table that says that no migration was made
+    assert tables(empty) <= 1  # alembic_version, without a revision
 
 
-def seen(session: Session) -> list[str]:
+def slugs(session: Session) -> list[str]:
     return [tenant.slug for tenant in session.exec(select(Tenant))]
 
 
-def seen_by_one_of_two(settings: Settings) -> list[str]:
-    """What an operator sees when there are two organisations, both at work."""
+def slugs_read_by_one_of_two(settings: Settings) -> list[str]:
+    """Slugs that one organisation's operator reads when there are two organisations."""
     with run_harness_in(settings) as other, run_harness_in(settings) as harness:
         other.create("theirs")
         harness.create("mine")
         harness.make_moves(until="allocate_traffic")
-        assert sorted(harness.read(seen)) == ["mine", "theirs"], "workers see both"
-        return harness.database.restricted_to(harness.operator.row_scope).transact(seen)
+        assert sorted(harness.read(slugs)) == ["mine", "theirs"], "a worker reads the tenants of both"
+        return harness.database.restricted_to(harness.operator.row_scope).transact(slugs)
 
 
-def test_an_ordinary_login_migrates_once_the_roles_were_given_to_it(ordinary: Settings, empty: str, name: str) -> None:
+def test_a_login_that_was_granted_the_roles_can_migrate(ordinary: Settings, empty: str, name: str) -> None:
     as_superuser(empty, f"GRANT {ROLES} TO {name}")
 
     migrate(ordinary)
 
-    assert seen_by_one_of_two(ordinary) == ["mine"]
+    assert slugs_read_by_one_of_two(ordinary) == ["mine"]
     migrate(ordinary, "base")
     assert tables(empty) <= 1
 
 
-def test_the_application_may_be_somebody_who_owns_nothing(database_url: str, name: str) -> None:
+def test_the_product_runs_under_a_login_that_owns_no_objects(database_url: str, name: str) -> None:
     with scratch_database(database_url) as url:
         migrate(settings_with(url))
         as_superuser(
@@ -109,17 +109,17 @@ def test_the_application_may_be_somebody_who_owns_nothing(database_url: str, nam
             f"REVOKE UPDATE ON events FROM {name}",
         )
 
-        assert seen_by_one_of_two(settings_with(logged_in_as(name, url))) == ["mine"]
+        assert slugs_read_by_one_of_two(settings_with(logged_in_as(name, url))) == ["mine"]
 
 
-def test_two_databases_of_a_cluster_share_the_roles_and_nothing_else(database_url: str) -> None:
+def test_two_databases_of_a_cluster_share_only_the_roles(database_url: str) -> None:
     with scratch_database(database_url) as one, scratch_database(database_url) as another:
         for url in (one, another):
             migrate(settings_with(url))
         migrate(settings_with(one), "base")
 
-        assert seen_by_one_of_two(settings_with(another)) == ["mine"]
+        assert slugs_read_by_one_of_two(settings_with(another)) == ["mine"]
         database = Database(settings_with(one))
         with pytest.raises(Exception, match="does not exist"):
-            database.transact(seen)
+            database.transact(slugs)
         database.close()

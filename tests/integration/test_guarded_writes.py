@@ -98,12 +98,12 @@ WRITES: dict[str, Callable[[RunHarness, Claim], object]] = {
 }
 
 
-@pytest.mark.parametrize("lose", WAYS_TO_LOSE_A_CLAIM)
+@pytest.mark.parametrize("lose_claim", WAYS_TO_LOSE_A_CLAIM)
 @pytest.mark.parametrize("write", WRITES)
 def test_a_worker_that_lost_its_claim_writes_nothing(
-    harness: RunHarness, write: str, lose: Callable[[RunHarness], Claim]
+    harness: RunHarness, write: str, lose_claim: Callable[[RunHarness], Claim]
 ) -> None:
-    lost = lose(harness)
+    lost = lose_claim(harness)
     before = all_rows(harness)
     harness.wake_ups.clear()
 

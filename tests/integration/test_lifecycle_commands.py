@@ -172,7 +172,7 @@ def tenants_of(harness: RunHarness) -> list[Tenant]:
         ({"name": "x" * 81}, "name"),
         ({"region": "moon"}, "region"),
         ({"plan": "gold"}, "plan"),
-        ({"first_admin_email": "nobody"}, "first_admin_email"),
+        ({"first_admin_email": "no-address"}, "first_admin_email"),
         ({"provisioning_deadline": timedelta(milliseconds=999)}, "provisioning_deadline"),
         ({"provisioning_deadline": timedelta(days=30, seconds=1)}, "provisioning_deadline"),
     ],

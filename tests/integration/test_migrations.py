@@ -1,4 +1,4 @@
-"""The migrated database and the models say the same, both ways lead there, and no migration waits or works for long."""
+"""Migrations produce the database of the models, in both directions and within their time limits."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ from tests.waiting import wait_until_blocked
 
 Catalogue = dict[str, set[tuple[object, ...]]]
 
-QUESTIONS = {
+CATALOGUE_QUERIES = {
     "columns": """
         SELECT table_name, column_name, data_type, udt_name, character_maximum_length, is_nullable, column_default,
                is_identity, identity_generation
@@ -41,14 +41,14 @@ QUESTIONS = {
         WHERE schemaname = 'public' AND tablename <> 'alembic_version'
     """,
 }
-RUN_OF_THE_RELEASE_BEFORE = """
+RUN_OF_THE_PREVIOUS_RELEASE = """
     SET LOCAL session_replication_role = replica;  -- the run alone, without the rows that it refers to
     INSERT INTO runs (id, organisation_id, tenant_id, address, number, kind, status, started_by_kind, started_by_id,
                       started_by_name, due_at, nudged_at, created_at)
     SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'shop-acme', 1, 'PROVISION', 'QUEUED', 'USER',
            gen_random_uuid(), 'Ada', now(), now(), now()
 """
-OTHER_THINGS = """
+OBJECT_NAMES = """
     SELECT relname::text FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'alembic_version%'
     UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
@@ -59,12 +59,12 @@ OTHER_THINGS = """
 
 def catalogue(url: str) -> Catalogue:
     with psycopg.connect(url) as connection:
-        return {what: set(connection.execute(query.encode())) for what, query in QUESTIONS.items()}
+        return {kind: set(connection.execute(query.encode())) for kind, query in CATALOGUE_QUERIES.items()}
 
 
-def everything_named(url: str) -> set[str]:
+def object_names(url: str) -> set[str]:
     with psycopg.connect(url) as connection:
-        return {name for (name,) in connection.execute(OTHER_THINGS.encode())}
+        return {name for (name,) in connection.execute(OBJECT_NAMES.encode())}
 
 
 def without_retired_columns(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
@@ -91,10 +91,10 @@ def both(database_url: str) -> Iterator[tuple[Settings, Settings]]:
         yield by_models, by_migrations
 
 
-@pytest.mark.parametrize("what", QUESTIONS)
-def test_the_migrated_database_is_the_one_that_the_models_describe(both: tuple[Settings, Settings], what: str) -> None:
-    by_models, by_migrations = (catalogue(settings.database_url)[what] for settings in both)
-    if what == "columns":
+@pytest.mark.parametrize("kind", CATALOGUE_QUERIES)
+def test_the_migrated_database_is_the_one_that_the_models_describe(both: tuple[Settings, Settings], kind: str) -> None:
+    by_models, by_migrations = (catalogue(settings.database_url)[kind] for settings in both)
+    if kind == "columns":
         by_migrations = {column for column in by_migrations if column[:2] not in RETIRED_COLUMNS}
 
     assert by_models - by_migrations == set(), "in the models and not in the migrations"
@@ -113,19 +113,19 @@ def test_alembic_finds_nothing_to_do(both: tuple[Settings, Settings]) -> None:
     assert difference == []
 
 
-def test_every_rule_of_the_models_has_a_sentence_for_a_name(both: tuple[Settings, Settings]) -> None:
+def test_every_check_constraint_of_the_models_is_named_by_a_sentence(both: tuple[Settings, Settings]) -> None:
     checks = [name for _, name, kind, _ in catalogue(both[1].database_url)["constraints"] if kind == "c"]
 
     assert len(checks) > 20
     assert [name for name in checks if "_check" in str(name) or "_" not in str(name)] == []
 
 
-def test_up_and_down_lead_there_and_back(empty: Settings) -> None:
+def test_a_downgrade_to_base_removes_everything_and_can_be_migrated_again(empty: Settings) -> None:
     migrate(empty)
     up = catalogue(empty.database_url)
 
     migrate(empty, "base")
-    down = everything_named(empty.database_url)
+    down = object_names(empty.database_url)
     migrate(empty)
 
     assert down == set()
@@ -138,10 +138,10 @@ def test_a_retired_column_stays_until_the_next_release(both: tuple[Settings, Set
     assert RETIRED_COLUMNS - migrated == set()
 
 
-def test_runs_keep_the_time_of_their_last_message_when_its_column_is_renamed(empty: Settings) -> None:
+def test_runs_keep_their_dispatch_time_when_its_column_is_renamed(empty: Settings) -> None:
     migrate(empty, "0003")
     with psycopg.connect(empty.database_url) as connection:
-        connection.execute(RUN_OF_THE_RELEASE_BEFORE)
+        connection.execute(RUN_OF_THE_PREVIOUS_RELEASE)
 
     migrate(empty)
     with psycopg.connect(empty.database_url) as connection:
@@ -152,7 +152,7 @@ def test_runs_keep_the_time_of_their_last_message_when_its_column_is_renamed(emp
         back = connection.execute("SELECT nudged_at FROM runs WHERE number = 1").fetchall()
 
     assert [same for _, same in kept] == [True]
-    assert [moment.isoformat() for (moment,) in back] == ["2026-12-01T00:00:00+00:00"]
+    assert [time.isoformat() for (time,) in back] == ["2026-12-01T00:00:00+00:00"]
 
 
 def test_migrating_twice_is_migrating_once(empty: Settings) -> None:
@@ -164,7 +164,7 @@ def test_migrating_twice_is_migrating_once(empty: Settings) -> None:
     assert catalogue(empty.database_url) == once
 
 
-def test_a_database_knows_whether_it_is_at_head(empty: Settings) -> None:
+def test_at_head_is_false_before_and_true_after_migrating(empty: Settings) -> None:
     engine = engine_for(empty)
     with engine.connect() as connection:
         before = at_head(connection)
@@ -176,7 +176,7 @@ def test_a_database_knows_whether_it_is_at_head(empty: Settings) -> None:
     assert (before, after) == (False, True)
 
 
-def test_two_migrators_at_once_migrate_once(empty: Settings) -> None:
+def test_two_simultaneous_migrations_migrate_once(empty: Settings) -> None:
     with ThreadPoolExecutor(2) as pool:
         for finished in [pool.submit(migrate, empty) for _ in range(2)]:
             finished.result(60)
@@ -187,7 +187,7 @@ def test_two_migrators_at_once_migrate_once(empty: Settings) -> None:
     engine.dispose()
 
 
-def test_a_migrator_waits_for_another_one(empty: Settings) -> None:
+def test_a_migration_waits_for_a_running_migration(empty: Settings) -> None:
     with ThreadPoolExecutor() as pool:
         with psycopg.connect(empty.database_url) as other:
             other.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
@@ -198,7 +198,7 @@ def test_a_migrator_waits_for_another_one(empty: Settings) -> None:
     assert catalogue(empty.database_url)["columns"]
 
 
-def test_a_migration_gives_up_rather_than_queue_behind_a_reader(
+def test_a_migration_that_waits_for_a_reader_fails_after_the_lock_timeout(
     empty: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "100ms")
@@ -212,10 +212,10 @@ def test_a_migration_gives_up_rather_than_queue_behind_a_reader(
 
     assert catalogue(empty.database_url) == before
     migrate(empty, "base")
-    assert everything_named(empty.database_url) == set()
+    assert object_names(empty.database_url) == set()
 
 
-def test_a_migration_runs_under_both_limits_and_leaves_none_behind(empty: Settings) -> None:
+def test_a_migration_runs_under_both_timeouts_and_releases_its_lock(empty: Settings) -> None:
     engine = engine_for(empty)
 
     with engine.connect() as connection:
@@ -231,21 +231,21 @@ def test_a_migration_runs_under_both_limits_and_leaves_none_behind(empty: Settin
     assert locks - held == 1
 
 
-def test_a_migration_that_fails_changes_nothing_and_frees_the_way(empty: Settings) -> None:
+def test_a_failed_migration_changes_nothing_and_releases_its_lock(empty: Settings) -> None:
     with psycopg.connect(empty.database_url) as connection:
-        connection.execute("CREATE TABLE run_steps (in_the_way int)")
+        connection.execute("CREATE TABLE run_steps (conflicting int)")
 
     with pytest.raises(Exception, match="already exists"):
         migrate(empty)
 
-    assert everything_named(empty.database_url) == {"run_steps", "_run_steps"}
+    assert object_names(empty.database_url) == {"run_steps", "_run_steps"}
     with psycopg.connect(empty.database_url) as connection:
         connection.execute("DROP TABLE run_steps")
     migrate(empty)
 
 
 @pytest.fixture
-def newer(empty: Settings) -> Settings:
+def newer_database(empty: Settings) -> Settings:
     """A database that a later release has migrated."""
     migrate(empty)
     with psycopg.connect(empty.database_url) as connection:
@@ -254,19 +254,19 @@ def newer(empty: Settings) -> Settings:
 
 
 @pytest.mark.parametrize("revision", ["head", "base"])
-def test_an_older_release_refuses_a_newer_database_in_one_sentence(newer: Settings, revision: str) -> None:
-    before = catalogue(newer.database_url)
+def test_an_older_release_refuses_a_newer_database_with_one_line(newer_database: Settings, revision: str) -> None:
+    before = catalogue(newer_database.database_url)
 
     with pytest.raises(MigrationRefused) as refusal:
-        migrate(newer, revision)
+        migrate(newer_database, revision)
 
     assert str(refusal.value).startswith("The database is at revision ffffffffffff, which this release does not know")
     assert "\n" not in str(refusal.value)
-    assert catalogue(newer.database_url) == before
+    assert catalogue(newer_database.database_url) == before
 
 
 @pytest.mark.parametrize("revision", ["no_such", "0000", "-7", "+7"])
-def test_a_revision_that_does_not_exist_is_refused_in_one_sentence(empty: Settings, revision: str) -> None:
+def test_an_unknown_revision_is_refused_with_one_line(empty: Settings, revision: str) -> None:
     migrate(empty)
 
     with pytest.raises(MigrationRefused) as refusal:
@@ -287,13 +287,13 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
-def test_history_is_one_line() -> None:
+def test_the_migration_history_is_linear() -> None:
     assert len(scripts().get_heads()) == 1
     assert len(scripts().get_bases()) == 1
 
 
 @pytest.mark.parametrize("revision", [script.revision for script in scripts().walk_revisions()])
-def test_a_migration_says_which_release_may_run_beside_it(revision: str) -> None:
+def test_a_migration_documents_which_release_may_run_beside_it(revision: str) -> None:
     script = scripts().get_revision(revision)
 
     assert script is not None

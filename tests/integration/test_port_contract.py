@@ -20,7 +20,7 @@ from tests.local_deployer import local_deployer
 from tests.mail_relay import FreePortController, MailRelay
 
 CREATIONS = {"storage": "create", "identity": "create", "traffic": "reserve", "deployer": "deploy"}
-NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+NOWHERE = "postgresql://user@127.0.0.1:1/none"
 
 Build = Callable[..., Infrastructure]
 
@@ -40,7 +40,7 @@ def build(database_url: str) -> Iterator[Build]:
 
 
 def crashing(port: str, target: Infrastructure) -> Factory:
-    """An adapter whose creation has its effect and then raises."""
+    """An adapter that creates the resource and then raises."""
 
     def make() -> object:
         faults = Faults()

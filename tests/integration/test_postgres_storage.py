@@ -1,4 +1,4 @@
-"""A tenant's storage is a real schema owned by a real login role that may do nothing else."""
+"""A tenant's storage is a Postgres schema owned by a login role without other privileges."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ def storage(database_url: str) -> PostgresStorage:
 
 @pytest.fixture
 def ordinary(database_url: str) -> Iterator[str]:
-    """The address of a database in which an ordinary user with CREATEROLE may create schemas, and no more."""
+    """The URL of a database for a login that may only create roles and schemas."""
     user, database = f"operator_{uuid4().hex[:8]}", f"tenants_{uuid4().hex[:8]}"
     names = sql.Identifier(user), sql.Identifier(database)
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -52,12 +52,12 @@ def log_in(url: str, names: ResourceNames) -> psycopg.Connection[tuple[object, .
     return psycopg.connect(make_conninfo(url, user=names.role, password=password), autocommit=True)
 
 
-def ask(url: str, query: str, *values: object) -> list[tuple[object, ...]]:
+def query_rows(url: str, query: str, *values: object) -> list[tuple[object, ...]]:
     with psycopg.connect(url) as connection:
         return connection.execute(query.encode(), values).fetchall()
 
 
-def test_the_role_is_an_ordinary_login_with_a_limit(storage: PostgresStorage, database_url: str) -> None:
+def test_the_role_is_an_ordinary_login_with_a_connection_limit(storage: PostgresStorage, database_url: str) -> None:
     names = fresh_names()
 
     storage.create(names)
@@ -67,25 +67,27 @@ def test_the_role_is_an_ordinary_login_with_a_limit(storage: PostgresStorage, da
                rolconnlimit, rolconfig
         FROM pg_roles WHERE rolname = %s
     """
-    assert ask(database_url, query, names.role) == [
+    assert query_rows(database_url, query, names.role) == [
         (True, False, False, False, False, False, False, 20, [f"search_path={names.schema}"])
     ]
 
 
-def test_the_role_owns_its_schema_and_nobody_else_may_enter(storage: PostgresStorage, database_url: str) -> None:
-    names, stranger = fresh_names(), fresh_names()
+def test_only_the_owner_role_may_use_its_schema(storage: PostgresStorage, database_url: str) -> None:
+    names, other = fresh_names(), fresh_names()
     storage.create(names)
-    storage.create(stranger)
+    storage.create(other)
     storage.migrate(names)
 
-    owner = ask(database_url, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = %s", names.schema)
-    with log_in(database_url, stranger) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    owner = query_rows(
+        database_url, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = %s", names.schema
+    )
+    with log_in(database_url, other) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(sql.SQL("SELECT * FROM {}.users").format(sql.Identifier(names.schema)))
 
     assert owner == [(names.role,)]
 
 
-def test_the_role_sees_nothing_of_the_control_plane(storage: PostgresStorage, database_url: str) -> None:
+def test_the_role_has_no_access_to_the_control_plane(storage: PostgresStorage, database_url: str) -> None:
     names = fresh_names()
     storage.create(names)
 
@@ -99,12 +101,12 @@ def test_the_role_sees_nothing_of_the_control_plane(storage: PostgresStorage, da
             connection.execute("CREATE SCHEMA mine")
 
 
-def test_the_password_is_kept_by_postgres_as_a_scram_verifier_only(storage: PostgresStorage, database_url: str) -> None:
+def test_postgres_stores_the_password_as_a_scram_verifier_only(storage: PostgresStorage, database_url: str) -> None:
     names = fresh_names()
 
     storage.create(names)
 
-    [(verifier,)] = ask(database_url, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", names.role)
+    [(verifier,)] = query_rows(database_url, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", names.role)
     scheme, iterations_and_salt, keys = str(verifier).split("$")
     iterations, salt = iterations_and_salt.split(":")
     salted = hashlib.pbkdf2_hmac("sha256", storage.password(names).encode(), base64.b64decode(salt), int(iterations))
@@ -112,18 +114,18 @@ def test_the_password_is_kept_by_postgres_as_a_scram_verifier_only(storage: Post
     assert (scheme, keys.split(":")[0]) == ("SCRAM-SHA-256", base64.b64encode(stored).decode())
 
 
-def test_every_tenant_has_another_password(storage: PostgresStorage) -> None:
+def test_two_tenants_have_different_passwords(storage: PostgresStorage) -> None:
     assert storage.password(fresh_names()) != storage.password(fresh_names())
 
 
-def test_migrating_makes_the_tenants_own_tables(storage: PostgresStorage, database_url: str) -> None:
+def test_migrating_creates_the_tenants_tables(storage: PostgresStorage, database_url: str) -> None:
     names = fresh_names()
     storage.create(names)
 
     storage.migrate(names)
     storage.migrate(names)
 
-    tables = ask(
+    tables = query_rows(
         database_url,
         "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = %s ORDER BY 1",
         names.schema,
@@ -147,12 +149,12 @@ def test_versions_are_numbered_from_one() -> None:
     assert [version.number for version in tenant_schema.VERSIONS] == list(range(1, len(tenant_schema.VERSIONS) + 1))
 
 
-def test_migrating_what_is_not_there_says_so_and_may_be_tried_again(storage: PostgresStorage) -> None:
+def test_migrating_missing_storage_raises_and_may_be_retried(storage: PostgresStorage) -> None:
     with pytest.raises(StorageMissing):
         storage.migrate(fresh_names())
 
 
-def test_migrating_what_was_destroyed_is_refused(storage: PostgresStorage) -> None:
+def test_migrating_destroyed_storage_is_refused(storage: PostgresStorage) -> None:
     names = fresh_names()
     storage.create(names)
     storage.destroy(names)
@@ -163,23 +165,23 @@ def test_migrating_what_was_destroyed_is_refused(storage: PostgresStorage) -> No
     assert storage.present(names) == []
 
 
-def test_destroying_hangs_up_on_whoever_is_connected(storage: PostgresStorage, database_url: str) -> None:
+def test_destroying_terminates_open_connections(storage: PostgresStorage, database_url: str) -> None:
     names = fresh_names()
     storage.create(names)
     storage.migrate(names)
-    visitor = log_in(database_url, names)
-    visitor.autocommit = False
-    visitor.execute("LOCK TABLE users")
+    client = log_in(database_url, names)
+    client.autocommit = False
+    client.execute("LOCK TABLE users")
 
     storage.destroy(names)
 
     assert storage.present(names) == []
     with pytest.raises(psycopg.OperationalError):
-        visitor.execute("SELECT 1")
-    visitor.close()
+        client.execute("SELECT 1")
+    client.close()
 
 
-def test_nobody_logs_in_any_more_while_it_is_being_destroyed(storage: PostgresStorage, database_url: str) -> None:
+def test_a_login_during_a_destruction_is_refused(storage: PostgresStorage, database_url: str) -> None:
     names = fresh_names()
     storage.create(names)
     storage.migrate(names)
@@ -196,7 +198,7 @@ def test_nobody_logs_in_any_more_while_it_is_being_destroyed(storage: PostgresSt
     assert storage.present(names) == []
 
 
-def test_destroying_takes_along_what_the_tenant_made_itself(storage: PostgresStorage, database_url: str) -> None:
+def test_destroying_removes_the_objects_that_the_tenant_created(storage: PostgresStorage, database_url: str) -> None:
     names = fresh_names()
     storage.create(names)
     with log_in(database_url, names) as connection:
@@ -210,9 +212,7 @@ def test_destroying_takes_along_what_the_tenant_made_itself(storage: PostgresSto
     assert storage.present(names) == []
 
 
-def test_what_is_still_there_after_it_was_destroyed_is_not_called_gone(
-    storage: PostgresStorage, database_url: str
-) -> None:
+def test_a_schema_that_still_exists_after_its_destruction_raises(storage: PostgresStorage, database_url: str) -> None:
     names = fresh_names()
     storage.create(names)
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -242,7 +242,7 @@ def test_a_creation_that_waits_behind_a_destruction_is_refused(storage: Postgres
     names = fresh_names()
 
     with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
-        storage.destroy(fresh_names())  # the table of tombstones is there
+        storage.destroy(fresh_names())  # creates the table of tombstones
         tombstones.lock(connection, names.schema)
         destruction = pool.submit(storage.destroy, names)
         wait_until(lambda: lock_waits(database_url) == 1)
@@ -261,7 +261,7 @@ def test_a_destruction_that_waits_behind_a_creation_undoes_it(storage: PostgresS
     names = fresh_names()
 
     with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
-        storage.destroy(fresh_names())  # the table of tombstones is there
+        storage.destroy(fresh_names())  # creates the table of tombstones
         tombstones.lock(connection, names.schema)
         creation = pool.submit(storage.create, names)
         wait_until(lambda: lock_waits(database_url) == 1)
@@ -275,29 +275,29 @@ def test_a_destruction_that_waits_behind_a_creation_undoes_it(storage: PostgresS
     assert storage.present(names) == []
 
 
-def test_an_ordinary_user_with_createrole_can_do_everything(ordinary: str) -> None:
+def test_a_login_with_createrole_can_create_migrate_and_destroy(ordinary: str) -> None:
     storage, names = PostgresStorage(ordinary, SEAL), fresh_names()
 
     storage.create(names)
     storage.create(names)
     storage.migrate(names)
-    visitor = log_in(ordinary, names)
+    client = log_in(ordinary, names)
     found = storage.present(names)
     storage.destroy(names)
 
     assert found == [names.schema, names.role]
     assert storage.present(names) == []
-    visitor.close()
+    client.close()
 
 
-def test_several_processes_may_be_first_at_once(ordinary: str) -> None:
+def test_simultaneous_first_creations_succeed(ordinary: str) -> None:
     storage = PostgresStorage(ordinary, SEAL)
-    footprints = [fresh_names() for _ in range(6)]
+    all_names = [fresh_names() for _ in range(6)]
 
     with ThreadPoolExecutor(6) as pool:
-        for finished in [pool.submit(storage.create, names) for names in footprints]:
+        for finished in [pool.submit(storage.create, names) for names in all_names]:
             finished.result(20)
 
-    assert [storage.present(names) for names in footprints] == [[names.schema, names.role] for names in footprints]
-    for names in footprints:
+    assert [storage.present(names) for names in all_names] == [[names.schema, names.role] for names in all_names]
+    for names in all_names:
         storage.destroy(names)

@@ -1,4 +1,4 @@
-"""The whole saga over the real adapters: what a tenant holds and what the edge answers, before, during and after."""
+"""The saga with the real adapters: a tenant's resources and the edge's answers after each kind of run."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,8 +25,8 @@ STEPS = [step.name for step in saga if step.role is StepRole.STEP]
 
 
 @dataclass(frozen=True)
-class Outside:
-    """A stage whose steps act on the real world."""
+class RealInfrastructure:
+    """A run harness on the real adapters, and an edge on the same database."""
 
     harness: RunHarness
     infrastructure: Infrastructure
@@ -46,7 +46,7 @@ class Outside:
 
 
 @pytest.fixture(params=["edge", "http"])
-def outside(request: pytest.FixtureRequest, database_url: str) -> Iterator[Outside]:
+def real(request: pytest.FixtureRequest, database_url: str) -> Iterator[RealInfrastructure]:
     with ExitStack() as stack:
         settings = _settings(request.param, database_url, stack)
         harness = stack.enter_context(run_harness_in(settings))
@@ -54,7 +54,7 @@ def outside(request: pytest.FixtureRequest, database_url: str) -> Iterator[Outsi
         harness.infrastructure = harness.step_runner.infrastructure = harness.faults.wrap(built)
         if request.param == "http":
             stack.callback(cast("HttpDeployer", built.deployer).close)
-        yield Outside(harness, built, stack.enter_context(TestClient(edge_app(settings, harness.database))))
+        yield RealInfrastructure(harness, built, stack.enter_context(TestClient(edge_app(settings, harness.database))))
 
 
 def _settings(kind: str, database_url: str, stack: ExitStack) -> Settings:
@@ -64,44 +64,46 @@ def _settings(kind: str, database_url: str, stack: ExitStack) -> Settings:
     return settings_with(database_url, deployer="http", deployer_url=address)
 
 
-def test_a_run_to_the_end_holds_what_the_ledger_says_and_answers(outside: Outside) -> None:
-    outside.harness.create()
-    before = outside.answer()
+def test_a_completed_run_holds_the_resources_of_its_ledger_and_the_edge_answers(real: RealInfrastructure) -> None:
+    real.harness.create()
+    before = real.answer()
 
-    outside.harness.make_moves()
+    real.harness.make_moves()
 
-    assert outside.harness.tenant().state is TenantState.ACTIVE
-    assert (before, outside.answer(), outside.answer("/.well-known/jwks.json")) == (404, 200, 200)
-    assert outside.present() == outside.harness.held_resources()
+    assert real.harness.tenant().state is TenantState.ACTIVE
+    assert (before, real.answer(), real.answer("/.well-known/jwks.json")) == (404, 200, 200)
+    assert real.present() == real.harness.held_resources()
 
 
 @pytest.mark.parametrize("boundary", [*STEPS[1:], "mark_active"])
-def test_a_cancel_leaves_nothing_outside_and_the_next_run_goes_live(outside: Outside, boundary: str) -> None:
-    outside.harness.create()
-    outside.harness.make_moves(until=boundary)
+def test_a_cancel_leaves_no_resources_and_the_next_run_activates_the_tenant(
+    real: RealInfrastructure, boundary: str
+) -> None:
+    real.harness.create()
+    real.harness.make_moves(until=boundary)
 
-    outside.harness.cancel()
-    outside.harness.make_moves()
+    real.harness.cancel()
+    real.harness.make_moves()
 
-    assert (outside.harness.run().status, outside.present(), outside.answer()) == (RunStatus.CANCELLED, [], 404)
-    outside.harness.retry()
-    outside.harness.make_moves()
-    assert (outside.harness.tenant().state, outside.answer()) == (TenantState.ACTIVE, 200)
+    assert (real.harness.run().status, real.present(), real.answer()) == (RunStatus.CANCELLED, [], 404)
+    real.harness.retry()
+    real.harness.make_moves()
+    assert (real.harness.tenant().state, real.answer()) == (TenantState.ACTIVE, 200)
 
 
-def test_a_tenant_is_paused_and_closed_for_everybody_to_see(outside: Outside) -> None:
-    outside.harness.create()
-    outside.harness.make_moves()
-    held = outside.present()
+def test_the_edge_answers_503_when_suspended_and_410_when_decommissioned(real: RealInfrastructure) -> None:
+    real.harness.create()
+    real.harness.make_moves()
+    held = real.present()
 
-    outside.harness.transact(commands.suspend_tenant, outside.harness.tenant_id, by=outside.harness.operator)
-    paused = outside.answer()
-    outside.harness.transact(
-        commands.decommission_tenant, outside.harness.tenant_id, by=outside.harness.operator, confirm_slug="shop"
+    real.harness.transact(commands.suspend_tenant, real.harness.tenant_id, by=real.harness.operator)
+    paused = real.answer()
+    real.harness.transact(
+        commands.decommission_tenant, real.harness.tenant_id, by=real.harness.operator, confirm_slug="shop"
     )
-    closing = outside.answer()
-    outside.harness.make_moves()
+    closing = real.answer()
+    real.harness.make_moves()
 
-    assert (paused, closing, outside.answer()) == (503, 410, 410)
-    released = ResourceNames(outside.harness.tenant_id, outside.harness.tenant().address, 1)
-    assert (len(held), outside.infrastructure.present(released)) == (6, [])
+    assert (paused, closing, real.answer()) == (503, 410, 410)
+    released = ResourceNames(real.harness.tenant_id, real.harness.tenant().address, 1)
+    assert (len(held), real.infrastructure.present(released)) == (6, [])

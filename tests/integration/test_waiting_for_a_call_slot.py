@@ -1,4 +1,4 @@
-"""A step that waits for its place at an adapter can be cancelled, and keeps nothing of the database meanwhile."""
+"""A step that waits for a call slot of an adapter can be cancelled and holds no transaction."""
 
 import threading
 from collections.abc import Iterator
@@ -24,16 +24,16 @@ OPEN_TRANSACTIONS = """
 """
 
 
-class Slow:
-    """Storage that creates when it is let go, and destroys at once."""
+class SlowStorage:
+    """Storage that creates after ``resume`` and destroys at once."""
 
     def __init__(self, genuine: Storage) -> None:
         self._genuine = genuine
-        self.inside, self.let_go = threading.Event(), threading.Event()
+        self.entered, self.resume = threading.Event(), threading.Event()
 
     def create(self, names: ResourceNames) -> None:
-        self.inside.set()
-        self.let_go.wait(20)
+        self.entered.set()
+        self.resume.wait(20)
         self._genuine.create(names)
 
     def destroy(self, names: ResourceNames) -> None:
@@ -41,28 +41,30 @@ class Slow:
 
 
 @pytest.fixture
-def slow(harness: RunHarness) -> Iterator[Slow]:
-    """The storage of the stage, with one place for steps and one for undoing."""
-    slow = Slow(harness.simulated.storage)
+def slow(harness: RunHarness) -> Iterator[SlowStorage]:
+    """The harness's storage, with one call slot for steps and one for compensations."""
+    slow = SlowStorage(harness.simulated.storage)
     harness.infrastructure = harness.step_runner.infrastructure = replace(
         harness.infrastructure, storage=limit_calls(cast("Storage", slow), 2)
     )
     yield slow
-    slow.let_go.set()
+    slow.resume.set()
 
 
 @contextmanager
-def step_waiting_for_its_place(harness: RunHarness, slow: Slow, stop_signal: StopSignal) -> Iterator[Future[object]]:
+def step_waiting_for_a_slot(
+    harness: RunHarness, slow: SlowStorage, stop_signal: StopSignal
+) -> Iterator[Future[object]]:
     harness.create()
     harness.make_moves(until="allocate_storage")
     claim = harness.claim()
     with ThreadPoolExecutor(2) as pool:
         pool.submit(harness.infrastructure.storage.create, fresh_names())
-        assert slow.inside.wait(10)
+        assert slow.entered.wait(10)
         waiting: Future[object] = pool.submit(harness.perform, claim, stop_signal)
         wait_until(lambda: len(harness.held_resources()) == 2)
         yield waiting
-        slow.let_go.set()
+        slow.resume.set()
 
 
 def open_transactions(database_url: str) -> int:
@@ -72,27 +74,29 @@ def open_transactions(database_url: str) -> int:
     return int(row[0])
 
 
-def test_it_holds_no_transaction(harness: RunHarness, slow: Slow, database_url: str) -> None:
+def test_a_step_that_waits_for_a_slot_holds_no_transaction(
+    harness: RunHarness, slow: SlowStorage, database_url: str
+) -> None:
     stop_signal = StopSignal()
 
-    with step_waiting_for_its_place(harness, slow, stop_signal) as waiting:
+    with step_waiting_for_a_slot(harness, slow, stop_signal) as waiting:
         wait_until(lambda: open_transactions(database_url) == 0)
         assert not waiting.done()
 
 
-def test_a_cancel_ends_the_wait(harness: RunHarness, slow: Slow) -> None:
+def test_a_cancel_ends_the_wait_for_a_slot(harness: RunHarness, slow: SlowStorage) -> None:
     stop_signal = StopSignal()
 
-    with step_waiting_for_its_place(harness, slow, stop_signal) as waiting:
+    with step_waiting_for_a_slot(harness, slow, stop_signal) as waiting:
         stop_signal.set(StopReason.CANCELLED)
         with pytest.raises(StepStopped):
             waiting.result(1)
 
 
-def test_an_undo_goes_ahead_of_it(harness: RunHarness, slow: Slow) -> None:
+def test_a_compensation_does_not_wait_for_the_slots_of_steps(harness: RunHarness, slow: SlowStorage) -> None:
     stop_signal = StopSignal()
 
-    with step_waiting_for_its_place(harness, slow, stop_signal) as waiting:
+    with step_waiting_for_a_slot(harness, slow, stop_signal) as waiting:
         harness.cancel()
         stop_signal.set(StopReason.CANCELLED)
         with pytest.raises(StepStopped) as stopped:
