@@ -21,8 +21,8 @@ from workers.running_steps import RunningStep
 
 LEASE = timedelta(seconds=3)
 RECOVERY_TIME = 5.0
-"""Seconds after which every run that was in flight has moved on: threads try again every 0.5 s, a step that is handed
-on rests for 1.2 s, its message counts as lost after 1 s, the next sweep (1 s) sends another, and one more to claim."""
+"""Seconds within which every run in flight continues: threads retry every 0.5 s, a released step waits for 1.2 s, its
+message is considered lost after 1 s, the next sweep (1 s) sends another, and 1 s is left to claim it."""
 
 STEP = "deploy_workloads"
 

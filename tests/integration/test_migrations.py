@@ -276,9 +276,9 @@ def test_an_unknown_revision_is_refused_with_one_line(empty: Settings, revision:
     assert "\n" not in str(refusal.value)
 
 
-def test_the_devserver_passes_on_why_a_database_cannot_be_migrated(newer: Settings) -> None:
+def test_the_devserver_reports_why_a_database_cannot_be_migrated(newer_database: Settings) -> None:
     with pytest.raises(DevserverError, match="ffffffffffff, which this release does not know"):
-        development._migrate(newer)
+        development._migrate(newer_database)
 
 
 def scripts() -> ScriptDirectory:

@@ -1,4 +1,4 @@
-"""Postgres holds a caller's transactions to its reach, whatever the code forgets to ask for."""
+"""Row-level security limits a caller's transactions to its own rows, even in statements without a filter."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -43,9 +43,9 @@ from tests.run_harness import RunHarness, run_harness_in
 from tests.scenarios import all_rows, bring_tenant_to
 
 REFUSED = "42501"
-"""SQLSTATE insufficient_privilege: a right that was not granted, and a row that a policy does not let in."""
+"""SQLSTATE insufficient_privilege: a privilege that was not granted, or a row that a policy does not allow."""
 
-READ: list[type[SQLModel]] = [
+READABLE: list[type[SQLModel]] = [
     Organisation,
     Member,
     ServiceAccount,
@@ -57,14 +57,14 @@ READ: list[type[SQLModel]] = [
     Event,
     IdempotencyKey,
 ]
-"""Everything that a caller may read at all."""
+"""The tables that a caller may read."""
 
 SUPPORT = Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")
 
 
 @dataclass(frozen=True)
-class Two:
-    """Two organisations with everything that an organisation can have."""
+class TwoOrganisations:
+    """Two organisations with a row in each table of an organisation."""
 
     mine: RunHarness
     theirs: RunHarness
@@ -75,10 +75,10 @@ class Two:
 
 
 @pytest.fixture
-def two(harness: RunHarness, other: RunHarness) -> Two:
-    for one in (harness, other):
-        furnish(one)
-    return Two(harness, other)
+def two(harness: RunHarness, other: RunHarness) -> TwoOrganisations:
+    for each in (harness, other):
+        fill(each)
+    return TwoOrganisations(harness, other)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def other(database_url: str) -> Iterator[RunHarness]:
         yield built
 
 
-def furnish(harness: RunHarness) -> None:
+def fill(harness: RunHarness) -> None:
     bring_tenant_to(harness, TenantState.PENDING)
     harness.retry()
     harness.make_moves(until="allocate_traffic")
@@ -110,7 +110,7 @@ def _remember(session: Session, harness: RunHarness) -> None:
 
 
 def owners_of(session: Session, model: type[SQLModel]) -> set[UUID]:
-    """Ids of the owners of all rows that a statement without a condition finds."""
+    """Ids of the owners of all rows that a statement without a filter finds."""
     return {_owner(session, row) for row in session.exec(select(model))}
 
 
@@ -127,8 +127,8 @@ def _owner(session: Session, row: Any) -> UUID:
             return owner
 
 
-@pytest.mark.parametrize("model", READ, ids=lambda model: model.__tablename__)
-def test_a_statement_without_a_filter_finds_ones_own_rows_only(two: Two, model: type[SQLModel]) -> None:
+@pytest.mark.parametrize("model", READABLE, ids=lambda model: model.__tablename__)
+def test_a_statement_without_a_filter_finds_only_the_callers_rows(two: TwoOrganisations, model: type[SQLModel]) -> None:
     mine = two.mine.operator.id if model is IdempotencyKey else two.mine.organisation.id
 
     seen = two.as_caller().transact(owners_of, model)
@@ -138,8 +138,8 @@ def test_a_statement_without_a_filter_finds_ones_own_rows_only(two: Two, model: 
     assert len(all_of_them) >= 2
 
 
-@pytest.mark.parametrize("model", READ, ids=lambda model: model.__tablename__)
-def test_a_statement_finds_everything_that_is_ones_own(two: Two, model: type[SQLModel]) -> None:
+@pytest.mark.parametrize("model", READABLE, ids=lambda model: model.__tablename__)
+def test_a_statement_finds_all_rows_of_the_caller(two: TwoOrganisations, model: type[SQLModel]) -> None:
     mine = two.mine.operator.id if model is IdempotencyKey else two.mine.organisation.id
 
     def found(session: Session) -> int:
@@ -152,7 +152,7 @@ def rows_changed(session: Session, statement: UpdateBase) -> int:
     return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
 
-def test_an_update_without_a_filter_changes_ones_own_rows_only(two: Two) -> None:
+def test_an_update_without_a_filter_changes_only_the_callers_rows(two: TwoOrganisations) -> None:
     before = all_rows(two.theirs)
 
     changed = two.as_caller().transact(rows_changed, update(Tenant).values(name="Mine"))
@@ -161,14 +161,14 @@ def test_an_update_without_a_filter_changes_ones_own_rows_only(two: Two) -> None
     assert all_rows(two.theirs) == before
 
 
-def test_nobody_is_removed_from_another_organisation(two: Two) -> None:
+def test_a_delete_without_a_filter_removes_only_the_callers_members(two: TwoOrganisations) -> None:
     removed = two.as_caller().transact(rows_changed, delete(Member))
 
     assert removed == 1
     assert two.theirs.read(lambda session: two.theirs.organisation.id in owners_of(session, Member))
 
 
-def test_a_lock_on_another_organisations_row_locks_nothing(two: Two) -> None:
+def test_a_lock_on_another_organisations_row_locks_nothing(two: TwoOrganisations) -> None:
     their_tenant = select(Tenant).where(Tenant.id == two.theirs.tenant_id).with_for_update()
     their_organisation = select(Organisation).where(Organisation.id == two.theirs.organisation.id).with_for_update()
 
@@ -177,26 +177,26 @@ def test_a_lock_on_another_organisations_row_locks_nothing(two: Two) -> None:
 
 
 def refused(database: Database, work: Callable[[Session], object]) -> str:
-    """What Postgres says to it; anything but a refusal fails the test."""
+    """The message of Postgres's refusal. Fails when the work is not refused."""
     with pytest.raises(ProgrammingError) as refusal:
         database.transact(work)
     assert sqlstate(refusal.value) == REFUSED
     return str(refusal.value.orig).splitlines()[0]
 
 
-def strangers(two: Two) -> dict[str, SQLModel]:
+def foreign_rows(two: TwoOrganisations) -> dict[str, SQLModel]:
     """A row of each table that a caller may write, in another organisation."""
     theirs, now = two.theirs.organisation.id, two.mine.read(clock)
     at: dict[str, Any] = {"organisation_id": theirs, "created_at": now}
     tenant = two.theirs.tenant().model_dump() | {"id": new_id(), "slug": "new", "address": f"new-{theirs}"}
     run = two.theirs.run().model_dump() | {"id": new_id(), "number": 9}
-    told: dict[str, Any] = {
+    denial: dict[str, Any] = {
         "type": "access.denied",
         "actor_kind": ActorKind.USER,
         "actor_id": two.mine.operator.id,
         "actor_name": "Olga",
     }
-    mine: dict[str, Any] = at | told | {"organisation_id": two.mine.organisation.id, "data": {}}
+    mine: dict[str, Any] = at | denial | {"organisation_id": two.mine.organisation.id, "data": {}}
     step = two.theirs.steps()[0].model_dump() | {"position": 99, "name": "more"}
     kept: dict[str, Any] = {
         "caller_id": two.theirs.operator.id,
@@ -210,7 +210,7 @@ def strangers(two: Two) -> dict[str, SQLModel]:
         "runs": Run(**run),
         "my run of their tenant": Run(**run | {"organisation_id": two.mine.organisation.id}),
         "run_steps": RunStep(**step),
-        "events": Event(**at, **told, data={}),
+        "events": Event(**at, **denial, data={}),
         "my event of their tenant": Event(**mine, tenant_id=two.theirs.tenant_id, sequence=99),
         "my event of their run": Event(**mine, run_id=two.theirs.run().id),
         "members": Member(**at, email="eve@shop.example", name="Eve", role=Role.ADMIN),
@@ -219,7 +219,7 @@ def strangers(two: Two) -> dict[str, SQLModel]:
     }
 
 
-STRANGERS = [
+FOREIGN_ROWS = [
     "tenants",
     "runs",
     "my run of their tenant",
@@ -233,40 +233,40 @@ STRANGERS = [
 ]
 
 
-@pytest.mark.parametrize("kind", STRANGERS)
-def test_nothing_is_written_into_another_organisation(two: Two, kind: str) -> None:
-    row = strangers(two)[kind]
+@pytest.mark.parametrize("kind", FOREIGN_ROWS)
+def test_an_insert_into_another_organisation_is_refused(two: TwoOrganisations, kind: str) -> None:
+    row = foreign_rows(two)[kind]
     before = all_rows(two.theirs)
 
-    said = refused(two.as_caller(), lambda session: session.execute(insert(type(row)).values(**row.model_dump(
+    message = refused(two.as_caller(), lambda session: session.execute(insert(type(row)).values(**row.model_dump(
         exclude={"transaction_id", "rank", "position"} if isinstance(row, Event) else None
     ))))  # fmt: skip
 
-    assert said == f'new row violates row-level security policy for table "{row.__tablename__}"'
+    assert message == f'new row violates row-level security policy for table "{row.__tablename__}"'
     assert all_rows(two.theirs) == before
 
 
 @pytest.mark.parametrize("model", [Tenant, Run, Member, ServiceAccount])
-def test_nothing_is_moved_into_another_organisation(two: Two, model: type[SQLModel]) -> None:
+def test_moving_a_row_into_another_organisation_is_refused(two: TwoOrganisations, model: type[SQLModel]) -> None:
     away = update(model).values(organisation_id=two.theirs.organisation.id)
 
     assert "row-level security" in refused(two.as_caller(), lambda session: session.execute(away))
 
 
-def test_nobody_writes_into_the_feed_in_the_name_of_somebody_else(two: Two) -> None:
-    somebody = replace(two.mine.operator, id=new_id())
+def test_an_event_in_the_name_of_another_actor_is_refused(two: TwoOrganisations) -> None:
+    another = replace(two.mine.operator, id=new_id())
 
-    said = refused(
+    message = refused(
         two.as_caller(),
         lambda session: emit_for_organisation(
-            session, two.mine.organisation.id, EventType.ACCESS_DENIED, {}, by=somebody
+            session, two.mine.organisation.id, EventType.ACCESS_DENIED, {}, by=another
         ),
     )
 
-    assert "row-level security" in said
+    assert "row-level security" in message
 
 
-def test_whoever_is_limited_to_some_tenants_finds_those_and_nothing_besides(two: Two) -> None:
+def test_a_caller_limited_to_some_tenants_finds_only_those(two: TwoOrganisations) -> None:
     hidden = two.mine.create("hidden").tenant.id
     shown = two.mine.create("shown").tenant.id
     limited = two.as_caller(tenant_ids=frozenset({shown, two.theirs.tenant_id}))
@@ -278,7 +278,7 @@ def test_whoever_is_limited_to_some_tenants_finds_those_and_nothing_besides(two:
             {tenant.id for tenant in session.exec(select(Tenant))},
             set(runs.values()),
             steps,
-            {one.tenant_id for one in session.exec(select(Event))},
+            {event.tenant_id for event in session.exec(select(Event))},
             {resource.tenant_id for resource in session.exec(select(Resource))},
         ]
 
@@ -288,48 +288,50 @@ def test_whoever_is_limited_to_some_tenants_finds_those_and_nothing_besides(two:
     assert two.mine.read(lambda session: session.get_one(Tenant, hidden)).name == "hidden"
 
 
-def test_whoever_is_limited_to_no_tenant_finds_none(two: Two) -> None:
+def test_a_caller_limited_to_no_tenants_finds_none(two: TwoOrganisations) -> None:
     limited = two.as_caller(tenant_ids=frozenset())
 
     assert [limited.transact(owners_of, model) for model in (Tenant, Run, RunStep, Resource, Event)] == [set()] * 5
 
 
-def test_whoever_is_limited_makes_no_tenant_and_is_counted_with_all_the_others(two: Two) -> None:
+def test_a_limited_caller_creates_no_tenant_and_counts_all_tenants_of_the_quota(two: TwoOrganisations) -> None:
     limited = two.as_caller(tenant_ids=frozenset({two.mine.tenant_id}))
     two.mine.create("hidden")
     fresh = two.mine.tenant().model_dump() | {"id": new_id(), "slug": "new", "address": f"new-{new_id().hex}"}
 
-    said = refused(limited, lambda session: session.execute(insert(Tenant).values(**fresh)))
+    message = refused(limited, lambda session: session.execute(insert(Tenant).values(**fresh)))
     count = select(validation.counted_tenants(col(Organisation.id)))
 
-    assert "row-level security" in said
+    assert "row-level security" in message
     assert limited.transact(lambda session: session.exec(count).all()) == [2]
 
 
-def test_what_is_denied_to_whoever_is_limited_goes_on_record(two: Two) -> None:
+def test_a_denial_of_a_limited_caller_is_recorded(two: TwoOrganisations) -> None:
     limited = replace(two.mine.operator, tenant_ids=frozenset({two.mine.tenant_id}))
 
     two.mine.database.restricted_to(limited.row_scope).transact(
-        emit_for_organisation, two.mine.organisation.id, EventType.ACCESS_DENIED, {"action": "look"}, by=limited
+        emit_for_organisation, two.mine.organisation.id, EventType.ACCESS_DENIED, {"action": "read"}, by=limited
     )
 
-    told = select(Event).where(Event.type == "access.denied", Event.organisation_id == two.mine.organisation.id)
-    assert [one.data for one in two.mine.read(lambda session: list(session.exec(told)))] == [{"action": "look"}]
+    denials = select(Event).where(Event.type == "access.denied", Event.organisation_id == two.mine.organisation.id)
+    assert [denial.data for denial in two.mine.read(lambda session: list(session.exec(denials)))] == [
+        {"action": "read"}
+    ]
 
 
-def test_nobody_counts_another_organisations_tenants(two: Two) -> None:
+def test_a_count_of_another_organisations_tenants_is_zero(two: TwoOrganisations) -> None:
     states = sorted(TenantState)
     counted = text("SELECT count_tenants(:organisation, CAST(:states AS text[]))")
-    asked = {"organisation": two.theirs.organisation.id, "states": states}
+    values = {"organisation": two.theirs.organisation.id, "states": states}
 
-    assert two.as_caller().transact(lambda session: session.scalar(counted, asked)) == 0
-    assert two.mine.read(lambda session: session.scalar(counted, asked)) == 1
+    assert two.as_caller().transact(lambda session: session.scalar(counted, values)) == 0
+    assert two.mine.read(lambda session: session.scalar(counted, values)) == 1
 
 
-def test_support_sees_every_organisation(two: Two) -> None:
+def test_support_sees_every_organisation(two: TwoOrganisations) -> None:
     support = two.mine.database.restricted_to(SUPPORT.row_scope)
 
-    for model in READ:
+    for model in READABLE:
         if model is not IdempotencyKey:
             seen = support.transact(owners_of, model)
             assert seen >= {two.mine.organisation.id, two.theirs.organisation.id}, model
@@ -347,35 +349,35 @@ def test_support_sees_every_organisation(two: Two) -> None:
         "SELECT id FROM organisations FOR UPDATE",
     ],
 )
-def test_support_changes_nothing(two: Two, statement: str) -> None:
+def test_support_changes_nothing(two: TwoOrganisations, statement: str) -> None:
     refused(two.mine.database.restricted_to(SUPPORT.row_scope), lambda session: session.execute(text(statement)))
 
 
-def test_support_puts_on_record_what_it_was_denied_and_nothing_else(two: Two) -> None:
+def test_support_can_emit_only_its_own_denials(two: TwoOrganisations) -> None:
     support = two.mine.database.restricted_to(SUPPORT.row_scope)
     theirs = two.theirs.organisation.id
 
     support.transact(emit_for_organisation, theirs, EventType.ACCESS_DENIED, {}, by=SUPPORT)
 
     for kind, by in ((EventType.SUSPENDED, SUPPORT), (EventType.ACCESS_DENIED, two.theirs.operator)):
-        emit: Any = lambda session, kind=kind, by=by: emit_for_organisation(session, theirs, kind, {}, by=by)  # noqa: E731  # one for each
+        emit: Any = lambda session, kind=kind, by=by: emit_for_organisation(session, theirs, kind, {}, by=by)  # noqa: E731  # binds the loop variables
         assert "row-level security" in refused(support, emit)
-    told = select(Event.actor_id).where(Event.type == "access.denied", Event.organisation_id == theirs)
-    assert two.theirs.read(lambda session: list(session.exec(told))) == [SUPPORT.id]
+    denials = select(Event.actor_id).where(Event.type == "access.denied", Event.organisation_id == theirs)
+    assert two.theirs.read(lambda session: list(session.exec(denials))) == [SUPPORT.id]
 
 
 @pytest.mark.parametrize("role", ["tenantry_api", "tenantry_limited"])
-def test_a_transaction_that_says_nobodys_name_reaches_nothing(two: Two, role: str) -> None:
+def test_a_transaction_without_a_caller_finds_nothing(two: TwoOrganisations, role: str) -> None:
     def found(session: Session) -> int:
         session.execute(text(f"SET LOCAL ROLE {role}"))
-        return sum(len(session.exec(select(model)).all()) for model in READ)
+        return sum(len(session.exec(select(model)).all()) for model in READABLE)
 
     assert two.mine.read(found) == 0
 
 
 @pytest.fixture(params=["tenantry_api", "tenantry_limited", "tenantry_support"])
-def confined(two: Two, request: pytest.FixtureRequest) -> Database:
-    """The database under one of the roles, in somebody's name who has rows to look at."""
+def caller_database(two: TwoOrganisations, request: pytest.FixtureRequest) -> Database:
+    """The database under one of the roles, for a caller that has rows."""
     return {
         "tenantry_api": two.as_caller(),
         "tenantry_limited": two.as_caller(tenant_ids=frozenset({two.mine.tenant_id})),
@@ -428,11 +430,11 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize("statement", FORBIDDEN)
-def test_the_roles_of_callers_may_do_what_callers_may_and_no_more(confined: Database, statement: str) -> None:
-    refused(confined, lambda session: session.execute(text(statement)))
+def test_a_forbidden_statement_is_refused_for_every_role_of_callers(caller_database: Database, statement: str) -> None:
+    refused(caller_database, lambda session: session.execute(text(statement)))
 
 
-def test_the_roles_of_callers_own_nothing_and_cannot_log_in(two: Two) -> None:
+def test_the_roles_of_callers_own_nothing_and_cannot_log_in(two: TwoOrganisations) -> None:
     roles = "SELECT oid FROM pg_roles WHERE rolname LIKE 'tenantry\\_%'"
     owned = text(f"SELECT count(*) FROM pg_shdepend WHERE refobjid IN ({roles}) AND deptype = 'o'")
     able = text(
@@ -445,8 +447,8 @@ def test_the_roles_of_callers_own_nothing_and_cannot_log_in(two: Two) -> None:
 
 
 @pytest.fixture
-def apart(two: Two, database_url: str) -> Iterator[Database]:
-    """The database to which callers' transactions come by the login that docs/operating.md tells how to make."""
+def separate_login(two: TwoOrganisations, database_url: str) -> Iterator[Database]:
+    """The database with a separate login for callers' transactions, created as docs/operating.md describes."""
     name = f"front_{new_id().hex[-12:]}"
     with psycopg.connect(database_url, autocommit=True) as connection:
         role = sql.Identifier(name)
@@ -462,17 +464,19 @@ def apart(two: Two, database_url: str) -> Iterator[Database]:
             connection.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
-WAYS_OUT = ["RESET ROLE", "SET LOCAL ROLE NONE", "SET SESSION AUTHORIZATION DEFAULT"]
+ROLE_RESETS = ["RESET ROLE", "SET LOCAL ROLE NONE", "SET SESSION AUTHORIZATION DEFAULT"]
 
 
-@pytest.mark.parametrize("way_out", WAYS_OUT)
-def test_a_login_of_its_own_has_nothing_to_go_back_to(two: Two, apart: Database, way_out: str) -> None:
-    callers = apart.restricted_to(two.mine.operator.row_scope)
+@pytest.mark.parametrize("role_reset", ROLE_RESETS)
+def test_a_separate_login_gains_nothing_by_resetting_its_role(
+    two: TwoOrganisations, separate_login: Database, role_reset: str
+) -> None:
+    callers = separate_login.restricted_to(two.mine.operator.row_scope)
 
     assert callers.transact(owners_of, Tenant) == {two.mine.organisation.id}
     for forbidden in ("SELECT id FROM tenants", "DELETE FROM events", "SELECT sealed_private_key FROM signing_keys"):
-        refused(callers, partial(Session.execute, statement=text(f"{way_out}; {forbidden}")))
-    assert apart.transact(owners_of, Tenant) >= {two.mine.organisation.id, two.theirs.organisation.id}
+        refused(callers, partial(Session.execute, statement=text(f"{role_reset}; {forbidden}")))
+    assert separate_login.transact(owners_of, Tenant) >= {two.mine.organisation.id, two.theirs.organisation.id}
 
 
 def commits(session: Session) -> None:
@@ -496,12 +500,12 @@ def is_cancelled(session: Session) -> None:
     session.execute(text("SELECT pg_sleep(60)"))
 
 
-def takes_back(session: Session) -> None:
+def rolls_back_a_savepoint(session: Session) -> None:
     with session.begin_nested():
         raise LookupError
 
 
-STANDING = text(
+CONNECTION_STATE = text(
     "SELECT pg_backend_pid(), current_user = session_user, "
     "concat(current_setting('tenantry.caller', true), current_setting('tenantry.organisation', true), "
     "current_setting('tenantry.tenants', true))"
@@ -509,58 +513,60 @@ STANDING = text(
 
 
 @pytest.fixture
-def small(database_url: str) -> Iterator[Database]:
-    """Whoever asks for a connection gets the one that the last one gave back."""
+def one_connection(database_url: str) -> Iterator[Database]:
+    """A pool that reuses the same connection for every transaction."""
     database = Database(settings_with(database_url, database_pool=2))
     yield database
     database.close()
 
 
-@pytest.mark.parametrize("ends", [commits, raises, fails, is_refused, is_cancelled, takes_back])
-def test_a_connection_goes_back_to_the_pool_without_anybodys_name(
-    small: Database, two: Two, ends: Callable[[Session], None]
+@pytest.mark.parametrize("ends", [commits, raises, fails, is_refused, is_cancelled, rolls_back_a_savepoint])
+def test_a_connection_returns_to_the_pool_without_the_callers_role_and_settings(
+    one_connection: Database, two: TwoOrganisations, ends: Callable[[Session], None]
 ) -> None:
-    pid, *clean = small.transact(lambda session: session.execute(STANDING).one())
+    pid, *clean = one_connection.transact(lambda session: session.execute(CONNECTION_STATE).one())
     assert clean == [True, ""]
 
     with suppress(LookupError, DBAPIError):
-        small.restricted_to(two.mine.operator.row_scope).transact(ends)
+        one_connection.restricted_to(two.mine.operator.row_scope).transact(ends)
 
-    assert small.transact(lambda session: session.execute(STANDING).one()) == (pid, True, "")
+    assert one_connection.transact(lambda session: session.execute(CONNECTION_STATE).one()) == (pid, True, "")
 
 
-def test_callers_who_ask_the_same_on_one_connection_get_what_is_theirs_however_often(small: Database, two: Two) -> None:
+def test_callers_on_one_connection_find_their_own_rows_with_prepared_statements(
+    one_connection: Database, two: TwoOrganisations
+) -> None:
     count = text("SELECT count(DISTINCT organisation_id) FROM tenants")
-    mine, theirs = (small.restricted_to(one.operator.row_scope) for one in (two.mine, two.theirs))
-    support = small.restricted_to(SUPPORT.row_scope)
+    mine, theirs = (one_connection.restricted_to(one.operator.row_scope) for one in (two.mine, two.theirs))
+    support = one_connection.restricted_to(SUPPORT.row_scope)
 
-    for _ in range(8):  # more often than the driver needs to prepare the statement
+    for _ in range(8):  # more often than the driver executes a statement before it prepares it
         assert mine.transact(lambda session: session.scalar(count)) == 1
         assert theirs.transact(owners_of, Tenant) == {two.theirs.organisation.id}
         assert mine.transact(owners_of, Tenant) == {two.mine.organisation.id}
         assert support.transact(lambda session: session.scalar(count)) >= 2
-        assert small.transact(lambda session: session.scalar(count)) >= 2
+        assert one_connection.transact(lambda session: session.scalar(count)) >= 2
         with pytest.raises(OperationalError):
             theirs.transact(is_cancelled)
 
 
-def test_a_transaction_that_is_tried_again_is_held_to_the_same(small: Database, two: Two) -> None:
+def test_a_retried_transaction_is_limited_to_the_caller_again(one_connection: Database, two: TwoOrganisations) -> None:
     tries: list[Any] = []
 
-    def give_up_once(session: Session) -> Any:
-        tries.append(session.execute(STANDING).one())
+    def fail_once(session: Session) -> Any:
+        tries.append(session.execute(CONNECTION_STATE).one())
         if len(tries) == 1:
             session.execute(text("DO $$ BEGIN RAISE 'again' USING ERRCODE = 'serialization_failure'; END $$"))
         return owners_of(session, Tenant)
 
-    assert small.restricted_to(two.mine.operator.row_scope).transact(give_up_once) == {two.mine.organisation.id}
+    assert one_connection.restricted_to(two.mine.operator.row_scope).transact(fail_once) == {two.mine.organisation.id}
     assert [clean for _, clean, _ in tries] == [False, False]
 
 
-def test_one_statement_more_is_all_it_costs(small: Database, two: Two) -> None:
+def test_setting_the_role_takes_one_statement(one_connection: Database, two: TwoOrganisations) -> None:
     sent: list[str] = []
-    event.listen(small.engine, "before_cursor_execute", lambda _c, _k, statement, *_: sent.append(statement))
+    event.listen(one_connection.engine, "before_cursor_execute", lambda _c, _k, statement, *_: sent.append(statement))
 
-    small.restricted_to(two.mine.operator.row_scope).transact(commits)
+    one_connection.restricted_to(two.mine.operator.row_scope).transact(commits)
 
     assert sent == [SET_ROLE, "SELECT 1"]
