@@ -96,8 +96,10 @@ def test_a_cancel_of_a_running_step_is_delivered_live(harness: RunHarness, owner
     assert kinds[-1] == "RUN_FINISHED"
 
 
-def test_the_audit_feed_can_be_streamed(harness: RunHarness, owner: Client) -> None:
+def test_the_audit_feed_can_be_streamed(api: Api, harness: RunHarness, owner: Client) -> None:
+    api.await_watchers(0)
     with events_of(owner, "subscription { auditEventAdded { type cursor } }") as events:
+        api.await_watchers(1)
         harness.create(start=False)
 
         first = next(events)
