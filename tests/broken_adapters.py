@@ -1,4 +1,4 @@
-"""Adapters that are each broken in one way, on an outside in memory. The kit has to notice every one of them."""
+"""Adapters that are each broken in one way, with resources in memory. The kit must detect every one of them."""
 
 import threading
 from typing import Any
@@ -8,20 +8,20 @@ from adapters.simulated import Holdings, Resource, SimulatedDeployer, SimulatedS
 from provisioning.ports import Health, Mail, Refused, StopToken, WorkloadOrder
 from provisioning.resource_names import ResourceNames
 
-DAWDLE = 0.05
-"""Seconds for which somebody waits in the middle of what should be one stroke."""
+DELAY = 0.05
+"""Seconds between two operations that should be atomic."""
 
 
 class Storage(SimulatedStorage):
-    """Sound, and open to those who break it."""
+    """A correct adapter, from which the broken ones derive."""
 
-    def __init__(self, outside: Holdings) -> None:
-        super().__init__(outside)
-        self.outside = outside
+    def __init__(self, resources: Holdings) -> None:
+        super().__init__(resources)
+        self.resources = resources
 
 
 MEMORY: set[tuple[object, object]] = set()
-"""What they remember outside of the outside."""
+"""State of the broken adapters that is not in the infrastructure."""
 
 
 def role(names: ResourceNames) -> Resource:
@@ -33,27 +33,27 @@ def schema(names: ResourceNames) -> Resource:
 
 
 class Crashing(Storage):
-    """Sound, but it dies when the role is there and the schema is not."""
+    """Correct, but crashes between creating the role and the schema."""
 
     def create(self, names: ResourceNames) -> None:
-        self.outside.take(names.stem, role(names))
-        raise Died
+        self.resources.take(names.stem, role(names))
+        raise Crashed
 
 
-class Died(Exception):
+class Crashed(Exception):
     pass
 
 
-class Away(ConnectionError):
+class ConnectionLost(ConnectionError):
     pass
 
 
-class InventsThings(Storage):
+class ReportsNonexistentResources(Storage):
     def present(self, names: ResourceNames) -> list[str]:
         return super().present(names) or [names.schema]
 
 
-class ForgetsTheRole(Storage):
+class OmitsTheRole(Storage):
     def present(self, names: ResourceNames) -> list[str]:
         return super().present(names)[:1]
 
@@ -65,24 +65,24 @@ class CreatesOnlyOnce(Storage):
         super().create(names)
 
 
-class TripsOverCompany(Storage):
-    """Succeeds when called again, and fails when somebody else is creating at the same moment."""
+class FailsWhenConcurrent(Storage):
+    """Succeeds when called again, and fails during a concurrent creation."""
 
     busy = threading.Lock()
 
     def create(self, names: ResourceNames) -> None:
         if not self.busy.acquire(blocking=False):
-            raise RuntimeError("somebody is at it")
+            raise RuntimeError("a concurrent creation is running")
         try:
-            threading.Event().wait(DAWDLE)
+            threading.Event().wait(DELAY)
             super().create(names)
         finally:
             self.busy.release()
 
 
-class RemembersInsteadOfAsking(Storage):
-    def __init__(self, outside: Holdings) -> None:
-        super().__init__(outside)
+class RemembersInsteadOfProbing(Storage):
+    def __init__(self, resources: Holdings) -> None:
+        super().__init__(resources)
         self.mine: set[str] = set()
 
     def create(self, names: ResourceNames) -> None:
@@ -93,15 +93,15 @@ class RemembersInsteadOfAsking(Storage):
         return super().present(names) if names.stem in self.mine else []
 
 
-class TakesHalfForAll(Storage):
+class TakesHalfForComplete(Storage):
     def create(self, names: ResourceNames) -> None:
         if not self.present(names):
             super().create(names)
-        elif self.outside.was_destroyed(names.stem, role(names)):
+        elif self.resources.was_destroyed(names.stem, role(names)):
             raise Refused("It was destroyed.")
 
 
-class DestroysOnlyWhatIsThere(Storage):
+class DestroysOnlyWhatExists(Storage):
     def destroy(self, names: ResourceNames) -> None:
         if not self.present(names):
             raise LookupError(names.schema)
@@ -111,18 +111,18 @@ class DestroysOnlyWhatIsThere(Storage):
 class ForgetsTombstones(Storage):
     def destroy(self, names: ResourceNames) -> None:
         super().destroy(names)
-        self.outside.forget_destruction()
+        self.resources.forget_destruction()
 
 
-class BuriesOnlyWhatItMet(Storage):
+class KeepsTombstonesOfExistingOnly(Storage):
     def destroy(self, names: ResourceNames) -> None:
         if self.present(names):
             super().destroy(names)
 
 
-class KeepsTombstonesToItself(Storage):
-    def __init__(self, outside: Holdings) -> None:
-        super().__init__(outside)
+class KeepsTombstonesInMemory(Storage):
+    def __init__(self, resources: Holdings) -> None:
+        super().__init__(resources)
         self.destroyed: set[str] = set()
 
     def create(self, names: ResourceNames) -> None:
@@ -137,17 +137,17 @@ class KeepsTombstonesToItself(Storage):
     def destroy(self, names: ResourceNames) -> None:
         super().destroy(names)
         self.destroyed.add(names.stem)
-        self.outside.forget_destruction()
+        self.resources.forget_destruction()
 
 
-class LooksBeforeItCreates(Storage):
-    """Refuses what is destroyed when it looks, and creates a moment later."""
+class ChecksBeforeItCreates(Storage):
+    """Checks for a tombstone, and creates a moment later."""
 
     def create(self, names: ResourceNames) -> None:
-        if self.outside.was_destroyed(names.stem, role(names)):
+        if self.resources.was_destroyed(names.stem, role(names)):
             raise Refused("It was destroyed.")
-        threading.Event().wait(DAWDLE)
-        self.outside.forget_destruction()
+        threading.Event().wait(DELAY)
+        self.resources.forget_destruction()
         super().create(names)
 
 
@@ -156,19 +156,19 @@ class LeavesTheSchema(Storage):
         kept = schema(names)[1] in self.present(names)
         super().destroy(names)
         if kept:
-            self.outside.forget_destruction()
-            self.outside.take(names.stem, schema(names))
+            self.resources.forget_destruction()
+            self.resources.take(names.stem, schema(names))
 
 
-class TripsOverHalf(Storage):
+class FailsOnHalf(Storage):
     def destroy(self, names: ResourceNames) -> None:
         if len(self.present(names)) == 1:
             raise LookupError(names.schema)
         super().destroy(names)
 
 
-class WipesTheTenant(Storage):
-    """Undoing one run takes the next one along."""
+class DestroysTheNextRun(Storage):
+    """Undoing a run also destroys the next run."""
 
     def destroy(self, names: ResourceNames) -> None:
         following = ResourceNames(names.tenant_id, names.address, names.run_number + 1)
@@ -177,8 +177,8 @@ class WipesTheTenant(Storage):
             super().destroy(following)
 
 
-class BuriesTheTenant(Storage):
-    """A tombstone for every attempt there will ever be."""
+class KeepsTombstonesByTenant(Storage):
+    """Its tombstones apply to all runs of the tenant."""
 
     def create(self, names: ResourceNames) -> None:
         if (names.tenant_id, "gone") in MEMORY:
@@ -190,8 +190,8 @@ class BuriesTheTenant(Storage):
         super().destroy(names)
 
 
-class BuriesTheAddress(Storage):
-    """A tombstone without the tenant's tag."""
+class KeepsTombstonesByAddress(Storage):
+    """Its tombstones do not contain the tenant's tag."""
 
     def create(self, names: ResourceNames) -> None:
         if (names.address, names.run_number) in MEMORY:
@@ -203,10 +203,10 @@ class BuriesTheAddress(Storage):
         super().destroy(names)
 
 
-class WipesEverything(Storage):
+class DestroysEverything(Storage):
     def destroy(self, names: ResourceNames) -> None:
         super().destroy(names)
-        self.outside._held.clear()
+        self.resources._held.clear()
 
 
 class MigratesOnlyOnce(Storage):
@@ -218,15 +218,15 @@ class MigratesOnlyOnce(Storage):
 
 
 class MigratesOutsideTheSchema(Storage):
-    """Its tables stay when the schema goes."""
+    """Its tables remain when the schema is destroyed."""
 
     def migrate(self, names: ResourceNames) -> None:
         super().migrate(names)
         MEMORY.add((names.stem, "tables"))
 
     def present(self, names: ResourceNames) -> list[str]:
-        there = super().present(names)
-        return there or ["users"] * ((names.stem, "tables") in MEMORY)
+        found = super().present(names)
+        return found or ["users"] * ((names.stem, "tables") in MEMORY)
 
 
 class MigratesTheDestroyed(Storage):
@@ -234,76 +234,76 @@ class MigratesTheDestroyed(Storage):
         pass
 
 
-class ThinksItGone(Storage):
+class DestroysNothing(Storage):
     def destroy(self, names: ResourceNames) -> None:
         pass
 
 
-class SaysItIsAbsent(Storage):
+class ReportsAbsence(Storage):
     def present(self, names: ResourceNames) -> list[str]:
         return []
 
 
-class RefusesForGood(Storage):
+class RefusesPermanently(Storage):
     def create(self, names: ResourceNames) -> None:
-        raise Refused("I cannot reach anything.")
+        raise Refused("The infrastructure is unreachable.")
 
 
-class CutOff(Storage):
-    """Sound: raises whatever it is asked."""
+class Unreachable(Storage):
+    """Correct: every call raises."""
 
     def create(self, names: ResourceNames) -> None:
-        raise Away
+        raise ConnectionLost
 
     def destroy(self, names: ResourceNames) -> None:
-        raise Away
+        raise ConnectionLost
 
     def present(self, names: ResourceNames) -> list[str]:
-        raise Away
+        raise ConnectionLost
 
 
-class CutOffAndThinksItGone(CutOff):
-    destroy = ThinksItGone.destroy
+class UnreachableAndDestroysNothing(Unreachable):
+    destroy = DestroysNothing.destroy
 
 
-class CutOffAndSaysItIsAbsent(CutOff):
-    present = SaysItIsAbsent.present
+class UnreachableAndReportsAbsence(Unreachable):
+    present = ReportsAbsence.present
 
 
-class CutOffAndRefusesForGood(CutOff):
-    create = RefusesForGood.create
+class UnreachableAndRefuses(Unreachable):
+    create = RefusesPermanently.create
 
 
 class Traffic(SimulatedTraffic):
-    def __init__(self, outside: Holdings) -> None:
-        super().__init__(outside, "localhost")
-        self.outside = outside
+    def __init__(self, resources: Holdings) -> None:
+        super().__init__(resources, "localhost")
+        self.resources = resources
 
 
-class LetsEverybodyHaveIt(Traffic):
-    """Keeps a name for each run, as if they were different names."""
+class ReservesForEveryTenant(Traffic):
+    """Keeps the same name for several runs."""
 
     def _name(self, names: ResourceNames) -> Resource:
         return (names.stem, f"{names.address}.localhost")
 
 
-class TakesItFromItsHolder(Traffic):
+class ReleasesAnyHolder(Traffic):
     def release(self, names: ResourceNames) -> None:
-        self.outside._held.pop(self._name(names), None)
+        self.resources._held.pop(self._name(names), None)
         super().release(names)
 
 
-class LooksBeforeItReserves(Traffic):
+class ChecksBeforeItReserves(Traffic):
     def reserve(self, names: ResourceNames) -> None:
-        free = self._name(names) not in self.outside._held
-        threading.Event().wait(DAWDLE)
-        if free and not self.outside.was_destroyed(names.stem, self._name(names)):
-            self.outside._held.pop(self._name(names), None)
+        free = self._name(names) not in self.resources._held
+        threading.Event().wait(DELAY)
+        if free and not self.resources.was_destroyed(names.stem, self._name(names)):
+            self.resources._held.pop(self._name(names), None)
         super().reserve(names)
 
 
-class Deaf:
-    """The patience of somebody whom nobody can stop."""
+class IgnoredStopToken:
+    """A stop token that is never set."""
 
     def sleep(self, seconds: float) -> None:
         threading.Event().wait(seconds)
@@ -312,15 +312,15 @@ class Deaf:
         pass
 
 
-DEAF = Deaf()
+IGNORED_STOP_TOKEN = IgnoredStopToken()
 
 
 class Deployer(SimulatedDeployer):
-    def __init__(self, outside: Holdings) -> None:
-        super().__init__(outside, probes_until_ready=1)
+    def __init__(self, resources: Holdings) -> None:
+        super().__init__(resources, probes_until_ready=1)
 
 
-class Exaggerates(Deployer):
+class ReportsTooMuch(Deployer):
     def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
         health = super().health(names, stop_token)
         return Health(health.ready, 2 * health.percent, health.summary)
@@ -333,28 +333,28 @@ class AlwaysReady(Deployer):
 
 
 class NeverGone(Deployer):
-    """Takes it down and never says so."""
+    """Tears down the workload, but never confirms it."""
 
     def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
         super().tear_down(names, stop_token)
         return False
 
 
-class NeverAsks(Deployer):
-    """Lets nobody stop it."""
+class IgnoresItsStopToken(Deployer):
+    """Does not pass its stop token on."""
 
     def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
-        super().deploy(order, DEAF)
+        super().deploy(order, IGNORED_STOP_TOKEN)
 
     def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
-        return super().health(names, DEAF)
+        return super().health(names, IGNORED_STOP_TOKEN)
 
     def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
-        return super().tear_down(names, DEAF)
+        return super().tear_down(names, IGNORED_STOP_TOKEN)
 
 
 class Hanging(Deployer):
-    """Sound: waits for an answer that does not come, and asks whether it is to go on."""
+    """Correct: waits for a response that never arrives, with its stop token."""
 
     def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
         stop_token.sleep(20)
@@ -368,64 +368,64 @@ class Hanging(Deployer):
         return False
 
 
-class HangsAndNeverAsks(Hanging):
+class HangsAndIgnoresItsStopToken(Hanging):
     def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
-        DEAF.sleep(1)
+        IGNORED_STOP_TOKEN.sleep(1)
 
     def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
-        DEAF.sleep(1)
-        return super().health(names, DEAF)
+        IGNORED_STOP_TOKEN.sleep(1)
+        return super().health(names, IGNORED_STOP_TOKEN)
 
     def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
-        DEAF.sleep(1)
+        IGNORED_STOP_TOKEN.sleep(1)
         return False
 
 
-class Sink:
-    """A mailer that takes everything and sends nothing."""
+class SendsNothing:
+    """A mailer that accepts every mail and sends none."""
 
     def send(self, mail: Mail) -> None:
         pass
 
 
-class Sulking:
-    """A mailer that refuses everything."""
+class RefusesEverything:
+    """A mailer that refuses every mail."""
 
     def send(self, mail: Mail) -> None:
         raise Refused("No.")
 
 
-class Picky:
-    """A sound mailer, as far as the kit can see."""
+class OneAddress:
+    """A mailer that passes all checks of the kit."""
 
     def send(self, mail: Mail) -> None:
         if mail.to != "ada@example.com":
-            raise Refused("That is no address.")
+            raise Refused("The address is not valid.")
 
 
-class RelayAway:
-    """Sound."""
+class UnreachableRelay:
+    """Correct."""
 
     def send(self, mail: Mail) -> None:
-        raise Away
+        raise ConnectionLost
 
 
 def subject(
-    kind: type[Any], *, cut_off: type[Any] | None = None, crashing: type[Any] | None = None, rounds: int = 0
+    kind: type[Any], *, unreachable: type[Any] | None = None, crashing: type[Any] | None = None, rounds: int = 0
 ) -> Subject:
-    """Every adapter that it makes acts on one outside. Unless told otherwise only the races that matter are run."""
-    outside = Holdings()
+    """All adapters of the subject use the same resources. ``rounds`` is 0 unless the check needs races."""
+    resources = Holdings()
 
     def of(chosen: type[Any] | None) -> Factory | None:
-        return (lambda: chosen(outside)) if chosen else None
+        return (lambda: chosen(resources)) if chosen else None
 
-    return Subject(lambda: kind(outside), of(cut_off), of(crashing), within=0.5, rounds=rounds)
+    return Subject(lambda: kind(resources), of(unreachable), of(crashing), within=0.5, rounds=rounds)
 
 
 def deployer(kind: type[Any], hanging: type[Any] = Hanging) -> Subject:
-    outside = Holdings()
-    return Subject(lambda: kind(outside), hanging=lambda: hanging(outside), within=0.5, rounds=0)
+    resources = Holdings()
+    return Subject(lambda: kind(resources), hanging=lambda: hanging(resources), within=0.5, rounds=0)
 
 
-def mailer(kind: type[Any], away: type[Any] = RelayAway) -> Subject:
+def mailer(kind: type[Any], away: type[Any] = UnreachableRelay) -> Subject:
     return Subject(kind, away, mail_to="ada@example.com")

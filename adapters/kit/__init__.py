@@ -1,1 +1,1 @@
-"""The checks that every adapter has to pass, for whoever writes one. ``docs/adapters.md`` explains them."""
+"""Checks of the contract that every adapter must keep. ``docs/adapters.md`` explains them."""

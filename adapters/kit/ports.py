@@ -1,4 +1,4 @@
-"""How each port creates, destroys and finds what it is for, and what the ledger calls that."""
+"""How each port creates, destroys and names its resources."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from provisioning.resource_names import ResourceNames
 FIRST_ADMIN = "ada@example.com"
 
 RULES = ("twice_is_once", "destroying_is_final", "gone_means_gone", "others_are_untouched")
-"""Files of checks that every port with resources has to pass."""
+"""The check files for every port with resources."""
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """``destroy`` says whether everything is confirmed absent by now."""
+    """The operations of a port. ``destroy`` returns whether everything is confirmed absent."""
 
     create: Callable[[Any, ResourceNames, Subject], object]
     destroy: Callable[[Any, ResourceNames], bool]
@@ -26,21 +26,21 @@ class Port:
 
 
 def order_for(names: ResourceNames, subject: Subject) -> WorkloadOrder:
-    """What a deployer is asked to run."""
+    """The order for a deployer."""
     return WorkloadOrder(names, "kit", "kit", "eu-central", "pro", host_name(names, subject))
 
 
 def host_name(names: ResourceNames, subject: Subject) -> str:
-    """The tenant's."""
+    """The tenant's host name."""
     return f"{names.address}.{subject.domain}"
 
 
-def _destroy(adapter: Any, names: ResourceNames) -> bool:  # noqa: ANN401  # anybody's adapter
+def _destroy(adapter: Any, names: ResourceNames) -> bool:  # noqa: ANN401  # any adapter
     adapter.destroy(names)
     return True
 
 
-def _release(adapter: Any, names: ResourceNames) -> bool:  # noqa: ANN401  # anybody's adapter
+def _release(adapter: Any, names: ResourceNames) -> bool:  # noqa: ANN401  # any adapter
     adapter.release(names)
     return True
 
@@ -72,4 +72,4 @@ PORTS = {
     ),
     "mailer": Port(lambda *_: None, lambda *_: True, lambda *_: [], ("mailer",)),
 }
-"""A mailer holds nothing, so it has checks of its own only."""
+"""A mailer has no resources, so only its own checks apply."""

@@ -1,4 +1,4 @@
-"""The patience of a step, in the hands of a check."""
+"""A stop token that a check controls."""
 
 import threading
 
@@ -6,23 +6,23 @@ from provisioning.step_context import StopReason, StopSignal
 
 
 class StopToken:
-    """``told_to_stop`` is what a cancel does; ``asked`` is set when the adapter came to a safe point."""
+    """``stop`` is what a cancel does. ``reached_safe_point`` is set when the adapter uses the token."""
 
     def __init__(self) -> None:
-        self.asked = threading.Event()
+        self.reached_safe_point = threading.Event()
         self._stop_signal = StopSignal()
 
-    def told_to_stop(self) -> "StopToken":
-        """The same patience, at its end."""
+    def stop(self) -> "StopToken":
+        """Stop the step. Returns the token itself."""
         self._stop_signal.set(StopReason.CANCELLED)
         return self
 
     def sleep(self, seconds: float) -> None:
-        """Wait, or raise StepStopped."""
-        self.asked.set()
+        """Wait so many seconds. Raises StepStopped as soon as the step is stopped."""
+        self.reached_safe_point.set()
         self._stop_signal.wait(seconds)
 
     def checkpoint(self) -> None:
-        """Raise StepStopped once it was told to stop."""
-        self.asked.set()
+        """Raise StepStopped when the step is stopped."""
+        self.reached_safe_point.set()
         self._stop_signal.check()

@@ -1,37 +1,37 @@
-"""What an author hands to the kit."""
+"""The input of the kit: an adapter under test, and its variants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 Factory = Callable[[], Any]
-"""Gives the adapter, or a context manager that gives it and clears up behind it."""
+"""Returns the adapter, or a context manager that returns it and cleans up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An adapter under test, and the ways to put it into trouble. What is missing leaves checks untried."""
+    """An adapter under test, with variants that fail. Without a variant, the checks that need it are skipped."""
 
     make: Factory
-    """Called for each check, and again for a second worker: every adapter it gives acts on the same outside."""
+    """Called for each check, and again for a second worker. All adapters must use the same infrastructure."""
 
     unreachable: Factory | None = None
-    """The same adapter, cut off from its outside."""
+    """The same adapter without a connection to its infrastructure."""
 
     crashing: Factory | None = None
-    """The same adapter on the same outside, but creating raises when a part of it, or all, has been made."""
+    """The same adapter on the same infrastructure, but creating raises after a part, or all, was created."""
 
     hanging: Factory | None = None
-    """The same adapter on an outside that does not answer. For deployers."""
+    """The same adapter with an infrastructure that does not respond. For deployers."""
 
     mail_to: str = ""
-    """Who gets the mail of the check that sends one. For mailers."""
+    """The recipient of the test mail. For mailers."""
 
     domain: str = "localhost"
-    """Below which host names lie. For traffic."""
+    """The domain of the host names. For traffic."""
 
     within: float = 60.0
-    """Seconds in which a deployer has torn a workload down."""
+    """Seconds that a deployer has to tear down a workload."""
 
     rounds: int = 10
-    """How often creating and destroying race each other."""
+    """Number of races between creating and destroying."""

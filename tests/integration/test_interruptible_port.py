@@ -1,4 +1,4 @@
-"""No step waits for an outside that hangs once it was told to stop, and what it left behind is refused later."""
+"""A stopped step does not wait for infrastructure that hangs, and its abandoned call is refused later."""
 
 import threading
 import time
@@ -42,21 +42,21 @@ CALLS: dict[str, Call] = {
 
 
 @pytest.fixture
-def outside(database_url: str) -> Iterator[Infrastructure]:
+def real(database_url: str) -> Iterator[Infrastructure]:
     settings = settings_with(database_url, lock_timeout=30, statement_timeout=30)
     database = Database(settings)
     yield infrastructure(settings, database)
-    wait_until(lambda: not calls_left_under_way())
+    wait_until(lambda: not abandoned_calls())
     database.close()
 
 
-def calls_left_under_way() -> list[threading.Thread]:
+def abandoned_calls() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "interruptible-call"]
 
 
 @contextmanager
 def everything_locked(database_url: str, names: ResourceNames) -> Iterator[None]:
-    """Let every call about this run hang."""
+    """Make every call for this run hang."""
     with psycopg.connect(database_url) as holder:
         tombstones.prepare(holder)
         holder.commit()
@@ -66,7 +66,7 @@ def everything_locked(database_url: str, names: ResourceNames) -> Iterator[None]
 
 
 def performed(call: Callable[[], object], stop_token: ManualStopToken) -> object:
-    """Call it as a step does."""
+    """Make the call as a step does."""
     performing = current_stop_token.set(stop_token)
     try:
         return call()
@@ -75,21 +75,19 @@ def performed(call: Callable[[], object], stop_token: ManualStopToken) -> object
 
 
 def seconds_until_stopped(calling: Future[object], stop_token: ManualStopToken) -> float:
-    told = time.monotonic()
+    stopped_at = time.monotonic()
     stop_token.stop()
     with pytest.raises(StepStopped):
         calling.result(10)
-    return time.monotonic() - told
+    return time.monotonic() - stopped_at
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_step_that_is_told_to_stop_leaves_a_call_that_hangs(
-    outside: Infrastructure, database_url: str, name: str
-) -> None:
+def test_a_stopped_step_abandons_a_hanging_call(real: Infrastructure, database_url: str, name: str) -> None:
     names, stop_token = fresh_names(), ManualStopToken()
 
     with ThreadPoolExecutor() as pool, everything_locked(database_url, names):
-        calling = pool.submit(performed, lambda: CALLS[name](outside, names, stop_token), stop_token)
+        calling = pool.submit(performed, lambda: CALLS[name](real, names, stop_token), stop_token)
         wait_until(lambda: lock_waits(database_url))
         waited = seconds_until_stopped(calling, stop_token)
 
@@ -101,7 +99,7 @@ def harness(database_url: str) -> Iterator[RunHarness]:
     with run_harness_in(settings_with(database_url, lock_timeout=30, statement_timeout=30)) as built:
         built.infrastructure = built.step_runner.infrastructure = infrastructure(built.settings, built.database)
         yield built
-        wait_until(lambda: not calls_left_under_way())
+        wait_until(lambda: not abandoned_calls())
 
 
 @pytest.mark.parametrize(
@@ -115,7 +113,7 @@ def harness(database_url: str) -> Iterator[RunHarness]:
         "await_readiness",
     ],
 )
-def test_no_built_in_step_waits_for_an_outside_that_hangs(harness: RunHarness, database_url: str, step: str) -> None:
+def test_no_built_in_step_waits_for_a_hanging_call(harness: RunHarness, database_url: str, step: str) -> None:
     stop_token = StopSignal()
     harness.create()
     harness.make_moves(until=step)
@@ -124,62 +122,62 @@ def test_no_built_in_step_waits_for_an_outside_that_hangs(harness: RunHarness, d
     with ThreadPoolExecutor() as pool, everything_locked(database_url, claim.names):
         performing = pool.submit(harness.perform, claim, stop_token)
         wait_until(lambda: lock_waits(database_url))
-        told = time.monotonic()
+        stopped_at = time.monotonic()
         stop_token.set(StopReason.CANCELLED)
         with pytest.raises(StepStopped):
             performing.result(10)
 
-    assert time.monotonic() - told < 1
+    assert time.monotonic() - stopped_at < 1
 
 
 class Late(PostgresStorage):
-    """Storage whose requests to create arrive when they are let go."""
+    """Storage whose creations take effect when they are released."""
 
     def __init__(self, url: str, seal: Seal) -> None:
         super().__init__(url, seal)
-        self.asked, self.let_go = threading.Event(), threading.Event()
-        self.answer: Future[None] = Future()
+        self.called, self.released = threading.Event(), threading.Event()
+        self.outcome: Future[None] = Future()
 
     def create(self, names: ResourceNames) -> None:
-        self.asked.set()
-        self.let_go.wait(20)
+        self.called.set()
+        self.released.wait(20)
         try:
-            self.answer.set_result(super().create(names))
+            self.outcome.set_result(super().create(names))
         except Refused as refusal:
-            self.answer.set_exception(refusal)
+            self.outcome.set_exception(refusal)
 
 
-def test_what_a_step_left_under_way_is_refused_once_it_was_undone(database_url: str) -> None:
+def test_an_abandoned_creation_is_refused_once_its_step_was_undone(database_url: str) -> None:
     storage = Late(database_url, Seal(settings_with(database_url).secret_key))
     names, stop_token = fresh_names(), ManualStopToken()
     with ThreadPoolExecutor() as pool:
         calling = pool.submit(performed, lambda: interruptible_port(storage).create(names), stop_token)
-        assert storage.asked.wait(10)
+        assert storage.called.wait(10)
         seconds_until_stopped(calling, stop_token)
 
     storage.destroy(names)
-    storage.let_go.set()
+    storage.released.set()
 
     with pytest.raises(Refused, match="was destroyed earlier"):
-        storage.answer.result(10)
+        storage.outcome.result(10)
     assert storage.present(names) == []
 
 
-def test_outside_of_a_step_a_call_is_made_on_the_thread_that_asks() -> None:
+def test_a_call_outside_a_step_runs_on_the_calling_thread() -> None:
     class Port:
-        def who(self) -> int:
+        def thread_id(self) -> int:
             return threading.get_ident()
 
-    assert interruptible_port(Port()).who() == threading.get_ident()
+    assert interruptible_port(Port()).thread_id() == threading.get_ident()
 
 
-def test_what_a_call_returns_and_raises_comes_back_to_the_step(outside: Infrastructure) -> None:
+def test_a_step_gets_the_result_and_the_error_of_its_call(real: Infrastructure) -> None:
     names, stop_token = fresh_names(), ManualStopToken()
 
-    performed(lambda: outside.traffic.reserve(names), stop_token)
-    found = performed(lambda: outside.traffic.present(names), stop_token)
-    performed(lambda: outside.traffic.release(names), stop_token)
+    performed(lambda: real.traffic.reserve(names), stop_token)
+    found = performed(lambda: real.traffic.present(names), stop_token)
+    performed(lambda: real.traffic.release(names), stop_token)
 
     assert found == [f"{names.address}.localhost"]
     with pytest.raises(Refused):
-        performed(lambda: outside.traffic.reserve(names), stop_token)
+        performed(lambda: real.traffic.reserve(names), stop_token)

@@ -10,7 +10,7 @@ import pytest
 from adapters import infrastructure
 from adapters.fault_injection import Faults
 from adapters.kit.ports import PORTS
-from adapters.kit.running import run
+from adapters.kit.runner import run
 from adapters.kit.subject import Factory, Subject
 from adapters.simulated import SimulatedInfrastructure
 from provisioning.ports import Infrastructure

@@ -1,1 +1,1 @@
-"""The checks, a file for each rule and one for what is a single port's own. pytest collects them."""
+"""The checks, collected by pytest: one file for each rule, and one for each port with its own checks."""

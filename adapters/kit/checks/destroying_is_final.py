@@ -1,4 +1,4 @@
-"""Once a name was destroyed, creating it again is refused, also when the creation had set out before."""
+"""Once a name was destroyed, creating it is refused, also when the creation began earlier."""
 
 import threading
 from collections.abc import Callable
@@ -7,51 +7,51 @@ from contextlib import suppress
 
 import pytest
 
-from adapters.kit.case import Case
+from adapters.kit.check_context import CheckContext
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
 
 
-def test_what_was_destroyed_is_not_created_again(case: Case) -> None:
-    """A worker that wakes up after minutes makes its call at last, and leaves something behind for ever."""
-    names = case.fresh()
-    case.create(names)
-    case.destroy(names)
+def test_a_destroyed_name_is_not_created_again(context: CheckContext) -> None:
+    """There is no tombstone: a worker that continues after minutes leaves a resource behind for ever."""
+    names = context.new_names()
+    context.create(names)
+    context.destroy(names)
 
     with pytest.raises(Refused):
-        case.create(names)
+        context.create(names)
 
-    assert case.present(names) == []
+    assert context.present(names) == []
 
 
-def test_what_was_destroyed_before_it_came_is_refused_when_it_comes(case: Case) -> None:
-    """The undo overtook the creation. It has to leave a tombstone also for a name that it never met."""
-    names = case.fresh()
-    case.destroy(names)
+def test_a_creation_after_its_destruction_is_refused(context: CheckContext) -> None:
+    """A tombstone is only written for an existing resource, but an undo may arrive before the creation."""
+    names = context.new_names()
+    context.destroy(names)
 
     with pytest.raises(Refused):
-        case.create(names)
+        context.create(names)
 
-    assert case.present(names) == []
+    assert context.present(names) == []
 
 
-def test_another_worker_is_refused_too(case: Case) -> None:
-    """The tombstone is kept in the memory of one process, and the late call comes from another."""
-    names, other = case.fresh(), case.another()
-    case.create(names)
-    case.destroy(names)
+def test_another_worker_refuses_a_destroyed_name(context: CheckContext) -> None:
+    """The tombstone is in the memory of one process, and the late call comes from another."""
+    names, other = context.new_names(), context.another_worker()
+    context.create(names)
+    context.destroy(names)
 
     with pytest.raises(Refused):
         other.create(names)
 
-    assert case.present(names) == []
+    assert context.present(names) == []
 
 
-def test_creating_and_destroying_at_once_ends_with_nothing(case: Case) -> None:
-    """Between its look for a tombstone and its creation, somebody else destroys: the two need a lock or one write."""
-    other = case.another()
-    for _ in range(case.subject.rounds):
-        names, start = case.fresh(), threading.Barrier(3)
+def test_concurrent_creations_and_destruction_leave_nothing(context: CheckContext) -> None:
+    """The check for the tombstone and the creation are not atomic: they need a lock or a single write."""
+    other = context.another_worker()
+    for _ in range(context.subject.rounds):
+        names, start = context.new_names(), threading.Barrier(3)
 
         def race(
             act: Callable[[ResourceNames], None], it: ResourceNames = names, at: threading.Barrier = start
@@ -61,7 +61,7 @@ def test_creating_and_destroying_at_once_ends_with_nothing(case: Case) -> None:
                 act(it)
 
         with ThreadPoolExecutor(3) as pool:
-            for finished in [pool.submit(race, act) for act in (case.create, case.destroy, other.create)]:
-                finished.result(case.subject.within)
+            for finished in [pool.submit(race, act) for act in (context.create, context.destroy, other.create)]:
+                finished.result(context.subject.within)
 
-        assert case.present(names) == []
+        assert context.present(names) == []

@@ -1,55 +1,55 @@
-"""Destroying returns after everything was confirmed absent. An outside that cannot be reached raises."""
+"""Destroying returns after everything was confirmed absent, and raises when the infrastructure is unreachable."""
 
 import pytest
 
-from adapters.kit.case import Case, fails_for_now
+from adapters.kit.check_context import CheckContext, assert_fails_temporarily
 
 
-def test_destroying_leaves_nothing(case: Case) -> None:
-    """It said that everything is gone, and something is there."""
-    names = case.fresh()
-    case.create(names)
+def test_destroying_leaves_nothing(context: CheckContext) -> None:
+    """Destroying returned, but a resource is still present."""
+    names = context.new_names()
+    context.create(names)
 
-    case.destroy(names)
+    context.destroy(names)
 
-    assert case.present(names) == []
+    assert context.present(names) == []
 
 
-def test_what_a_crash_left_half_made_is_destroyed(case: Case) -> None:
-    """Destroying trips over what is half there, or leaves it."""
-    crashing, names = case.crashing(), case.fresh()
-    with pytest.raises(Exception):  # noqa: B017, PT011  # the author's own
+def test_a_half_created_resource_is_destroyed(context: CheckContext) -> None:
+    """Destroying fails because of a half-created resource, or leaves it."""
+    crashing, names = context.crashing(), context.new_names()
+    with pytest.raises(Exception):  # noqa: B017, PT011  # each adapter has its own error
         crashing.create(names)
 
-    case.destroy(names)
+    context.destroy(names)
 
-    assert case.present(names) == []
-
-
-def test_what_cannot_be_reached_is_not_gone(case: Case) -> None:
-    """Destroying what cannot be reached returns, or is refused for good; it has to raise, and to work later."""
-    unreachable, names = case.unreachable(), case.fresh()
-    case.create(names)
-
-    fails_for_now(lambda: unreachable.destroy(names))
-
-    assert case.present(names) == case.names(names)
-    case.destroy(names)
-    assert case.present(names) == []
+    assert context.present(names) == []
 
 
-def test_what_cannot_be_reached_is_not_said_to_be_absent(case: Case) -> None:
-    """present() answers for an outside that it did not ask."""
-    unreachable = case.unreachable()
+def test_an_unreachable_resource_does_not_count_as_destroyed(context: CheckContext) -> None:
+    """Destroying returned or raised Refused while the infrastructure was unreachable, or did not work afterwards."""
+    unreachable, names = context.unreachable(), context.new_names()
+    context.create(names)
 
-    fails_for_now(lambda: unreachable.present(case.fresh()))
+    assert_fails_temporarily(lambda: unreachable.destroy(names))
+
+    assert context.present(names) == context.ledger_names(names)
+    context.destroy(names)
+    assert context.present(names) == []
 
 
-def test_what_cannot_be_reached_is_not_refused_for_good(case: Case) -> None:
-    """Creating raises Refused, or nothing, while the outside is away. Refused turns the run back at the first try."""
-    unreachable, names = case.unreachable(), case.fresh()
+def test_an_unreachable_resource_is_not_reported_as_absent(context: CheckContext) -> None:
+    """present() returned a result while the infrastructure was unreachable."""
+    unreachable = context.unreachable()
 
-    fails_for_now(lambda: unreachable.create(names))
+    assert_fails_temporarily(lambda: unreachable.present(context.new_names()))
 
-    case.create(names)
-    assert case.present(names) == case.names(names)
+
+def test_an_unreachable_infrastructure_is_not_a_refusal(context: CheckContext) -> None:
+    """Creating did not raise, or raised Refused, which undoes the run, while the infrastructure was unreachable."""
+    unreachable, names = context.unreachable(), context.new_names()
+
+    assert_fails_temporarily(lambda: unreachable.create(names))
+
+    context.create(names)
+    assert context.present(names) == context.ledger_names(names)

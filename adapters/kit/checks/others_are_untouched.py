@@ -1,52 +1,52 @@
-"""What one run takes and undoes is no other run's and no other tenant's."""
+"""The resources of one run are independent of other runs and other tenants."""
 
-from adapters.kit.case import Case
-
-
-def test_the_next_run_of_the_same_tenant_starts_afresh(case: Case) -> None:
-    """A tombstone or a remnant of one attempt stands in the way of the next."""
-    first = case.fresh()
-    second = case.next_run(first)
-    case.create(first)
-    case.destroy(first)
-
-    case.create(second)
-
-    assert case.present(second) == case.names(second)
-    assert case.present(first) == []
+from adapters.kit.check_context import CheckContext
 
 
-def test_a_late_undo_leaves_the_next_run_alone(case: Case) -> None:
-    """An undo that is repeated, or looks again a day later, takes away what a newer attempt has made."""
-    first = case.fresh()
-    second = case.next_run(first)
-    case.destroy(first)
-    case.create(second)
+def test_the_next_run_of_a_tenant_can_create_its_resources(context: CheckContext) -> None:
+    """A tombstone or a leftover of one run prevents the next run."""
+    first = context.new_names()
+    second = context.next_run(first)
+    context.create(first)
+    context.destroy(first)
 
-    case.destroy(first)
+    context.create(second)
 
-    assert case.present(second) == case.names(second)
-
-
-def test_a_recreated_tenant_is_another_tenant(case: Case) -> None:
-    """Names leave out the tenant's tag: a new tenant at the same address counts its runs from 1 again."""
-    before = case.fresh()
-    after = case.fresh(before.address)
-    case.create(before)
-    case.destroy(before)
-
-    case.create(after)
-
-    assert case.present(after) == case.names(after)
+    assert context.present(second) == context.ledger_names(second)
+    assert context.present(first) == []
 
 
-def test_destroying_one_tenant_leaves_the_others(case: Case) -> None:
-    """It destroys by something wider than the names of its run."""
-    one, other = case.fresh(), case.fresh()
-    case.create(one)
-    case.create(other)
+def test_a_late_undo_leaves_the_next_run_alone(context: CheckContext) -> None:
+    """A repeated or late undo of an old run destroys what a newer run created."""
+    first = context.new_names()
+    second = context.next_run(first)
+    context.destroy(first)
+    context.create(second)
 
-    case.destroy(one)
+    context.destroy(first)
 
-    assert case.present(one) == []
-    assert case.present(other) == case.names(other)
+    assert context.present(second) == context.ledger_names(second)
+
+
+def test_a_recreated_tenant_is_another_tenant(context: CheckContext) -> None:
+    """The names do not contain the tenant's tag: a new tenant at the same address counts its runs from 1 again."""
+    before = context.new_names()
+    after = context.new_names(before.address)
+    context.create(before)
+    context.destroy(before)
+
+    context.create(after)
+
+    assert context.present(after) == context.ledger_names(after)
+
+
+def test_destroying_one_tenant_leaves_the_others(context: CheckContext) -> None:
+    """Destroying affects more than the names of its run."""
+    one, other = context.new_names(), context.new_names()
+    context.create(one)
+    context.create(other)
+
+    context.destroy(one)
+
+    assert context.present(one) == []
+    assert context.present(other) == context.ledger_names(other)

@@ -1,40 +1,40 @@
-"""A tenant's tables live and die with its storage."""
+"""A tenant's tables exist as long as its storage."""
 
 import pytest
 
-from adapters.kit.case import Case
+from adapters.kit.check_context import CheckContext
 from provisioning.ports import Refused
 
 
-def test_migrating_twice_is_migrating_once(case: Case) -> None:
-    """The step that applies the schema is tried again like every other."""
-    names = case.fresh()
-    case.create(names)
+def test_migrating_twice_is_migrating_once(context: CheckContext) -> None:
+    """A second attempt of the step apply_schema fails."""
+    names = context.new_names()
+    context.create(names)
 
-    case.adapter.migrate(names)
-    case.adapter.migrate(names)
+    context.adapter.migrate(names)
+    context.adapter.migrate(names)
 
-    assert case.present(names) == case.names(names)
-
-
-def test_what_was_migrated_is_destroyed_with_its_tables(case: Case) -> None:
-    """Migrating takes nothing of its own that an undo would have to know of."""
-    names = case.fresh()
-    case.create(names)
-    case.adapter.migrate(names)
-
-    case.destroy(names)
-
-    assert case.present(names) == []
+    assert context.present(names) == context.ledger_names(names)
 
 
-def test_what_was_destroyed_is_not_migrated(case: Case) -> None:
-    """A late migration has to be refused like a late creation, and to create nothing."""
-    names = case.fresh()
-    case.create(names)
-    case.destroy(names)
+def test_migrated_storage_is_destroyed_with_its_tables(context: CheckContext) -> None:
+    """Tables remain when the schema is destroyed."""
+    names = context.new_names()
+    context.create(names)
+    context.adapter.migrate(names)
+
+    context.destroy(names)
+
+    assert context.present(names) == []
+
+
+def test_destroyed_storage_is_not_migrated(context: CheckContext) -> None:
+    """A late migration does not raise Refused, or creates something."""
+    names = context.new_names()
+    context.create(names)
+    context.destroy(names)
 
     with pytest.raises(Refused):
-        case.adapter.migrate(names)
+        context.adapter.migrate(names)
 
-    assert case.present(names) == []
+    assert context.present(names) == []
