@@ -93,7 +93,7 @@ class ProviderMetadata:
 
 
 class OidcProvider:
-    """The issuer whose tokens are accepted."""
+    """Verifies the tokens of one issuer."""
 
     def __init__(self, settings: Settings) -> None:
         self.issuer = settings.oidc_issuer
