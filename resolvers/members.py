@@ -46,8 +46,8 @@ Row = TypeVar("Row", MemberRow, AccountRow)
 @mutation(Permission.MANAGE_MEMBERS, InviteMemberPayload)
 async def invite_member(info: Info, input: InviteMemberInput) -> InviteMemberPayload | None:
     """Record a member who joins by signing in."""
-    wanted = Invitation(input.email, input.role, given(input.name))
-    row = await _member(info.context, await run_command(info, input, members.invite, _outcome, wanted=wanted))
+    invitation = Invitation(input.email, input.role, given(input.name))
+    row = await _member(info.context, await run_command(info, input, members.invite, _outcome, wanted=invitation))
     return InviteMemberPayload(member=Member.of_optional(row), member_edge=MemberEdge.of(row) if row else None)
 
 
@@ -70,14 +70,14 @@ async def remove_member(info: Info, input: RemoveMemberInput) -> RemoveMemberPay
 @mutation(Permission.MANAGE_MEMBERS, CreateServiceAccountPayload)
 async def create_service_account(info: Info, input: CreateServiceAccountInput) -> CreateServiceAccountPayload | None:
     """Create a service account, with no right that the caller does not hold."""
-    wanted = NewAccount(
+    new = NewAccount(
         name=input.name,
         scopes=input.scopes,
         tenant_ids=_tenants(given(input.tenant_ids)),
         expires_at=given(input.expires_at),
     )
     issued = await run_command(
-        info, input, service_accounts.create, _issued_outcome, wanted=wanted, grantor=_grantor(info.context)
+        info, input, service_accounts.create, _issued_outcome, wanted=new, grantor=_grantor(info.context)
     )
     account = ServiceAccount.of_optional(await _issued_account(info.context, issued))
     return CreateServiceAccountPayload(service_account=account, token=_token(issued))
@@ -86,7 +86,7 @@ async def create_service_account(info: Info, input: CreateServiceAccountInput) -
 @mutation(Permission.MANAGE_MEMBERS, UpdateServiceAccountPayload)
 async def update_service_account(info: Info, input: UpdateServiceAccountInput) -> UpdateServiceAccountPayload | None:
     """Change the values that the input gives."""
-    wanted = AccountChanges(
+    changes = AccountChanges(
         name=given(input.name),
         scopes=given(input.scopes),
         tenant_ids=_tenants(given(input.tenant_ids)),
@@ -100,7 +100,7 @@ async def update_service_account(info: Info, input: UpdateServiceAccountInput) -
         service_accounts.update,
         _outcome,
         account_id=_account_id(input),
-        wanted=wanted,
+        wanted=changes,
         grantor=_grantor(info.context),
     )
     account = ServiceAccount.of_optional(await _account(info.context, performed))
@@ -133,7 +133,7 @@ def _outcome(row: MemberRow | AccountRow) -> Outcome:
 
 
 def _issued_outcome(issued: IssuedToken) -> Outcome:
-    """The token is not kept with the outcome: a repeat of the call shows none."""
+    """The outcome without the token, so that a repeat of the call returns none."""
     return {"id": str(issued.account.id)}
 
 

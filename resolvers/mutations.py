@@ -106,7 +106,7 @@ def keyed_call(info: Info, input: MutationInput) -> KeyedCall | None:
 
 
 def tenant_outcome(change: Change) -> Outcome:
-    """What is kept of a command that changed a tenant."""
+    """The outcome that is stored for a command that changed a tenant."""
     return {
         "tenant_id": str(change.tenant.id),
         "run_id": str(change.run.id) if change.run else None,
@@ -146,9 +146,9 @@ async def _refused(
 def _key_in_headers(info: Info) -> str | None:
     """The key in the headers: for the one field of an operation, never for several fields that would share it."""
     key = info.context.idempotency_key
-    asked = [one for one in info.operation.selection_set.selections if not _is_meta_field(one)]
+    fields = [one for one in info.operation.selection_set.selections if not _is_meta_field(one)]
     # A fragment may hold any number of fields.
-    if key is not None and not (len(asked) == 1 and isinstance(asked[0], FieldNode)):
+    if key is not None and not (len(fields) == 1 and isinstance(fields[0], FieldNode)):
         raise Malformed("idempotency_key", SEVERAL_FIELDS)
     return key
 

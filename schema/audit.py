@@ -65,9 +65,9 @@ class AuditEventFilter:
         """Convert the conditions that were given. Raises NotFound for an id of another type."""
         try:
             return EventFilter(
-                tenant_id=_named("Tenant", self.tenant_id),
-                run_id=_named("ProvisioningRun", self.run_id, called="run"),
-                actor_id=_named("Actor", self.actor_id),
+                tenant_id=_optional_uuid("Tenant", self.tenant_id),
+                run_id=_optional_uuid("ProvisioningRun", self.run_id, called="run"),
+                actor_id=_optional_uuid("Actor", self.actor_id),
                 types=given(self.type_in),
                 occurred_from=given(self.occurred_from),
                 occurred_until=given(self.occurred_until),
@@ -76,9 +76,9 @@ class AuditEventFilter:
             raise NotFound.like(refusal) from None
 
 
-def _named(type_name: str, id: strawberry.ID | None, *, called: str | None = None) -> UUID | None:
-    wanted = given(id)
-    return None if wanted is None else uuid_of(type_name, wanted, called=called or type_name.lower())
+def _optional_uuid(type_name: str, id: strawberry.ID | None, *, called: str | None = None) -> UUID | None:
+    requested = given(id)
+    return None if requested is None else uuid_of(type_name, requested, called=called or type_name.lower())
 
 
 @described_type
