@@ -89,9 +89,9 @@ class InvariantChecker:
         """Check that every run has finished and that a follower of the feed saw every event exactly once."""
         for run in self.runs.values():
             assert run.finished_at is not None, self._run_message(run, "V13: the run never finished")
-            told = [event.type for event in self._events_of(run)].count(CONFIRMED)
-            assert told == (run.status in UNDONE_STATUSES), self._run_message(
-                run, f"V2: absence confirmed {told} times"
+            confirmations = [event.type for event in self._events_of(run)].count(CONFIRMED)
+            assert confirmations == (run.status in UNDONE_STATUSES), self._run_message(
+                run, f"V2: absence confirmed {confirmations} times"
             )
         ENDED_RUNS.update(run.status.value for run in self.runs.values())
         read(self._follow)
@@ -116,10 +116,12 @@ class InvariantChecker:
         assert set(left.values()) <= {TenantState.DECOMMISSIONED}, f"V12: not provisioned again: {left}"
 
     def _read(self, session: Session) -> None:
-        mine = self._organisation_id
-        self.tenants = {one.id: one for one in session.exec(select(Tenant).where(Tenant.organisation_id == mine))}
-        self.runs = {one.id: one for one in session.exec(select(Run).where(Run.organisation_id == mine))}
-        newer = select(Event).where(Event.organisation_id == mine, col(Event.position) > self._position)
+        organisation_id = self._organisation_id
+        self.tenants = {
+            one.id: one for one in session.exec(select(Tenant).where(Tenant.organisation_id == organisation_id))
+        }
+        self.runs = {one.id: one for one in session.exec(select(Run).where(Run.organisation_id == organisation_id))}
+        newer = select(Event).where(Event.organisation_id == organisation_id, col(Event.position) > self._position)
         self.events += session.exec(newer.order_by(col(Event.position))).all()
         self._position = self.events[-1].position if self.events else 0
         ledger = session.exec(select(Resource.name, Resource.status).where(col(Resource.run_id).in_(self.runs))).all()
@@ -145,9 +147,9 @@ class InvariantChecker:
     def _check_end(self, run: Run) -> None:
         known = self._ended.get(run.id, run.status)
         assert known == run.status, self._run_message(run, f"V1: {known} became {run.status}")
-        told = [event for event in self._events_of(run) if event.type in END_EVENTS.values()]
+        end_events = [event for event in self._events_of(run) if event.type in END_EVENTS.values()]
         expected = [END_EVENTS[run.status]] if run.finished_at else []
-        assert [event.type for event in told] == expected, self._run_message(
+        assert [event.type for event in end_events] == expected, self._run_message(
             run, "V1: the feed does not have exactly one end event"
         )
         if run.finished_at is None:
@@ -158,16 +160,16 @@ class InvariantChecker:
                 run, f"V5: the cancel was accepted, but the run is {run.status}"
             )
         if run.status is RunStatus.CANCELLED:
-            self._check_cancelled(run, told[0])
+            self._check_cancelled(run, end_events[0])
 
-    def _check_cancelled(self, run: Run, told: Event) -> None:
+    def _check_cancelled(self, run: Run, end: Event) -> None:
         author = self._accepted.get(run.id, run.cancel_actor_name)
-        assert told.created_at == run.finished_at, self._run_message(
+        assert end.created_at == run.finished_at, self._run_message(
             run, "V7: the event is not in the transaction of the status"
         )
-        assert told.data["cancelled_by"] == run.cancel_actor_name, self._run_message(run, "V7: another author")
-        assert told.data["reason"] == run.cancel_reason, self._run_message(run, "V7: another reason")
-        assert author == (told.actor_email or told.actor_name), self._run_message(run, "V7: another author")
+        assert end.data["cancelled_by"] == run.cancel_actor_name, self._run_message(run, "V7: another author")
+        assert end.data["reason"] == run.cancel_reason, self._run_message(run, "V7: another reason")
+        assert author == (end.actor_email or end.actor_name), self._run_message(run, "V7: another author")
 
     def _check_wake(self, run: Run) -> None:
         awake = run.finished_at is not None or run.status is RunStatus.STUCK or run.due_at is not None
@@ -205,10 +207,10 @@ class InvariantChecker:
 
     def _follow(self, session: Session) -> None:
         """Read the feed from the cursor of the last event that was seen."""
-        wanted = audit_feed.EventFilter()
-        while found := audit_feed.feed_since(session, wanted, self._cursor, by=self._reader).entries:
+        event_filter = audit_feed.EventFilter()
+        while found := audit_feed.feed_since(session, event_filter, self._cursor, by=self._reader).entries:
             self._followed += [event.id for event in found]
-            self._cursor = audit_feed.FeedStart(wanted.key_of(found[-1]))
+            self._cursor = audit_feed.FeedStart(event_filter.key_of(found[-1]))
 
     def _present(self, tenant: Tenant) -> set[str]:
         runs = [run for run in self.runs.values() if run.tenant_id == tenant.id]
@@ -229,5 +231,5 @@ class InvariantChecker:
 
 
 def _line(event: Event) -> str:
-    what = event.type.removeprefix("tenant.")
-    return f"  {event.sequence:>3} {what} {event.data.get('step', '')} ({event.actor_name})"
+    name = event.type.removeprefix("tenant.")
+    return f"  {event.sequence:>3} {name} {event.data.get('step', '')} ({event.actor_name})"

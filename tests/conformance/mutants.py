@@ -28,8 +28,8 @@ def no_fencing_token_check(patch: pytest.MonkeyPatch) -> None:
 
 def no_due_time_check_in_claim(patch: pytest.MonkeyPatch) -> None:
     def due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], _: UUID) -> Run | None:
-        wanted = select(Run).where(Run.id == run_id, col(Run.status).in_(statuses))
-        return session.exec(wanted.with_for_update(key_share=True)).one_or_none()
+        query = select(Run).where(Run.id == run_id, col(Run.status).in_(statuses))
+        return session.exec(query.with_for_update(key_share=True)).one_or_none()
 
     patch.setattr(engine, "_due_run", due_run)
 
@@ -38,10 +38,10 @@ def no_status_check_in_claim(patch: pytest.MonkeyPatch) -> None:
     """A cancelled run can be claimed forward, as its steps allow."""
 
     def due_run(session: Session, run_id: UUID, _: Collection[RunStatus], __: UUID) -> Run | None:
-        wanted = select(Run).where(
+        query = select(Run).where(
             Run.id == run_id, col(Run.due_at) <= func.clock_timestamp(), col(Run.finished_at).is_(None)
         )
-        return session.exec(wanted.with_for_update(key_share=True)).one_or_none()
+        return session.exec(query.with_for_update(key_share=True)).one_or_none()
 
     original = decisions.next_move
 

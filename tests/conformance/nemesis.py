@@ -100,7 +100,9 @@ class Nemesis(Database):
             (Event, col(Event.run_id) == run_id),
         ]
         with Database.transaction(self) as session:
-            rows = [row.model_dump() for table, mine in tables for row in session.exec(select(table).where(mine))]
+            rows = [
+                row.model_dump() for table, condition in tables for row in session.exec(select(table).where(condition))
+            ]
         return sorted(rows, key=repr)
 
     def _check_claim(self, worker: VirtualWorker, claim: Claim, *, owned: bool, cancelled: bool) -> None:

@@ -62,24 +62,24 @@ class Simulation(Clock):
 
     def create(self, slug: str, *, start: bool, by: Actor) -> None:
         new_tenant = commands.NewTenant(slug=slug, plan="starter", first_admin_email=f"{slug}@example.com", start=start)
-        place = {"organisation_id": self.organisation.id, "regions": self._settings.regions}
-        if change := self.submit("create", commands.create_tenant, new_tenant, by=by, **place):
+        location = {"organisation_id": self.organisation.id, "regions": self._settings.regions}
+        if change := self.submit("create", commands.create_tenant, new_tenant, by=by, **location):
             self.tenants.append(change.tenant.id)
 
-    def manage(self, what: str, tenant_id: UUID, by: Actor) -> None:
-        match what:
+    def manage(self, name: str, tenant_id: UUID, by: Actor) -> None:
+        match name:
             case "retry":
-                self.submit(what, commands.retry_provisioning, tenant_id, by=by)
+                self.submit(name, commands.retry_provisioning, tenant_id, by=by)
             case "suspend":
-                self.submit(what, commands.suspend_tenant, tenant_id, by=by)
+                self.submit(name, commands.suspend_tenant, tenant_id, by=by)
             case "resume":
-                self.submit(what, commands.resume_tenant, tenant_id, by=by)
+                self.submit(name, commands.resume_tenant, tenant_id, by=by)
             case "decommission":
                 self._decommission(tenant_id, by)
             case "recreate":
                 self._recreate(tenant_id, by)
             case _:
-                raise ValueError(what)
+                raise ValueError(name)
 
     def _recreate(self, tenant_id: UUID, by: Actor) -> None:
         change = self.submit("recreate", commands.recreate_tenant, tenant_id, by=by, regions=self._settings.regions)
@@ -100,24 +100,26 @@ class Simulation(Clock):
         self.submit("decommission", commands.decommission_tenant, tenant_id, by=by, confirm_slug=slug)
 
     def resume_undo(self, tenant_id: UUID, by: Actor, *, skip: bool) -> None:
-        wanted: dict[str, Any] = {"by": by, "reason": "resource released by hand" if skip else None}
+        arguments: dict[str, Any] = {"by": by, "reason": "resource released by hand" if skip else None}
         if skip:
-            wanted["skip_steps"] = self.read(lambda session: _stuck_steps(session, tenant_id))
-        self.submit("resume the undo", cancellation.resume_compensation, tenant_id, **wanted)
+            arguments["skip_steps"] = self.read(lambda session: _stuck_steps(session, tenant_id))
+        self.submit("resume the undo", cancellation.resume_compensation, tenant_id, **arguments)
 
-    def submit(self, what: str, command: Callable[..., Change], *args: Any, by: Actor, **wanted: Any) -> Change | None:
+    def submit(
+        self, name: str, command: Callable[..., Change], *args: Any, by: Actor, **arguments: Any
+    ) -> Change | None:
         """Submit a command; None if it is refused or the reply is lost."""
         try:
-            change = self.nemesis.transact(command, *args, by=by, **wanted)
+            change = self.nemesis.transact(command, *args, by=by, **arguments)
         except ProvisioningRefused as refusal:
             self._check_refusal(refusal, args[0])
-            self.log(f"{by.name} asks to {what}: {refusal}")
+            self.log(f"{by.name} asks to {name}: {refusal}")
             return None
         except LostReply:
-            self.log(f"{by.name} asks to {what}, and the reply is lost")
+            self.log(f"{by.name} asks to {name}, and the reply is lost")
             self._reload_tenants()
             return None
-        self.log(f"{by.name} asks to {what}: {change.tenant.slug} is {change.tenant.state}")
+        self.log(f"{by.name} asks to {name}: {change.tenant.slug} is {change.tenant.state}")
         return change
 
     # Events of workers, broker and infrastructure
@@ -269,8 +271,8 @@ class Simulation(Clock):
         self.messages.extend(outbox)
 
     def _reload_tenants(self) -> None:
-        mine = select(Tenant.id).where(Tenant.organisation_id == self.organisation.id).order_by(col(Tenant.id))
-        self.tenants = list(self.read(lambda session: session.exec(mine).all()))
+        query = select(Tenant.id).where(Tenant.organisation_id == self.organisation.id).order_by(col(Tenant.id))
+        self.tenants = list(self.read(lambda session: session.exec(query).all()))
 
     def _check_refusal(self, refusal: ProvisioningRefused, subject: object) -> None:
         """V5: a refusal names the state that the tenant had when the refusal was made."""

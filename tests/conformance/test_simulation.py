@@ -89,7 +89,7 @@ class Machine(RuleBasedStateMachine):
             self.simulation.cancel(self.simulation.tenants[-1], self.simulation.operators[2], notify=False)
 
     def teardown(self) -> None:
-        if not hasattr(self, "play"):
+        if not hasattr(self, "simulation"):
             return
         try:
             if sys.exc_info()[0] is None:
@@ -107,9 +107,9 @@ class Machine(RuleBasedStateMachine):
     def a_tenant_is_cancelled(self, index: int, operator: int, notify: bool) -> None:  # noqa: FBT001  # Hypothesis' choice
         self.simulation.cancel(self._tenant(index), self.simulation.operators[operator], notify=notify)
 
-    @checked_rule(what=REQUESTS, index=INDEX, operator=OPERATOR)
-    def a_command_is_submitted(self, what: str, index: int, operator: int) -> None:
-        self.simulation.manage(what, self._tenant(index), self.simulation.operators[operator])
+    @checked_rule(name=REQUESTS, index=INDEX, operator=OPERATOR)
+    def a_command_is_submitted(self, name: str, index: int, operator: int) -> None:
+        self.simulation.manage(name, self._tenant(index), self.simulation.operators[operator])
 
     @checked_rule(index=INDEX, operator=OPERATOR, skip=st.booleans())
     def an_undo_is_resumed(self, index: int, operator: int, skip: bool) -> None:  # noqa: FBT001  # Hypothesis' choice
@@ -236,9 +236,9 @@ def test_a_failing_example_prints_the_log_of_its_events(
             phases=[Phase.generate],
         )
 
-    story = failure.value.__notes__
-    assert any(line.startswith("Olga Operator asks to create: shop is PROVISIONING") for line in story)
-    assert any(line.startswith("worker 1 (forward validate_request): done") for line in story)
+    log = failure.value.__notes__
+    assert any(line.startswith("Olga Operator asks to create: shop is PROVISIONING") for line in log)
+    assert any(line.startswith("worker 1 (forward validate_request): done") for line in log)
 
 
 def explore(database: Database, settings: Settings, plan: ExamplePlan, *, name: str, **options: Any) -> None:

@@ -95,8 +95,8 @@ class ApiClient:
                 payload = self.mutate(mutation, idempotencyKey=key, **fields)
             except NoAnswer as failure:
                 if time.monotonic() - began > ANSWERED_WITHIN:
-                    told = f"V8: {mutation} is never answered: {failure}\n{self.testbed.log_excerpts()}"
-                    raise AssertionError(told) from failure
+                    message = f"V8: {mutation} is never answered: {failure}\n{self.testbed.log_excerpts()}"
+                    raise AssertionError(message) from failure
             else:
                 if "IDEMPOTENCY_IN_PROGRESS" not in codes(payload):
                     return payload

@@ -117,9 +117,9 @@ class InvariantChecker:
             until(lambda: self.clients.owner.read(saga)["run"]["status"] in statuses, "", within=within)
         except AssertionError:
             self.check_safety()
-            told = [f"  {_line(event)}" for event in self.events(saga)]
+            feed = [f"  {_line(event)}" for event in self.events(saga)]
             head = f"V13: {saga.slug} is not {' or '.join(statuses)} within {within:g} s. Its feed:"
-            raise AssertionError("\n".join([head, *told, self.clients.testbed.log_excerpts()])) from None
+            raise AssertionError("\n".join([head, *feed, self.clients.testbed.log_excerpts()])) from None
         return self.clients.owner.read(saga)
 
     def tenants(self) -> list[Facts]:
@@ -170,11 +170,11 @@ class InvariantChecker:
         """Wait until the feed has the end of each of these runs: it withholds events behind an open transaction."""
         found: list[Facts] = []
 
-        def told() -> bool:
+        def complete() -> bool:
             found[:] = self.events()
             return {event["run"]["id"] for event in found if event["type"] in END_EVENTS.values()} >= set(runs)
 
-        until(told, "V10: the feed does not have the end of every run", within=FEED_COMPLETE_WITHIN, every=0.25)
+        until(complete, "V10: the feed does not have the end of every run", within=FEED_COMPLETE_WITHIN, every=0.25)
         return found
 
     def check_inventories(
@@ -201,8 +201,8 @@ class InvariantChecker:
     def check_edge(self, tenant: Facts) -> None:
         """V11: a tenant's address answers with the status of its state."""
         status = self.edge(tenant["url"])
-        wanted = EDGE_STATUS.get(tenant["state"], 404)
-        assert status == wanted, f"V11: {tenant['url']} answers {status} in {tenant['state']}"
+        expected = EDGE_STATUS.get(tenant["state"], 404)
+        assert status == expected, f"V11: {tenant['url']} answers {status} in {tenant['state']}"
 
     def edge(self, url: str) -> int:
         """The HTTP status of a tenant's address."""
@@ -302,8 +302,8 @@ class InvariantChecker:
         for tenant in tenants:
             live = any(run["status"] == "SUCCEEDED" for run in nodes(tenant["runs"]))
             for run in nodes(tenant["runs"]):
-                told = [event["type"] for event in by_run[run["id"]]].count(MAIL)
-                assert told <= (run["status"] == "SUCCEEDED"), f"V11: {tenant['slug']} got a welcome email"
+                mails_sent = [event["type"] for event in by_run[run["id"]]].count(MAIL)
+                assert mails_sent <= (run["status"] == "SUCCEEDED"), f"V11: {tenant['slug']} got a welcome email"
             assert live or not caught[self.clients.owner.mail_of(tenant["slug"])], (
                 f"V11: a welcome email was sent for {tenant['slug']}"
             )
@@ -312,11 +312,11 @@ class InvariantChecker:
         """The tenants with unfinished runs, and the feed of the first."""
         live = [one for one in self.tenants() if one["state"] in {"PROVISIONING", "DECOMMISSIONING"}]
         lines = [f"{one['slug']}: {[(r['number'], r['status']) for r in nodes(one['runs'])]}" for one in live[:10]]
-        told = []
+        feed = []
         for tenant in live[:1]:
             mine = self.pages(FEED, "auditEvents", filter={"tenantId": tenant["id"]})[::-1]
-            told = [f"  {_line(event)}" for event in mine]
-        return "\n".join([f"{len(live)} unfinished", *lines, *told, self.clients.testbed.log_excerpts()])
+            feed = [f"  {_line(event)}" for event in mine]
+        return "\n".join([f"{len(live)} unfinished", *lines, *feed, self.clients.testbed.log_excerpts()])
 
     def pages(self, document: str, name: str, **variables: object) -> list[Facts]:
         found: list[Facts] = []

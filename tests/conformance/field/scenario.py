@@ -47,23 +47,23 @@ class ScenarioHarness:
         """A timeout in seconds; a shorter one with a mutant, where the condition is expected to fail."""
         return without_protection if self.testbed.options.without else seconds
 
-    def create(self, **wanted: object) -> Saga:
+    def create(self, **fields: object) -> Saga:
         """Create another tenant and start its provisioning."""
-        return self.owner.create(f"t{next(self.numbers)}", **wanted)
+        return self.owner.create(f"t{next(self.numbers)}", **fields)
 
     def create_halted(
-        self, where: str, *, step: str = "", stoppable: bool = False, **wanted: object
+        self, where: str, *, step: str = "", stoppable: bool = False, **fields: object
     ) -> tuple[Saga, Halt]:
         """Create another tenant, with a halt for its run at this place. Other runs do not halt there."""
         halt = self.testbed.controller.halt_at(where, step=step, stoppable=stoppable, times=ALL_RUNS)
-        saga = self.create(**wanted)
+        saga = self.create(**fields)
         halt.restrict_to(saga.run_id)
         return saga, halt
 
-    def cancel(self, saga: Saga, by: ApiClient | None = None, **wanted: object) -> bool:
+    def cancel(self, saga: Saga, by: ApiClient | None = None, **fields: object) -> bool:
         """Cancel and record the answer in the invariant checker; returns whether it was accepted."""
         client = by or self.owner
-        return self.checker.record_answer(saga, client.cancel(saga, **wanted), client.name)
+        return self.checker.record_answer(saga, client.cancel(saga, **fields), client.name)
 
     def settle(self, within: float = SETTLED_WITHIN) -> dict[str, int]:
         """Wait until every run has finished and check every invariant; returns the number of runs by status."""

@@ -38,8 +38,10 @@ def no_signature_check(patch: pytest.MonkeyPatch) -> None:
 def no_run_id_check(patch: pytest.MonkeyPatch) -> None:
     """A cancel ignores its ``run_id`` and cancels the run that is live when it arrives."""
 
-    def cancel_provisioning(session: Session, tenant_id: UUID, *, run_id: UUID | None = None, **wanted: Any) -> Change:
-        return original(session, tenant_id, **wanted)
+    def cancel_provisioning(
+        session: Session, tenant_id: UUID, *, run_id: UUID | None = None, **arguments: Any
+    ) -> Change:
+        return original(session, tenant_id, **arguments)
 
     original = cancellation.cancel_provisioning
     patch.setattr(cancellation, "cancel_provisioning", cancel_provisioning)

@@ -89,9 +89,9 @@ def no_too_late_refusal(patch: pytest.MonkeyPatch) -> None:
     """A cancel after the pivot is accepted."""
     original = cancellation.cancel_provisioning
 
-    def cancel_provisioning(session: Session, tenant_id: UUID, *, by: Actor, **wanted: object) -> Change:
+    def cancel_provisioning(session: Session, tenant_id: UUID, *, by: Actor, **arguments: object) -> Change:
         try:
-            return original(session, tenant_id, by=by, **wanted)  # type: ignore[arg-type]  # passed on unchanged
+            return original(session, tenant_id, by=by, **arguments)  # type: ignore[arg-type]  # passed on unchanged
         except NotProvisioning:
             tenant = locked_tenant(session, tenant_id, by, None)
             newest = select(Run).where(Run.tenant_id == tenant_id)

@@ -69,8 +69,8 @@ def lease_times_by_worker_clock(patch: pytest.MonkeyPatch) -> None:
 
     def due_run(session: Session, run_id: UUID, statuses: Collection[RunStatus], token: UUID) -> Run | None:
         due = or_(col(Run.due_at) <= datetime.now(UTC), col(Run.lease_token) == token)
-        wanted = select(Run).where(Run.id == run_id, col(Run.status).in_(statuses), due)
-        return session.exec(wanted.with_for_update(key_share=True)).one_or_none()
+        query = select(Run).where(Run.id == run_id, col(Run.status).in_(statuses), due)
+        return session.exec(query.with_for_update(key_share=True)).one_or_none()
 
     patch.setattr(settlement, "position_of", position_of)
     patch.setattr(engine, "_due_run", due_run)

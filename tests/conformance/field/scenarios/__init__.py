@@ -1,10 +1,10 @@
-"""The manifest, a module for each kind of trouble."""
+"""The scenarios of the manifest, one module for each kind of fault."""
 
 import importlib
 import pkgutil
 
 
 def load() -> None:
-    """Import every module, so that its scenarios are on the manifest."""
+    """Import every module, so that its scenarios are in the manifest."""
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         importlib.import_module(module.name)

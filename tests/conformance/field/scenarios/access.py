@@ -1,4 +1,4 @@
-"""Who may cancel, who really did, and which run was meant."""
+"""Scenarios of authorization, authentication, stale run ids and deadlines."""
 
 import base64
 import json
@@ -19,14 +19,14 @@ from tests.conformance.field.api_clients import ApiClient, Saga, codes, create_c
 from tests.conformance.field.invariant_checker import nodes
 from tests.conformance.field.scenario import ALL_RUNS, ScenarioHarness, scenario
 
-OTHER_SECRET = "somebody-else-s-secret-key-0123456789abcdef"  # nobody's, and that is the point
+OTHER_SECRET = "another-secret-key-0123456789abcdef-012345"  # no deployment has this key
 DENIALS = '{ auditEvents(first: 50, filter: { typeIn: ["access.denied"] }) { edges { node { actor { id } data } } } }'
 SHORT_DEADLINE, WORKING_DEADLINE = timedelta(seconds=3), timedelta(seconds=10)
-"""Deadlines, of a run that waits and of one that has to be in its second step by then: that took 1.1 s at the most
-at a load of 20 on two cores."""
+"""Deadlines of a queued run, and of a run that has to reach its second step before: that took 1.1 s at the most at a
+load of 20 on two cores."""
 
 CANCELLED_WITHIN = timedelta(seconds=15)
-"""After the deadline: a sweep (0.5 s) finds the run; three lapsed leases (3 s) delay its end."""
+"""Time after the deadline: a sweep (0.5 s) finds the run; three expired leases (3 s) delay its end."""
 
 CANCEL = """
     mutation C($input: CancelProvisioningInput!) {
@@ -36,13 +36,13 @@ CANCEL = """
 
 @scenario(without="no_authorization", breaks="V5", quick=True)
 def cross_org_cancel_denied_and_audited(harness: ScenarioHarness) -> str:
-    """A stranger, a partner of other tenants, a viewer and support are refused and put on record; the run goes on."""
+    """Cancels of another organisation, of a partner of other tenants, a viewer and support are refused and audited."""
     stranger = create_clients(harness.testbed).owner
     saga, halt = harness.create_halted("before deployer.deploy")
     other = harness.create()
     halt.await_first()
     limited = harness.clients.client(
-        "the partner of others",
+        "the partner of other tenants",
         service_account_identity(
             harness.clients.organisation.id,
             *("tenants:read", "tenants:cancel", "audit:read"),
@@ -58,23 +58,23 @@ def cross_org_cancel_denied_and_audited(harness: ScenarioHarness) -> str:
     for client in [*unknown, *forbidden]:
         code = "NOT_FOUND" if client in unknown else "FORBIDDEN"
         answer = client.cancel(saga)
-        assert codes(answer) == [code], f"V5: {client.name} was told {answer}"
-        assert answer["tenant"] is None or client in forbidden, f"V5: {client.name} was shown the tenant"
+        assert codes(answer) == [code], f"V5: {client.name} got {answer}"
+        assert answer["tenant"] is None or client in forbidden, f"V5: {client.name} got the tenant"
         bulk = client.retry_until_available("cancelProvisionings", tenantIds=[saga.id], reason="all of them")
         refusals = codes(bulk) + [one for result in bulk["results"] for one in codes(result)]
-        assert refusals == [code], f"V5: {client.name} was told {bulk}"
+        assert refusals == [code], f"V5: {client.name} got {bulk}"
     halt.release()
     harness.checker.await_run(saga, "SUCCEEDED")
 
     _expect_audited(harness.owner, [limited, *forbidden])
     _expect_audited(stranger, [stranger])
-    assert harness.settle() == {"SUCCEEDED": 2}, "V5: somebody's cancel was carried out"
-    return f"{len(unknown + forbidden)} callers, two ways each"
+    assert harness.settle() == {"SUCCEEDED": 2}, "V5: a refused cancel took effect"
+    return f"{len(unknown + forbidden)} callers, two mutations each"
 
 
 @scenario(without="no_signature_check", breaks="V7", quick=True)
 def spoofed_actor_rejected(harness: ScenarioHarness) -> str:
-    """Forged tokens are turned away, and whatever else claims to be somebody: the feed names the token's actor."""
+    """Forged tokens are refused; arguments and headers that claim another actor have no effect on the feed."""
     saga, halt = harness.create_halted("before deployer.deploy", stoppable=True)
     halt.await_first()
 
@@ -88,7 +88,7 @@ def spoofed_actor_rejected(harness: ScenarioHarness) -> str:
     claimed = {"actorId": harness.clients.admin.id, "requestedBy": harness.clients.admin.id}
     for name, value in claimed.items():
         answer = _post(harness, saga, {"Authorization": f"Bearer {harness.owner.token}"}, **{name: value}).json()
-        assert "errors" in answer, f"V7: {name} was taken: {answer}"
+        assert "errors" in answer, f"V7: {name} was accepted: {answer}"
     admin = harness.clients.admin.identity.actor
     headers = {
         "Authorization": f"Bearer {harness.owner.token}",
@@ -108,14 +108,14 @@ def spoofed_actor_rejected(harness: ScenarioHarness) -> str:
 
 @scenario(without="no_run_id_check", breaks="V5", quick=True)
 def stale_cancel_for_old_run_refused(harness: ScenarioHarness) -> str:
-    """A cancel of run 1 that arrives when run 2 is at work: refused as stale, and run 2 goes live."""
+    """A cancel of run 1 that arrives while run 2 is in progress is refused as stale, and run 2 succeeds."""
     saga, halt = harness.create_halted("before deployer.deploy", stoppable=True)
     halt.await_first()
     assert harness.cancel(saga, runId=saga.run), "V5: refused"
     harness.checker.await_run(saga, "CANCELLED")
     second = harness.testbed.controller.halt_at("before deployer.deploy", times=ALL_RUNS)
     retried = harness.owner.retry(saga)
-    assert not retried["userErrors"], "V12: it cannot be retried"
+    assert not retried["userErrors"], "V12: the retry was refused"
     second.restrict_to(uuid_of(retried["run"]["id"]))
     second.await_first()
 
@@ -129,7 +129,7 @@ def stale_cancel_for_old_run_refused(harness: ScenarioHarness) -> str:
 
 @scenario(without="no_deadlines", breaks="V13")
 def deadline_auto_cancel(harness: ScenarioHarness) -> str:
-    """A run that takes too long, at work or waiting, is cancelled by the platform, and the feed says so."""
+    """A run past its deadline, in progress or queued, is cancelled by the platform, and the feed names the platform."""
     working, at_work = harness.create_halted(
         "before storage.create", stoppable=True, provisioningDeadline=_iso(WORKING_DEADLINE)
     )
@@ -143,7 +143,7 @@ def deadline_auto_cancel(harness: ScenarioHarness) -> str:
     harness.checker.await_run(in_time, "SUCCEEDED")
     ends = harness.settle()
     assert ends == {"CANCELLED": 2, "SUCCEEDED": 1}, f"V13: {ends}"
-    return "two past it, one within it"
+    return "two past the deadline, one within it"
 
 
 def _iso(length: timedelta) -> str:
@@ -153,7 +153,7 @@ def _iso(length: timedelta) -> str:
 def _expect_cancelled_by_the_platform(harness: ScenarioHarness, saga: Saga, deadline: timedelta) -> None:
     within = (deadline + CANCELLED_WITHIN).total_seconds()
     run = harness.checker.await_run(saga, "CANCELLED", "SUCCEEDED", within=within)["run"]
-    assert run["status"] == "CANCELLED", f"V13: {run['status']} in spite of its deadline"
+    assert run["status"] == "CANCELLED", f"V13: {run['status']} after its deadline"
     request, platform = run["cancelRequest"], str(global_id("Actor", PLATFORM.id))
     assert request["requestedBy"]["id"] == platform, f"V7: {request}"
     assert "deadline" in request["reason"], f"V7: {request}"
@@ -162,7 +162,7 @@ def _expect_cancelled_by_the_platform(harness: ScenarioHarness, saga: Saga, dead
 
 
 def _expect_audited(reader: ApiClient, callers: list[ApiClient]) -> None:
-    """Each was denied twice, and the feed that belongs to them says so."""
+    """V7: the feed has two denials for each of these clients."""
     found = nodes(reader.execute(DENIALS)["auditEvents"])
     actors = sorted((event["actor"]["id"], event["data"]["action"]) for event in found)
     actions = ("cancelProvisioning", "cancelProvisionings")
@@ -170,7 +170,7 @@ def _expect_audited(reader: ApiClient, callers: list[ApiClient]) -> None:
 
 
 def _forgeries(harness: ScenarioHarness) -> Mapping[str, str]:
-    """Tokens that claim to be the owner, or more, and were not signed for that."""
+    """Tokens with the claims of the owner or of more rights, without a valid signature of these claims."""
     settings, owner = harness.testbed.settings, harness.owner
     claims = jwt.decode(owner.token, options={"verify_signature": False})
     header, payload, signature = owner.token.split(".")
@@ -181,9 +181,9 @@ def _forgeries(harness: ScenarioHarness) -> Mapping[str, str]:
         "alg none": jwt.encode(claims, "", algorithm="none"),
         "signed with another key": sign_token(foreign, owner.identity, timedelta(hours=1)),
         "expired": sign_token(settings, owner.identity, timedelta(seconds=-1)),
-        "another's name, the same signature": f"{header}.{_with(payload, sub=str(new_id()))}.{signature}",
-        "a viewer who calls himself owner": _promoted(harness.clients.viewer.token),
-        "the platform's own kind": f"{header}.{_with(payload, kind='SYSTEM')}.{signature}",
+        "another subject, the same signature": f"{header}.{_with(payload, sub=str(new_id()))}.{signature}",
+        "a viewer with the role of an owner": _promoted(harness.clients.viewer.token),
+        "the actor kind of the platform": f"{header}.{_with(payload, kind='SYSTEM')}.{signature}",
     }
 
 

@@ -1,4 +1,4 @@
-"""A storm of cancels."""
+"""A scenario of bulk cancels."""
 
 import math
 import random
@@ -12,28 +12,28 @@ from tests.conformance.field.failpoints import Answers, Failpoint
 from tests.conformance.field.scenario import ScenarioHarness, scenario
 
 MAX_TENANTS_PER_CALL = 500
-"""Tenants in one call, the most that the API takes."""
+"""Tenants in one call, the maximum of the API."""
 
 LOADERS = 12
-"""People who create at the same time; cancelling is one person's."""
+"""Clients that create at the same time; one client cancels."""
 
-REASON = "a storm"
+REASON = "bulk cancel"
 ACCEPTED_WITHIN = 2.0
-"""Seconds for 500 tenants in one call: it took 0.6 s on two idle cores. Measured with no other scenario beside it."""
+"""Seconds for 500 tenants in one call: it took 0.6 s on two idle cores. Measured without another scenario beside it."""
 
 SETTLED_WITHIN = 180.0
-"""Seconds for two thousand undos, most of runs that hold nothing: three times the 58 s that two idle cores took."""
+"""Seconds for two thousand undos, most of runs without resources: three times the 58 s on two idle cores."""
 
 BACKING_OFF_WITHIN = 120.0
-"""Seconds for a hundred runs to come to their sixth step: a precondition, with as long as 120 whole runs took one after
-the other at a load of 20 on two cores (1.3 s each, and some of them at the same time)."""
+"""Seconds for a hundred runs to reach their sixth step, a precondition: 120 whole runs in sequence took as long at a
+load of 20 on two cores (1.3 s each, and some of them ran at the same time)."""
 
 
 @scenario(without="no_status_check_in_claim", breaks="V6", alone=True)
 def bulk_cancel_2000(harness: ScenarioHarness) -> str:
-    """Two thousand tenants, queued, at work, backing off: cancelled one call after the other in random order."""
+    """Two thousand tenants, queued, in progress or backing off, are cancelled by bulk calls in random order."""
     sagas, gate = _prepare(harness, harness.scaled(2000, reduced=40))
-    random.Random(1).shuffle(sagas)  # a story, not a secret
+    random.Random(1).shuffle(sagas)  # reproducible, not a secret
     most = harness.scaled(MAX_TENANTS_PER_CALL, reduced=10)
     batches = [sagas[start : start + most] for start in range(0, len(sagas), most)]
 
@@ -52,7 +52,7 @@ def bulk_cancel_2000(harness: ScenarioHarness) -> str:
 
 
 def _prepare(harness: ScenarioHarness, count: int) -> tuple[list[Saga], Halt]:
-    """One in twenty holds resources and backs off, as many as there are threads are at work, the others are queued."""
+    """One run in twenty has resources and backs off; one for each thread is in progress; all others are queued."""
     controller, backing_off = harness.testbed.controller, set[str]()
 
     def fail(failpoint: Failpoint) -> str | None:
@@ -64,15 +64,15 @@ def _prepare(harness: ScenarioHarness, count: int) -> tuple[list[Saga], Halt]:
     controller.rule(fail)
     with ThreadPoolExecutor(LOADERS) as pool:
         sagas = list(pool.map(lambda _: harness.create(), range(count // 20)))
-        wanted = {saga.run_id for saga in sagas}
-        until(lambda: wanted <= backing_off, "void: they do not get that far", within=BACKING_OFF_WITHIN)
+        expected = {saga.run_id for saga in sagas}
+        until(lambda: expected <= backing_off, "void: not every run reaches its sixth step", within=BACKING_OFF_WITHIN)
         gate = controller.halt_at("before claim", step="validate_request", times=1_000_000)
         sagas += pool.map(lambda _: harness.create(), range(count - len(sagas)))
     return sagas, gate
 
 
 def _cancel(harness: ScenarioHarness, sagas: list[Saga]) -> float:
-    """One call; how long it took, in seconds."""
+    """Cancel these tenants in one call; returns the seconds that it took."""
     began = time.monotonic()
     payload = harness.owner.retry_until_available(
         "cancelProvisionings", tenantIds=[saga.id for saga in sagas], reason=REASON

@@ -1,4 +1,4 @@
-"""When a cancel comes: before, between and inside steps, twice, too late."""
+"""Scenarios of one cancel at different times: before, between and inside steps, twice, too late."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,40 +12,42 @@ from tests.scenarios import PIVOT, STEPS
 
 @scenario(without="no_checks_in_claim", breaks=("V1", "V6"), quick=True)
 def cancel_queued_run(harness: ScenarioHarness) -> str:
-    """Nobody has begun: nothing begins any more."""
+    """A run is cancelled before its first step: no step starts."""
     gate = harness.testbed.controller.halt_at("before claim", times=ALL_RUNS)
     sagas = [harness.create() for _ in range(harness.scaled(20, reduced=3))]
     mine = {saga.run_id for saga in sagas}
-    until(lambda: mine & {failpoint.run_id for failpoint in gate.failpoints}, "V8: no message of these runs arrives")
+    until(
+        lambda: mine & {failpoint.run_id for failpoint in gate.failpoints}, "V8: no message of these runs is delivered"
+    )
     for saga in sagas:
-        assert harness.cancel(saga), "V5: a queued run can be cancelled"
+        assert harness.cancel(saga), "V5: the cancel of a queued run was refused"
 
     gate.release()
     ends = harness.settle()
 
     begun = [event for event in harness.checker.events() if event["type"].endswith("step_started")]
-    assert not begun, f"V6: {begun[0]['data']['step']} began"
-    return f"{ends['CANCELLED']} runs, no step began"
+    assert not begun, f"V6: {begun[0]['data']['step']} started"
+    return f"{ends['CANCELLED']} runs, no step started"
 
 
 @scenario(without="no_status_check_in_claim", breaks="V6", quick=True)
 def cancel_before_each_step(harness: ScenarioHarness) -> str:
-    """The message of the next step is out; the cancel overtakes it."""
+    """A run is cancelled while the message for its next step is on the way: the step does not start."""
     for step in STEPS:
         saga, gate = harness.create_halted("before claim", step=step)
         gate.await_first()
-        assert harness.cancel(saga), f"V5: it had not even begun {step}"
+        assert harness.cancel(saga), f"V5: refused before {step}"
         gate.release()
         harness.checker.await_run(saga, "CANCELLED")
         begun = {event["data"].get("step") for event in harness.checker.events(saga) if "started" in event["type"]}
-        assert step not in begun, f"V6: {step} began"
+        assert step not in begun, f"V6: {step} started"
     harness.settle()
     return f"{len(STEPS)} steps"
 
 
 @scenario(without="no_undo_of_step_in_flight", breaks="V13", quick=True)
 def cancel_inside_each_step(harness: ScenarioHarness) -> str:
-    """Before its call outside, after the call and before the record, after the record."""
+    """A run is cancelled before a step's external call, before its record or after its record: the step is undone."""
     for step in harness.sample(STEPS):
         gate = harness.testbed.controller.halt_at("before claim", step="validate_request", times=ALL_RUNS)
         failpoints = [f"before {CALLS[step]}"] if step in CALLS else []
@@ -55,12 +57,12 @@ def cancel_inside_each_step(harness: ScenarioHarness) -> str:
             harness.testbed.controller.halt_at(failpoint, run_id=saga.run_id, step=step)
             for failpoint, saga in zip(failpoints, sagas, strict=True)
         ]
-        # What is on record wakes whoever makes the next move; that may be the point of no return.
+        # After the record, another worker may make the next move, which may be the pivot.
         pivots = [harness.testbed.controller.halt_at("before claim", run_id=saga.run_id, step=PIVOT) for saga in sagas]
         gate.release()
         for saga, halt, pivot, failpoint in zip(sagas, halts, pivots, failpoints, strict=True):
             halt.await_first()
-            assert harness.cancel(saga), f"V5: {failpoint} of {step}"
+            assert harness.cancel(saga), f"V5: refused {failpoint} of {step}"
             halt.release()
             pivot.release()
         for saga in sagas:
@@ -68,12 +70,12 @@ def cancel_inside_each_step(harness: ScenarioHarness) -> str:
             undone = {one["name"] for one in run["steps"] if one["status"] == "COMPENSATED"}
             assert step in undone, f"V2: {step} was not undone"
     harness.settle()
-    return f"{len(harness.sample(STEPS))} steps, 3 moments each"
+    return f"{len(harness.sample(STEPS))} steps, 3 places each"
 
 
 @scenario(without="no_interruptible_check", breaks="V13", options=Options(saga="uninterruptible"))
 def cancel_uninterruptible_step_reports_waiting(harness: ScenarioHarness) -> str:
-    """The API says what the cancel waits for; the step ends, and is undone first."""
+    """The API names the uninterruptible step that the cancel waits for; the step finishes and is undone first."""
     saga, halt = harness.create_halted("before identity.create", stoppable=True)
     halt.await_first()
     assert harness.cancel(saga), "V5: refused"
@@ -86,7 +88,7 @@ def cancel_uninterruptible_step_reports_waiting(harness: ScenarioHarness) -> str
     halt.release()
     harness.checker.await_run(saga, "CANCELLED")
 
-    assert harness.testbed.controller.seen["after identity.create"] == 1, "V13: the step was interrupted all the same"
+    assert harness.testbed.controller.seen["after identity.create"] == 1, "V13: the step was interrupted"
     undone = [one["data"]["step"] for one in harness.checker.events(saga) if one["type"].endswith("step_compensated")]
     assert undone[0] == "allocate_identity", f"V3: {undone}"
     harness.settle()
@@ -95,25 +97,25 @@ def cancel_uninterruptible_step_reports_waiting(harness: ScenarioHarness) -> str
 
 @scenario(without="no_already_requested_check", breaks="V5", quick=True)
 def cancel_twice_parallel(harness: ScenarioHarness) -> str:
-    """Fifty people at once: one request, one end, and everybody is told the same."""
+    """Fifty concurrent cancels are one request: all get the same answer, and one of them is the first."""
     saga, gate = harness.create_halted("before deployer.deploy")
     gate.await_first()
-    people = [harness.clients.owner, harness.clients.admin, harness.clients.partner]
+    clients = [harness.clients.owner, harness.clients.admin, harness.clients.partner]
     with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(lambda n: people[n % 3].cancel(saga, reason=f"reason {n}"), range(50)))
+        answers = list(pool.map(lambda n: clients[n % 3].cancel(saga, reason=f"reason {n}"), range(50)))
     gate.release()
 
     for answer in answers:
-        assert harness.checker.record_answer(saga, answer, "somebody"), "V5: refused"
+        assert harness.checker.record_answer(saga, answer, "a client"), "V5: refused"
     first = [answer for answer in answers if not answer["alreadyRequested"]]
-    assert len(first) == 1, f"V7: {len(first)} were told that they were first"
+    assert len(first) == 1, f"V7: {len(first)} answers without alreadyRequested"
     harness.settle()
-    return "50 at once, one was first"
+    return "50 concurrent cancels, one was the first"
 
 
 @scenario(without="no_too_late_refusal", breaks="V5", quick=True)
 def cancel_after_active_refused_typed(harness: ScenarioHarness) -> str:
-    """Too late is said, with the state."""
+    """A cancel of an ACTIVE tenant is refused with INVALID_STATE and the current state."""
     saga = harness.create()
     harness.checker.await_run(saga, "SUCCEEDED")
     answer = harness.owner.cancel(saga)

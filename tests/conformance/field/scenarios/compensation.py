@@ -1,4 +1,4 @@
-"""What comes while a run is being undone: cancels, retries, failures."""
+"""Scenarios of an undo: cancels and retries during it, and undos that fail."""
 
 import threading
 from collections.abc import Iterable
@@ -12,22 +12,22 @@ from tests.conformance.field.failpoints import Answers, Failpoint
 from tests.conformance.field.scenario import ScenarioHarness, scenario
 
 UNDO_CALLS = {step: UNDONE_BY[call] for step, call in reversed(CALLS.items()) if call in UNDONE_BY}
-"""Steps that hold something, in the order in which they are undone, and what each undo calls."""
+"""The steps that allocate a resource, in the order of their undo, with the external call of each undo."""
 
 STARTED_STEPS = ["deploy_workloads", "apply_schema", "allocate_traffic", "allocate_identity", "allocate_storage"]
-"""What a run has begun when its deployment fails, last first."""
+"""The steps that a run has started when deploy_workloads fails, last first."""
 
 UNDO_EVENTS = ("compensation_started", "step_compensated", "compensation_failed")
 RETRIERS = 4
-REASON = "torn down by hand"
+REASON = "released by hand"
 
 Place = tuple[str, str]
-"""A moment, and the step at which it is meant."""
+"""A place of a failpoint, and its step."""
 
 
 @scenario(without="no_cancel_check_in_outcome", breaks="V5")
 def cancel_during_each_compensation(harness: ScenarioHarness) -> str:
-    """At each boundary of an undo and inside each, a failure's and a cancel's: the same effects in the same order."""
+    """A cancel at each failpoint of an undo, of a failed and of a cancelled run, does not change the undo."""
     places: list[Place] = [
         (failpoint, step) for step in STARTED_STEPS for failpoint in ("before claim", "before record")
     ]
@@ -53,15 +53,17 @@ def cancel_during_each_compensation(harness: ScenarioHarness) -> str:
     ends = harness.settle()
 
     assert ends == {"CANCELLED": len(disturbed), "FAILED": 1}, f"V5: {ends}"
-    wanted = _undo_of(harness, undisturbed)
+    expected = _undo_of(harness, undisturbed)
     for saga, place in disturbed.items():
-        assert _undo_of(harness, saga) == wanted, f"V3: {place} changed the undo to {_undo_of(harness, saga)}"
-    return f"{len(places)} places, {len(disturbed)} cancels, {len(wanted) // 2} undos each"
+        assert _undo_of(harness, saga) == expected, (
+            f"V3: a cancel at {place} changed the undo to {_undo_of(harness, saga)}"
+        )
+    return f"{len(places)} places, {len(disturbed)} cancels, {len(expected) // 2} undos each"
 
 
 @scenario(without="no_stop_at_failed_undo", breaks="V2")
 def compensation_fails_then_resume_and_skip(harness: ScenarioHarness) -> str:
-    """Undos of cancels and decommissions fail for good: named, never PENDING, resumed, or skipped with a reason."""
+    """Undos that fail permanently make a run STUCK, not PENDING; it is resumed, or its step skipped with a reason."""
     steps = list(UNDO_CALLS)[:: harness.scaled(1, reduced=2)]
     failing_calls: dict[str, str] = {}
     harness.testbed.controller.rule(
@@ -102,7 +104,7 @@ def compensation_fails_then_resume_and_skip(harness: ScenarioHarness) -> str:
 
 @scenario(without="no_wait_for_undo_before_retry", breaks="V12")
 def retry_while_cancelling_refused(harness: ScenarioHarness) -> str:
-    """Fired without a pause by several people: refused to the end, then one run and one set of resources."""
+    """Retries by several clients are refused until the undo has finished; then exactly one run starts."""
     saga, deploying = harness.create_halted("before deployer.deploy", stoppable=True)
     deploying.await_first()
     halts = [_halt(harness, saga, f"before {call}") for call in UNDO_CALLS.values()]
@@ -116,7 +118,7 @@ def retry_while_cancelling_refused(harness: ScenarioHarness) -> str:
         try:
             for halt in halts:
                 _expect_more_refusals(halt, answers)
-            until(lambda: any(not answer["userErrors"] for answer in answers), "V12: it is never retried")
+            until(lambda: any(not answer["userErrors"] for answer in answers), "V12: no retry is accepted")
             harness.checker.await_run(saga, "SUCCEEDED")
         finally:
             stopped.set()
@@ -127,7 +129,7 @@ def retry_while_cancelling_refused(harness: ScenarioHarness) -> str:
     assert accepted == [2], f"V12: retried as {accepted}"
     _expect_refused(answers, "PROVISIONING", "ACTIVE")
     types = [event["type"].rpartition(".")[2] for event in harness.checker.events(saga)]
-    assert types[types.index("cancelled") :].count("started") == 1, "V12: run 2 began before run 1 had ended"
+    assert types[types.index("cancelled") :].count("started") == 1, "V12: run 2 started before run 1 had finished"
     ends = harness.settle()
     assert ends == {"CANCELLED": 1, "SUCCEEDED": 1}, f"V12: {ends}"
     return f"{len(answers) - 1} refusals, then one run"
@@ -135,7 +137,7 @@ def retry_while_cancelling_refused(harness: ScenarioHarness) -> str:
 
 @scenario(without="no_run_number_in_resource_names", breaks="V12")
 def retry_same_slug_after_cancel(harness: ScenarioHarness) -> str:
-    """Cancelled at each step, retried to the end, decommissioned, made anew under the same slug: no hand work."""
+    """A tenant is cancelled at each step, retried, decommissioned and recreated with its slug, without manual work."""
     steps = harness.sample([*STARTED_STEPS[::-1], "await_readiness", "mark_active"])
     gate = harness.testbed.controller.halt_at("before claim", step="validate_request", times=1000)
     sagas = [harness.create() for _ in steps]
@@ -146,7 +148,7 @@ def retry_same_slug_after_cancel(harness: ScenarioHarness) -> str:
     ends = harness.settle()
     count = len(steps)
     assert ends == {"CANCELLED": count, "SUCCEEDED": 2 * count, "DECOMMISSIONED": count}, f"V12: {ends}"
-    return f"{count} tenants, 3 runs forward under each slug"
+    return f"{count} tenants, 3 forward runs for each slug"
 
 
 def _halt(harness: ScenarioHarness, saga: Saga, where: str, step: str = "", *, stoppable: bool = False) -> Halt:
@@ -154,19 +156,19 @@ def _halt(harness: ScenarioHarness, saga: Saga, where: str, step: str = "", *, s
 
 
 def _slug(failpoint: Failpoint) -> str:
-    """Of the tenants of this module, whose slugs are one word."""
+    """The slug of a resource name; the slugs of these tenants have no hyphen."""
     return failpoint.stem.partition("-")[0]
 
 
 def _cancel_at(harness: ScenarioHarness, saga: Saga, deploying: Halt, where: str, step: str, *, failing: bool) -> None:
-    """Turn the run back at its deployment, and cancel it, first or again, at this place of its undo."""
+    """Make the run fail or cancel it at deploy_workloads, then cancel it (again) at this place of its undo."""
     deploying.await_first()
     halt = harness.testbed.controller.halt_at(where, run_id=saga.run_id, step=step, backward=True)
     if failing:
         deploying.release(Answers.REFUSE)
     else:
         assert harness.cancel(saga), "V5: refused"
-    assert halt.await_first().backward, f"V3: {where} of {step} was not on its way back"
+    assert halt.await_first().backward, f"V3: {where} of {step} is not part of the undo"
     answer = harness.clients.admin.cancel(saga)
     assert harness.checker.record_answer(saga, answer, "the admin"), f"V5: refused {where} of {step}"
     assert answer["alreadyRequested"] is not failing, f"V7: {answer}"
@@ -179,33 +181,35 @@ def _undo_of(harness: ScenarioHarness, saga: Saga) -> list[tuple[str, str]]:
 
 
 def _expect_stuck(harness: ScenarioHarness, saga: Saga, step: str) -> None:
-    """V13: named, with what is held and who may go on."""
+    """V13: a STUCK run names its failed step and held resources, and can be resumed."""
     tenant = harness.checker.await_run(saga, "STUCK", "CANCELLED", "DECOMMISSIONED")
     run = tenant["run"]
-    assert run["status"] == "STUCK", f"V2: {run['status']}, and {step} could not be undone"
-    assert tenant["state"] in {"PROVISIONING", "DECOMMISSIONING"}, f"V2: {tenant['state']} while it is stuck"
+    assert run["status"] == "STUCK", f"V2: {run['status']}, although the undo of {step} failed"
+    assert tenant["state"] in {"PROVISIONING", "DECOMMISSIONING"}, f"V2: {tenant['state']} while the run is STUCK"
     assert "RESUME_COMPENSATION" in tenant["availableActions"], f"V13: {tenant['availableActions']}"
     failed = [(one["name"], bool(one["error"])) for one in run["steps"] if one["status"] == "COMPENSATION_FAILED"]
     assert failed == [(step, True)], f"V13: {failed} instead of {step}"
     [stuck] = [event["data"] for event in harness.checker.events(saga) if event["type"].endswith(".stuck")]
     held = {one["name"] for one in tenant["heldResources"]}
     assert (stuck["step"], {one["name"] for one in stuck["held"]}) == (step, held), f"V13: {stuck}; held: {held}"
-    assert held, "V2: nothing is said to be held"
+    assert held, "V2: the stuck run names no held resource"
 
 
 def _skip(harness: ScenarioHarness, saga: Saga, step: str) -> None:
-    wanted = {"tenantId": saga.id, "skipSteps": [step]}
-    assert codes(harness.owner.retry_until_available("resumeCompensation", **wanted)), "V7: given up without a reason"
-    assert not harness.owner.retry_until_available("resumeCompensation", reason=REASON, **wanted)["userErrors"], (
+    fields = {"tenantId": saga.id, "skipSteps": [step]}
+    assert codes(harness.owner.retry_until_available("resumeCompensation", **fields)), (
+        "V7: a step was skipped without a reason"
+    )
+    assert not harness.owner.retry_until_available("resumeCompensation", reason=REASON, **fields)["userErrors"], (
         "V13: not resumed"
     )
 
 
 def _abandoned(harness: ScenarioHarness, saga: Saga) -> list[str]:
-    """What is said to be left behind, in the ledger and in the feed, with who and why."""
+    """The abandoned resources in the ledger, after a check of the actor and reason in the feed."""
     run = harness.owner.read(saga)["run"]
     names = [resource["name"] for resource in run["resources"] if resource["status"] == "ABANDONED"]
-    assert names, f"V2: nothing of {saga.slug} is said to be abandoned"
+    assert names, f"V2: no resource of {saga.slug} is marked as abandoned"
     [event] = [one for one in harness.checker.events(saga) if one["type"].endswith("compensation_resumed")]
     said = (event["actor"]["id"], event["data"]["reason"], len(event["data"]["skipped"]))
     assert said == (harness.owner.id, REASON, 1), f"V7: {said}"
@@ -221,9 +225,9 @@ def _expect_more_refusals(halt: Halt, answers: list[Facts]) -> None:
     halt.await_first()
     before = len(answers)
     until(lambda: len(answers) > before + RETRIERS, "V8: no answers")
-    so_far = list(answers)  # others are still asking
+    so_far = list(answers)  # other clients continue to retry
     refused = [answer for answer in so_far if answer["userErrors"]]
-    assert len(refused) == len(so_far), "V12: retried before its undo was over"
+    assert len(refused) == len(so_far), "V12: a retry was accepted before the undo had finished"
     _expect_refused(refused, "PROVISIONING")
     halt.release()
 
@@ -235,12 +239,12 @@ def _expect_refused(answers: Iterable[Facts], *states: str) -> None:
 
 
 def _cancel_retry_and_recreate(harness: ScenarioHarness, saga: Saga, halt: Halt) -> None:
-    """Cancel before that step, retry, decommission, and make a new tenant under the slug."""
+    """Cancel at the halt, retry, decommission, and create a new tenant with the same slug."""
     halt.await_first()
     assert harness.cancel(saga), "V5: refused"
     halt.release()
     harness.checker.await_run(saga, "CANCELLED")
-    assert not harness.owner.retry(saga)["userErrors"], "V12: it cannot be retried"
+    assert not harness.owner.retry(saga)["userErrors"], "V12: the retry was refused"
     _expect_live(harness, saga)
     payload = harness.owner.retry_until_available("decommissionTenant", tenantId=saga.id, confirmSlug=saga.slug)
     assert not payload["userErrors"], f"V12: {payload}"

@@ -1,4 +1,4 @@
-"""When the product's own database restarts, cuts commits off, and when clocks differ."""
+"""Scenarios in which Postgres restarts, connections are cut at COMMIT, or clocks differ."""
 
 import random
 from typing import cast
@@ -12,7 +12,7 @@ from tests.conformance.field.testbed import Options
 
 @scenario(without="no_fencing_token_check", breaks=("V1", "V9"), options=Options(cut_commits=0.02))
 def cancel_across_postgres_restart(harness: ScenarioHarness) -> str:
-    """Postgres crashes again and again, and links end at a COMMIT: each create makes one tenant, each cancel holds."""
+    """Postgres crashes repeatedly, connections are cut at COMMIT: one tenant per create, no accepted cancel is lost."""
     relay = cast("CommitCuttingRelay", harness.testbed.relays[0])
     harness.checker.moves_handed_over = True
     relay.share = 0.1 if harness.reduced else 0.02
@@ -25,17 +25,17 @@ def cancel_across_postgres_restart(harness: ScenarioHarness) -> str:
 
 @scenario(without="lease_times_by_worker_clock", breaks="V8", options=Options(clocks=(-300, 300), lease=15))
 def cancel_with_skewed_clocks(harness: ScenarioHarness) -> str:
-    """One worker's clock is five minutes slow, the other's five minutes fast: nobody waits, nobody's work is taken."""
+    """One worker's clock is five minutes slow, another's five minutes fast: no run waits, each step starts once."""
     figure = run_sagas(harness, harness.scaled(200), _nothing, within=harness.within(120))
     attempts = [event["data"]["attempt"] for event in harness.checker.events() if event["type"] == STARTED]
-    assert set(attempts) == {1}, f"V9: {len(attempts) - attempts.count(1)} steps were taken from a worker that lives"
+    assert set(attempts) == {1}, f"V9: {len(attempts) - attempts.count(1)} steps were taken from a live worker"
     return f"{len(attempts)} steps, each attempted once; {figure}"
 
 
 def restart(harness: ScenarioHarness, _: random.Random) -> None:
-    """Postgres crashes, and is back at once."""
+    """Crash and restart Postgres."""
     harness.testbed.restart_postgres()
 
 
 def _nothing(_: ScenarioHarness, __: random.Random) -> None:
-    """The clocks are wrong all the time."""
+    """Inject nothing: the clocks are wrong all the time."""

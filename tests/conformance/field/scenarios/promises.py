@@ -1,4 +1,4 @@
-"""What is promised for the time after: nothing comes late, nobody is welcomed, the feed tells it once."""
+"""Scenarios of what holds after a cancel: no resource, no welcome email, one end event in the feed."""
 
 import random
 import threading
@@ -21,14 +21,14 @@ from workers.broker import FORWARD_QUEUE
 from workers.dispatcher import Dispatcher
 
 LATE_CALLS = {call.partition(".")[0]: call for call in UNDONE_BY}
-"""By port, the call that takes something."""
+"""By port, the call that allocates a resource."""
 
 MIN_DELAY = 2
-"""Seconds after the undo until a call that was given up has its effect, at the least; three more at the most."""
+"""Seconds from the undo until a call that timed out takes effect, at the least; at the most three more."""
 
 SECOND_CHECK_WITHIN = ABSENCE_CHECK_DELAYS[0].total_seconds() + 15.0
-"""Seconds: it comes half a minute after the first, which follows the undo; half of that again for a lapsed lease (3 s),
-a lost message (1.5 s) and a queue of sixty."""
+"""Seconds until the second absence check. It is due half a minute after the first, which follows the undo; 15 s more
+for an expired lease (3 s), a lost message (1.5 s) and a queue of sixty."""
 
 AROUND_THE_PIVOT = [
     (where, step)
@@ -36,13 +36,13 @@ AROUND_THE_PIVOT = [
     for where in ("before claim", "after claim", "before record", "after record")
 ]
 CANCEL_ANSWERED_WITHIN = 20.0
-"""Seconds that a cancel may take; the point of no return waits for it, or for a moment only.
+"""Seconds that a cancel may take. The pivot waits for the cancel that long, or only for a moment.
 
 A statement takes 10 s at the most, and a wait for a lock 5 s.
 """
 
 MAX_COPIES = 5
-"""How often one message is delivered at the most."""
+"""The maximum of deliveries of one message."""
 
 COPY_INTERVAL = 0.05
 """Seconds between two deliveries of copies."""
@@ -50,7 +50,7 @@ COPY_INTERVAL = 0.05
 
 @scenario(without="no_adapter_tombstones", breaks="V2")
 def nothing_held_after_settling_time(harness: ScenarioHarness) -> str:
-    """Calls that were given up have their effect when the undo is over: nothing is held, at the second look neither."""
+    """Calls that timed out take effect after the undo: two absence checks find no resource."""
     given_up: set[str] = set()
     lock = threading.Lock()
 
@@ -61,15 +61,15 @@ def nothing_held_after_settling_time(harness: ScenarioHarness) -> str:
             given_up.add(failpoint.run_id)
             return f"{Answers.LATE} 1"
 
-    def one(number: int) -> Saga:
+    def run_one(number: int) -> Saga:
         gate = harness.testbed.controller.halt_at("before claim", step=STEPS[0], times=ALL_RUNS)
         saga = harness.owner.create(f"{list(LATE_CALLS)[number % len(LATE_CALLS)]}-{number}")
         gate.restrict_to(saga.run_id)
         halt = harness.testbed.controller.halt_at(f"before late {_late_call(saga.slug)}", run_id=saga.run_id)
-        # The step is tried again, and a cancel must not be too late.
+        # The step is retried; the halt keeps the cancel from being too late.
         harness.testbed.controller.halt_at(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, stoppable=True)
         gate.release()
-        until(lambda: saga.run_id in given_up, "V8: nobody came by")
+        until(lambda: saga.run_id in given_up, "V8: the call is never made")
         assert harness.cancel(saga), "V5: refused"
         harness.checker.await_run(saga, "CANCELLED", within=60)
         halt.await_first()
@@ -80,28 +80,28 @@ def nothing_held_after_settling_time(harness: ScenarioHarness) -> str:
     before = _late_calls_ended(harness)
     harness.testbed.controller.rule(rule)
     with ThreadPoolExecutor(20) as pool:
-        sagas = list(pool.map(one, range(harness.scaled(60, reduced=12))))
+        sagas = list(pool.map(run_one, range(harness.scaled(60, reduced=12))))
     until(lambda: _late_calls_ended(harness) >= before + len(sagas), "V8: a late call never ends")
     ends = harness.settle()
 
     checks = [_expect_nothing_found(harness, saga) for saga in sagas]
     harness.checker.check_all()
-    return f"{ends['CANCELLED']} effects after the undo, {sum(checks)} looks found nothing"
+    return f"{ends['CANCELLED']} effects after the undo, {sum(checks)} absence checks found nothing"
 
 
 @scenario(without="no_status_check_before_welcome_email", breaks="V11")
 def welcome_mail_never_for_cancelled(harness: ScenarioHarness) -> str:
-    """Cancels at every moment around the point of no return: whoever is cancelled gets no mail, everybody else does."""
+    """Runs are cancelled at every failpoint around the pivot: the cancelled get no welcome email, all others get it."""
     rounds = harness.scaled(6, reduced=1)
     gate = harness.testbed.controller.halt_at("before claim", step="validate_request", times=1000)
     plan = [(harness.create(), place) for place in AROUND_THE_PIVOT for _ in range(rounds)]
     halts = [harness.testbed.controller.halt_at(where, run_id=saga.run_id, step=step) for saga, (where, step) in plan]
     gate.release()
     accepted: Counter[bool] = Counter()
-    rng = random.Random(1)  # a story, not a secret
+    rng = random.Random(1)  # reproducible, not a secret
     head_starts = [CANCEL_ANSWERED_WITHIN if rng.random() < 0.4 else rng.uniform(0, 0.2) for _ in plan]
 
-    def one(number: int) -> None:
+    def run_one(number: int) -> None:
         halts[number].await_first()
         with ThreadPoolExecutor(1) as other:
             cancel = other.submit(harness.cancel, plan[number][0])
@@ -110,28 +110,28 @@ def welcome_mail_never_for_cancelled(harness: ScenarioHarness) -> str:
             accepted[cancel.result()] += 1
 
     with ThreadPoolExecutor(len(plan)) as pool:
-        list(pool.map(one, range(len(plan))))
+        list(pool.map(run_one, range(len(plan))))
     ends = harness.settle()
     live = [saga for saga, _ in plan if saga.run not in harness.checker.accepted]
     expected = {harness.owner.mail_of(saga.slug) for saga in live}
-    until(lambda: expected <= set(harness.checker.mails()), "V8: somebody is live and was not welcomed")
+    until(lambda: expected <= set(harness.checker.mails()), "V8: a live tenant got no welcome email")
     harness.checker.check_all()
-    assert accepted[True], "V11: nobody was cancelled, nothing is proved"
-    assert accepted[False], "V11: nobody was too late, nothing is proved"
-    return f"{ends['CANCELLED']} cancelled and not welcomed, {len(live)} live and welcomed"
+    assert accepted[True], "V11: no run was cancelled, so nothing is proved"
+    assert accepted[False], "V11: no cancel was too late, so nothing is proved"
+    return f"{ends['CANCELLED']} cancelled without a welcome email, {len(live)} live with one"
 
 
 @scenario(without="no_due_time_check_in_claim", breaks="V9", options=Options(workers=4, lease=15))
 def audit_exactly_once_with_who_why(harness: ScenarioHarness) -> str:
-    """Every message comes one to five times, in any order, at four processes: each event once, with who and why."""
+    """Every message is delivered one to five times, in any order: each event occurs once, with actor and reason."""
     copier = _Copier(harness.testbed.settings)
     harness.testbed.controller.rule(copier.observe)
     callers = [harness.clients.owner, harness.clients.admin, harness.clients.partner]
     count = harness.scaled(60, reduced=12)
-    rng = random.Random(1)  # a story, not a secret
+    rng = random.Random(1)  # reproducible, not a secret
     waits = [rng.uniform(0, 2) for _ in range(count)]
 
-    def one(number: int) -> None:
+    def run_one(number: int) -> None:
         saga, caller = harness.create(), callers[number % len(callers)]
         copier.stopped.wait(waits[number])
         if number % 4:
@@ -140,7 +140,7 @@ def audit_exactly_once_with_who_why(harness: ScenarioHarness) -> str:
     with ThreadPoolExecutor(12) as pool, ThreadPoolExecutor(1) as other:
         copying = other.submit(copier.copy)
         try:
-            list(pool.map(one, range(count)))
+            list(pool.map(run_one, range(count)))
             harness.checker.await_settled()
         finally:
             copier.stopped.set()
@@ -151,14 +151,14 @@ def audit_exactly_once_with_who_why(harness: ScenarioHarness) -> str:
     again = [
         event["data"] for event in events if event["type"].endswith("step_started") and event["data"]["attempt"] > 1
     ]
-    assert not again, f"V9: a copy began {again[0]}"
+    assert not again, f"V9: a copy started {again[0]}"
     reasons = {event["data"]["reason"] for event in events if event["type"].endswith(".cancelled")}
     assert len(reasons) == ends["CANCELLED"], f"V7: {len(reasons)} reasons for {ends['CANCELLED']} cancels"
     return f"{copier.sent} copies {ends['CANCELLED']} cancelled once each"
 
 
 class _Copier:
-    """Sends again what a worker is about to claim: up to four times more, at once or later, in any order."""
+    """Sends copies of messages that a worker is about to claim: up to four of each, at once or later, in any order."""
 
     def __init__(self, settings: Settings) -> None:
         self.stopped = threading.Event()
@@ -167,10 +167,10 @@ class _Copier:
         self._known: set[WakeUp] = set()
         self._waiting: list[WakeUp] = []
         self._lock = threading.Lock()
-        self._chance = random.Random(1)  # a story, not a secret
+        self._chance = random.Random(1)  # reproducible, not a secret
 
     def observe(self, failpoint: Failpoint) -> None:
-        """Plan copies of what is met for the first time."""
+        """Plan copies of a message that is seen for the first time."""
         if failpoint.where != "before claim":
             return
         wake_up = WakeUp(
@@ -182,13 +182,13 @@ class _Copier:
                 self._waiting += [wake_up] * self._chance.randint(0, MAX_COPIES - 1)
 
     def copy(self) -> None:
-        """Send what is planned until it is over."""
+        """Send the planned copies until ``stopped`` is set."""
         dispatcher = Dispatcher(self._settings)
         try:
             while not self.stopped.wait(COPY_INTERVAL):
                 copies = self._next_copies()
                 dispatcher(copies)
-                # On a busy machine the broker may take none for a moment; in the end there must be enough of them.
+                # On a busy machine the broker may refuse some; the scenario checks that enough were sent.
                 self.sent += len(copies) if dispatcher.backlog(FORWARD_QUEUE) is not None else 0
         finally:
             dispatcher.close()
@@ -202,24 +202,27 @@ class _Copier:
 
 
 def _late_call(name: str) -> str | None:
-    """The call that is late for a tenant, whose slug begins with the port's name."""
+    """The late call of a tenant, whose slug begins with the name of the port."""
     return LATE_CALLS.get(name.partition("-")[0])
 
 
 def _late_calls_ended(harness: ScenarioHarness) -> int:
-    """How many late calls have ended so far."""
+    """The number of late calls that have ended so far."""
     return sum(harness.testbed.controller.seen[f"after late {call}"] for call in LATE_CALLS.values())
 
 
 def _expect_nothing_found(harness: ScenarioHarness, saga: Saga) -> int:
-    """Wait for the second look outside; how many there were."""
+    """Wait for the second absence check and expect that all found nothing; returns the number of checks."""
 
     def checks() -> list[list[str]]:
-        return [one["found"] for one in harness.owner.read(saga)["run"]["absenceChecks"]]
+        return [check["found"] for check in harness.owner.read(saga)["run"]["absenceChecks"]]
 
     until(
-        lambda: len(checks()) > 1, f"V13: {saga.slug} is never looked at again", within=SECOND_CHECK_WITHIN, every=0.5
+        lambda: len(checks()) > 1,
+        f"V13: {saga.slug} gets no second absence check",
+        within=SECOND_CHECK_WITHIN,
+        every=0.5,
     )
     found = [name for check in checks() for name in check]
-    assert not found, f"V2: {found} of {saga.slug} came back after the undo"
+    assert not found, f"V2: {found} of {saga.slug} exists after the undo"
     return len(checks())

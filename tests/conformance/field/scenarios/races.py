@@ -1,4 +1,4 @@
-"""Cancel and activation at the same moment."""
+"""A race between cancel and activation."""
 
 import random
 import threading
@@ -27,15 +27,15 @@ END_EVENTS = """
 
 
 class CancelTrigger:
-    """Fires each cancel when its run's pivot is about to be claimed, and holds the pivot back by a chance.
+    """Signals each cancel when the pivot of its run is about to be claimed, and delays the pivot for a random time.
 
-    How long follows the outcomes, so that both stay likely.
+    The delay is adjusted to the outcomes, so that both outcomes stay likely.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._events: dict[str, threading.Event] = {}
-        self._chance = random.Random(7)  # a race, not a secret
+        self._chance = random.Random(7)  # reproducible, not a secret
         self._max_delay = 0.02
 
     def event_of(self, run_id: str) -> threading.Event:
@@ -45,10 +45,10 @@ class CancelTrigger:
     def rule(self, failpoint: Failpoint) -> None:
         if failpoint.where == "before claim":
             self.event_of(failpoint.run_id).set()
-            time.sleep(self._chance.uniform(0, self._max_delay))  # the runner's handicap
+            time.sleep(self._chance.uniform(0, self._max_delay))  # a head start for the cancel
 
     def adjust(self, *, won: bool) -> None:
-        """More handicap when the pivot wins, less when the cancel does."""
+        """Lengthen the delay if the pivot won, shorten it if the cancel won."""
         with self._lock:
             self._max_delay = min(max(self._max_delay * (0.97 if won else 1.03), 0.001), 0.2)
 
@@ -57,14 +57,14 @@ class CancelTrigger:
     without="no_cancel_check_at_pivot", breaks="V5", options=Options(saga="pivot_only", forward_threads=6), alone=True
 )
 def cancel_race_mark_active_10k(harness: ScenarioHarness) -> str:
-    """Whoever is told "accepted" sees no ACTIVE tenant, whoever is told "too late" sees one, and there is no third."""
+    """After "accepted" the tenant never becomes ACTIVE, after "too late" it is ACTIVE; there is no other outcome."""
     trigger = CancelTrigger()
     harness.testbed.controller.rule(trigger.rule)
     cancelled_by_run: dict[str, bool] = {}
 
     def race(number: int) -> None:
         saga = harness.owner.create(f"r{number}")
-        assert trigger.event_of(saga.run_id).wait(TIMEOUT), "V8: its pivot is never claimed"
+        assert trigger.event_of(saga.run_id).wait(TIMEOUT), "V8: the pivot is never claimed"
         answer = harness.owner.cancel(saga)
         cancelled_by_run[saga.run] = _outcome(answer)
         trigger.adjust(won=cancelled_by_run[saga.run])
@@ -79,7 +79,7 @@ def cancel_race_mark_active_10k(harness: ScenarioHarness) -> str:
         f"void: {cancelled} of {len(cancelled_by_run)} were accepted"
     )
     _expect_outcomes(harness, cancelled_by_run)
-    return f"{cancelled:,} cancelled, {len(cancelled_by_run) - cancelled:,} ACTIVE, no third"
+    return f"{cancelled:,} cancelled, {len(cancelled_by_run) - cancelled:,} ACTIVE, no other outcome"
 
 
 def _outcome(answer: Facts) -> bool:
@@ -87,19 +87,19 @@ def _outcome(answer: Facts) -> bool:
         return True
     assert codes(answer) == ["INVALID_STATE"], f"V5: {answer['userErrors']}"
     state = answer["userErrors"][0]["currentState"]
-    assert state == "ACTIVE", f"V5: too late, and {state}"
+    assert state == "ACTIVE", f"V5: too late, but the tenant is {state}"
     return False
 
 
 def _expect_outcomes(harness: ScenarioHarness, cancelled_by_run: dict[str, bool]) -> None:
-    """V1, V5, V7: one end for each run, the promised one, told once."""
+    """V1, V5, V7: each run has one end, the promised one, with one event."""
     for tenant in harness.checker.pages(OUTCOMES, "tenants"):
         [run] = nodes(tenant["runs"])
         right = ("PENDING", "CANCELLED") if cancelled_by_run[run["id"]] else ("ACTIVE", "SUCCEEDED")
-        assert (tenant["state"], run["status"]) == right, f"V5: {tenant['state']}, {run['status']}, told {right}"
+        assert (tenant["state"], run["status"]) == right, f"V5: {tenant['state']}, {run['status']}, expected {right}"
     ends = [
         (event["run"]["id"], event["type"]) for event in harness.checker.pages(END_EVENTS, "auditEvents", types=ENDS)
     ]
     right_ends = {(run, ENDS[0] if won else ENDS[1]) for run, won in cancelled_by_run.items()}
     assert len(ends) == len(right_ends), f"V7: {len(ends)} ends of {len(right_ends)} runs"
-    assert set(ends) == right_ends, "V7: an end is not the promised one"
+    assert set(ends) == right_ends, "V7: a run has another end than the promised one"

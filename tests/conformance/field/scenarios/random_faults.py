@@ -1,4 +1,4 @@
-"""Everything at once."""
+"""A scenario with every kind of fault at random times."""
 
 import random
 from collections import deque
@@ -26,10 +26,10 @@ PROBABILITIES = {
     f"{Answers.SLOW} 5": 0.004,
     Answers.DIE: 0.002,
 }
-"""What befalls a call outside or a transaction of a worker, and how likely."""
+"""The faults of an external call or a worker's transaction, with their probabilities."""
 
 RESUMED_WITHIN = 300.0
-"""Seconds until a person has nothing left to resume, once nothing strikes: five back-offs of 60 s, the longest."""
+"""Seconds until no run is STUCK any more once faults have stopped: five back-offs of 60 s, the longest."""
 
 MAX_REMEMBERED = 100
 STUCK = "{ tenants(first: 100, filter: { stateIn: [PROVISIONING] }) { edges { node { id runs(first: 1) { edges { node {"
@@ -37,19 +37,19 @@ STUCK += " status } } } } } } }"
 
 
 class Messages:
-    """Remembers moves that were asked for, to ask for them again and again."""
+    """Remembers messages, to deliver them again."""
 
     def __init__(self) -> None:
         self._seen: deque[WakeUp] = deque(maxlen=MAX_REMEMBERED)
 
     def remember(self, failpoint: Failpoint) -> None:
-        """Somebody got a message."""
+        """Remember the message of a claim."""
         if failpoint.where == "before claim":
             move = Backward(failpoint.step) if failpoint.backward else Forward(failpoint.step)
             self._seen.append(WakeUp(UUID(failpoint.run_id), move))
 
     def repeat(self, harness: ScenarioHarness, rng: random.Random) -> None:
-        """Deliver old messages one to five times more, in any order."""
+        """Deliver each remembered message one to five times more, in random order."""
         copies = [wake_up for wake_up in list(self._seen) for _ in range(rng.randint(1, 5))]
         rng.shuffle(copies)
         broker = redis_broker(harness.testbed.settings)
@@ -66,7 +66,7 @@ class Messages:
     alone=True,
 )
 def random_faults_500(harness: ScenarioHarness) -> str:
-    """Calls fail, hang, come late and kill; workers, broker and Postgres go and come; messages get lost and doubled."""
+    """Calls fail, hang, are late or kill; workers, broker and Postgres restart; messages are lost and duplicated."""
     harness.checker.moves_handed_over = True
     rng, messages = random.Random(500), Messages()
 
@@ -92,13 +92,13 @@ def random_faults_500(harness: ScenarioHarness) -> str:
     )
     injected = harness.testbed.controller.injected
     missing = {answer.split()[0] for answer in PROBABILITIES} - injected.keys()
-    assert harness.reduced or not missing, f"void: nothing was told to {missing}"
+    assert harness.reduced or not missing, f"void: faults that never occurred: {missing}"
     counts = ", ".join(f"{count} {what}" for what, count in sorted(injected.items()))
-    return f"{figure}; of calls and transactions {counts}"
+    return f"{figure}; in calls and transactions {counts}"
 
 
 def take_broker_away(harness: ScenarioHarness, rng: random.Random) -> None:
-    """Valkey is away for a moment."""
+    """Stop Valkey for 0.5 to 3 s."""
     harness.testbed.stop_broker()
     let_time_pass(rng.uniform(0.5, 3))
     harness.testbed.start_broker()
@@ -113,7 +113,7 @@ def _drawn_fault(drawn: float) -> str | None:
 
 
 def _takes_effect(answer: str, where: str) -> bool:
-    """Anything can be slow or die. Only a call outside can fail, and be late before it is made."""
+    """Every failpoint can be slow or die. Only an external call can fail; only before it is made can it be late."""
     if answer.startswith((Answers.SLOW, Answers.DIE)):
         return True
     outside = "." in where and " late " not in where
@@ -121,11 +121,11 @@ def _takes_effect(answer: str, where: str) -> bool:
 
 
 def _resume_stuck_runs(harness: ScenarioHarness) -> None:
-    """Nothing strikes any more: processes are kept up, and whatever is STUCK is resumed, as an operator would."""
+    """Stop all faults, replace dead workers and resume every STUCK run, as an operator would."""
     harness.testbed.controller.clear()
     try:
         until(
-            lambda: _nothing_is_left_to_resume(harness), "V13: not everything settles", within=RESUMED_WITHIN, every=0.5
+            lambda: _nothing_is_left_to_resume(harness), "V13: not every run finishes", within=RESUMED_WITHIN, every=0.5
         )
     except AssertionError as error:
         raise AssertionError(f"{error}\n{harness.checker.unsettled()}") from None

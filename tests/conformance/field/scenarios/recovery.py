@@ -1,4 +1,4 @@
-"""How soon runs go on after something died, with the times that the product has by default."""
+"""Scenarios that measure how soon runs continue after a failure, with the product's default times."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -10,26 +10,26 @@ from tests.conformance.field.scenario import ScenarioHarness, scenario
 from tests.conformance.field.testbed import Options
 
 DEFAULT_OPTIONS = Options(lease=15, sweep=1, forward_threads=30)
-"""The product's own lease and sweep interval."""
+"""The product's default lease and sweep interval."""
 
 AFTER_A_KILL = 20.0
-"""Seconds until a run has to move again: the rest of its lease (15 s), a sweep (1 s), and four for its next attempt."""
+"""Seconds until a run has to continue: the rest of its lease (15 s), a sweep (1 s), and 4 s for its next attempt."""
 
 AFTER_A_FLUSH = 3.0
-"""The same: its message counts as lost after 1 s, the next sweep (1 s) sends another, and one more to claim it."""
+"""The same: the message counts as lost after 1 s, the next sweep (1 s) sends another, and 1 s to claim it."""
 
 AFTER_THE_BROKER = 3.0
-"""The same: senders rest 1 s at the most between two tries, the next sweep comes within 1 s, and one more to claim."""
+"""The same: senders back off for 1 s at the most, the next sweep follows within 1 s, and 1 s to claim the run."""
 
 AFTER_POSTGRES = 5.0
-"""The same, as docs/operating.md promises: threads try again every 0.5 s; a step that is handed on rests for 1.2 s, its
-message counts as lost after 1 s, the next sweep (1 s) sends another, and one more to claim. Twenty runs took 3.5 s at
-the most."""
+"""The same, as docs/operating.md promises: threads retry every 0.5 s; a step that is handed over waits for 1.2 s, its
+message counts as lost after 1 s, the next sweep (1 s) sends another, and 1 s to claim. Twenty runs took 3.5 s at the
+most."""
 
 
 @scenario(without="no_lease_expiry", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
 def worker_killed_recovers(harness: ScenarioHarness) -> str:
-    """SIGKILL in the middle of many steps: the next attempt begins within 20 s."""
+    """Workers are killed in the middle of many steps: the next attempt of each starts within 20 s."""
     took = []
     for _ in range(harness.scaled(2, reduced=1)):
         sagas, halts = _halted(harness, harness.scaled(54, reduced=6), "before deployer.deploy")
@@ -47,7 +47,7 @@ def worker_killed_recovers(harness: ScenarioHarness) -> str:
 
 @scenario(without="no_sweeper", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
 def broker_flushed_recovers(harness: ScenarioHarness) -> str:
-    """Every message is lost while workers sleep: awake, they go on within 3 s."""
+    """The broker loses every message while the workers are paused: runs continue within 3 s after they resume."""
     took = []
     for _ in range(harness.scaled(4, reduced=1)):
         for worker in harness.testbed.workers:
@@ -64,7 +64,7 @@ def broker_flushed_recovers(harness: ScenarioHarness) -> str:
 
 @scenario(without="no_sweeper", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
 def broker_back_recovers(harness: ScenarioHarness) -> str:
-    """The broker is back after a minute: everything that was asked for meanwhile begins within 3 s."""
+    """The broker is down for a minute: every run created meanwhile starts within 3 s after it is back."""
     harness.testbed.stop_broker()
     sagas = [harness.create() for _ in range(harness.scaled(50, reduced=6))]
     outage = 5.0 if harness.reduced else 60.0
@@ -73,12 +73,12 @@ def broker_back_recovers(harness: ScenarioHarness) -> str:
     harness.testbed.start_broker()
     took = _recovered(harness, sagas, back, AFTER_THE_BROKER)
     harness.settle()
-    return f"away for {outage:.0f} s; {_percentiles(took, AFTER_THE_BROKER)}"
+    return f"down for {outage:.0f} s; {_percentiles(took, AFTER_THE_BROKER)}"
 
 
 @scenario(without="no_retry_of_record", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
 def postgres_back_recovers(harness: ScenarioHarness) -> str:
-    """Postgres crashes while steps are under way: once it is back, each is on record or goes on within 5 s."""
+    """Postgres crashes while steps are in progress: within 5 s after it is back, each is recorded or continues."""
     took = []
     for _ in range(harness.scaled(3, reduced=1)):
         sagas, halts = _halted(harness, harness.scaled(20, reduced=6), "before record")
@@ -97,7 +97,7 @@ def postgres_back_recovers(harness: ScenarioHarness) -> str:
 
 
 def _halted(harness: ScenarioHarness, count: int, where: str) -> tuple[list[Saga], list[Halt]]:
-    """So many runs, each in the middle of a step."""
+    """``count`` runs, each halted in the middle of a step."""
     halting = [harness.create_halted(where) for _ in range(count)]
     for _, halt in halting:
         halt.await_first(within=60)
@@ -106,7 +106,7 @@ def _halted(harness: ScenarioHarness, count: int, where: str) -> tuple[list[Saga
 
 def _recovered(harness: ScenarioHarness, sagas: Collection[Saga], since: datetime, limit: float) -> list[float]:
     """Seconds until the next event of each run."""
-    wanted = {saga.run for saga in sagas}
+    expected = {saga.run for saga in sagas}
 
     def moved() -> dict[str, float]:
         times: dict[str, float] = {}
@@ -116,14 +116,14 @@ def _recovered(harness: ScenarioHarness, sagas: Collection[Saga], since: datetim
                 times.setdefault(event["run"]["id"], after)
         return times
 
-    # The feed tells when it was; how long it takes to be told does not count.
+    # The times are those of the events; the delay until an event is in the feed does not count.
     within = harness.within(limit + 30, without_protection=limit + 5)
-    until(lambda: wanted <= moved().keys(), "V8: not every run moves again", within=within, every=1)
-    return [after for run, after in moved().items() if run in wanted]
+    until(lambda: expected <= moved().keys(), "V8: not every run continues", within=within, every=1)
+    return [after for run, after in moved().items() if run in expected]
 
 
 def _percentiles(took: list[float], limit: float) -> str:
     hundredths = quantiles(took, n=100, method="inclusive")
     figure = f"{len(took)} runs, p50 {hundredths[49]:.1f} s, p99 {hundredths[98]:.1f} s, longest {max(took):.1f} s"
-    assert hundredths[98] < limit, f"V8: {limit:g} s are allowed: {figure}"
+    assert hundredths[98] < limit, f"V8: the limit is {limit:g} s: {figure}"
     return figure

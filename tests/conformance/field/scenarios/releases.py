@@ -1,4 +1,4 @@
-"""When a release with another list of steps comes while runs are under way, one process after the other."""
+"""A scenario of a rolling update to a release with another list of steps, while runs are in progress."""
 
 import random
 from collections import Counter
@@ -23,12 +23,12 @@ HALTS = (
 RELEASE = "next_release"
 HAND_OVER_ERRORS = frozenset(reason.value for reason in HAND_OVER_REASONS)
 OWN_TESTBED = Options(workers=3, lease=10)
-"""Nobody else may get these workers: they are of another release in the end. Their leases must not lapse by the way."""
+"""A testbed that no other scenario uses: its workers run another release in the end. Their leases must not expire."""
 
 
 @scenario(without="undo_order_by_release", breaks=("V3", "V13"), options=OWN_TESTBED)
 def cancel_during_rolling_deploy_new_step_list(harness: ScenarioHarness) -> str:
-    """A release renames, swaps, drops and adds steps: runs that were under way go on, and are undone, as planned."""
+    """A release renames, swaps, drops and adds steps: earlier runs continue and are undone by their own plan."""
     harness.checker.moves_handed_over = True
     controller = harness.testbed.controller
     halted = {}
@@ -44,7 +44,7 @@ def cancel_during_rolling_deploy_new_step_list(harness: ScenarioHarness) -> str:
     harness.testbed.stop_api()
     harness.testbed.start_api(saga=RELEASE)
     for saga in halted:
-        assert harness.cancel(saga), "V5: it was on its way"
+        assert harness.cancel(saga), "V5: the cancel of a run in progress was refused"
     for halt in halted.values():
         halt.release()
     for saga in halted:
@@ -53,8 +53,10 @@ def cancel_during_rolling_deploy_new_step_list(harness: ScenarioHarness) -> str:
         harness.checker.await_run(saga, "SUCCEEDED", within=60)
     new = harness.create()
     harness.checker.await_run(new, "SUCCEEDED", within=60)
-    assert _begun(harness, unhalted[0].run) == [*STEPS, PIVOT], "V3: a run does not go by the plan that it began with"
-    assert _begun(harness, new.run) == [*NEXT_STEPS, PIVOT], "V3: a new run does not go by the new plan"
+    assert _begun(harness, unhalted[0].run) == [*STEPS, PIVOT], (
+        "V3: a run does not follow the plan that it started with"
+    )
+    assert _begun(harness, new.run) == [*NEXT_STEPS, PIVOT], "V3: a new run does not follow the new plan"
     harness.settle()
 
     figure = run_sagas(harness, harness.scaled(200), _roll_out_one, every=3, min_faults=2)
@@ -63,17 +65,17 @@ def cancel_during_rolling_deploy_new_step_list(harness: ScenarioHarness) -> str:
         error = event["data"]["error"]
         stopped = error in HAND_OVER_ERRORS or "worker was lost" in error
         assert not stopped, f"V8: a restart counted as a failure: {event['data']}"
-    # A step may fail by itself, on a disk that stalls for instance: then its next attempt counts, and no other.
+    # A step may fail without a fault, for instance if the disk stalls: then one more attempt is allowed.
     own = Counter(_step_of(event) for event in failed)
     again = {_step_of(event) for event in begun if event["data"]["attempt"] > 1 + own[_step_of(event)]}
     assert not again, f"V8: a restart counted as an attempt: {[_event_lines(harness, run) for run, _ in again]}"
-    by_themselves = f", {len(failed)} failed by themselves" if failed else ""
+    by_themselves = f", {len(failed)} failed without a fault" if failed else ""
     counted = f"{len(begun)} steps, none of them counted twice{by_themselves}"
     return f"{len(halted)} runs halted by the restart, {counted}; {figure}"
 
 
 def roll_out(harness: ScenarioHarness, count: int) -> None:
-    """Replace the oldest workers by those of the new release, one by one."""
+    """Replace the oldest workers by workers of the new release, one after the other."""
     for old in harness.testbed.workers[:count]:
         harness.testbed.start_workers(saga=RELEASE)
         harness.testbed.stop_workers(old)

@@ -1,4 +1,4 @@
-"""Whoever follows what happens: sees everything once and in order, and leaves nothing behind."""
+"""Scenarios of followers of timelines and feed: no gap, no duplicate, no leaked resources."""
 
 import random
 import socket
@@ -47,51 +47,51 @@ TIMELINE = """
       timeline(first: 100) { edges { node { id sequence kind } } } } } } } }
 """
 ENTRY_TIMEOUT = POLL_EVERY + 1.0
-"""Seconds that a follower waits for the next entry before it goes on: the product polls every two."""
+"""Seconds that a follower waits for the next entry before it continues: the product polls every two."""
 
 MAX_SILENCE = 60.0
 """Seconds without an entry after which the next one counts as lost: twice the longest wait for a run, 30 s."""
 
 MAX_CUTS_WITHOUT_PROGRESS = 20
-"""How often somebody may be cut off without having seen anything new."""
+"""How often a follower may be cut off without a new entry."""
 
 IDLE_THREADS_END_AFTER = 10.0
-"""Seconds: anyio ends threads that were idle for so long, at the next call that takes a thread
-(``MAX_IDLE_TIME`` of its worker threads). Until then there are as many as were ever needed at once."""
+"""Seconds after which anyio ends an idle thread, at the next call that uses a thread (``MAX_IDLE_TIME`` of its worker
+threads). Until then there are as many threads as were ever used at once."""
 
 RELEASED_WITHIN = 10.0 + IDLE_THREADS_END_AFTER
-"""Seconds after which nothing is left of a visitor who was torn away: his last statement ends within
-``statement_timeout`` (10 s, the default) even if nobody cancels it, and its thread is idle from then on."""
+"""Seconds until every resource of an aborted connection is released: its last statement ends within
+``statement_timeout`` (10 s, the default) even without a cancel, and its thread is idle from then on."""
 
 WRITTEN_TYPES = {"access.denied", "tenant.updated"}
-"""Events that writers write."""
+"""The types of events that the writers write."""
 
 WRITERS = 64
 WAITERS = 8
-"""Writers who meet others at a tenant's lock."""
+"""Writers that wait for a tenant's lock."""
 MAX_DELAY = 0.3
-"""The longest that a transaction stays open after it has written, in seconds."""
+"""Seconds that a transaction stays open after it has written, at the most."""
 
 
 @dataclass
 class Goal:
-    """The last event that every reader has to see. It is known once everything was written."""
+    """The last event that every reader has to see. It is known once all writers have finished."""
 
     last: str | None = None
 
     def reached(self, entries: list[Facts]) -> bool:
-        """Whether it is among these entries."""
+        """Whether the last event is among these entries."""
         return self.last is not None and any(entry["id"] == self.last for entry in reversed(entries))
 
     def up_to_here(self, entries: list[Facts]) -> list[Facts]:
-        """The entries as far as the goal: of what is written later, some readers have seen more than others."""
+        """The entries up to the last event: of later events, readers may have seen different numbers."""
         ids = [entry["id"] for entry in entries]
         return entries[: ids.index(self.last) + 1] if self.last in ids else entries
 
 
 @dataclass
 class Follower:
-    """Somebody who follows, is cut off again and again, and goes on behind the last entry that he saw."""
+    """Follows a subscription, is disconnected repeatedly, and resumes after the last entry that it saw."""
 
     client: ApiClient
     document: str
@@ -103,12 +103,12 @@ class Follower:
     last_entry_at: float = field(default_factory=time.monotonic)
 
     def follow(self, enough: Callable[[list[Facts]], bool]) -> None:
-        """Until it is enough, at one connection after the other."""
-        rng = random.Random(self.seed)  # a story, not a secret
+        """Follow until ``enough`` is true, over several connections."""
+        rng = random.Random(self.seed)  # reproducible, not a secret
         while not self._follow_once(rng.randint(1, 12), enough, abruptly=rng.random() < 0.5):
             self.cuts += 1
             new = len({entry["id"] for entry in self.seen})
-            assert self.cuts < MAX_CUTS_WITHOUT_PROGRESS + new, f"V10: after {self.cuts} cuts the end is not in sight"
+            assert self.cuts < MAX_CUTS_WITHOUT_PROGRESS + new, f"V10: no progress after {self.cuts} cuts"
 
     def _follow_once(self, entries: int, enough: Callable[[list[Facts]], bool], *, abruptly: bool) -> bool:
         client = Client(self.client.testbed.address, f"Bearer {self.client.token}")
@@ -122,7 +122,7 @@ class Follower:
                 if enough(self.seen):
                     return True
                 silent = time.monotonic() - self.last_entry_at
-                assert silent < MAX_SILENCE, f"V10: nothing more comes for {silent:.0f} s"
+                assert silent < MAX_SILENCE, f"V10: no entry for {silent:.0f} s"
             if abruptly:
                 subscription.socket.socket.shutdown(socket.SHUT_RDWR)
         return False
@@ -130,13 +130,13 @@ class Follower:
 
 @scenario(without="no_subscription_cursors", breaks="V10")
 def subscription_resume_gap_free_over_cancel(harness: ScenarioHarness) -> str:
-    """Timelines and the feed, cut at random, resumed by cursor while runs are cancelled: everything once, in order."""
+    """Timelines and feed are cut at random and resumed by cursor during cancels: each entry comes once, in order."""
     harness.create()
     start = _newest_cursor(harness.owner)
     stopped, goal = threading.Event(), Goal()
     count = harness.scaled(40, reduced=8)
     watchers = [Follower(harness.owner, FOLLOW_ALL, {}, seed, start) for seed in range(3)]
-    rng = random.Random(1)  # a story, not a secret
+    rng = random.Random(1)  # reproducible, not a secret
 
     def live(number: int, wait: float) -> tuple[Saga, Follower]:
         saga = harness.create()
@@ -149,7 +149,9 @@ def subscription_resume_gap_free_over_cancel(harness: ScenarioHarness) -> str:
         return saga, follower
 
     with ThreadPoolExecutor(len(watchers)) as watching:
-        told = [watching.submit(one.follow, lambda seen: stopped.is_set() or goal.reached(seen)) for one in watchers]
+        following = [
+            watching.submit(one.follow, lambda seen: stopped.is_set() or goal.reached(seen)) for one in watchers
+        ]
         try:
             with ThreadPoolExecutor(8) as pool:
                 followed = list(pool.map(live, range(count), [rng.uniform(0, 1.5) for _ in range(count)]))
@@ -158,7 +160,7 @@ def subscription_resume_gap_free_over_cancel(harness: ScenarioHarness) -> str:
         except BaseException:
             stopped.set()
             raise
-        for watcher in told:
+        for watcher in following:
             watcher.result()
 
     for saga, follower in followed:
@@ -167,13 +169,13 @@ def subscription_resume_gap_free_over_cancel(harness: ScenarioHarness) -> str:
     for one in watchers:
         _expect_the_same(goal.up_to_here(one.seen), feed)
     cuts = sum(one.cuts for one in [*watchers, *(follower for _, follower in followed)])
-    assert cuts > count / 4, f"V10: only {cuts} cuts prove nothing"
+    assert cuts > count / 4, f"V10: only {cuts} cuts, so nothing is proved"
     return f"{cuts} cuts, {count} timelines, {len(feed)} events, {ends.get('CANCELLED', 0)} cancelled"
 
 
 @scenario(without="no_wait_for_late_commits", breaks="V10")
 def feed_gap_free_with_64_writers(harness: ScenarioHarness) -> str:
-    """64 writers whose commits are delayed at random, readers that drop at random: every event once, in order."""
+    """64 writers with random commit delays, readers with random disconnects: each event is read once, in order."""
     tenants = [_quiet_tenant(harness, f"w{number}") for number in range(WRITERS // 2)]
     start = _newest_cursor(harness.owner)
     stopped, goal = threading.Event(), Goal()
@@ -216,34 +218,35 @@ def feed_gap_free_with_64_writers(harness: ScenarioHarness) -> str:
 
 @scenario(without="no_unsubscribe_on_disconnect", breaks="V13", options=Options(workers=1))
 def subscriptions_do_not_leak(harness: ScenarioHarness) -> str:
-    """People who connect and are torn away at any moment leave no listener, task, thread or file behind."""
+    """Connections that are aborted at any time leave no listener, task, thread or file behind."""
     saga = harness.create()
     harness.checker.await_run(saga, "SUCCEEDED")
     cycles = harness.scaled(5000, reduced=200)
     with ThreadPoolExecutor(8) as pool:
-        # So far one question was asked at a time: these are the fewest threads, and all others have to end.
+        # So far there was one request at a time: this is the minimum of threads, all others have to end.
         fewest = harness.testbed.resource_counts()["threads"]
         list(pool.map(lambda seed: _connect_and_abort(harness, saga.id, seed), range(80)))
         base = _stable_counts(harness) | {"threads": fewest}
         list(pool.map(lambda seed: _connect_and_abort(harness, saga.id, seed), range(cycles)))
-    # The pool of connections grows to its size and stays there; a question takes one or two threads.
+    # The database pool grows to its size and keeps it; a request uses one or two threads.
     slack = {"listeners": 0, "tasks": 2, "threads": 2, "files": harness.testbed.settings.database_pool}
 
     def back_to_base() -> bool:
-        harness.owner.read(saga)  # idle threads end when a thread is taken
+        harness.owner.read(saga)  # idle threads end when a thread is used
         return all(count <= base[name] + slack[name] for name, count in harness.testbed.resource_counts().items())
 
     try:
         until(back_to_base, "", within=RELEASED_WITHIN, every=0.25)
     except AssertionError:
         raise AssertionError(
-            f"V13: {harness.testbed.resource_counts()} after {cycles} visits, and {base} before"
+            f"V13: {harness.testbed.resource_counts()} after {cycles} connections, {base} before"
         ) from None
-    return f"{cycles} visits, {base['tasks']} tasks, {base['threads']} threads, {base['files']} files before and after"
+    counts = f"{base['tasks']} tasks, {base['threads']} threads, {base['files']} files"
+    return f"{cycles} connections, {counts} before and after"
 
 
 def _next(subscription: Subscription) -> Facts | None:
-    """The next entry; None when there is nothing more for now, or for good."""
+    """The next entry; None if none comes in time or the subscription has ended."""
     try:
         message = subscription.message(ENTRY_TIMEOUT)
     except (TimeoutError, websockets.exceptions.ConnectionClosed):
@@ -256,19 +259,19 @@ def _next(subscription: Subscription) -> Facts | None:
 
 
 def _newest_cursor(reader: ApiClient) -> str:
-    """Of the newest event that is told already: while an earlier transaction is open, there may be none."""
+    """The cursor of the newest event. The feed may be empty while an earlier transaction is open."""
     newest: list[Facts] = []
 
-    def told() -> bool:
+    def has_events() -> bool:
         newest[:] = nodes(reader.execute(NEWEST)["auditEvents"])
         return bool(newest)
 
-    until(told, "V10: the feed tells nothing")
+    until(has_events, "V10: the feed stays empty")
     return str(newest[0]["cursor"])
 
 
 def _newer(reader: ApiClient, cursor: str, document: str = NEWER) -> list[Facts]:
-    """What is in the feed behind this place, oldest first, page by page."""
+    """The events of the feed after this cursor, oldest first, page by page."""
     found: list[Facts] = []
     while page := nodes(reader.execute(document, before=cursor)["auditEvents"])[::-1]:
         found += page
@@ -277,46 +280,49 @@ def _newer(reader: ApiClient, cursor: str, document: str = NEWER) -> list[Facts]
 
 
 def _read_pages(reader: ApiClient, cursor: str, enough: Callable[[list[Facts]], bool]) -> list[Facts]:
-    """Read page after page, as somebody does who has no socket."""
+    """Read page after page, as a client without a websocket does."""
     found: list[Facts] = []
     last_entry_at = time.monotonic()
     while not enough(found):
         page = _newer(reader, cursor)
         found += page
         cursor, last_entry_at = (page[-1]["cursor"], time.monotonic()) if page else (cursor, last_entry_at)
-        assert time.monotonic() - last_entry_at < MAX_SILENCE, "V10: the pages end too early"
+        assert time.monotonic() - last_entry_at < MAX_SILENCE, "V10: no new page for too long"
     return found
 
 
 def _await_written(reader: ApiClient, cursor: str, expected: int) -> str:
-    """Wait until so many events are told; the id of the newest. An open transaction keeps later ones back."""
+    """Wait until the feed has ``expected`` events of the writers; returns the id of the newest.
+
+    The feed withholds events behind an open transaction.
+    """
     feed: list[Facts] = []
 
-    def told() -> bool:
+    def complete() -> bool:
         feed[:] = _newer(reader, cursor)
         return sum(event["type"] in WRITTEN_TYPES for event in feed) >= expected
 
-    until(told, f"V10: the feed does not tell {expected} events", every=0.25)
+    until(complete, f"V10: the feed does not have {expected} events", every=0.25)
     return str(feed[-1]["id"])
 
 
 def _expect_the_same(seen: list[Facts], feed: list[Facts]) -> None:
-    ids, wanted = [entry["id"] for entry in seen], [event["id"] for event in feed]
-    missing, twice = set(wanted) - set(ids), len(ids) - len(set(ids))
-    assert ids == wanted, f"V10: {len(missing)} of {len(wanted)} missed, {twice} seen twice, or not in order"
+    ids, expected = [entry["id"] for entry in seen], [event["id"] for event in feed]
+    missing, twice = set(expected) - set(ids), len(ids) - len(set(ids))
+    assert ids == expected, f"V10: {len(missing)} of {len(expected)} missed, {twice} seen twice, or not in order"
 
 
 def _expect_the_timeline(harness: ScenarioHarness, saga: Saga, follower: Follower) -> None:
     [run] = nodes(harness.owner.execute(TIMELINE, id=saga.id)["tenant"]["runs"])
     _expect_the_same(follower.seen, nodes(run["timeline"]))
     numbers = [entry["sequence"] for entry in follower.seen]
-    assert numbers == sorted(set(numbers)), f"V10: {saga.slug} was told as {numbers}"
+    assert numbers == sorted(set(numbers)), f"V10: the timeline of {saga.slug} has the order {numbers}"
     mine = {uuid_of(event["id"]) for event in harness.checker.events(saga)}
     assert mine >= {uuid_of(entry["id"]) for entry in follower.seen}, f"V10: {saga.slug}: not in the feed"
 
 
 def _quiet_tenant(harness: ScenarioHarness, slug: str) -> str:
-    """The id of a tenant that nobody provisions."""
+    """Create a tenant that is not provisioned; returns its id."""
     payload = harness.owner.retry_until_available(
         "createTenant", slug=slug, plan="starter", firstAdminEmail="w@w.example", start=False
     )
@@ -325,14 +331,14 @@ def _quiet_tenant(harness: ScenarioHarness, slug: str) -> str:
 
 
 def _write_slowly(database: Database, harness: ScenarioHarness, number: int, times: int) -> None:
-    """Events whose transactions stay open for a while: whoever began later commits earlier."""
-    rng = random.Random(number)  # a story, not a secret
+    """Write events in transactions that stay open for a random time, so that the order of commits differs."""
+    rng = random.Random(number)  # reproducible, not a secret
     for _ in range(times):
         database.transact(_write, harness, rng.uniform(0, MAX_DELAY))
 
 
 def _write(session: Session, harness: ScenarioHarness, seconds: float) -> None:
-    facts = {"action": "write", "reason": "to see who reads it"}
+    facts = {"action": "write", "reason": "conformance test"}
     by = harness.owner.identity.actor
     emit_for_organisation(session, harness.clients.organisation.id, EventType.ACCESS_DENIED, facts, by=by)
     session.flush()
@@ -340,23 +346,23 @@ def _write(session: Session, harness: ScenarioHarness, seconds: float) -> None:
 
 
 def _write_and_wait(database: Database, harness: ScenarioHarness, tenant: str, times: int) -> None:
-    """Events of a transaction that had a number long before it got its tenant's lock."""
+    """Write events in transactions that get their transaction id long before the lock of their tenant."""
     for number in range(times):
         database.transact(_write_and_lock, harness, UUID(uuid_of(tenant)), f"Waited {number}")
 
 
 def _write_and_lock(session: Session, harness: ScenarioHarness, tenant_id: UUID, name: str) -> None:
     _write(session, harness, MAX_DELAY / 10)
-    wanted, by = Corrections(name=name), harness.owner.identity.actor
-    commands.update_tenant(session, tenant_id, wanted, by=by, regions=harness.testbed.settings.regions)
+    corrections, by = Corrections(name=name), harness.owner.identity.actor
+    commands.update_tenant(session, tenant_id, corrections, by=by, regions=harness.testbed.settings.regions)
 
 
 def _expect_each_to_follow_from_the_one_before(reader: ApiClient, cursor: str) -> None:
-    """V10: a tenant's renamings are told in the order in which they happened."""
+    """V10: the feed has the name changes of each tenant in their order."""
     names: dict[str, str] = {}
     for event in _newer(reader, cursor, RENAMED):
         tenant, (before, after) = event["tenant"]["id"], event["data"]["changes"]["name"]
-        assert names.setdefault(tenant, before) == before, f"V10: from {before}, and it was {names[tenant]}"
+        assert names.setdefault(tenant, before) == before, f"V10: a change from {before} follows {names[tenant]}"
         names[tenant] = after
 
 
@@ -367,8 +373,8 @@ def _rename(harness: ScenarioHarness, tenant: str, times: int) -> None:
 
 
 def _connect_and_abort(harness: ScenarioHarness, tenant: str, seed: int) -> None:
-    """Connect, come as far as chance will have it, and be torn away."""
-    rng = random.Random(seed)  # a story, not a secret
+    """Connect, perform a random number of stages, and abort the connection."""
+    rng = random.Random(seed)  # reproducible, not a secret
     with AbruptClient(harness.testbed.address, harness.owner.token) as client:
         stages = [
             client.authenticate,
@@ -381,7 +387,7 @@ def _connect_and_abort(harness: ScenarioHarness, tenant: str, seed: int) -> None
 
 
 def _stable_counts(harness: ScenarioHarness) -> dict[str, int]:
-    """What the API holds on to when nobody is there: two counts in a row that say the same."""
+    """The resource counts of the API without clients: two equal counts in a row, without listeners."""
     counts = [harness.testbed.resource_counts()]
 
     def same_again() -> bool:
@@ -391,5 +397,5 @@ def _stable_counts(harness: ScenarioHarness) -> dict[str, int]:
     try:
         until(same_again, "", within=RELEASED_WITHIN, every=0.5)
     except AssertionError:
-        raise AssertionError(f"V13: nobody is there, and the API holds on to {counts[-3:]}") from None
+        raise AssertionError(f"V13: without clients, the API still has {counts[-3:]}") from None
     return counts[-1]

@@ -1,4 +1,4 @@
-"""When workers die, fall asleep, or die of what they do, in the middle of a cancel."""
+"""Scenarios in which workers are killed, paused, or killed by their step, during a cancel."""
 
 import random
 from collections import Counter
@@ -16,27 +16,27 @@ from tests.conformance.field.testbed import Options
 from tests.scenarios import PIVOT
 
 AFTER_RECORD = "before deliver"
-"""The move is on record, and nobody has been told to make the next."""
+"""The move is recorded, but the wake-up for the next move is not sent."""
 
 SECONDS_PER_DEATH = 10.0
-"""Seconds from one death of a poisoned process to the next: lease (2 s), a message that counts as lost (1 s), sweep
-(0.5 s), and the start of another process, which took 5 s at a load of 20 on two cores."""
+"""Seconds from one death of a process to the next: the lease (2 s), a message that counts as lost (1 s), a sweep
+(0.5 s) and the start of another process, which took 5 s at a load of 20 on two cores."""
 
 ENDED_WITHIN = COMPENSATION_ATTEMPTS * SECONDS_PER_DEATH
-"""Seconds until a run that kills whoever performs it has to be at its end: an undo is given up after eight attempts."""
+"""Seconds until a run that kills its workers has to be at its end: an undo is given up after eight attempts."""
 
 MANY_THREADS = Options(forward_threads=18, compensation_threads=18)
-"""Threads enough for every run to halt somewhere at once."""
+"""Enough threads for every run to be halted at the same time."""
 
 
 @scenario(without="no_lease_expiry", breaks="V8", options=MANY_THREADS)
 def cancel_with_killed_worker(harness: ScenarioHarness) -> str:
-    """Workers are killed before each call, after it and after its record, forward and undoing; then every second."""
+    """Workers are killed before and after each call and after its record, forward and in the undo; then each second."""
     steps = ["allocate_storage", "deploy_workloads"] if harness.reduced else list(CALLS)
     halted = [(step, where, _halt(harness, where, step)[0]) for step, where in _places(steps)]
     early = [saga for _, where, saga in halted[::2] if where != AFTER_RECORD]
     for saga in early:
-        assert harness.cancel(saga), "V5: its worker had not even died"
+        assert harness.cancel(saga), "V5: the cancel of a halted run was refused"
     kill_all_workers(harness)
     undoing = [
         harness.testbed.controller.halt_at(_undone_at(where), step=step, run_id=saga.run_id, backward=True)
@@ -44,8 +44,8 @@ def cancel_with_killed_worker(harness: ScenarioHarness) -> str:
         if _undone_at(where)
     ]
     harness.testbed.replace_dead_workers()
-    for saga in [saga for _, _, saga in halted if saga not in early]:  # those may be undone by now
-        assert harness.cancel(saga), "V5: it was on its way"
+    for saga in [saga for _, _, saga in halted if saga not in early]:  # the early ones may be undone by now
+        assert harness.cancel(saga), "V5: the cancel of a run in progress was refused"
     for halt in undoing:
         halt.await_first(harness.within(60))
     kill_all_workers(harness)
@@ -57,7 +57,7 @@ def cancel_with_killed_worker(harness: ScenarioHarness) -> str:
 
 @scenario(without="no_adapter_tombstones", breaks="V2")
 def cancel_with_paused_worker_resumed_late(harness: ScenarioHarness) -> str:
-    """A worker sleeps between its last check and its call, is overtaken by the undo, and makes the call."""
+    """A worker is paused between its last check and its call; it resumes after the undo, and the call is refused."""
     halted = {}
     for call in UNDONE_BY:
         saga, halt = _halt(harness, f"before {call}")
@@ -67,7 +67,7 @@ def cancel_with_paused_worker_resumed_late(harness: ScenarioHarness) -> str:
         harness.testbed.pause(worker)
     harness.testbed.start_workers()
     for saga, _ in halted.values():
-        assert harness.cancel(saga), "V5: it is not ACTIVE"
+        assert harness.cancel(saga), "V5: the cancel was refused, but the tenant is not ACTIVE"
     for saga, _ in halted.values():
         harness.checker.await_run(saga, "CANCELLED", within=60)
     harness.checker.check_all()
@@ -76,21 +76,21 @@ def cancel_with_paused_worker_resumed_late(harness: ScenarioHarness) -> str:
     ways = {run: {f"after {call}", "before record_failure"} for run, call in zip(halted, UNDONE_BY, strict=True)}
     harness.testbed.controller.rule(partial(_note_return, returned, ways))
     for _, halt in halted.values():
-        # Awake again, it may hear of the cancel before it goes on; a call that is on its way hears nothing.
+        # A resumed worker may learn of the cancel before it continues; a call that is already on its way does not.
         halt.release(Answers.UNSTOPPABLE)
     for worker in paused:
         harness.testbed.resume(worker)
     until(lambda: returned.keys() == halted.keys(), "V8: not every late call returned")
     harness.checker.check_inventories()
-    came_through = [where for where in returned.values() if where.startswith("after")]
-    assert not came_through, f"V2: came late and through: {came_through}"
+    took_effect = [where for where in returned.values() if where.startswith("after")]
+    assert not took_effect, f"V2: late calls took effect: {took_effect}"
     figure = run_sagas(harness, harness.scaled(200), pause_one, min_faults=2)
     return f"{len(returned)} late calls had no effect; {figure}"
 
 
 @scenario(without="no_attempt_counted_before_start", breaks="V13", options=Options(workers=3, lease=2))
 def cancel_with_poison_step(harness: ScenarioHarness) -> str:
-    """Steps and undos that kill every process that performs them: the right end, and the neighbours go on."""
+    """Steps and undos that kill every worker: the run ends as FAILED, CANCELLED or STUCK, and other runs continue."""
     poison: dict[str, str] = {}
     deaths: Counter[str] = Counter()
 
@@ -104,9 +104,9 @@ def cancel_with_poison_step(harness: ScenarioHarness) -> str:
     failing = _poisoned(harness, poison, "before deployer.deploy")
     cancelled = _poisoned(harness, poison, "before deployer.deploy")
     stuck = _poisoned(harness, poison, "before identity.destroy")
-    _await(harness, lambda: bool(deaths[cancelled.run_id]), "V8: the poison is never tasted")
+    _await(harness, lambda: bool(deaths[cancelled.run_id]), "V8: the step that kills its worker never starts")
     for saga in (cancelled, stuck):
-        assert harness.cancel(saga), "V5: it was on its way"
+        assert harness.cancel(saga), "V5: the cancel of a run in progress was refused"
     neighbours = [harness.create() for _ in range(harness.scaled(60, reduced=6))]
     for saga in neighbours[::2]:
         harness.cancel(saga)
@@ -118,29 +118,29 @@ def cancel_with_poison_step(harness: ScenarioHarness) -> str:
     _await_end(harness, stuck, "STUCK")
     poison.clear()
     assert codes(harness.owner.retry_until_available("resumeCompensation", tenantId=stuck.id)) == [], (
-        "V13: it cannot be resumed"
+        "V13: the resume was refused"
     )
     harness.testbed.replace_dead_workers()
     ends = harness.settle()
-    assert ends["FAILED"] == 1, f"V1: a neighbour failed: {ends}"
-    told = f"FAILED after {deaths[failing.run_id]} deaths, STUCK after {deaths[stuck.run_id]}"
-    return f"{told}; {len(neighbours)} neighbours went by during {meanwhile}"
+    assert ends["FAILED"] == 1, f"V1: another run failed: {ends}"
+    poisoned_runs = f"FAILED after {deaths[failing.run_id]} deaths, STUCK after {deaths[stuck.run_id]}"
+    return f"{poisoned_runs}; {len(neighbours)} other runs finished during {meanwhile} deaths"
 
 
 def kill_one(harness: ScenarioHarness, rng: random.Random) -> None:
-    """SIGKILL one of the workers, and start another."""
+    """Send SIGKILL to one of the workers and start another."""
     harness.testbed.kill(rng.choice(harness.testbed.workers))
     harness.testbed.replace_dead_workers()
 
 
 def kill_all_workers(harness: ScenarioHarness) -> None:
-    """SIGKILL them all."""
+    """Send SIGKILL to every worker."""
     for worker in list(harness.testbed.workers):
         harness.testbed.kill(worker)
 
 
 def pause_one(harness: ScenarioHarness, rng: random.Random) -> None:
-    """SIGSTOP until every lease has lapsed, and SIGCONT."""
+    """Pause one worker (SIGSTOP) until every lease of it has expired, then resume it (SIGCONT)."""
     worker = rng.choice(harness.testbed.workers)
     harness.testbed.pause(worker)
     let_time_pass(harness.testbed.options.lease + 1)
@@ -148,23 +148,26 @@ def pause_one(harness: ScenarioHarness, rng: random.Random) -> None:
 
 
 def _places(steps: list[str]) -> list[tuple[str, str]]:
-    """Each place of each step, those on record last: their runs are taken on by others, as far as the last step."""
+    """Every place of each step.
+
+    Places after the record come last: other workers continue those runs, as far as the last step.
+    """
     around = [(step, f"{when} {CALLS[step]}") for step in steps for when in ("before", "after")]
     return around + [(step, AFTER_RECORD) for step in steps if CALLS[step] != LAST_CALL]
 
 
 def _undone_at(where: str) -> str:
-    """The same place on the way back; nothing where a step has nothing to undo outside."""
+    """The same place in the undo; empty if the step has no external call to undo."""
     when, what = where.split(maxsplit=1)
     return where if where == AFTER_RECORD else f"{when} {UNDONE_BY[what]}" if what in UNDONE_BY else ""
 
 
 def _halt(harness: ScenarioHarness, where: str, step: str = "") -> tuple[Saga, Halt]:
-    """A run whose worker stands still there."""
+    """Create a run whose worker is halted at this place."""
     gate = harness.testbed.controller.halt_at("before claim", times=1000)
     saga = harness.create()
     halt = harness.testbed.controller.halt_at(where, run_id=saga.run_id, step=step)
-    # Whoever takes it on gets no further than this, so that a cancel is never too late.
+    # Another worker cannot continue the run past this point, so a cancel is never too late.
     if where.endswith(LAST_CALL):
         harness.testbed.controller.halt_at("before claim", step=PIVOT, run_id=saga.run_id, times=1000)
     else:
@@ -175,17 +178,17 @@ def _halt(harness: ScenarioHarness, where: str, step: str = "") -> tuple[Saga, H
 
 
 def _note_return(returned: dict[str, str], ways: Mapping[str, Collection[str]], failpoint: Failpoint) -> None:
-    """Remember how a late call returned. Messages for the same run, and what follows its end, are no late calls."""
+    """Record how a late call returned. Other messages of the run, and failpoints after its end, are no late calls."""
     if failpoint.where in ways.get(failpoint.run_id, ()) and not failpoint.backward and failpoint.step in CALLS:
         returned.setdefault(failpoint.run_id, failpoint.where)
 
 
 def _poisoned(harness: ScenarioHarness, poison: dict[str, str], where: str) -> Saga:
-    """A run that kills whoever comes there with it."""
+    """Create a run that kills every worker at this place."""
     gate = harness.testbed.controller.halt_at("before claim", times=1000)
     saga = harness.create()
     poison[saga.run_id] = where
-    # Poison on the way back lets it pass on the way there: it stands still before a cancel would be too late.
+    # A place in the undo does not stop the run forward: it is halted before a cancel would be too late.
     harness.testbed.controller.halt_at(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, stoppable=True)
     gate.release()
     return saga
@@ -193,12 +196,14 @@ def _poisoned(harness: ScenarioHarness, poison: dict[str, str], where: str) -> S
 
 def _await_end(harness: ScenarioHarness, saga: Saga, *statuses: str) -> None:
     _await(
-        harness, lambda: harness.owner.read(saga)["run"]["status"] in statuses, f"V13: {saga.slug} is never {statuses}"
+        harness,
+        lambda: harness.owner.read(saga)["run"]["status"] in statuses,
+        f"V13: {saga.slug} does not become {' or '.join(statuses)}",
     )
 
 
 def _await(harness: ScenarioHarness, condition: Callable[[], bool], failure: str) -> None:
-    """Wait, and start a worker for each that dies."""
+    """Wait for a condition, and replace workers that die meanwhile."""
 
     def condition_holds() -> bool:
         harness.testbed.replace_dead_workers()
