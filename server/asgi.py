@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge import edge_app, is_tenant_host
@@ -18,14 +18,14 @@ from runtime.cancellable_queries import wait_for_cancelled
 from runtime.database import Database
 from runtime.feed import Feed
 from runtime.settings import Settings
-from schema.root import build_schema
+from schema.root import Schema, build_schema
 from server.audit_export.endpoint import ExportEndpoint
 from server.auth.authenticator import Authenticator
 from server.dashboard import Dashboard
 from server.graphql.error_masking import ErrorMasking
 from server.graphql.http import GraphQLEndpoint
 from server.graphql.sse import SseEndpoint
-from server.graphql.trusted_documents import TrustedDocumentsOnly, load_trusted_documents
+from server.graphql.trusted_documents import TrustedDocuments, TrustedDocumentsOnly, load_trusted_documents
 from server.health import Health
 from server.index import index
 from server.limits.document_limits import DocumentLimits, DocumentValidationCache
@@ -65,18 +65,44 @@ AUTHENTICATION_CONNECTIONS = 4
 def create_app(settings: Settings) -> Starlette:
     """Build the application. It opens a pool of database connections; its lifespan closes them."""
     trusted = load_trusted_documents(settings)  # first: a refusal must not leave connections open
+    resources = AsyncExitStack()
+    services = _services(settings, resources)
+    rate_limiter = RateLimiter(settings)
+    resources.push_async_callback(rate_limiter.close)
+    audit_export = ExportEndpoint(services, rate_limiter)
+    resources.callback(audit_export.close)
+    app = Starlette(
+        routes=_routes(services, _schema(trusted, rate_limiter), audit_export),
+        middleware=[
+            Middleware(TenantHostMiddleware, edge=edge_app(settings, services.database), settings=settings),
+            Middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CORS),
+        ],
+        lifespan=lambda _: _lifespan(services, resources),
+    )
+    app.state.services = services
+    return app
+
+
+def _services(settings: Settings, resources: AsyncExitStack) -> Services:
+    """What operations share. ``resources`` closes it in reverse order."""
     dispatcher = Dispatcher(settings)
+    resources.callback(dispatcher.close)
     database = Database(settings, deliver=dispatcher, name="tenantry-api")
+    resources.callback(database.close)
     feed = Feed(settings.database_url, FEED_CHANNEL)
     # One thread per connection, so that operations wait for a connection on the event loop and not in a thread.
     limiter = CapacityLimiter(settings.database_pool)
     # A pool of its own, so that authentication and revalidation do not wait for connections behind operations.
     auth_pool = {"database_pool": AUTHENTICATION_CONNECTIONS}
     auth_database = Database(settings.model_copy(update=auth_pool), name="tenantry-auth")
+    resources.callback(auth_database.close)
     authenticator = Authenticator(settings, auth_database, CapacityLimiter(AUTHENTICATION_CONNECTIONS))
-    services = Services(settings, database, feed, limiter, authenticator)
-    rate_limiter = RateLimiter(settings)
-    schema = build_schema(
+    resources.push_async_callback(authenticator.close)
+    return Services(settings, database, feed, limiter, authenticator)
+
+
+def _schema(trusted: TrustedDocuments, rate_limiter: RateLimiter) -> Schema:
+    return build_schema(
         [
             ErrorMasking,
             lambda: TrustedDocumentsOnly(trusted),
@@ -85,17 +111,35 @@ def create_app(settings: Settings) -> Starlette:
             lambda: RateLimiting(rate_limiter),
         ]
     )
-    graphql = GraphQLEndpoint(schema, services)
-    audit_export = ExportEndpoint(services, rate_limiter)
-    dashboard = Dashboard(settings, authenticator.provider)
-    health = Health(settings, database)
 
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        tasks = [
-            asyncio.create_task(feed.listen(), name="change feed"),
-            asyncio.create_task(authenticator.revalidate_forever(), name="session revalidation"),
-        ]
+
+def _routes(services: Services, schema: Schema, audit_export: ExportEndpoint) -> list[BaseRoute]:
+    graphql = GraphQLEndpoint(schema, services)
+    dashboard = Dashboard(services.settings, services.authenticator.provider)
+    health = Health(services.settings, services.database)
+    return [
+        Route("/", index),
+        Route("/dashboard", dashboard.page),
+        Route("/dashboard/sign-in.json", dashboard.sign_in),
+        Route("/dashboard/{path:path}", dashboard.page),
+        Route("/graphql", graphql),
+        WebSocketRoute("/graphql", graphql),
+        Route("/graphql/stream", SseEndpoint(schema, services)),
+        Route("/export/audit.{format}", audit_export),
+        Mount("/assets", Assets()),
+        Route("/healthz", health.alive),
+        Route("/readyz", health.ready),
+    ]
+
+
+@asynccontextmanager
+async def _lifespan(services: Services, resources: AsyncExitStack) -> AsyncIterator[None]:
+    """Listen to the feed and revalidate sessions while the process serves, then close every connection."""
+    tasks = [
+        asyncio.create_task(services.feed.listen(), name="change feed"),
+        asyncio.create_task(services.authenticator.revalidate_forever(), name="session revalidation"),
+    ]
+    async with resources:
         try:
             yield
         finally:
@@ -104,35 +148,6 @@ def create_app(settings: Settings) -> Starlette:
                 with suppress(asyncio.CancelledError):
                     await task
             await wait_for_cancelled()
-            await authenticator.close()
-            auth_database.close()
-            await rate_limiter.close()
-            audit_export.close()
-            database.close()
-            dispatcher.close()
-
-    app = Starlette(
-        routes=[
-            Route("/", index),
-            Route("/dashboard", dashboard.page),
-            Route("/dashboard/sign-in.json", dashboard.sign_in),
-            Route("/dashboard/{path:path}", dashboard.page),
-            Route("/graphql", graphql),
-            WebSocketRoute("/graphql", graphql),
-            Route("/graphql/stream", SseEndpoint(schema, services)),
-            Route("/export/audit.{format}", audit_export),
-            Mount("/assets", Assets()),
-            Route("/healthz", health.alive),
-            Route("/readyz", health.ready),
-        ],
-        middleware=[
-            Middleware(TenantHostMiddleware, edge=edge_app(settings, database), settings=settings),
-            Middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CORS),
-        ],
-        lifespan=lifespan,
-    )
-    app.state.services = services
-    return app
 
 
 class TenantHostMiddleware:

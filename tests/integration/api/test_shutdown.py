@@ -65,14 +65,15 @@ def test_a_shutdown_closes_the_pool_only_after_a_cancelled_operation_has_ended(
 
     monkeypatch.setattr(queries, "organisation_of_slug", slow)
     with running_api(harness.settings) as api:
-        close = api.services.database.close
+        pool = api.services.database.engine.pool
+        dispose = pool.dispose
 
-        def record_and_close() -> None:
+        def record_and_dispose() -> None:
             order.append("the pool is closed")
             pool_closed.set()
-            close()
+            dispose()
 
-        monkeypatch.setattr(api.services.database, "close", record_and_close)
+        monkeypatch.setattr(pool, "dispose", record_and_dispose)
         with Client(api.address, owner.authorization).subscribed('{ organization(slug: "x") { id } }'):
             assert began.wait(TIMEOUT)
 
