@@ -1,1 +1,1 @@
-"""What things cost. Nothing here is a test: figures depend on the machine, so they are compared within one run."""
+"""Benchmarks. Their figures depend on the machine, so compare figures of one run only."""

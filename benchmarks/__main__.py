@@ -1,4 +1,4 @@
-"""``make bench``: what moves, cancels and exports cost, and what others notice of attacks, measured in one go."""
+"""``make bench``: measures moves, cancels, exports, and ordinary requests during attacks."""
 
 import argparse
 import os
@@ -19,12 +19,12 @@ BENCHMARKS: dict[str, Callable[[Settings, int], None]] = {
 
 
 def main() -> None:
-    """Measure what was asked for, on servers of its own."""
+    """Run the chosen benchmarks on separate servers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "which", nargs="*", type=_benchmark, metavar=f"{{{','.join(BENCHMARKS)}}}", help="default: all of them"
     )
-    parser.add_argument("--rounds", type=int, default=40, help="samples of each figure (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=40, help="samples per figure (default: %(default)s)")
     chosen = parser.parse_args()
     with own_servers() as settings:
         for name in chosen.which or BENCHMARKS:
@@ -33,19 +33,19 @@ def main() -> None:
 
 
 def _benchmark(name: str) -> str:
-    # Left to choices, argparse would have to be given the empty list as one of them, and show it.
+    # With choices, argparse would require the empty list as a choice, and show it.
     if name not in BENCHMARKS:
-        raise argparse.ArgumentTypeError(f"there is {' and '.join(BENCHMARKS)}")
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(BENCHMARKS)}")
     return name
 
 
 @contextmanager
 def own_servers() -> Iterator[Settings]:
-    """Embedded servers with an empty, migrated database."""
+    """Start embedded servers with an empty, migrated database."""
     with servers("bench") as running:
         os.environ["TENANTRY_DATABASE_URL"] = running.database_url
         os.environ["TENANTRY_REDIS_URL"] = running.redis_url
-        os.environ["TENANTRY_SECRET_KEY"] = "benchmarks only, and at least 32 long"  # noqa: S105  # guards nothing
+        os.environ["TENANTRY_SECRET_KEY"] = "benchmarks only, and at least 32 long"  # noqa: S105  # a secret of benchmarks only
         settings = read_settings()
         migrate(settings)
         yield settings

@@ -1,4 +1,4 @@
-"""A whole worker process with real Dramatiq and Valkey: from the cancel's commit to PENDING, at every step."""
+"""The time from a cancel to PENDING at every step, with a real worker process, Dramatiq and Valkey."""
 
 from benchmarks.figures import Samples, await_condition
 from models import StepRole, TenantState
@@ -10,7 +10,7 @@ from workers.process import WorkerProcess
 
 
 def run(settings: Settings, rounds: int) -> None:
-    """Activate undisturbed, then cancel beside each step, so that both stand in one table."""
+    """Measure activation without a cancel, then a cancel during each step."""
     settings = settings.model_copy(update={"world": WorldKind.SIMULATED})
     process = WorkerProcess(settings)
     process.start()

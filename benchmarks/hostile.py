@@ -1,4 +1,4 @@
-"""How long an ordinary question takes while an attack is repeated, against the same just before: in whole processes."""
+"""The latency of an ordinary query during an attack, compared with its latency just before, in real processes."""
 
 import math
 import multiprocessing
@@ -17,19 +17,19 @@ from tests.run_harness import RunHarness, run_harness_in
 
 ATTACKERS = 2
 PER_SECOND = 5
-"""Attacks of each attacker, unless one takes longer."""
+"""Attacks per second of each attacker, unless one takes longer."""
 
 SECONDS = 0.7
-"""For which an attack is repeated, and others are asked, with forty rounds."""
+"""Duration of an attack, and of the queries during it, with forty rounds."""
 
-LOOKS = 3
-"""At an attack that seems to do harm: a busy machine does too, but not every time."""
+ATTEMPTS = 3
+"""Measurements of an attack that exceeds the limit, because a busy machine may be the cause."""
 
-PROMISED = 2.0
-"""A bystander's request stays under twice its usual time."""
+MAX_RATIO = 2.0
+"""The latency of another client's query during an attack must stay under twice its usual latency."""
 
-EACH: dict[str, attacks.Attack] = {
-    **{f"document: {name}": attacks.document_by_post(*one) for name, one in attacks.DOCUMENTS.items()},
+ATTACKS: dict[str, attacks.Attack] = {
+    **{f"document: {name}": attacks.document_by_post(*document) for name, document in attacks.DOCUMENTS.items()},
     **{f"request: {name}": attack for name, (attack, _) in attacks.REQUESTS.items()},
     **{f"socket: {name}": attack for name, (attack, _) in attacks.WEBSOCKETS.items()},
     **{f"bytes: {name}": attack for name, (attack, _) in attacks.TCP_STREAMS.items()},
@@ -37,10 +37,8 @@ EACH: dict[str, attacks.Attack] = {
 
 
 def run(settings: Settings, rounds: int) -> None:
-    """Each attack in turn, repeated by all attackers for a while that grows with ``rounds``."""
-    os.environ["TENANTRY_BUDGET"] = (
-        "100000000"  # what is measured is refused for what it is, not for how often it comes
-    )
+    """Run each attack with all attackers, for a duration proportional to ``rounds``."""
+    os.environ["TENANTRY_BUDGET"] = "100000000"  # so that the rate limit does not refuse the attacks
     context = multiprocessing.get_context("spawn")
     with (
         run_harness_in(settings) as harness,
@@ -49,29 +47,31 @@ def run(settings: Settings, rounds: int) -> None:
     ):
         attacker, bystander = _client(settings, harness, address), _client(settings, harness, address)
         seconds = SECONDS * rounds / 40
-        _harm(pool, "request: no token", attacker, bystander, seconds)  # everything is loaded after that
-        ratios = [_harm(pool, name, attacker, bystander, seconds) for name in EACH]
-    print(f"  {len(ratios)} attacks; the worst made a question take {max(ratios):.2f} times as long (median)")
-    if max(ratios) >= PROMISED:
-        raise SystemExit(f"promised: under {PROMISED} times")
+        _slowdown(pool, "request: no token", attacker, bystander, seconds)  # a warm-up
+        ratios = [_slowdown(pool, name, attacker, bystander, seconds) for name in ATTACKS]
+    print(f"  {len(ratios)} attacks; the worst made a query take {max(ratios):.2f} times as long (median)")
+    if max(ratios) >= MAX_RATIO:
+        raise SystemExit(f"An attack slowed another client too much: the ratio must be under {MAX_RATIO}.")
 
 
-def _harm(pool: ProcessPoolExecutor, name: str, attacker: Client, bystander: Client, seconds: float) -> float:
-    """How many times as long a question takes beside the attack, by the median."""
+def _slowdown(pool: ProcessPoolExecutor, name: str, attacker: Client, bystander: Client, seconds: float) -> float:
+    """The ratio of the median latencies of a query with and without the attack."""
     ratio = math.inf
-    for _ in range(LOOKS):
-        if ratio < PROMISED:
+    for _ in range(ATTEMPTS):
+        if ratio < MAX_RATIO:
             break
-        alone = _waits(bystander, seconds)
+        before_attack = _query(bystander, seconds)
         attacking = [pool.submit(_repeat, name, attacker, seconds) for _ in range(ATTACKERS)]
-        beside = _waits(bystander, seconds)
-        ratio = beside.quantile(0.5) / alone.quantile(0.5)
-        _report(name, alone, beside, max(one.result() for one in attacking))
+        during_attack = _query(bystander, seconds)
+        ratio = during_attack.quantile(0.5) / before_attack.quantile(0.5)
+        _report(name, before_attack, during_attack, took=max(attack.result() for attack in attacking))
     return ratio
 
 
-def _report(name: str, alone: Samples, beside: Samples, took: float) -> None:
-    before, during = ([samples.quantile(part) * 1000 for part in (0.5, 0.9)] for samples in (alone, beside))
+def _report(name: str, before_attack: Samples, during_attack: Samples, took: float) -> None:
+    before, during = (
+        [samples.quantile(part) * 1000 for part in (0.5, 0.9)] for samples in (before_attack, during_attack)
+    )
     print(
         f"  {name:<52} {took * 1000:7.1f} ms   bystander p50 {before[0]:6.2f} to {during[0]:6.2f} ms "
         f"({during[0] / before[0]:4.2f})   p90 {before[1]:6.2f} to {during[1]:6.2f} ms"
@@ -79,22 +79,22 @@ def _report(name: str, alone: Samples, beside: Samples, took: float) -> None:
 
 
 def _repeat(name: str, client: Client, seconds: float) -> float:
-    """Attack for a while; the longest that one took."""
+    """Repeat the attack for ``seconds``. Returns the longest duration of one attack."""
     longest, until = 0.0, time.monotonic() + seconds
     while (began := time.monotonic()) < until:
-        EACH[name](client)
+        ATTACKS[name](client)
         longest = max(longest, time.monotonic() - began)
         time.sleep(max(0.0, began + 1 / PER_SECOND - time.monotonic()))
     return longest
 
 
-def _waits(client: Client, seconds: float) -> Samples:
-    """An ordinary question again and again for as long as an attack is repeated."""
-    samples, until = Samples("a question"), time.monotonic() + seconds
+def _query(client: Client, seconds: float) -> Samples:
+    """Repeat an ordinary query for ``seconds``. Returns its durations."""
+    samples, until = Samples("a query"), time.monotonic() + seconds
     while time.monotonic() < until:
         with samples.timed():
-            told = attacks.send_request(client, "POST", "/graphql", attacks.QUERY)
-        assert told.status == 200, told
+            response = attacks.send_request(client, "POST", "/graphql", attacks.QUERY)
+        assert response.status == 200, response
         time.sleep(0.005)
     return samples
 

@@ -1,4 +1,4 @@
-"""One thread against Postgres, the outside in memory: the price of the engine itself."""
+"""The cost of the engine: one thread with Postgres, and with resources in memory."""
 
 from benchmarks.figures import Samples
 from provisioning import due_runs
@@ -9,10 +9,10 @@ from tests.run_harness import RunHarness, run_harness_in
 
 
 def run(settings: Settings, rounds: int) -> None:
-    """Create, claim, record, cancel and sweep; then sweep again beside many runs that are over."""
+    """Measure create, claim, record, cancel and sweep; then a sweep with many finished runs."""
     with run_harness_in(settings) as harness:
         create, claim, record = Samples("createTenant"), Samples("claim"), Samples("record")
-        stale, accept = Samples("a stale message is dropped"), Samples("cancelProvisioning is accepted")
+        stale, accept = Samples("dropping a stale message"), Samples("cancelProvisioning")
         for number in range(rounds):
             with create.timed():
                 harness.create(f"shop-{number}")
@@ -20,7 +20,7 @@ def run(settings: Settings, rounds: int) -> None:
             with accept.timed():
                 harness.cancel()
             harness.make_moves()
-        idle = Samples(f"a sweep beside {rounds} runs that are over")
+        idle = Samples(f"a sweep with {rounds} finished runs")
         for _ in range(rounds):
             with idle.timed():
                 harness.transact(due_runs.redispatch_due_runs)

@@ -1,4 +1,4 @@
-"""A whole API process beside this one, and how much memory it takes at the most."""
+"""An API process as a child of this one, with its peak memory."""
 
 import socket
 import subprocess
@@ -13,23 +13,24 @@ import psutil
 
 from benchmarks.figures import await_condition
 
-BETWEEN_LOOKS = 0.02
+SAMPLE_INTERVAL = 0.02
+"""Seconds."""
 
 
 @dataclass
 class Peak:
-    """The most memory that a process held in RAM, in megabytes."""
+    """The peak resident memory of a process, in megabytes."""
 
     megabytes: float = 0.0
 
-    def note(self, process: psutil.Process) -> None:
-        """Look once."""
+    def sample(self, process: psutil.Process) -> None:
+        """Take one sample."""
         self.megabytes = max(self.megabytes, process.memory_info().rss / 1e6)
 
 
 @contextmanager
 def serving() -> Iterator[tuple[str, psutil.Process]]:
-    """``python -m server serve`` on a free port, under this process's settings: its address, and the process."""
+    """Run ``python -m server serve`` on a free port with this process's settings. Yields address and process."""
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = str(chosen.getsockname()[1])
@@ -44,21 +45,21 @@ def serving() -> Iterator[tuple[str, psutil.Process]]:
 
 @contextmanager
 def watched(process: psutil.Process) -> Iterator[Peak]:
-    """The peak of the block."""
-    peak, over = Peak(), threading.Event()
+    """Measure the peak memory during the block."""
+    peak, finished = Peak(), threading.Event()
 
-    def look() -> None:
-        while not over.wait(BETWEEN_LOOKS):
-            peak.note(process)
+    def sample_repeatedly() -> None:
+        while not finished.wait(SAMPLE_INTERVAL):
+            peak.sample(process)
 
-    peak.note(process)
-    looking = threading.Thread(target=look)
-    looking.start()
+    peak.sample(process)
+    sampling = threading.Thread(target=sample_repeatedly)
+    sampling.start()
     try:
         yield peak
     finally:
-        over.set()
-        looking.join()
+        finished.set()
+        sampling.join()
 
 
 def _answers(address: str) -> bool:
