@@ -16,7 +16,7 @@ from provisioning.errors import IllegalMove, Malformed, NotFound, ProvisioningRe
 from provisioning.idempotency import KeyedCall, Outcome, Performed
 from provisioning.queries import TenantFilter
 from resolvers import denials
-from resolvers.mutations import answer_of, keyed_call, mutation
+from resolvers.mutations import answer_of, keyed_call, mutation, tenant_of_refusal
 from schema.context import Context, Info
 from schema.enums import UserErrorCode
 from schema.node import parts_of
@@ -140,14 +140,12 @@ def _refused(refusal: ProvisioningRefused, tenant_id: UUID | None = None) -> Out
 
 
 async def _payload_of(context: Context, stored: Outcome) -> CancelProvisioningPayload:
-    refusal = stored.get("refusal")
-    errors = [_user_error(refusal)] if refusal else []
-    if stored["tenant_id"] is None:
-        return CancelProvisioningPayload(user_errors=errors)
-    answer = await answer_of(context, Performed({"run_id": None, "already_requested": False, **stored}))
-    return CancelProvisioningPayload(
-        tenant=answer.tenant, run=answer.run, already_requested=answer.already_requested, user_errors=errors
-    )
+    if refusal := stored.get("refusal"):
+        tenant_id = stored["tenant_id"]
+        tenant = await tenant_of_refusal(context, UUID(tenant_id)) if tenant_id else None
+        return CancelProvisioningPayload(tenant=tenant, user_errors=[_user_error(refusal)])
+    answer = await answer_of(context, Performed(stored))
+    return CancelProvisioningPayload(tenant=answer.tenant, run=answer.run, already_requested=answer.already_requested)
 
 
 def _user_error(stored: dict[str, Any]) -> UserError:

@@ -138,9 +138,16 @@ async def _refused(
     refused = payload(user_errors=[user_error_of(refusal)])
     if isinstance(refused, TenantPayload) and isinstance(input, TenantInput):
         parts = parts_of(input.tenant_id)
-        if parts is not None and parts[0] == "Tenant" and context.caller.may(Permission.READ_TENANTS):
-            refused.tenant = Tenant.of_optional(await context.loaders.tenants.load(parts[1]))
+        if parts is not None and parts[0] == "Tenant":
+            refused.tenant = await tenant_of_refusal(context, parts[1])
     return refused
+
+
+async def tenant_of_refusal(context: Context, tenant_id: UUID) -> Tenant | None:
+    """The tenant that a refusal concerns, for callers that may read it. A refused call reveals nothing to others."""
+    if not context.caller.may(Permission.READ_TENANTS):
+        return None
+    return Tenant.of_optional(await context.loaders.tenants.load(tenant_id))
 
 
 def _key_in_headers(info: Info) -> str | None:

@@ -490,6 +490,24 @@ def test_a_bulk_cancel_returns_one_result_per_tenant_in_the_order_of_the_ids(
     assert other.run().status is RunStatus.QUEUED
 
 
+def test_a_refused_cancel_shows_no_tenant_to_a_caller_that_may_not_read_tenants(harness: RunHarness, api: Api) -> None:
+    partner = api.integration(harness.organisation.id, "tenants:cancel")
+    pending = tenant_gid(harness.create("one", start=False).tenant.id)
+    provisioning = tenant_gid(harness.create("two").tenant.id)
+
+    alone = partner.mutate("cancelProvisioning", "tenant { slug }", tenantId=pending)
+    together = partner.mutate(
+        "cancelProvisionings", "results { tenant { slug } userErrors { code } }", tenantIds=[pending, provisioning]
+    )
+
+    assert alone["tenant"] is None
+    assert [error["code"] for error in alone["userErrors"]] == ["INVALID_STATE"]
+    assert together["results"] == [
+        {"tenant": None, "userErrors": [{"code": "INVALID_STATE"}]},
+        {"tenant": {"slug": "two"}, "userErrors": []},
+    ]
+
+
 def test_a_bulk_cancel_by_filter_cancels_only_matching_tenants_in_provisioning(
     harness: RunHarness, other: RunHarness, owner: Client
 ) -> None:
