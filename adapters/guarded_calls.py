@@ -1,4 +1,4 @@
-"""Calls of adapters: limited in number, bounded in time, and left as soon as their step is told to stop."""
+"""Calls of adapters with a concurrency limit, a timeout, and an end as soon as their step is stopped."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ class CallTimeout(TryAgain):
     """The call did not return in time. It may still take effect."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"No answer within {seconds:g} s.")
+        super().__init__(f"No response within {seconds:g} s.")
 
 
 class NeverStops:
@@ -37,7 +37,7 @@ class NeverStops:
         time.sleep(seconds)
 
     def checkpoint(self) -> None:
-        """Return: the call is never told to stop."""
+        """Return: the call is never stopped."""
 
 
 NEVER_STOPS = NeverStops()
@@ -52,7 +52,7 @@ def limit_calls(port: T, calls: int) -> T:
 
 
 def interruptible_port(port: T) -> T:
-    """Return the same port, with calls that end as soon as their step is told to stop.
+    """Return the same port, with calls that end as soon as their step is stopped.
 
     Only for ports that never create a name again once it was destroyed, because an abandoned call goes on by itself.
     """
@@ -60,13 +60,13 @@ def interruptible_port(port: T) -> T:
 
 
 def call_for_this_step(call: Callable[[], T]) -> T:
-    """Return what ``call`` returns. Raises StepStopped as soon as the step of this thread, if any, is told to stop."""
+    """Return what ``call`` returns. Raises StepStopped as soon as the step of this thread is stopped."""
     stop_token = current_stop_token.get()
     return call_interruptibly(call, stop_token, within=LONGEST_CALL) if stop_token else call()
 
 
 def call_interruptibly(call: Callable[[], T], stop_token: StopToken, *, within: float) -> T:
-    """Return what ``call`` returns. Raises StepStopped when the step is told to stop, CallTimeout after ``within`` s.
+    """Return what ``call`` returns. Raises StepStopped when the step is stopped, CallTimeout after ``within`` s.
 
     An abandoned call goes on by itself: use this only where a late effect is refused or undone.
     """
@@ -163,7 +163,7 @@ class CallLimit:
         self._slots: list[Slot] = []
 
     def acquire(self, slot: Slot, stop_token: StopToken) -> None:
-        """Wait until the slot can be taken. Raises StepStopped when the step is told to stop meanwhile."""
+        """Wait until the slot can be taken. Raises StepStopped when the step is stopped while it waits."""
         while not self._taken_by(slot):
             stop_token.sleep(POLL_EVERY)
 

@@ -31,7 +31,7 @@ class DeployerError(TryAgain):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DeployerResponse:
     """A response of the deployer."""
 
     status: int
@@ -45,7 +45,7 @@ class Answer:
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
-            raise DeployerError(f"The deployer answered {self.status} with something that is not a JSON object.")
+            raise DeployerError(f"The deployer responded {self.status} with a body that is not a JSON object.")
         return document
 
     @property
@@ -76,16 +76,16 @@ class HttpDeployer:
 
     def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
         """Request the status. For a while a deployer may not know the workload that it has accepted."""
-        answer = self._call(stop_token, self._request("GET", _path(names)))
-        if answer.status == 404:
+        response = self._call(stop_token, self._request("GET", _path(names)))
+        if response.status == 404:
             return Health(ready=False, percent=0, summary="The deployer does not know the workload yet.")
-        return _health(_accept(answer).document)
+        return _health(_accept(response).document)
 
     def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
         """Delete the workload, then request its status: only 404 or 410 confirms that it is absent."""
-        answer = self._call(stop_token, self._request("DELETE", _path(names)))
-        if answer.status not in GONE:
-            _accept(answer)
+        response = self._call(stop_token, self._request("DELETE", _path(names)))
+        if response.status not in GONE:
+            _accept(response)
         return not _exists(self._call(stop_token, self._request("GET", _path(names))))
 
     def present(self, names: ResourceNames) -> list[str]:
@@ -104,18 +104,18 @@ class HttpDeployer:
         headers = {"Idempotency-Key": order.names.workload}
         return self._client.build_request(method, path, json=_document(order), headers=headers)
 
-    def _call(self, stop_token: StopToken, request: httpx.Request) -> Answer:
+    def _call(self, stop_token: StopToken, request: httpx.Request) -> DeployerResponse:
         try:
             return call_interruptibly(lambda: self._send(request), stop_token, within=self._call_timeout)
         except CallTimeout as error:
             raise DeployerError(f"The deployer did not respond: {error}") from error
 
-    def _send(self, request: httpx.Request) -> Answer:
+    def _send(self, request: httpx.Request) -> DeployerResponse:
         deadline = time.monotonic() + self._call_timeout
         try:
             response = self._client.send(request, stream=True)
             try:
-                return Answer(response.status_code, _read(response, deadline))
+                return DeployerResponse(response.status_code, _read(response, deadline))
             finally:
                 response.close()
         except httpx.HTTPError as error:
@@ -159,18 +159,18 @@ def _document(order: WorkloadOrder) -> dict[str, str]:
     }
 
 
-def _accept(answer: Answer) -> Answer:
-    if 200 <= answer.status < 300:
-        return answer
-    if 400 <= answer.status < 500 and answer.status not in RETRYABLE_STATUSES:
-        raise Refused(f"The deployer refused the request ({answer.status}): {answer.message}")
-    raise DeployerError(f"The deployer answered {answer.status}: {answer.message}")
+def _accept(response: DeployerResponse) -> DeployerResponse:
+    if 200 <= response.status < 300:
+        return response
+    if 400 <= response.status < 500 and response.status not in RETRYABLE_STATUSES:
+        raise Refused(f"The deployer refused the request ({response.status}): {response.message}")
+    raise DeployerError(f"The deployer responded {response.status}: {response.message}")
 
 
-def _exists(answer: Answer) -> bool:
-    if answer.status in GONE:
+def _exists(response: DeployerResponse) -> bool:
+    if response.status in GONE:
         return False
-    _accept(answer)
+    _accept(response)
     return True
 
 

@@ -8,7 +8,7 @@ from provisioning.ports import Refused
 
 
 class Inventory:
-    """A table of resources. A row with a value in ``gone`` is a tombstone, whose columns ``forgotten`` are null."""
+    """A table of resources. A row with a value in ``gone`` is a tombstone; its columns ``forgotten`` are null."""
 
     def __init__(self, model: type[SQLModel], *, gone: str, forgotten: tuple[str, ...] = ()) -> None:
         self._table: Table = model.__table__  # type: ignore[attr-defined]  # SQLModel sets it, its types do not say so

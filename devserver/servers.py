@@ -17,7 +17,7 @@ from devserver.errors import DevserverError
 from devserver.processes import Account, Child, spawn, tail
 
 SUPERUSER = "postgres"
-# For tests, whose data need not survive a power cut. A kill -9 of the server loses no data with these settings.
+# For tests: their data need not survive a power cut. A kill -9 of the server loses no data with these settings.
 FAST = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 

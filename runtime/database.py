@@ -155,7 +155,7 @@ class Database:
 
 
 def engine_for(settings: Settings, name: str = "tenantry", url: str | None = None) -> Engine:
-    """Create an engine whose connections have the timeouts of the settings."""
+    """Create an engine with the timeouts of the settings."""
     limits = (
         f"-c statement_timeout={_milliseconds(settings.statement_timeout)} "
         f"-c lock_timeout={_milliseconds(settings.lock_timeout)} "

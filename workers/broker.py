@@ -31,7 +31,7 @@ def redis_broker(settings: Settings, *, timeout: float = CONSUMER_TIMEOUT, retri
 
 
 def redis_client(settings: Settings, timeout: float, retries: int) -> redis.Redis:
-    """Create a client whose calls time out after ``timeout`` seconds and are then retried ``retries`` times."""
+    """Create a client. Its calls time out after ``timeout`` seconds and are then retried ``retries`` times."""
     return redis.Redis.from_url(
         settings.redis_url,
         socket_timeout=timeout,

@@ -31,7 +31,7 @@ MAX_BACKLOG = 200
 """Messages in a queue. With this many the workers are busy, and sending wake-ups again would only duplicate them."""
 
 STATUSES_OF_QUEUE = {FORWARD_QUEUE: frozenset(RunStatus) - BACKWARD, COMPENSATION_QUEUE: BACKWARD}
-"""The statuses of the runs whose moves go to each queue."""
+"""The statuses of the runs that each queue serves."""
 
 
 class Sweeper(PeriodicThread):

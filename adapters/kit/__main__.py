@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--hanging",
         metavar="FACTORY",
-        help="deployer: returns the adapter, whose infrastructure hangs",
+        help="deployer: returns the adapter on an infrastructure that hangs",
     )
     parser.add_argument("--mail-to", default="", metavar="ADDRESS", help="mailer: recipient of the test mail")
     parser.add_argument("--domain", default="localhost", help="traffic: domain of the host names (localhost)")

@@ -106,7 +106,7 @@ def test_a_transient_error_is_not_refused(remote: LocalDeployer, deployer: HttpD
     with pytest.raises(DeployerError) as refusal:
         deploy(deployer, fresh_names())
 
-    assert str(refusal.value) == f"The deployer answered {status}: busy"
+    assert str(refusal.value) == f"The deployer responded {status}: busy"
 
 
 def test_the_deployers_message_is_truncated(remote: LocalDeployer, deployer: HttpDeployer) -> None:

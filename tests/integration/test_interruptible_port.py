@@ -131,7 +131,7 @@ def test_no_built_in_step_waits_for_a_hanging_call(harness: RunHarness, database
 
 
 class Late(PostgresStorage):
-    """Storage whose creations take effect when they are released."""
+    """Storage with creations that take effect when they are released."""
 
     def __init__(self, url: str, seal: Seal) -> None:
         super().__init__(url, seal)

@@ -47,7 +47,7 @@ def test_a_stop_ends_the_wait_at_once() -> None:
 def test_a_call_that_takes_too_long_times_out() -> None:
     release = threading.Event()
 
-    with pytest.raises(CallTimeout, match=r"^No answer within 0\.1 s\.$"):
+    with pytest.raises(CallTimeout, match=r"^No response within 0\.1 s\.$"):
         call_interruptibly(release.wait, ManualStopToken(), within=0.1)
 
     release.set()

@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 
 class Busy:
-    """A port whose calls block until they are released, and that counts its concurrent calls."""
+    """A port with calls that block until they are released. It counts its concurrent calls."""
 
     def __init__(self) -> None:
         self.release = threading.Event()

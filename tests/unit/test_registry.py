@@ -1,4 +1,4 @@
-"""The settings choose the world, and building one connects to nothing."""
+"""The settings choose the adapters, and building them opens no connection."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ from tests.builders import settings_with
 
 
 def infrastructure_with(**more: object) -> Infrastructure:
-    settings = settings_with("postgresql://nobody@127.0.0.1:1/nothing", **more)
+    settings = settings_with("postgresql://app@127.0.0.1:1/nothing", **more)
     return infrastructure(settings, Database(settings))
 
 
@@ -38,13 +38,13 @@ def test_the_built_in_runtime_without_mail_is_the_default() -> None:
     assert (type(deployer), type(mailer)) == (EdgeDeployer, NoMail)
 
 
-def test_a_deployer_of_ones_own_can_be_named() -> None:
+def test_the_settings_can_choose_the_http_deployer() -> None:
     built = infrastructure_with(deployer="http", deployer_url="http://deployer")
 
     assert isinstance(behind_the_limit(built.deployer), HttpDeployer)
 
 
-def test_an_adapter_of_ones_own_can_be_named() -> None:
+def test_the_settings_can_name_a_custom_adapter() -> None:
     built = infrastructure_with(deployer="tests.unit.test_registry:make_deployer")
 
     assert behind_the_limit(built.deployer) is MINE
@@ -58,16 +58,16 @@ def test_an_adapter_of_ones_own_can_be_named() -> None:
         ("tests.conftest:SECRET_KEY", "tests.conftest:SECRET_KEY is not something that can be called."),
     ],
 )
-def test_a_deployer_that_is_not_there_stops_the_start_with_a_sentence(reference: str, sentence: str) -> None:
+def test_a_missing_deployer_stops_the_start_with_one_sentence(reference: str, sentence: str) -> None:
     with pytest.raises(SettingsRefused) as refusal:
         infrastructure_with(deployer=reference)
 
     assert str(refusal.value) == f"Invalid value for TENANTRY_DEPLOYER: {sentence}"
 
 
-def test_a_worker_whose_deployer_is_not_there_ends_with_the_sentence() -> None:
+def test_a_worker_with_a_missing_deployer_ends_with_one_sentence() -> None:
     environment = {
-        "TENANTRY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+        "TENANTRY_DATABASE_URL": "postgresql://app@127.0.0.1:1/nothing",
         "TENANTRY_REDIS_URL": "redis://127.0.0.1:1/0",
         "TENANTRY_SECRET_KEY": "x" * 32,
         "TENANTRY_DEPLOYER": "nowhere:make",
@@ -89,11 +89,11 @@ def test_a_worker_whose_deployer_is_not_there_ends_with_the_sentence() -> None:
     )
 
 
-def test_a_mail_relay_is_used_when_it_is_named() -> None:
+def test_the_mailer_uses_the_relay_of_the_settings() -> None:
     assert isinstance(behind_the_limit(infrastructure_with(smtp_host="relay").mailer), SmtpMailer)
 
 
-def test_each_adapter_has_a_call_limit_of_its_own() -> None:
+def test_each_adapter_has_its_own_call_limit() -> None:
     built: Any = infrastructure_with(adapter_calls=5)
 
     limits = [port.limit for port in (built.storage, built.identity, built.traffic, built.deployer, built.mailer)]

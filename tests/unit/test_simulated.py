@@ -1,4 +1,4 @@
-"""The world in memory can be compared, and keeps what was sent."""
+"""Simulated infrastructure can be compared, and stores the mails that were sent."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from provisioning.resource_names import ResourceNames
 from tests.builders import ManualStopToken, fresh_names, order_for
 
 
-def test_worlds_are_equal_when_they_hold_the_same() -> None:
+def test_infrastructures_with_the_same_resources_are_equal() -> None:
     one, other, names = SimulatedInfrastructure(), SimulatedInfrastructure(), fresh_names()
 
     one.storage.create(names)
@@ -20,7 +20,7 @@ def test_worlds_are_equal_when_they_hold_the_same() -> None:
     assert one == other
 
 
-def test_a_world_that_gave_everything_back_equals_a_fresh_one() -> None:
+def test_infrastructure_that_released_everything_equals_a_new_one() -> None:
     infrastructure, names = SimulatedInfrastructure(), fresh_names()
     infrastructure.traffic.reserve(names)
 
@@ -53,7 +53,7 @@ def test_migrating_needs_a_schema_that_was_never_destroyed() -> None:
         infrastructure.storage.migrate(names)
 
 
-def test_a_workload_becomes_ready_look_by_look() -> None:
+def test_a_workload_becomes_ready_after_several_probes() -> None:
     infrastructure, names = SimulatedInfrastructure(probes_until_ready=3), fresh_names()
     before = infrastructure.deployer.health(names, ManualStopToken())
     infrastructure.deployer.deploy(order_for(names), ManualStopToken())
@@ -65,7 +65,7 @@ def test_a_workload_becomes_ready_look_by_look() -> None:
     assert all(earlier.percent <= later.percent for earlier, later in pairwise(seen))
 
 
-def test_mails_are_kept_in_order() -> None:
+def test_mails_are_stored_in_order() -> None:
     infrastructure = SimulatedInfrastructure()
     mails = [Mail("ada@example.com", subject, "Hello") for subject in ("Welcome", "First steps")]
 
