@@ -166,13 +166,13 @@ class FailpointController:
             self.seen[failpoint.where] += 1
         answer = None
         while answer is None:
-            halt, answer = self._hold_or_answer(failpoint)
+            halt, answer = self._halt_or_answer(failpoint)
             if halt and halt.stoppable:
                 yield Answers.HANG
             answer = halt.await_release(failpoint) if halt else answer
         yield answer
 
-    def _hold_or_answer(self, failpoint: Failpoint) -> tuple[Halt | None, str]:
+    def _halt_or_answer(self, failpoint: Failpoint) -> tuple[Halt | None, str]:
         with self._lock:
             self._halts = [halt for halt in self._halts if not halt.released]
             halt = next((halt for halt in self._halts if halt.stops(failpoint)), None)

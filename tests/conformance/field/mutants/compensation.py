@@ -54,5 +54,5 @@ def no_wait_for_undo_before_retry(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def no_run_number_in_resource_names(patch: pytest.MonkeyPatch) -> None:
     """All runs of a tenant use the same resource names."""
-    patch.setattr(ResourceNames, "stem", property(lambda mine: f"{mine.address}-{mine.tag}"))
-    patch.setattr(ResourceNames, "schema", property(lambda mine: f"t_{mine._short}_{mine.tag}"))
+    patch.setattr(ResourceNames, "stem", property(lambda names: f"{names.address}-{names.tag}"))
+    patch.setattr(ResourceNames, "schema", property(lambda names: f"t_{names._short}_{names.tag}"))

@@ -111,7 +111,7 @@ def stale_cancel_for_old_run_refused(harness: ScenarioHarness) -> str:
     """A cancel of run 1 that arrives while run 2 is in progress is refused as stale, and run 2 succeeds."""
     saga, halt = harness.create_halted("before deployer.deploy", stoppable=True)
     halt.await_first()
-    assert harness.cancel(saga, runId=saga.run), "V5: refused"
+    assert harness.cancel(saga, runId=saga.run), "V5: the cancel was refused"
     harness.checker.await_run(saga, "CANCELLED")
     second = harness.testbed.controller.halt_at("before deployer.deploy", times=ALL_RUNS)
     retried = harness.owner.retry(saga)

@@ -78,7 +78,7 @@ def cancel_uninterruptible_step_reports_waiting(harness: ScenarioHarness) -> str
     """The API names the uninterruptible step that the cancel waits for; the step finishes and is undone first."""
     saga, halt = harness.create_halted("before identity.create", stoppable=True)
     halt.await_first()
-    assert harness.cancel(saga), "V5: refused"
+    assert harness.cancel(saga), "V5: the cancel was refused"
     run = harness.owner.read(saga)["run"]
     waiting = {step["name"]: step["interruptible"] for step in run["steps"] if step["status"] == "RUNNING"}
     assert run["status"] == "CANCELLING", f"V6: {run['status']}"
@@ -106,7 +106,7 @@ def cancel_twice_parallel(harness: ScenarioHarness) -> str:
     gate.release()
 
     for answer in answers:
-        assert harness.checker.record_answer(saga, answer, "a client"), "V5: refused"
+        assert harness.checker.record_answer(saga, answer, "a client"), "V5: the cancel was refused"
     first = [answer for answer in answers if not answer["alreadyRequested"]]
     assert len(first) == 1, f"V7: {len(first)} answers without alreadyRequested"
     harness.settle()

@@ -78,7 +78,7 @@ def compensation_fails_then_resume_and_skip(harness: ScenarioHarness) -> str:
 
     for saga, halt in halts:
         halt.await_first()
-        assert harness.cancel(saga), "V5: refused"
+        assert harness.cancel(saga), "V5: the cancel was refused"
     for saga in ended:
         harness.checker.await_run(saga, "SUCCEEDED")
         payload = harness.owner.retry_until_available("decommissionTenant", tenantId=saga.id, confirmSlug=saga.slug)
@@ -89,7 +89,7 @@ def compensation_fails_then_resume_and_skip(harness: ScenarioHarness) -> str:
     failing_calls.clear()
     for saga in [*resumed, *ended]:
         assert not harness.owner.retry_until_available("resumeCompensation", tenantId=saga.id)["userErrors"], (
-            "V13: not resumed"
+            "V13: the resume was refused"
         )
     for saga, step in skipped.items():
         _skip(harness, saga, step)
@@ -108,13 +108,13 @@ def retry_while_cancelling_refused(harness: ScenarioHarness) -> str:
     saga, deploying = harness.create_halted("before deployer.deploy", stoppable=True)
     deploying.await_first()
     halts = [_halt(harness, saga, f"before {call}") for call in UNDO_CALLS.values()]
-    assert harness.cancel(saga), "V5: refused"
+    assert harness.cancel(saga), "V5: the cancel was refused"
     halts[0].await_first()
 
     stopped = threading.Event()
     answers: list[Facts] = []
     with ThreadPoolExecutor(RETRIERS) as pool:
-        firing = [pool.submit(_retry_until_stopped, harness, saga, stopped, answers) for _ in range(RETRIERS)]
+        retrying = [pool.submit(_retry_until_stopped, harness, saga, stopped, answers) for _ in range(RETRIERS)]
         try:
             for halt in halts:
                 _expect_more_refusals(halt, answers)
@@ -122,7 +122,7 @@ def retry_while_cancelling_refused(harness: ScenarioHarness) -> str:
             harness.checker.await_run(saga, "SUCCEEDED")
         finally:
             stopped.set()
-        for one in firing:
+        for one in retrying:
             one.result()
 
     accepted = [answer["run"]["number"] for answer in answers if not answer["userErrors"]]
@@ -167,7 +167,7 @@ def _cancel_at(harness: ScenarioHarness, saga: Saga, deploying: Halt, where: str
     if failing:
         deploying.release(Answers.REFUSE)
     else:
-        assert harness.cancel(saga), "V5: refused"
+        assert harness.cancel(saga), "V5: the cancel was refused"
     assert halt.await_first().backward, f"V3: {where} of {step} is not part of the undo"
     answer = harness.clients.admin.cancel(saga)
     assert harness.checker.record_answer(saga, answer, "the admin"), f"V5: refused {where} of {step}"
@@ -201,7 +201,7 @@ def _skip(harness: ScenarioHarness, saga: Saga, step: str) -> None:
         "V7: a step was skipped without a reason"
     )
     assert not harness.owner.retry_until_available("resumeCompensation", reason=REASON, **fields)["userErrors"], (
-        "V13: not resumed"
+        "V13: the resume was refused"
     )
 
 
@@ -241,7 +241,7 @@ def _expect_refused(answers: Iterable[Facts], *states: str) -> None:
 def _cancel_retry_and_recreate(harness: ScenarioHarness, saga: Saga, halt: Halt) -> None:
     """Cancel at the halt, retry, decommission, and create a new tenant with the same slug."""
     halt.await_first()
-    assert harness.cancel(saga), "V5: refused"
+    assert harness.cancel(saga), "V5: the cancel was refused"
     halt.release()
     harness.checker.await_run(saga, "CANCELLED")
     assert not harness.owner.retry(saga)["userErrors"], "V12: the retry was refused"

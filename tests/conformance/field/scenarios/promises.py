@@ -51,14 +51,14 @@ COPY_INTERVAL = 0.05
 @scenario(without="no_adapter_tombstones", breaks="V2")
 def nothing_held_after_settling_time(harness: ScenarioHarness) -> str:
     """Calls that timed out take effect after the undo: two absence checks find no resource."""
-    given_up: set[str] = set()
+    timed_out: set[str] = set()
     lock = threading.Lock()
 
     def rule(failpoint: Failpoint) -> str | None:
         with lock:
-            if failpoint.where != f"before {_late_call(failpoint.stem)}" or failpoint.run_id in given_up:
+            if failpoint.where != f"before {_late_call(failpoint.stem)}" or failpoint.run_id in timed_out:
                 return None
-            given_up.add(failpoint.run_id)
+            timed_out.add(failpoint.run_id)
             return f"{Answers.LATE} 1"
 
     def run_one(number: int) -> Saga:
@@ -69,8 +69,8 @@ def nothing_held_after_settling_time(harness: ScenarioHarness) -> str:
         # The step is retried; the halt keeps the cancel from being too late.
         harness.testbed.controller.halt_at(f"before {LAST_CALL}", run_id=saga.run_id, times=1000, stoppable=True)
         gate.release()
-        until(lambda: saga.run_id in given_up, "V8: the call is never made")
-        assert harness.cancel(saga), "V5: refused"
+        until(lambda: saga.run_id in timed_out, "V8: the call is never made")
+        assert harness.cancel(saga), "V5: the cancel was refused"
         harness.checker.await_run(saga, "CANCELLED", within=60)
         halt.await_first()
         let_time_pass(MIN_DELAY + number % 4)
@@ -167,7 +167,7 @@ class _Copier:
         self._known: set[WakeUp] = set()
         self._waiting: list[WakeUp] = []
         self._lock = threading.Lock()
-        self._chance = random.Random(1)  # reproducible, not a secret
+        self._rng = random.Random(1)  # reproducible, not a secret
 
     def observe(self, failpoint: Failpoint) -> None:
         """Plan copies of a message that is seen for the first time."""
@@ -179,7 +179,7 @@ class _Copier:
         with self._lock:
             if wake_up not in self._known:
                 self._known.add(wake_up)
-                self._waiting += [wake_up] * self._chance.randint(0, MAX_COPIES - 1)
+                self._waiting += [wake_up] * self._rng.randint(0, MAX_COPIES - 1)
 
     def copy(self) -> None:
         """Send the planned copies until ``stopped`` is set."""
@@ -195,7 +195,7 @@ class _Copier:
 
     def _next_copies(self) -> list[WakeUp]:
         with self._lock:
-            self._chance.shuffle(self._waiting)
+            self._rng.shuffle(self._waiting)
             number = len(self._waiting) // 8 + 1
             self._waiting, chosen = self._waiting[number:], self._waiting[:number]
             return chosen

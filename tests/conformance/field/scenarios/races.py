@@ -35,7 +35,7 @@ class CancelTrigger:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._events: dict[str, threading.Event] = {}
-        self._chance = random.Random(7)  # reproducible, not a secret
+        self._rng = random.Random(7)  # reproducible, not a secret
         self._max_delay = 0.02
 
     def event_of(self, run_id: str) -> threading.Event:
@@ -45,7 +45,7 @@ class CancelTrigger:
     def rule(self, failpoint: Failpoint) -> None:
         if failpoint.where == "before claim":
             self.event_of(failpoint.run_id).set()
-            time.sleep(self._chance.uniform(0, self._max_delay))  # a head start for the cancel
+            time.sleep(self._rng.uniform(0, self._max_delay))  # a head start for the cancel
 
     def adjust(self, *, won: bool) -> None:
         """Lengthen the delay if the pivot won, shorten it if the cancel won."""
@@ -95,11 +95,13 @@ def _expect_outcomes(harness: ScenarioHarness, cancelled_by_run: dict[str, bool]
     """V1, V5, V7: each run has one end, the promised one, with one event."""
     for tenant in harness.checker.pages(OUTCOMES, "tenants"):
         [run] = nodes(tenant["runs"])
-        right = ("PENDING", "CANCELLED") if cancelled_by_run[run["id"]] else ("ACTIVE", "SUCCEEDED")
-        assert (tenant["state"], run["status"]) == right, f"V5: {tenant['state']}, {run['status']}, expected {right}"
+        expected = ("PENDING", "CANCELLED") if cancelled_by_run[run["id"]] else ("ACTIVE", "SUCCEEDED")
+        assert (tenant["state"], run["status"]) == expected, (
+            f"V5: {tenant['state']}, {run['status']}, expected {expected}"
+        )
     ends = [
         (event["run"]["id"], event["type"]) for event in harness.checker.pages(END_EVENTS, "auditEvents", types=ENDS)
     ]
-    right_ends = {(run, ENDS[0] if won else ENDS[1]) for run, won in cancelled_by_run.items()}
-    assert len(ends) == len(right_ends), f"V7: {len(ends)} ends of {len(right_ends)} runs"
-    assert set(ends) == right_ends, "V7: a run has another end than the promised one"
+    expected_ends = {(run, ENDS[0] if won else ENDS[1]) for run, won in cancelled_by_run.items()}
+    assert len(ends) == len(expected_ends), f"V7: {len(ends)} ends of {len(expected_ends)} runs"
+    assert set(ends) == expected_ends, "V7: a run has another end than the promised one"
