@@ -491,7 +491,7 @@ def test_a_bulk_cancel_returns_one_result_per_tenant_in_the_order_of_the_ids(
 
 
 def test_a_refused_cancel_shows_no_tenant_to_a_caller_that_may_not_read_tenants(harness: RunHarness, api: Api) -> None:
-    partner = api.integration(harness.organisation.id, "tenants:cancel")
+    partner = api.service_account(harness.organisation.id, "tenants:cancel")
     pending = tenant_gid(harness.create("one", start=False).tenant.id)
     provisioning = tenant_gid(harness.create("two").tenant.id)
 
