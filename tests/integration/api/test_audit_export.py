@@ -7,7 +7,6 @@ import socket
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 import httpx
 import psycopg
@@ -298,17 +297,17 @@ def unread_export(client: Client) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def long_feed(harness: RunHarness) -> RunHarness:
-    """A feed of 20,000 events, which is more than the kernel buffers for a client that does not read."""
-    many_events(harness, 20_000)
+    """A feed of 10,000 events and 15 MB, which is more than the kernel buffers for a client that does not read."""
+    add_events(harness, 10_000)
     return harness
 
 
-def many_events(harness: RunHarness, count: int) -> None:
+def add_events(harness: RunHarness, count: int) -> None:
     with psycopg.connect(harness.settings.database_url) as connection:
         connection.execute(
             "INSERT INTO events (id, organisation_id, type, actor_kind, actor_id, actor_name, data, created_at) "
             "SELECT gen_random_uuid(), %s, 'access.denied', 'USER', gen_random_uuid(), 'Olive', "
-            "jsonb_build_object('action', 'suspendTenant', 'reason', repeat('No. ', 100)), now() "
+            "jsonb_build_object('action', 'suspendTenant', 'reason', repeat('No. ', 300)), now() "
             "FROM generate_series(1, %s)",
             [harness.organisation.id, count],
         )
@@ -428,11 +427,11 @@ def test_an_export_continues_after_its_database_connection_was_terminated(long_f
             assert other.execute(terminate).fetchall()
         ids += [json.loads(line)["id"] for line in found]
 
-    assert len(ids) == len(set(ids)) == 20_000
+    assert len(ids) == len(set(ids)) == 10_000
 
 
 def test_an_expired_token_ends_the_export(api: Api, long_feed: RunHarness) -> None:
-    client = api.client(member_identity(long_feed.organisation.id), timedelta(seconds=1.5))
+    client = api.expiring_client(member_identity(long_feed.organisation.id))
 
     with unread_export(client):
         wait_until(lambda: open_cursors(long_feed) == 1)

@@ -364,7 +364,7 @@ def test_a_websocket_without_a_token_is_closed_with_4401(api: Api, payload: obje
 def test_an_expired_token_closes_the_websocket_and_its_subscriptions(api: Api, harness: RunHarness) -> None:
     harness.create()
     api.await_watchers(0)
-    client = api.client(member_identity(harness.organisation.id), life=timedelta(seconds=2))
+    client = api.expiring_client(member_identity(harness.organisation.id))
     document = "subscription S($id: ID!) { tenantProvisioning(tenantId: $id) { kind } }"
 
     with client.subscribed(document, id=tenant_gid(harness.tenant_id)) as subscription:

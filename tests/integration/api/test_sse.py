@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from itertools import islice
 
 import httpx
@@ -207,7 +206,7 @@ def test_a_stream_needs_the_accepted_media_type_and_a_valid_token(owner: Client)
 
 
 def test_a_stream_ends_when_its_token_expires(api: Api, harness: RunHarness) -> None:
-    client = api.client(member_identity(harness.organisation.id), timedelta(seconds=1.5))
+    client = api.expiring_client(member_identity(harness.organisation.id))
 
     with events_of(client, "subscription { auditEventAdded { type } }") as events:
         assert list(events) == []
