@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -173,10 +173,14 @@ class Api:
         return self.client(identity, timedelta(seconds=2 + 10 * (time.monotonic() - began)))
 
     def member(self, organisation_id: UUID, role: Role = Role.OWNER) -> Client:
-        return self.client(member_identity(organisation_id, role, self.settings))
+        with self.services.database.transaction() as session:
+            identity = _member_identity(session, organisation_id, role)
+        return self.client(identity)
 
     def service_account(self, organisation_id: UUID, *scopes: str, only: set[UUID] | None = None) -> Client:
-        return self.client(service_account_identity(organisation_id, *scopes, only=only, settings=self.settings))
+        with self.services.database.transaction() as session:
+            identity = _service_account_identity(session, organisation_id, scopes, only)
+        return self.client(identity)
 
     def support(self) -> Client:
         return self.client(Identity(Actor(ActorKind.SUPPORT, new_id(), "Sam", "sam@tenantry.example")))
@@ -207,6 +211,11 @@ class Api:
 
 def member_identity(organisation_id: UUID, role: Role = Role.OWNER, settings: Settings | None = None) -> Identity:
     """The organisation's first member with this role; created when it has none."""
+    with _transaction(settings) as session:
+        return _member_identity(session, organisation_id, role)
+
+
+def _member_identity(session: Session, organisation_id: UUID, role: Role) -> Identity:
     created = Member(
         organisation_id=organisation_id,
         email=f"{role.value.lower()}@shop.example",
@@ -214,10 +223,9 @@ def member_identity(organisation_id: UUID, role: Role = Role.OWNER, settings: Se
         role=role,
         created_at=datetime.now(UTC),
     )
-    with _transaction(settings) as session:
-        existing = select(Member).where(Member.organisation_id == organisation_id, Member.role == role)
-        row = session.exec(existing).first() or created
-        session.add(row)
+    existing = select(Member).where(Member.organisation_id == organisation_id, Member.role == role)
+    row = session.exec(existing).first() or created
+    session.add(row)
     return Identity(Actor(ActorKind.USER, row.id, row.name, row.email, organisation_id), role)
 
 
@@ -225,6 +233,13 @@ def service_account_identity(
     organisation_id: UUID, *scopes: str, only: set[UUID] | None = None, settings: Settings | None = None
 ) -> Identity:
     """A new service account of the organisation, limited to the tenants in ``only`` if given."""
+    with _transaction(settings) as session:
+        return _service_account_identity(session, organisation_id, scopes, only)
+
+
+def _service_account_identity(
+    session: Session, organisation_id: UUID, scopes: Sequence[str], only: set[UUID] | None
+) -> Identity:
     limited = frozenset(only) if only is not None else None
     created = ServiceAccount(
         organisation_id=organisation_id,
@@ -233,8 +248,7 @@ def service_account_identity(
         tenant_ids=sorted(only) if only is not None else None,
         created_at=datetime.now(UTC),
     )
-    with _transaction(settings) as session:
-        session.add(created)
+    session.add(created)
     actor = Actor(ActorKind.INTEGRATION, created.id, created.name, None, organisation_id, limited)
     return Identity(actor, granted=frozenset(scopes))
 
