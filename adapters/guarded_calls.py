@@ -1,4 +1,4 @@
-"""Calls of adapters with a concurrency limit, a timeout, and an end as soon as their step is stopped."""
+"""Guards for calls of adapters: concurrency limit, timeout, interruption by a stop."""
 
 import threading
 import time

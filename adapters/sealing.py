@@ -1,4 +1,4 @@
-"""Encryption and key derivation with the secret key of this installation."""
+"""Cryptography with the secret key of this installation: encryption, key derivation."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The tables of every tenant, by version. Add new versions at the end, and never change a released one."""
+"""The tables of every tenant, as an append-only list of versions: a released version never changes."""
 
 from dataclasses import dataclass
 from typing import Any, LiteralString

@@ -1,4 +1,4 @@
-"""Samples of durations, and their summary."""
+"""Samples of durations with their summary."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""The cost of the engine: one thread with Postgres, and with resources in memory."""
+"""The cost of the engine: one thread with Postgres, with resources in memory."""
 
 from benchmarks.figures import Samples
 from provisioning import due_runs

@@ -1,4 +1,4 @@
-"""The demonstration: runs the product in a temporary directory and checks what it promises."""
+"""The demonstration of the product, in a temporary directory."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Starts the whole product in order, prints the welcome page, and stops the product in reverse order."""
+"""One start of the whole product, from the embedded servers to the welcome page."""
 
 import json
 import os

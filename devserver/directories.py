@@ -1,4 +1,4 @@
-"""The directories of the embedded servers: data, sockets, programs, and the user that owns them."""
+"""The directories of the embedded servers: data, sockets, programs, owner."""
 
 import hashlib
 import os

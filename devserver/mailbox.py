@@ -1,4 +1,4 @@
-"""The mail catcher: receives every mail of the product and stores it as an .eml file."""
+"""The mail catcher, which stores every mail of the product as an .eml file."""
 
 import asyncio
 import re

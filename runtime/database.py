@@ -1,4 +1,4 @@
-"""The database of this process: pooled connections and transactions with an outbox that is sent after the commit."""
+"""Pooled connections to the database, with transactions that send their outbox after the commit."""
 
 import copy
 import logging

@@ -1,4 +1,4 @@
-"""Migrates the database, in one process at a time and with short lock timeouts."""
+"""Migrates the database in one process at a time, with short lock timeouts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The row scope of a caller: the database role of its transactions and the settings that the policies read."""
+"""The row scope of a caller: a database role with the settings that the policies read."""
 
 from dataclasses import dataclass
 from uuid import UUID

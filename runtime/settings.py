@@ -1,4 +1,4 @@
-"""The settings of the product, read from the environment variables ``TENANTRY_…`` and validated."""
+"""The settings of the product: environment variables ``TENANTRY_…``, validated."""
 
 import re
 from collections.abc import Mapping

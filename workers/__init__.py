@@ -1,1 +1,1 @@
-"""Worker processes: claim, perform and record moves. Dramatiq is only the transport of wake-ups."""
+"""Worker processes, which perform the moves of runs. Dramatiq only transports wake-ups."""

@@ -1,4 +1,4 @@
-"""The context of a check: workers that use the adapter, and unique names."""
+"""The context of a check: workers that use the adapter, with unique names."""
 
 import time
 from collections.abc import Callable

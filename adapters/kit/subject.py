@@ -1,4 +1,4 @@
-"""The input of the kit: an adapter under test, and its variants."""
+"""The input of the kit: an adapter under test with its variants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A deployer reports its progress, and a cancel never waits for it."""
+"""A deployer reports its progress without delaying a cancel."""
 
 import time
 from collections.abc import Callable

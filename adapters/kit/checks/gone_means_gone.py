@@ -1,4 +1,4 @@
-"""Destroying returns after everything was confirmed absent, and raises when the infrastructure is unreachable."""
+"""Destroying returns only after absence was confirmed, so it raises while the infrastructure is unreachable."""
 
 import pytest
 
