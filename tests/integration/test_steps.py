@@ -1,4 +1,4 @@
-"""Every step of the saga, forward and back, once and twice, failing and lost: in memory and for real."""
+"""Every step of the saga and its compensation: performed, repeated, failed and lost."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -25,7 +25,7 @@ from runtime.settings import settings
 from tests.run_harness import RunHarness, operator_of, run_harness_in
 from tests.scenarios import MAIL, PIVOT, STEPS, UP_TO_THE_PIVOT, all_rows, compensated_steps
 
-OUTSIDE = {
+ADAPTER_CALLS = {
     "allocate_storage": ("storage.create", "storage.destroy"),
     "allocate_identity": ("identity.create", "identity.destroy"),
     "allocate_traffic": ("traffic.reserve", "traffic.release"),
@@ -33,111 +33,111 @@ OUTSIDE = {
     "deploy_workloads": ("deployer.deploy", "deployer.tear_down"),
     "await_readiness": ("deployer.health", None),
 }
-"""The call that each step makes outside, and the one that undoes it."""
+"""The adapter call of each step, and the call that undoes it."""
 
-UNDOABLE = [step for step, (_, undo) in OUTSIDE.items() if undo]
+UNDOABLE = [step for step, (_, undo) in ADAPTER_CALLS.items() if undo]
 
 
 @pytest.fixture(scope="module", params=["simulated", "real"])
-def worlds(request: pytest.FixtureRequest) -> str:
+def adapter_kind(request: pytest.FixtureRequest) -> str:
     kind: str = request.param
     return kind
 
 
 @pytest.fixture
-def any_stage(worlds: str, database_url: str) -> Iterator[RunHarness]:
-    """A stage whose outside is in memory, or the real one."""
+def any_harness(adapter_kind: str, database_url: str) -> Iterator[RunHarness]:
+    """A harness on the simulated adapters or on the real ones."""
     with run_harness_in(settings()) as harness:
-        if worlds == "real":
+        if adapter_kind == "real":
             harness.infrastructure = harness.faults.wrap(adapters.infrastructure(harness.settings, harness.database))
             harness.step_runner.infrastructure = harness.infrastructure
         yield harness
 
 
-def outside(harness: RunHarness) -> list[str]:
-    """What the outside itself finds of the stage's run."""
+def present_resources(harness: RunHarness) -> list[str]:
+    """The resources of the harness's run that the adapters find."""
     tenant = harness.tenant()
     return harness.infrastructure.present(ResourceNames(tenant.id, tenant.address, harness.run().number))
 
 
 def test_the_table_of_calls_is_complete() -> None:
-    assert ["validate_request", *OUTSIDE] == STEPS
+    assert ["validate_request", *ADAPTER_CALLS] == STEPS
 
 
-def test_every_step_goes_forward_and_back_in_any_world(any_stage: RunHarness) -> None:
-    any_stage.create()
+def test_every_step_is_performed_and_undone_with_any_adapters(any_harness: RunHarness) -> None:
+    any_harness.create()
     for step in STEPS:
-        assert any_stage.next_move() == Forward(step)
-        any_stage.step_runner.make_move(any_stage.run().id, Forward(step))
-        assert any_stage.step(step).status is StepStatus.DONE
-        assert outside(any_stage) == any_stage.held_resources()
-    assert len(any_stage.held_resources()) == 6
+        assert any_harness.next_move() == Forward(step)
+        any_harness.step_runner.make_move(any_harness.run().id, Forward(step))
+        assert any_harness.step(step).status is StepStatus.DONE
+        assert present_resources(any_harness) == any_harness.held_resources()
+    assert len(any_harness.held_resources()) == 6
 
-    any_stage.cancel()
-    any_stage.make_moves()
+    any_harness.cancel()
+    any_harness.make_moves()
 
-    assert compensated_steps(any_stage) == STEPS[::-1]
-    assert outside(any_stage) == any_stage.held_resources() == []
-    assert any_stage.tenant().state is TenantState.PENDING
+    assert compensated_steps(any_harness) == STEPS[::-1]
+    assert present_resources(any_harness) == any_harness.held_resources() == []
+    assert any_harness.tenant().state is TenantState.PENDING
 
 
-def test_every_step_can_be_done_twice_and_undone_twice_in_any_world(any_stage: RunHarness) -> None:
-    any_stage.create()
+def test_every_step_can_be_performed_twice_and_undone_twice_with_any_adapters(any_harness: RunHarness) -> None:
+    any_harness.create()
     for step in STEPS:
-        any_stage.perform(any_stage.claim())
-        any_stage.expire_lease()
-        any_stage.step_runner.make_move(any_stage.run().id, Forward(step))
-        assert any_stage.step(step).attempts == 2
-    once = any_stage.held_resources()
-    assert sorted(outside(any_stage)) == sorted(once)
+        any_harness.perform(any_harness.claim())
+        any_harness.expire_lease()
+        any_harness.step_runner.make_move(any_harness.run().id, Forward(step))
+        assert any_harness.step(step).attempts == 2
+    once = any_harness.held_resources()
+    assert sorted(present_resources(any_harness)) == sorted(once)
 
-    any_stage.cancel()
+    any_harness.cancel()
     for step in STEPS[::-1]:
-        any_stage.perform(any_stage.claim())
-        any_stage.expire_lease()
-        any_stage.step_runner.make_move(any_stage.run().id, Backward(step))
-        assert any_stage.step(step).compensation_attempts == 2
+        any_harness.perform(any_harness.claim())
+        any_harness.expire_lease()
+        any_harness.step_runner.make_move(any_harness.run().id, Backward(step))
+        assert any_harness.step(step).compensation_attempts == 2
 
     assert len(once) == 6
-    assert outside(any_stage) == any_stage.held_resources() == []
-    assert compensated_steps(any_stage) == STEPS[::-1]
+    assert present_resources(any_harness) == any_harness.held_resources() == []
+    assert compensated_steps(any_harness) == STEPS[::-1]
 
 
-def test_every_step_can_be_undone_though_it_never_ran_in_any_world(any_stage: RunHarness) -> None:
-    any_stage.create()
-    with any_stage.database.transaction() as session:
+def test_every_step_can_be_undone_without_having_run_with_any_adapters(any_harness: RunHarness) -> None:
+    any_harness.create()
+    with any_harness.database.transaction() as session:
         session.execute(
             update(RunStep)
-            .where(col(RunStep.run_id) == any_stage.run().id, col(RunStep.name).in_(STEPS))
+            .where(col(RunStep.run_id) == any_harness.run().id, col(RunStep.name).in_(STEPS))
             .values(status=StepStatus.INTERRUPTED)
         )
 
-    any_stage.cancel()
-    any_stage.make_moves()
+    any_harness.cancel()
+    any_harness.make_moves()
 
-    assert compensated_steps(any_stage) == STEPS[::-1]
-    assert outside(any_stage) == any_stage.ledger() == []
-    assert any_stage.tenant().state is TenantState.PENDING
+    assert compensated_steps(any_harness) == STEPS[::-1]
+    assert present_resources(any_harness) == any_harness.ledger() == []
+    assert any_harness.tenant().state is TenantState.PENDING
 
 
-def test_what_a_late_worker_creates_is_refused_in_any_world(any_stage: RunHarness) -> None:
-    any_stage.create()
-    any_stage.make_moves(until="allocate_storage")
-    late = any_stage.claim()
-    any_stage.expire_lease()
-    any_stage.cancel()
-    any_stage.make_moves()
+def test_a_creation_by_a_late_worker_is_refused_with_any_adapters(any_harness: RunHarness) -> None:
+    any_harness.create()
+    any_harness.make_moves(until="allocate_storage")
+    late = any_harness.claim()
+    any_harness.expire_lease()
+    any_harness.cancel()
+    any_harness.make_moves()
 
     with pytest.raises(Refused):
-        any_stage.infrastructure.storage.create(late.names)
+        any_harness.infrastructure.storage.create(late.names)
 
-    assert outside(any_stage) == []
+    assert present_resources(any_harness) == []
 
 
-@pytest.mark.parametrize("step", OUTSIDE)
+@pytest.mark.parametrize("step", ADAPTER_CALLS)
 @pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
-def test_a_step_that_fails_once_is_tried_again(harness: RunHarness, step: str, after: bool) -> None:  # noqa: FBT001  # a case
-    call, _ = OUTSIDE[step]
+def test_a_step_that_fails_once_is_retried(harness: RunHarness, step: str, after: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    call, _ = ADAPTER_CALLS[step]
     harness.create()
     harness.faults.fail(call, after=after)
 
@@ -151,9 +151,9 @@ def test_a_step_that_fails_once_is_tried_again(harness: RunHarness, step: str, a
     assert failure.data == {"step": step, "attempt": 1, "error": error, "will_retry": True}
 
 
-@pytest.mark.parametrize("step", OUTSIDE)
-def test_a_step_that_fails_for_good_takes_the_run_back_to_nothing(harness: RunHarness, step: str) -> None:
-    call, _ = OUTSIDE[step]
+@pytest.mark.parametrize("step", ADAPTER_CALLS)
+def test_a_run_is_undone_after_the_last_attempt_of_a_step_failed(harness: RunHarness, step: str) -> None:
+    call, _ = ADAPTER_CALLS[step]
     harness.create()
     harness.faults.fail(call, times=99, after=True)
 
@@ -172,18 +172,18 @@ def test_a_step_that_fails_for_good_takes_the_run_back_to_nothing(harness: RunHa
     assert harness.events()[-1].data["failed_step"] == step
 
 
-def test_a_refusal_is_not_tried_again(harness: RunHarness) -> None:
+def test_a_refused_step_is_not_retried(harness: RunHarness) -> None:
     harness.create()
-    harness.faults.fail("traffic.reserve", error=Refused("The host name is held by somebody else."))
+    harness.faults.fail("traffic.reserve", error=Refused("The host name is held by another tenant."))
 
     harness.make_moves()
 
     assert harness.step("allocate_traffic").attempts == 1
-    assert harness.run().error == "The host name is held by somebody else."
+    assert harness.run().error == "The host name is held by another tenant."
     assert harness.tenant().state is TenantState.FAILED
 
 
-def test_a_request_that_cannot_be_fulfilled_any_more_fails_in_one_attempt(harness: RunHarness) -> None:
+def test_a_request_that_is_no_longer_valid_fails_in_one_attempt(harness: RunHarness) -> None:
     harness.create()
     harness.step_runner.settings = harness.settings.model_copy(update={"regions": ("moon",)})
 
@@ -194,7 +194,7 @@ def test_a_request_that_cannot_be_fulfilled_any_more_fails_in_one_attempt(harnes
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 3, 4])
-def test_the_wait_before_the_next_attempt_doubles_and_is_in_the_row(harness: RunHarness, attempt: int) -> None:
+def test_the_back_off_doubles_and_is_stored_in_the_run(harness: RunHarness, attempt: int) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
     harness.faults.fail("storage.create", times=9)
@@ -210,11 +210,11 @@ def test_the_wait_before_the_next_attempt_doubles_and_is_in_the_row(harness: Run
     assert 0.8 * 2 ** (attempt - 1) <= wait <= 1.2 * 2 ** (attempt - 1)
     assert run.due_at == step.next_attempt_at
     assert run.lease_token is None
-    assert harness.try_claim() is None, "nobody tries before the time has come"
+    assert harness.try_claim() is None, "the step cannot be claimed before its back-off has ended"
 
 
-def test_a_step_that_is_not_there_yet_holds_no_thread_and_no_lease(harness: RunHarness) -> None:
-    harness.simulated.deployer._probes_until_ready = 3  # type: ignore[attr-defined]  # the simulated one has it
+def test_a_step_that_polls_holds_no_lease_between_its_polls(harness: RunHarness) -> None:
+    harness.simulated.deployer._probes_until_ready = 3  # type: ignore[attr-defined]  # an attribute of the simulated deployer
     harness.create()
     harness.make_moves(until="await_readiness")
 
@@ -230,8 +230,8 @@ def test_a_step_that_is_not_there_yet_holds_no_thread_and_no_lease(harness: RunH
     assert harness.tenant().state is TenantState.ACTIVE
 
 
-def overdue(harness: RunHarness, step: str) -> None:
-    """Let the attempt that is under way have begun longer ago than it may take."""
+def exceed_timeout(harness: RunHarness, step: str) -> None:
+    """Move the start of the current attempt back by the timeout of its step."""
     with harness.database.transaction() as session:
         session.execute(
             update(RunStep)
@@ -240,11 +240,11 @@ def overdue(harness: RunHarness, step: str) -> None:
         )
 
 
-def test_a_step_that_is_never_there_fails_its_attempt_when_its_time_is_up(harness: RunHarness) -> None:
+def test_an_attempt_of_a_polling_step_fails_at_its_timeout(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="await_readiness")
     harness.record(harness.claim(), NotYet(after=timedelta(seconds=2)))
-    overdue(harness, "await_readiness")
+    exceed_timeout(harness, "await_readiness")
     harness.end_waits()
 
     assert harness.try_claim() is None
@@ -254,7 +254,7 @@ def test_a_step_that_is_never_there_fails_its_attempt_when_its_time_is_up(harnes
     assert harness.claim().attempt == 2
 
 
-def test_a_compensation_that_is_never_there_runs_out_of_time_and_is_tried_again(harness: RunHarness) -> None:
+def test_an_attempt_of_a_polling_compensation_fails_at_its_timeout_and_is_retried(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="await_readiness")
     harness.cancel()
@@ -262,7 +262,7 @@ def test_a_compensation_that_is_never_there_runs_out_of_time_and_is_tried_again(
     assert harness.claim().attempt == 1
     harness.expire_lease()
     harness.record(harness.claim(), NotYet(after=timedelta(seconds=1)))
-    overdue(harness, "deploy_workloads")
+    exceed_timeout(harness, "deploy_workloads")
     harness.end_waits()
 
     assert harness.try_claim() is None
@@ -272,7 +272,7 @@ def test_a_compensation_that_is_never_there_runs_out_of_time_and_is_tried_again(
     assert harness.claim().attempt == 3
 
 
-def test_what_is_left_of_an_attempt_goes_with_the_claim(harness: RunHarness) -> None:
+def test_a_claim_has_the_time_left_of_its_attempt(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="await_readiness")
     first = harness.claim()
@@ -285,7 +285,7 @@ def test_what_is_left_of_an_attempt_goes_with_the_claim(harness: RunHarness) -> 
     assert second.attempt == first.attempt == 1
 
 
-def test_a_step_told_that_its_time_is_up_is_tried_again(harness: RunHarness) -> None:
+def test_a_step_stopped_by_its_timeout_is_retried(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
 
@@ -295,7 +295,7 @@ def test_a_step_told_that_its_time_is_up_is_tried_again(harness: RunHarness) -> 
     assert harness.claim().attempt == 2
 
 
-def test_a_move_given_back_by_a_shutdown_was_no_attempt(harness: RunHarness) -> None:
+def test_a_move_released_by_a_shutdown_counts_no_attempt(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
 
@@ -307,34 +307,34 @@ def test_a_move_given_back_by_a_shutdown_was_no_attempt(harness: RunHarness) -> 
 
 
 @pytest.mark.parametrize("reason", [StopReason.SHUTTING_DOWN, StopReason.DATABASE_UNAVAILABLE])
-def test_a_look_given_back_by_a_restart_wins_the_attempt_no_time(harness: RunHarness, reason: StopReason) -> None:
+def test_a_poll_released_by_a_restart_does_not_extend_its_attempt(harness: RunHarness, reason: StopReason) -> None:
     harness.create()
     harness.make_moves(until="await_readiness")
     first = harness.claim()
     harness.record(first, NotYet(timedelta(seconds=2)))
-    began = harness.step("await_readiness").attempt_started_at
+    started_at = harness.step("await_readiness").attempt_started_at
 
     harness.record_failure(harness.claim(), StepStopped(reason))
     third = harness.claim()
 
-    assert harness.step("await_readiness").attempt_started_at == began
+    assert harness.step("await_readiness").attempt_started_at == started_at
     assert (first.attempt, third.attempt, third.first_poll) == (1, 1, False)
 
 
-def test_an_undo_given_back_at_a_later_look_wins_no_time(harness: RunHarness) -> None:
+def test_a_later_poll_of_a_compensation_released_by_a_shutdown_does_not_extend_its_attempt(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="await_readiness")
     harness.cancel()
     harness.record(harness.claim(Backward("deploy_workloads")), NotYet(timedelta(seconds=1)))
-    began = harness.step("deploy_workloads").attempt_started_at
+    started_at = harness.step("deploy_workloads").attempt_started_at
 
     harness.record_failure(harness.claim(), StepStopped(StopReason.SHUTTING_DOWN))
 
     assert harness.claim().attempt == 1
-    assert harness.step("deploy_workloads").attempt_started_at == began
+    assert harness.step("deploy_workloads").attempt_started_at == started_at
 
 
-def test_a_compensation_given_back_by_a_shutdown_was_no_attempt(harness: RunHarness) -> None:
+def test_a_compensation_released_by_a_shutdown_counts_no_attempt(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_identity")
     harness.cancel()
@@ -344,7 +344,7 @@ def test_a_compensation_given_back_by_a_shutdown_was_no_attempt(harness: RunHarn
     assert harness.claim().attempt == 1
 
 
-def test_a_lease_that_was_lost_to_nobody_is_not_the_fault_of_the_step(harness: RunHarness) -> None:
+def test_a_lost_lease_without_a_new_owner_is_not_a_failure_of_the_step(harness: RunHarness) -> None:
     harness.create()
 
     harness.record_failure(harness.claim(), StepStopped(StopReason.LEASE_LOST))
@@ -355,7 +355,7 @@ def test_a_lease_that_was_lost_to_nobody_is_not_the_fault_of_the_step(harness: R
 
 
 @pytest.mark.parametrize("step", ["validate_request", "deploy_workloads", PIVOT])
-def test_a_step_that_kills_every_worker_runs_out_of_attempts_and_is_undone(harness: RunHarness, step: str) -> None:
+def test_a_step_that_loses_every_worker_fails_after_its_attempts_and_is_undone(harness: RunHarness, step: str) -> None:
     harness.create()
     harness.make_moves(until=step)
     allowed = max(saga[step].attempts, engine.MAX_LOST_WORKERS)
@@ -375,33 +375,39 @@ def test_a_step_that_kills_every_worker_runs_out_of_attempts_and_is_undone(harne
     assert harness.held_resources() == harness.existing_resources() == []
 
 
-def stuck(harness: RunHarness, step: str = "allocate_identity") -> None:
-    """Cancel a run whose compensation of this step is refused by the outside."""
+def make_run_stuck(harness: RunHarness, step: str = "allocate_identity") -> None:
+    """Fail a run with a step that the adapter refuses to compensate."""
     harness.create()
     harness.make_moves(until=PIVOT)
-    harness.faults.fail(OUTSIDE[step][1] or "", times=99, error=Refused("The vault is sealed."))
+    harness.faults.fail(ADAPTER_CALLS[step][1] or "", times=99, error=Refused("The vault is sealed."))
     harness.record_failure(harness.claim(), Refused("No."))
     harness.make_moves()
     assert harness.run().status is RunStatus.STUCK
 
 
 @pytest.mark.parametrize("step", UNDOABLE)
-def test_a_compensation_that_fails_for_good_is_stuck_and_names_what_is_held(harness: RunHarness, step: str) -> None:
-    stuck(harness, step)
+def test_a_refused_compensation_makes_the_run_stuck_and_names_the_held_resources(
+    harness: RunHarness, step: str
+) -> None:
+    make_run_stuck(harness, step)
 
     run = harness.run()
     assert harness.tenant().state is TenantState.PROVISIONING
     assert (run.due_at, run.lease_token, run.finished_at) == (None, None, None)
     assert run.error == "The vault is sealed."
     assert harness.step(step).status is StepStatus.COMPENSATION_FAILED
-    told = harness.events()[-1]
-    assert told.type == "tenant.provisioning.stuck"
-    assert told.data["step"] == step
-    assert [one["name"] for one in told.data["held"]] == harness.held_resources() == harness.existing_resources()
+    event = harness.events()[-1]
+    assert event.type == "tenant.provisioning.stuck"
+    assert event.data["step"] == step
+    assert (
+        [resource["name"] for resource in event.data["held"]]
+        == harness.held_resources()
+        == harness.existing_resources()
+    )
     assert [one.id for one in harness.transact(due_runs.survey).stuck if one.tenant_id == harness.tenant_id] == [run.id]
 
 
-def test_a_compensation_is_tried_eight_times_before_it_is_stuck(harness: RunHarness) -> None:
+def test_a_run_is_stuck_after_eight_failed_attempts_of_a_compensation(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_traffic")
     harness.faults.fail("identity.destroy", times=99)
@@ -415,7 +421,7 @@ def test_a_compensation_is_tried_eight_times_before_it_is_stuck(harness: RunHarn
     assert [failure["will_retry"] for failure in failures] == [True] * 7 + [False]
 
 
-def test_an_undo_that_kills_every_worker_is_stuck(harness: RunHarness) -> None:
+def test_a_run_is_stuck_after_a_compensation_lost_every_worker(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_traffic")
     harness.cancel()
@@ -430,12 +436,12 @@ def test_an_undo_that_kills_every_worker_is_stuck(harness: RunHarness) -> None:
     assert harness.run().status is RunStatus.STUCK
     before = all_rows(harness)
     harness.record(last, Done())
-    assert all_rows(harness) == before, "the last of them is fenced, though nobody took over"
+    assert all_rows(harness) == before, "the last worker is fenced, although no other took over"
     assert harness.run().due_at is None
 
 
-def test_a_stuck_run_goes_on_where_it_was_once_told_to(harness: RunHarness) -> None:
-    stuck(harness)
+def test_a_resumed_stuck_run_continues_with_the_failed_compensation(harness: RunHarness) -> None:
+    make_run_stuck(harness)
     harness.faults.clear()
 
     harness.transact(
@@ -453,16 +459,16 @@ def test_a_stuck_run_goes_on_where_it_was_once_told_to(harness: RunHarness) -> N
     assert resumed.actor_email == harness.operator.email
 
 
-def test_a_stuck_run_told_to_go_on_has_all_its_attempts_again(harness: RunHarness) -> None:
-    stuck(harness)
+def test_a_resumed_compensation_has_all_its_attempts_again(harness: RunHarness) -> None:
+    make_run_stuck(harness)
 
     harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
 
     assert harness.claim().attempt == 1
 
 
-def test_a_skipped_step_is_abandoned_and_says_by_whom_and_why(harness: RunHarness) -> None:
-    stuck(harness)
+def test_the_resources_of_a_skipped_step_are_abandoned_with_actor_and_reason(harness: RunHarness) -> None:
+    make_run_stuck(harness)
     left = harness.existing_resources()
 
     harness.transact(
@@ -498,10 +504,10 @@ def test_a_skipped_step_is_abandoned_and_says_by_whom_and_why(harness: RunHarnes
         (["allocate_identity"], "x" * 501, "reason"),
     ],
 )
-def test_a_skip_that_makes_no_sense_changes_nothing(
+def test_an_invalid_skip_is_refused_and_changes_nothing(
     harness: RunHarness, skip_steps: list[str], reason: str | None, field: str
 ) -> None:
-    stuck(harness)
+    make_run_stuck(harness)
     before = all_rows(harness)
 
     with pytest.raises(Malformed) as refusal:
@@ -517,7 +523,7 @@ def test_a_skip_that_makes_no_sense_changes_nothing(
     assert all_rows(harness) == before
 
 
-def test_what_is_not_stuck_is_not_resumed(harness: RunHarness) -> None:
+def test_resuming_a_run_that_is_not_stuck_is_refused(harness: RunHarness) -> None:
     harness.create()
     before = all_rows(harness)
 
@@ -527,8 +533,8 @@ def test_what_is_not_stuck_is_not_resumed(harness: RunHarness) -> None:
     assert all_rows(harness) == before
 
 
-def test_cancelling_a_stuck_run_is_put_on_record_and_decides_its_end(harness: RunHarness) -> None:
-    stuck(harness)
+def test_a_cancelled_stuck_run_ends_cancelled_after_it_is_resumed(harness: RunHarness) -> None:
+    make_run_stuck(harness)
 
     change = harness.cancel(reason="no longer wanted")
 
@@ -546,7 +552,7 @@ def test_cancelling_a_stuck_run_is_put_on_record_and_decides_its_end(harness: Ru
 def test_a_stuck_decommissioning_can_be_resumed(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves()
-    harness.faults.fail("storage.destroy", error=Refused("Somebody is logged in."))
+    harness.faults.fail("storage.destroy", error=Refused("A client is connected."))
     harness.transact(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
     harness.make_moves()
     assert harness.run().status is RunStatus.STUCK
@@ -581,10 +587,10 @@ def test_a_run_past_its_deadline_is_cancelled_by_the_platform(harness: RunHarnes
     assert harness.events()[-1].data["reason"] == "The run exceeded its provisioning deadline."
 
 
-def test_a_deadline_leaves_a_failure_a_failure(harness: RunHarness) -> None:
+def test_a_failed_run_is_not_cancelled_at_its_deadline(harness: RunHarness) -> None:
     harness.create(provisioning_deadline=timedelta(minutes=5))
     harness.make_moves(until="allocate_identity")
-    harness.record_failure(harness.claim(), Refused("no such luck"))
+    harness.record_failure(harness.claim(), Refused("The request was refused."))
     harness.transact(set_deadline, harness)
 
     assert harness.tenant_id not in [tenant_id for tenant_id, _ in harness.transact(due_runs.overdue_runs)]
@@ -592,7 +598,7 @@ def test_a_deadline_leaves_a_failure_a_failure(harness: RunHarness) -> None:
     assert harness.tenant().state is TenantState.FAILED
 
 
-def test_a_run_that_ended_before_its_deadline_is_left_alone(harness: RunHarness) -> None:
+def test_a_run_that_ended_before_its_deadline_is_not_cancelled(harness: RunHarness) -> None:
     harness.create(provisioning_deadline=timedelta(minutes=5))
     harness.make_moves()
     harness.transact(set_deadline, harness)
@@ -601,10 +607,10 @@ def test_a_run_that_ended_before_its_deadline_is_left_alone(harness: RunHarness)
     assert harness.transact(due_runs.cancel_overdue_run, harness.tenant_id, harness.run().id) is False
 
 
-def test_a_run_does_not_settle_while_its_ledger_holds_something(harness: RunHarness) -> None:
+def test_a_run_does_not_settle_while_its_ledger_holds_a_resource(harness: RunHarness) -> None:
     harness.create()
     with harness.database.transaction() as session:
-        ledger.intend(session, harness.run(), "nobodys_step", "disk", "stray")
+        ledger.intend(session, harness.run(), "no_step", "disk", "stray")
     before = all_rows(harness)
 
     with pytest.raises(LedgerNotEmpty, match="still holds"):
@@ -613,19 +619,19 @@ def test_a_run_does_not_settle_while_its_ledger_holds_something(harness: RunHarn
     assert all_rows(harness) == before
 
 
-def test_a_run_that_cannot_settle_is_reported_and_keeps_nobody_else_from_being_woken(
+def test_a_run_that_cannot_settle_is_logged_and_does_not_block_other_due_runs(
     harness: RunHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.create()
     with run_harness_in(harness.settings) as other, harness.database.transaction() as session:
         other.create()
         run = session.get_one(Run, harness.run().id)
-        ledger.intend(session, run, "nobodys_step", "disk", "stray")
+        ledger.intend(session, run, "no_step", "disk", "stray")
         run.cancel_requested_at = run.due_at = clock(session)
         run.status = RunStatus.CANCELLING
         run.cancel_actor_kind, run.cancel_actor_id, run.cancel_actor_name = ActorKind.USER, harness.operator.id, "x"
         session.flush()
-        # Nobody has waited for longer, whatever other tests have left behind.
+        # The sweep takes the runs that have been due longest first: these two come before those of earlier tests.
         overdue = {"dispatched_at": None, "due_at": clock(session) - timedelta(days=1)}
         session.execute(update(Run).where(col(Run.id).in_([run.id, other.run().id])).values(overdue))
 
@@ -638,7 +644,7 @@ def test_a_run_that_cannot_settle_is_reported_and_keeps_nobody_else_from_being_w
         session.rollback()
 
 
-def test_progress_is_shown_while_the_step_is_at_it(harness: RunHarness) -> None:
+def test_a_running_step_stores_its_progress(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="await_readiness")
     claim = harness.claim()
@@ -649,7 +655,7 @@ def test_progress_is_shown_while_the_step_is_at_it(harness: RunHarness) -> None:
     assert (step.percent, step.message) == (100, "The workload is ready.")
 
 
-def test_the_welcome_mails_are_tried_again_and_never_fail_the_tenant(harness: RunHarness) -> None:
+def test_failing_welcome_emails_are_retried_and_do_not_fail_the_tenant(harness: RunHarness) -> None:
     harness.create()
     harness.faults.fail("mailer.send", times=99)
 
@@ -662,7 +668,7 @@ def test_the_welcome_mails_are_tried_again_and_never_fail_the_tenant(harness: Ru
     assert harness.run().due_at is None
 
 
-def test_no_welcome_mail_goes_to_a_tenant_that_was_suspended_first(harness: RunHarness) -> None:
+def test_a_suspended_tenant_gets_no_welcome_emails(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until=MAIL)
     harness.transact(commands.suspend_tenant, harness.tenant_id, by=harness.operator)
@@ -673,7 +679,7 @@ def test_no_welcome_mail_goes_to_a_tenant_that_was_suspended_first(harness: RunH
     assert harness.run().due_at is None
 
 
-def test_mails_that_a_suspension_held_back_can_be_sent_later(harness: RunHarness) -> None:
+def test_welcome_emails_can_be_sent_after_a_suspension(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until=MAIL)
     harness.transact(commands.suspend_tenant, harness.tenant_id, by=harness.operator)
@@ -687,7 +693,7 @@ def test_mails_that_a_suspension_held_back_can_be_sent_later(harness: RunHarness
     assert harness.step(MAIL).status is StepStatus.DONE
 
 
-def test_mails_that_are_on_their_way_are_not_sent_twice(harness: RunHarness) -> None:
+def test_resending_pending_welcome_emails_changes_nothing(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until=MAIL)
     before = all_rows(harness)
@@ -697,7 +703,7 @@ def test_mails_that_are_on_their_way_are_not_sent_twice(harness: RunHarness) -> 
     assert all_rows(harness) == before
 
 
-def test_an_operator_who_cancels_is_named_by_mail_address(harness: RunHarness) -> None:
+def test_a_cancelled_event_names_the_operator_by_email_address(harness: RunHarness) -> None:
     harness.create()
 
     harness.cancel(by=operator_of(harness.organisation, "Ada Admin"))
@@ -705,7 +711,7 @@ def test_an_operator_who_cancels_is_named_by_mail_address(harness: RunHarness) -
     assert harness.events()[-1].data["cancelled_by"] == f"ada@{harness.organisation.slug}.example"
 
 
-def test_a_step_that_this_release_does_not_have_is_named_and_can_be_skipped(harness: RunHarness) -> None:
+def test_a_step_unknown_to_this_release_makes_the_run_stuck_and_can_be_skipped(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_traffic")
     with harness.database.transaction() as session:

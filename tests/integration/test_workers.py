@@ -1,4 +1,4 @@
-"""Real workers, a real broker: runs go on by themselves, whatever is killed, cut off, flushed or late."""
+"""Real workers on a real broker complete runs despite lost workers, connections and messages."""
 
 import os
 import random
@@ -51,8 +51,8 @@ SHORT = {
 
 
 @pytest.fixture(scope="module")
-def workplace(database_url: str, redis_url: str) -> Iterator[Settings]:
-    """A database of this module's own: workers take whatever is due, also what other tests left lying."""
+def settings_of_module(database_url: str, redis_url: str) -> Iterator[Settings]:
+    """Settings with a database of this module: workers would also claim the due runs that other tests left."""
     with scratch_database(database_url) as url, redis.Redis.from_url(redis_url) as broker:
         settings = settings_with(url, redis_url=redis_url, **SHORT)
         migrate(settings)
@@ -61,18 +61,18 @@ def workplace(database_url: str, redis_url: str) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def worker_pool(workplace: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
-    with worker_pool_for(workplace, monkeypatch) as built:
+def worker_pool(settings_of_module: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
+    with worker_pool_for(settings_of_module, monkeypatch) as built:
         yield built
 
 
-def between(worker_pool: WorkerPool, earlier: str, later: str) -> timedelta:
-    """The time between two events of the tenant, by the database's clock."""
+def time_between(worker_pool: WorkerPool, earlier: str, later: str) -> timedelta:
+    """The time time_between two events of the tenant, by the database's clock."""
     at = {event.type.rsplit(".", 1)[-1]: event.created_at for event in worker_pool.harness.events()}
     return at[later] - at[earlier]
 
 
-def test_a_run_reaches_active_by_itself(worker_pool: WorkerPool) -> None:
+def test_a_worker_takes_a_run_to_active(worker_pool: WorkerPool) -> None:
     worker_pool.start_worker()
 
     worker_pool.harness.create()
@@ -85,13 +85,13 @@ def test_a_run_reaches_active_by_itself(worker_pool: WorkerPool) -> None:
     assert len(worker_pool.harness.simulated.outbox.mails) == 3
 
 
-DEAF_RENEWALS = {"lease": timedelta(seconds=60), "lease_renewal": timedelta(seconds=30)}
-"""So far apart that a cancel cannot be learned from one in time."""
+RARE_RENEWALS = {"lease": timedelta(seconds=60), "lease_renewal": timedelta(seconds=30)}
+"""Renewals so rare that a cancel within a second was not noticed by a renewal."""
 
 
 @pytest.mark.parametrize("call", ["deployer.deploy", "deployer.health"])
-def test_a_running_step_hears_of_a_cancel_within_a_second(worker_pool: WorkerPool, call: str) -> None:
-    worker_pool.start_worker(worker_pool.settings.model_copy(update=DEAF_RENEWALS))
+def test_a_cancel_interrupts_a_call_within_a_second(worker_pool: WorkerPool, call: str) -> None:
+    worker_pool.start_worker(worker_pool.settings.model_copy(update=RARE_RENEWALS))
 
     def cancel_inside(attempt: int) -> timedelta:
         worker_pool.harness.faults.hang(call)
@@ -99,28 +99,28 @@ def test_a_running_step_hears_of_a_cancel_within_a_second(worker_pool: WorkerPoo
         worker_pool.await_call(call, times=attempt)
         worker_pool.harness.cancel()
         worker_pool.await_state(TenantState.PENDING)
-        return between(worker_pool, "cancel_requested", "step_interrupted")
+        return time_between(worker_pool, "cancel_requested", "step_interrupted")
 
     assert fastest_of_three(cancel_inside) < timedelta(seconds=1)
     assert compensated_steps(worker_pool.harness)[-1] == STEPS[0]
     assert worker_pool.harness.existing_resources() == worker_pool.harness.held_resources() == []
 
 
-def test_a_step_that_lingers_hears_of_a_cancel_within_a_second(worker_pool: WorkerPool) -> None:
-    worker_pool.start_worker(worker_pool.settings.model_copy(update=DEAF_RENEWALS | {"pace": timedelta(seconds=600)}))
+def test_a_cancel_interrupts_the_simulated_delay_of_a_step_within_a_second(worker_pool: WorkerPool) -> None:
+    worker_pool.start_worker(worker_pool.settings.model_copy(update=RARE_RENEWALS | {"pace": timedelta(seconds=600)}))
 
     def cancel_inside(attempt: int) -> timedelta:
         worker_pool.harness.create(slug=f"shop-{attempt}")
         wait_until(lambda: worker_pool.harness.step("validate_request").percent is not None, within=40)
         worker_pool.harness.cancel()
         worker_pool.await_state(TenantState.PENDING)
-        return between(worker_pool, "cancel_requested", "step_interrupted")
+        return time_between(worker_pool, "cancel_requested", "step_interrupted")
 
     assert fastest_of_three(cancel_inside) < timedelta(seconds=1)
 
 
 def fastest_of_three(measure: Callable[[int], timedelta]) -> timedelta:
-    """The first that takes less than a second, or the best of three: the machine may be busy, the product may not."""
+    """The first result under a second, or the best of three: a busy machine may delay some attempts."""
     best = timedelta.max
     for attempt in (1, 2, 3):
         best = min(best, measure(attempt))
@@ -129,7 +129,7 @@ def fastest_of_three(measure: Callable[[int], timedelta]) -> timedelta:
     return best
 
 
-def test_a_cancel_that_was_not_heard_is_learned_from_the_next_renewal(
+def test_a_cancel_without_a_notification_is_noticed_by_the_next_renewal(
     worker_pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CancelListener, "run_once", lambda listener: listener.stopping.wait(60))
@@ -145,7 +145,7 @@ def test_a_cancel_that_was_not_heard_is_learned_from_the_next_renewal(
     assert compensated_steps(worker_pool.harness)[0] == "deploy_workloads"
 
 
-def test_a_living_worker_keeps_its_lease(worker_pool: WorkerPool) -> None:
+def test_a_worker_keeps_its_lease_during_a_long_call(worker_pool: WorkerPool) -> None:
     worker_pool.harness.faults.hang("deployer.deploy")
     worker_pool.start_worker()
     worker_pool.start_worker()
@@ -153,9 +153,9 @@ def test_a_living_worker_keeps_its_lease(worker_pool: WorkerPool) -> None:
     worker_pool.await_call("deployer.deploy")
     first = worker_pool.harness.run()
     assert first.lease_until is not None
-    long_after = first.lease_until + worker_pool.settings.lease
+    second_end = first.lease_until + worker_pool.settings.lease
 
-    wait_until(lambda: (worker_pool.harness.run().lease_until or long_after) > long_after)
+    wait_until(lambda: (worker_pool.harness.run().lease_until or second_end) > second_end)
 
     assert worker_pool.harness.run().lease_token == first.lease_token
     assert worker_pool.harness.step("deploy_workloads").heartbeat_at is not None
@@ -164,7 +164,7 @@ def test_a_living_worker_keeps_its_lease(worker_pool: WorkerPool) -> None:
     assert worker_pool.harness.step("deploy_workloads").attempts == 1
 
 
-def test_a_worker_whose_lease_was_taken_stops_and_writes_nothing(worker_pool: WorkerPool) -> None:
+def test_a_worker_stops_its_step_and_writes_nothing_after_losing_its_lease(worker_pool: WorkerPool) -> None:
     worker_pool.harness.faults.hang("deployer.deploy")
     worker = worker_pool.start_worker()
     worker_pool.harness.create()
@@ -182,7 +182,7 @@ def test_a_worker_whose_lease_was_taken_stops_and_writes_nothing(worker_pool: Wo
     assert worker_pool.harness.event_lines()[-1] == "provisioning.step_started deploy_workloads"
 
 
-def test_a_step_that_takes_longer_than_it_may_is_stopped_and_tried_again(worker_pool: WorkerPool) -> None:
+def test_a_step_that_exceeds_its_timeout_is_stopped_and_retried(worker_pool: WorkerPool) -> None:
     worker_pool.harness.faults.hang("deployer.deploy")
     worker_pool.harness.create()
     with worker_pool.harness.database.engine.begin() as connection:
@@ -200,13 +200,13 @@ def test_a_step_that_takes_longer_than_it_may_is_stopped_and_tried_again(worker_
     assert worker_pool.harness.step("deploy_workloads").attempts == 2
 
 
-def test_a_worker_that_is_told_to_stop_gives_its_step_back_uncounted(worker_pool: WorkerPool) -> None:
+def test_a_stopped_worker_releases_its_step_without_counting_an_attempt(worker_pool: WorkerPool) -> None:
     worker_pool.harness.faults.hang("deployer.deploy")
-    leaving = worker_pool.start_worker()
+    stopping = worker_pool.start_worker()
     worker_pool.harness.create()
     worker_pool.await_call("deployer.deploy")
 
-    worker_pool.stop_worker(leaving)
+    worker_pool.stop_worker(stopping)
 
     run = worker_pool.harness.run()
     assert (run.status, run.lease_token) == (RunStatus.RUNNING, None)
@@ -216,12 +216,12 @@ def test_a_worker_that_is_told_to_stop_gives_its_step_back_uncounted(worker_pool
     assert worker_pool.harness.step("deploy_workloads").attempts == 1
 
 
-AS_SHIPPED = {"TENANTRY_LEASE": "15", "TENANTRY_LEASE_RENEWAL": "5"}
+DEFAULT_LEASE = {"TENANTRY_LEASE": "15", "TENANTRY_LEASE_RENEWAL": "5"}
 
 
 @contextmanager
 def program(settings: Settings, tmp_path: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
-    """``python -m workers`` as an operator starts it, on the real outside."""
+    """``python -m workers`` as an operator starts it, with the real adapters."""
     variables = {
         "TENANTRY_DATABASE_URL": settings.database_url,
         "TENANTRY_REDIS_URL": settings.redis_url,
@@ -242,32 +242,32 @@ def program(settings: Settings, tmp_path: Path, **more: str) -> Iterator[subproc
         child.wait(10)
 
 
-def on_the_real_outside(worker_pool: WorkerPool) -> None:
+def use_real_adapters(worker_pool: WorkerPool) -> None:
     worker_pool.harness.infrastructure = adapters.registry.infrastructure(
         worker_pool.settings, worker_pool.harness.database
     )
 
 
-def advance_to(worker_pool: WorkerPool, step: str) -> None:
-    """Play by hand up to a step, which is then left to workers."""
+def make_moves_before(worker_pool: WorkerPool, step: str) -> None:
+    """Make the moves before a step, which is left to workers."""
     worker_pool.harness.step_runner.infrastructure = worker_pool.harness.infrastructure
     worker_pool.harness.make_moves(until=step)
 
 
-def test_what_a_killed_worker_was_doing_goes_on_elsewhere_within_twenty_seconds(
+def test_the_step_of_a_killed_worker_is_retried_by_another_within_twenty_seconds(
     worker_pool: WorkerPool, tmp_path: Path
 ) -> None:
     step = "allocate_storage"
-    on_the_real_outside(worker_pool)
+    use_real_adapters(worker_pool)
     worker_pool.harness.create()
-    advance_to(worker_pool, step)
-    with program(worker_pool.settings, tmp_path, **AS_SHIPPED) as doomed:
+    make_moves_before(worker_pool, step)
+    with program(worker_pool.settings, tmp_path, **DEFAULT_LEASE) as killed:
         wait_until(lambda: worker_pool.harness.step(step).percent is not None, within=30)
 
-        doomed.send_signal(signal.SIGKILL)
-        doomed.wait(10)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait(10)
 
-    assert worker_pool.harness.run().lease_token is not None, "it had no time to give anything back"
+    assert worker_pool.harness.run().lease_token is not None, "the killed worker still owns the run"
     worker_pool.start_worker()
     wait_until(lambda: worker_pool.harness.step(step).attempts == 2, within=20)
     worker_pool.await_completion()
@@ -275,15 +275,17 @@ def test_what_a_killed_worker_was_doing_goes_on_elsewhere_within_twenty_seconds(
     assert worker_pool.harness.step(step).attempts == 2
 
 
-def test_a_program_told_to_stop_hands_its_step_on_and_ends_well(worker_pool: WorkerPool, tmp_path: Path) -> None:
-    on_the_real_outside(worker_pool)
+def test_a_worker_program_releases_its_step_on_sigterm_and_exits_with_zero(
+    worker_pool: WorkerPool, tmp_path: Path
+) -> None:
+    use_real_adapters(worker_pool)
     worker_pool.harness.create()
-    advance_to(worker_pool, "allocate_traffic")
-    with program(worker_pool.settings, tmp_path) as leaving:
+    make_moves_before(worker_pool, "allocate_traffic")
+    with program(worker_pool.settings, tmp_path) as stopping:
         wait_until(lambda: worker_pool.harness.step("allocate_traffic").percent is not None, within=30)
 
-        leaving.send_signal(signal.SIGTERM)
-        code = leaving.wait(20)
+        stopping.send_signal(signal.SIGTERM)
+        code = stopping.wait(20)
 
     assert code == 0
     assert worker_pool.harness.run().lease_token is None
@@ -307,7 +309,7 @@ def test_a_worker_with_senseless_settings_says_so_in_a_sentence(
     assert told.count("\n") == 1
 
 
-def test_a_broker_that_forgets_everything_stops_no_run(worker_pool: WorkerPool, redis_url: str) -> None:
+def test_runs_complete_after_the_broker_lost_all_messages(worker_pool: WorkerPool, redis_url: str) -> None:
     worker_pool.start_worker(
         worker_pool.settings.model_copy(update={"pace": timedelta(seconds=0.2), "forward_threads": 10})
     )
@@ -325,7 +327,7 @@ def test_a_broker_that_forgets_everything_stops_no_run(worker_pool: WorkerPool, 
 
 
 def create_many(worker_pool: WorkerPool, number: int) -> list[UUID]:
-    return [worker_pool.harness.create(slug=f"shop-{one}").tenant.id for one in range(number)]
+    return [worker_pool.harness.create(slug=f"shop-{index}").tenant.id for index in range(number)]
 
 
 def states(worker_pool: WorkerPool, tenants: Sequence[UUID]) -> list[TenantState]:
@@ -336,17 +338,17 @@ def states(worker_pool: WorkerPool, tenants: Sequence[UUID]) -> list[TenantState
     return found
 
 
-def test_messages_that_are_lost_are_sent_again(worker_pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_messages_are_sent_again(worker_pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due_runs, "REDISPATCH_AFTER", timedelta(seconds=0.2))
-    dice, send, lost = random.Random(3), Dispatcher.__call__, list[Any]()
+    rng, send, lost = random.Random(3), Dispatcher.__call__, list[Any]()
 
-    def forgetful(dispatcher: Dispatcher, wake_ups: Sequence[Any]) -> None:
-        if dice.random() < 0.4:
+    def send_some(dispatcher: Dispatcher, wake_ups: Sequence[Any]) -> None:
+        if rng.random() < 0.4:
             lost.extend(wake_ups)
         else:
             send(dispatcher, wake_ups)
 
-    monkeypatch.setattr(Dispatcher, "__call__", forgetful)
+    monkeypatch.setattr(Dispatcher, "__call__", send_some)
     worker_pool.start_worker()
     tenants = create_many(worker_pool, 3)
 
@@ -356,7 +358,7 @@ def test_messages_that_are_lost_are_sent_again(worker_pool: WorkerPool, monkeypa
     assert lost
 
 
-def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
+def test_a_sweep_adds_nothing_to_a_full_queue_and_fills_the_other(
     worker_pool: WorkerPool, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(due_runs, "REDISPATCH_AFTER", timedelta(0))
@@ -367,7 +369,13 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
     worker_pool.harness.cancel()
     sweeper = Sweeper(worker_pool.harness.database, Dispatcher(worker_pool.settings), worker_pool.settings)
     with redis.Redis.from_url(redis_url) as broker:
-        before, *after = (waiting(broker), sweeper.run_once(), sweeper.run_once(), sweeper.run_once(), waiting(broker))
+        before, *after = (
+            queue_lengths(broker),
+            sweeper.run_once(),
+            sweeper.run_once(),
+            sweeper.run_once(),
+            queue_lengths(broker),
+        )
         broker.flushall()
 
     forward, backward = before
@@ -378,17 +386,17 @@ def test_a_full_queue_is_not_filled_further_and_hinders_no_other(
     worker_pool.await_completion()
 
 
-def test_what_has_nothing_left_to_undo_ends_while_the_broker_is_away(worker_pool: WorkerPool) -> None:
+def test_a_run_without_steps_to_undo_ends_during_a_broker_outage(worker_pool: WorkerPool) -> None:
     tenants = create_many(worker_pool, 3)
     worker_pool.harness.transact(cancellation.cancel_provisionings, tenants, by=worker_pool.harness.operator)
-    nobody = worker_pool.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    no_broker = worker_pool.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
 
-    Sweeper(worker_pool.harness.database, Dispatcher(nobody), worker_pool.settings).run_once()
+    Sweeper(worker_pool.harness.database, Dispatcher(no_broker), worker_pool.settings).run_once()
 
     assert states(worker_pool, tenants) == [TenantState.PENDING] * 3
 
 
-def test_a_full_queue_takes_what_was_never_announced(
+def test_a_full_queue_takes_a_run_that_was_never_dispatched(
     worker_pool: WorkerPool, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers.sweeper, "MAX_BACKLOG", 0)
@@ -397,23 +405,23 @@ def test_a_full_queue_takes_what_was_never_announced(
         session.execute(update(Run).where(col(Run.tenant_id) == tenant_id).values(dispatched_at=None))
     sweeper = Sweeper(worker_pool.harness.database, Dispatcher(worker_pool.settings), worker_pool.settings)
     with redis.Redis.from_url(redis_url) as broker:
-        before, *after = (waiting(broker), sweeper.run_once(), sweeper.run_once(), waiting(broker))
+        before, *after = (queue_lengths(broker), sweeper.run_once(), sweeper.run_once(), queue_lengths(broker))
 
     assert after[-1] == (before[0] + 1, before[1])
     worker_pool.start_worker()
     worker_pool.await_completion()
 
 
-def waiting(broker: redis.Redis) -> tuple[int, ...]:
+def queue_lengths(broker: redis.Redis) -> tuple[int, ...]:
     """Messages in the queues of steps and of compensations."""
     return tuple(broker.llen(f"{NAMESPACE}:{queue}") for queue in (FORWARD_QUEUE, COMPENSATION_QUEUE))
 
 
-def test_storms_of_cancels_in_any_order_meet_workers_without_a_deadlock(worker_pool: WorkerPool) -> None:
+def test_bulk_cancels_in_any_order_and_workers_do_not_deadlock(worker_pool: WorkerPool) -> None:
     worker_pool.start_worker(
         worker_pool.settings.model_copy(update={"pace": timedelta(seconds=0.3), "forward_threads": 6})
     )
-    tenants, dice, before = create_many(worker_pool, 24), random.Random(13), deadlocks(worker_pool)
+    tenants, rng, before = create_many(worker_pool, 24), random.Random(13), deadlocks(worker_pool)
     worker_pool.await_call("storage.create", times=3)
 
     def cancel_all(order: Sequence[UUID]) -> list[BulkCancelResult]:
@@ -426,8 +434,8 @@ def test_storms_of_cancels_in_any_order_meet_workers_without_a_deadlock(worker_p
         ]
 
     with ThreadPoolExecutor(3) as pool:
-        storms = [pool.submit(cancel_all, dice.sample(tenants, len(tenants))) for _ in range(3)]
-        answers = [answer for storm in storms for answer in storm.result(60)]
+        bulk_cancels = [pool.submit(cancel_all, rng.sample(tenants, len(tenants))) for _ in range(3)]
+        answers = [answer for future in bulk_cancels for answer in future.result(60)]
     worker_pool.await_completion()
 
     first = [answer.tenant_id for answer in answers if answer.run_id and not answer.already_requested]
@@ -444,7 +452,7 @@ def deadlocks(worker_pool: WorkerPool) -> int:
     return found
 
 
-def test_a_cancel_commits_while_the_broker_is_away_and_ends_later(
+def test_a_cancel_commits_during_a_broker_outage_and_completes_after_it(
     worker_pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.2)
@@ -478,21 +486,21 @@ def test_compensations_do_not_wait_for_forward_work(worker_pool: WorkerPool) -> 
     worker_pool.harness.make_moves(until="deploy_workloads")
     worker_pool.harness.cancel()
     worker_pool.harness.faults.hang("storage.create", times=10)
-    hogs = create_many(worker_pool, 10)
+    hanging = create_many(worker_pool, 10)
 
     worker_pool.start_worker(worker_pool.settings.model_copy(update={"forward_threads": 1}))
     worker_pool.await_call("storage.create")
     worker_pool.harness.tenant_id = cancelled
     worker_pool.await_state(TenantState.PENDING)
 
-    assert states(worker_pool, hogs) == [TenantState.PROVISIONING] * 10
-    for hog in hogs:
-        worker_pool.harness.tenant_id = hog
+    assert states(worker_pool, hanging) == [TenantState.PROVISIONING] * 10
+    for tenant_id in hanging:
+        worker_pool.harness.tenant_id = tenant_id
         worker_pool.harness.cancel()
     worker_pool.await_completion()
 
 
-def test_workers_outlive_the_loss_of_every_connection(worker_pool: WorkerPool) -> None:
+def test_workers_survive_the_loss_of_every_database_connection(worker_pool: WorkerPool) -> None:
     worker_pool.start_worker()
     worker_pool.harness.create(slug="before")
     worker_pool.await_state(TenantState.ACTIVE)
@@ -520,7 +528,7 @@ def listens(worker_pool: WorkerPool) -> bool:
         return connection.execute(query).fetchone() is not None
 
 
-def test_a_run_that_takes_longer_than_its_deadline_is_cancelled(worker_pool: WorkerPool) -> None:
+def test_a_run_past_its_deadline_is_cancelled_by_the_sweeper(worker_pool: WorkerPool) -> None:
     worker_pool.harness.faults.hang("deployer.deploy")
     worker_pool.start_worker()
 
@@ -536,11 +544,11 @@ def test_a_run_that_takes_longer_than_its_deadline_is_cancelled(worker_pool: Wor
     assert worker_pool.harness.existing_resources() == []
 
 
-def test_a_run_that_cannot_be_cancelled_shields_no_other_from_its_deadline(worker_pool: WorkerPool) -> None:
+def test_a_run_that_cannot_be_cancelled_does_not_keep_others_from_their_deadline(worker_pool: WorkerPool) -> None:
     broken, overdue = create_many(worker_pool, 2)
     with worker_pool.harness.database.transaction() as session:
         run = session.exec(select(Run).where(Run.tenant_id == broken)).one()
-        ledger.intend(session, run, "nobodys_step", "disk", "stray")
+        ledger.intend(session, run, "no_step", "disk", "stray")
         late = "UPDATE runs SET deadline_at = %s WHERE tenant_id = %s"
         for hours, tenant_id in ((2, broken), (1, overdue)):
             session.connection().exec_driver_sql(late, (clock(session) - timedelta(hours=hours), tenant_id))
@@ -549,12 +557,12 @@ def test_a_run_that_cannot_be_cancelled_shields_no_other_from_its_deadline(worke
 
     assert states(worker_pool, [broken, overdue]) == [TenantState.PROVISIONING, TenantState.PENDING]
     with worker_pool.harness.database.engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM resources WHERE step = 'nobodys_step'")
+        connection.exec_driver_sql("DELETE FROM resources WHERE step = 'no_step'")
     worker_pool.harness.tenant_id = broken
     worker_pool.harness.cancel()
 
 
-def test_several_workers_share_many_runs_and_do_each_step_once(worker_pool: WorkerPool) -> None:
+def test_two_workers_perform_each_step_of_many_runs_once(worker_pool: WorkerPool) -> None:
     worker_pool.start_worker()
     worker_pool.start_worker()
     tenants = create_many(worker_pool, 8)
