@@ -255,9 +255,9 @@ def test_an_insert_into_another_organisation_is_refused(two: TwoOrganisations, k
 
 @pytest.mark.parametrize("model", [Tenant, Run, Member, ServiceAccount])
 def test_moving_a_row_into_another_organisation_is_refused(two: TwoOrganisations, model: type[SQLModel]) -> None:
-    away = update(model).values(organisation_id=two.theirs.organisation.id)
+    move = update(model).values(organisation_id=two.theirs.organisation.id)
 
-    assert "row-level security" in refused(two.as_caller(), lambda session: session.execute(away))
+    assert "row-level security" in refused(two.as_caller(), lambda session: session.execute(move))
 
 
 def test_an_event_in_the_name_of_another_actor_is_refused(two: TwoOrganisations) -> None:

@@ -304,9 +304,9 @@ def test_a_worker_with_senseless_settings_says_so_in_a_sentence(
     code = main([])
 
     assert code == 2
-    told = capsys.readouterr().err
-    assert told.startswith("Invalid value for TENANTRY_LEASE: ")
-    assert told.count("\n") == 1
+    error_output = capsys.readouterr().err
+    assert error_output.startswith("Invalid value for TENANTRY_LEASE: ")
+    assert error_output.count("\n") == 1
 
 
 def test_runs_complete_after_the_broker_lost_all_messages(worker_pool: WorkerPool, redis_url: str) -> None:

@@ -1,4 +1,4 @@
-"""What a run does next, as a table."""
+"""The next move of a run follows from its status and the statuses of its steps."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,8 +18,8 @@ X, A = StepStatus.COMPENSATION_FAILED, StepStatus.ABANDONED
 
 
 def run_in(status: RunStatus, *, kind: RunKind = RunKind.PROVISION, cancelled: bool = False) -> Run:
-    asked = datetime(2026, 1, 1, tzinfo=UTC) if cancelled else None
-    facts: dict[str, Any] = {"kind": kind, "status": status, "cancel_requested_at": asked}
+    requested_at = datetime(2026, 1, 1, tzinfo=UTC) if cancelled else None
+    facts: dict[str, Any] = {"kind": kind, "status": status, "cancel_requested_at": requested_at}
     return Run(**facts)
 
 
@@ -44,7 +44,7 @@ def steps_in(statuses: Sequence[StepStatus]) -> list[RunStep]:
         ((D, D, D, W), Settle(RunStatus.SUCCEEDED)),
     ],
 )
-def test_a_run_on_its_way_does_the_first_step_that_is_not_done(
+def test_a_forward_run_performs_the_first_step_that_is_not_done(
     status: RunStatus, statuses: tuple[StepStatus, ...], move: Move
 ) -> None:
     assert next_move(run_in(status), steps_in(statuses)) == move
@@ -66,10 +66,10 @@ def test_a_run_on_its_way_does_the_first_step_that_is_not_done(
         ((C, U, U, W), "a"),
     ],
 )
-def test_a_run_on_its_way_back_undoes_the_last_step_that_began(
+def test_a_run_being_undone_compensates_the_last_started_step(
     statuses: tuple[StepStatus, ...],
     step: str,
-    cancelled: bool,  # noqa: FBT001  # a case of a table
+    cancelled: bool,  # noqa: FBT001  # a parameter of the test
 ) -> None:
     run = run_in(RunStatus.CANCELLING if cancelled else RunStatus.COMPENSATING, cancelled=cancelled)
 
@@ -92,28 +92,28 @@ def test_a_run_with_nothing_left_to_undo_settles(run: Run, end: RunStatus, statu
 
 
 @pytest.mark.parametrize(("mail", "move"), [(W, Forward("mail")), (R, Forward("mail")), (D, Rest()), (F, Rest())])
-def test_a_run_that_succeeded_only_follows_up(mail: StepStatus, move: Move) -> None:
+def test_a_succeeded_run_performs_only_its_follow_ups(mail: StepStatus, move: Move) -> None:
     assert next_move(run_in(RunStatus.SUCCEEDED), steps_in((D, D, D, mail))) == move
 
 
 @pytest.mark.parametrize("status", [RunStatus.STUCK, RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.DECOMMISSIONED])
-def test_a_run_that_is_stuck_or_over_does_nothing(status: RunStatus) -> None:
+def test_a_stuck_or_ended_run_has_no_next_move(status: RunStatus) -> None:
     assert next_move(run_in(status), steps_in((D, X, U, W))) == Rest()
 
 
-def test_every_status_is_live_or_over() -> None:
-    over = {RunStatus.SUCCEEDED, RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.DECOMMISSIONED}
+def test_every_run_status_is_either_live_or_ended() -> None:
+    ended = {RunStatus.SUCCEEDED, RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.DECOMMISSIONED}
 
-    assert set(LIVE_STATUSES) | over == set(RunStatus)
-    assert not set(LIVE_STATUSES) & over
+    assert set(LIVE_STATUSES) | ended == set(RunStatus)
+    assert not set(LIVE_STATUSES) & ended
 
 
-def test_the_way_back_says_whether_somebody_asked_for_it() -> None:
+def test_an_undo_has_the_status_cancelling_exactly_when_a_cancel_was_requested() -> None:
     assert way_back(run_in(RunStatus.RUNNING, cancelled=True)) is RunStatus.CANCELLING
     assert way_back(run_in(RunStatus.RUNNING)) is RunStatus.COMPENSATING
 
 
-def test_a_cancel_is_accepted_for_the_first_time_while_a_provisioning_has_not_settled() -> None:
+def test_a_provisioning_run_is_cancellable_until_a_cancel_was_requested() -> None:
     assert run_in(RunStatus.STUCK).cancellable
     assert not run_in(RunStatus.CANCELLING, cancelled=True).cancellable
     assert not run_in(RunStatus.COMPENSATING, kind=RunKind.DECOMMISSION).cancellable

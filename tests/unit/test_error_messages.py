@@ -1,4 +1,4 @@
-"""What people are told of an error: the cause in one line, and nothing about the inside of the house."""
+"""The description of an error is its cause in one line, without internal details."""
 
 import psycopg
 import pytest
@@ -15,7 +15,7 @@ STATEMENT = "INSERT INTO signing_keys (private_key) VALUES ('geheim')"
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "described"),
     [
         (Refused("The host name is held by another tenant."), "The host name is held by another tenant."),
         (StepStopped(StopReason.TIMED_OUT), "the attempt exceeded the timeout of the step"),
@@ -25,21 +25,21 @@ STATEMENT = "INSERT INTO signing_keys (private_key) VALUES ('geheim')"
         (KeyError(), "KeyError"),
     ],
 )
-def test_a_cause_is_told_in_one_sentence(error: Exception, told: str) -> None:
-    assert describe(error) == told
+def test_an_error_is_described_by_its_cause(error: Exception, described: str) -> None:
+    assert describe(error) == described
 
 
-def test_a_database_error_shows_no_statement_and_no_value() -> None:
+def test_the_description_of_a_database_error_has_no_statement_and_no_value() -> None:
     wrapped = IntegrityError(STATEMENT, {"key": "geheim"}, errors.UniqueViolation("duplicate key\nDETAIL: (geheim)"))
 
-    told = describe(wrapped)
+    described = describe(wrapped)
 
-    assert told == "PostgreSQL error: the connection was lost" or told.startswith("PostgreSQL error: ")
-    assert "geheim" not in told
-    assert "INSERT" not in told
+    assert described == "PostgreSQL error: the connection was lost" or described.startswith("PostgreSQL error: ")
+    assert "geheim" not in described
+    assert "INSERT" not in described
 
 
-def test_a_connection_error_shows_no_address_and_no_password() -> None:
+def test_the_description_of_a_connection_error_has_no_address_and_no_password() -> None:
     with pytest.raises(psycopg.OperationalError) as failure:
         psycopg.connect("postgresql://app:hunter2@127.0.0.1:1/secret_database", connect_timeout=1)
 
@@ -47,26 +47,26 @@ def test_a_connection_error_shows_no_address_and_no_password() -> None:
         assert describe(error) == "PostgreSQL error: the connection was lost"
 
 
-def test_only_the_first_line_is_told() -> None:
+def test_a_description_is_the_first_line_of_the_message() -> None:
     error = RuntimeError('it broke\n  File "/srv/tenantry/adapters/x.py", line 3\n    secret = 1')
 
     assert describe(error) == "RuntimeError: it broke"
 
 
-def test_a_long_message_is_cut() -> None:
-    told = describe(Refused("x" * 10_000))
+def test_a_long_description_is_truncated() -> None:
+    described = describe(Refused("x" * 10_000))
 
-    assert len(told) == MAX_LENGTH
-    assert told.endswith("…")
+    assert len(described) == MAX_LENGTH
+    assert described.endswith("…")
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\n"])
-def test_a_message_without_words_still_says_something(blank: str) -> None:
+def test_an_error_with_a_blank_message_has_a_description(blank: str) -> None:
     assert describe(RuntimeError(blank)).strip()
 
 
-def test_a_path_is_not_told() -> None:
-    with pytest.raises(OSError) as failure:  # noqa: PT011  # which one is the point of no test here
-        open("/nowhere/secret/file")  # noqa: PTH123, SIM115  # it fails
+def test_a_description_has_no_path() -> None:
+    with pytest.raises(OSError) as failure:  # noqa: PT011  # any OSError with a path
+        open("/nowhere/secret/file")  # noqa: PTH123, SIM115  # opening fails
 
     assert "/nowhere" not in describe(failure.value)

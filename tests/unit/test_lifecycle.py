@@ -1,4 +1,4 @@
-"""Every pair of tenant states: the arrows of docs/lifecycle.md can be walked, nothing else can."""
+"""A tenant makes exactly the transitions of docs/lifecycle.md."""
 
 from itertools import product
 from typing import Any
@@ -10,7 +10,7 @@ from models.tenant import QUOTA_STATES
 from provisioning import lifecycle
 from provisioning.errors import IllegalMove
 
-ARROWS = {
+TRANSITIONS = {
     ("PENDING", "PROVISIONING"),
     ("PENDING", "DECOMMISSIONED"),
     ("PROVISIONING", "ACTIVE"),
@@ -24,7 +24,7 @@ ARROWS = {
     ("FAILED", "DECOMMISSIONED"),
     ("DECOMMISSIONING", "DECOMMISSIONED"),
 }
-"""Written out here once more, so that a slip in the table is not believed by its own test."""
+"""A copy of the table under test, so that a mistake in that table fails."""
 
 
 def tenant_in(state: TenantState) -> Tenant:
@@ -35,8 +35,8 @@ def tenant_in(state: TenantState) -> Tenant:
 PAIRS = list(product(TenantState, repeat=2))
 
 
-@pytest.mark.parametrize(("state", "to"), [pair for pair in PAIRS if pair in ARROWS])
-def test_a_legal_move_is_made_and_counted(state: TenantState, to: TenantState) -> None:
+@pytest.mark.parametrize(("state", "to"), [pair for pair in PAIRS if pair in TRANSITIONS])
+def test_a_legal_transition_changes_the_state_and_the_version(state: TenantState, to: TenantState) -> None:
     tenant = tenant_in(state)
 
     lifecycle.transition(tenant, to)
@@ -44,26 +44,28 @@ def test_a_legal_move_is_made_and_counted(state: TenantState, to: TenantState) -
     assert (tenant.state, tenant.version) == (to, 8)
 
 
-@pytest.mark.parametrize(("state", "to"), [pair for pair in PAIRS if pair not in ARROWS])
-def test_an_illegal_move_is_refused_with_the_state_it_met(state: TenantState, to: TenantState) -> None:
+@pytest.mark.parametrize(("state", "to"), [pair for pair in PAIRS if pair not in TRANSITIONS])
+def test_an_illegal_transition_is_refused_with_the_current_and_the_allowed_states(
+    state: TenantState, to: TenantState
+) -> None:
     tenant = tenant_in(state)
 
     with pytest.raises(IllegalMove) as refusal:
         lifecycle.transition(tenant, to)
 
     assert refusal.value.state is state
-    assert set(refusal.value.allowed) == {origin for origin, end in ARROWS if end == to}
+    assert set(refusal.value.allowed) == {origin for origin, end in TRANSITIONS if end == to}
     assert (tenant.state, tenant.version) == (state, 7)
 
 
-def test_every_pair_was_looked_at() -> None:
+def test_every_pair_of_states_is_tested() -> None:
     assert len(PAIRS) == 49
-    assert {pair for pair in PAIRS if pair in ARROWS} == ARROWS
+    assert {pair for pair in PAIRS if pair in TRANSITIONS} == TRANSITIONS
 
 
-def test_nothing_leaves_decommissioned() -> None:
+def test_no_transition_leaves_decommissioned() -> None:
     assert lifecycle.LEGAL[TenantState.DECOMMISSIONED] == frozenset()
 
 
-def test_a_state_that_holds_nothing_does_not_count_against_the_plan() -> None:
+def test_states_without_resources_do_not_count_against_the_plan() -> None:
     assert set(TenantState) - set(QUOTA_STATES) == {*lifecycle.HOLDS_NOTHING, TenantState.DECOMMISSIONED}

@@ -1,4 +1,4 @@
-"""How a saga is declared, and how a step that is being performed is told to stop."""
+"""A saga is declared by decorators, and a running step stops at its stop signal."""
 
 import threading
 from datetime import timedelta
@@ -27,7 +27,7 @@ AS_DESIGNED = [
 ]
 
 
-def test_the_saga_is_the_one_that_was_designed() -> None:
+def test_the_saga_has_the_designed_steps_timeouts_and_attempts() -> None:
     declared = [
         (step.name, step.timeout.total_seconds(), step.attempts, getattr(step.undo, "__name__", "")) for step in saga
     ]
@@ -35,7 +35,7 @@ def test_the_saga_is_the_one_that_was_designed() -> None:
     assert declared == AS_DESIGNED
 
 
-def test_one_pivot_divides_what_can_be_cancelled_from_what_follows() -> None:
+def test_the_saga_has_one_pivot_between_its_steps_and_its_follow_ups() -> None:
     roles = [step.role for step in saga]
 
     assert roles == [StepRole.STEP] * 7 + [StepRole.PIVOT, StepRole.AFTERWARDS, StepRole.CONFIRMATION]
@@ -45,68 +45,68 @@ def test_every_step_before_the_pivot_can_be_interrupted() -> None:
     assert [step.name for step in saga if step.interruptible] == [name for name, *_ in AS_DESIGNED[:7]]
 
 
-def test_every_name_fits_into_its_column() -> None:
+def test_every_step_name_and_title_fits_into_its_column() -> None:
     assert all(len(step.name) <= 64 and len(step.title) <= 120 for step in saga)
 
 
-def test_a_step_is_called_after_its_function_and_takes_its_compensation() -> None:
-    made = Saga()
+def test_a_step_has_the_name_of_its_function_and_its_declared_compensation() -> None:
+    tea_saga = Saga()
 
-    @made.step("Brew", timeout=timedelta(seconds=1), attempts=2)
+    @tea_saga.step("Brew", timeout=timedelta(seconds=1), attempts=2)
     def brew_tea(ctx: StepContext) -> None: ...
 
     @brew_tea.compensation
     def pour_away(ctx: StepContext) -> None: ...
 
-    assert made["brew_tea"] is brew_tea
+    assert tea_saga["brew_tea"] is brew_tea
     assert brew_tea.undo is pour_away
-    assert [step.name for step in made] == ["brew_tea"]
+    assert [step.name for step in tea_saga] == ["brew_tea"]
 
 
 def test_a_step_without_a_compensation_holds_nothing() -> None:
-    made = Saga()
+    tea_saga = Saga()
 
-    @made.step("Look", timeout=timedelta(seconds=1), attempts=1)
-    def look_around(ctx: StepContext) -> None: ...
+    @tea_saga.step("Check", timeout=timedelta(seconds=1), attempts=1)
+    def check_leaves(ctx: StepContext) -> None: ...
 
-    assert look_around.undo is nothing_held
+    assert check_leaves.undo is nothing_held
 
 
-def test_a_retired_step_is_planned_no_more_and_still_found() -> None:
-    made = Saga()
+def test_a_retired_step_is_not_planned_and_can_be_looked_up() -> None:
+    tea_saga = Saga()
 
-    @made.retired
-    @made.step("Brew", timeout=timedelta(seconds=1), attempts=2)
+    @tea_saga.retired
+    @tea_saga.step("Brew", timeout=timedelta(seconds=1), attempts=2)
     def brew_tea(ctx: StepContext) -> None: ...
 
-    @made.step("Serve", timeout=timedelta(seconds=1), attempts=2)
+    @tea_saga.step("Serve", timeout=timedelta(seconds=1), attempts=2)
     def serve_tea(ctx: StepContext) -> None: ...
 
-    assert [step.name for step in made] == ["serve_tea"]
-    assert made["brew_tea"] is brew_tea
+    assert [step.name for step in tea_saga] == ["serve_tea"]
+    assert tea_saga["brew_tea"] is brew_tea
 
 
-def test_a_retired_step_is_undone_in_its_place_like_any_other() -> None:
-    made = Saga()
+def test_a_retired_step_is_undone_in_reverse_order_like_the_others() -> None:
+    tea_saga = Saga()
     undone: list[str] = []
 
     def undo(name: str) -> Any:
         return lambda _: undone.append(name)
 
-    @made.step("Boil", timeout=timedelta(seconds=1), attempts=1)
+    @tea_saga.step("Boil", timeout=timedelta(seconds=1), attempts=1)
     def boil(ctx: StepContext) -> None: ...
 
-    @made.retired
-    @made.step("Brew", timeout=timedelta(seconds=1), attempts=1)
+    @tea_saga.retired
+    @tea_saga.step("Brew", timeout=timedelta(seconds=1), attempts=1)
     def brew(ctx: StepContext) -> None: ...
 
-    @made.step("Serve", timeout=timedelta(seconds=1), attempts=1)
+    @tea_saga.step("Serve", timeout=timedelta(seconds=1), attempts=1)
     def serve(ctx: StepContext) -> None: ...
 
     for step in (boil, brew, serve):
         step.compensation(undo(step.name))
     nothing: Any = None
-    made.compensate_every_step(nothing, except_for=frozenset())
+    tea_saga.compensate_every_step(nothing, except_for=frozenset())
 
     assert undone == ["serve", "brew", "boil"]
 
@@ -116,22 +116,22 @@ def test_the_pivot_cannot_be_retired() -> None:
         saga.retired(saga["mark_active"])
 
 
-def test_two_steps_cannot_have_one_name() -> None:
-    made = Saga()
+def test_two_steps_with_one_name_are_refused() -> None:
+    tea_saga = Saga()
 
     def brew_tea(ctx: StepContext) -> None: ...
 
-    made.step("Brew", timeout=timedelta(seconds=1), attempts=1)(brew_tea)
+    tea_saga.step("Brew", timeout=timedelta(seconds=1), attempts=1)(brew_tea)
     with pytest.raises(AssertionError, match="declared twice"):
-        made.step("Brew again", timeout=timedelta(seconds=1), attempts=1)(brew_tea)
+        tea_saga.step("Brew again", timeout=timedelta(seconds=1), attempts=1)(brew_tea)
 
 
-def test_a_step_of_another_release_is_unknown_by_name() -> None:
+def test_looking_up_an_unknown_step_raises_with_its_name() -> None:
     with pytest.raises(UnknownStep, match="no step 'boil_the_ocean'"):
         saga["boil_the_ocean"]
 
 
-def test_the_first_reason_to_stop_stays() -> None:
+def test_a_stop_signal_keeps_its_first_reason() -> None:
     stop_signal = StopSignal()
     stop_signal.set(StopReason.CANCELLED)
     stop_signal.set(StopReason.SHUTTING_DOWN)
@@ -142,7 +142,7 @@ def test_the_first_reason_to_stop_stays() -> None:
     assert stop.value.reason is StopReason.CANCELLED
 
 
-def test_a_step_that_waits_is_told_at_once() -> None:
+def test_a_stop_signal_ends_a_wait_at_once() -> None:
     stop_signal, waiting = StopSignal(), threading.Event()
     stops: list[StopReason] = []
 
@@ -162,7 +162,7 @@ def test_a_step_that_waits_is_told_at_once() -> None:
     assert stops == [StopReason.LEASE_LOST]
 
 
-def test_a_step_nobody_stops_may_go_on() -> None:
+def test_a_stop_signal_that_is_not_set_stops_nothing() -> None:
     stop_signal = StopSignal()
 
     stop_signal.check()
@@ -172,7 +172,7 @@ def test_a_step_nobody_stops_may_go_on() -> None:
 
 
 @pytest.mark.parametrize(("spent", "left"), [(0, 300), (299, 1), (300, 0), (900, 0)])
-def test_an_attempt_has_the_time_that_it_has_not_spent(spent: int, left: int) -> None:
+def test_the_time_left_of_an_attempt_is_its_timeout_minus_the_time_spent(spent: int, left: int) -> None:
     facts: dict[str, Any] = {"timeout": timedelta(minutes=5)}
     step = RunStep(**facts)
 
