@@ -1,7 +1,7 @@
 """Row-level security limits a caller's transactions to its own rows, even in statements without a filter."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -74,17 +74,25 @@ class TwoOrganisations:
         return self.mine.database.restricted_to(replace(self.mine.operator, **more).row_scope)
 
 
-@pytest.fixture
-def two(harness: RunHarness, other: RunHarness) -> TwoOrganisations:
-    for each in (harness, other):
-        fill(each)
-    return TwoOrganisations(harness, other)
+@pytest.fixture(scope="module")
+def two(database_url: str) -> Iterator[TwoOrganisations]:
+    """Created once, for tests that only read or are refused."""
+    with two_organisations() as created:
+        yield created
 
 
 @pytest.fixture
-def other(database_url: str) -> Iterator[RunHarness]:
-    with run_harness_in(settings()) as built:
-        yield built
+def changeable(database_url: str) -> Iterator[TwoOrganisations]:
+    with two_organisations() as created:
+        yield created
+
+
+@contextmanager
+def two_organisations() -> Iterator[TwoOrganisations]:
+    with run_harness_in(settings()) as mine, run_harness_in(settings()) as theirs:
+        for each in (mine, theirs):
+            fill(each)
+        yield TwoOrganisations(mine, theirs)
 
 
 def fill(harness: RunHarness) -> None:
@@ -159,20 +167,20 @@ def rows_changed(session: Session, statement: UpdateBase) -> int:
     return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
 
-def test_an_update_without_a_filter_changes_only_the_callers_rows(two: TwoOrganisations) -> None:
-    before = all_rows(two.theirs)
+def test_an_update_without_a_filter_changes_only_the_callers_rows(changeable: TwoOrganisations) -> None:
+    before = all_rows(changeable.theirs)
 
-    changed = two.as_caller().transact(rows_changed, update(Tenant).values(name="Mine"))
+    changed = changeable.as_caller().transact(rows_changed, update(Tenant).values(name="Mine"))
 
     assert changed == 1
-    assert all_rows(two.theirs) == before
+    assert all_rows(changeable.theirs) == before
 
 
-def test_a_delete_without_a_filter_removes_only_the_callers_members(two: TwoOrganisations) -> None:
-    removed = two.as_caller().transact(rows_changed, delete(Member))
+def test_a_delete_without_a_filter_removes_only_the_callers_members(changeable: TwoOrganisations) -> None:
+    removed = changeable.as_caller().transact(rows_changed, delete(Member))
 
     assert removed == 1
-    assert two.theirs.read(lambda session: two.theirs.organisation.id in owners_of(session, Member))
+    assert changeable.theirs.read(lambda session: changeable.theirs.organisation.id in owners_of(session, Member))
 
 
 def test_a_lock_on_another_organisations_row_locks_nothing(two: TwoOrganisations) -> None:
@@ -273,10 +281,10 @@ def test_an_event_in_the_name_of_another_actor_is_refused(two: TwoOrganisations)
     assert "row-level security" in message
 
 
-def test_a_caller_limited_to_some_tenants_finds_only_those(two: TwoOrganisations) -> None:
-    hidden = two.mine.create("hidden").tenant.id
-    shown = two.mine.create("shown").tenant.id
-    limited = two.as_caller(tenant_ids=frozenset({shown, two.theirs.tenant_id}))
+def test_a_caller_limited_to_some_tenants_finds_only_those(changeable: TwoOrganisations) -> None:
+    hidden = changeable.mine.create("hidden").tenant.id
+    shown = changeable.mine.create("shown").tenant.id
+    limited = changeable.as_caller(tenant_ids=frozenset({shown, changeable.theirs.tenant_id}))
 
     def found(session: Session) -> list[set[Any]]:
         runs = {run.id: run.tenant_id for run in session.exec(select(Run))}
@@ -292,7 +300,7 @@ def test_a_caller_limited_to_some_tenants_finds_only_those(two: TwoOrganisations
     assert limited.transact(found) == [{shown}, {shown}, {shown}, {shown}, set()]
     changed = limited.transact(rows_changed, update(Tenant).values(name="Mine"))
     assert changed == 1
-    assert two.mine.read(lambda session: session.get_one(Tenant, hidden)).name == "hidden"
+    assert changeable.mine.read(lambda session: session.get_one(Tenant, hidden)).name == "hidden"
 
 
 def test_a_caller_limited_to_no_tenants_finds_none(two: TwoOrganisations) -> None:
@@ -301,10 +309,10 @@ def test_a_caller_limited_to_no_tenants_finds_none(two: TwoOrganisations) -> Non
     assert [limited.transact(owners_of, model) for model in (Tenant, Run, RunStep, Resource, Event)] == [set()] * 5
 
 
-def test_a_limited_caller_creates_no_tenant_and_counts_all_tenants_of_the_quota(two: TwoOrganisations) -> None:
-    limited = two.as_caller(tenant_ids=frozenset({two.mine.tenant_id}))
-    two.mine.create("hidden")
-    fresh = two.mine.tenant().model_dump() | {"id": new_id(), "slug": "new", "address": f"new-{new_id().hex}"}
+def test_a_limited_caller_creates_no_tenant_and_counts_all_tenants_of_the_quota(changeable: TwoOrganisations) -> None:
+    limited = changeable.as_caller(tenant_ids=frozenset({changeable.mine.tenant_id}))
+    changeable.mine.create("hidden")
+    fresh = changeable.mine.tenant().model_dump() | {"id": new_id(), "slug": "new", "address": f"new-{new_id().hex}"}
 
     message = refused(limited, lambda session: session.execute(insert(Tenant).values(**fresh)))
     count = select(validation.counted_tenants(col(Organisation.id)))
@@ -313,15 +321,17 @@ def test_a_limited_caller_creates_no_tenant_and_counts_all_tenants_of_the_quota(
     assert limited.transact(lambda session: session.exec(count).all()) == [2]
 
 
-def test_a_denial_of_a_limited_caller_is_recorded(two: TwoOrganisations) -> None:
-    limited = replace(two.mine.operator, tenant_ids=frozenset({two.mine.tenant_id}))
+def test_a_denial_of_a_limited_caller_is_recorded(changeable: TwoOrganisations) -> None:
+    limited = replace(changeable.mine.operator, tenant_ids=frozenset({changeable.mine.tenant_id}))
 
-    two.mine.database.restricted_to(limited.row_scope).transact(
-        emit_for_organisation, two.mine.organisation.id, EventType.ACCESS_DENIED, {"action": "read"}, by=limited
+    changeable.mine.database.restricted_to(limited.row_scope).transact(
+        emit_for_organisation, changeable.mine.organisation.id, EventType.ACCESS_DENIED, {"action": "read"}, by=limited
     )
 
-    denials = select(Event).where(Event.type == "access.denied", Event.organisation_id == two.mine.organisation.id)
-    assert [denial.data for denial in two.mine.read(lambda session: list(session.exec(denials)))] == [
+    denials = select(Event).where(
+        Event.type == "access.denied", Event.organisation_id == changeable.mine.organisation.id
+    )
+    assert [denial.data for denial in changeable.mine.read(lambda session: list(session.exec(denials)))] == [
         {"action": "read"}
     ]
 
@@ -360,17 +370,17 @@ def test_support_changes_nothing(two: TwoOrganisations, statement: str) -> None:
     refused(two.mine.database.restricted_to(SUPPORT.row_scope), lambda session: session.execute(text(statement)))
 
 
-def test_support_can_emit_only_its_own_denials(two: TwoOrganisations) -> None:
-    support = two.mine.database.restricted_to(SUPPORT.row_scope)
-    theirs = two.theirs.organisation.id
+def test_support_can_emit_only_its_own_denials(changeable: TwoOrganisations) -> None:
+    support = changeable.mine.database.restricted_to(SUPPORT.row_scope)
+    theirs = changeable.theirs.organisation.id
 
     support.transact(emit_for_organisation, theirs, EventType.ACCESS_DENIED, {}, by=SUPPORT)
 
-    for kind, by in ((EventType.SUSPENDED, SUPPORT), (EventType.ACCESS_DENIED, two.theirs.operator)):
+    for kind, by in ((EventType.SUSPENDED, SUPPORT), (EventType.ACCESS_DENIED, changeable.theirs.operator)):
         emit: Any = lambda session, kind=kind, by=by: emit_for_organisation(session, theirs, kind, {}, by=by)  # noqa: E731  # binds the loop variables
         assert "row-level security" in refused(support, emit)
     denials = select(Event.actor_id).where(Event.type == "access.denied", Event.organisation_id == theirs)
-    assert two.theirs.read(lambda session: list(session.exec(denials))) == [SUPPORT.id]
+    assert changeable.theirs.read(lambda session: list(session.exec(denials))) == [SUPPORT.id]
 
 
 @pytest.mark.parametrize("role", ["tenantry_api", "tenantry_limited"])
