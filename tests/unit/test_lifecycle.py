@@ -63,9 +63,5 @@ def test_every_pair_of_states_is_tested() -> None:
     assert {pair for pair in PAIRS if pair in TRANSITIONS} == TRANSITIONS
 
 
-def test_no_transition_leaves_decommissioned() -> None:
-    assert lifecycle.LEGAL[TenantState.DECOMMISSIONED] == frozenset()
-
-
 def test_states_without_resources_do_not_count_against_the_plan() -> None:
     assert set(TenantState) - set(QUOTA_STATES) == {*lifecycle.HOLDS_NOTHING, TenantState.DECOMMISSIONED}
