@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         "exit code is 0 only if all pass. A whole run takes about half an hour.",
     )
     parser.add_argument(
-        "--only", nargs="+", metavar="ID", default=[], help="only scenarios whose ids contain one of these words"
+        "--only", nargs="+", metavar="ID", default=[], help="only scenarios with one of these words in their id"
     )
     parser.add_argument(
         "--times", type=int, default=1, metavar="N", help="repeat the run N times; stop after the first failure"

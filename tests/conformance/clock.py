@@ -1,4 +1,4 @@
-"""Time in a simulation: it passes only when the test advances it, and only for the simulation's own organisation."""
+"""Time in a simulation, which only the test advances, only for the simulation's own organisation."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Checks the invariants of a simulation against the rows, the feed and the inventories that it has read so far."""
+"""Checks the invariants of a simulation against what it has read so far: rows, feed, inventories."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A database that fails transactions, loses the reply to a COMMIT, and detects writes of workers without a lease."""
+"""A database with transaction faults, which detects writes of workers that have lost their lease."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

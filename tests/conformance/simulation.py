@@ -1,4 +1,4 @@
-"""A simulation with faults: the real engine and Postgres; broker, workers and infrastructure are simulated."""
+"""A simulation with faults around the real engine with Postgres: broker, workers, infrastructure are simulated."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext

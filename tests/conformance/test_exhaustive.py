@@ -1,4 +1,4 @@
-"""A run ends correctly at whatever failpoint or line a worker ends, in every step and both directions."""
+"""A run ends correctly at whatever failpoint or line of a step or undo its worker ends."""
 
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -158,7 +158,7 @@ def test_a_step_that_kills_every_worker_is_given_up(
 
 
 def prepared(database: Database, settings: Settings, move: Forward | Backward) -> Simulation:
-    """A run whose next move is this one. For an undo, the step did its work, but its result is not recorded."""
+    """A run that is ready for this move. For an undo, the step did its work, but its result is not recorded."""
     simulation = Simulation(database, settings)
     simulation.create("shop", start=True, by=simulation.operators[0])
     simulation.deliver_until(Forward(move.step))

@@ -1,4 +1,4 @@
-"""Every protection is needed: an invariant holds under a disturbance, and breaks without the protection."""
+"""Every protection is needed: without it, an invariant breaks that holds otherwise."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Every run ends correctly, and no resource is left behind, whatever faults occur in whatever order."""
+"""Every run ends correctly without leftover resources, whatever faults occur in whatever order."""
 
 import sys
 from collections import Counter

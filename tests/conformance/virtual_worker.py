@@ -1,4 +1,4 @@
-"""Workers of a simulation: each makes one move on its own thread and halts at the failpoint that the test chooses."""
+"""Workers of a simulation: each makes one move on its own thread, with halts at failpoints that the test chooses."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Processes whose wall clock is wrong: ``python -m tests.conformance.field.clocks -300 workers --threads 4``.
+"""Processes with a shifted wall clock: ``python -m tests.conformance.field.clocks -300 workers --threads 4``.
 
 Only Python's wall clock is shifted (``time``, ``datetime``); monotonic clocks and the clocks of servers are not.
 """

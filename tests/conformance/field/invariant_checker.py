@@ -1,4 +1,4 @@
-"""Checks the invariants from outside, by the API, the feed, the edge, the adapters' inventories and the mails.
+"""Checks the invariants from outside: by API, feed, edge, mails, the adapters' inventories.
 
 Every message begins with the id of its invariant.
 """

@@ -1,4 +1,4 @@
-"""The relay in front of the broker loses replies that contain messages, and nothing else."""
+"""The relay in front of the broker loses only replies that contain messages."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A shifted clock is shifted for one whole process, and for no other."""
+"""A shifted clock is shifted for exactly one whole process."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Mutants without the protections of subscriptions and of the feed."""
+"""Mutants without the protections of followers of subscriptions or the feed."""
 
 import pytest
 from sqlalchemy import BigInteger, cast, literal

@@ -1,4 +1,4 @@
-"""Scenarios of an undo: cancels and retries during it, and undos that fail."""
+"""Scenarios of an undo: cancels or retries during it, undos that fail."""
 
 import threading
 from collections.abc import Iterable

@@ -202,7 +202,7 @@ class _Copier:
 
 
 def _late_call(name: str) -> str | None:
-    """The late call of a tenant, whose slug begins with the name of the port."""
+    """The late call of a tenant: its slug begins with the name of the port."""
     return LATE_CALLS.get(name.partition("-")[0])
 
 

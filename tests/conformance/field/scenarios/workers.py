@@ -163,7 +163,7 @@ def _undone_at(where: str) -> str:
 
 
 def _halt(harness: ScenarioHarness, where: str, step: str = "") -> tuple[Saga, Halt]:
-    """Create a run whose worker is halted at this place."""
+    """Create a run and halt its worker at this place."""
     gate = harness.testbed.controller.halt_at("before claim", times=1000)
     saga = harness.create()
     halt = harness.testbed.controller.halt_at(where, run_id=saga.run_id, step=step)
