@@ -181,14 +181,14 @@ class FailpointClient:
 class FailpointPort:
     """Wraps one port: every call of it has failpoints."""
 
-    def __init__(self, name: str, port: object, performer: FailpointClient) -> None:
+    def __init__(self, name: str, port: object, client: FailpointClient) -> None:
         self._name = name
         self._port = port
-        self._performer = performer
+        self._client = client
 
     def __getattr__(self, method: str) -> Callable[..., object]:
         original: Callable[..., object] = getattr(self._port, method)
-        return lambda *args: self._performer.call(f"{self._name}.{method}", original, args)
+        return lambda *args: self._client.call(f"{self._name}.{method}", original, args)
 
 
 def _move_context(run_id: object, move: Forward | Backward) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class InvariantChecker:
     refused: dict[str, str] = field(default_factory=dict)
     """By run: the state named by the refusal of a cancel."""
     moves_handed_over: bool = False
-    """Whether restarts may have handed over moves. A move that was handed over starts again with the same number."""
+    """Whether restarts may have handed over moves. Such a move starts again with the same attempt number."""
 
     def record_answer(self, saga: Saga, answer: Facts, by: str) -> bool:
         """Record the answer to a cancel; returns whether it was accepted."""
