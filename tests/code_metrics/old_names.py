@@ -225,6 +225,7 @@ STAY = {
     ("docs/index.md", "nudged"): "the address of that decision",
     ("models/columns.py", "nudged"): "the release before this one still writes the column",
     ("tests/integration/test_migrations.py", "nudged"): "the test of the column's rename",
+    ("tests/conformance/field/abrupt_client.py", "linger"): "the socket option SO_LINGER",
     ("formal/", "witness"): "in a model checker a witness is a state that is to be reached",
 }
 """Where an old name is needed: the beginning of a path, the name, and why."""
