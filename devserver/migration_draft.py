@@ -1,4 +1,4 @@
-"""Drafts a migration from the difference between the models and the migrations, on a temporary Postgres."""
+"""Drafts a migration for the changes of the models, on a temporary Postgres."""
 
 import os
 from collections.abc import Iterator

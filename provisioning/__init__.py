@@ -1,1 +1,1 @@
-"""The domain of provisioning, without HTTP, GraphQL and the broker."""
+"""The domain of provisioning: no HTTP, no GraphQL, no broker."""

@@ -1,4 +1,4 @@
-"""A Postgres database and a broker for one test process: embedded, or on the servers of TENANTRY_TEST_*_URL."""
+"""The servers of one test process: embedded, or the servers of TENANTRY_TEST_*_URL."""
 
 import os
 from collections.abc import Iterator

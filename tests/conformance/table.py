@@ -1,6 +1,5 @@
 """The rows of the conformance table: one for each scenario or proof, with its result and figure."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -39,7 +38,6 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
-        self._waiting: dict[str, int] = defaultdict(int)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add one report to its row. An error in setup or teardown counts as a failure."""

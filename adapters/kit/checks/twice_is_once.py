@@ -1,4 +1,4 @@
-"""Creating what exists, and destroying what does not, succeeds in every worker."""
+"""Creating a resource that exists succeeds in every worker; destroying a missing one succeeds too."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -140,18 +140,6 @@ class FailpointController:
         with self._lock:
             self._rules.insert(0, rule)
 
-    def always(self, answer: str, where: str, *, run_id: str = "", times: int = 10_000) -> None:
-        """Give this answer at this place, ``times`` times at the most."""
-        left = [times]
-
-        def rule(failpoint: Failpoint) -> str | None:
-            if failpoint.where != where or run_id not in {"", failpoint.run_id}:
-                return None
-            left[0] -= 1
-            return answer if left[0] >= 0 else None
-
-        self.rule(rule)
-
     def clear(self) -> None:
         """Release every halt and remove every rule."""
         with self._lock:

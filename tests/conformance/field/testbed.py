@@ -111,14 +111,6 @@ class Testbed:
         worker.process.kill()
         worker.process.wait()
 
-    def kill_by_pid(self, pid: int) -> None:
-        """Send SIGKILL to the worker with this process id."""
-        self.kill(self.worker_of(pid))
-
-    def worker_of(self, pid: int) -> Child:
-        """The worker with this process id."""
-        return next(worker for worker in self.workers if worker.process.pid == pid)
-
     def stop_workers(self, *workers: Child) -> None:
         """Send SIGTERM, as a rolling restart does, and wait until the workers have ended."""
         for worker in workers:

@@ -17,9 +17,7 @@ ALL: dict[str, Mutant] = {
         mutants.no_due_time_check_in_claim,
         mutants.no_status_check_in_claim,
         mutants.no_sweeper,
-        mutants.no_reverse_order,
         mutants.no_attempt_counted_before_start,
-        mutants.no_undo_attempt_counted_before_start,
     )
 }
 
