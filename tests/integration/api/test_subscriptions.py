@@ -16,7 +16,6 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
-from websockets.typing import Subprotocol
 
 from models import RunStep, StepStatus, TenantState
 from models.columns import new_id
@@ -451,17 +450,6 @@ def test_an_operation_id_in_use_closes_the_websocket_with_4409_even_if_it_is_lon
     assert closed.value.rcvd.code == 4409
 
 
-def test_the_legacy_protocol_closes_the_websocket_with_4406(api: Api) -> None:
-    with (
-        connect(f"ws://{api.address}/graphql", subprotocols=[Subprotocol("graphql-ws")], proxy=None) as socket,
-        pytest.raises(ConnectionClosed) as closed,
-    ):
-        socket.recv(TIMEOUT)
-
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 4406
-
-
 def test_a_websocket_without_connection_init_is_closed_with_4408(api: Api) -> None:
     with (
         connect(f"ws://{api.address}/graphql", subprotocols=[PROTOCOL], proxy=None) as socket,
@@ -471,13 +459,3 @@ def test_a_websocket_without_connection_init_is_closed_with_4408(api: Api) -> No
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4408
-
-
-def test_a_message_above_the_size_limit_closes_the_websocket_with_1009(owner: Client) -> None:
-    with owner.connected() as socket:
-        socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "#" * 300_000}}))
-        with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(TIMEOUT)
-
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1009

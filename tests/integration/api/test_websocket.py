@@ -65,13 +65,6 @@ def test_an_unsolicited_pong_is_ignored(owner: Client) -> None:
         assert receive(socket) == {"type": "pong"}
 
 
-def test_subscribing_before_the_acknowledgement_closes_with_4401(api: Api) -> None:
-    with open_websocket(api) as socket:
-        send(socket, "subscribe", id="1", payload=QUERY)
-
-        assert close_code(socket) == 4401
-
-
 @pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {}}, {"payload": {"authorization": 5}}])
 def test_connection_init_without_a_token_closes_with_4401(api: Api, payload: Facts) -> None:
     with open_websocket(api) as socket:
