@@ -21,7 +21,7 @@ def code_of(payload: Facts) -> str | None:
 
 
 def events_of(harness: RunHarness, prefix: str) -> list[tuple[str, dict[str, Any]]]:
-    """Type and data of the organisation's events whose type starts with ``prefix``, in order."""
+    """Type and data of the organisation's events of types that start with ``prefix``, in order."""
     mine = select(Event).where(Event.organisation_id == harness.organisation.id, col(Event.type).startswith(prefix))
     rows = harness.read(lambda session: list(session.exec(mine.order_by(col(Event.position)))))
     return [(row.type, row.data) for row in rows]

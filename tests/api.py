@@ -163,7 +163,7 @@ class Api:
         return Client(self.address, f"Bearer {sign_token(self.settings, identity, life)}")
 
     def expiring_client(self, identity: Identity) -> Client:
-        """A client whose token expires in one to two seconds, later on a busy machine.
+        """A client with a token that expires in one to two seconds, later on a busy machine.
 
         The token must outlive the beginning of a subscription or an export, so its lifetime includes ten times what a
         request takes now. A token's expiry is rounded down to whole seconds.

@@ -311,7 +311,7 @@ WEBSOCKETS: dict[str, tuple[Attack, set[int]]] = {
         ),
         {4401},
     ),
-    "a connection_init whose payload is a list": (
+    "a connection_init with a list as its payload": (
         over_websocket(json.dumps({"type": "connection_init", "payload": [1]}), initialized=False),
         {4400, 4401},
     ),

@@ -1,4 +1,4 @@
-"""An OpenID Connect provider for tests, whose keys, claims and documents a test may change."""
+"""An OpenID Connect provider for tests, with keys, claims and documents that a test may change."""
 
 import json
 import threading

@@ -29,7 +29,7 @@ CODE_IN_MARKDOWN = re.compile(r"^```.*?^```|`[^`\n]+`|\]\([^)\s]+\)", re.MULTILI
 
 
 class Room(StrEnum):
-    """A part of the repository whose English is counted by itself."""
+    """A part of the repository; each is counted by itself."""
 
     CODE = "Python"
     DOCS = "documents"

@@ -1,4 +1,4 @@
-"""The embedded servers come up with nothing else installed, and go away with whoever started them."""
+"""The embedded servers start with nothing else installed, and stop with the process that started them."""
 
 import psycopg
 import redis

@@ -286,7 +286,7 @@ def test_an_export_needs_get_a_token_a_known_format_and_no_foreign_origin(api: A
 
 @contextmanager
 def unread_export(client: Client) -> Iterator[socket.socket]:
-    """An export whose response the client does not read."""
+    """An export with a client that does not read the response."""
     host, _, port = client.address.partition(":")
     with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -397,7 +397,7 @@ def test_an_export_that_fails_midway_ends_without_the_last_chunk(
 
 @contextmanager
 def streamed_export(client: Client) -> Iterator[httpx.Response]:
-    """An export whose response the client reads as it arrives."""
+    """An export with a client that reads the response as it arrives."""
     address, headers = f"http://{client.address}/export/audit.jsonl", {"Authorization": client.authorization or ""}
     with httpx.stream("GET", address, headers=headers, timeout=TIMEOUT, trust_env=False) as response:
         yield response

@@ -23,7 +23,7 @@ FEED = "{ auditEvents(first: 100) { edges { cursor node { type data } } } }"
 
 @contextmanager
 def added(api: Api, client: Client, **variables: object) -> Iterator[Subscription]:
-    """A subscription whose watcher is registered."""
+    """A subscription with a registered watcher."""
     api.await_watchers(0)
     with client.subscribed(ADDED, **variables) as subscription:
         api.await_watchers(1)

@@ -40,7 +40,7 @@ def provider() -> Iterator[IdentityProvider]:
 
 @pytest.fixture
 def oidc_api(harness: RunHarness, redis_url: str, provider: IdentityProvider) -> Iterator[Api]:
-    """An API whose dashboard signs members in with the provider."""
+    """An API with a dashboard that signs members in with the provider."""
     more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE, "oidc_client_id": "dashboard"}
     with running_api(harness.settings.model_copy(update=more)) as running:
         yield running

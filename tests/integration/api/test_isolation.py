@@ -84,7 +84,7 @@ def _collect_garbage() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def api(database_url: str, redis_url: str) -> Iterator[Api]:
-    """An API whose rate limit no test reaches."""
+    """An API with a rate limit that no test reaches."""
     with running_api(settings().model_copy(update={"budget": 10**9})) as running:
         yield running
 
@@ -279,7 +279,7 @@ def reads(theirs: Theirs) -> list[Operation]:
 
 
 def result_of(client: Client, operation: Operation) -> Facts:
-    """The operation's result, whose errors must be refusals of access and not of the document."""
+    """The operation's result. Its errors must be refusals of access and not of the document."""
     result = client.result(operation.document, **operation.variables)
     codes = {error["extensions"]["code"] for error in result.get("errors", ())}
     assert codes <= REFUSALS, (operation.label, result["errors"])

@@ -42,7 +42,7 @@ def provider() -> Iterator[IdentityProvider]:
 
 @pytest.fixture
 def oidc_api(harness: RunHarness, redis_url: str, provider: IdentityProvider) -> Iterator[Api]:
-    """An API whose members sign in with the provider."""
+    """An API with members that sign in with the provider."""
     more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE}
     with running_api(harness.settings.model_copy(update=more)) as running:
         yield running
@@ -477,7 +477,7 @@ def test_invalid_settings_of_the_provider_are_refused_at_startup(database_url: s
 
 @pytest.fixture(scope="module")
 def api_with_member(database_url: str, redis_url: str) -> Iterator[tuple[Api, IdentityProvider]]:
-    """An API with a member bound to the provider's subject, whose key set also publishes a symmetric key."""
+    """An API with a member bound to the provider's subject. The provider's key set also has a symmetric key."""
     with identity_provider() as provider, run_harness_in(settings()) as harness:
         provider.extra_keys.append({"kty": "oct", "kid": "shared", "alg": "HS256", "k": base64url(PUBLISHED_SECRET)})
         invite(harness, "ada@shop.example", subject=f"{provider.issuer} ada-1", joined_at=datetime.now(UTC))

@@ -26,7 +26,7 @@ subscription Provisioning($id: ID!, $after: String, $follow: Boolean! = false) {
 def open_stream(
     client: Client, document: str, last: str | None = None, **variables: object
 ) -> Iterator[httpx.Response]:
-    """The response whose body is the stream."""
+    """The response with the stream as its body."""
     headers = {"Authorization": client.authorization or "", "Accept": "text/event-stream"}
     with httpx.stream(
         "POST",
