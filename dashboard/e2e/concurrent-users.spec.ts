@@ -53,6 +53,10 @@ test("the second of two concurrent cancels shows who was first, and the reason",
   await start(tenant);
   const result = (page: Page) => page.getByRole("dialog", { name: /^Already cancelled by / });
 
+  // A run without a begun step is cancelled at once, without a worker: the second request would come too late.
+  await expect
+    .poll(async () => (await fetchTenant(tenant)).entries.some((entry) => entry.kind === "STEP_STARTED"))
+    .toBe(true);
   // The workers pause, so that the cancellation is still under way when the second request arrives.
   await whileWorkersPause(async () => {
     const confirms = await Promise.all([fillCancelDialog(owner, "mine"), fillCancelDialog(admin, "quicker")]);
