@@ -49,6 +49,14 @@ class Holders:
     support: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ActionRule:
+    """The permission that an action needs, and its description for clients."""
+
+    permission: Permission
+    description: str
+
+
 TABLE: Mapping[Permission, Holders] = MappingProxyType(
     {
         Permission.READ_TENANTS: Holders(ALL_ROLES, "tenants:read", support=True),
@@ -64,10 +72,42 @@ TABLE: Mapping[Permission, Holders] = MappingProxyType(
     }
 )
 
+ACTIONS: Mapping[TenantAction, ActionRule] = MappingProxyType(
+    {
+        TenantAction.CANCEL_PROVISIONING: ActionRule(
+            Permission.CANCEL, "Call cancelProvisioning. Not offered once a cancel is recorded."
+        ),
+        TenantAction.RETRY_PROVISIONING: ActionRule(
+            Permission.WRITE_TENANTS, "Call retryProvisioning, for a PENDING or FAILED tenant."
+        ),
+        TenantAction.SUSPEND: ActionRule(Permission.WRITE_TENANTS, "Call suspendTenant, for an ACTIVE tenant."),
+        TenantAction.RESUME: ActionRule(Permission.WRITE_TENANTS, "Call resumeTenant, for a SUSPENDED tenant."),
+        TenantAction.DECOMMISSION: ActionRule(
+            Permission.WRITE_TENANTS,
+            "Call decommissionTenant. It needs confirmSlug for an ACTIVE or SUSPENDED tenant.",
+        ),
+        TenantAction.RECREATE: ActionRule(
+            Permission.WRITE_TENANTS,
+            "Call recreateTenant, for a DECOMMISSIONED tenant. Its slug may be taken by now.",
+        ),
+        TenantAction.UPDATE: ActionRule(
+            Permission.WRITE_TENANTS,
+            "Call updateTenant with any value. Not offered where only the name can change.",
+        ),
+        TenantAction.RESUME_COMPENSATION: ActionRule(
+            Permission.WRITE_TENANTS, "Call resumeCompensation, for a tenant with a STUCK run."
+        ),
+        TenantAction.RESEND_WELCOME_EMAILS: ActionRule(
+            Permission.WRITE_TENANTS, "Call resendWelcomeEmails, for an ACTIVE tenant."
+        ),
+    }
+)
+"""What each action needs, and its description for clients."""
+
 SCOPES = frozenset(holders.scope for holders in TABLE.values() if holders.scope)
 """The scopes that a service account can have."""
 
-ACTIONS: Mapping[TenantState, tuple[TenantAction, ...]] = MappingProxyType(
+ACTIONS_IN: Mapping[TenantState, tuple[TenantAction, ...]] = MappingProxyType(
     {
         TenantState.PENDING: (TenantAction.RETRY_PROVISIONING, TenantAction.UPDATE, TenantAction.DECOMMISSION),
         TenantState.PROVISIONING: (TenantAction.CANCEL_PROVISIONING, TenantAction.RESUME_COMPENSATION),
@@ -130,8 +170,8 @@ class Identity:
         """The actions that the tenant's state, its live run and the caller's permissions allow now."""
         return [
             action
-            for action in ACTIONS[tenant.state]
-            if self.may(_permission_for(action)) and _run_allows(action, run) and self._can_act(action)
+            for action in ACTIONS_IN[tenant.state]
+            if self.may(ACTIONS[action].permission) and _run_allows(action, run) and self._can_act(action)
         ]
 
     def _can_act(self, action: TenantAction) -> bool:
@@ -143,10 +183,6 @@ def require(identity: Identity, permission: Permission, action: str) -> None:
     """Raise NotPermitted unless the caller has this permission."""
     if not identity.may(permission):
         raise NotPermitted(action)
-
-
-def _permission_for(action: TenantAction) -> Permission:
-    return Permission.CANCEL if action is TenantAction.CANCEL_PROVISIONING else Permission.WRITE_TENANTS
 
 
 def _run_allows(action: TenantAction, run: Run | None) -> bool:

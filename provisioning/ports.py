@@ -9,7 +9,7 @@ Three rules hold for every port, and the correctness of the saga depends on them
   system cannot be reached it raises, because unreachable does not mean absent.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 from provisioning.resource_names import ResourceNames
@@ -150,12 +150,16 @@ class Infrastructure:
     def probe(self, names: ResourceNames) -> "ProbeResult":
         """Probe every adapter for the run's resources, even if one of them does not answer."""
         result = ProbeResult([], [])
-        for port in (self.storage, self.identity, self.traffic, self.deployer):
+        for field in PROBED_PORTS:
             try:
-                result.found.extend(port.present(names))
+                result.found.extend(getattr(self, field).present(names))
             except Exception as error:  # noqa: BLE001  # the failure of one adapter must not hide what the others find
                 result.errors.append(error)
         return result
+
+
+PROBED_PORTS = [field.name for field in fields(Infrastructure) if hasattr(field.type, "present")]
+"""The ports that hold resources: each is probed, also a port that is added later."""
 
 
 @dataclass(frozen=True, slots=True)

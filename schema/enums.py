@@ -5,7 +5,7 @@ from typing import Any
 
 import strawberry
 
-from access.permissions import TenantAction
+from access.permissions import ACTIONS, TenantAction
 from models import ActorKind, ResourceStatus, Role, RunKind, RunStatus, StepStatus, TenantState
 from schema.described import description_of
 
@@ -84,15 +84,7 @@ _publish(
 _publish(
     TenantAction,
     "What the caller may do with a tenant now: the buttons that a page should offer.",
-    CANCEL_PROVISIONING="Call cancelProvisioning. Not offered once a cancel is recorded.",
-    RETRY_PROVISIONING="Call retryProvisioning, for a PENDING or FAILED tenant.",
-    SUSPEND="Call suspendTenant, for an ACTIVE tenant.",
-    RESUME="Call resumeTenant, for a SUSPENDED tenant.",
-    DECOMMISSION="Call decommissionTenant. It needs confirmSlug for an ACTIVE or SUSPENDED tenant.",
-    RECREATE="Call recreateTenant, for a DECOMMISSIONED tenant. Its slug may be taken by now.",
-    UPDATE="Call updateTenant with any value. Not offered where only the name can change.",
-    RESUME_COMPENSATION="Call resumeCompensation, for a tenant with a STUCK run.",
-    RESEND_WELCOME_EMAILS="Call resendWelcomeEmails, for an ACTIVE tenant.",
+    **{action.name: rule.description for action, rule in ACTIONS.items()},
 )
 
 _publish(

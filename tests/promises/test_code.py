@@ -1,19 +1,15 @@
 """The source code keeps its own rules: docstrings, exemptions, released steps, nothing left for later."""
 
 import re
+import tomllib
 from pathlib import Path
 
 from provisioning.saga import nothing_held
 from provisioning.steps import saga
 from runtime.migrations import ROOT
 
-PACKAGES = ["adapters", "alembic", "benchmarks", "devserver", "edge", "models", "provisioning", "resolvers"] + [
-    "runtime",
-    "schema",
-    "server",
-    "tests",
-    "workers",
-]
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+PACKAGES = [*CONFIGURATION["importlinter"]["root_packages"], "alembic", "tests"]
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LEFT_FOR_LATER = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 EXEMPTION = re.compile(r"#\s*(noqa|type:\s*ignore)")

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from access.permissions import ACTIONS, SCOPES, TABLE, Identity, Permission, TenantAction
+from access.permissions import ACTIONS, ACTIONS_IN, SCOPES, TABLE, Identity, Permission, TenantAction
 from models import ActorKind, Role, Run, RunKind, RunStatus, Tenant, TenantState
 from models.columns import new_id
 from provisioning.actors import PLATFORM, Actor
@@ -45,8 +45,8 @@ def test_a_caller_has_exactly_the_rights_of_its_role_or_scopes(caller: Identity,
 
 def test_the_tables_cover_every_permission_state_and_action() -> None:
     assert set(TABLE) == set(Permission)
-    assert set(ACTIONS) == set(TenantState)
-    assert {action for offered in ACTIONS.values() for action in offered} == set(TenantAction)
+    assert set(ACTIONS_IN) == set(TenantState)
+    assert {action for offered in ACTIONS_IN.values() for action in offered} == set(TenantAction) == set(ACTIONS)
 
 
 def tenant(state: TenantState) -> Tenant:

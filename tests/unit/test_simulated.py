@@ -1,11 +1,12 @@
 """Simulated infrastructure can be compared, and stores the mails that were sent."""
 
+from dataclasses import fields
 from itertools import pairwise
 
 import pytest
 
 from adapters.simulated import SimulatedInfrastructure
-from provisioning.ports import Health, Mail, Refused
+from provisioning.ports import PROBED_PORTS, Health, Infrastructure, Mail, Refused
 from provisioning.resource_names import ResourceNames
 from tests.builders import ManualStopToken, fresh_names, order_for
 
@@ -73,3 +74,10 @@ def test_mails_are_stored_in_order() -> None:
         infrastructure.mailer.send(mail)
 
     assert infrastructure.outbox.mails == mails
+
+
+def test_every_port_that_holds_resources_is_probed() -> None:
+    infrastructure = SimulatedInfrastructure()
+
+    assert set(PROBED_PORTS) == {field.name for field in fields(Infrastructure)} - {"mailer"}
+    assert all(callable(getattr(infrastructure, port).present) for port in PROBED_PORTS)
