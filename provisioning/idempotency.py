@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col
 
@@ -85,18 +86,20 @@ def stored_outcome(session: Session, call: KeyedCall) -> Outcome | None:
 
 def store_outcome(session: Session, call: KeyedCall, outcome: Outcome) -> None:
     """Store an outcome for 24 hours, replacing an earlier one. ``stored_outcome`` must have locked the key."""
-    now = clock(session)
-    row = session.get(IdempotencyKey, (call.caller_id, call.field, call.key)) or IdempotencyKey(
-        caller_id=call.caller_id,
-        field=call.field,
-        key=call.key,
-        input_sha256=call.input_sha256,
-        outcome=outcome,
-        created_at=now,
-        expires_at=now + RETENTION,
+    now = func.statement_timestamp()
+    key = {"caller_id": call.caller_id, "field": call.field, "key": call.key}
+    stored = {
+        "input_sha256": call.input_sha256,
+        "outcome": outcome,
+        "created_at": now,
+        "expires_at": now + RETENTION,
+    }
+    session.execute(
+        insert(IdempotencyKey)
+        .values(**key, **stored)
+        .on_conflict_do_update(index_elements=list(key), set_=stored)
+        .execution_options(synchronize_session=False)
     )
-    row.input_sha256, row.outcome, row.created_at, row.expires_at = call.input_sha256, outcome, now, now + RETENTION
-    session.add(row)
 
 
 def delete_expired(session: Session, limit: int = 1000) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -55,7 +56,7 @@ async def invite_member(info: Info, input: InviteMemberInput) -> InviteMemberPay
 async def change_member_role(info: Info, input: ChangeMemberRoleInput) -> ChangeMemberRolePayload | None:
     """Give a member another role, which counts from the member's next call."""
     performed = await run_command(
-        info, input, members.change_role, _outcome, member_id=_member_id(input), role=input.role
+        info, input, members.change_role, _outcome, member_id=partial(_member_id, input), role=input.role
     )
     return ChangeMemberRolePayload(member=Member.of_optional(await _member(info.context, performed)))
 
@@ -63,21 +64,20 @@ async def change_member_role(info: Info, input: ChangeMemberRoleInput) -> Change
 @mutation(Permission.MANAGE_MEMBERS, RemoveMemberPayload)
 async def remove_member(info: Info, input: RemoveMemberInput) -> RemoveMemberPayload | None:
     """Remove a member. The member's access and subscriptions end within seconds."""
-    performed = await run_command(info, input, members.remove, _outcome, member_id=_member_id(input))
+    performed = await run_command(info, input, members.remove, _outcome, member_id=partial(_member_id, input))
     return RemoveMemberPayload(removed_member_id=global_id("Member", _key(performed)))
 
 
 @mutation(Permission.MANAGE_MEMBERS, CreateServiceAccountPayload)
 async def create_service_account(info: Info, input: CreateServiceAccountInput) -> CreateServiceAccountPayload | None:
     """Create a service account, with no right that the caller does not hold."""
-    new = NewAccount(
-        name=input.name,
-        scopes=input.scopes,
-        tenant_ids=_tenants(given(input.tenant_ids)),
-        expires_at=given(input.expires_at),
-    )
     issued = await run_command(
-        info, input, service_accounts.create, _issued_outcome, wanted=new, grantor=_grantor(info.context)
+        info,
+        input,
+        service_accounts.create,
+        _issued_outcome,
+        wanted=partial(_new_account, input),
+        grantor=_grantor(info.context),
     )
     account = ServiceAccount.of_optional(await _issued_account(info.context, issued))
     return CreateServiceAccountPayload(service_account=account, token=_token(issued))
@@ -86,21 +86,13 @@ async def create_service_account(info: Info, input: CreateServiceAccountInput) -
 @mutation(Permission.MANAGE_MEMBERS, UpdateServiceAccountPayload)
 async def update_service_account(info: Info, input: UpdateServiceAccountInput) -> UpdateServiceAccountPayload | None:
     """Change the values that the input gives."""
-    changes = AccountChanges(
-        name=given(input.name),
-        scopes=given(input.scopes),
-        tenant_ids=_tenants(given(input.tenant_ids)),
-        all_tenants=input.tenant_ids is None,
-        expires_at=given(input.expires_at),
-        never_expires=input.expires_at is None,
-    )
     performed = await run_command(
         info,
         input,
         service_accounts.update,
         _outcome,
-        account_id=_account_id(input),
-        wanted=changes,
+        account_id=partial(_account_id, input),
+        wanted=partial(_account_changes, input),
         grantor=_grantor(info.context),
     )
     account = ServiceAccount.of_optional(await _account(info.context, performed))
@@ -114,7 +106,7 @@ async def rotate_service_account_token(
     """Issue a new token. The old token stops working at once, or after the overlap."""
     overlap = given(input.overlap) or timedelta(0)
     issued = await run_command(
-        info, input, service_accounts.rotate, _issued_outcome, account_id=_account_id(input), overlap=overlap
+        info, input, service_accounts.rotate, _issued_outcome, account_id=partial(_account_id, input), overlap=overlap
     )
     account = ServiceAccount.of_optional(await _issued_account(info.context, issued))
     return RotateServiceAccountTokenPayload(service_account=account, token=_token(issued))
@@ -123,7 +115,9 @@ async def rotate_service_account_token(
 @mutation(Permission.MANAGE_MEMBERS, RevokeServiceAccountPayload)
 async def revoke_service_account(info: Info, input: RevokeServiceAccountInput) -> RevokeServiceAccountPayload | None:
     """Revoke an account for good. Its access and subscriptions end within seconds."""
-    performed = await run_command(info, input, service_accounts.revoke, _outcome, account_id=_account_id(input))
+    performed = await run_command(
+        info, input, service_accounts.revoke, _outcome, account_id=partial(_account_id, input)
+    )
     account = ServiceAccount.of_optional(await _account(info.context, performed))
     return RevokeServiceAccountPayload(service_account=account)
 
@@ -167,6 +161,26 @@ async def _as_it_is(context: Context, outcome: Outcome, read: Callable[..., Mapp
 
 def _grantor(context: Context) -> Grantor:
     return Grantor(held=frozenset(context.caller.scopes) & SCOPES, known=SCOPES)
+
+
+def _new_account(input: CreateServiceAccountInput) -> NewAccount:
+    return NewAccount(
+        name=input.name,
+        scopes=input.scopes,
+        tenant_ids=_tenants(given(input.tenant_ids)),
+        expires_at=given(input.expires_at),
+    )
+
+
+def _account_changes(input: UpdateServiceAccountInput) -> AccountChanges:
+    return AccountChanges(
+        name=given(input.name),
+        scopes=given(input.scopes),
+        tenant_ids=_tenants(given(input.tenant_ids)),
+        all_tenants=input.tenant_ids is None,
+        expires_at=given(input.expires_at),
+        never_expires=input.expires_at is None,
+    )
 
 
 def _member_id(input: MemberInput) -> UUID:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from graphql import FieldNode, SelectionNode
+from sqlmodel import Session
 
 from access.permissions import Permission, require
 from provisioning import idempotency
@@ -73,10 +74,9 @@ def mutation(
 
 async def change_tenant(info: Info, input: TenantInput, command: Callable[..., Change], **facts: Any) -> TenantAnswer:  # noqa: ANN401  # the command's arguments
     """Run a command on the tenant that the input names, and return the tenant and run as they are after it."""
-    tenant_id = uuid_of("Tenant", input.tenant_id, called="tenant")
-    return await answer_of(
-        info.context, await run_command(info, input, command, tenant_outcome, tenant_id=tenant_id, **facts)
-    )
+    tenant_id = partial(uuid_of, "Tenant", input.tenant_id, called="tenant")
+    performed = await run_command(info, input, command, tenant_outcome, tenant_id=tenant_id, **facts)
+    return await answer_of(info.context, performed)
 
 
 async def run_command(
@@ -88,12 +88,17 @@ async def run_command(
 ) -> Performed[T]:
     """Run a command in one transaction, once for each idempotency key.
 
-    The caller, and the expected version of an input that has one, are added to ``facts``. Raises what the command
-    raises.
+    The caller, and the expected version of an input that has one, are added to ``facts``. A fact that is a function is
+    called in the transaction: a repeat of a call gets its stored outcome, even if an id in it has become invalid.
+    Raises what the command raises.
     """
     if isinstance(input, VersionedInput):
         facts["expected_version"] = given(input.expected_version)
-    work = partial(command, by=info.context.actor, **facts)
+
+    def work(session: Session) -> T:
+        values = {name: fact() if callable(fact) else fact for name, fact in facts.items()}
+        return command(session, by=info.context.actor, **values)
+
     return await info.context.transact(idempotency.once, keyed_call(info, input), work, outcome_of)
 
 

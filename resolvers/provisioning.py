@@ -1,7 +1,11 @@
 """The mutations that create, update, cancel, retry and resume the provisioning of a tenant."""
 
+from functools import partial
+from uuid import UUID
+
 from access.permissions import Permission
 from provisioning import cancellation, commands, welcome_emails
+from provisioning.actors import Actor
 from provisioning.commands import Corrections, NewTenant
 from provisioning.errors import NotPermitted
 from resolvers.mutations import answer_of, change_tenant, mutation, run_command, tenant_outcome
@@ -28,9 +32,6 @@ from schema.tenant_mutations import (
 @mutation(Permission.WRITE_TENANTS, CreateTenantPayload)
 async def create_tenant(info: Info, input: CreateTenantInput) -> CreateTenantPayload | None:
     """Create the tenant and its first run in one transaction."""
-    actor = info.context.actor
-    if actor.organisation_id is None or actor.tenant_ids is not None:
-        raise NotPermitted("create tenants in this organisation")
     new = NewTenant(
         slug=input.slug,
         plan=input.plan,
@@ -46,7 +47,7 @@ async def create_tenant(info: Info, input: CreateTenantInput) -> CreateTenantPay
         commands.create_tenant,
         tenant_outcome,
         wanted=new,
-        organisation_id=actor.organisation_id,
+        organisation_id=partial(_organisation_for_new_tenants, info.context.actor),
         regions=info.context.settings.regions,
     )
     answer = await answer_of(info.context, performed)
@@ -75,7 +76,7 @@ async def update_tenant(info: Info, input: UpdateTenantInput) -> UpdateTenantPay
 async def cancel_provisioning(info: Info, input: CancelProvisioningInput) -> CancelProvisioningPayload | None:
     """Record the cancel. The undo is the workers' task."""
     named = given(input.run_id)
-    run_id = uuid_of("ProvisioningRun", named, called="run") if named is not None else None
+    run_id = partial(uuid_of, "ProvisioningRun", named, called="run") if named is not None else None
     answer = await change_tenant(
         info, input, cancellation.cancel_provisioning, reason=given(input.reason), run_id=run_id
     )
@@ -107,3 +108,10 @@ async def resend_welcome_emails(info: Info, input: ResendWelcomeEmailsInput) -> 
     """Schedule the step that sends the welcome e-mails again."""
     answer = await change_tenant(info, input, welcome_emails.resend_welcome_emails)
     return ResendWelcomeEmailsPayload(tenant=answer.tenant)
+
+
+def _organisation_for_new_tenants(actor: Actor) -> UUID:
+    """The caller's organisation. Raises NotPermitted for a caller that may not create tenants in it."""
+    if actor.organisation_id is None or actor.tenant_ids is not None:
+        raise NotPermitted("create tenants in this organisation")
+    return actor.organisation_id

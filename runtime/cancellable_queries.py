@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -72,15 +73,17 @@ class CancellableQuery:
             self._cancel_may_be_pending = True
 
 
-async def run_in_thread(work: Callable[[CancellableQuery], T], limiter: CapacityLimiter) -> T:
-    """Run ``work`` in a thread. Raises what ``work`` raises. A cancelled caller does not wait for the thread.
+async def run_in_thread(work: Callable[..., T], limiter: CapacityLimiter, *args: object) -> T:
+    """Run ``work`` with ``args`` and the query in a thread. Raises what ``work`` raises.
+
+    A cancelled caller does not wait for the thread.
 
     The thread keeps its slot of the limiter until it has ended, because it keeps its connection as long. Work that is
     cancelled before it gets a slot never begins.
     """
     query = CancellableQuery()
     await limiter.acquire_on_behalf_of(query)
-    job = asyncio.ensure_future(to_thread.run_sync(work, query, limiter=CapacityLimiter(1)))
+    job = asyncio.ensure_future(to_thread.run_sync(partial(work, *args, query), limiter=CapacityLimiter(1)))
     job.add_done_callback(lambda _: limiter.release_on_behalf_of(query))
     try:
         return await asyncio.shield(job)

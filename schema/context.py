@@ -95,7 +95,7 @@ class Context:
                 )
                 return done
 
-        return await run_in_thread(lambda query: self.database.transact(named, query), self.limiter)
+        return await run_in_thread(self.database.transact, self.limiter, named)
 
 
 Info = strawberry.Info[Context, None]

@@ -199,6 +199,6 @@ def _demand_inheritance() -> None:
 
 def _request(role: str) -> str:
     return (
-        f"The login of TENANTRY_DATABASE_URL may not create the role {role} or switch to it: run "
-        f"CREATE ROLE {role} NOLOGIN; GRANT {role} TO that login; with an administrator's role, then migrate again."
+        f"The login of TENANTRY_DATABASE_URL may not create the role {role} or switch to it: as an administrator, run "
+        f"CREATE ROLE {role} NOLOGIN; GRANT {role} TO that login; then migrate again."
     )

@@ -1,7 +1,7 @@
 """Dispatched at: add the column to ``runs`` that replaces ``nudged_at``.
 
 May run beside: the release before it, which still uses ``nudged_at``. Each release reads and writes its own column. The
-value only prevents duplicate messages, so the difference costs at most one duplicate message. The next release drops
+value only prevents duplicate messages: while both releases run, a wake-up may be sent twice. The next release drops
 ``nudged_at`` (``models.columns.RETIRED_COLUMNS``).
 """
 

@@ -16,7 +16,7 @@ RUNNER_FILES = (
     "provisioning/claims.py",
     "provisioning/step_journal.py",
 )
-"""The step runner: from the message to the record, without the code inside the transactions."""
+"""The step runner: from the message to the record, with the short transactions of a claim."""
 
 ALL_FILES = (
     *RUNNER_FILES,
@@ -24,7 +24,6 @@ ALL_FILES = (
     "provisioning/step_context.py",
     "provisioning/steps.py",
     "provisioning/engine.py",
-    "provisioning/claims.py",
     "runtime/database.py",
 )
 

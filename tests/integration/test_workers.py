@@ -67,7 +67,7 @@ def worker_pool(settings_of_module: Settings, monkeypatch: pytest.MonkeyPatch) -
 
 
 def time_between(worker_pool: WorkerPool, earlier: str, later: str) -> timedelta:
-    """The time time_between two events of the tenant, by the database's clock."""
+    """The time between two events of the tenant, by the database's clock."""
     at = {event.type.rsplit(".", 1)[-1]: event.created_at for event in worker_pool.harness.events()}
     return at[later] - at[earlier]
 

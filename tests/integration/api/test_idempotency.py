@@ -225,6 +225,18 @@ def test_of_twenty_concurrent_calls_with_one_key_one_is_executed(harness: RunHar
     assert owner.execute("{ tenants { totalCount } }") == {"tenants": {"totalCount": 1}}
 
 
+def test_a_reused_key_is_refused_before_an_id_is_read(harness: RunHarness, owner: Client, key: str) -> None:
+    harness.create()
+    owner.mutate("cancelProvisioning", tenantId=tenant_gid(harness.tenant_id), idempotencyKey=key)
+    before = all_rows(harness)
+
+    reused = owner.mutate("cancelProvisioning", tenantId="nonsense", idempotencyKey=key)
+    too_long = owner.mutate("cancelProvisioning", tenantId="nonsense", idempotencyKey="x" * 300)
+
+    assert [codes_of(payload) for payload in (reused, too_long)] == [["IDEMPOTENCY_KEY_REUSED"], ["INVALID"]]
+    assert all_rows(harness) == before
+
+
 def test_a_concurrent_call_with_the_same_key_waits_for_the_first(harness: RunHarness, key: str) -> None:
     with ThreadPoolExecutor() as pool, harness.database.transaction() as session:
         _create_and_hold(session, harness, key)

@@ -86,6 +86,7 @@ class Goal:
     def up_to_here(self, entries: list[Facts]) -> list[Facts]:
         """The entries up to the last event: of later events, readers may have seen different numbers."""
         ids = [entry["id"] for entry in entries]
+        assert len(ids) == len(set(ids)), "V10: a reader saw an event twice"
         return entries[: ids.index(self.last) + 1] if self.last in ids else entries
 
 
