@@ -17,7 +17,7 @@ from runtime.database import clock
 
 MANAGERS = frozenset({Role.OWNER, Role.ADMIN})
 MAX_MEMBERS = 1000
-"""Members of one organisation."""
+"""The most members that one organisation may have."""
 
 OLDEST_FIRST = Order((col(Member.created_at), col(Member.id)))
 

@@ -20,13 +20,13 @@ from provisioning.pagination import Order, Page, Window, page_of
 from runtime.database import clock
 
 MAX_ACCOUNTS = 200
-"""Service accounts of one organisation, revoked ones not counted."""
+"""The most service accounts that one organisation may have. Revoked accounts are not counted."""
 
 MAX_TENANTS = 500
-"""Tenants that one account can be limited to."""
+"""The most tenants that one account can be limited to."""
 
 MAX_OVERLAP = timedelta(days=7)
-"""For which the old token may stay valid after a rotation."""
+"""The longest time that the old token may stay valid after a rotation."""
 
 OLDEST_FIRST = Order((col(ServiceAccount.created_at), col(ServiceAccount.id)))
 

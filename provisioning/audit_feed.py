@@ -20,8 +20,10 @@ MAX_EVENTS_PER_READ = 100
 """Events that one read of a subscription returns. After a full page the subscription reads again at once."""
 
 HEARTBEAT_INTERVAL = timedelta(seconds=4)
-"""Subscribers get a step's heartbeats at most this often. This is shorter than the interval of lease renewals, so each
-renewal of a step without progress is delivered, and longer than the poll interval of a second, so polls are not."""
+"""The shortest time between two heartbeats of a step that are delivered to a subscriber.
+
+It is shorter than the default interval of lease renewals (5 s), so each renewal of a step without progress is
+delivered. It is longer than the poll intervals of steps (1 s and 2 s), so not every poll is delivered."""
 
 MAX_BIGINT = 2**63 - 1
 

@@ -42,7 +42,7 @@ def cancel_provisioning(
 ) -> Change:
     """Record a cancel request. After its commit no forward step is claimed, and the run cannot make the tenant ACTIVE.
 
-    The engine compensates the steps later.     Raises NotProvisioning, StaleRun, Malformed.
+    The engine compensates the steps later. Raises NotProvisioning, StaleRun, Malformed.
     """
     reason = validation.check_reason(reason)
     visible_tenant(session, tenant_id, by)
@@ -66,8 +66,9 @@ def cancel_provisionings(
 
     The runs stay locked until the caller commits. A run without an owner becomes due at once, and a sweeper starts its
     compensation: ending hundreds of runs here would keep all of them locked for long. Locks are taken in the order of
-    ids, all runs before all tenants. Only a tenant with a run that began after the runs were locked is cancelled by
-    itself. That can deadlock with another bulk cancel: then Postgres aborts one of the two, and it is retried.
+    ids, all runs before all tenants. A tenant without a locked run (no run, or a run started after the lock) is
+    cancelled in a separate call. That call can deadlock with another bulk cancel: then Postgres aborts one of the two,
+    and it is retried.
     """
     reason = validation.check_reason(reason)
     ids = sorted(set(tenant_ids))

@@ -30,7 +30,7 @@ from runtime.database import clock
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim has a new random fencing token: writes of the run's previous owner are rejected from now on.
+    """The right to make one move, with a random fencing token. Writes with an older token are rejected.
 
     ``time_left`` is the rest of the attempt's timeout. ``first_poll``: the attempt begins with this claim.
     """

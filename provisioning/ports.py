@@ -5,7 +5,7 @@ Three rules hold for every port, and the correctness of the saga depends on them
 * **Twice is once.** Creating a resource that exists succeeds, and so does destroying one that does not exist.
 * **Destroying is final.** After a name was destroyed, creating it raises ``Refused``, even if that call began before
   the destruction. So a worker that was paused for minutes cannot leave a resource behind.
-* **Gone means seen to be gone.** Destroying returns only after the resource was confirmed absent. If the external
+* **Gone means confirmed absent.** Destroying returns only after the resource was confirmed absent. If the external
   system cannot be reached it raises, because unreachable does not mean absent.
 """
 

@@ -189,9 +189,9 @@ def _end_undone(
 
 def _canceller(run: Run) -> Actor:
     """The actor of the end of a cancelled run: the one that requested the cancel."""
-    assert run.cancel_actor_kind, "a cancelled run has a cancel request"
-    assert run.cancel_actor_id, "the same"
-    assert run.cancel_actor_name, "the same"
+    assert run.cancel_actor_kind, "a cancelled run has the actor of its cancel"
+    assert run.cancel_actor_id, "a cancelled run has the actor of its cancel"
+    assert run.cancel_actor_name, "a cancelled run has the actor of its cancel"
     return Actor(run.cancel_actor_kind, run.cancel_actor_id, run.cancel_actor_name)
 
 

@@ -42,7 +42,7 @@ class Watcher:
 
 
 class Feed:
-    """Receives NOTIFY on one channel. A payload is a set of words; it wakes the watchers of its subsets."""
+    """Receives NOTIFY on one channel. A watcher wakes when the payload contains all of its words."""
 
     def __init__(self, url: str, channel: str) -> None:
         self._url = url

@@ -26,7 +26,7 @@ CHECK_TIMEOUT = 2.0
 """Seconds for one check; the probe of a load balancer has a timeout too."""
 
 MAX_OVERDUE = 60.0
-"""Seconds: a run that has been due for longer means that no worker is running."""
+"""Seconds: a run that has been due for longer means that no worker is running, or that the workers have a backlog."""
 
 Check = Callable[[], Awaitable[Any]]
 
@@ -76,7 +76,9 @@ class Health:
     async def _oldest_due_run(self) -> dict[str, float]:
         seconds = await self._read(_seconds_overdue)
         if seconds > MAX_OVERDUE:
-            raise CheckFailed(f"a run has been due for {seconds:.0f} s: no worker is running")
+            raise CheckFailed(
+                f"a run has been due for {seconds:.0f} s: no worker is running, or the workers have a backlog"
+            )
         return {"seconds": round(seconds, 1)}
 
     async def _read(self, work: Callable[[Session], Any]) -> Any:  # noqa: ANN401  # each check reads another type

@@ -50,8 +50,8 @@ class Sweeper(PeriodicThread):
         """End or dispatch due runs, cancel overdue runs, report stuck runs. Pause until the next run is due.
 
         When more runs are due than one sweep handles, the pause is as long as the sweep was, to leave capacity for
-        other work. After an outage of Postgres the workers record their outcomes first: a lease that expired during
-        the outage is not given to another worker before.
+        other work. After an outage of Postgres the first sweep waits, so that the workers can record their outcomes:
+        until then a lease that expired during the outage is not given to another worker.
         """
         if self._was_unavailable:
             self._database.transact(clock)  # raises while Postgres is still unavailable

@@ -83,7 +83,7 @@ class GraphQLEndpoint(GraphQL[Any, None]):
         if _wants_graphiql(request):
             return web_pages.page("graphiql.html")
         headers = headers_of(request)
-        media_type = responses.JSON  # of a refusal before the media type is negotiated
+        media_type = responses.JSON  # for a refusal that comes before the media type is negotiated
         try:
             media_type = responses.media_type_of(request)
             auth = await authenticate(request, self.services, ALLOWED_OPERATIONS)

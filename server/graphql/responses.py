@@ -35,7 +35,7 @@ SERVER_ERROR_STATUSES = {
 """By code, the statuses of request errors that the client did not cause: a mutation may have taken effect."""
 
 MAX_ERRORS = 5
-"""In one response: the rest of a longer list adds no information."""
+"""The most errors in one response. The rest of a longer list adds no information."""
 
 
 def media_type_of(request: Request) -> str:

@@ -1,4 +1,7 @@
-"""Trusted documents: documents of the operator's list, which clients may name by hash, or must if so configured."""
+"""Trusted documents: clients can send the hash of a document on the operator's list instead of its text.
+
+The settings can require trusted documents: then all other documents are refused.
+"""
 
 import hashlib
 import json

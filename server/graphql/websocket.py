@@ -38,28 +38,29 @@ SEND_TIMEOUT = 20.0
 """Seconds: a peer that does not read for this time is treated as disconnected."""
 
 MAX_OPERATIONS = 100
-"""Running at once on one websocket."""
+"""The most operations that run at once on one websocket."""
 
 MAX_MESSAGES_PER_TURN = 8
-"""Messages of one websocket that are handled before other tasks run. With one per turn a flood of messages would take
-longer, and more of its operations would start meanwhile."""
+"""The most messages of one websocket that are handled before other tasks run. With one per turn a flood of messages
+would take longer, and more of its operations would start meanwhile."""
 
 MAX_STARTS = 2
 START_INTERVAL = 0.02
-"""One caller may start ``MAX_STARTS`` operations in this many seconds. Others wait, and cost nothing if cancelled."""
+"""Seconds. One caller may start ``MAX_STARTS`` operations in each interval. The other operations wait; a waiting
+operation that is cancelled costs nothing."""
 
 MAX_REFUSALS = 20
-"""Refused operations, without one that completes, until the websocket is closed."""
+"""The websocket is closed after this many refused operations in a row, if no operation completes between them."""
 
 CANCEL_RETRY_INTERVAL = 0.5
-"""Seconds: longer than an operation takes to clean up."""
+"""Seconds between two tries to cancel an operation: longer than an operation takes to clean up."""
 
 UNAUTHORIZED = 4401
 TRY_AGAIN_LATER = 1013
 TOO_MANY_REQUESTS = 4429
 
 MAX_REASON_BYTES = 123
-"""Of a close reason (RFC 6455, section 5.5.1)."""
+"""Bytes of the longest reason that a close frame can carry (RFC 6455, section 5.5.1)."""
 
 SUBSCRIBE_FIELDS: Mapping[str, tuple[tuple[type, ...], str]] = MappingProxyType(
     {
