@@ -32,7 +32,7 @@ from runtime.database import clock
 class Claim:
     """The right to make one move, with a random fencing token. Writes with an older token are rejected.
 
-    ``time_left`` is the rest of the attempt's timeout. ``first_poll``: the attempt begins with this claim.
+    ``time_left`` is the rest of the attempt's timeout. ``starts_attempt``: the attempt begins with this claim.
     """
 
     run_id: UUID
@@ -41,7 +41,7 @@ class Claim:
     attempt: int
     time_left: timedelta
     interruptible: bool
-    first_poll: bool
+    starts_attempt: bool
     names: ResourceNames
     tenant: TenantFacts
 
@@ -64,7 +64,7 @@ class Claim:
         """
         step = saga[self.move.step]
         ctx = StepContext(infrastructure, self.names, self.tenant, self.attempt, journal, stop_signal)
-        if self.attempt == 1 and self.first_poll and not self.backward:
+        if self.attempt == 1 and self.starts_attempt and not self.backward:
             ctx.simulate_delay(pace)
         performing = current_stop_token.set(ctx)
         try:
@@ -95,7 +95,7 @@ class Renewal:
 
 def intend(session: Session, claim: Claim, kind: str, name: str) -> None:
     """Write a resource into the ledger. Raises StepStopped if the claim was lost or a cancel was requested."""
-    run = _owned_run(session, claim)
+    run = _require_owned_run(session, claim)
     if run.status is RunStatus.CANCELLING and claim.interruptible:
         raise StepStopped(StopReason.CANCELLED)
     ledger.intend(session, run, claim.move.step, kind, name)
@@ -111,7 +111,7 @@ def record_absence_check(session: Session, claim: Claim, found: Sequence[str]) -
 
     Raises StepStopped if the claim was lost.
     """
-    run = _owned_run(session, claim)
+    run = _require_owned_run(session, claim)
     before = session.exec(
         select(AbsenceCheck.found).where(AbsenceCheck.run_id == run.id).order_by(col(AbsenceCheck.id))
     ).all()
@@ -144,16 +144,16 @@ def renew(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> li
     return [Renewal(run_id, status is RunStatus.CANCELLING, run_id in extended) for run_id, status in still_owned]
 
 
-def run_under(session: Session, claim: Claim) -> Run | None:
+def owned_run(session: Session, claim: Claim) -> Run | None:
     """The run, locked, or None if its row has another token than the claim."""
     return session.exec(
         select(Run).where(Run.id == claim.run_id, Run.lease_token == claim.token).with_for_update(key_share=True)
     ).one_or_none()
 
 
-def _owned_run(session: Session, claim: Claim) -> Run:
+def _require_owned_run(session: Session, claim: Claim) -> Run:
     """The run, locked. Raises StepStopped if the claim was lost."""
-    run = run_under(session, claim)
+    run = owned_run(session, claim)
     if run is None:
         raise StepStopped(StopReason.LEASE_LOST)
     return run

@@ -30,15 +30,15 @@ from runtime.settings import Settings
 COMPENSATION_ATTEMPTS = 8
 """Attempts of one compensation before the run is STUCK and needs an operator."""
 
-PERFORMING = FORWARD | {RunStatus.SUCCEEDED, *UNDONE_STATUSES}
+FORWARD_CLAIM_STATUSES = FORWARD | {RunStatus.SUCCEEDED, *UNDONE_STATUSES}
 """Statuses in which forward moves are claimed. QUEUED and RUNNING end when a cancel commits; in the others only the
 follow-ups of an ended run are left."""
 
 MAX_LOST_WORKERS = 3
 """Attempts that may end because the worker was lost, even if ``max_attempts`` is lower: a restart is not a failure."""
 
-HAND_OVER_REASONS = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST, StopReason.DATABASE_UNAVAILABLE})
-"""Reasons in the control plane, not in the step: the move is handed over to another worker."""
+RELEASE_REASONS = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST, StopReason.DATABASE_UNAVAILABLE})
+"""Reasons in the control plane, not in the step: the move is released, and another worker claims it."""
 
 FIRST_BACK_OFF = timedelta(seconds=1)
 MAX_BACK_OFF = timedelta(seconds=60)
@@ -62,7 +62,7 @@ def claim(
     with the time that is left.
     """
     token = token or uuid4()
-    run = _due_run(session, run_id, BACKWARD if isinstance(move, Backward) else PERFORMING, token)
+    run = _due_run(session, run_id, BACKWARD if isinstance(move, Backward) else FORWARD_CLAIM_STATUSES, token)
     if run is None:
         return None
     position = settlement.position_of(session, run)
@@ -83,7 +83,7 @@ def claim(
 
 def record(session: Session, held: Claim, outcome: Outcome) -> None:
     """Record the outcome of a move and start the next one. Does nothing if the claim was lost."""
-    position = _position_under(session, held)
+    position = _position_if_owned(session, held)
     if position is None:
         return
     step = position.step(held.move.step)
@@ -102,14 +102,14 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
 
     Does nothing if the claim was lost.
     """
-    position = _position_under(session, held)
+    position = _position_if_owned(session, held)
     if position is None:
         return
     step = position.step(held.move.step)
     if position.run.status is RunStatus.CANCELLING and not held.backward:
         settlement.interrupt(session, position, step, None if isinstance(error, StepStopped) else describe(error))
-    elif isinstance(error, StepStopped) and error.reason in HAND_OVER_REASONS:
-        _hand_over(position, step, held, error.reason)
+    elif isinstance(error, StepStopped) and error.reason in RELEASE_REASONS:
+        _release_move(position, step, held, error.reason)
     elif held.backward:
         _compensation_failed(session, position, step, describe(error), final=isinstance(error, Refused))
     else:
@@ -158,8 +158,8 @@ def _repeated_claim(
     return None
 
 
-def _position_under(session: Session, held: Claim) -> Position | None:
-    run = claims.run_under(session, held)
+def _position_if_owned(session: Session, held: Claim) -> Position | None:
+    run = claims.owned_run(session, held)
     if run is None:
         return None
     position = settlement.position_of(session, run)
@@ -263,7 +263,7 @@ def _leased(
         attempt=step.compensation_attempts if backward else step.attempts,
         time_left=time_left(step, position.now - began),
         interruptible=step.interruptible and not backward,
-        first_poll=began == position.now,
+        starts_attempt=began == position.now,
         names=_names(session, run),
         tenant=_facts(position, settings),
     )
@@ -364,18 +364,18 @@ def _stuck(session: Session, position: Position, step: RunStep, error: str) -> N
     position.emit(session, EventType.STUCK, {"step": step.name, "error": error, "held": held})
 
 
-def _hand_over(position: Position, step: RunStep, held: Claim, reason: StopReason) -> None:
+def _release_move(position: Position, step: RunStep, held: Claim, reason: StopReason) -> None:
     """Leave the move to another worker. An attempt that a restart of a worker or the database ended does not count."""
     wait = FIRST_BACK_OFF if reason is StopReason.DATABASE_UNAVAILABLE else timedelta(0)
     step.next_attempt_at = position.run.due_at = position.now + wait
     if reason is StopReason.LEASE_LOST:
         step.attempt_started_at = None
-    elif held.first_poll:
+    elif held.starts_attempt:
         step.attempt_started_at = None
-        _uncount(step, held)
+        _give_back_attempt(step, held)
 
 
-def _uncount(step: RunStep, held: Claim) -> None:
+def _give_back_attempt(step: RunStep, held: Claim) -> None:
     if held.backward:
         step.compensation_attempts -= 1
     else:

@@ -20,10 +20,10 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 
 
 def no_fencing_token_check(patch: pytest.MonkeyPatch) -> None:
-    def run_under(session: Session, held: Claim) -> Run | None:
+    def owned_run(session: Session, held: Claim) -> Run | None:
         return session.exec(select(Run).where(Run.id == held.run_id).with_for_update(key_share=True)).one_or_none()
 
-    patch.setattr(claims, "run_under", run_under)
+    patch.setattr(claims, "owned_run", owned_run)
 
 
 def no_due_time_check_in_claim(patch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def no_tombstones(patch: pytest.MonkeyPatch) -> None:
 
 def no_ledger_entry_before_call(patch: pytest.MonkeyPatch) -> None:
     def intend(session: Session, held: Claim, kind: str, name: str) -> None:
-        claims.run_under(session, held)
+        claims.owned_run(session, held)
 
     patch.setattr(claims, "intend", intend)
 

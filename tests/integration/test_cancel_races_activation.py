@@ -84,8 +84,8 @@ def test_a_cancel_after_an_activation_committed_is_refused(harness: RunHarness, 
     race_with_the_activation_first(harness, database_url)
 
 
-def unlocked_run_under(session: Session, held: Claim) -> Run | None:
-    """``holding.run_under`` with its lock deleted."""
+def unlocked_owned_run(session: Session, held: Claim) -> Run | None:
+    """``claims.owned_run`` with its lock deleted."""
     return session.exec(select(Run).where(Run.id == held.run_id, Run.lease_token == held.token)).one_or_none()
 
 
@@ -101,7 +101,7 @@ def unlocked_live_run(session: Session, tenant_id: UUID) -> Run | None:
 @pytest.mark.parametrize(
     ("module", "lock", "without", "race"),
     [
-        (claims, "run_under", unlocked_run_under, race_with_the_cancel_first),
+        (claims, "owned_run", unlocked_owned_run, race_with_the_cancel_first),
         (cancellation, "locked_live_run", unlocked_live_run, race_with_the_activation_first),
     ],
     ids=["the engine's lock", "the cancel's lock"],
@@ -236,7 +236,7 @@ def test_decommissioning_does_not_wait_for_the_welcome_emails(harness: RunHarnes
     mails = harness.claim()
 
     with harness.database.transaction() as session:
-        assert claims.run_under(session, mails) is not None
+        assert claims.owned_run(session, mails) is not None
         by = {"by": harness.operator, "confirm_slug": "shop"}
         harness.transact(commands.decommission_tenant, harness.tenant_id, **by)
     harness.record(mails, Done())

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from provisioning.engine import HAND_OVER_REASONS
+from provisioning.engine import RELEASE_REASONS
 from tests.api import Facts
 from tests.conformance.field.invariant_checker import FAILED, STARTED
 from tests.conformance.field.revisions import NEXT_STEPS
@@ -21,7 +21,7 @@ HALTS = (
     "before deployer.health",
 )
 RELEASE = "next_release"
-HAND_OVER_ERRORS = frozenset(reason.value for reason in HAND_OVER_REASONS)
+RELEASED_MOVE_ERRORS = frozenset(reason.value for reason in RELEASE_REASONS)
 OWN_TESTBED = Options(workers=3, lease=10)
 """A testbed that no other scenario uses: its workers run another release in the end. Their leases must not expire."""
 
@@ -63,7 +63,7 @@ def cancel_during_rolling_deploy_new_step_list(harness: ScenarioHarness) -> str:
     begun, failed = _of_type(harness, STARTED), _of_type(harness, FAILED)
     for event in failed:
         error = event["data"]["error"]
-        stopped = error in HAND_OVER_ERRORS or "worker was lost" in error
+        stopped = error in RELEASED_MOVE_ERRORS or "worker was lost" in error
         assert not stopped, f"V8: a restart counted as a failure: {event['data']}"
     # A step may fail without a fault, for instance if the disk stalls: then one more attempt is allowed.
     own = Counter(_step_of(event) for event in failed)
