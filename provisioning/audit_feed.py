@@ -189,7 +189,7 @@ def feed(session: Session, event_filter: EventFilter, window: Window, *, by: Act
     """
     statement = matching(event_filter, by)
     if not event_filter.of_one_tenant:
-        statement = statement.where(col(Event.rank) < _horizon())
+        statement = statement.where(col(Event.rank) < _oldest_open_transaction())
     return page_of(session.scalars(event_filter.order(descending=True).paginate(statement, window)).all(), window)
 
 
@@ -197,8 +197,10 @@ def feed_start(session: Session, event_filter: EventFilter) -> FeedStart:
     """The start of a subscription to events from now on."""
     if event_filter.of_one_tenant:
         return FeedStart((_last_sequence(session, event_filter),))
-    snapshot, horizon = session.execute(select(cast(func.pg_current_snapshot(), Text), _horizon())).one()
-    return FeedStart((horizon - 1, MAX_BIGINT), snapshot)
+    snapshot, oldest_open = session.execute(
+        select(cast(func.pg_current_snapshot(), Text), _oldest_open_transaction())
+    ).one()
+    return FeedStart((oldest_open - 1, MAX_BIGINT), snapshot)
 
 
 def feed_since(session: Session, event_filter: EventFilter, start: FeedStart, *, by: Actor) -> FeedPage:
@@ -209,8 +211,8 @@ def feed_since(session: Session, event_filter: EventFilter, start: FeedStart, *,
         return FeedPage(list(session.scalars(statement)), held_back=False)
     if start.snapshot is not None:
         statement = statement.where(_unseen_in(start.snapshot))
-    rows = session.execute(statement.add_columns(_horizon())).all()
-    settled = [event for event, horizon in rows if event.rank < horizon]
+    rows = session.execute(statement.add_columns(_oldest_open_transaction())).all()
+    settled = [event for event, oldest_open in rows if event.rank < oldest_open]
     return FeedPage(settled, held_back=len(settled) < len(rows))
 
 
@@ -266,7 +268,7 @@ def _of_type(name: str) -> ColumnElement[bool]:
     return and_(col(Event.type).bool_op("~>=~")(prefix), col(Event.type).bool_op("~<~")(end))
 
 
-def _horizon() -> ColumnElement[int]:
+def _oldest_open_transaction() -> ColumnElement[int]:
     """The oldest transaction that may still commit. All events with a lower rank are visible."""
     return cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
 

@@ -148,12 +148,12 @@ def decommission_tenant(
     Raises IllegalMove, NotConfirmed.
     """
     tenant = locked_tenant(session, tenant_id, by, expected_version)
-    if tenant.state in lifecycle.HOLDS_NOTHING:
+    if tenant.state in lifecycle.STATES_WITHOUT_RESOURCES:
         _move(session, tenant, TenantState.DECOMMISSIONED)
         emit(session, tenant, EventType.DEPROVISIONING_COMPLETED, {"released": []}, by=by)
         return Change(tenant)
     if tenant.state not in CONFIRMED_STATES:
-        raise IllegalMove(tenant.state, [*CONFIRMED_STATES, *sorted(lifecycle.HOLDS_NOTHING)])
+        raise IllegalMove(tenant.state, [*CONFIRMED_STATES, *sorted(lifecycle.STATES_WITHOUT_RESOURCES)])
     if confirm_slug != tenant.slug:
         raise NotConfirmed
     _move(session, tenant, TenantState.DECOMMISSIONING)
@@ -198,7 +198,7 @@ def _start(session: Session, tenant: Tenant, by: Actor) -> Change:
 
 
 def _check_move(tenant: Tenant, to: TenantState) -> None:
-    if to not in lifecycle.LEGAL[tenant.state]:
+    if to not in lifecycle.TRANSITIONS[tenant.state]:
         raise IllegalMove(tenant.state, lifecycle.allowed_from(to))
 
 
@@ -209,11 +209,11 @@ def _move(session: Session, tenant: Tenant, to: TenantState) -> None:
 
 
 def _check_correctable(tenant: Tenant, given: set[str]) -> None:
-    if tenant.state in lifecycle.HOLDS_NOTHING:
+    if tenant.state in lifecycle.STATES_WITHOUT_RESOURCES:
         return
     gone = {TenantState.DECOMMISSIONING, TenantState.DECOMMISSIONED}
     if given - {"name"} or tenant.state in gone:
-        raise IllegalMove(tenant.state, sorted(lifecycle.HOLDS_NOTHING))
+        raise IllegalMove(tenant.state, sorted(lifecycle.STATES_WITHOUT_RESOURCES))
 
 
 def _apply(session: Session, tenant: Tenant, wanted: Corrections, regions: Sequence[str]) -> None:

@@ -131,7 +131,7 @@ def cancel_overdue_run(session: Session, tenant_id: UUID, run_id: UUID) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class SweepReport:
     """What the sweeper needs to know besides the due runs."""
 
     overdue: list[tuple[UUID, UUID]]
@@ -139,9 +139,9 @@ class Survey:
     next_due_in: timedelta | None
 
 
-def survey(session: Session) -> Survey:
+def sweep_report(session: Session) -> SweepReport:
     """Runs past their deadline, runs that are stuck (oldest first), and the time until the next run is due."""
     stuck = select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id)).limit(MAX_RUNS_PER_SWEEP)
     now = func.clock_timestamp()
     due, seen_at = session.exec(select(func.min(Run.due_at), now).where(col(Run.due_at) > now)).one()
-    return Survey(overdue_runs(session), list(session.exec(stuck)), due - seen_at if due else None)
+    return SweepReport(overdue_runs(session), list(session.exec(stuck)), due - seen_at if due else None)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from models import Tenant, TenantState
 from provisioning.errors import IllegalMove
 
-LEGAL: Mapping[TenantState, frozenset[TenantState]] = MappingProxyType(
+TRANSITIONS: Mapping[TenantState, frozenset[TenantState]] = MappingProxyType(
     {
         TenantState.PENDING: frozenset({TenantState.PROVISIONING, TenantState.DECOMMISSIONED}),
         TenantState.PROVISIONING: frozenset({TenantState.ACTIVE, TenantState.FAILED, TenantState.PENDING}),
@@ -19,18 +19,18 @@ LEGAL: Mapping[TenantState, frozenset[TenantState]] = MappingProxyType(
 )
 """The transitions of docs/lifecycle.md."""
 
-HOLDS_NOTHING = frozenset({TenantState.PENDING, TenantState.FAILED})
+STATES_WITHOUT_RESOURCES = frozenset({TenantState.PENDING, TenantState.FAILED})
 """States without held resources: values can be corrected, and a decommission is immediate."""
 
 
 def allowed_from(to: TenantState) -> list[TenantState]:
     """The states with a transition to ``to``, in the order of their declaration."""
-    return [state for state in TenantState if to in LEGAL[state]]
+    return [state for state in TenantState if to in TRANSITIONS[state]]
 
 
 def transition(tenant: Tenant, to: TenantState) -> None:
     """Change the state of a tenant that the caller has locked. Raises IllegalMove with the current state."""
-    if to not in LEGAL[tenant.state]:
+    if to not in TRANSITIONS[tenant.state]:
         raise IllegalMove(tenant.state, allowed_from(to))
     tenant.state = to
     tenant.version += 1

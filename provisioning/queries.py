@@ -198,12 +198,12 @@ def accessible_to(
     by: Actor, organisation_id: Mapped[UUID], tenant_id: Mapped[UUID] | Mapped[UUID | None]
 ) -> ColumnElement[bool]:
     """``Actor.can_access`` as an SQL condition on these columns."""
-    row_scope: list[ColumnElement[bool]] = [true()]
+    conditions: list[ColumnElement[bool]] = [true()]
     if by.organisation_id is not None:
-        row_scope.append(organisation_id == by.organisation_id)
+        conditions.append(organisation_id == by.organisation_id)
     if by.tenant_ids is not None:
-        row_scope.append(tenant_id.in_(by.tenant_ids))
-    return and_(*row_scope)
+        conditions.append(tenant_id.in_(by.tenant_ids))
+    return and_(*conditions)
 
 
 def _matching(wanted: TenantFilter, by: Actor) -> Select[Any]:

@@ -26,7 +26,7 @@ Outcome = Done | NotYet
 Action = Callable[[StepContext], Outcome | None]
 
 
-def nothing_held(_: StepContext) -> None:
+def do_nothing(_: StepContext) -> None:
     """The compensation of a step that takes no resource."""
 
 
@@ -41,7 +41,7 @@ class Step:
     timeout: timedelta
     attempts: int
     interruptible: bool = True
-    undo: Action = nothing_held
+    undo: Action = do_nothing
     retired: bool = False
 
     def compensation(self, undo: Action) -> Action:
@@ -96,7 +96,7 @@ class Saga:
 
         def declare(go_live: Callable[[Tenant], None]) -> Step:
             self._go_live = go_live
-            step = Step(go_live.__name__, title, StepRole.PIVOT, nothing_held, timeout, attempts, interruptible=False)
+            step = Step(go_live.__name__, title, StepRole.PIVOT, do_nothing, timeout, attempts, interruptible=False)
             return self._add(step)
 
         return declare

@@ -8,7 +8,7 @@ from uuid import UUID
 from models import Run, RunStatus
 from provisioning import due_runs, idempotency
 from provisioning.decisions import BACKWARD
-from provisioning.due_runs import Survey
+from provisioning.due_runs import SweepReport
 from runtime.database import Database, clock
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
@@ -66,14 +66,14 @@ class Sweeper(PeriodicThread):
         began = time.monotonic()
         more = [self._database.transact(due_runs.end_due_runs)]
         more += [self._redispatch(queue, statuses) for queue, statuses in STATUSES_OF_QUEUE.items()]
-        survey = self._database.transact(due_runs.survey)
-        for tenant_id, run_id in survey.overdue:
+        report = self._database.transact(due_runs.sweep_report)
+        for tenant_id, run_id in report.overdue:
             self._cancel_overdue(tenant_id, run_id)
-        self._report(survey.stuck)
+        self._report(report.stuck)
         self._delete_expired_keys()
         if any(more):
             return min(max(time.monotonic() - began, MIN_PAUSE), self._interval)
-        return self._pause_until_next(survey)
+        return self._pause_until_next(report)
 
     def _redispatch(self, queue: str, statuses: Collection[RunStatus]) -> bool:
         """Send wake-ups for due runs. Without a broker none is marked as dispatched: all are sent when it is back."""
@@ -82,10 +82,10 @@ class Sweeper(PeriodicThread):
             return False
         return self._database.transact(due_runs.redispatch_due_runs, statuses, again=backlog < MAX_BACKLOG)
 
-    def _pause_until_next(self, survey: Survey) -> float:
-        if survey.next_due_in is None:
+    def _pause_until_next(self, report: SweepReport) -> float:
+        if report.next_due_in is None:
             return self._interval
-        return min(max(survey.next_due_in.total_seconds(), MIN_PAUSE), self._interval)
+        return min(max(report.next_due_in.total_seconds(), MIN_PAUSE), self._interval)
 
     def _delete_expired_keys(self) -> None:
         """Delete expired idempotency keys when that is due."""

@@ -318,7 +318,7 @@ def test_a_poll_released_by_a_restart_does_not_extend_its_attempt(harness: RunHa
     third = harness.claim()
 
     assert harness.step("await_readiness").attempt_started_at == started_at
-    assert (first.attempt, third.attempt, third.first_poll) == (1, 1, False)
+    assert (first.attempt, third.attempt, third.starts_attempt) == (1, 1, False)
 
 
 def test_a_later_poll_of_a_compensation_released_by_a_shutdown_does_not_extend_its_attempt(harness: RunHarness) -> None:
@@ -404,7 +404,8 @@ def test_a_refused_compensation_makes_the_run_stuck_and_names_the_held_resources
         == harness.held_resources()
         == harness.existing_resources()
     )
-    assert [one.id for one in harness.transact(due_runs.survey).stuck if one.tenant_id == harness.tenant_id] == [run.id]
+    stuck = harness.transact(due_runs.sweep_report).stuck
+    assert [one.id for one in stuck if one.tenant_id == harness.tenant_id] == [run.id]
 
 
 def test_a_run_is_stuck_after_eight_failed_attempts_of_a_compensation(harness: RunHarness) -> None:

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from provisioning.saga import nothing_held
+from provisioning.saga import do_nothing
 from provisioning.steps import saga
 from runtime.migrations import ROOT
 
@@ -54,7 +54,7 @@ def test_every_exemption_says_why_on_its_line() -> None:
 
 
 def test_a_released_step_that_took_something_can_still_be_undone() -> None:
-    assert {step: saga[step].undo is not nothing_held for step in RELEASED_STEPS} == RELEASED_STEPS
+    assert {step: saga[step].undo is not do_nothing for step in RELEASED_STEPS} == RELEASED_STEPS
 
 
 def test_every_step_of_this_release_is_a_released_step() -> None:

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from access.permissions import SCOPES
 from models import ResourceStatus, RunStatus, StepStatus, TenantState
 from provisioning.events import EventType
-from provisioning.lifecycle import LEGAL
+from provisioning.lifecycle import TRANSITIONS
 from provisioning.steps import saga
 from runtime.migrations import ROOT
 from runtime.settings import Settings
@@ -80,7 +80,7 @@ def test_the_audit_feed_documents_every_type_of_event_once() -> None:
 def test_lifecycle_draws_exactly_the_legal_arrows_of_tenants() -> None:
     states = document("docs/lifecycle.md").section("Tenant states")
     begins = arrow("", TenantState.PENDING)
-    legal = [arrow(before, after) for before, afters in LEGAL.items() for after in afters]
+    legal = [arrow(before, after) for before, afters in TRANSITIONS.items() for after in afters]
     drawn = {drawing: where for drawing, where in arrows(states).items() if drawing != begins}
 
     demand_none(compared(drawn, legal, states.place))

@@ -64,4 +64,4 @@ def test_every_pair_of_states_is_tested() -> None:
 
 
 def test_states_without_resources_do_not_count_against_the_plan() -> None:
-    assert set(TenantState) - set(QUOTA_STATES) == {*lifecycle.HOLDS_NOTHING, TenantState.DECOMMISSIONED}
+    assert set(TenantState) - set(QUOTA_STATES) == {*lifecycle.STATES_WITHOUT_RESOURCES, TenantState.DECOMMISSIONED}

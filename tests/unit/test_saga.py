@@ -8,22 +8,22 @@ import pytest
 
 from models import RunStep, StepRole
 from provisioning.claims import time_left
-from provisioning.saga import Saga, UnknownStep, nothing_held
+from provisioning.saga import Saga, UnknownStep, do_nothing
 from provisioning.step_context import StepContext, StepStopped, StopReason, StopSignal
 from provisioning.steps import saga
 
 AS_DESIGNED = [
     # name, timeout in seconds, attempts, compensation
-    ("validate_request", 30, 1, "nothing_held"),
+    ("validate_request", 30, 1, "do_nothing"),
     ("allocate_storage", 300, 5, "release_storage"),
     ("allocate_identity", 300, 5, "release_identity"),
     ("allocate_traffic", 300, 5, "release_traffic"),
-    ("apply_schema", 300, 5, "nothing_held"),
+    ("apply_schema", 300, 5, "do_nothing"),
     ("deploy_workloads", 600, 3, "tear_down_workloads"),
-    ("await_readiness", 600, 5, "nothing_held"),
-    ("mark_active", 30, 10, "nothing_held"),
-    ("send_welcome_emails", 60, 5, "nothing_held"),
-    ("confirm_absence", 3 * 24 * 3600, 30, "nothing_held"),
+    ("await_readiness", 600, 5, "do_nothing"),
+    ("mark_active", 30, 10, "do_nothing"),
+    ("send_welcome_emails", 60, 5, "do_nothing"),
+    ("confirm_absence", 3 * 24 * 3600, 30, "do_nothing"),
 ]
 
 
@@ -69,7 +69,7 @@ def test_a_step_without_a_compensation_holds_nothing() -> None:
     @tea_saga.step("Check", timeout=timedelta(seconds=1), attempts=1)
     def check_leaves(ctx: StepContext) -> None: ...
 
-    assert check_leaves.undo is nothing_held
+    assert check_leaves.undo is do_nothing
 
 
 def test_a_retired_step_is_not_planned_and_can_be_looked_up() -> None:

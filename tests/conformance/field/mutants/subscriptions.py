@@ -19,7 +19,7 @@ def no_subscription_cursors(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def no_wait_for_late_commits(patch: pytest.MonkeyPatch) -> None:
     """The feed returns events although an earlier transaction is still open."""
-    patch.setattr(audit_feed, "_horizon", lambda: cast(literal(audit_feed.MAX_BIGINT), BigInteger))
+    patch.setattr(audit_feed, "_oldest_open_transaction", lambda: cast(literal(audit_feed.MAX_BIGINT), BigInteger))
 
 
 @mutant
