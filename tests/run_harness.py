@@ -56,12 +56,12 @@ class RunHarness:
 
     def create(self, slug: str = "shop", **wanted: Any) -> Change:
         """Create the tenant and, unless ``start`` is False, its first run."""
-        order = commands.NewTenant(
+        new_tenant = commands.NewTenant(
             slug=slug, **({"plan": "starter", "first_admin_email": "first@shop.example"} | wanted)
         )
         change = self.transact(
             commands.create_tenant,
-            order,
+            new_tenant,
             organisation_id=self.organisation.id,
             by=self.operator,
             regions=self.settings.regions,

@@ -92,7 +92,7 @@ MODULES = dict(
     devserver.claims → devserver.demo_checks
     devserver.holding → devserver.data_lock
     tests.crew → tests.worker_pool
-    tests.scenes → tests.scenarios
+    tests.scenes → tests.tenant_states
     tests.stage → tests.run_harness
     tests.outside → tests.builders
     tests.relays → tests.mail_relay

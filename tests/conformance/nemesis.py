@@ -49,7 +49,7 @@ class Nemesis(Database):
         fault = self.faults.pop(0) if self.faults else None
         with super().transaction() as session:
             yield session
-            _give_up(session, fault)
+            _inject_fault(session, fault)
         if fault is TransactionFault.LOST_REPLY:
             raise LostReply
 
@@ -126,7 +126,7 @@ def _ownership(session: Session, run_id: UUID, token: object) -> tuple[bool, boo
     return row[0], row[1]
 
 
-def _give_up(session: Session, fault: TransactionFault | None) -> None:
+def _inject_fault(session: Session, fault: TransactionFault | None) -> None:
     match fault:
         case TransactionFault.SERIALIZATION:
             session.flush()

@@ -14,7 +14,7 @@ from tests.conformance.line_interrupts import ALL_FILES, RUNNER_FILES, LineInter
 from tests.conformance.nemesis import TransactionFault
 from tests.conformance.scale import FULL
 from tests.conformance.simulation import Simulation
-from tests.scenarios import MAIL, PIVOT, UP_TO_THE_PIVOT
+from tests.tenant_states import MAIL, PIVOT, UP_TO_THE_PIVOT
 
 RecordProperty = Callable[[str, object], None]
 

@@ -21,7 +21,7 @@ from provisioning.moves import Backward
 from provisioning.ports import Refused
 from provisioning.saga import Done
 from tests.run_harness import RunHarness, operator_of
-from tests.scenarios import PIVOT, all_rows, claim_pivot
+from tests.tenant_states import PIVOT, all_rows, claim_pivot
 from tests.waiting import wait_until_blocked
 
 RACES = 150

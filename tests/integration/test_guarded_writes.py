@@ -26,7 +26,7 @@ from provisioning.step_context import StepStopped, StopReason
 from provisioning.step_journal import DatabaseJournal
 from runtime.settings import settings
 from tests.run_harness import RunHarness, run_harness_in
-from tests.scenarios import PIVOT, STEPS, all_rows
+from tests.tenant_states import PIVOT, STEPS, all_rows
 from tests.waiting import wait_until_blocked
 
 LEASE = timedelta(seconds=15)

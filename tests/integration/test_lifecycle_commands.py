@@ -34,7 +34,7 @@ from provisioning.saga import NotYet
 from provisioning.wakeups import WakeUp
 from runtime.settings import settings
 from tests.run_harness import RunHarness, operator_of, run_harness_in
-from tests.scenarios import STEPS, all_rows, bring_tenant_to, compensated_steps, fail_permanently
+from tests.tenant_states import STEPS, all_rows, bring_tenant_to, compensated_steps, fail_permanently
 from tests.waiting import wait_until_blocked
 
 S = TenantState

@@ -40,7 +40,7 @@ from runtime.row_level_security import SET_ROLE
 from runtime.settings import settings
 from tests.builders import settings_with
 from tests.run_harness import RunHarness, run_harness_in
-from tests.scenarios import all_rows, bring_tenant_to
+from tests.tenant_states import all_rows, bring_tenant_to
 
 REFUSED = "42501"
 """SQLSTATE insufficient_privilege: a privilege that was not granted, or a row that a policy does not allow."""

@@ -23,7 +23,7 @@ from provisioning.welcome_emails import resend_welcome_emails
 from runtime.database import clock, outbox_of
 from runtime.settings import settings
 from tests.run_harness import RunHarness, operator_of, run_harness_in
-from tests.scenarios import MAIL, PIVOT, STEPS, UP_TO_THE_PIVOT, all_rows, compensated_steps
+from tests.tenant_states import MAIL, PIVOT, STEPS, UP_TO_THE_PIVOT, all_rows, compensated_steps
 
 ADAPTER_CALLS = {
     "allocate_storage": ("storage.create", "storage.destroy"),

@@ -30,8 +30,8 @@ from runtime.database import clock
 from runtime.migrations import ROOT, migrate
 from runtime.settings import Settings
 from tests.builders import settings_with
-from tests.scenarios import STEPS, compensated_steps
 from tests.scratch_database import scratch_database
+from tests.tenant_states import STEPS, compensated_steps
 from tests.waiting import wait_until
 from tests.worker_pool import WorkerPool, worker_pool_for
 from workers.__main__ import main

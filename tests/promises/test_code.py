@@ -42,7 +42,7 @@ def lines_like(pattern: re.Pattern[str]) -> list[tuple[Path, int, str]]:
     ]
 
 
-def test_nothing_is_left_for_later() -> None:
+def test_the_code_has_no_open_task_comments() -> None:
     assert lines_like(LEFT_FOR_LATER) == []
 
 

@@ -86,7 +86,7 @@ def test_lifecycle_draws_exactly_the_legal_arrows_of_tenants() -> None:
     demand_none(compared(drawn, legal, states.place))
 
 
-def test_lifecycle_leads_to_every_status_and_from_nothing_else() -> None:
+def test_lifecycle_lists_every_status_and_no_other() -> None:
     demand_none(
         [
             *wrong_with_statuses("Run statuses", RunStatus),

@@ -61,7 +61,7 @@ def run_sagas(
     harness.testbed.replace_dead_workers()
     if repair:
         repair(harness)
-    ends = harness.settle(within)
+    ends = harness.await_all_runs(within)
     return f"{sagas} sagas, {answers[True]} cancels accepted, {injected} faults: {_counts(ends)}"
 
 

@@ -65,7 +65,7 @@ class ScenarioHarness:
         client = by or self.owner
         return self.checker.record_answer(saga, client.cancel(saga, **fields), client.name)
 
-    def settle(self, within: float = SETTLED_WITHIN) -> dict[str, int]:
+    def await_all_runs(self, within: float = SETTLED_WITHIN) -> dict[str, int]:
         """Wait until every run has finished and check every invariant; returns the number of runs by status."""
         self.testbed.controller.clear()
         self.checker.await_settled(within)

@@ -22,7 +22,7 @@ from server.audit_export import endpoint
 from server.audit_export.formats import COLUMNS
 from tests.api import TIMEOUT, Api, Client, Facts, member_identity, running_api, service_account_identity, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_tenant_to
+from tests.tenant_states import bring_tenant_to
 from tests.waiting import wait_until
 
 EVENTS = """

@@ -21,7 +21,7 @@ from server.auth import tokens
 from server.auth.authenticator import Authenticator
 from tests.api import PROTOCOL, TIMEOUT, Api, Client, Facts, member_identity, service_account_identity, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import all_rows, bring_tenant_to
+from tests.tenant_states import all_rows, bring_tenant_to
 
 READ = "query Read($id: ID!) { tenant(id: $id) { slug firstAdminEmail availableActions } }"
 FEED = "{ auditEvents(first: 100) { edges { node { type data tenant { slug } } } } }"

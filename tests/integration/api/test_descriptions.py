@@ -15,7 +15,7 @@ from models import Plan, Role, TenantState
 from tests.api import Api, Client, Facts, tenant_gid
 from tests.code_metrics.schema_text import descriptions
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_tenant_to
+from tests.tenant_states import bring_tenant_to
 
 PLAN = "starter"
 GOOD = {"slug": "shop", "plan": PLAN, "firstAdminEmail": "ada@shop.example"}

@@ -17,7 +17,7 @@ from resolvers import bulk_cancel
 from runtime.database import clock
 from tests.api import Api, Client, Facts, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import all_rows
+from tests.tenant_states import all_rows
 from tests.waiting import wait_until_blocked
 from workers.dispatcher import Dispatcher
 from workers.sweeper import Sweeper

@@ -40,7 +40,7 @@ from schema.node import global_id
 from schema.root import build_schema as served_schema
 from tests.api import Api, Client, Facts, running_api, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import all_rows
+from tests.tenant_states import all_rows
 from tests.waiting import wait_until
 
 # When a non-null field fails, graphql-core does not await the sibling fields, and Python warns about each coroutine.

@@ -12,7 +12,7 @@ from provisioning.ports import Refused
 from schema.node import global_id
 from tests.api import Api, Client, Facts, tenant_gid
 from tests.run_harness import RunHarness, run_harness_in
-from tests.scenarios import MAIL, all_rows, bring_tenant_to
+from tests.tenant_states import MAIL, all_rows, bring_tenant_to
 
 VALID_INPUT = {"slug": "shop", "plan": "starter", "firstAdminEmail": "ada@shop.example"}
 

@@ -9,7 +9,7 @@ from models import TenantState
 from schema.node import global_id
 from tests.api import Api, Client, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import STEPS, bring_tenant_to
+from tests.tenant_states import STEPS, bring_tenant_to
 
 NODE = "query Node($id: ID!) { node(id: $id) { __typename id } }"
 

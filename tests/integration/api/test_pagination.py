@@ -11,7 +11,7 @@ from models import TenantState
 from runtime.database import clock
 from tests.api import Api, Client, Facts, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_tenant_to
+from tests.tenant_states import bring_tenant_to
 
 SLUGS = [f"shop-{letter}" for letter in "abcdefg"]
 

@@ -9,7 +9,7 @@ from models.columns import new_id
 from runtime.database import clock
 from tests.api import Api, Client, Facts
 from tests.run_harness import RunHarness
-from tests.scenarios import all_rows, bring_tenant_to
+from tests.tenant_states import all_rows, bring_tenant_to
 
 CHECK = "query Check($slug: String!) { slugCheck(slug: $slug) { slug available problem url } }"
 OTHER_FIELDS: dict[str, Any] = {"plan": "starter", "firstAdminEmail": "ada@shop.example", "start": False}

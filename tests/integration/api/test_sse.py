@@ -12,7 +12,7 @@ from models import TenantState
 from server.graphql import sse
 from tests.api import TIMEOUT, Api, Client, Facts, member_identity, running_api, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_tenant_to
+from tests.tenant_states import bring_tenant_to
 from tests.waiting import wait_until
 
 PROVISIONING = """

@@ -26,7 +26,7 @@ from resolvers.subscriptions import PROGRESS_INTERVAL
 from schema.node import global_id
 from tests.api import PROTOCOL, TIMEOUT, Api, Client, Facts, Subscription, tenant_gid
 from tests.run_harness import RunHarness
-from tests.scenarios import bring_tenant_to
+from tests.tenant_states import bring_tenant_to
 from tests.waiting import wait_until
 
 PROVISIONING = """

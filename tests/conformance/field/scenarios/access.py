@@ -68,7 +68,7 @@ def cross_org_cancel_denied_and_audited(harness: ScenarioHarness) -> str:
 
     _expect_audited(harness.owner, [limited, *forbidden])
     _expect_audited(stranger, [stranger])
-    assert harness.settle() == {"SUCCEEDED": 2}, "V5: a refused cancel took effect"
+    assert harness.await_all_runs() == {"SUCCEEDED": 2}, "V5: a refused cancel took effect"
     return f"{len(unknown + forbidden)} callers, two mutations each"
 
 
@@ -99,7 +99,7 @@ def spoofed_actor_rejected(harness: ScenarioHarness) -> str:
     }
     response = _post(harness, saga, headers).json()
     assert not response["data"]["it"]["userErrors"], f"V5: {response}"
-    harness.settle()
+    harness.await_all_runs()
 
     actors = {event["type"].rpartition(".")[2]: event["actor"]["id"] for event in harness.checker.events(saga)}
     assert actors["cancel_requested"] == actors["cancelled"] == harness.owner.id, f"V7: {actors}"
@@ -123,7 +123,7 @@ def stale_cancel_for_old_run_refused(harness: ScenarioHarness) -> str:
 
     assert codes(answer) == ["STALE_RUN"], f"V5: {answer}"
     second.release()
-    assert harness.settle() == {"CANCELLED": 1, "SUCCEEDED": 1}, "V5: the wrong run was cancelled"
+    assert harness.await_all_runs() == {"CANCELLED": 1, "SUCCEEDED": 1}, "V5: the wrong run was cancelled"
     return "STALE_RUN"
 
 
@@ -141,7 +141,7 @@ def deadline_auto_cancel(harness: ScenarioHarness) -> str:
     _expect_cancelled_by_the_platform(harness, queued, SHORT_DEADLINE)
     gate.release()
     harness.checker.await_run(in_time, "SUCCEEDED")
-    ends = harness.settle()
+    ends = harness.await_all_runs()
     assert ends == {"CANCELLED": 2, "SUCCEEDED": 1}, f"V13: {ends}"
     return "two past the deadline, one within it"
 

@@ -31,5 +31,5 @@ def cancel_api_crash_after_commit(harness: ScenarioHarness) -> str:
         harness.checker.record_answer(saga, answer, "the owner")
         gate.release()
         harness.checker.await_run(saga, "CANCELLED", within=harness.within(60))
-    harness.settle()
+    harness.await_all_runs()
     return f"{1 if harness.reduced else len(CRASH_BEFORE)} crashes"

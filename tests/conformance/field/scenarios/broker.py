@@ -31,7 +31,7 @@ def cancel_with_redis_down(harness: ScenarioHarness) -> str:
     outage = 3.0 if harness.reduced else OUTAGE
     let_time_pass(max(0.0, began + outage - time.monotonic()))
     harness.testbed.start_broker()
-    ends = harness.settle(harness.within(60, without_protection=10))
+    ends = harness.await_all_runs(harness.within(60, without_protection=10))
     return f"down for {outage:.0f} s, slowest answer {max(took):.2f} s, {ends['CANCELLED']} of {len(sagas)} CANCELLED"
 
 
@@ -46,7 +46,7 @@ def cancel_then_redis_flush(harness: ScenarioHarness) -> str:
     harness.testbed.flush_broker()
     for worker in harness.testbed.workers:
         harness.testbed.resume(worker)
-    harness.settle(harness.within(60, without_protection=10))
+    harness.await_all_runs(harness.within(60, without_protection=10))
     figure = run_sagas(harness, harness.scaled(200), flush, every=0.5, min_faults=2)
     return f"{len(sagas)} runs lost every message; {figure}"
 

@@ -40,7 +40,7 @@ def bulk_cancel_2000(harness: ScenarioHarness) -> str:
     gate.release()
     took = sorted(_cancel(harness, batch) for batch in batches)
     began = time.monotonic()
-    ends = harness.settle(within=60 if harness.reduced else SETTLED_WITHIN)
+    ends = harness.await_all_runs(within=60 if harness.reduced else SETTLED_WITHIN)
     settled = time.monotonic() - began
 
     assert ends == {"CANCELLED": len(sagas)}, f"V5: {ends}"

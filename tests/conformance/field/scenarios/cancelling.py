@@ -7,7 +7,7 @@ from tests.conformance.field.calls import CALLS
 from tests.conformance.field.failpoint_controller import until
 from tests.conformance.field.scenario import ALL_RUNS, ScenarioHarness, scenario
 from tests.conformance.field.testbed import Options
-from tests.scenarios import PIVOT, STEPS
+from tests.tenant_states import PIVOT, STEPS
 
 
 @scenario(without="no_checks_in_claim", breaks=("V1", "V6"), quick=True)
@@ -23,7 +23,7 @@ def cancel_queued_run(harness: ScenarioHarness) -> str:
         assert harness.cancel(saga), "V5: the cancel of a queued run was refused"
 
     gate.release()
-    ends = harness.settle()
+    ends = harness.await_all_runs()
 
     begun = [event for event in harness.checker.events() if event["type"].endswith("step_started")]
     assert not begun, f"V6: {begun[0]['data']['step']} started"
@@ -41,7 +41,7 @@ def cancel_before_each_step(harness: ScenarioHarness) -> str:
         harness.checker.await_run(saga, "CANCELLED")
         begun = {event["data"].get("step") for event in harness.checker.events(saga) if "started" in event["type"]}
         assert step not in begun, f"V6: {step} started"
-    harness.settle()
+    harness.await_all_runs()
     return f"{len(STEPS)} steps"
 
 
@@ -69,7 +69,7 @@ def cancel_inside_each_step(harness: ScenarioHarness) -> str:
             run = harness.checker.await_run(saga, "CANCELLED")["run"]
             undone = {one["name"] for one in run["steps"] if one["status"] == "COMPENSATED"}
             assert step in undone, f"V2: {step} was not undone"
-    harness.settle()
+    harness.await_all_runs()
     return f"{len(harness.sample(STEPS))} steps, 3 places each"
 
 
@@ -91,7 +91,7 @@ def cancel_uninterruptible_step_reports_waiting(harness: ScenarioHarness) -> str
     assert harness.testbed.controller.seen["after identity.create"] == 1, "V13: the step was interrupted"
     undone = [one["data"]["step"] for one in harness.checker.events(saga) if one["type"].endswith("step_compensated")]
     assert undone[0] == "allocate_identity", f"V3: {undone}"
-    harness.settle()
+    harness.await_all_runs()
     return "waited for, then undone first"
 
 
@@ -109,7 +109,7 @@ def cancel_twice_parallel(harness: ScenarioHarness) -> str:
         assert harness.checker.record_answer(saga, answer, "a client"), "V5: the cancel was refused"
     first = [answer for answer in answers if not answer["alreadyRequested"]]
     assert len(first) == 1, f"V7: {len(first)} answers without alreadyRequested"
-    harness.settle()
+    harness.await_all_runs()
     return "50 concurrent cancels, one was the first"
 
 
@@ -122,5 +122,5 @@ def cancel_after_active_refused_typed(harness: ScenarioHarness) -> str:
     assert codes(answer) == ["INVALID_STATE"], f"V5: {answer}"
     assert answer["userErrors"][0]["currentState"] == "ACTIVE", f"V5: {answer}"
     assert not harness.checker.record_answer(saga, answer, "the owner")
-    harness.settle()
+    harness.await_all_runs()
     return "INVALID_STATE, ACTIVE"

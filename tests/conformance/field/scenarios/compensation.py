@@ -50,7 +50,7 @@ def cancel_during_each_compensation(harness: ScenarioHarness) -> str:
         failed.release(Answers.REFUSE)
         for cancel in cancels:
             cancel.result()
-    ends = harness.settle()
+    ends = harness.await_all_runs()
 
     assert ends == {"CANCELLED": len(disturbed), "FAILED": 1}, f"V5: {ends}"
     expected = _undo_of(harness, undisturbed)
@@ -130,7 +130,7 @@ def retry_while_cancelling_refused(harness: ScenarioHarness) -> str:
     _expect_refused(answers, "PROVISIONING", "ACTIVE")
     types = [event["type"].rpartition(".")[2] for event in harness.checker.events(saga)]
     assert types[types.index("cancelled") :].count("started") == 1, "V12: run 2 started before run 1 had finished"
-    ends = harness.settle()
+    ends = harness.await_all_runs()
     assert ends == {"CANCELLED": 1, "SUCCEEDED": 1}, f"V12: {ends}"
     return f"{len(answers) - 1} refusals, then one run"
 
@@ -145,7 +145,7 @@ def retry_same_slug_after_cancel(harness: ScenarioHarness) -> str:
     gate.release()
     with ThreadPoolExecutor(len(steps)) as pool:
         list(pool.map(lambda one: _cancel_retry_and_recreate(harness, *one), zip(sagas, halts, strict=True)))
-    ends = harness.settle()
+    ends = harness.await_all_runs()
     count = len(steps)
     assert ends == {"CANCELLED": count, "SUCCEEDED": 2 * count, "DECOMMISSIONED": count}, f"V12: {ends}"
     return f"{count} tenants, 3 forward runs for each slug"

@@ -16,7 +16,7 @@ from tests.conformance.field.failpoint_controller import let_time_pass, until
 from tests.conformance.field.failpoints import Answers, Failpoint
 from tests.conformance.field.scenario import ALL_RUNS, ScenarioHarness, scenario
 from tests.conformance.field.testbed import Options
-from tests.scenarios import STEPS
+from tests.tenant_states import STEPS
 from workers.broker import FORWARD_QUEUE
 from workers.dispatcher import Dispatcher
 
@@ -82,7 +82,7 @@ def nothing_held_after_settling_time(harness: ScenarioHarness) -> str:
     with ThreadPoolExecutor(20) as pool:
         sagas = list(pool.map(run_one, range(harness.scaled(60, reduced=12))))
     until(lambda: _late_calls_ended(harness) >= before + len(sagas), "V8: a late call never ends")
-    ends = harness.settle()
+    ends = harness.await_all_runs()
 
     checks = [_expect_nothing_found(harness, saga) for saga in sagas]
     harness.checker.check_all()
@@ -111,7 +111,7 @@ def welcome_mail_never_for_cancelled(harness: ScenarioHarness) -> str:
 
     with ThreadPoolExecutor(len(plan)) as pool:
         list(pool.map(run_one, range(len(plan))))
-    ends = harness.settle()
+    ends = harness.await_all_runs()
     live = [saga for saga, _ in plan if saga.run not in harness.checker.accepted]
     expected = {harness.owner.mail_of(saga.slug) for saga in live}
     until(lambda: expected <= set(harness.checker.mails()), "V8: a live tenant got no welcome email")
@@ -145,7 +145,7 @@ def audit_exactly_once_with_who_why(harness: ScenarioHarness) -> str:
         finally:
             copier.stopped.set()
         copying.result()
-    ends = harness.settle()
+    ends = harness.await_all_runs()
     assert copier.sent > count, f"V7: only {copier.sent} copies"
     events = harness.checker.events()
     again = [

@@ -41,7 +41,7 @@ def worker_killed_recovers(harness: ScenarioHarness) -> str:
         for halt in halts:
             halt.release()
         took += _recovered(harness, sagas, killed, AFTER_A_KILL)
-    harness.settle()
+    harness.await_all_runs()
     return _percentiles(took, AFTER_A_KILL)
 
 
@@ -58,7 +58,7 @@ def broker_flushed_recovers(harness: ScenarioHarness) -> str:
         for worker in harness.testbed.workers:
             harness.testbed.resume(worker)
         took += _recovered(harness, sagas, flushed, AFTER_A_FLUSH)
-        harness.settle()
+        harness.await_all_runs()
     return _percentiles(took, AFTER_A_FLUSH)
 
 
@@ -72,7 +72,7 @@ def broker_back_recovers(harness: ScenarioHarness) -> str:
     back = datetime.now(UTC)
     harness.testbed.start_broker()
     took = _recovered(harness, sagas, back, AFTER_THE_BROKER)
-    harness.settle()
+    harness.await_all_runs()
     return f"down for {outage:.0f} s; {_percentiles(took, AFTER_THE_BROKER)}"
 
 
@@ -92,7 +92,7 @@ def postgres_back_recovers(harness: ScenarioHarness) -> str:
         took += [max(0.0, after - back) for after in _recovered(harness, sagas, away, AFTER_POSTGRES)]
         harness.checker.await_settled()
     harness.checker.moves_handed_over = True
-    harness.settle()
+    harness.await_all_runs()
     return _percentiles(took, AFTER_POSTGRES)
 
 

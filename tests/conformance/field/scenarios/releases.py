@@ -10,7 +10,7 @@ from tests.conformance.field.revisions import NEXT_STEPS
 from tests.conformance.field.saga_load import run_sagas
 from tests.conformance.field.scenario import ScenarioHarness, scenario
 from tests.conformance.field.testbed import Options
-from tests.scenarios import PIVOT, STEPS
+from tests.tenant_states import PIVOT, STEPS
 
 HALTS = (
     "before storage.create",
@@ -57,7 +57,7 @@ def cancel_during_rolling_deploy_new_step_list(harness: ScenarioHarness) -> str:
         "V3: a run does not follow the plan that it started with"
     )
     assert _begun(harness, new.run) == [*NEXT_STEPS, PIVOT], "V3: a new run does not follow the new plan"
-    harness.settle()
+    harness.await_all_runs()
 
     figure = run_sagas(harness, harness.scaled(200), _roll_out_one, every=3, min_faults=2)
     begun, failed = _of_type(harness, STARTED), _of_type(harness, FAILED)

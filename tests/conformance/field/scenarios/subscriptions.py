@@ -156,7 +156,7 @@ def subscription_resume_gap_free_over_cancel(harness: ScenarioHarness) -> str:
         try:
             with ThreadPoolExecutor(8) as pool:
                 followed = list(pool.map(live, range(count), [rng.uniform(0, 1.5) for _ in range(count)]))
-            ends = harness.settle()
+            ends = harness.await_all_runs()
             goal.last = _newer(harness.owner, start)[-1]["id"]
         except BaseException:
             stopped.set()

@@ -13,7 +13,7 @@ from tests.conformance.field.failpoints import Answers, Failpoint
 from tests.conformance.field.saga_load import run_sagas
 from tests.conformance.field.scenario import ScenarioHarness, scenario
 from tests.conformance.field.testbed import Options
-from tests.scenarios import PIVOT
+from tests.tenant_states import PIVOT
 
 AFTER_RECORD = "before deliver"
 """The move is recorded, but the wake-up for the next move is not sent."""
@@ -50,7 +50,7 @@ def cancel_with_killed_worker(harness: ScenarioHarness) -> str:
         halt.await_first(harness.within(60))
     kill_all_workers(harness)
     harness.testbed.replace_dead_workers()
-    harness.settle(harness.within(60))
+    harness.await_all_runs(harness.within(60))
     figure = run_sagas(harness, harness.scaled(200), kill_one, min_faults=1)
     return f"{len(halted)} + {len(undoing)} exact places; {figure}"
 
@@ -121,7 +121,7 @@ def cancel_with_poison_step(harness: ScenarioHarness) -> str:
         "V13: the resume was refused"
     )
     harness.testbed.replace_dead_workers()
-    ends = harness.settle()
+    ends = harness.await_all_runs()
     assert ends["FAILED"] == 1, f"V1: another run failed: {ends}"
     poisoned_runs = f"FAILED after {deaths[failing.run_id]} deaths, STUCK after {deaths[stuck.run_id]}"
     return f"{poisoned_runs}; {len(neighbours)} other runs finished during {meanwhile} deaths"
