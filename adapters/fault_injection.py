@@ -120,8 +120,8 @@ class Port:
         self._faults = faults
 
     def __getattr__(self, method: str) -> Callable[..., object]:
-        genuine: Callable[..., object] = getattr(self._port, method)
-        return lambda *args: self._faults.perform(f"{self._name}.{method}", genuine, args)
+        original: Callable[..., object] = getattr(self._port, method)
+        return lambda *args: self._faults.perform(f"{self._name}.{method}", original, args)
 
 
 def _nothing(_: StopToken | None) -> None:

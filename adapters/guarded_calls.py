@@ -16,7 +16,7 @@ LONGEST_CALL = 30.0
 POLL_EVERY = 0.05
 """Seconds between two polls for a free slot, or for the outcome of a call."""
 
-UNDOING = frozenset({"destroy", "release", "tear_down"})
+UNDO_METHODS = frozenset({"destroy", "release", "tear_down"})
 """The methods of ports that undo something."""
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def limit_calls(port: T, calls: int) -> T:
 def interruptible_port(port: T) -> T:
     """Return the same port, with calls that end as soon as their step is stopped.
 
-    Only for ports that never create a name again once it was destroyed, because an abandoned call goes on by itself.
+    Only for ports that never create a name again once it was destroyed, because a detached call goes on by itself.
     """
     return cast("T", InterruptiblePort(port))
 
@@ -68,7 +68,8 @@ def call_for_this_step(call: Callable[[], T]) -> T:
 def call_interruptibly(call: Callable[[], T], stop_token: StopToken, *, within: float) -> T:
     """Return what ``call`` returns. Raises StepStopped when the step is stopped, CallTimeout after ``within`` s.
 
-    An abandoned call goes on by itself: use this only where a late effect is refused or undone.
+    In both cases the call goes on by itself, as a detached call: use this only where a late effect is refused or
+    undone.
     """
     stop_token.checkpoint()
     outcome = start_call(call)
@@ -93,7 +94,7 @@ def start_call(call: Callable[[], T]) -> Future[T]:
     # A daemon: a hanging call must not keep the process from ending.
     thread = threading.Thread(target=run, name="interruptible-call", daemon=True)
     if slot := current_slot.get():
-        slot.cover(thread)
+        slot.hold_until_exit(thread)
     thread.start()
     return outcome
 
@@ -105,8 +106,8 @@ class InterruptiblePort:
         self._port = port
 
     def __getattr__(self, method: str) -> Callable[..., object]:
-        genuine: Callable[..., object] = getattr(self._port, method)
-        return lambda *args: call_for_this_step(lambda: genuine(*args))
+        original: Callable[..., object] = getattr(self._port, method)
+        return lambda *args: call_for_this_step(lambda: original(*args))
 
 
 class LimitedPort:
@@ -117,14 +118,14 @@ class LimitedPort:
         self.limit = limit
 
     def __getattr__(self, method: str) -> Callable[..., object]:
-        genuine: Callable[..., object] = getattr(self.port, method)
-        return lambda *args: self._call(genuine, Slot(undoes=method in UNDOING), args)
+        original: Callable[..., object] = getattr(self.port, method)
+        return lambda *args: self._call(original, Slot(undoes=method in UNDO_METHODS), args)
 
-    def _call(self, genuine: Callable[..., object], slot: "Slot", args: tuple[object, ...]) -> object:
+    def _call(self, original: Callable[..., object], slot: "Slot", args: tuple[object, ...]) -> object:
         try:
             self.limit.acquire(slot, current_stop_token.get() or NEVER_STOPS)
             current_slot.set(slot)
-            return genuine(*args)
+            return original(*args)
         finally:
             # An assignment and first: Dramatiq's interrupts arrive where something is called, so not before it.
             slot.in_use = False
@@ -132,21 +133,21 @@ class LimitedPort:
 
 
 class Slot:
-    """The slot of one call: taken while the call is in use, and while a thread that the call abandoned works."""
+    """The slot of one call: taken while the call is in use, and while a detached call works."""
 
     def __init__(self, *, undoes: bool) -> None:
         self.undoes = undoes
         self.in_use = True
-        self._abandoned: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []
 
-    def cover(self, thread: threading.Thread) -> None:
-        """Stay taken until this thread has ended, too."""
-        self._abandoned.append(thread)
+    def hold_until_exit(self, thread: threading.Thread) -> None:
+        """Keep the slot taken until this thread has ended, too."""
+        self._threads.append(thread)
 
     @property
     def taken(self) -> bool:
         """Whether a call still uses this slot."""
-        return self.in_use or any(thread.is_alive() for thread in self._abandoned)
+        return self.in_use or any(thread.is_alive() for thread in self._threads)
 
 
 class CallLimit:
@@ -164,7 +165,7 @@ class CallLimit:
 
     def acquire(self, slot: Slot, stop_token: StopToken) -> None:
         """Wait until the slot can be taken. Raises StepStopped when the step is stopped while it waits."""
-        while not self._taken_by(slot):
+        while not self._try_acquire(slot):
             stop_token.sleep(POLL_EVERY)
 
     def in_use(self) -> int:
@@ -172,7 +173,7 @@ class CallLimit:
         with self._lock:
             return sum(slot.taken for slot in self._slots)
 
-    def _taken_by(self, slot: Slot) -> bool:
+    def _try_acquire(self, slot: Slot) -> bool:
         with self._lock:
             self._slots = [other for other in self._slots if other.taken]
             forward = sum(not other.undoes for other in self._slots)

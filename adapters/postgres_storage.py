@@ -43,7 +43,7 @@ class PostgresStorage:
     def create(self, names: ResourceNames) -> None:
         """Create role and schema unless they exist. Raises Refused once they were destroyed."""
         with self._exclusive(names) as connection:
-            tombstones.refuse_buried(connection, names.schema)
+            tombstones.refuse_destroyed(connection, names.schema)
             if not _exists(connection, "pg_roles", "rolname", names.role):
                 _create_role(connection, names.role, self.password(names))
             if not _exists(connection, "pg_namespace", "nspname", names.schema):
@@ -52,7 +52,7 @@ class PostgresStorage:
     def migrate(self, names: ResourceNames) -> None:
         """Migrate the tenant's tables to their newest version. Raises Refused and StorageMissing."""
         with self._exclusive(names) as connection:
-            tombstones.refuse_buried(connection, names.schema)
+            tombstones.refuse_destroyed(connection, names.schema)
             if not _everything_exists(connection, names):
                 raise StorageMissing(names.schema)
             # Safe only because there was no login as the tenant yet: a trigger made by the tenant could reset the role.

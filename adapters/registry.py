@@ -29,7 +29,7 @@ def infrastructure(settings: Settings, database: Database) -> Infrastructure:
     traffic = HostNames(database, settings.tenant_domain)
     edge = EdgeDeployer(database, storage, identity, traffic, settings.tenant_domain)
     return Infrastructure(
-        # The limit is outermost: a stop ends the wait for a slot, and an abandoned call keeps its slot.
+        # The limit is outermost: a stop ends the wait for a slot, and a detached call keeps its slot.
         storage=limit_calls(interruptible_port(storage), settings.adapter_calls),
         identity=limit_calls(interruptible_port(identity), settings.adapter_calls),
         traffic=limit_calls(interruptible_port(traffic), settings.adapter_calls),

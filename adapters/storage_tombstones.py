@@ -34,7 +34,7 @@ def bury(connection: Connection[Any], name: str) -> None:
     connection.execute("INSERT INTO tenantry_outside.destroyed (name) VALUES (%s) ON CONFLICT DO NOTHING", [name])
 
 
-def refuse_buried(connection: Connection[Any], name: str) -> None:
+def refuse_destroyed(connection: Connection[Any], name: str) -> None:
     """Raise Refused when this name was destroyed. The caller must hold the lock of the name."""
     if connection.execute("SELECT 1 FROM tenantry_outside.destroyed WHERE name = %s", [name]).fetchone():
         raise Refused(f"{name} was destroyed earlier, so it is not created again.")

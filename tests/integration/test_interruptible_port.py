@@ -1,4 +1,4 @@
-"""A stopped step does not wait for infrastructure that hangs, and its abandoned call is refused later."""
+"""A stopped step does not wait for infrastructure that hangs, and its detached call is refused later."""
 
 import threading
 import time
@@ -46,11 +46,11 @@ def real(database_url: str) -> Iterator[Infrastructure]:
     settings = settings_with(database_url, lock_timeout=30, statement_timeout=30)
     database = Database(settings)
     yield infrastructure(settings, database)
-    wait_until(lambda: not abandoned_calls())
+    wait_until(lambda: not detached_calls())
     database.close()
 
 
-def abandoned_calls() -> list[threading.Thread]:
+def detached_calls() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "interruptible-call"]
 
 
@@ -83,7 +83,7 @@ def seconds_until_stopped(calling: Future[object], stop_token: ManualStopToken) 
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_stopped_step_abandons_a_hanging_call(real: Infrastructure, database_url: str, name: str) -> None:
+def test_a_stopped_step_does_not_wait_for_a_hanging_call(real: Infrastructure, database_url: str, name: str) -> None:
     names, stop_token = fresh_names(), ManualStopToken()
 
     with ThreadPoolExecutor() as pool, everything_locked(database_url, names):
@@ -99,7 +99,7 @@ def harness(database_url: str) -> Iterator[RunHarness]:
     with run_harness_in(settings_with(database_url, lock_timeout=30, statement_timeout=30)) as built:
         built.infrastructure = built.step_runner.infrastructure = infrastructure(built.settings, built.database)
         yield built
-        wait_until(lambda: not abandoned_calls())
+        wait_until(lambda: not detached_calls())
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ class Late(PostgresStorage):
             self.outcome.set_exception(refusal)
 
 
-def test_an_abandoned_creation_is_refused_once_its_step_was_undone(database_url: str) -> None:
+def test_a_detached_creation_is_refused_once_its_step_was_undone(database_url: str) -> None:
     storage = Late(database_url, Seal(settings_with(database_url).secret_key))
     names, stop_token = fresh_names(), ManualStopToken()
     with ThreadPoolExecutor() as pool:

@@ -27,17 +27,17 @@ OPEN_TRANSACTIONS = """
 class SlowStorage:
     """Storage that creates after ``resume`` and destroys at once."""
 
-    def __init__(self, genuine: Storage) -> None:
-        self._genuine = genuine
+    def __init__(self, original: Storage) -> None:
+        self._original = original
         self.entered, self.resume = threading.Event(), threading.Event()
 
     def create(self, names: ResourceNames) -> None:
         self.entered.set()
         self.resume.wait(20)
-        self._genuine.create(names)
+        self._original.create(names)
 
     def destroy(self, names: ResourceNames) -> None:
-        self._genuine.destroy(names)
+        self._original.destroy(names)
 
 
 @pytest.fixture

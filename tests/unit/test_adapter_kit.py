@@ -90,7 +90,7 @@ BROKEN: list[tuple[str, str, Make]] = [
     ("deployer", "a_stopped_step_makes_no_call", lambda: deployer(broken.IgnoresItsStopToken)),
     (
         "deployer",
-        "a_stopped_step_abandons_a_hanging_call",
+        "a_stopped_step_does_not_wait_for_a_hanging_call",
         lambda: deployer(broken.Deployer, broken.HangsAndIgnoresItsStopToken),
     ),
     ("mailer", "an_invalid_address_is_refused", lambda: mailer(broken.SendsNothing)),

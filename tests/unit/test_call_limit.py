@@ -157,7 +157,7 @@ def test_a_call_that_raises_releases_its_slot(busy: Busy, error: BaseException) 
     assert limit_of(port).in_use() == 0
 
 
-def test_an_abandoned_call_keeps_its_slot_until_it_ends(busy: Busy) -> None:
+def test_a_detached_call_keeps_its_slot_until_it_ends(busy: Busy) -> None:
     port, stop_token = limit_calls(interruptible_port(busy), 2), ManualStopToken()
     with threads(1) as pool:
         leaving = pool.submit(performed, port.create, stop_token)

@@ -60,7 +60,7 @@ def test_a_stopped_step_makes_no_call(context: CheckContext, call: str) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_stopped_step_abandons_a_hanging_call(context: CheckContext, call: str) -> None:
+def test_a_stopped_step_does_not_wait_for_a_hanging_call(context: CheckContext, call: str) -> None:
     """The adapter waits without its stop token, so a cancel waits for the infrastructure: use stop_token.sleep()."""
     names, stop_token = context.new_names(), StopToken()
     hanging = context.hanging()

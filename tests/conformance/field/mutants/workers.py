@@ -50,7 +50,7 @@ def no_adapter_tombstones(patch: pytest.MonkeyPatch) -> None:
         session.exec(delete(inventory._table).where(inventory._key(values)))
 
     patch.setattr(Inventory, "bury", bury)
-    patch.setattr(storage_tombstones, "refuse_buried", lambda *_: None)
+    patch.setattr(storage_tombstones, "refuse_destroyed", lambda *_: None)
 
 
 @mutant
