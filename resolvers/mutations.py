@@ -31,7 +31,7 @@ InputT = TypeVar("InputT", bound=MutationInput)
 PayloadT = TypeVar("PayloadT", bound=MutationPayload)
 Resolver = Callable[[Info, InputT], Awaitable[PayloadT | None]]
 
-NULL_MATTERS = frozenset({"provisioning_deadline", "tenant_ids", "expires_at"})
+NULLABLE_ARGUMENTS = frozenset({"provisioning_deadline", "tenant_ids", "expires_at"})
 """Arguments for which null differs from absent."""
 
 SEVERAL_FIELDS = "The header Idempotency-Key is for an operation of one field: give each an idempotencyKey instead."
@@ -58,7 +58,7 @@ def mutation(
     def declare(resolver: Resolver[InputT, PayloadT]) -> Resolver[InputT, PayloadT]:
         @wraps(resolver)
         async def authorized(info: Info, input: InputT) -> PayloadT | None:
-            info.context.renew()
+            info.context.reset_loaders()
             try:
                 require(info.context.caller, permission, info.field_name)
                 return await resolver(info, input)
@@ -170,12 +170,12 @@ def _is_meta_field(selection: SelectionNode) -> bool:
     return isinstance(selection, FieldNode) and selection.name.value.startswith("__")
 
 
-def _matters(name: str, value: object) -> bool:
-    """Whether the value of an argument makes a difference."""
-    return given(value) is not None or (value is None and name in NULL_MATTERS)
+def _is_given(name: str, value: object) -> bool:
+    """Whether the caller gave this argument: for some arguments null is a value."""
+    return given(value) is not None or (value is None and name in NULLABLE_ARGUMENTS)
 
 
 def _digest(input: MutationInput) -> str:
-    facts = {name: value for name, value in asdict(input).items() if _matters(name, value)}
+    facts = {name: value for name, value in asdict(input).items() if _is_given(name, value)}
     facts.pop("idempotency_key", None)
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -58,7 +58,7 @@ class Context:
     def __post_init__(self) -> None:
         # Statements for a caller run under a role that owns nothing and sees only the rows in the caller's scope.
         self.database = self.database.restricted_to(self.actor.row_scope)
-        self.renew()
+        self.reset_loaders()
 
     @property
     def actor(self) -> Actor:
@@ -70,14 +70,14 @@ class Context:
         if not self.caller.may(permission):
             raise Forbidden(f"You need the right {permission.value}.")
 
-    def renew(self) -> None:
+    def reset_loaders(self) -> None:
         """Replace the loaders, so that objects are read again."""
         self.loaders = Loaders(self.transact, self.actor, reads=self.caller.reads_tenants)
 
     def set_cursor(self, cursor: str) -> None:
         """Prepare for the event with this cursor. Its fields show objects as they are now."""
         self.cursor = cursor
-        self.renew()
+        self.reset_loaders()
 
     async def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` in a thread, in one transaction. Raises what it raises. Cancellation cancels its statement."""

@@ -10,7 +10,7 @@ from schema.user_errors import UserError
 
 T = TypeVar("T")
 
-COMES_LAST = ("expected_version", "idempotency_key", "user_errors")
+SHARED_FIELDS = ("expected_version", "idempotency_key", "user_errors")
 """Fields that inputs or payloads share. They follow the fields of the mutation itself."""
 
 
@@ -30,7 +30,7 @@ def _with_shared_fields_last(cls: type[T]) -> type[T]:
     """A dataclass puts inherited fields first, but a reader needs the mutation's own fields first."""
     definition: Any = vars(cls)["__strawberry_definition__"]
     definition.fields.sort(
-        key=lambda one: COMES_LAST.index(one.python_name) + 1 if one.python_name in COMES_LAST else 0
+        key=lambda one: SHARED_FIELDS.index(one.python_name) + 1 if one.python_name in SHARED_FIELDS else 0
     )
     return cls
 
