@@ -1,4 +1,4 @@
-"""Authenticates callers: at each request, then at intervals while a session is open."""
+"""Authenticates callers: at each request, then at intervals while a live session is open."""
 
 import asyncio
 import logging
@@ -89,7 +89,7 @@ class Authenticator:
         self._limiter = limiter
         self.provider = OidcProvider(settings) if settings.oidc_issuer else None
         self._cache: dict[PrincipalRef, tuple[Principal, float]] = {}
-        self._sessions: set[LiveSession] = set()
+        self._live_sessions: set[LiveSession] = set()
 
     async def authenticate(self, authorization: str | None, organisation: str | None = None) -> AuthResult:
         """Authenticate an ``Authorization`` value. Raises Unauthenticated, AuthenticationUnavailable.
@@ -106,17 +106,17 @@ class Authenticator:
     @contextmanager
     def live_session(self, auth: AuthResult) -> Iterator[LiveSession]:
         """Revalidate a session for the length of the block."""
-        session = LiveSession(auth)
-        self._sessions.add(session)
+        live_session = LiveSession(auth)
+        self._live_sessions.add(live_session)
         try:
-            yield session
+            yield live_session
         finally:
-            self._sessions.discard(session)
+            self._live_sessions.discard(live_session)
 
     async def wait_for_session_end(self, auth: AuthResult) -> SessionEnd:
         """Wait until the token has expired, or the principal's rights have changed or were revoked."""
-        with self.live_session(auth) as session:
-            return await session.wait_for_end()
+        with self.live_session(auth) as live_session:
+            return await live_session.wait_for_end()
 
     async def revalidate_forever(self) -> None:
         """Revalidate all live sessions at each interval, until cancelled."""
@@ -178,15 +178,15 @@ class Authenticator:
         self._cache[ref] = principal, time.monotonic() + PRINCIPAL_CACHE_TTL
 
     async def _revalidate(self) -> None:
-        sessions = list(self._sessions)
-        if not sessions:
+        live_sessions = list(self._live_sessions)
+        if not live_sessions:
             return
-        refs = {session.auth.credential.ref for session in sessions}
+        refs = {live_session.auth.credential.ref for live_session in live_sessions}
         found = await to_thread.run_sync(
             self._database.transact, principals.load_principals, refs, limiter=self._limiter
         )
-        for session in sessions:
-            _end_if_changed(session, found.get(session.auth.credential.ref))
+        for live_session in live_sessions:
+            _end_if_changed(live_session, found.get(live_session.auth.credential.ref))
 
     async def _transact(self, work: Callable[[Session], T]) -> T:
         """Run one transaction in a thread. Raises AuthenticationUnavailable if the database is unreachable or busy."""
@@ -205,8 +205,8 @@ def _session_ref(principal: Principal, ref: MemberBySubject) -> PrincipalRef:
     return MemberById(actor.id, actor.organisation_id) if actor.organisation_id else ref
 
 
-def _end_if_changed(session: LiveSession, principal: Principal | None) -> None:
+def _end_if_changed(live_session: LiveSession, principal: Principal | None) -> None:
     if principal is None:
-        session.end(REVOKED)
-    elif auth_result_of(session.auth.credential, principal) != session.auth:
-        session.end(CHANGED)
+        live_session.end(REVOKED)
+    elif auth_result_of(live_session.auth.credential, principal) != live_session.auth:
+        live_session.end(CHANGED)
