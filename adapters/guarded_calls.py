@@ -127,7 +127,7 @@ class LimitedPort:
             current_slot.set(slot)
             return original(*args)
         finally:
-            # An assignment and first: Dramatiq's interrupts arrive where something is called, so not before it.
+            # Keep this assignment first: Dramatiq raises its interrupts at calls, so none can arrive before it.
             slot.in_use = False
             current_slot.set(None)
 

@@ -1,4 +1,4 @@
-"""Logging to standard error, one line per event: time, level, logger, message, and the ``extra`` as fields."""
+"""Logging to standard error: time, level, logger and message of an event, a stack trace, the ``extra`` as fields."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ class FieldsFormatter(logging.Formatter):
     """Appends the ``extra`` of a record as key=value."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, followed by the stack trace if there is one."""
+        """Return the line, or the lines of an event with a stack trace. The fields come last."""
         line = super().format(record)
         fields = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in PLAIN)
         return f"{line} [{fields}]" if fields else line
