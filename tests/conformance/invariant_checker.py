@@ -117,10 +117,11 @@ class InvariantChecker:
 
     def _read(self, session: Session) -> None:
         organisation_id = self._organisation_id
-        self.tenants = {
-            one.id: one for one in session.exec(select(Tenant).where(Tenant.organisation_id == organisation_id))
-        }
-        self.runs = {one.id: one for one in session.exec(select(Run).where(Run.organisation_id == organisation_id))}
+        tenants = select(Tenant).where(Tenant.organisation_id == organisation_id).order_by(col(Tenant.id))
+        self.tenants = {one.id: one for one in session.exec(tenants)}
+        # Oldest first: without an order, Postgres returns a new run before an old one if it reuses a row's place.
+        runs = select(Run).where(Run.organisation_id == organisation_id).order_by(col(Run.id))
+        self.runs = {one.id: one for one in session.exec(runs)}
         newer = select(Event).where(Event.organisation_id == organisation_id, col(Event.position) > self._position)
         self.events += session.exec(newer.order_by(col(Event.position))).all()
         self._position = self.events[-1].position if self.events else 0

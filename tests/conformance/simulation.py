@@ -238,7 +238,7 @@ class Simulation(Clock):
 
     def live_runs(self) -> list[Run]:
         live = select(Run).where(Run.organisation_id == self.organisation.id, col(Run.status).in_(LIVE_STATUSES))
-        return list(self.read(lambda session: session.exec(live).all()))
+        return list(self.read(lambda session: session.exec(live.order_by(col(Run.id))).all()))
 
     def _settle_all_runs(self) -> None:
         for _ in range(MAX_ROUNDS):

@@ -203,9 +203,11 @@ def interrupt_each_move(
         if interrupt.raised_at is not None:
             places.append(interrupt.raised_at)
     simulation.finish()
-    *earlier, last = (run.status for run in simulation.checker.runs.values())
-    assert last is (RunStatus.CANCELLED if moves is UNDO_MOVES else RunStatus.SUCCEEDED), f"interrupted at {places}"
-    assert set(earlier) <= {RunStatus.FAILED}, f"interrupted at {places}"
+    runs = simulation.checker.runs.values()
+    *earlier, last = (run.status for run in runs)
+    where = f"interrupted at {places}: {[(run.number, run.status, run.failed_step, run.error) for run in runs]}"
+    assert last is (RunStatus.CANCELLED if moves is UNDO_MOVES else RunStatus.SUCCEEDED), where
+    assert set(earlier) <= {RunStatus.FAILED}, where
     return places
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import pytest
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from models import FOLLOW_UPS, Run, RunStatus, RunStep, StepRole, StepStatus
 from provisioning import cancellation, decisions, engine
@@ -94,7 +94,7 @@ def no_too_late_refusal(patch: pytest.MonkeyPatch) -> None:
             return original(session, tenant_id, by=by, **arguments)  # type: ignore[arg-type]  # passed on unchanged
         except NotProvisioning:
             tenant = locked_tenant(session, tenant_id, by, None)
-            newest = select(Run).where(Run.tenant_id == tenant_id)
+            newest = select(Run).where(Run.tenant_id == tenant_id).order_by(col(Run.number).desc())
             return Change(tenant, session.exec(newest).first(), already_requested=True)
 
     patch.setattr(cancellation, "cancel_provisioning", cancel_provisioning)
