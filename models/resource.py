@@ -4,10 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import CheckConstraint, ColumnElement, Index, UniqueConstraint, and_, text
+from sqlmodel import Field, SQLModel, col
 
 from models.columns import choice, instant, primary_key
+from models.event import ActorKind
 
 
 class ResourceStatus(StrEnum):
@@ -20,7 +21,11 @@ class ResourceStatus(StrEnum):
 
 
 class Resource(SQLModel, table=True):
-    """One row per resource. ``run_id`` is the run that took it, even if a later run releases it."""
+    """One row per resource. ``run_id`` is the run that took it, even if a later run releases it.
+
+    ``absent_at``: an absence check did not find an abandoned resource any more. It is None again when a later check
+    finds it.
+    """
 
     __tablename__ = "resources"
     __table_args__ = (
@@ -29,6 +34,11 @@ class Resource(SQLModel, table=True):
             "resources_held_by_a_tenant",
             "tenant_id",
             postgresql_where=text("status IN ('INTENDED','HELD')"),
+        ),
+        Index(
+            "resources_abandoned_by_a_tenant",
+            "tenant_id",
+            postgresql_where=text("status = 'ABANDONED' AND absent_at IS NULL"),
         ),
         CheckConstraint("(status = 'RELEASED') = (released_at IS NOT NULL)", name="released_says_when"),
         CheckConstraint("status <> 'HELD' OR held_at IS NOT NULL", name="held_says_since_when"),
@@ -45,5 +55,21 @@ class Resource(SQLModel, table=True):
     intended_at: datetime = instant()
     held_at: datetime | None = instant(optional=True)
     released_at: datetime | None = instant(optional=True)
+    abandoned_at: datetime | None = instant(optional=True)
+    abandoned_by_kind: ActorKind | None = Field(
+        default=None, sa_type=choice(ActorKind, sentence="abandoner_kind_is_known"), nullable=True
+    )
+    abandoned_by_id: UUID | None = None
     abandoned_by: str | None = Field(default=None, max_length=254)
     abandoned_reason: str | None = Field(default=None, max_length=500)
+    absent_at: datetime | None = instant(optional=True)
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether an operator abandoned the resource, and it may still exist."""
+        return self.status is ResourceStatus.ABANDONED and self.absent_at is None
+
+    @staticmethod
+    def is_left_behind() -> ColumnElement[bool]:
+        """The same as ``left_behind``, as an SQL condition."""
+        return and_(col(Resource.status) == ResourceStatus.ABANDONED, col(Resource.absent_at).is_(None))

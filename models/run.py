@@ -32,6 +32,15 @@ class RunStatus(StrEnum):
     DECOMMISSIONED = "DECOMMISSIONED"
 
 
+class RunErrorCode(StrEnum):
+    """Why the last attempt of a step ended a run."""
+
+    REFUSED = "REFUSED"
+    ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
+    TIMED_OUT = "TIMED_OUT"
+    WORKER_LOST = "WORKER_LOST"
+
+
 LIVE_STATUSES = (
     RunStatus.QUEUED,
     RunStatus.RUNNING,
@@ -142,6 +151,12 @@ class Run(SQLModel, table=True):
 
     failed_step: str | None = Field(default=None, max_length=64)
     error: str | None = Field(default=None, max_length=2000)
+    error_code: RunErrorCode | None = Field(
+        default=None, sa_type=choice(RunErrorCode, sentence="run_error_code_is_known"), nullable=True
+    )
+    stuck_since: datetime | None = instant(optional=True)
+    stuck_step: str | None = Field(default=None, max_length=64)
+    stuck_error: str | None = Field(default=None, max_length=2000)
     deadline_at: datetime | None = instant(optional=True)
     created_at: datetime = instant()
     started_at: datetime | None = instant(optional=True)
@@ -163,6 +178,9 @@ class RunStep(SQLModel, table=True):
 
     An attempt is in progress while ``attempt_started_at`` is set. It is being performed, unless ``next_attempt_at``
     is set too: then it waits until that time for its next poll.
+
+    ``error`` is of the last failed attempt of the step and is kept when it is undone; ``compensation_error`` is of the
+    last failed attempt to undo it.
     """
 
     __tablename__ = "run_steps"
@@ -170,6 +188,11 @@ class RunStep(SQLModel, table=True):
         UniqueConstraint("run_id", "name", name="a_step_is_in_a_run_once"),
         CheckConstraint("percent BETWEEN 0 AND 100", name="percent_is_a_percentage"),
         CheckConstraint("attempts >= 0 AND compensation_attempts >= 0", name="attempts_are_counted_up"),
+        Index(
+            "undos_that_may_be_delayed",
+            "compensation_started_at",
+            postgresql_where=text("status = 'COMPENSATING' AND compensation_delayed_at IS NULL"),
+        ),
     )
 
     run_id: UUID = Field(foreign_key="runs.id", primary_key=True)
@@ -181,19 +204,33 @@ class RunStep(SQLModel, table=True):
     interruptible: bool
     timeout: timedelta = Field(sa_type=INTERVAL)
     max_attempts: int
+    compensation_timeout: timedelta | None = Field(default=None, sa_type=INTERVAL)
+    max_compensation_attempts: int = Field(default=8, sa_column_kwargs={"server_default": text("8")})
     attempts: int = 0
     compensation_attempts: int = 0
 
     percent: int | None = None
     message: str | None = Field(default=None, max_length=300)
     error: str | None = Field(default=None, max_length=2000)
+    compensation_error: str | None = Field(default=None, max_length=2000)
     heartbeat_at: datetime | None = instant(optional=True)
     attempt_started_at: datetime | None = instant(optional=True)
     next_attempt_at: datetime | None = instant(optional=True)
     started_at: datetime | None = instant(optional=True)
     finished_at: datetime | None = instant(optional=True)
     compensation_started_at: datetime | None = instant(optional=True)
+    compensation_delayed_at: datetime | None = instant(optional=True)
     compensated_at: datetime | None = instant(optional=True)
+
+    @property
+    def undo_timeout(self) -> timedelta:
+        """The timeout of one attempt to undo the step. A run of the release before this one has none of its own."""
+        return self.timeout if self.compensation_timeout is None else self.compensation_timeout
+
+    @property
+    def attempt_timeout(self) -> timedelta:
+        """The timeout of one attempt in the direction in which the step is performed now."""
+        return self.undo_timeout if self.status is StepStatus.COMPENSATING else self.timeout
 
     @property
     def to_be_undone(self) -> bool:

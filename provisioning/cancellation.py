@@ -219,14 +219,14 @@ def _skip(session: Session, position: Position, names: Sequence[str], by: Actor,
     for name in names:
         assert reason is not None, "the caller has checked that a reason is given"
         position.step(name).status = StepStatus.ABANDONED
-        ledger.abandon(session, position.run, name, by, reason)
+        ledger.abandon(session, position.run, name, by, reason, position.now)
 
 
 def _resume(session: Session, position: Position, by: Actor, skipped: list[str], reason: str | None) -> None:
     run = position.run
     run.status = way_back(run)
     run.due_at = position.now
-    run.error = None
+    run.stuck_since = run.stuck_step = run.stuck_error = None
     for step in position.steps:
         _reset_attempts(step)
     position.emit(session, EventType.COMPENSATION_RESUMED, {"skipped": skipped, "reason": reason}, by=by)
@@ -238,3 +238,4 @@ def _reset_attempts(step: RunStep) -> None:
     if step.status is StepStatus.COMPENSATION_FAILED:
         step.status = StepStatus.COMPENSATING
         step.compensation_attempts = 0
+        step.compensation_delayed_at = None

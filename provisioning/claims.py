@@ -78,7 +78,7 @@ class Claim:
 
 def time_left(step: RunStep, spent: timedelta) -> timedelta:
     """The rest of the attempt's timeout, at least zero."""
-    return max(step.timeout - spent, timedelta(0))
+    return max(step.attempt_timeout - spent, timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,21 @@ from uuid import UUID, uuid4
 from sqlalchemy import and_, func, or_
 from sqlmodel import Session, col, select
 
-from models import FOLLOW_UPS, UNDONE_STATUSES, Run, RunStatus, RunStep, StepRole, StepStatus, TenantState
+from models import (
+    FOLLOW_UPS,
+    UNDONE_STATUSES,
+    Run,
+    RunErrorCode,
+    RunStatus,
+    RunStep,
+    StepRole,
+    StepStatus,
+    TenantState,
+)
 from provisioning import claims, ledger, settlement
 from provisioning.claims import Claim, time_left
 from provisioning.decisions import BACKWARD, FORWARD, next_move
-from provisioning.error_messages import describe
+from provisioning.error_messages import code_of, describe
 from provisioning.events import EventType
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
@@ -26,9 +36,6 @@ from provisioning.saga import Done, NotYet, Outcome
 from provisioning.settlement import Position
 from provisioning.step_context import StepStopped, StopReason, TenantFacts
 from runtime.settings import Settings
-
-COMPENSATION_ATTEMPTS = 8
-"""Attempts of one compensation before the run is STUCK and needs an operator."""
 
 FORWARD_CLAIM_STATUSES = FORWARD | {RunStatus.SUCCEEDED, *UNDONE_STATUSES}
 """Statuses in which forward moves are claimed. QUEUED and RUNNING end when a cancel commits; in the others only the
@@ -114,7 +121,7 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
         _compensation_failed(session, position, step, describe(error), final=isinstance(error, Refused))
     else:
         final = isinstance(error, Refused) and step.role is not StepRole.CONFIRMATION
-        _failed(session, position, step, describe(error), final=final)
+        _failed(session, position, step, describe(error), final=final, code=code_of(error))
     settlement.advance(session, position)
 
 
@@ -176,7 +183,7 @@ def _begin(session: Session, position: Position, step: RunStep) -> bool:
         return _continue_attempt(session, position, step)
     if step.attempts >= max(step.max_attempts, MAX_LOST_WORKERS):
         lost = f"{step.title}: the worker was lost in each of {step.attempts} attempts."
-        _failed(session, position, step, lost, final=True)
+        _failed(session, position, step, lost, final=True, code=RunErrorCode.WORKER_LOST)
         settlement.advance(session, position)
         return False
     _begin_attempt(session, position, step)
@@ -203,7 +210,7 @@ def _continue_attempt(session: Session, position: Position, step: RunStep) -> bo
     if position.now - step.attempt_started_at < step.timeout:
         return True
     overdue = f"{step.title}: not done after {step.timeout.total_seconds():.0f} s."
-    _failed(session, position, step, overdue, final=False)
+    _failed(session, position, step, overdue, final=False, code=RunErrorCode.TIMED_OUT)
     settlement.advance(session, position)
     return False
 
@@ -214,12 +221,13 @@ def _begin_compensation(session: Session, position: Position, step: RunStep) -> 
         settlement.interrupt_idle(session, position, step)
     if step.attempt_started_at is not None and step.next_attempt_at is not None:
         return _continue_compensation(session, position, step)
-    if step.compensation_attempts >= COMPENSATION_ATTEMPTS:
+    if step.compensation_attempts >= step.max_compensation_attempts:
         lost = f"{step.title}: the worker was lost while undoing it, in attempt {step.compensation_attempts}."
         _stuck(session, position, step, lost)
         return False
     step.compensation_attempts += 1
     step.attempt_started_at = position.now
+    step.message = None
     if step.status is not StepStatus.COMPENSATING:
         step.status = StepStatus.COMPENSATING
         step.compensation_started_at = step.compensation_started_at or position.now
@@ -231,9 +239,9 @@ def _begin_compensation(session: Session, position: Position, step: RunStep) -> 
 def _continue_compensation(session: Session, position: Position, step: RunStep) -> bool:
     """Continue a compensation that returned NotYet, unless its timeout has passed: an endless one must fail visibly."""
     assert step.attempt_started_at is not None, "the caller has checked that an attempt is in progress"
-    if position.now - step.attempt_started_at < step.timeout:
+    if position.now - step.attempt_started_at < step.undo_timeout:
         return True
-    overdue = f"{step.title}: not undone after {step.timeout.total_seconds():.0f} s."
+    overdue = f"{step.title}: not undone after {step.undo_timeout.total_seconds():.0f} s."
     _compensation_failed(session, position, step, overdue, final=False)
     settlement.advance(session, position)
     return False
@@ -298,7 +306,9 @@ def _poll_later(session: Session, position: Position, step: RunStep, after: time
     step.heartbeat_at = position.now
 
 
-def _failed(session: Session, position: Position, step: RunStep, error: str, *, final: bool) -> None:
+def _failed(
+    session: Session, position: Position, step: RunStep, error: str, *, final: bool, code: RunErrorCode
+) -> None:
     """Record a failed attempt: retry later while attempts are left, otherwise start compensating."""
     again = not final and step.attempts < step.max_attempts
     step.error = error
@@ -312,7 +322,7 @@ def _failed(session: Session, position: Position, step: RunStep, error: str, *, 
     step.finished_at = position.now
     settlement.clear_attempt(step)
     if step.role not in FOLLOW_UPS:
-        settlement.start_compensating(position, step, error)
+        settlement.start_compensating(position, step, error, code)
 
 
 def _report_failure(session: Session, position: Position, step: RunStep, error: str, *, again: bool) -> None:
@@ -329,7 +339,7 @@ def _report_failure(session: Session, position: Position, step: RunStep, error: 
 def _undone(session: Session, position: Position, step: RunStep) -> None:
     step.status = StepStatus.COMPENSATED
     step.compensated_at = position.now
-    step.error = None
+    step.compensation_error = None
     settlement.clear_attempt(step)
     freed = ledger.release(session, position.run, step.name, position.now)
     facts = {
@@ -341,8 +351,8 @@ def _undone(session: Session, position: Position, step: RunStep) -> None:
 
 
 def _compensation_failed(session: Session, position: Position, step: RunStep, error: str, *, final: bool) -> None:
-    final = final or step.compensation_attempts >= COMPENSATION_ATTEMPTS
-    step.error = error
+    final = final or step.compensation_attempts >= step.max_compensation_attempts
+    step.compensation_error = error
     step.attempt_started_at = None
     facts = {"step": step.name, "attempt": step.compensation_attempts, "error": error, "will_retry": not final}
     position.emit(session, EventType.COMPENSATION_FAILED, facts)
@@ -355,10 +365,12 @@ def _compensation_failed(session: Session, position: Position, step: RunStep, er
 def _stuck(session: Session, position: Position, step: RunStep, error: str) -> None:
     """Mark the run STUCK. It is retried only after resumeCompensation."""
     step.status = StepStatus.COMPENSATION_FAILED
-    step.error = error
+    step.compensation_error = error
     settlement.clear_attempt(step)
     position.run.status = RunStatus.STUCK
-    position.run.error = error
+    position.run.stuck_since = position.now
+    position.run.stuck_step = step.name
+    position.run.stuck_error = error
     position.run.due_at = None
     held = ledger.still_held(session, position.run)
     position.emit(session, EventType.STUCK, {"step": step.name, "error": error, "held": held})

@@ -2,10 +2,11 @@
 
 import psycopg
 
+from models import RunErrorCode
 from provisioning.errors import ProvisioningRefused
 from provisioning.ports import Refused, TryAgain
 from provisioning.saga import UnknownStep
-from provisioning.step_context import StepStopped
+from provisioning.step_context import StepStopped, StopReason
 
 MAX_LENGTH = 300
 OPERATOR_ERRORS = (Refused, TryAgain, StepStopped, UnknownStep, ProvisioningRefused)
@@ -22,6 +23,15 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return _line(f"{type(error).__name__}: {error.strerror}")  # str(error) contains the path
     return _line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+def code_of(error: BaseException) -> RunErrorCode:
+    """Why a step has no further attempt after this error, if there is none: for programs."""
+    if isinstance(error, Refused):
+        return RunErrorCode.REFUSED
+    if isinstance(error, StepStopped) and error.reason is StopReason.TIMED_OUT:
+        return RunErrorCode.TIMED_OUT
+    return RunErrorCode.ATTEMPTS_EXHAUSTED
 
 
 def _line(text: str) -> str:

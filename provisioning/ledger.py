@@ -49,7 +49,7 @@ def release(session: Session, run: Run, step: str, at: datetime) -> list[dict[st
     return _mark(session, run, step, MAY_BE_HELD, status=ResourceStatus.RELEASED, released_at=at)
 
 
-def abandon(session: Session, run: Run, step: str, by: Actor, reason: str) -> list[dict[str, str]]:
+def abandon(session: Session, run: Run, step: str, by: Actor, reason: str, at: datetime) -> list[dict[str, str]]:
     """Mark the resources that a step took as abandoned. Returns them for the audit feed."""
     return _mark(
         session,
@@ -57,6 +57,9 @@ def abandon(session: Session, run: Run, step: str, by: Actor, reason: str) -> li
         step,
         MAY_BE_HELD,
         status=ResourceStatus.ABANDONED,
+        abandoned_at=at,
+        abandoned_by_kind=by.kind,
+        abandoned_by_id=by.id,
         abandoned_by=by.email or by.name,
         abandoned_reason=reason,
     )

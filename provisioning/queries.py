@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, exists, func, select, true
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, SQLModel, col
 
@@ -53,6 +53,7 @@ class TenantFilter:
     slug_prefix: str | None = None
     created_from: datetime | None = None
     created_until: datetime | None = None
+    has_abandoned_resources: bool | None = None
 
 
 def tenant_order(sort: TenantSort, *, descending: bool) -> Order:
@@ -149,6 +150,19 @@ def held_resources(session: Session, tenants: Sequence[UUID]) -> dict[UUID, list
     return _grouped(tenants, found.all(), lambda resource: resource.tenant_id)
 
 
+def abandoned_resources(session: Session, tenants: Sequence[UUID]) -> dict[UUID, list[Resource]]:
+    """The resources that operators abandoned and that may still exist, in the order in which they were taken.
+
+    Index: resources_abandoned_by_a_tenant.
+    """
+    found = session.scalars(
+        select(Resource)
+        .where(col(Resource.tenant_id).in_(tenants), Resource.is_left_behind())
+        .order_by(col(Resource.id))
+    )
+    return _grouped(tenants, found.all(), lambda resource: resource.tenant_id)
+
+
 def organisations_by_id(session: Session, ids: Sequence[UUID]) -> dict[UUID, Organisation]:
     """The organisations with these ids. The caller has checked access to something in each of them."""
     found = session.scalars(select(Organisation).where(col(Organisation.id).in_(ids)))
@@ -218,6 +232,9 @@ def _matching(wanted: TenantFilter, by: Actor) -> Select[Any]:
         statement = statement.where(col(Tenant.created_at) >= wanted.created_from)
     if wanted.created_until is not None:
         statement = statement.where(col(Tenant.created_at) < wanted.created_until)
+    if wanted.has_abandoned_resources is not None:
+        abandoned = exists().where(col(Resource.tenant_id) == col(Tenant.id), Resource.is_left_behind())
+        statement = statement.where(abandoned if wanted.has_abandoned_resources else ~abandoned)
     return statement
 
 

@@ -38,6 +38,8 @@ def start_provisioning(session: Session, saga: Saga, tenant: Tenant, by: Actor, 
             interruptible=step.interruptible,
             timeout=step.timeout,
             max_attempts=step.attempts,
+            compensation_timeout=step.undo_timeout or step.timeout,
+            max_compensation_attempts=step.undo_attempts,
         )
         for position, step in enumerate(saga, start=1)
     ]
@@ -122,4 +124,6 @@ def _copy_of(run: Run, step: RunStep) -> RunStep:
         interruptible=step.interruptible,
         timeout=step.timeout,
         max_attempts=step.max_attempts,
+        compensation_timeout=step.compensation_timeout,
+        max_compensation_attempts=step.max_compensation_attempts,
     )

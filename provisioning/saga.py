@@ -25,6 +25,9 @@ Outcome = Done | NotYet
 
 Action = Callable[[StepContext], Outcome | None]
 
+UNDO_ATTEMPTS = 8
+"""Attempts of a compensation before the run is STUCK, unless the step declares its own."""
+
 
 def do_nothing(_: StepContext) -> None:
     """The compensation of a step that takes no resource."""
@@ -41,6 +44,8 @@ class Step:
     timeout: timedelta
     attempts: int
     interruptible: bool = True
+    undo_timeout: timedelta | None = None
+    undo_attempts: int = UNDO_ATTEMPTS
     undo: Action = do_nothing
     retired: bool = False
 
@@ -80,10 +85,27 @@ class Saga:
             raise UnknownStep(name) from None
 
     def step(
-        self, title: str, *, timeout: timedelta, attempts: int, interruptible: bool = True
+        self,
+        title: str,
+        *,
+        timeout: timedelta,
+        attempts: int,
+        undo_timeout: timedelta | None = None,
+        undo_attempts: int = UNDO_ATTEMPTS,
+        interruptible: bool = True,
     ) -> Callable[[Action], Step]:
-        """Declare the next step. ``timeout`` bounds one attempt; ``attempts`` are counted before they start."""
-        return self._declare(title, StepRole.STEP, timeout, attempts, interruptible=interruptible)
+        """Declare the next step. ``timeout`` bounds one attempt; ``attempts`` are counted before they start.
+
+        ``undo_timeout`` and ``undo_attempts`` are the same for its compensation. Without its own timeout a compensation
+        has that of the step.
+        """
+
+        def declare(action: Action) -> Step:
+            step = Step(action.__name__, title, StepRole.STEP, action, timeout, attempts, interruptible)
+            step.undo_timeout, step.undo_attempts = undo_timeout, undo_attempts
+            return self._add(step)
+
+        return declare
 
     def retired(self, step: Step) -> Step:
         """Exclude the step from new runs. Runs that were planned with it can still perform and compensate it."""
@@ -103,11 +125,11 @@ class Saga:
 
     def afterwards(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
         """Declare a step after the pivot. It is best effort: its failure does not change the tenant."""
-        return self._declare(title, StepRole.AFTERWARDS, timeout, attempts, interruptible=False)
+        return self._declare(title, StepRole.AFTERWARDS, timeout, attempts)
 
     def confirmation(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
         """Declare the absence check, which probes the adapters after the run was undone and has ended."""
-        return self._declare(title, StepRole.CONFIRMATION, timeout, attempts, interruptible=False)
+        return self._declare(title, StepRole.CONFIRMATION, timeout, attempts)
 
     def compensate_every_step(self, ctx: StepContext, *, except_for: frozenset[str]) -> None:
         """Run every compensation except those of the named steps, the last step first.
@@ -132,11 +154,9 @@ class Saga:
         assert self._go_live is not None, "the saga has no pivot"
         self._go_live(tenant)
 
-    def _declare(
-        self, title: str, role: StepRole, timeout: timedelta, attempts: int, *, interruptible: bool
-    ) -> Callable[[Action], Step]:
+    def _declare(self, title: str, role: StepRole, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
         def declare(action: Action) -> Step:
-            return self._add(Step(action.__name__, title, role, action, timeout, attempts, interruptible))
+            return self._add(Step(action.__name__, title, role, action, timeout, attempts, interruptible=False))
 
         return declare
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from models import Organisation, Run, RunKind, RunStatus, RunStep, StepStatus, Tenant, TenantState
+from models import Organisation, Run, RunErrorCode, RunKind, RunStatus, RunStep, StepStatus, Tenant, TenantState
 from provisioning import ledger, lifecycle
 from provisioning.actors import PLATFORM, Actor
 from provisioning.decisions import next_move, way_back
@@ -76,7 +76,7 @@ def interrupt(session: Session, position: Position, step: RunStep, error: str | 
     """Mark a step that began as INTERRUPTED. It is compensated, because it may have had effects."""
     step.status = StepStatus.INTERRUPTED
     step.finished_at = position.now
-    step.error = error
+    step.error = error or step.error
     clear_attempt(step)
     position.emit(session, EventType.STEP_INTERRUPTED, {"step": step.name, "error": error})
 
@@ -95,11 +95,12 @@ def clear_attempt(step: RunStep) -> None:
     step.heartbeat_at = None
 
 
-def start_compensating(position: Position, failed: RunStep, error: str) -> None:
+def start_compensating(position: Position, failed: RunStep, error: str, code: RunErrorCode) -> None:
     """Let the run compensate its steps from now on."""
     position.run.status = way_back(position.run)
     position.run.failed_step = failed.name
     position.run.error = error
+    position.run.error_code = code
 
 
 def advance(session: Session, position: Position) -> None:

@@ -21,7 +21,7 @@ def validate_request(ctx: StepContext) -> None:
         raise Refused(" ".join(errors))
 
 
-@saga.step("Allocate storage", timeout=timedelta(minutes=5), attempts=5)
+@saga.step("Allocate storage", timeout=timedelta(minutes=5), attempts=5, undo_attempts=8)
 def allocate_storage(ctx: StepContext) -> None:
     ctx.intend("postgres_role", ctx.names.role)
     ctx.intend("postgres_schema", ctx.names.schema)
@@ -33,7 +33,7 @@ def release_storage(ctx: StepContext) -> None:
     ctx.infrastructure.storage.destroy(ctx.names)
 
 
-@saga.step("Allocate identity", timeout=timedelta(minutes=5), attempts=5)
+@saga.step("Allocate identity", timeout=timedelta(minutes=5), attempts=5, undo_attempts=8)
 def allocate_identity(ctx: StepContext) -> None:
     ctx.intend("signing_key", ctx.names.signing_key)
     ctx.intend("admin_account", ctx.names.account)
@@ -45,7 +45,7 @@ def release_identity(ctx: StepContext) -> None:
     ctx.infrastructure.identity.destroy(ctx.names)
 
 
-@saga.step("Reserve the host name", timeout=timedelta(minutes=5), attempts=5)
+@saga.step("Reserve the host name", timeout=timedelta(minutes=5), attempts=5, undo_attempts=8)
 def allocate_traffic(ctx: StepContext) -> None:
     ctx.intend("host_name", ctx.tenant.host_name)
     ctx.infrastructure.traffic.reserve(ctx.names)
@@ -62,7 +62,13 @@ def apply_schema(ctx: StepContext) -> None:
     ctx.infrastructure.storage.migrate(ctx.names)
 
 
-@saga.step("Deploy the workload", timeout=timedelta(minutes=10), attempts=3)
+@saga.step(
+    "Deploy the workload",
+    timeout=timedelta(minutes=10),
+    attempts=3,
+    undo_timeout=timedelta(minutes=10),
+    undo_attempts=8,
+)
 def deploy_workloads(ctx: StepContext) -> None:
     ctx.intend("workload", ctx.names.workload)
     ctx.infrastructure.deployer.deploy(order_of(ctx), ctx)

@@ -19,10 +19,13 @@ class AbsenceCheck:
     asked_at: datetime = strawberry.field(description="When the answers of all adapters had arrived, in UTC.")
     found: list[str] = strawberry.field(
         description="Names of resources that still existed; they are removed after the check. Empty when none was "
-        "left. Resources that an operator abandoned are not listed."
+        "left. Resources that an operator abandoned are in foundAbandoned."
+    )
+    found_abandoned: list[str] = strawberry.field(
+        description="Names of resources that an operator abandoned and that still existed. They are not removed."
     )
 
     @classmethod
     def of(cls, row: AbsenceCheckRow) -> "AbsenceCheck":
         """Convert a row."""
-        return cls(asked_at=row.asked_at, found=list(row.found))
+        return cls(asked_at=row.asked_at, found=list(row.found), found_abandoned=list(row.found_abandoned))

@@ -6,7 +6,7 @@ from typing import Any
 import strawberry
 
 from access.permissions import ACTIONS, TenantAction
-from models import ActorKind, ResourceStatus, Role, RunKind, RunStatus, StepStatus, TenantState
+from models import ActorKind, ResourceStatus, Role, RunErrorCode, RunKind, RunStatus, StepStatus, TenantState
 from schema.described import description_of
 
 
@@ -101,6 +101,16 @@ _publish(
     CANCELLED="Undone because of a cancel; the tenant is PENDING. Final.",
     FAILED="Undone because a step failed; the tenant is FAILED. Final.",
     DECOMMISSIONED="Everything was released; the tenant is DECOMMISSIONED. Final.",
+)
+
+_publish(
+    RunErrorCode,
+    "Why a step failed for good, so that its run is undone. New ones may be added.",
+    REFUSED="An external system or a rule of the product refused it. A retry is refused too until the cause is "
+    "corrected.",
+    ATTEMPTS_EXHAUSTED="Its last attempt failed. A retry may succeed.",
+    TIMED_OUT="Its last attempt took longer than it may. A retry may succeed.",
+    WORKER_LOST="The worker that performed it was lost in each attempt.",
 )
 
 _publish(

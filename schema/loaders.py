@@ -45,6 +45,7 @@ class Loaders:
         self.resources: DataLoader[UUID, list[Resource] | None] = self._details(queries.resources_of_runs)
         self.absence_checks: DataLoader[UUID, list[AbsenceCheck] | None] = self._details(queries.absence_checks_of_runs)
         self.held: DataLoader[UUID, list[Resource] | None] = self._details(queries.held_resources)
+        self.abandoned: DataLoader[UUID, list[Resource] | None] = self._details(queries.abandoned_resources)
         self.runs_of_tenants: DataLoader[tuple[UUID, Window], Page[Run]] = SharedLoader(self._run_pages)
         self.timelines: DataLoader[tuple[UUID, Window], Page[Event]] = SharedLoader(self._timeline_pages)
 

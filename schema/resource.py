@@ -6,6 +6,7 @@ import strawberry
 
 from models import Resource as ResourceRow
 from models import ResourceStatus
+from schema.actor import Actor
 from schema.described import described_type
 
 
@@ -34,6 +35,18 @@ class Resource:
         description="When it was confirmed absent; null unless it is RELEASED."
     )
 
+    abandoned_at: datetime | None = strawberry.field(
+        description="When an operator skipped its release with resumeCompensation; null unless it is ABANDONED."
+    )
+    abandoned_by: Actor | None = strawberry.field(description="Who skipped its release; null unless it is ABANDONED.")
+    abandoned_reason: str | None = strawberry.field(
+        description="Why its release was skipped, in the words of that person; null unless it is ABANDONED."
+    )
+    absent_at: datetime | None = strawberry.field(
+        description="For an ABANDONED resource: when an absence check did not find it any more. Null while it may "
+        "still exist."
+    )
+
     @classmethod
     def of(cls, row: ResourceRow) -> "Resource":
         """Convert a row."""
@@ -44,4 +57,14 @@ class Resource:
             status=row.status,
             held_at=row.held_at,
             released_at=row.released_at,
+            abandoned_at=row.abandoned_at,
+            abandoned_by=_abandoner(row),
+            abandoned_reason=row.abandoned_reason,
+            absent_at=row.absent_at,
         )
+
+
+def _abandoner(row: ResourceRow) -> Actor | None:
+    if row.abandoned_by is None or row.abandoned_by_kind is None or row.abandoned_by_id is None:
+        return None
+    return Actor.of(row.abandoned_by_kind, row.abandoned_by_id, row.abandoned_by)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from models import UNDONE_STATUSES, Run, RunKind, RunStatus
+from models import UNDONE_STATUSES, Run, RunErrorCode, RunKind, RunStatus
 from provisioning import ledger
 from provisioning.pagination import Page
 from schema import tenant as tenants
@@ -92,6 +92,26 @@ class ProvisioningRun(Node):
     cancel_request: CancelRequest | None = strawberry.field(
         description="The first cancel of the run, kept after its end; null when none was requested."
     )
+    failed_step: str | None = strawberry.field(
+        description="Name of the step that failed for good, so that the run is undone; null when none did. Kept when "
+        "the run is cancelled during that undo. A failed undo is in stuckStep."
+    )
+    error: str | None = strawberry.field(
+        description="Why that step failed, for people: the error of its last attempt. Null without failedStep."
+    )
+    error_code: RunErrorCode | None = strawberry.field(
+        description="Why that step failed, for programs. Null without failedStep, and for runs of an earlier release."
+    )
+    stuck_since: datetime | None = strawberry.field(
+        description="When the undo of a step failed for good. From then on nothing happens until resumeCompensation; "
+        "null unless the run is STUCK."
+    )
+    stuck_step: str | None = strawberry.field(
+        description="Name of the step that could not be undone; null unless the run is STUCK."
+    )
+    stuck_error: str | None = strawberry.field(
+        description="Why it could not be undone, for people; null unless the run is STUCK."
+    )
     started_by: Actor = strawberry.field(description="Who called the mutation that started the run.")
     started_at: datetime | None = strawberry.field(
         description="When a worker claimed the first step; for a DECOMMISSION run, when the mutation was called. Null "
@@ -117,6 +137,12 @@ class ProvisioningRun(Node):
             status=row.status,
             cancellable=row.cancellable,
             cancel_request=CancelRequest.of(row),
+            failed_step=row.failed_step,
+            error=row.error if row.failed_step else None,
+            error_code=row.error_code,
+            stuck_since=row.stuck_since,
+            stuck_step=row.stuck_step,
+            stuck_error=row.stuck_error,
             started_by=Actor.of(row.started_by_kind, row.started_by_id, row.started_by_name),
             started_at=row.started_at,
             finished_at=row.finished_at,
@@ -145,6 +171,16 @@ class ProvisioningRun(Node):
         """
         key = ledger.run_that_took(self.row)
         return [Resource.of(row) for row in await info.context.loaders.resources.load(key) or []]
+
+    @described_field
+    async def abandoned_resources(self, info: Info) -> list[Resource]:
+        """Resources of the run that an operator abandoned and that may still exist, in order of creation.
+
+        A resource that an absence check did not find any more is not among them. A decommissioning run has those of the
+        run that it releases. FORBIDDEN for callers without the right tenants:read.
+        """
+        rows = await info.context.loaders.resources.load(ledger.run_that_took(self.row)) or []
+        return [Resource.of(row) for row in rows if row.left_behind]
 
     @described_field
     async def absence_checks(self, info: Info) -> list[AbsenceCheck]:

@@ -30,7 +30,10 @@ class RunStep:
         "attempts."
     )
     compensation_attempts: int = strawberry.field(
-        description="Attempts to undo the step. The run is STUCK after 8; resumeCompensation counts from 0 again."
+        description="Attempts to undo the step that have begun. resumeCompensation counts from 0 again."
+    )
+    max_compensation_attempts: int = strawberry.field(
+        description="Attempts to undo the step that may fail before the run is STUCK."
     )
     interruptible: bool = strawberry.field(
         description="Whether a cancel stops the step at its next safe point. Otherwise the step runs to its end first."
@@ -40,11 +43,16 @@ class RunStep:
         "none; each attempt begins with null."
     )
     message: str | None = strawberry.field(
-        description="What the step last reported, for people, at most 300 characters. Null when it reported nothing, "
-        "and once it has ended."
+        description="What the step or its undo last reported, for people, at most 300 characters: a deployer's words "
+        "while a workload starts or is torn down. Null when it reported nothing, and once it has ended."
     )
     error: str | None = strawberry.field(
-        description="Error of the last attempt, for people; null once the step is done or compensated."
+        description="Error of the last attempt that failed, for people. It is kept when the step is undone; while "
+        "attempts to undo it fail, it is the error of the undo. Null once the step is done."
+    )
+    compensation_error: str | None = strawberry.field(
+        description="Error of the last attempt to undo the step that failed, for people. Null when none failed, and "
+        "once the step is undone."
     )
     heartbeat_at: datetime | None = strawberry.field(
         description="When a worker last claimed or polled the step or renewed its lease on it. A waiting step keeps "
@@ -53,6 +61,14 @@ class RunStep:
     next_attempt_at: datetime | None = strawberry.field(
         description="When the step or its compensation is polled or tried again; null while a worker performs it and "
         "when nothing is scheduled."
+    )
+    attempt_started_at: datetime | None = strawberry.field(
+        description="When the attempt under way began, of the step or of its undo. Null when none is: then "
+        "nextAttemptAt is the start of the next attempt, otherwise the next poll of this one."
+    )
+    attempt_deadline_at: datetime | None = strawberry.field(
+        description="When the attempt under way has failed unless it is done by then: its start plus the time that one "
+        "attempt may take. Null when none is under way."
     )
     started_at: datetime | None = strawberry.field(
         description="When the first attempt began; null before, and in a decommissioning run."
@@ -64,6 +80,13 @@ class RunStep:
     duration: timedelta | None = strawberry.field(
         description="Time from startedAt to finishedAt, or until now, with the waits between attempts; null while "
         "startedAt is null. Compensations are not included."
+    )
+    compensation_started_at: datetime | None = strawberry.field(
+        description="When the first attempt to undo the step began; null before."
+    )
+    compensation_delayed_at: datetime | None = strawberry.field(
+        description="When operators were warned that the undo takes longer than usual; null when they were not. The "
+        "undo continues, and resumeCompensation sets it back to null."
     )
     compensated_at: datetime | None = strawberry.field(
         description="When all resources of the step were confirmed absent; null before."
@@ -80,15 +103,21 @@ class RunStep:
             attempts=row.attempts,
             max_attempts=row.max_attempts,
             compensation_attempts=row.compensation_attempts,
+            max_compensation_attempts=row.max_compensation_attempts,
             interruptible=row.interruptible,
             percent=row.percent,
             message=row.message,
-            error=row.error,
+            error=row.compensation_error or row.error,
+            compensation_error=row.compensation_error,
             heartbeat_at=row.heartbeat_at,
             next_attempt_at=row.next_attempt_at,
+            attempt_started_at=row.attempt_started_at,
+            attempt_deadline_at=row.attempt_started_at + row.attempt_timeout if row.attempt_started_at else None,
             started_at=row.started_at,
             finished_at=row.finished_at,
             duration=time_spent(row.started_at, row.finished_at),
+            compensation_started_at=row.compensation_started_at,
+            compensation_delayed_at=row.compensation_delayed_at,
             compensated_at=row.compensated_at,
         )
 

@@ -136,6 +136,15 @@ class Tenant(Node):
         return [Resource.of(row) for row in await info.context.loaders.held.load(self.row.id) or []]
 
     @described_field
+    async def abandoned_resources(self, info: Info) -> list[Resource]:
+        """Resources of all runs that an operator abandoned and that may still exist, in order of creation.
+
+        They are not among heldResources: the product neither uses nor removes them. A resource that an absence check
+        did not find any more is not listed. FORBIDDEN for callers without the right tenants:read.
+        """
+        return [Resource.of(row) for row in await info.context.loaders.abandoned.load(self.row.id) or []]
+
+    @described_field
     async def cancellation_preview(self, info: Info) -> CancellationPreview | None:
         """What cancelProvisioning would stop and release now.
 

@@ -44,6 +44,11 @@ class TenantFilter:
         description="Only tenants created before this time, which is not included.", default=strawberry.UNSET
     )
 
+    has_abandoned_resources: bool | None = strawberry.field(
+        description="True: only tenants with abandonedResources, which may still exist. False: only tenants without.",
+        default=strawberry.UNSET,
+    )
+
     def to_domain(self) -> queries.TenantFilter:
         """Convert the conditions that were given."""
         return queries.TenantFilter(
@@ -52,6 +57,7 @@ class TenantFilter:
             slug_prefix=given(self.slug_prefix),
             created_from=given(self.created_from),
             created_until=given(self.created_until),
+            has_abandoned_resources=given(self.has_abandoned_resources),
         )
 
 

@@ -105,6 +105,12 @@ class Sweeper(PeriodicThread):
         stuck = {run.id: run for run in runs}
         for run_id in stuck.keys() - self._reported_stuck:
             run = stuck[run_id]
-            facts = {"run": run_id, "tenant": run.tenant_id, "error": run.error, "needs": "resumeCompensation"}
+            facts = {
+                "run": run_id,
+                "tenant": run.tenant_id,
+                "step": run.stuck_step,
+                "error": run.stuck_error,
+                "needs": "resumeCompensation",
+            }
             logger.error("run is stuck", extra=facts)
         self._reported_stuck = set(stuck)

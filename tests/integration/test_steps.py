@@ -16,7 +16,7 @@ from provisioning.errors import LedgerNotEmpty, Malformed, NotStuck
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import Done, NotYet
+from provisioning.saga import UNDO_ATTEMPTS, Done, NotYet
 from provisioning.step_context import StepStopped, StopReason
 from provisioning.steps import saga
 from provisioning.welcome_emails import resend_welcome_emails
@@ -267,7 +267,7 @@ def test_an_attempt_of_a_polling_compensation_fails_at_its_timeout_and_is_retrie
 
     assert harness.try_claim() is None
 
-    assert harness.step("deploy_workloads").error == "Deploy the workload: not undone after 600 s."
+    assert harness.step("deploy_workloads").compensation_error == "Deploy the workload: not undone after 600 s."
     assert harness.event_lines()[-1] == "provisioning.compensation_failed deploy_workloads"
     assert harness.claim().attempt == 3
 
@@ -394,7 +394,8 @@ def test_a_refused_compensation_makes_the_run_stuck_and_names_the_held_resources
     run = harness.run()
     assert harness.tenant().state is TenantState.PROVISIONING
     assert (run.due_at, run.lease_token, run.finished_at) == (None, None, None)
-    assert run.error == "The vault is sealed."
+    assert (run.stuck_step, run.stuck_error) == (step, "The vault is sealed.")
+    assert run.error == "No."
     assert harness.step(step).status is StepStatus.COMPENSATION_FAILED
     event = harness.events()[-1]
     assert event.type == "tenant.provisioning.stuck"
@@ -427,7 +428,7 @@ def test_a_run_is_stuck_after_a_compensation_lost_every_worker(harness: RunHarne
     harness.make_moves(until="allocate_traffic")
     harness.cancel()
     last = harness.claim(Backward("allocate_identity"))
-    for _ in range(engine.COMPENSATION_ATTEMPTS - 1):
+    for _ in range(UNDO_ATTEMPTS - 1):
         harness.expire_lease()
         last = harness.claim(Backward("allocate_identity"))
     harness.expire_lease()

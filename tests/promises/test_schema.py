@@ -26,7 +26,7 @@ from tests.code_metrics.schema_text import descriptions, types_of
 COMMITTED = Path(schema.__file__).parent / "schema.graphql"
 CONTRACT = Path(__file__).parent / "contract.graphql"
 ADDED_TYPES = """
-    AbsenceCheck Member MemberConnection MemberEdge MemberRole
+    AbsenceCheck RunErrorCode Member MemberConnection MemberEdge MemberRole
     ServiceAccount ServiceAccountConnection ServiceAccountEdge
     InviteMemberInput InviteMemberPayload ChangeMemberRoleInput ChangeMemberRolePayload
     RemoveMemberInput RemoveMemberPayload CreateServiceAccountInput CreateServiceAccountPayload
@@ -103,11 +103,30 @@ def test_every_addition_to_the_contract_is_listed(ours: GraphQLSchema, contract:
         "Organization.serviceAccounts: ServiceAccountConnection!",
         "ProvisioningEventKind.COMPENSATION_RESUMED",
         "ProvisioningEventKind.STEP_INTERRUPTED",
+        "ProvisioningRun.abandonedResources: [Resource!]!",
         "ProvisioningRun.absenceChecks: [AbsenceCheck!]!",
+        "ProvisioningRun.error: String",
+        "ProvisioningRun.errorCode: RunErrorCode",
+        "ProvisioningRun.failedStep: String",
         "ProvisioningRun.nextAbsenceCheckAt: DateTime",
+        "ProvisioningRun.stuckError: String",
+        "ProvisioningRun.stuckSince: DateTime",
+        "ProvisioningRun.stuckStep: String",
         "Query.provisioningOptions: ProvisioningOptions!",
         "Query.slugCheck(slug: String!)",
         "Query.slugCheck: SlugCheck!",
+        "Resource.abandonedAt: DateTime",
+        "Resource.abandonedBy: Actor",
+        "Resource.abandonedReason: String",
+        "Resource.absentAt: DateTime",
+        "RunStep.attemptDeadlineAt: DateTime",
+        "RunStep.attemptStartedAt: DateTime",
+        "RunStep.compensationDelayedAt: DateTime",
+        "RunStep.compensationError: String",
+        "RunStep.compensationStartedAt: DateTime",
+        "RunStep.maxCompensationAttempts: Int!",
+        "Tenant.abandonedResources: [Resource!]!",
+        "TenantFilter.hasAbandonedResources: Boolean",
     ]
 
 

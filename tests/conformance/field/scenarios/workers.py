@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
-from provisioning.engine import COMPENSATION_ATTEMPTS
+from provisioning.saga import UNDO_ATTEMPTS
 from tests.conformance.field.api_clients import Saga, codes
 from tests.conformance.field.calls import CALLS, LAST_CALL, UNDONE_BY
 from tests.conformance.field.failpoint_controller import Halt, let_time_pass, until
@@ -22,7 +22,7 @@ SECONDS_PER_DEATH = 10.0
 """Seconds from one death of a process to the next: the lease (2 s), a message that counts as lost (1 s), a sweep
 (0.5 s) and the start of another process, which took 5 s at a load of 20 on two cores."""
 
-ENDED_WITHIN = COMPENSATION_ATTEMPTS * SECONDS_PER_DEATH
+ENDED_WITHIN = UNDO_ATTEMPTS * SECONDS_PER_DEATH
 """Seconds until a run that kills its workers has to be at its end: an undo is given up after eight attempts."""
 
 MANY_THREADS = Options(forward_threads=18, compensation_threads=18)
