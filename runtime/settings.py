@@ -58,9 +58,12 @@ class DeployerKind(StrEnum):
 
 
 class Settings(BaseSettings):
-    """The settings, immutable. The variable of a field is ``TENANTRY_`` and the field's name in capitals."""
+    """The settings, immutable. The variable of a field is ``TENANTRY_`` and the field's name in capitals.
 
-    model_config = SettingsConfigDict(env_prefix="TENANTRY_", frozen=True, extra="ignore")
+    A variable that is empty counts as not set, as in a file of variables with nothing after the equals sign.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TENANTRY_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     database_url: str = Field(description="The product's own Postgres, for example postgresql://app@db/tenantry.")
     api_database_url: str = Field(
@@ -237,6 +240,34 @@ class Settings(BaseSettings):
             raise ValueError("must be at most an hour")
         return length
 
+    @field_validator("sweep_interval", "statement_timeout", "lock_timeout")
+    @classmethod
+    def _above_zero(cls, length: timedelta) -> timedelta:
+        if length <= timedelta(0):
+            raise ValueError("must be above zero")
+        return length
+
+    @field_validator("drain_timeout")
+    @classmethod
+    def _not_below_zero(cls, length: timedelta) -> timedelta:
+        if length < timedelta(0):
+            raise ValueError("must not be below zero")
+        return length
+
+    @field_validator("pace")
+    @classmethod
+    def _within_the_timeout_of_a_step(cls, length: timedelta) -> timedelta:
+        if not timedelta(0) <= length <= LONGEST_PACE:
+            raise ValueError(f"must be between 0 and {LONGEST_PACE.seconds} s")
+        return length
+
+    @field_validator("tenant_scheme")
+    @classmethod
+    def _scheme(cls, scheme: str) -> str:
+        if scheme not in {"http", "https"}:
+            raise ValueError("must be http or https")
+        return scheme
+
     @field_validator("tenant_domain")
     @classmethod
     def _domain(cls, domain: str) -> str:
@@ -279,30 +310,30 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        if self.tenant_scheme not in {"http", "https"}:
-            raise ValueError("tenant_scheme must be http or https")
         if self.deployer is DeployerKind.HTTP and not _is_web_address(self.deployer_url):
-            raise ValueError("deployer_url must be an http or https address when deployer is http")
+            raise ValueError("TENANTRY_DEPLOYER_URL must be an http or https address when TENANTRY_DEPLOYER is http")
         if not timedelta(0) < self.lease_renewal * 2 <= self.lease:
-            raise ValueError("lease must be at least twice lease_renewal, and both above zero")
-        if min(self.sweep_interval, self.statement_timeout, self.lock_timeout) <= timedelta(0):
-            raise ValueError("sweep_interval, statement_timeout and lock_timeout must be above zero")
+            raise ValueError("TENANTRY_LEASE must be at least twice TENANTRY_LEASE_RENEWAL, and both above zero")
         if self.trusted_only and not self.trusted_documents:
-            raise ValueError("trusted_only requires trusted_documents: without it every document would be refused")
-        if self.drain_timeout < timedelta(0) or not timedelta(0) <= self.pace <= LONGEST_PACE:
             raise ValueError(
-                f"drain_timeout must not be below zero, and pace must be between 0 and {LONGEST_PACE.seconds} s"
+                "TENANTRY_TRUSTED_ONLY requires TENANTRY_TRUSTED_DOCUMENTS: without it every document would be refused"
             )
         return self
 
     @model_validator(mode="after")
     def _consistent_sign_in(self) -> Self:
         if bool(self.oidc_issuer) != bool(self.oidc_audience):
-            raise ValueError("oidc_issuer and oidc_audience must be set together: set both, or neither")
+            raise ValueError(
+                "TENANTRY_OIDC_ISSUER and TENANTRY_OIDC_AUDIENCE must be set together: set both, or neither"
+            )
         if self.oidc_client_id and not self.oidc_issuer:
-            raise ValueError("oidc_client_id requires oidc_issuer: the id is registered at that provider")
+            raise ValueError(
+                "TENANTRY_OIDC_CLIENT_ID requires TENANTRY_OIDC_ISSUER: the id is registered at that provider"
+            )
         if self.seeded_tokens and self.oidc_issuer:
-            raise ValueError("seeded_tokens is for development without sign-in: unset it, or oidc_issuer")
+            raise ValueError(
+                "TENANTRY_SEEDED_TOKENS is for development without sign-in: unset it, or TENANTRY_OIDC_ISSUER"
+            )
         return self
 
     @property

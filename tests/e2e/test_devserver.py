@@ -185,7 +185,8 @@ def test_an_invalid_setting_stops_the_start_with_one_sentence(data: Path) -> Non
 
     assert refused.returncode == 1
     assert refused.stderr == (
-        "The settings contradict each other: lease must be at least twice lease_renewal, and both above zero.\n"
+        "The settings contradict each other: TENANTRY_LEASE must be at least twice TENANTRY_LEASE_RENEWAL, "
+        "and both above zero.\n"
     )
 
 

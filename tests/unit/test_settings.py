@@ -1,5 +1,6 @@
 """An invalid setting is refused in one sentence that names its variable."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -25,7 +26,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_trusted_only_requires_trusted_documents(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("TENANTRY_TRUSTED_ONLY", "true")
 
-    with pytest.raises(SettingsRefused, match="trusted_only requires trusted_documents"):
+    with pytest.raises(SettingsRefused, match="TENANTRY_TRUSTED_ONLY requires TENANTRY_TRUSTED_DOCUMENTS"):
         read_settings()
 
 
@@ -77,7 +78,14 @@ def test_a_missing_setting_is_named(environment: pytest.MonkeyPatch, name: str) 
         ("LEASE", "999999999999"),
         ("LEASE", "9" * 40),
         ("DRAIN_TIMEOUT", "P2D"),
-        ("REGIONS", ""),
+        ("DRAIN_TIMEOUT", "-1"),
+        ("SWEEP_INTERVAL", "0"),
+        ("STATEMENT_TIMEOUT", "0"),
+        ("LOCK_TIMEOUT", "-1"),
+        ("PACE", "-1"),
+        ("PACE", "21"),
+        ("TENANT_SCHEME", "gopher"),
+        ("REGIONS", ","),
         ("REGIONS", "eu,,us"),
         ("REGIONS", "eu,eu"),
         ("REGIONS", "e" * 41),
@@ -107,23 +115,37 @@ def test_an_invalid_setting_is_named_in_one_sentence(environment: pytest.MonkeyP
         {"LEASE": "0", "LEASE_RENEWAL": "0"},
         {"DEPLOYER": "http"},
         {"DEPLOYER": "http", "DEPLOYER_URL": "http://deployer:notaport"},
-        {"TENANT_SCHEME": "gopher"},
-        {"SWEEP_INTERVAL": "0"},
+        {"TRUSTED_ONLY": "true"},
         {"OIDC_ISSUER": "https://login.example.com"},
         {"OIDC_CLIENT_ID": "dashboard"},
         {"OIDC_ISSUER": "https://login.example.com", "OIDC_AUDIENCE": "api", "SEEDED_TOKENS": "tokens.json"},
-        {"PACE": "-1"},
     ],
     ids=str,
 )
-def test_settings_that_contradict_each_other_are_refused(
+def test_settings_that_contradict_each_other_are_refused_with_their_variables(
     environment: pytest.MonkeyPatch, together: dict[str, str]
 ) -> None:
     for name, value in together.items():
         environment.setenv(f"TENANTRY_{name}", value)
 
-    with pytest.raises(SettingsRefused, match=r"^The settings contradict each other: "):
+    with pytest.raises(SettingsRefused, match=r"^The settings contradict each other: ") as refusal:
         read_settings()
+
+    named = re.findall(r"TENANTRY_(\w+)", str(refusal.value))
+    assert len(set(named)) == 2
+    assert set(named) & set(together)
+
+
+@pytest.mark.parametrize("name", sorted({field.upper() for field in Settings.model_fields} - {"DEPLOYER_URL"}))
+def test_an_empty_variable_counts_as_not_set(environment: pytest.MonkeyPatch, name: str) -> None:
+    variable = f"TENANTRY_{name}"
+    environment.setenv(variable, "")
+
+    if variable in ENOUGH:
+        with pytest.raises(SettingsRefused, match=f"^{variable} is not set: "):
+            read_settings()
+    else:
+        assert getattr(read_settings(), name.lower()) == Settings.model_fields[name.lower()].default
 
 
 @pytest.mark.parametrize(
