@@ -7,7 +7,7 @@ from typing import Final
 from runtime.settings import Settings
 
 PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-NOISY: Final = ("httpx", "httpcore", "dramatiq.worker.WorkerThread")
+NOISY: Final = ("alembic", "httpx", "httpcore", "dramatiq.worker.WorkerThread")
 
 
 class FieldsFormatter(logging.Formatter):

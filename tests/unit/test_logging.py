@@ -2,7 +2,10 @@
 
 import logging
 
-from runtime.logging import FieldsFormatter
+import pytest
+
+from runtime.logging import FieldsFormatter, configure_logging
+from tests.builders import settings_with
 
 
 def test_a_log_line_shows_the_fields_of_its_event_and_not_uvicorns_colours() -> None:
@@ -11,3 +14,11 @@ def test_a_log_line_shows_the_fields_of_its_event_and_not_uvicorns_colours() -> 
     )
 
     assert FieldsFormatter("%(message)s").format(record) == "Started [cause=a signal]"
+
+
+def test_a_readiness_check_leaves_no_lines_of_alembic_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)  # pytest keeps its handlers
+
+    configure_logging(settings_with("postgresql://app@db/tenantry"))
+
+    assert not logging.getLogger("alembic.runtime.migration").isEnabledFor(logging.INFO)
