@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -11,6 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
 
 from runtime.database import engine_for
 from runtime.settings import Settings
@@ -27,19 +29,21 @@ class MigrationRefused(Exception):
     """The requested migration is not possible. The message is one sentence for an operator."""
 
 
-def migrate(settings: Settings, revision: str = "head") -> None:
+def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str | None]:
     """Upgrade (or downgrade, when ``revision`` is older) the database. Waits while another process migrates.
 
-    Raises MigrationRefused.
+    Returns the revisions of the database before and after, None for an empty one. Raises MigrationRefused.
     """
     engine = engine_for(settings, "tenantry-migrate")
     try:
         with engine.connect() as connection, exclusively(connection):
             config = _config()
             config.attributes["connection"] = connection
-            _refuse_a_newer_database(config, connection)
+            before = current(connection)
+            _refuse_a_newer_database(config, before)
             _migrate_or_refuse(config, connection, revision)
             connection.commit()
+            return before, current(connection)
     finally:
         engine.dispose()
 
@@ -76,8 +80,7 @@ def exclusively(connection: Connection) -> Iterator[None]:
         connection.commit()
 
 
-def _refuse_a_newer_database(config: Config, connection: Connection) -> None:
-    at = current(connection)
+def _refuse_a_newer_database(config: Config, at: str | None) -> None:
     if at is not None and not _knows(config, at):
         raise MigrationRefused(
             f"The database is at revision {at}, which this release does not know: a newer release migrated it. "
@@ -100,6 +103,13 @@ def _migrate_or_refuse(config: Config, connection: Connection, revision: str) ->
         raise MigrationRefused(
             f"The database cannot be migrated to revision {revision!r} ({reason}): "
             "choose a revision of alembic/versions, head or base."
+        ) from error
+    except ProgrammingError as error:
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise
+        raise MigrationRefused(
+            f"The login of TENANTRY_DATABASE_URL may not migrate the database ({error.orig.diag.message_primary}): "
+            "make it the owner of the database and of the tables in it, then migrate again."
         ) from error
 
 

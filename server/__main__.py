@@ -52,7 +52,9 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _migrate(options: argparse.Namespace) -> None:
-    migrate(settings(), options.to)
+    before, after = migrate(settings(), options.to)
+    change = "was already" if before == after else f"was migrated from revision {before or 'base'} and is now"
+    print(f"The database {change} at revision {after or 'base'}.")  # noqa: T201  # the command's output
 
 
 def _schema(_: argparse.Namespace) -> None:

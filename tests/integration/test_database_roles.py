@@ -73,6 +73,16 @@ def test_a_migration_by_a_login_without_the_roles_is_refused_with_the_remedy(
     assert tables(empty) <= 1  # alembic_version, without a revision
 
 
+def test_a_migration_by_a_login_that_does_not_own_the_database_is_refused_with_the_remedy(
+    database_url: str, name: str
+) -> None:
+    remedy = r"permission denied for schema public.*make it the owner"
+    with scratch_database(database_url) as url, pytest.raises(MigrationRefused, match=remedy) as refusal:
+        migrate(settings_with(logged_in_as(name, url)))
+
+    assert "\n" not in str(refusal.value)
+
+
 def slugs(session: Session) -> list[str]:
     return [tenant.slug for tenant in session.exec(select(Tenant))]
 

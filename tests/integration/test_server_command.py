@@ -14,10 +14,12 @@ from devserver.__main__ import main as devserver
 from models import Member, Role, ServiceAccount
 from models.columns import new_id
 from runtime.database import clock
+from runtime.migrations import head
 from server.__main__ import main
 from server.auth.issue import TokenRefused, TokenRequest, issue_token
 from server.auth.tokens import Credential, read_token
 from tests.run_harness import RunHarness
+from tests.scratch_database import scratch_database
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -163,8 +165,28 @@ def test_the_schema_needs_no_settings_at_all() -> None:
     assert printed.stdout == (ROOT / "schema" / "schema.graphql").read_text()
 
 
-def test_migrating_again_changes_nothing(harness: RunHarness) -> None:
+def test_migrating_again_changes_nothing(harness: RunHarness, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["migrate"]) == 0
+    assert capsys.readouterr().out == f"The database was already at revision {head()}.\n"
+
+
+def test_a_migration_prints_the_revisions_before_and_after(database_url: str) -> None:
+    with scratch_database(database_url) as url:
+        variables = {
+            "TENANTRY_DATABASE_URL": url,
+            "TENANTRY_REDIS_URL": "redis://127.0.0.1:1",
+            "TENANTRY_SECRET_KEY": "x" * 32,
+        }
+        up, down = run("migrate", **variables), run("migrate", "--to", "base", **variables)
+
+    assert (up.returncode, up.stdout) == (
+        0,
+        f"The database was migrated from revision base and is now at revision {head()}.\n",
+    )
+    assert (down.returncode, down.stdout) == (
+        0,
+        f"The database was migrated from revision {head()} and is now at revision base.\n",
+    )
 
 
 @pytest.mark.parametrize("arguments", [["migrate"], ["token", "--organisation", "acme", "--role", "owner"]])
