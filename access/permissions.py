@@ -179,10 +179,10 @@ class Identity:
         return action is not TenantAction.RECREATE or self.actor.tenant_ids is None
 
 
-def require(identity: Identity, permission: Permission, action: str) -> None:
-    """Raise NotPermitted unless the caller has this permission."""
+def require(identity: Identity, permission: Permission, mutation: str) -> None:
+    """Raise NotPermitted, with the names of both, unless the caller has the permission of this mutation."""
     if not identity.may(permission):
-        raise NotPermitted(action)
+        raise NotPermitted(f"call {mutation}: you need the right {permission.value}")
 
 
 def _run_allows(action: TenantAction, run: Run | None) -> bool:

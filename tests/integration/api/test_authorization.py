@@ -83,7 +83,8 @@ def test_a_viewer_reads_tenants_and_may_change_nothing(api: Api, harness: RunHar
     assert all_rows(harness) == before
     denials = denials_of(harness)
     assert [event.data["action"] for event in denials] == [*CHANGES, "createTenant", "cancelProvisionings"]
-    assert denials[1].data["reason"] == "You are not allowed to cancelProvisioning."
+    reason = "You are not allowed to call cancelProvisioning: you need the right tenants:cancel."
+    assert denials[1].data["reason"] == reason
     assert (denials[1].actor_kind, denials[1].tenant_id) == (ActorKind.USER, None)
 
 
