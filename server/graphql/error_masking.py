@@ -9,7 +9,7 @@ from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionErro
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
-from strawberry.types.execution import ExecutionResult, PreExecutionError, StreamExecutionResult
+from strawberry.types.execution import ExecutionResult, StreamExecutionResult
 
 from access.permissions import Permission
 from runtime.database import is_busy, is_transient
@@ -46,12 +46,22 @@ TOO_MANY_DIGITS = "A number has too many digits."
 """Python refuses to parse it, because the time would grow with the square of the number of digits."""
 
 INTERNAL_ERROR_MESSAGE = "The server failed to process the request; quote the request id when you report this."
+MUTATION_IN_GET = "Mutations need POST."
 DATABASE_UNREACHABLE = "The database cannot be reached; try again in a moment."
 DATABASE_BUSY = "The database is too busy; try again in a moment."
 
 
 class ErrorMasking(SchemaExtension):
     """Gives each error a code; logs errors of the server with the request's id, and masks their message."""
+
+    _validated = False
+    """Whether the document was parsed and validated, so that an error has another cause. Of one operation: Strawberry
+    makes an extension for each."""
+
+    def on_execute(self) -> Iterator[None]:
+        """Note that the document is valid. The variables are not checked yet."""
+        self._validated = True
+        yield
 
     def on_operation(self) -> Iterator[None]:
         """Mask the errors of a query or mutation."""
@@ -69,17 +79,17 @@ class ErrorMasking(SchemaExtension):
             ) from None
         result = self.execution_context.result
         if result is not None and result.errors:
-            result.errors = self._public_errors(result.errors, validated=not isinstance(result, PreExecutionError))
+            result.errors = self._public_errors(result.errors)
 
     def on_stream_result(self, result: StreamExecutionResult) -> Iterator[None]:
         """Mask the errors of each result of a subscription."""
         if isinstance(result, ExecutionResult) and result.errors:
-            result.errors = self._public_errors(result.errors, validated=not isinstance(result, PreExecutionError))
+            result.errors = self._public_errors(result.errors)
         yield
 
-    def _public_errors(self, errors: Sequence[GraphQLError], *, validated: bool) -> list[GraphQLError]:
+    def _public_errors(self, errors: Sequence[GraphQLError]) -> list[GraphQLError]:
         request_id = _request_id(self.execution_context)
-        public = [public_error(error, request_id, validated=validated) for error in errors]
+        public = [public_error(error, request_id, validated=self._validated) for error in errors]
         return public if _may_read_schema(self.execution_context) else [without_suggestions(error) for error in public]
 
 
@@ -89,6 +99,8 @@ def public_error(error: GraphQLError, request_id: str, *, validated: bool) -> Gr
         return error
     if not validated and isinstance(error.original_error, ValueError):
         return _with_code(error, "GRAPHQL_VALIDATION_FAILED", TOO_MANY_DIGITS)
+    if isinstance(error.original_error, InvalidOperationTypeError):
+        return _with_code(error, "BAD_REQUEST", MUTATION_IN_GET)
     code = code_of(error, validated=validated)
     if code in {INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE}:
         return _masked(error, code, request_id)

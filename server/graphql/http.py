@@ -18,6 +18,7 @@ from strawberry.types.graphql import OperationType
 from schema.context import Context
 from server import web_pages
 from server.graphql import responses
+from server.graphql.error_masking import MUTATION_IN_GET
 from server.graphql.request import GraphQLRequest, HttpRefused, graphql_request_of
 from server.graphql.websocket import INIT_TIMEOUT, BoundedWebSocket, ConnectionContext, WebSocketHandler
 from server.limits.concurrency import ConcurrencyLimit, ConcurrencyLimitExceeded
@@ -110,7 +111,7 @@ class GraphQLEndpoint(GraphQL[Any, None]):
             if error.operation_type is OperationType.SUBSCRIPTION:
                 message = "Subscriptions need a websocket with the protocol graphql-transport-ws, or /graphql/stream."
                 raise HttpRefused(HTTPStatus.BAD_REQUEST, message) from None
-            raise not_allowed("Mutations need POST.", "POST") from None
+            raise not_allowed(MUTATION_IN_GET, "POST") from None
 
 
 def _wants_graphiql(request: Request) -> bool:

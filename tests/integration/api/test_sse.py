@@ -123,6 +123,8 @@ def test_a_mutation_can_be_streamed(harness: RunHarness, owner: Client) -> None:
     [
         ("subscription {", "GRAPHQL_PARSE_FAILED"),
         ("subscription { nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("query ($id: ID!) { tenant(id: $id) { slug } }", "BAD_USER_INPUT"),
+        ("subscription ($id: ID!) { tenantProvisioning(tenantId: $id) { kind } }", "BAD_USER_INPUT"),
         ('subscription { tenantProvisioning(tenantId: "x") { kind } }', "NOT_FOUND"),
         ('subscription { auditEventAdded(after: "x") { type } }', "BAD_USER_INPUT"),
     ],
@@ -190,7 +192,8 @@ def test_a_mutation_by_get_is_refused_and_changes_nothing(harness: RunHarness, o
 
     refused, end = events_by_get(owner, cancel % tenant_gid(harness.tenant_id))
 
-    assert "mutations are not allowed" in refused.data
+    (error,) = refused.json()["errors"]
+    assert (error["message"], error["extensions"]["code"]) == ("Mutations need POST.", "BAD_REQUEST")
     assert end.event == "complete"
     assert harness.run().cancel_requested is False
 

@@ -358,6 +358,15 @@ def test_each_subscription_that_is_refused_has_its_error_code(
         assert errors[0]["extensions"]["code"] == code, message
 
 
+@pytest.mark.parametrize("document", ["query ($id: ID!) { tenant(id: $id) { slug } }", PROVISIONING])
+def test_a_variable_that_is_missing_on_a_websocket_has_the_same_code_as_over_http(owner: Client, document: str) -> None:
+    with owner.subscribed(document) as subscription:
+        message = subscription.message()
+
+    errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
+    assert errors[0]["extensions"]["code"] == "BAD_USER_INPUT", message
+
+
 def test_an_invalid_document_ends_its_operation_and_not_the_connection(owner: Client) -> None:
     with owner.connected() as socket:
         subscription = Subscription(socket)
