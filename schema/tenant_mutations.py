@@ -286,7 +286,7 @@ class RecreateTenantPayload(RunPayload):
 
     tenant: Tenant | None = strawberry.field(
         description="The new tenant. When the call was refused, the tenant in the input, or null for a caller that "
-        "cannot see it or has not the right tenants:read.",
+        "cannot see it or does not have the right tenants:read.",
         default=None,
     )
 
