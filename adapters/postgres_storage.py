@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 from psycopg import Connection, sql
 
 from adapters import storage_tombstones as tombstones
@@ -14,11 +13,19 @@ from adapters.absence import confirm_absent
 from adapters.sealing import Seal
 from provisioning.ports import TryAgain
 from provisioning.resource_names import ResourceNames
-from runtime.database import TCP_KEEPALIVE
+from runtime.connections import PINNED, connect
 
 CONNECT_SECONDS = 3
-LIMITS = {"statement_timeout": "5s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "30s"}
-"""Short, because an undo waits for the statements that its step left running here."""
+SESSION = {
+    **PINNED,
+    # Short, because an undo waits for the statements that its step left running here.
+    "statement_timeout": "5s",
+    "lock_timeout": "3s",
+    "idle_in_transaction_session_timeout": "30s",
+    # A tenant may create functions in the schema public of some clusters.
+    "search_path": "pg_catalog, pg_temp",
+}
+"""The settings of a session in the tenants' Postgres."""
 
 CONNECTIONS_PER_TENANT = 20
 
@@ -91,11 +98,7 @@ class PostgresStorage:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection[Any]]:
-        with psycopg.connect(
-            self._url, connect_timeout=CONNECT_SECONDS, application_name="tenantry-storage", **TCP_KEEPALIVE
-        ) as connection:
-            for setting, value in LIMITS.items():
-                connection.execute("SELECT set_config(%s, %s, true)", [setting, value])
+        with connect(self._url, "tenantry-storage", SESSION, connect_timeout=CONNECT_SECONDS) as connection:
             yield connection
 
 

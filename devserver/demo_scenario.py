@@ -8,13 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg
-
 from devserver import documents
 from devserver.client import Client, Facts, Stream
 from devserver.demo_checks import Checks
 from devserver.errors import DevserverError
 from devserver.terminal_view import TerminalView, newest_run
+from runtime.connections import connect
 
 SLUG = "lovelace"
 REASON = "wrong plan, says the customer"
@@ -179,7 +178,7 @@ class DemoScenario:
 
     def _in_postgres(self, names: list[str]) -> list[str]:
         query = "SELECT nspname FROM pg_namespace UNION ALL SELECT rolname FROM pg_roles"
-        with psycopg.connect(self.database_url) as connection:
+        with connect(self.database_url, "tenantry-demo") as connection:
             return [name for (name,) in connection.execute(query) if name in names]
 
     def _mail_files(self) -> list[Path]:

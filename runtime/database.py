@@ -12,11 +12,12 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, Engine, create_engine, func
+from sqlalchemy import URL, Dialect, Engine, create_engine, event, func
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlmodel import Session, select
 
+from runtime.connections import OPTIONS, PINNED, connect, pin
 from runtime.row_level_security import RowScope, set_role
 from runtime.settings import Settings
 
@@ -38,14 +39,6 @@ MAX_ATTEMPTS = 5
 MAX_BACK_OFF = 0.5
 """Seconds between two attempts while Postgres is unavailable. Each pause is random, so that the processes do not
 reconnect all at once."""
-
-TCP_KEEPALIVE: dict[str, Any] = {
-    "tcp_user_timeout": 10_000,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
-"""Parameters of libpq: a connection over a broken network fails within 30 s, long before the system's timeout."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -137,7 +130,7 @@ class Database:
 
     def listen(self) -> psycopg.Connection[Any]:
         """Open a separate connection for LISTEN, in autocommit. The caller closes it."""
-        return psycopg.connect(self.url, autocommit=True, connect_timeout=5, **TCP_KEEPALIVE)
+        return connect(self.url, "tenantry-listen", autocommit=True)
 
     def close(self) -> None:
         """Close every connection."""
@@ -155,21 +148,30 @@ class Database:
 
 
 def engine_for(settings: Settings, name: str = "tenantry", url: str | None = None) -> Engine:
-    """Create an engine with the timeouts of the settings."""
-    limits = (
-        f"-c statement_timeout={_milliseconds(settings.statement_timeout)} "
-        f"-c lock_timeout={_milliseconds(settings.lock_timeout)} "
-        f"-c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
-    )
-    return create_engine(
+    """Create an engine whose connections have the pinned session settings, with the timeouts of the settings."""
+    engine = create_engine(
         sqlalchemy_url(url or settings.database_url),
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=10,
         # Parameters contain mail addresses and encrypted keys, which must not appear in a log.
         hide_parameters=True,
-        connect_args={"options": limits, "application_name": name, "connect_timeout": 5, **TCP_KEEPALIVE},
+        connect_args={"application_name": name, **OPTIONS},
     )
+    pinned = {
+        **PINNED,
+        "statement_timeout": f"{_milliseconds(settings.statement_timeout)}",
+        "lock_timeout": f"{_milliseconds(settings.lock_timeout)}",
+    }
+
+    # Before the first statement of SQLAlchemy itself, which reads the search path and keeps it.
+    @event.listens_for(engine, "do_connect")
+    def connect_and_pin(dialect: Dialect, _: object, arguments: tuple[Any, ...], options: dict[str, Any]) -> object:
+        connection: Any = dialect.connect(*arguments, **options)
+        pin(connection, pinned)
+        return connection
+
+    return engine
 
 
 def _create_caller_engine(settings: Settings, name: str) -> Engine | None:

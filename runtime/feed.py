@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
-from runtime.database import TCP_KEEPALIVE
+from runtime.connections import connect_to_listen
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +87,7 @@ class Feed:
                 watcher.wake()
 
     async def _listen(self) -> None:
-        connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=5, application_name="tenantry-feed", **TCP_KEEPALIVE
-        )
+        connection = await connect_to_listen(self._url, "tenantry-feed")
         async with connection:
             await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))
             # For changes that were committed before LISTEN.
