@@ -1,7 +1,7 @@
 """The demonstration of one tenant: created, watched, cancelled in flight, undone completely, retried, active."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -103,6 +103,8 @@ class DemoScenario:
         self._check("The run is CANCELLED", run["status"] == "CANCELLED", run["status"])
         self._check("The ledger holds nothing", tenant["heldResources"] == [], f"{len(run['resources'])} released")
         self._check("Every resource was confirmed released", statuses == ["RELEASED"], ", ".join(statuses))
+        abandoned = [resource["name"] for resource in tenant["abandonedResources"]]
+        self._check("No resource was abandoned", not abandoned, ", ".join(abandoned) or "none")
         names = [resource["name"] for resource in run["resources"] if resource["kind"].startswith("postgres_")]
         left = self._in_postgres(names)
         self._check(
@@ -110,7 +112,7 @@ class DemoScenario:
         )
         self._edge("The edge answers 404", created["url"], "/healthz", 404)
         self._check("No mail was sent", not self._mail_files(), f"{len(self._mail_files())} mails")
-        self.view.line("Nothing is held: no schema, no role, no key, no host name, no workload.")
+        self.view.line(what_is_left(tenant, left))
 
     def _check_the_feed(self, tenant_id: str) -> None:
         edges = self.client.execute(documents.FEED, tenant=tenant_id)["auditEvents"]["edges"]
@@ -183,6 +185,20 @@ class DemoScenario:
 
     def _mail_files(self) -> list[Path]:
         return list(self.mails.glob("*.eml"))
+
+
+def what_is_left(tenant: Facts, in_postgres: Sequence[str]) -> str:
+    """One sentence on what exists of a tenant: it says that nothing is held only if that is so."""
+    held = [f"{one['kind']} {one['name']}" for one in tenant["heldResources"]]
+    found = [name for name in in_postgres if name not in " ".join(held)]
+    abandoned = [
+        f"{one['kind']} {one['name']}, abandoned by {(one['abandonedBy'] or {}).get('displayName', 'an operator')}: "
+        f"{one['abandonedReason']}"
+        for one in tenant["abandonedResources"]
+    ]
+    if left := [*held, *found, *abandoned]:
+        return f"Still there: {'; '.join(left).removesuffix('.')}."
+    return "Nothing is held: no schema, no role, no key, no host name, no workload."
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ query Tenant($id: ID!) {
   tenant(id: $id) {
     id slug state url
     heldResources { kind name status }
+    abandonedResources { kind name abandonedBy { displayName } abandonedReason }
     runs(first: 1) {
       edges {
         node {

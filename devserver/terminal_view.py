@@ -115,9 +115,11 @@ def _remark(step: Facts) -> str:
 
 
 def _ledger(tenant: Facts) -> RenderableType:
-    if not tenant["heldResources"]:
+    if not tenant["heldResources"] and not tenant["abandonedResources"]:
         return Text("nothing", "dim")
     table = Table.grid(padding=(0, 1))
     for resource in tenant["heldResources"]:
         table.add_row(Text(resource["kind"], "bold"), resource["name"], Text(resource["status"].lower(), "dim"))
+    for resource in tenant["abandonedResources"]:
+        table.add_row(Text(resource["kind"], "bold"), resource["name"], Text("abandoned", "red"))
     return table

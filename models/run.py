@@ -51,7 +51,7 @@ LIVE_STATUSES = (
 """Statuses of runs that have not settled. A tenant has at most one such run."""
 
 UNDONE_STATUSES = (RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.DECOMMISSIONED)
-"""Statuses of runs that have ended and that were undone: they hold no resource."""
+"""Statuses of runs that have ended and that were undone: they hold no resource, but may have abandoned some."""
 
 
 class StepRole(StrEnum):

@@ -102,8 +102,9 @@ def resume_compensation(
     if run is None or run.status is not RunStatus.STUCK:
         raise NotStuck(tenant.state)
     position = settlement.position_of(session, run)
-    _skip(session, position, skip_steps, by, reason)
-    _resume(session, position, by, list(skip_steps), reason)
+    abandoned = _skip(session, position, skip_steps, by, reason)
+    facts = {"skipped": list(skip_steps), "abandoned": abandoned, "reason": reason}
+    _resume(session, position, by, facts)
     return Change(tenant, run)
 
 
@@ -209,27 +210,32 @@ def _start_compensating(session: Session, position: Position) -> None:
     settlement.advance(session, position)
 
 
-def _skip(session: Session, position: Position, names: Sequence[str], by: Actor, reason: str | None) -> None:
+def _skip(
+    session: Session, position: Position, names: Sequence[str], by: Actor, reason: str | None
+) -> list[dict[str, str]]:
+    """Abandon the steps with these names. Returns their resources."""
     known = {step.name for step in position.steps if step.to_be_undone}
     if unknown := sorted(set(names) - known):
         raise Malformed(
             "skip_steps",
             f"These steps cannot be skipped, they are not waiting to be undone: {', '.join(unknown)[:200]}.",
         )
-    for name in names:
+    abandoned: list[dict[str, str]] = []
+    for name in dict.fromkeys(names):
         assert reason is not None, "the caller has checked that a reason is given"
         position.step(name).status = StepStatus.ABANDONED
-        ledger.abandon(session, position.run, name, by, reason, position.now)
+        abandoned += ledger.abandon(session, position.run, name, by, reason, position.now)
+    return abandoned
 
 
-def _resume(session: Session, position: Position, by: Actor, skipped: list[str], reason: str | None) -> None:
+def _resume(session: Session, position: Position, by: Actor, facts: dict[str, Any]) -> None:
     run = position.run
     run.status = way_back(run)
     run.due_at = position.now
     run.stuck_since = run.stuck_step = run.stuck_error = None
     for step in position.steps:
         _reset_attempts(step)
-    position.emit(session, EventType.COMPENSATION_RESUMED, {"skipped": skipped, "reason": reason}, by=by)
+    position.emit(session, EventType.COMPENSATION_RESUMED, facts, by=by)
     settlement.advance(session, position)
 
 

@@ -106,16 +106,22 @@ def abandoned(session: Session, claim: Claim) -> Abandoned:
     return ledger.abandoned(session, session.get_one(Run, claim.run_id))
 
 
-def record_absence_check(session: Session, claim: Claim, found: Sequence[str]) -> int:
+def record_absence_check(
+    session: Session, claim: Claim, found: Sequence[str], found_abandoned: Sequence[str], *, complete: bool
+) -> int:
     """Record the resources that an absence check found after the undo. Returns the number of absence checks so far.
 
-    Raises StepStopped if the claim was lost.
+    ``complete``: every adapter answered, so an abandoned resource that was not found is absent. Raises StepStopped if
+    the claim was lost.
     """
     run = _require_owned_run(session, claim)
     before = session.exec(
         select(AbsenceCheck.found).where(AbsenceCheck.run_id == run.id).order_by(col(AbsenceCheck.id))
     ).all()
-    session.add(AbsenceCheck(run_id=run.id, asked_at=clock(session), found=list(found)))
+    now = clock(session)
+    session.add(AbsenceCheck(run_id=run.id, asked_at=now, found=list(found), found_abandoned=list(found_abandoned)))
+    if complete:
+        ledger.record_absence_of_abandoned(session, run, found_abandoned, now)
     if found and (not before or list(before[-1]) != list(found)):
         position = settlement.position_of(session, run)
         position.emit(session, EventType.DRIFT_FOUND, {"run_number": run.number, "found": list(found)})

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from models import Organisation, RunKind, Tenant, TenantState
-from provisioning import lifecycle, validation
+from provisioning import ledger, lifecycle, validation
 from provisioning.actors import Actor
 from provisioning.errors import IllegalMove, Malformed, NotConfirmed, NotPermitted, Taken
 from provisioning.events import EventType, emit
@@ -150,7 +150,8 @@ def decommission_tenant(
     tenant = locked_tenant(session, tenant_id, by, expected_version)
     if tenant.state in lifecycle.STATES_WITHOUT_RESOURCES:
         _move(session, tenant, TenantState.DECOMMISSIONED)
-        emit(session, tenant, EventType.DEPROVISIONING_COMPLETED, {"released": []}, by=by)
+        facts = {"released": [], "abandoned": ledger.left_behind(session, tenant.id)}
+        emit(session, tenant, EventType.DEPROVISIONING_COMPLETED, facts, by=by)
         return Change(tenant)
     if tenant.state not in CONFIRMED_STATES:
         raise IllegalMove(tenant.state, [*CONFIRMED_STATES, *sorted(lifecycle.STATES_WITHOUT_RESOURCES)])

@@ -292,7 +292,8 @@ def _done(session: Session, position: Position, step: RunStep) -> None:
         case StepRole.AFTERWARDS:
             position.emit(session, EventType.WELCOME_EMAIL_SENT, {"attempt": step.attempts})
         case StepRole.CONFIRMATION:
-            position.emit(session, EventType.ABSENCE_CONFIRMED, {"run_number": position.run.number})
+            facts = {"run_number": position.run.number, "abandoned": ledger.left_behind(session, position.tenant.id)}
+            position.emit(session, EventType.ABSENCE_CONFIRMED, facts)
         case _:
             facts = {"step": step.name, "duration_ms": duration, "resources": taken}
             position.emit(session, EventType.STEP_COMPLETED, facts)

@@ -1,10 +1,11 @@
 """The resource ledger: a resource is intended before it is created, held after its step, released when absent."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, update
+from sqlalchemy import case, func, null, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
@@ -62,6 +63,39 @@ def abandon(session: Session, run: Run, step: str, by: Actor, reason: str, at: d
         abandoned_by_id=by.id,
         abandoned_by=by.email or by.name,
         abandoned_reason=reason,
+    )
+
+
+def left_behind(session: Session, tenant_id: UUID) -> list[dict[str, Any]]:
+    """What operators abandoned in any run of the tenant and may still exist, with who, when and why, for the feed."""
+    rows = session.execute(
+        select(Resource, Run.number)
+        .join(Run, col(Run.id) == col(Resource.run_id))
+        .where(Resource.tenant_id == tenant_id, Resource.is_left_behind())
+        .order_by(col(Resource.id))
+    )
+    return [
+        {
+            "kind": resource.kind,
+            "name": resource.name,
+            "step": resource.step,
+            "run_number": number,
+            "by": resource.abandoned_by,
+            "at": resource.abandoned_at.astimezone(UTC).isoformat() if resource.abandoned_at else None,
+            "reason": resource.abandoned_reason,
+        }
+        for resource, number in rows
+    ]
+
+
+def record_absence_of_abandoned(session: Session, run: Run, found: Collection[str], at: datetime) -> None:
+    """Record for each abandoned resource of the run whether a probe that every adapter answered found it."""
+    absent = case((col(Resource.name).in_(found), null()), else_=func.coalesce(Resource.absent_at, at))
+    session.execute(
+        update(Resource)
+        .where(col(Resource.run_id) == run_that_took(run), col(Resource.status) == ResourceStatus.ABANDONED)
+        .values(absent_at=absent)
+        .execution_options(synchronize_session=False)
     )
 
 

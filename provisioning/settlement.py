@@ -184,8 +184,11 @@ def _end_undone(
     if held := ledger.still_held(session, position.run):
         raise LedgerNotEmpty(f"run {position.run.id} still holds {held}")
     lifecycle.transition(position.tenant, state)
-    released = ledger.released(session, position.run)
-    position.emit(session, event_type, {**facts, "released": released, **_duration(position)}, by=by)
+    what_became_of_it = {
+        "released": ledger.released(session, position.run),
+        "abandoned": ledger.left_behind(session, position.tenant.id),
+    }
+    position.emit(session, event_type, {**facts, **what_became_of_it, **_duration(position)}, by=by)
 
 
 def _canceller(run: Run) -> Actor:

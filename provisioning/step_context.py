@@ -90,8 +90,11 @@ class Journal(Protocol):
     def abandoned(self) -> Abandoned:
         """The resources that an operator abandoned."""
 
-    def record_absence_check(self, found: Sequence[str]) -> int:
-        """Record the resources that an absence check found. Returns the number of absence checks so far."""
+    def record_absence_check(self, found: Sequence[str], found_abandoned: Sequence[str], *, complete: bool) -> int:
+        """Record the resources that an absence check found. Returns the number of absence checks so far.
+
+        ``complete``: every adapter answered.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,9 +50,9 @@ class DatabaseJournal:
         """The resources that an operator abandoned."""
         return self._transact(claims.abandoned)
 
-    def record_absence_check(self, found: Sequence[str]) -> int:
+    def record_absence_check(self, found: Sequence[str], found_abandoned: Sequence[str], *, complete: bool) -> int:
         """Record what an absence check found. Returns the number of checks. Raises StepStopped if the claim is lost."""
-        return self._transact(claims.record_absence_check, found)
+        return self._transact(claims.record_absence_check, found, found_abandoned, complete=complete)
 
     def validation_errors(self) -> list[str]:
         """Why the tenant cannot be provisioned with its current values: one sentence each."""

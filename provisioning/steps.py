@@ -105,9 +105,10 @@ def confirm_absence(ctx: StepContext) -> Outcome:
     abandoned, result = ctx.journal.abandoned(), ctx.infrastructure.probe(ctx.names)
     ctx.checkpoint()
     found = [name for name in result.found if name not in abandoned.names]
+    found_abandoned = [name for name in result.found if name in abandoned.names]
     if not found:
         result.require_every_answer()
-    checks = ctx.journal.record_absence_check(found)
+    checks = ctx.journal.record_absence_check(found, found_abandoned, complete=not result.errors)
     if found:
         saga.compensate_every_step(ctx, except_for=abandoned.steps)
         result.require_every_answer()

@@ -10,7 +10,7 @@ from schema.described import described_type
 
 @described_type
 class AbsenceCheck:
-    """One check, after a run was undone, that none of its resources is left. Every adapter is asked for all of them.
+    """One check, after a run was undone, for resources of the run that still exist. Every adapter is asked for them.
 
     A call to an adapter can take effect late, so the check is repeated: right after the undo, then after 30 seconds,
     after another hour and after another day.

@@ -71,14 +71,16 @@ def _publish(options: type[StrEnum], description: str, called: str | None = None
 _publish(
     TenantState,
     "Where a tenant is in its lifecycle.",
-    PENDING="Holds no resources: no run has started, or the last one was cancelled and undone. retryProvisioning "
-    "starts one.",
+    PENDING="Holds no resources: no run has started, or the last one was cancelled and undone. abandonedResources has "
+    "what an operator left behind in an undo. retryProvisioning starts a run.",
     PROVISIONING="A provisioning run is under way, or its undo is. ACTIVE, PENDING or FAILED follows.",
     ACTIVE="The tenant is live and its address serves it.",
-    FAILED="The last run failed and was undone; nothing is held. Correct the cause, then call retryProvisioning.",
+    FAILED="The last run failed and was undone: the tenant holds no resources. abandonedResources has what an operator "
+    "left behind in an undo. Correct the cause, then call retryProvisioning.",
     SUSPENDED="The tenant keeps its resources, but its address answers 503. resumeTenant makes it ACTIVE again.",
     DECOMMISSIONING="A run is releasing the resources. DECOMMISSIONED follows.",
-    DECOMMISSIONED="Everything was released, which is final. The slug is free again, also for recreateTenant.",
+    DECOMMISSIONED="Everything was released, except abandonedResources. Final. The slug is free again, also for "
+    "recreateTenant.",
 )
 
 _publish(
@@ -98,9 +100,9 @@ _publish(
     "begins here.",
     STUCK="A compensation failed for good, so resources are still held. The run waits for resumeCompensation.",
     SUCCEEDED="The tenant is live. Final.",
-    CANCELLED="Undone because of a cancel; the tenant is PENDING. Final.",
-    FAILED="Undone because a step failed; the tenant is FAILED. Final.",
-    DECOMMISSIONED="Everything was released; the tenant is DECOMMISSIONED. Final.",
+    CANCELLED="Undone because of a cancel, except abandonedResources; the tenant is PENDING. Final.",
+    FAILED="Undone because a step failed, except abandonedResources; the tenant is FAILED. Final.",
+    DECOMMISSIONED="Everything was released, except abandonedResources; the tenant is DECOMMISSIONED. Final.",
 )
 
 _publish(
@@ -129,7 +131,7 @@ _publish(
     FAILED="It used up its attempts or was refused for good. What it may have created is undone.",
     INTERRUPTED="A cancel stopped it, or its worker was lost during one. What it may have created is undone.",
     COMPENSATING="It is being undone, or its undo waits for the next attempt or poll.",
-    COMPENSATED="It was undone, and its resources are confirmed absent.",
+    COMPENSATED="It was undone, and the resources that it took, if any, are confirmed absent.",
     COMPENSATION_FAILED="Its undo used up its attempts or was refused for good: the run is STUCK.",
     ABANDONED="An operator skipped its undo with resumeCompensation. Its resources may still exist.",
 )
@@ -140,7 +142,8 @@ _publish(
     INTENDED="The step is about to create it, or may have created it. It counts as held.",
     HELD="The step that creates it is done.",
     RELEASED="It was released and is confirmed absent.",
-    ABANDONED="An operator skipped its release: it may still exist. The audit feed has who did it and why.",
+    ABANDONED="An operator skipped its release: it may still exist. abandonedBy, abandonedAt and abandonedReason say "
+    "who, when and why.",
 )
 
 _publish(
@@ -155,7 +158,7 @@ _publish(
     "second by tenantProvisioning, and not stored in the audit feed.",
     CANCEL_REQUESTED="A cancel of the run was recorded. The undo follows.",
     COMPENSATION_STARTED="The undo of a step began; there is no further entry when it is retried.",
-    STEP_COMPENSATED="A step was undone, and its resources are confirmed absent.",
+    STEP_COMPENSATED="A step was undone, and the resources that it took, if any, are confirmed absent.",
     COMPENSATION_FAILED="An attempt to undo a step failed. It is retried, or RUN_STUCK follows.",
     COMPENSATION_RESUMED="An operator resumed the stuck run with resumeCompensation.",
     RUN_STUCK="The undo of a step failed for good: an operator has to call resumeCompensation.",

@@ -89,7 +89,8 @@ class RunStep:
         "undo continues, and resumeCompensation sets it back to null."
     )
     compensated_at: datetime | None = strawberry.field(
-        description="When all resources of the step were confirmed absent; null before."
+        description="When the step was undone and the resources that it took, if any, were confirmed absent; null "
+        "before."
     )
 
     @classmethod

@@ -129,9 +129,10 @@ class Tenant(Node):
 
     @described_field
     async def held_resources(self, info: Info) -> list[Resource]:
-        """Resources that the tenant holds or may hold, from the ledger, in order of creation. Empty: it holds nothing.
+        """Resources that the tenant holds or may hold, from the ledger, in order of creation.
 
-        FORBIDDEN for callers without the right tenants:read.
+        What an operator abandoned is not among them, although it may still exist: see abandonedResources. FORBIDDEN for
+        callers without the right tenants:read.
         """
         return [Resource.of(row) for row in await info.context.loaders.held.load(self.row.id) or []]
 

@@ -1,6 +1,6 @@
 """The messages of timeline entries: one sentence for each type of event."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from models import Event, StepStatus
@@ -12,6 +12,9 @@ from schema.enums import ProvisioningEventKind
 
 Kind = ProvisioningEventKind
 Data = Mapping[str, Any]
+
+MAX_ABANDONED_SHOWN = 6
+"""Abandoned resources that a message names. A run has up to six; the event has all of them."""
 
 
 def step_title(name: str) -> str:
@@ -45,7 +48,49 @@ def _failed(attempt_of: str) -> Callable[[Data], str]:
 
 
 def _released(data: Data) -> str:
-    return f"{len(data.get('released') or [])} resources were released and nothing is held."
+    """What became of the resources. An event of an earlier release does not say whether one was abandoned."""
+    released = _count(data.get("released") or [], "was released", "were released")
+    abandoned = data.get("abandoned")
+    if abandoned is None:
+        return f"{released}."
+    return f"{released}. {_left_behind(abandoned)}" if abandoned else f"{released} and nothing is held."
+
+
+def _left_behind(abandoned: Sequence[Data]) -> str:
+    shown = [_abandoned(resource) for resource in abandoned[:MAX_ABANDONED_SHOWN]]
+    more = [f"{len(abandoned) - len(shown)} more"] if len(abandoned) > len(shown) else []
+    return f"{_count(abandoned, 'was', 'were')} abandoned and may still exist: {'; '.join(shown + more)}"
+
+
+def _abandoned(resource: Data) -> str:
+    """One resource that was left behind, with who, when and why."""
+    by = f" by {resource['by']}" if resource.get("by") else ""
+    at = f" on {str(resource['at'])[:16].replace('T', ' ')} UTC" if resource.get("at") else ""
+    reason = f": {resource['reason']}" if resource.get("reason") else ""
+    return f"{resource.get('kind')} {resource.get('name')}, abandoned{by}{at}{reason}"
+
+
+def _count(resources: Sequence[object], one: str, many: str) -> str:
+    return f"1 resource {one}" if len(resources) == 1 else f"{len(resources)} resources {many}"
+
+
+def _undone(data: Data) -> str:
+    """Only of a resource that the step took can it be said that it is absent now."""
+    undone = f"{_step(data)}: undone after {_seconds(data.get('duration_ms'))}"
+    released = data.get("released")
+    if released is None:
+        return f"{undone}."
+    if not released:
+        return f"{undone}; it held no resources."
+    return f"{undone}; {_count(released, 'is', 'are')} confirmed absent."
+
+
+def _resumed(data: Data) -> str:
+    if not data.get("skipped"):
+        return f"The undo was resumed{_end(data.get('reason'))}"
+    steps = ", ".join(f"“{step_title(name)}”" for name in data["skipped"])
+    abandoned = f"; {_count(data['abandoned'], 'was', 'were')} abandoned" if data.get("abandoned") else ""
+    return f"The undo was resumed without {steps}{abandoned}{_end(data.get('reason'))}"
 
 
 def _cancel_requested(data: Data) -> str:
@@ -73,16 +118,16 @@ _MESSAGES: dict[EventType, tuple[Kind, Callable[[Data], str]]] = {
     EventType.COMPENSATION_STARTED: (Kind.COMPENSATION_STARTED, lambda data: f"{_step(data)}: undo started."),
     EventType.STEP_COMPENSATED: (
         Kind.STEP_COMPENSATED,
-        lambda data: f"{_step(data)}: undone after {_seconds(data.get('duration_ms'))}.",
+        _undone,
     ),
     EventType.DEPROVISIONING_STEP_COMPLETED: (
         Kind.STEP_COMPENSATED,
-        lambda data: f"{_step(data)}: undone after {_seconds(data.get('duration_ms'))}.",
+        _undone,
     ),
     EventType.COMPENSATION_FAILED: (Kind.COMPENSATION_FAILED, _failed("undo attempt")),
     EventType.COMPENSATION_RESUMED: (
         Kind.COMPENSATION_RESUMED,
-        lambda data: f"The undo was resumed{_end(data.get('reason'))}",
+        _resumed,
     ),
     EventType.STUCK: (
         Kind.RUN_STUCK,

@@ -457,7 +457,7 @@ def test_a_resumed_stuck_run_continues_with_the_failed_compensation(harness: Run
     assert harness.held_resources() == harness.existing_resources() == []
     assert compensated_steps(harness) == UP_TO_THE_PIVOT[::-1]
     resumed = next(event for event in harness.events() if event.type.endswith("compensation_resumed"))
-    assert resumed.data == {"skipped": [], "reason": "The vault is open."}
+    assert resumed.data == {"skipped": [], "abandoned": [], "reason": "The vault is open."}
     assert resumed.actor_email == harness.operator.email
 
 
@@ -493,6 +493,8 @@ def test_the_resources_of_a_skipped_step_are_abandoned_with_actor_and_reason(har
     for row in harness.read(lambda session: session.exec(wanted).all()):
         assert (row.abandoned_by, row.abandoned_reason) == (harness.operator.email, "The vault burned down.")
     resumed = next(event for event in harness.events() if event.type.endswith("compensation_resumed"))
+    abandoned = [resource["name"] for resource in resumed.data.pop("abandoned")]
+    assert sorted(abandoned) == sorted(harness.existing_resources())
     assert resumed.data == {"skipped": ["allocate_identity"], "reason": "The vault burned down."}
 
 

@@ -143,7 +143,7 @@ def test_every_operation_in_the_api_document_is_valid() -> None:
         for where, operation in sent
         for error in validate(schema, parse(operation))
     )
-    assert len(sent) == 14
+    assert len(sent) == 15
 
 
 def test_the_api_document_explains_every_scope_code_and_kind_of_event() -> None:

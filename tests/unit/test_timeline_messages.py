@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models import ActorKind, Event, StepStatus
 from provisioning.audit_feed import TIMELINE, Progress
@@ -22,7 +24,17 @@ FULL = {
     "reason": "wrong plan",
     "step_in_flight": "deploy_workloads",
     "released": [{}, {}],
+    "abandoned": [],
 }
+LEFT = {
+    "kind": "workload",
+    "name": "workload-shop-r1",
+    "by": "ada@acme.example",
+    "at": "2026-11-30T13:05:21.123456+00:00",
+    "reason": "ticket 4711",
+}
+NAMED = "workload workload-shop-r1, abandoned by ada@acme.example on 2026-11-30 13:05 UTC: ticket 4711"
+ENDS = [EventType.CANCELLED, EventType.FAILED, EventType.DEPROVISIONING_COMPLETED]
 
 
 def event(event_type: EventType, data: dict[str, object]) -> Event:
@@ -59,6 +71,69 @@ def test_every_kind_but_progress_comes_from_an_event() -> None:
 )
 def test_the_message_of_an_event_has_its_facts(event_type: EventType, message: str) -> None:
     assert message_of(event(event_type, FULL))[1] == message
+
+
+@pytest.mark.parametrize("event_type", ENDS)
+@given(released=st.lists(st.just({}), max_size=7), abandoned=st.none() | st.lists(st.just(LEFT), max_size=9))
+def test_an_end_says_that_nothing_is_held_only_if_it_says_that_nothing_was_abandoned(
+    event_type: EventType, released: list[object], abandoned: list[object] | None
+) -> None:
+    data = FULL | {"released": released, "abandoned": abandoned}
+
+    _, message = message_of(event(event_type, data))
+
+    assert ("nothing is held" in message) is (abandoned == [])
+    assert message.count(NAMED) == min(len(abandoned or []), 6)
+
+
+@pytest.mark.parametrize(
+    ("released", "abandoned", "message"),
+    [
+        ([{}], [], "The run failed. 1 resource was released and nothing is held."),
+        ([], [], "The run failed. 0 resources were released and nothing is held."),
+        ([{}, {}], None, "The run failed. 2 resources were released."),
+        (
+            [{}, {}],
+            [LEFT],
+            f"The run failed. 2 resources were released. 1 resource was abandoned and may still exist: {NAMED}",
+        ),
+    ],
+)
+def test_an_end_counts_what_was_released_and_names_what_was_abandoned(
+    released: list[object], abandoned: list[object] | None, message: str
+) -> None:
+    data = FULL | {"released": released, "abandoned": abandoned}
+
+    assert message_of(event(EventType.FAILED, data))[1] == message
+
+
+@pytest.mark.parametrize("event_type", [EventType.STEP_COMPENSATED, EventType.DEPROVISIONING_STEP_COMPLETED])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"released": []}, "Allocate storage: undone after 1.2 s; it held no resources."),
+        ({"released": [{}]}, "Allocate storage: undone after 1.2 s; 1 resource is confirmed absent."),
+        ({"released": [{}, {}]}, "Allocate storage: undone after 1.2 s; 2 resources are confirmed absent."),
+    ],
+)
+def test_an_undone_step_says_that_resources_are_absent_only_if_it_had_some(
+    event_type: EventType, data: dict[str, object], message: str
+) -> None:
+    assert message_of(event(event_type, FULL | data))[1] == message
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"skipped": []}, "The undo was resumed: wrong plan"),
+        (
+            {"skipped": ["deploy_workloads"], "abandoned": [{}]},
+            "The undo was resumed without “Deploy the workload”; 1 resource was abandoned: wrong plan",
+        ),
+    ],
+)
+def test_a_resumed_undo_says_what_it_leaves_out(data: dict[str, object], message: str) -> None:
+    assert message_of(event(EventType.COMPENSATION_RESUMED, FULL | data))[1] == message
 
 
 @pytest.mark.parametrize(
