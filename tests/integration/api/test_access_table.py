@@ -218,7 +218,9 @@ def mutation_access(caller: Client, field: str, input: dict[str, Any]) -> str:
     )
     body: Facts = response.json()
     if "errors" in body:
-        return ACCESS[body["errors"][0]["extensions"]["code"]]
+        code = body["errors"][0]["extensions"]["code"]
+        assert code in ACCESS, f"{field} needs its input in MUTATIONS: {body['errors'][0]['message']}"
+        return ACCESS[code]
     payload = body["data"]["it"]
     refusals = [*payload["userErrors"], *(error for one in payload.get("results", ()) for error in one["userErrors"])]
     return ACCESS.get(refusals[0]["code"], "yes") if refusals else "yes"
