@@ -132,6 +132,14 @@ def test_saga_lists_the_steps_in_running_order_with_their_time_and_attempts() ->
     assert listed == ours
 
 
+def test_the_dashboard_document_lists_every_page_once() -> None:
+    pages = document("docs/dashboard.md").section("Pages")
+    listed = {re.sub(r"<\w+>", ":key", quoted(row.cells[0])[0]): row.place for row in pages.rows()}
+    routes = re.findall(r'<Route path="(/[^"]+)"', (ROOT / "dashboard/app/app.tsx").read_text())
+
+    demand_none(compared(listed, routes, pages.place))
+
+
 def test_every_operation_in_the_api_document_is_valid() -> None:
     schema = build_schema((ROOT / "schema" / "schema.graphql").read_text())
     api = document("docs/api.md")
