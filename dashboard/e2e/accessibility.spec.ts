@@ -160,6 +160,18 @@ test("the timeline keeps its layout while it fills in", async ({ users }) => {
   expect(shift).toBeLessThan(NOTICEABLE_SHIFT);
 });
 
+test("the timeline is at the same height with and without actions above it", async ({ users }) => {
+  const tenant = await create(slugFor("height"));
+  const [owner, viewer] = [
+    await users.signedIn("owner", pathOf(tenant)),
+    await users.signedIn("viewer", pathOf(tenant)),
+  ];
+  await expect(tenantOn(owner).action("Suspend…")).toBeVisible();
+  await expect(tenantOn(viewer).state).toHaveText("ACTIVE");
+
+  expect(await topsOf(viewer)).toEqual(await topsOf(owner));
+});
+
 async function expectNoViolations(page: Page): Promise<void> {
   for (const colorScheme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme });
