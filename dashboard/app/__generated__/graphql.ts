@@ -158,7 +158,7 @@ export type ProvisioningEventKind =
   | 'RUN_STARTED'
   /** The undo of a step failed for good: an operator has to call resumeCompensation. */
   | 'RUN_STUCK'
-  /** A step was undone, and its resources are confirmed absent. */
+  /** A step was undone, and the resources that it took, if any, are confirmed absent. */
   | 'STEP_COMPENSATED'
   /** An attempt of a step failed. It is retried, or the run is undone. */
   | 'STEP_FAILED'
@@ -203,7 +203,7 @@ export type ResendWelcomeEmailsInput = {
 
 /** Whether a resource of the ledger exists. */
 export type ResourceStatus =
-  /** An operator skipped its release: it may still exist. The audit feed has who did it and why. */
+  /** An operator skipped its release: it may still exist. abandonedBy, abandonedAt and abandonedReason say who, when and why. */
   | 'ABANDONED'
   /** The step that creates it is done. */
   | 'HELD'
@@ -277,15 +277,15 @@ export type RunKind =
 
 /** Progress of a run. */
 export type RunStatus =
-  /** Undone because of a cancel; the tenant is PENDING. Final. */
+  /** Undone because of a cancel, except abandonedResources; the tenant is PENDING. Final. */
   | 'CANCELLED'
   /** A cancel is recorded: the current step stops, then the steps are undone from the last to the first. CANCELLED or STUCK follows. */
   | 'CANCELLING'
   /** The steps are undone from the last to the first, because one failed for good. A decommissioning run begins here. */
   | 'COMPENSATING'
-  /** Everything was released; the tenant is DECOMMISSIONED. Final. */
+  /** Everything was released, except abandonedResources; the tenant is DECOMMISSIONED. Final. */
   | 'DECOMMISSIONED'
-  /** Undone because a step failed; the tenant is FAILED. Final. */
+  /** Undone because a step failed, except abandonedResources; the tenant is FAILED. Final. */
   | 'FAILED'
   /** No worker has begun the first step yet. */
   | 'QUEUED'
@@ -300,7 +300,7 @@ export type RunStatus =
 export type StepStatus =
   /** An operator skipped its undo with resumeCompensation. Its resources may still exist. */
   | 'ABANDONED'
-  /** It was undone, and its resources are confirmed absent. */
+  /** It was undone, and the resources that it took, if any, are confirmed absent. */
   | 'COMPENSATED'
   /** It is being undone, or its undo waits for the next attempt or poll. */
   | 'COMPENSATING'
@@ -356,6 +356,8 @@ export type TenantFilter = {
   createdFrom?: string | null | undefined;
   /** Only tenants created before this time, which is not included. */
   createdUntil?: string | null | undefined;
+  /** True: only tenants with abandonedResources, which may still exist. False: only tenants without. */
+  hasAbandonedResources?: boolean | null | undefined;
   /** Only tenants with one of these plan codes. An empty list matches none. */
   planIn?: Array<string> | null | undefined;
   /** Only tenants with a slug that begins with this text, in lower case. */
@@ -385,13 +387,13 @@ export type TenantOrderField =
 export type TenantState =
   /** The tenant is live and its address serves it. */
   | 'ACTIVE'
-  /** Everything was released, which is final. The slug is free again, also for recreateTenant. */
+  /** Everything was released, except abandonedResources. Final. The slug is free again, also for recreateTenant. */
   | 'DECOMMISSIONED'
   /** A run is releasing the resources. DECOMMISSIONED follows. */
   | 'DECOMMISSIONING'
-  /** The last run failed and was undone; nothing is held. Correct the cause, then call retryProvisioning. */
+  /** The last run failed and was undone: the tenant holds no resources. abandonedResources has what an operator left behind in an undo. Correct the cause, then call retryProvisioning. */
   | 'FAILED'
-  /** Holds no resources: no run has started, or the last one was cancelled and undone. retryProvisioning starts one. */
+  /** Holds no resources: no run has started, or the last one was cancelled and undone. abandonedResources has what an operator left behind in an undo. retryProvisioning starts a run. */
   | 'PENDING'
   /** A provisioning run is under way, or its undo is. ACTIVE, PENDING or FAILED follows. */
   | 'PROVISIONING'
