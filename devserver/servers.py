@@ -30,6 +30,11 @@ class Postgres:
         self._settings = {"max_connections": "300", "listen_addresses": "", "port": "5432", **settings}
         self._log = directories.logs / "postgres.log"
 
+    @property
+    def data(self) -> Path:
+        """The folder of its files."""
+        return self._directories.postgres
+
     def url(self, database: str) -> str:
         """The address of a database, in the format of libpq."""
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._directories.sockets), safe='')}"

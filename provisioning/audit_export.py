@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 from models import Event, Organisation
 from provisioning import audit_feed, queries
 from provisioning.actors import Actor
+from provisioning.anchors import Anchor, require_known
 from provisioning.audit_feed import EventFilter
 from provisioning.errors import NotFound
 from provisioning.events import EventType, emit_for_organisation
@@ -30,11 +31,21 @@ class Export:
     until: Key
 
 
-def begin(session: Session, event_filter: EventFilter, slug: str | None, facts: dict[str, Any], *, by: Actor) -> Export:
+def begin(
+    session: Session,
+    event_filter: EventFilter,
+    slug: str | None,
+    facts: dict[str, Any],
+    anchor: Anchor | None,
+    *,
+    by: Actor,
+) -> Export:
     """Record the export as an event in the organisation's feed. The export ends before this event.
 
-    Without a slug the organisation is the actor's own. Raises NotFound if the actor cannot access the organisation.
+    Without a slug the organisation is the actor's own. Raises NotFound if the actor cannot access the organisation,
+    UnknownCursor if the database does not have the event at which the export continues.
     """
+    require_known(session, [anchor] if anchor else [])
     organisation = _organisation(session, slug, by)
     export = Export(
         organisation.id, organisation.slug, event_filter, audit_feed.feed_start(session, event_filter).after
@@ -43,8 +54,14 @@ def begin(session: Session, event_filter: EventFilter, slug: str | None, facts: 
     return export
 
 
-def batches(session: Session, export: Export, after: Key | None, *, by: Actor) -> Iterator[Sequence[Event]]:
-    """The events after ``after``, oldest first, from a database cursor: one snapshot, few rows in memory."""
+def batches(
+    session: Session, export: Export, after: Key | None, anchor: Anchor | None, *, by: Actor
+) -> Iterator[Sequence[Event]]:
+    """The events after ``after``, oldest first, from a database cursor: one snapshot, few rows in memory.
+
+    Raises UnknownCursor if the database was restored since ``anchor`` was read.
+    """
+    require_known(session, [anchor] if anchor else [])
     order = export.event_filter.order(descending=False)
     statement = order.between(audit_feed.matching(export.event_filter, by), after, export.until).where(
         col(Event.organisation_id) == export.organisation_id

@@ -6,12 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, cast, func, literal, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, cast, func, literal, or_, select, true
+from sqlalchemy.orm import aliased
 from sqlalchemy.types import Text
 from sqlmodel import Session, col
 
 from models import Event, Run, RunStep, StepStatus, Tenant
+from provisioning import anchors
 from provisioning.actors import Actor
+from provisioning.anchors import Anchor
 from provisioning.events import EventType
 from provisioning.pagination import Key, Order, Page, Window, page_of, pages_by_parent
 from provisioning.queries import accessible_to
@@ -130,30 +133,37 @@ class FeedPage:
 
 @dataclass(frozen=True, slots=True)
 class FeedStart:
-    """The start of a subscription from now on: after ``after``, without events that were visible in ``snapshot``."""
+    """The start of a subscription: after ``after``, without events that were visible in ``snapshot``.
+
+    ``anchor`` is an event that the database had when the subscriber was there.
+    """
 
     after: Key
+    anchor: Anchor
     snapshot: str | None = None
 
 
 def timeline_of_runs(session: Session, runs: Sequence[UUID], window: Window) -> dict[UUID, Page[Event]]:
-    """The same page of each run's timeline, oldest first. Index: feed_of_a_run."""
+    """The same page of each run's timeline, oldest first. Index: feed_of_a_run. Raises UnknownCursor."""
+    anchors.require_known(session, window.anchors)
     inner = select(Event).where(col(Event.type).in_(TIMELINE))
     return pages_by_parent(session, inner, Event, col(Event.run_id), runs, OLDEST_FIRST, window)
 
 
-def read_timeline(session: Session, tenant_id: UUID, after: int) -> TimelinePage:
-    """The entries after the sequence number ``after``, and the current progress. The caller has checked access.
+def read_timeline(session: Session, tenant_id: UUID, after: Anchor) -> TimelinePage:
+    """The entries after ``after``, and the current progress. The caller has checked access. Raises UnknownCursor.
 
     Progress is read before the entries, so that a subscriber gets every entry that precedes it.
     """
-    live = session.scalar(select(col(Run.id)).where(col(Run.tenant_id) == tenant_id, col(Run.finished_at).is_(None)))
+    live_run = select(col(Run.id)).where(col(Run.tenant_id) == tenant_id, col(Run.finished_at).is_(None))
+    known, live = session.execute(select(after.is_known(), live_run.scalar_subquery())).one()
+    anchors.check(known)
     progress = _progress(session, live) if live else None
     entries = session.scalars(
         select(Event)
         .where(
             col(Event.tenant_id) == tenant_id,
-            col(Event.sequence) > after,
+            col(Event.sequence) > after.sequence,
             col(Event.run_id).is_not(None),
             col(Event.type).in_(TIMELINE),
         )
@@ -163,11 +173,13 @@ def read_timeline(session: Session, tenant_id: UUID, after: int) -> TimelinePage
     return TimelinePage(list(entries), progress, live=live is not None)
 
 
-def sequence_before_newest_run(session: Session, tenant_id: UUID) -> int:
-    """The sequence number before the first event of the tenant's newest run.
+def place_before_newest_run(session: Session, tenant_id: UUID) -> Anchor:
+    """The place before the first event of the tenant's newest run, or after the last event of a tenant without one."""
+    sequence = _sequence_before_newest_run(session, tenant_id)
+    return Anchor(None, sequence, tenant_id=tenant_id)
 
-    For a tenant without a run it is the number of the last event.
-    """
+
+def _sequence_before_newest_run(session: Session, tenant_id: UUID) -> int:
     newest = select(col(Run.id)).where(col(Run.tenant_id) == tenant_id).order_by(col(Run.number).desc()).limit(1)
     first = session.scalar(select(func.min(Event.sequence)).where(col(Event.run_id) == newest.scalar_subquery()))
     if first is not None:
@@ -185,8 +197,9 @@ def feed(session: Session, event_filter: EventFilter, window: Window, *, by: Act
     """A page of the feed, newest first. Index: feed_of_an_organisation, or the index of the filter.
 
     Without a tenant or run it ends before the oldest transaction that may still commit, so that paging by cursors skips
-    no event.
+    no event. Raises UnknownCursor.
     """
+    anchors.require_known(session, window.anchors)
     statement = matching(event_filter, by)
     if not event_filter.of_one_tenant:
         statement = statement.where(col(Event.rank) < _oldest_open_transaction())
@@ -195,25 +208,42 @@ def feed(session: Session, event_filter: EventFilter, window: Window, *, by: Act
 
 def feed_start(session: Session, event_filter: EventFilter) -> FeedStart:
     """The start of a subscription to events from now on."""
-    if event_filter.of_one_tenant:
-        return FeedStart((_last_sequence(session, event_filter),))
-    snapshot, oldest_open = session.execute(
-        select(cast(func.pg_current_snapshot(), Text), _oldest_open_transaction())
+    snapshot, oldest_open, newest = session.execute(
+        select(cast(func.pg_current_snapshot(), Text), _oldest_open_transaction(), anchors.newest_event())
     ).one()
-    return FeedStart((oldest_open - 1, MAX_BIGINT), snapshot)
+    if event_filter.of_one_tenant:
+        return FeedStart((_last_sequence(session, event_filter),), Anchor(newest))
+    return FeedStart((oldest_open - 1, MAX_BIGINT), Anchor(newest), snapshot)
 
 
 def feed_since(session: Session, event_filter: EventFilter, start: FeedStart, *, by: Actor) -> FeedPage:
-    """The events after ``start``, oldest first, up to the oldest transaction that may still commit."""
+    """The events after ``start``, oldest first, up to the oldest transaction that may still commit.
+
+    Raises UnknownCursor, also when the database was restored while the subscription was open.
+    """
     window = Window(MAX_EVENTS_PER_READ, after=start.after)
-    statement = event_filter.order(descending=False).paginate(matching(event_filter, by), window)
-    if event_filter.of_one_tenant:
-        return FeedPage(list(session.scalars(statement)), held_back=False)
+    order = event_filter.order(descending=False)
+    statement = order.paginate(matching(event_filter, by), window)
     if start.snapshot is not None:
         statement = statement.where(_unseen_in(start.snapshot))
-    rows = session.execute(statement.add_columns(_oldest_open_transaction())).all()
-    settled = [event for event, oldest_open in rows if event.rank < oldest_open]
-    return FeedPage(settled, held_back=len(settled) < len(rows))
+    facts = select(start.anchor.is_known().label("known"), _oldest_open_transaction().label("oldest_open")).subquery()
+    page = statement.lateral()
+    event = aliased(Event, page)
+    # One row without an event if the page is empty: one statement reads the page and checks the place.
+    rows = session.execute(
+        select(facts.c.known, facts.c.oldest_open, event).select_from(facts).join(page, true(), isouter=True)
+    ).all()
+    anchors.check(rows[0].known)
+    found = sorted((row[2] for row in rows if row[2] is not None), key=event_filter.key_of)
+    if event_filter.of_one_tenant:
+        return FeedPage(found, held_back=False)
+    settled = [row for row in found if row.rank < rows[0].oldest_open]
+    return FeedPage(settled, held_back=len(settled) < len(found))
+
+
+def anchor_of(event: Event) -> Anchor:
+    """The anchor of a reader that has received this event."""
+    return Anchor(event.id, event.sequence, event.rank, event.position, event.tenant_id)
 
 
 def visible_events(by: Actor) -> ColumnElement[bool]:

@@ -9,6 +9,8 @@ from sqlalchemy import ColumnElement, Select, Uuid, column, literal, true, tuple
 from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import Session, SQLModel
 
+from provisioning.anchors import Anchor
+
 T = TypeVar("T")
 Row = TypeVar("Row", bound=SQLModel)
 Key = tuple[Any, ...]
@@ -16,12 +18,16 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The requested page: ``size`` rows from the start of the list, or from its end if ``backward``."""
+    """The requested page: ``size`` rows from the start of the list, or from its end if ``backward``.
+
+    ``anchors`` are the events at its cursors, in lists of events.
+    """
 
     size: int
     after: Key | None = None
     before: Key | None = None
     backward: bool = False
+    anchors: tuple[Anchor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from provisioning import audit_feed
 from provisioning.audit_feed import EventFilter, FeedStart
 from resolvers.subscriptions import read_with_retry
 from runtime.feed import POLL_EVERY
-from schema.audit import CURSORS, AuditEvent, AuditEventConnection, AuditEventFilter, place_in
+from schema.audit import CURSORS, AuditEvent, AuditEventConnection, AuditEventFilter, anchor_at, place_in
 from schema.context import Context, Info
 from schema.pagination import After, Before, First, Last, given
 
@@ -41,6 +41,7 @@ async def audit_events(
         window,
         after=place_in(conditions, window.after) if window.after else None,
         before=place_in(conditions, window.before) if window.before else None,
+        anchors=tuple(anchor_at(cursor) for cursor in (window.after, window.before) if cursor),
     )
     return AuditEventConnection.of(await context.transact(audit_feed.feed, conditions, window, by=context.actor))
 
@@ -65,7 +66,7 @@ async def audit_event_added(
             page = await read_with_retry(context, audit_feed.feed_since, conditions, start, by=context.actor)
             for row in page.entries:
                 event = AuditEvent.of(row)
-                start = replace(start, after=conditions.key_of(row))
+                start = replace(start, after=conditions.key_of(row), anchor=audit_feed.anchor_of(row))
                 context.set_cursor(event.cursor)
                 yield event
             if len(page.entries) < audit_feed.MAX_EVENTS_PER_READ:
@@ -75,7 +76,7 @@ async def audit_event_added(
 async def _start(context: Context, conditions: EventFilter, cursor: str | None) -> FeedStart:
     place = CURSORS.read(cursor)
     if place is not None:
-        return FeedStart(place_in(conditions, place))
+        return FeedStart(place_in(conditions, place), anchor_at(place))
     return await context.transact(audit_feed.feed_start, conditions)
 
 

@@ -22,7 +22,7 @@ from schema.enums import ProvisioningEventKind
 from schema.errors import NotFound
 from schema.node import uuid_of
 from schema.pagination import given
-from schema.timeline import CURSORS, ProvisioningEvent
+from schema.timeline import CURSORS, ProvisioningEvent, place_in
 
 logger = logging.getLogger(__name__)
 
@@ -85,13 +85,13 @@ async def tenant_provisioning(
     context.require(Permission.READ_TENANTS)
     key = await _visible(context, tenant_id)
     place = CURSORS.below(key).read(context.resume_after or given(after))
-    seen = place[0] if place else await context.transact(audit_feed.sequence_before_newest_run, key)
+    seen = place_in(key, place) if place else await context.transact(audit_feed.place_before_newest_run, key)
     with context.feed.watch(str(key)) as watcher:
         while True:
             page = await read_with_retry(context, audit_feed.read_timeline, key, seen)
             throttle = throttle or ProgressThrottle(before=page.progress)
             for row in page.entries:
-                entry, seen = ProvisioningEvent.of(row), row.sequence
+                entry, seen = ProvisioningEvent.of(row), audit_feed.anchor_of(row)
                 context.set_cursor(entry.cursor)
                 yield entry
                 if entry.kind is ProvisioningEventKind.RUN_FINISHED and not follow:

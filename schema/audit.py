@@ -9,6 +9,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from models import Event
+from provisioning.anchors import Anchor
 from provisioning.audit_feed import EventFilter
 from provisioning.errors import NotFound as NoSuchObject
 from provisioning.pagination import Key, Page
@@ -17,7 +18,7 @@ from schema.context import Info
 from schema.described import described_field, described_input, described_type
 from schema.errors import BadUserInput, NotFound
 from schema.node import Node, global_id, uuid_of
-from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, given, number
+from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, given, key, number, optional
 from schema.run import ProvisioningRun
 from schema.tenant import Tenant
 
@@ -25,12 +26,9 @@ PERSONAL = frozenset({"first_admin_email"})
 """Keys of ``data`` that are left out for callers without the right to see first administrators."""
 
 
-def _optional_number(value: object) -> int | None:
-    return None if value is None else number(value)
-
-
-CURSORS = Cursors("audit", (number, number, _optional_number))
-"""Rank and position in the organisation's order, then the sequence in the tenant's: valid for both orders."""
+CURSORS = Cursors("audit", (number, number, optional(number), optional(key)), optional=1)
+"""Rank and position in the organisation's order, the sequence in the tenant's, and the event's id: valid for both
+orders. The id shows whether the database still has the event."""
 
 
 @described_input
@@ -112,7 +110,7 @@ class AuditEvent(Node):
         return cls(
             row=row,
             id=global_id("AuditEvent", row.id),
-            cursor=CURSORS.write((row.rank, row.position, row.sequence)),
+            cursor=CURSORS.write((row.rank, row.position, row.sequence, row.id)),
             type=row.type,
             occurred_at=row.created_at,
             actor=Actor.of_event(row),
@@ -169,9 +167,15 @@ class AuditEventConnection:
         return cls(edges=edges, page_info=PageInfo.of(page, [edge.cursor for edge in edges]))
 
 
+def anchor_at(cursor: Key) -> Anchor:
+    """The event at a cursor."""
+    rank, position, sequence, event_id = cursor
+    return Anchor(event_id, sequence, rank, position)
+
+
 def place_in(conditions: EventFilter, cursor: Key) -> Key:
     """The place of a cursor in the order of a filter. Raises BadUserInput when the cursor has none there."""
-    rank, position, sequence = cursor
+    rank, position, sequence, _ = cursor
     if not conditions.of_one_tenant:
         return rank, position
     if sequence is None:

@@ -12,12 +12,13 @@ from sqlmodel import Session
 from access import support_access_log
 from access.permissions import Identity, Permission
 from models import ActorKind
+from provisioning import anchors
 from provisioning.actors import Actor
 from runtime.cancellable_queries import CancellableQuery, run_in_thread
 from runtime.database import Database
 from runtime.feed import Feed
 from runtime.settings import Settings
-from schema.errors import Forbidden
+from schema.errors import Forbidden, UnknownCursor
 from schema.loaders import Loaders
 
 P = ParamSpec("P")
@@ -95,7 +96,10 @@ class Context:
                 )
                 return done
 
-        return await run_in_thread(self.database.transact, self.limiter, named)
+        try:
+            return await run_in_thread(self.database.transact, self.limiter, named)
+        except anchors.UnknownCursor as refusal:
+            raise UnknownCursor(str(refusal)) from None
 
 
 Info = strawberry.Info[Context, None]

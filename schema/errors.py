@@ -30,6 +30,12 @@ class TooComplex(RequestRefused):
     code = "DOCUMENT_TOO_COMPLEX"
 
 
+class UnknownCursor(RequestRefused):
+    """The feed has no event at the cursor."""
+
+    code = "UNKNOWN_CURSOR"
+
+
 class NotFound(RequestRefused):
     """The object does not exist, or the caller cannot see it."""
 

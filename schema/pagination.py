@@ -87,10 +87,12 @@ class Cursors:
     """Encodes and decodes the cursors of one list in one order, and refuses those of others.
 
     ``readers`` read the values of a key from JSON; each raises ValueError or TypeError for a value of another type.
+    The last ``optional`` values are None in cursors of earlier releases, which do not have them.
     """
 
     name: str
     readers: tuple[Callable[[Any], Any], ...]
+    optional: int = 0
 
     def below(self, parent: UUID) -> "Cursors":
         """The cursors of the list that belongs to this parent; those of other parents are refused."""
@@ -108,6 +110,7 @@ class Cursors:
         try:
             name, *values = _decoded(cursor)
             if name == self.name:
+                values += [None] * min(len(self.readers) - len(values), self.optional)
                 return tuple(read(value) for read, value in zip(self.readers, values, strict=True))
         except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
             pass
@@ -148,6 +151,11 @@ def instant(value: object) -> datetime:
 def key(value: object) -> UUID:
     """Read a UUID. Raises ValueError."""
     return UUID(text(value))
+
+
+def optional(reader: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    """The same reader, which returns None for None."""
+    return lambda value: None if value is None else reader(value)
 
 
 def given(value: T | None) -> T | None:

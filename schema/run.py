@@ -222,9 +222,7 @@ class ProvisioningRun(Node):
 
         FORBIDDEN for callers without the right tenants:read.
         """
-        window = timelines.CURSORS.below(self.row.tenant_id).window(
-            given(first), given(after), given(last), given(before)
-        )
+        window = timelines.window_of(self.row.tenant_id, given(first), given(after), given(last), given(before))
         page = await info.context.loaders.timelines.load((self.row.id, window))
         return timelines.ProvisioningEventConnection.of(page)
 

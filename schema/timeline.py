@@ -1,5 +1,6 @@
 """The timeline of a run in the GraphQL schema."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -8,21 +9,37 @@ import strawberry
 
 from models import Event
 from models.columns import new_id
+from provisioning.anchors import Anchor
 from provisioning.audit_feed import Progress
-from provisioning.pagination import Page
+from provisioning.pagination import Key, Page, Window
 from schema import run as runs
 from schema.context import Info
 from schema.described import described_field, described_type
 from schema.enums import ProvisioningEventKind
 from schema.node import Node, global_id
-from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, number
+from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, key, number, optional
 from schema.timeline_messages import message_of, progress_message
 
 if TYPE_CHECKING:
     from schema.run import ProvisioningRun
 
-CURSORS = Cursors("timeline", (number,))
-"""Cursors of all tenants; ``below`` returns those of one, valid for the timelines of all of its runs."""
+CURSORS = Cursors("timeline", (number, optional(key)), optional=1)
+"""Cursors of all tenants; ``below`` returns those of one, valid for the timelines of all of its runs. The sequence is
+followed by the event's id, which shows whether the database still has the event."""
+
+
+def place_in(tenant_id: UUID, cursor: Key) -> Anchor:
+    """The place of a cursor in the tenant's history."""
+    sequence, event_id = cursor
+    return Anchor(event_id, sequence, tenant_id=tenant_id)
+
+
+def window_of(tenant_id: UUID, first: int | None, after: str | None, last: int | None, before: str | None) -> Window:
+    """The page of a run's timeline that the arguments request. Raises BadUserInput."""
+    window = CURSORS.below(tenant_id).window(first, after, last, before)
+    places = [place_in(tenant_id, cursor) if cursor else None for cursor in (window.after, window.before)]
+    keys = [(place.sequence,) if place else None for place in places]
+    return replace(window, after=keys[0], before=keys[1], anchors=tuple(place for place in places if place))
 
 
 @described_type
@@ -60,7 +77,7 @@ class ProvisioningEvent(Node):
         return cls(
             run_key=row.run_id,
             id=global_id("ProvisioningEvent", row.id),
-            cursor=CURSORS.below(row.tenant_id).write((row.sequence,)),
+            cursor=CURSORS.below(row.tenant_id).write((row.sequence, row.id)),
             sequence=row.sequence,
             kind=kind,
             step=row.data.get("step"),
@@ -69,12 +86,12 @@ class ProvisioningEvent(Node):
         )
 
     @classmethod
-    def of_progress(cls, progress: Progress, tenant_id: UUID, after: int) -> "ProvisioningEvent":
-        """Convert the progress of a step, for a client that has received all entries up to the sequence ``after``."""
+    def of_progress(cls, progress: Progress, tenant_id: UUID, after: Anchor) -> "ProvisioningEvent":
+        """Convert the progress of a step, for a client that has received all entries up to ``after``."""
         return cls(
             run_key=progress.run_id,
             id=global_id("ProvisioningEvent", new_id()),
-            cursor=CURSORS.below(tenant_id).write((after,)),
+            cursor=CURSORS.below(tenant_id).write((after.sequence, after.event_id)),
             sequence=None,
             kind=ProvisioningEventKind.STEP_PROGRESS,
             step=progress.step,

@@ -19,7 +19,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from access.permissions import Identity, Permission
-from provisioning import audit_export
+from provisioning import audit_export, audit_feed
+from provisioning.anchors import Anchor
 from provisioning.audit_export import Export
 from provisioning.errors import NotFound as UnknownObject
 from provisioning.pagination import Key
@@ -71,7 +72,11 @@ READ_ONLY = text("SET TRANSACTION READ ONLY")
 EXPORT_TIMEOUT = 3600.0
 """Seconds for the whole download. A slower client gets the rest with ``after``."""
 
-STATUSES = {"FORBIDDEN": HTTPStatus.FORBIDDEN, "NOT_FOUND": HTTPStatus.NOT_FOUND}
+STATUSES = {
+    "FORBIDDEN": HTTPStatus.FORBIDDEN,
+    "NOT_FOUND": HTTPStatus.NOT_FOUND,
+    "UNKNOWN_CURSOR": HTTPStatus.GONE,
+}
 
 
 class ExportEndpoint:
@@ -138,10 +143,13 @@ class ExportEndpoint:
             export_filter.events,
             export_filter.organisation,
             export_filter.facts,
+            export_filter.anchor,
             by=context.actor,
         )
         database = self._database.restricted_to(context.actor.row_scope)
-        reader = ExportReader(database, export, export_filter.after, file_format, context.caller, self._threads)
+        reader = ExportReader(
+            database, export, export_filter.after, export_filter.anchor, file_format, context.caller, self._threads
+        )
         stack.push_async_callback(reader.close)
         first = file_format.head + (await reader.next_chunk() or b"")
         return Download(reader, first, auth, self._services, {**headers, **_file_headers(export, file_format)})
@@ -164,6 +172,7 @@ class ExportReader:
     database: Database
     export: Export
     after: Key | None
+    anchor: Anchor | None
     format: Format
     caller: Identity
     threads: CapacityLimiter
@@ -218,9 +227,10 @@ class ExportReader:
             session.execute(READ_ONLY)
             with self._query.cancellable(session):
                 deadline = time.monotonic() + CURSOR_TIMEOUT
-                for rows in audit_export.batches(session, self.export, self.after, by=self.caller.actor):
+                for rows in audit_export.batches(session, self.export, self.after, self.anchor, by=self.caller.actor):
                     yield self.format.body(rows, self.caller)
                     self.after = self.export.event_filter.key_of(rows[-1])
+                    self.anchor = audit_feed.anchor_of(rows[-1])
                     if time.monotonic() > deadline:
                         return
                 self._complete = True

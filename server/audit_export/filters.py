@@ -9,10 +9,11 @@ from starlette.datastructures import QueryParams
 from strawberry.exceptions import StrawberryInputCoercionError
 
 from models import ActorKind
+from provisioning.anchors import Anchor
 from provisioning.audit_feed import EventFilter
 from provisioning.pagination import Key
 from provisioning.validation import is_storable
-from schema.audit import CURSORS, AuditEventFilter, place_in
+from schema.audit import CURSORS, AuditEventFilter, anchor_at, place_in
 from schema.errors import BadUserInput
 from schema.scalars import parse_instant, serialize_instant
 
@@ -24,11 +25,12 @@ PARAMETERS = {"tenantId", "runId", "actorId", REPEATABLE, "occurredFrom", "occur
 
 @dataclass(frozen=True, slots=True)
 class ExportFilter:
-    """The events to export. ``facts`` describe the export in the feed."""
+    """The events to export. ``anchor`` is the event at ``after``; ``facts`` describe the export in the feed."""
 
     organisation: str | None
     events: EventFilter
     after: Key | None
+    anchor: Anchor | None
     facts: dict[str, Any]
 
 
@@ -41,7 +43,8 @@ def export_filter_of(query: QueryParams, format: str, caller_kind: ActorKind) ->
     events = _filter_in(query).to_domain()
     cursor = CURSORS.read(after)
     facts = {"format": format, "filter": _facts_of(events), "after": after}
-    return ExportFilter(organisation, events, place_in(events, cursor) if cursor else None, facts)
+    place = place_in(events, cursor) if cursor else None
+    return ExportFilter(organisation, events, place, anchor_at(cursor) if cursor else None, facts)
 
 
 def _check_names(query: QueryParams) -> None:

@@ -11,6 +11,7 @@ from adapters.simulated import SimulatedInfrastructure
 from models import UNDONE_STATUSES, Event, Resource, ResourceStatus, Run, RunKind, RunStatus, Tenant, TenantState
 from provisioning import audit_feed
 from provisioning.actors import Actor
+from provisioning.anchors import Anchor
 from provisioning.locking import Change
 from provisioning.resource_names import ResourceNames
 from tests.conformance.flaky_infrastructure import FlakyInfrastructure
@@ -53,7 +54,7 @@ class InvariantChecker:
         self._accepted: dict[UUID, str] = {}
         self._ended: dict[UUID, RunStatus] = {}
         self._followed: list[UUID] = []
-        self._cursor = audit_feed.FeedStart((0, 0))
+        self._cursor = audit_feed.FeedStart((0, 0), Anchor(None, rank=0))
         self._position = 0
         self.tenants: dict[UUID, Tenant] = {}
         self.runs: dict[UUID, Run] = {}
@@ -211,7 +212,7 @@ class InvariantChecker:
         event_filter = audit_feed.EventFilter()
         while found := audit_feed.feed_since(session, event_filter, self._cursor, by=self._reader).entries:
             self._followed += [event.id for event in found]
-            self._cursor = audit_feed.FeedStart(event_filter.key_of(found[-1]))
+            self._cursor = audit_feed.FeedStart(event_filter.key_of(found[-1]), audit_feed.anchor_of(found[-1]))
 
     def _present(self, tenant: Tenant) -> set[str]:
         runs = [run for run in self.runs.values() if run.tenant_id == tenant.id]

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -189,6 +191,21 @@ class Testbed:
         """Start Postgres and wait until it accepts connections."""
         self.server = self.postgres.start()
 
+    def back_up_postgres(self) -> Path:
+        """Take a physical backup: stop Postgres, copy its files, start it. Returns the copy."""
+        backup = self.folder / "backup"
+        self.stop_postgres()
+        _copy(self.postgres.data, backup)
+        self.start_postgres()
+        return backup
+
+    def restore_postgres(self, backup: Path) -> None:
+        """Replace the files of Postgres by a backup. The processes of the product keep running."""
+        self.stop_postgres()
+        shutil.rmtree(self.postgres.data)
+        _copy(backup, self.postgres.data)
+        self.start_postgres()
+
     def close(self) -> None:
         """End all processes of the product."""
         self.http.close()
@@ -235,6 +252,11 @@ class Testbed:
             return httpx.get(f"http://{self.address}/healthz", timeout=5, trust_env=False).is_success
         except httpx.TransportError:
             return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder with the owners of its files: Postgres refuses files of another user."""
+    subprocess.run(["cp", "-a", str(source), str(target)], check=True)
 
 
 def _is_ready(worker: Child) -> bool:

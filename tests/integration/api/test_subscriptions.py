@@ -20,6 +20,7 @@ from websockets.sync.client import connect
 from models import RunStep, StepStatus, TenantState
 from models.columns import new_id
 from provisioning import audit_feed
+from provisioning.anchors import Anchor
 from provisioning.events import FEED_CHANNEL
 from provisioning.step_journal import _publish
 from resolvers.subscriptions import PROGRESS_INTERVAL
@@ -271,7 +272,7 @@ def test_a_subscription_continues_after_the_database_was_unreachable(
     read_timeline = audit_feed.read_timeline
     failures = iter([OperationalError("SELECT", {}, Exception("connection refused"))])
 
-    def read_or_fail(session: Session, tenant_id: UUID, after: int) -> audit_feed.TimelinePage:
+    def read_or_fail(session: Session, tenant_id: UUID, after: Anchor) -> audit_feed.TimelinePage:
         if failure := next(failures, None):
             raise failure
         return read_timeline(session, tenant_id, after)

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import BigInteger, cast, literal
 
-from provisioning import audit_feed
+from provisioning import anchors, audit_feed
 from resolvers import audit, subscriptions
 from runtime.feed import Feed
 from tests.conformance.field.mutants import mutant
@@ -26,3 +26,9 @@ def no_wait_for_late_commits(patch: pytest.MonkeyPatch) -> None:
 def no_unsubscribe_on_disconnect(patch: pytest.MonkeyPatch) -> None:
     """A disconnected watcher stays registered."""
     patch.setattr(Feed, "_remove", lambda *_: None)
+
+
+@mutant
+def no_check_of_cursors(patch: pytest.MonkeyPatch) -> None:
+    """A reader continues after its cursor even if the database no longer has the event there."""
+    patch.setattr(anchors, "check", lambda _: None)
