@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from adapters.external_text import single_line
 from adapters.guarded_calls import NEVER_STOPS, CallTimeout, call_interruptibly
-from provisioning.ports import Health, Refused, StopToken, TryAgain, WorkloadOrder
+from provisioning.ports import Health, Refused, StopToken, TearDown, TryAgain, WorkloadOrder
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import current_stop_token
 
@@ -81,12 +81,12 @@ class HttpDeployer:
             return Health(ready=False, percent=0, summary="The deployer does not know the workload yet.")
         return _health(_accept(response).document)
 
-    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
+    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> TearDown:
         """Delete the workload, then request its status: only 404 or 410 confirms that it is absent."""
         response = self._call(stop_token, self._request("DELETE", _path(names)))
         if response.status not in GONE:
             _accept(response)
-        return not _exists(self._call(stop_token, self._request("GET", _path(names))))
+        return _tear_down(self._call(stop_token, self._request("GET", _path(names))))
 
     def present(self, names: ResourceNames) -> list[str]:
         """Return the workload's name if the deployer knows it."""
@@ -172,6 +172,23 @@ def _exists(response: DeployerResponse) -> bool:
         return False
     _accept(response)
     return True
+
+
+def _tear_down(response: DeployerResponse) -> TearDown:
+    """Return whether the workload is gone; otherwise with the deployer's words, which need not keep to the contract."""
+    if not _exists(response):
+        return TearDown(gone=True, summary="The workload is gone.")
+    try:
+        document = response.document
+    except DeployerError:
+        return TearDown(gone=False, summary=_still_there(single_line(response.body.decode(errors="replace"))))
+    said = document.get("message") or document.get("status") or ""
+    percent = _percent(document) if "percent" in document else None
+    return TearDown(gone=False, summary=_still_there(single_line(str(said))), percent=percent)
+
+
+def _still_there(words: str) -> str:
+    return f"The deployer says: {words}" if words else "The deployer still has the workload."
 
 
 def _health(document: dict[str, Any]) -> Health:

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 
-from provisioning.ports import Health, Infrastructure, Mail, Refused, StopToken, WorkloadOrder
+from provisioning.ports import Health, Infrastructure, Mail, Refused, StopToken, TearDown, WorkloadOrder
 from provisioning.resource_names import ResourceNames
 
 Resource = tuple[str, str]
@@ -158,12 +158,16 @@ class SimulatedTraffic:
 
 
 class SimulatedDeployer:
-    """A workload that is ready after a number of health probes."""
+    """A workload that is ready after a number of health probes.
+
+    ``hanging_tear_down``: while it is set, a workload is not torn down, and this is the answer.
+    """
 
     def __init__(self, holdings: Holdings, probes_until_ready: int) -> None:
         self._holdings = holdings
         self._probes_until_ready = probes_until_ready
         self._probes: Counter[str] = Counter()
+        self.hanging_tear_down: TearDown | None = None
 
     def deploy(self, order: WorkloadOrder, stop_token: StopToken) -> None:
         """Create it."""
@@ -183,9 +187,11 @@ class SimulatedDeployer:
             )
         return Health(ready=True, percent=100, summary="The workload is ready.")
 
-    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
+    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool | TearDown:
         """Destroy it."""
         stop_token.checkpoint()
+        if self.hanging_tear_down is not None:
+            return self.hanging_tear_down
         self._holdings.drop(names.stem, _workload(names))
         return not self.present(names)
 

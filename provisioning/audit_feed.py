@@ -40,6 +40,7 @@ TIMELINE = frozenset(
         EventType.CANCEL_REQUESTED,
         EventType.COMPENSATION_STARTED,
         EventType.STEP_COMPENSATED,
+        EventType.COMPENSATION_DELAYED,
         EventType.COMPENSATION_FAILED,
         EventType.COMPENSATION_RESUMED,
         EventType.STUCK,

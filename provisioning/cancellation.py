@@ -240,8 +240,9 @@ def _resume(session: Session, position: Position, by: Actor, facts: dict[str, An
 
 
 def _reset_attempts(step: RunStep) -> None:
-    """Give the failed compensation all its attempts again."""
+    """Give the failed compensation all its attempts again, and count its time from zero."""
     if step.status is StepStatus.COMPENSATION_FAILED:
         step.status = StepStatus.COMPENSATING
         step.compensation_attempts = 0
+        step.compensation_started_at = None
         step.compensation_delayed_at = None

@@ -4,17 +4,19 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_
 from sqlmodel import Session, col, select
 
-from models import Run, RunStatus, RunStep
+from models import Run, RunStatus, RunStep, StepStatus
 from provisioning import settlement
 from provisioning.actors import PLATFORM
 from provisioning.cancellation import cancel_provisioning
 from provisioning.decisions import BACKWARD, FORWARD, next_move
 from provisioning.errors import LedgerNotEmpty, ProvisioningRefused
+from provisioning.events import EventType, NewEvent, emit_each
 from provisioning.moves import Backward, Forward, Settle
 from provisioning.wakeups import wake
 from runtime.database import clock
@@ -130,18 +132,68 @@ def cancel_overdue_run(session: Session, tenant_id: UUID, run_id: UUID) -> bool:
     return not change.already_requested
 
 
+def delayed_undos(session: Session, alarm: timedelta) -> list[UUID]:
+    """Runs with an undo that takes longer than ``alarm`` and of which no operator was warned.
+
+    Index: undos_that_may_be_delayed.
+    """
+    return list(session.exec(select(RunStep.run_id).where(_is_delayed(alarm)).limit(MAX_RUNS_PER_SWEEP)))
+
+
+def report_delayed_undo(session: Session, run_id: UUID, alarm: timedelta) -> dict[str, Any] | None:
+    """Emit the event that an undo takes longer than ``alarm``, once for each undo. Returns its facts.
+
+    Returns None if the undo was reported or has ended in the meantime, or if another transaction has locked the run:
+    the next sweep reports it then.
+    """
+    found = session.execute(
+        select(Run, RunStep, func.clock_timestamp())
+        .join(RunStep, col(RunStep.run_id) == col(Run.id))
+        .where(Run.id == run_id, _is_delayed(alarm))
+        .with_for_update(key_share=True, skip_locked=True, of=Run)
+    ).first()
+    if found is None:
+        return None
+    run, step, now = found
+    step.compensation_delayed_at = now
+    facts = {
+        "step": step.name,
+        "attempt": step.compensation_attempts,
+        "max_attempts": step.max_compensation_attempts,
+        "duration_ms": settlement.milliseconds(step.compensation_started_at, now),
+        "message": step.message,
+        "error": step.compensation_error,
+    }
+    emit_each(session, EventType.COMPENSATION_DELAYED, [NewEvent(run.tenant_id, run.id, facts, now)], by=PLATFORM)
+    return {"tenant": run.tenant_id, **facts}
+
+
+def _is_delayed(alarm: timedelta) -> ColumnElement[bool]:
+    return and_(
+        col(RunStep.status) == StepStatus.COMPENSATING,
+        col(RunStep.compensation_delayed_at).is_(None),
+        col(RunStep.compensation_started_at) <= func.clock_timestamp() - alarm,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class SweepReport:
     """What the sweeper needs to know besides the due runs."""
 
     overdue: list[tuple[UUID, UUID]]
     stuck: list[Run]
+    delayed: list[UUID]
     next_due_in: timedelta | None
 
 
-def sweep_report(session: Session) -> SweepReport:
-    """Runs past their deadline, runs that are stuck (oldest first), and the time until the next run is due."""
+def sweep_report(session: Session, undo_alarm: timedelta) -> SweepReport:
+    """Runs past their deadline, stuck runs (oldest first), delayed undos, and the time until the next run is due."""
     stuck = select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id)).limit(MAX_RUNS_PER_SWEEP)
     now = func.clock_timestamp()
     due, seen_at = session.exec(select(func.min(Run.due_at), now).where(col(Run.due_at) > now)).one()
-    return SweepReport(overdue_runs(session), list(session.exec(stuck)), due - seen_at if due else None)
+    return SweepReport(
+        overdue_runs(session),
+        list(session.exec(stuck)),
+        delayed_undos(session, undo_alarm),
+        due - seen_at if due else None,
+    )

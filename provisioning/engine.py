@@ -228,9 +228,9 @@ def _begin_compensation(session: Session, position: Position, step: RunStep) -> 
     step.compensation_attempts += 1
     step.attempt_started_at = position.now
     step.message = None
+    step.compensation_started_at = step.compensation_started_at or position.now
     if step.status is not StepStatus.COMPENSATING:
         step.status = StepStatus.COMPENSATING
-        step.compensation_started_at = step.compensation_started_at or position.now
         step.percent = None
         position.emit(session, EventType.COMPENSATION_STARTED, {"step": step.name})
     return True

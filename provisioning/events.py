@@ -36,6 +36,7 @@ class EventType(StrEnum):
     CANCEL_REQUESTED = "tenant.provisioning.cancel_requested"
     COMPENSATION_STARTED = "tenant.provisioning.compensation_started"
     STEP_COMPENSATED = "tenant.provisioning.step_compensated"
+    COMPENSATION_DELAYED = "tenant.provisioning.compensation_delayed"
     COMPENSATION_FAILED = "tenant.provisioning.compensation_failed"
     COMPENSATION_RESUMED = "tenant.provisioning.compensation_resumed"
     STUCK = "tenant.provisioning.stuck"

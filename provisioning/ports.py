@@ -46,6 +46,21 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class TearDown:
+    """How far the removal of a workload is. It is true once the workload is confirmed absent.
+
+    ``summary`` is shown to operators while they wait.
+    """
+
+    gone: bool
+    summary: str
+    percent: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.gone
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadOrder:
     """The facts that a deployer needs to run a tenant's workload."""
 
@@ -117,8 +132,8 @@ class Deployer(Protocol):
     def health(self, names: ResourceNames, stop_token: StopToken) -> Health:
         """The health of the workload now."""
 
-    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
-        """Tear the workload down. Returns whether it is confirmed absent; after False the caller polls again."""
+    def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool | TearDown:
+        """Tear the workload down. Returns whether it is confirmed absent; if not, the caller polls again."""
 
     def present(self, names: ResourceNames) -> list[str]:
         """Names of the run's resources that exist now. Asks the external system, not a record of past calls."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from models import Tenant, TenantState
 from provisioning import lifecycle
-from provisioning.ports import Refused, WorkloadOrder
+from provisioning.ports import Refused, TearDown, WorkloadOrder
 from provisioning.saga import Done, NotYet, Outcome, Saga
 from provisioning.step_context import StepContext
 from provisioning.welcome_emails import welcome_mails
@@ -76,8 +76,12 @@ def deploy_workloads(ctx: StepContext) -> None:
 
 @deploy_workloads.compensation
 def tear_down_workloads(ctx: StepContext) -> Outcome:
-    gone = ctx.infrastructure.deployer.tear_down(ctx.names, ctx)
-    return Done() if gone else NotYet(after=timedelta(seconds=1))
+    result = ctx.infrastructure.deployer.tear_down(ctx.names, ctx)
+    if result:
+        return Done()
+    if isinstance(result, TearDown):
+        ctx.progress(result.percent, result.summary)
+    return NotYet(after=timedelta(seconds=1))
 
 
 @saga.step("Wait until the workload is ready", timeout=timedelta(minutes=10), attempts=5)

@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     adapter_calls: int = Field(
         default=8, ge=2, le=256, description="Concurrent calls of one adapter in one worker process."
     )
+    undo_alarm: timedelta = Field(
+        default=timedelta(minutes=2), description="How long the undo of a step may take before operators are warned."
+    )
     drain_timeout: timedelta = Field(default=timedelta(seconds=20), description="How long a stopping worker waits.")
     pace: timedelta = Field(default=timedelta(0), description="Added to each forward step, for demonstrations.")
 
@@ -222,6 +225,7 @@ class Settings(BaseSettings):
         "lease",
         "lease_renewal",
         "sweep_interval",
+        "undo_alarm",
         "drain_timeout",
         "pace",
         "statement_timeout",
@@ -233,14 +237,16 @@ class Settings(BaseSettings):
         """Read a plain number as seconds. PT15S and 00:00:15 are accepted too."""
         return float(value) if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value) else value
 
-    @field_validator("lease", "lease_renewal", "sweep_interval", "drain_timeout", "statement_timeout", "lock_timeout")
+    @field_validator(
+        "lease", "lease_renewal", "sweep_interval", "undo_alarm", "drain_timeout", "statement_timeout", "lock_timeout"
+    )
     @classmethod
     def _at_most_an_hour(cls, length: timedelta) -> timedelta:
         if length > LONGEST_WAIT:
             raise ValueError("must be at most an hour")
         return length
 
-    @field_validator("sweep_interval", "statement_timeout", "lock_timeout")
+    @field_validator("sweep_interval", "undo_alarm", "statement_timeout", "lock_timeout")
     @classmethod
     def _above_zero(cls, length: timedelta) -> timedelta:
         if length <= timedelta(0):

@@ -22,6 +22,7 @@ class ProvisioningEventKind(StrEnum):
     CANCEL_REQUESTED = "CANCEL_REQUESTED"
     COMPENSATION_STARTED = "COMPENSATION_STARTED"
     STEP_COMPENSATED = "STEP_COMPENSATED"
+    COMPENSATION_DELAYED = "COMPENSATION_DELAYED"
     COMPENSATION_FAILED = "COMPENSATION_FAILED"
     COMPENSATION_RESUMED = "COMPENSATION_RESUMED"
     RUN_STUCK = "RUN_STUCK"
@@ -159,6 +160,7 @@ _publish(
     CANCEL_REQUESTED="A cancel of the run was recorded. The undo follows.",
     COMPENSATION_STARTED="The undo of a step began; there is no further entry when it is retried.",
     STEP_COMPENSATED="A step was undone, and the resources that it took, if any, are confirmed absent.",
+    COMPENSATION_DELAYED="The undo of a step takes longer than usual. It continues; an operator should look at it.",
     COMPENSATION_FAILED="An attempt to undo a step failed. It is retried, or RUN_STUCK follows.",
     COMPENSATION_RESUMED="An operator resumed the stuck run with resumeCompensation.",
     RUN_STUCK="The undo of a step failed for good: an operator has to call resumeCompensation.",

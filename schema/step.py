@@ -82,7 +82,8 @@ class RunStep:
         "startedAt is null. Compensations are not included."
     )
     compensation_started_at: datetime | None = strawberry.field(
-        description="When the first attempt to undo the step began; null before."
+        description="When the first attempt to undo the step began, since the last resumeCompensation if the undo had "
+        "failed; null before."
     )
     compensation_delayed_at: datetime | None = strawberry.field(
         description="When operators were warned that the undo takes longer than usual; null when they were not. The "

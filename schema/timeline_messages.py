@@ -85,6 +85,12 @@ def _undone(data: Data) -> str:
     return f"{undone}; {_count(released, 'is', 'are')} confirmed absent."
 
 
+def _delayed(data: Data) -> str:
+    attempt = f"attempt {data.get('attempt')} of {data.get('max_attempts')}"
+    delayed = f"{_step(data)}: the undo is not done after {_seconds(data.get('duration_ms'))}, {attempt}"
+    return delayed + _end(data.get("message") or data.get("error"))
+
+
 def _resumed(data: Data) -> str:
     if not data.get("skipped"):
         return f"The undo was resumed{_end(data.get('reason'))}"
@@ -124,6 +130,7 @@ _MESSAGES: dict[EventType, tuple[Kind, Callable[[Data], str]]] = {
         Kind.STEP_COMPENSATED,
         _undone,
     ),
+    EventType.COMPENSATION_DELAYED: (Kind.COMPENSATION_DELAYED, _delayed),
     EventType.COMPENSATION_FAILED: (Kind.COMPENSATION_FAILED, _failed("undo attempt")),
     EventType.COMPENSATION_RESUMED: (
         Kind.COMPENSATION_RESUMED,

@@ -350,7 +350,7 @@ class IgnoresItsStopToken(Deployer):
         return super().health(names, IGNORED_STOP_TOKEN)
 
     def tear_down(self, names: ResourceNames, stop_token: StopToken) -> bool:
-        return super().tear_down(names, IGNORED_STOP_TOKEN)
+        return bool(super().tear_down(names, IGNORED_STOP_TOKEN))
 
 
 class Hanging(Deployer):

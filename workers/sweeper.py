@@ -42,12 +42,13 @@ class Sweeper(PeriodicThread):
         self._database = database
         self._dispatcher = dispatcher
         self._interval = settings.sweep_interval.total_seconds()
+        self._undo_alarm = settings.undo_alarm
         self._reported_stuck: set[UUID] = set()
         self._key_cleanup_due = 0.0
         self._was_unavailable = False
 
     def run_once(self) -> float:
-        """End or dispatch due runs, cancel overdue runs, report stuck runs. Pause until the next run is due.
+        """End or dispatch due runs, cancel overdue runs, report delayed and stuck undos. Pause until the next is due.
 
         When more runs are due than one sweep handles, the pause is as long as the sweep was, to leave capacity for
         other work. After an outage of Postgres the first sweep waits, so that the workers can record their outcomes:
@@ -66,9 +67,11 @@ class Sweeper(PeriodicThread):
         began = time.monotonic()
         more = [self._database.transact(due_runs.end_due_runs)]
         more += [self._redispatch(queue, statuses) for queue, statuses in STATUSES_OF_QUEUE.items()]
-        report = self._database.transact(due_runs.sweep_report)
+        report = self._database.transact(due_runs.sweep_report, self._undo_alarm)
         for tenant_id, run_id in report.overdue:
             self._cancel_overdue(tenant_id, run_id)
+        for run_id in report.delayed:
+            self._warn_of_delay(run_id)
         self._report(report.stuck)
         self._delete_expired_keys()
         if any(more):
@@ -100,6 +103,18 @@ class Sweeper(PeriodicThread):
         except Exception:
             # One run that cannot be cancelled must not block the others.
             logger.exception("cancelling a run past its deadline failed", extra={"run": run_id})
+
+    def _warn_of_delay(self, run_id: UUID) -> None:
+        """Warn of an undo that hangs, once: the sweeper that emits the event also writes the log line."""
+        try:
+            facts = self._database.transact(due_runs.report_delayed_undo, run_id, self._undo_alarm)
+        except Exception:
+            # One run that cannot be reported must not block the others.
+            logger.exception("reporting a delayed undo failed", extra={"run": run_id})
+            return
+        if facts is not None:
+            shown = {"report" if name == "message" else name: value for name, value in facts.items()}
+            logger.warning("undo is delayed", extra={"run": run_id, **shown})
 
     def _report(self, runs: Sequence[Run]) -> None:
         stuck = {run.id: run for run in runs}

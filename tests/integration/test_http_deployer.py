@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.http_deployer import DeployerError, HttpDeployer
-from provisioning.ports import Health, Refused
+from provisioning.ports import Health, Refused, TearDown
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import StepStopped, current_stop_token
 from tests.builders import ManualStopToken, fresh_names, order_for
@@ -186,6 +186,34 @@ def test_a_deletion_is_not_confirmed_while_the_workload_is_found(remote: LocalDe
 
     assert not confirmed
     assert deployer.present(names) == [names.workload]
+
+
+@pytest.mark.parametrize(
+    ("answer", "summary", "percent"),
+    [
+        ({"status": "terminating"}, "The deployer says: terminating", None),
+        (
+            {"status": "terminating", "message": "2 pods are left", "percent": 40},
+            "The deployer says: 2 pods are left",
+            40,
+        ),
+        ({"message": "2 pods\r\nare left", "percent": 400}, "The deployer says: 2 pods are left", 99),
+        ({}, "The deployer still has the workload.", None),
+        ([], "The deployer says: []", None),
+        ("still terminating", "The deployer says: still terminating", None),
+        ("", "The deployer still has the workload.", None),
+    ],
+)
+def test_the_words_of_the_deployer_during_a_tear_down_are_kept(
+    remote: LocalDeployer, deployer: HttpDeployer, answer: object, summary: str, percent: int | None
+) -> None:
+    body = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+    remote.replies_without_effect.extend([(202, b""), (200, body)])
+
+    result = deployer.tear_down(fresh_names(), ManualStopToken())
+
+    assert result == TearDown(gone=False, summary=summary, percent=percent)
+    assert not result
 
 
 def test_a_failed_probe_after_a_deletion_does_not_confirm_absence(

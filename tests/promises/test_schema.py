@@ -101,6 +101,7 @@ def test_every_addition_to_the_contract_is_listed(ours: GraphQLSchema, contract:
         "Organization.serviceAccounts(first: Int)",
         "Organization.serviceAccounts(last: Int)",
         "Organization.serviceAccounts: ServiceAccountConnection!",
+        "ProvisioningEventKind.COMPENSATION_DELAYED",
         "ProvisioningEventKind.COMPENSATION_RESUMED",
         "ProvisioningEventKind.STEP_INTERRUPTED",
         "ProvisioningRun.abandonedResources: [Resource!]!",

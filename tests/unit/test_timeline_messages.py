@@ -19,6 +19,7 @@ FULL = {
     "duration_ms": 1234,
     "total_duration_ms": 61000,
     "attempt": 3,
+    "max_attempts": 8,
     "error": "no space left",
     "will_retry": True,
     "reason": "wrong plan",
@@ -65,6 +66,10 @@ def test_every_kind_but_progress_comes_from_an_event() -> None:
         (EventType.STEP_COMPLETED, "Allocate storage: done after 1.2 s."),
         (EventType.STEP_FAILED, "Allocate storage: attempt 3 failed and will be retried: no space left"),
         (EventType.COMPENSATION_FAILED, "Allocate storage: undo attempt 3 failed and will be retried: no space left"),
+        (
+            EventType.COMPENSATION_DELAYED,
+            "Allocate storage: the undo is not done after 1.2 s, attempt 3 of 8: no space left",
+        ),
         (EventType.CANCEL_REQUESTED, "A cancel was requested during “Deploy the workload”: wrong plan"),
         (EventType.CANCELLED, "The run was cancelled. 2 resources were released and nothing is held."),
     ],
