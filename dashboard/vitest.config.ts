@@ -15,7 +15,7 @@ export default defineConfig({
   plugins: [react()],
   test: {
     environment: "jsdom",
-    include: ["app/**/*.test.{ts,tsx}"],
+    include: ["{app,shared}/**/*.test.{ts,tsx}"],
     setupFiles: ["app/testing.setup.ts"],
     restoreMocks: true,
     reporters: ["default", { onTestRunEnd: (modules) => modules.forEach(showFailures) }],

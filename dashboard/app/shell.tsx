@@ -2,9 +2,9 @@
 
 import type { ReactNode } from "react";
 import { NavLink } from "react-router";
+import { signOut } from "../shared/session";
 import { useConnectionStatus } from "./api/api";
 import { useMe } from "./me";
-import { signOut } from "./session";
 import { Button } from "./ui/button";
 
 export function Shell({ children }: { children: ReactNode }) {

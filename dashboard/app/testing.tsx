@@ -4,7 +4,7 @@ import { act, type RenderResult, render as renderPlainly } from "@testing-librar
 import { type UserEvent, userEvent } from "@testing-library/user-event";
 import { type ReactElement, useEffect } from "react";
 import { MemoryRouter, useLocation } from "react-router";
-import { type Client, type CombinedError, type GraphQLRequest, type OperationResult, Provider } from "urql";
+import { type Client, CombinedError, type GraphQLRequest, type OperationResult, Provider } from "urql";
 import { fromValue, makeSubject, never, type Source, type Subject } from "wonka";
 import { type Me, MeContext, meIn } from "./me";
 
@@ -106,8 +106,9 @@ function nameOf({ query }: GraphQLRequest): string {
   return first && "name" in first && first.name ? first.name.value : "";
 }
 
-/** An Error becomes the result's error, anything else its data. */
+/** An Error becomes the result's error, as of a request that failed; anything else becomes its data. */
 function resultOf(answer: unknown): OperationResult {
-  const error = answer instanceof Error ? (answer as CombinedError) : undefined;
+  const failed = answer instanceof Error && !(answer instanceof CombinedError);
+  const error = failed ? new CombinedError({ networkError: answer }) : answer instanceof Error ? answer : undefined;
   return { data: error ? undefined : answer, error, stale: false, hasNext: false } as unknown as OperationResult;
 }

@@ -24,7 +24,7 @@ export function IdentityBox({ identity, onChange }: Props) {
         type="password"
         autoComplete="off"
         spellCheck={false}
-        placeholder="removed when this tab is closed"
+        placeholder="kept until the last tab is closed"
         defaultValue={identity.token}
       />
       <label htmlFor="organization">Organisation</label>

@@ -1,4 +1,6 @@
-/** The token and organisation that the user entered: kept in this browser tab, until it is closed. */
+/** The token and organisation that the user entered: kept in the browser's open tabs, and nowhere else. */
+
+import { TAB_STORAGE } from "./storage";
 
 const KEY = "tenantry.identity";
 
@@ -11,20 +13,29 @@ export interface Identity {
 export const SIGNED_OUT: Identity = { token: "", organization: "" };
 
 export function rememberedIdentity(): Identity {
-  const stored = sessionStorage.getItem(KEY);
-  return stored ? { ...SIGNED_OUT, ...JSON.parse(stored) } : SIGNED_OUT;
+  try {
+    const stored: unknown = JSON.parse(TAB_STORAGE.getItem(KEY) ?? "null");
+    return isIdentity(stored) ? stored : SIGNED_OUT;
+  } catch {
+    return SIGNED_OUT; // stored by something else
+  }
 }
 
 /** Store the identity, or remove it if there is no token. A pasted token may begin with "Bearer". */
 export function rememberIdentity(typed: Identity): Identity {
   const token = typed.token.trim().replace(/^bearer\s+/i, "");
   if (!token) {
-    sessionStorage.removeItem(KEY);
+    TAB_STORAGE.removeItem(KEY);
     return SIGNED_OUT;
   }
   const identity = { token, organization: typed.organization.trim() };
-  sessionStorage.setItem(KEY, JSON.stringify(identity));
+  TAB_STORAGE.setItem(KEY, JSON.stringify(identity));
   return identity;
+}
+
+export function isIdentity(value: unknown): value is Identity {
+  const { token, organization } = (value ?? {}) as Partial<Identity>;
+  return typeof token === "string" && typeof organization === "string";
 }
 
 /** The identity as HTTP headers. */

@@ -24,10 +24,10 @@ PACE = 0.7
 BUDGET = "100000"
 """Points of the rate limit: a user of the tests does in a minute what a real user does in an hour."""
 
-STORY, PRODUCT, PROVIDER, SCREENSHOTS = "story", "product", "provider", "screenshots"
+STORY, PRODUCT, HOST, PROVIDER, SCREENSHOTS = "story", "product", "host", "provider", "screenshots"
 """The projects of dashboard/playwright.config.ts. The story measures durations, so no other test runs beside it."""
 
-TESTS = (STORY, PRODUCT, PROVIDER)
+TESTS = (STORY, PRODUCT, HOST, PROVIDER)
 PLAYWRIGHT = ("node", "node_modules/@playwright/test/cli.js", "test")
 REPORTERS = "--reporter=list,json"
 EPILOG = "Other arguments are passed to Playwright, for example: race.spec.ts, or -g 'double click'."

@@ -4,7 +4,7 @@ import { retryExchange } from "@urql/exchange-retry";
 import { createContext, type ReactNode, useContext, useEffect, useState } from "react";
 import { Client, type CombinedError, fetchExchange, mapExchange, Provider, subscriptionExchange } from "urql";
 import { headersOf, type Identity } from "../../shared/identity";
-import { expire } from "../session";
+import { expire } from "../../shared/session";
 import { messagesOf } from "../ui/notice";
 import { createCache } from "./cache";
 import { syncClock } from "./clock";

@@ -1,8 +1,9 @@
 /** One mutation: whether it is being sent, what the server refused, and which error occurred. */
 
 import { useRef, useState } from "react";
-import { type AnyVariables, type CombinedError, type DocumentInput, useMutation } from "urql";
+import { type AnyVariables, type DocumentInput, useMutation } from "urql";
 import type { RefusalFragment } from "../__generated__/graphql";
+import { asError } from "../ui/notice";
 
 interface Payload {
   userErrors: readonly RefusalFragment[];
@@ -16,7 +17,8 @@ export interface Command<Input, Result> {
   send: (input: CommandInput<Input>) => Promise<Result | undefined>;
   sending: boolean;
   refusals: readonly RefusalFragment[];
-  error: CombinedError | undefined;
+  /** An error of the request, or whatever was thrown before it was sent. */
+  error: Error | undefined;
 }
 
 /** For a document with one mutation and the variable `$input`. While one request is under way, `send` sends nothing. */
@@ -26,12 +28,22 @@ export function useCommand<Data extends Record<string, unknown>, Input>(
   type Result = NonNullable<Data[keyof Data]>;
   const [{ fetching }, execute] = useMutation<Data, AnyVariables & { input: Input }>(document);
   const [refusals, setRefusals] = useState<readonly RefusalFragment[]>([]);
-  const [error, setError] = useState<CombinedError>();
+  const [error, setError] = useState<Error>();
 
   const unanswered = useRef({ content: "", key: "" });
 
   async function send(input: CommandInput<Input>): Promise<Result | undefined> {
     if (fetching) return undefined;
+    try {
+      return await sendOnce(input);
+    } catch (thrown) {
+      setError(asError(thrown));
+      setRefusals([]);
+      return undefined;
+    }
+  }
+
+  async function sendOnce(input: CommandInput<Input>): Promise<Result | undefined> {
     const variables = { input: { ...input, idempotencyKey: keyFor(input) } as Input };
     const result = await execute(variables);
     if (!result.error?.networkError) unanswered.current = { content: "", key: "" };

@@ -2,11 +2,11 @@
 
 import { useState } from "react";
 import { CombinedError } from "urql";
+import { expire, useSession } from "../../shared/session";
 import { useMe } from "../me";
-import { expire, useSession } from "../session";
 import { Button } from "../ui/button";
 import { Field } from "../ui/field";
-import { messagesOf, Problem } from "../ui/notice";
+import { asError, messagesOf, Problem } from "../ui/notice";
 import { downloadFile, exportUrl, type Format } from "./download";
 import type { Conditions } from "./url-filters";
 
@@ -15,12 +15,16 @@ const FORMATS: readonly { format: Format; label: string }[] = [
   { format: "jsonl", label: "JSON Lines" },
 ];
 
+function isUnauthenticated(error: Error): boolean {
+  return error instanceof CombinedError && error.response?.status === 401;
+}
+
 export function Export({ conditions }: { conditions: Conditions }) {
   const { organization } = useMe();
   const { identity } = useSession();
   const [slug, setSlug] = useState("");
   const [exporting, setExporting] = useState<Format>();
-  const [error, setError] = useState<CombinedError>();
+  const [error, setError] = useState<Error>();
 
   async function startExport(format: Format) {
     setExporting(format);
@@ -28,9 +32,9 @@ export function Export({ conditions }: { conditions: Conditions }) {
     try {
       await downloadFile(exportUrl(format, conditions, organization ? "" : slug), identity);
     } catch (thrown) {
-      if (!(thrown instanceof CombinedError)) throw thrown;
-      if (thrown.response?.status === 401) expire(messagesOf(thrown).join(" "));
-      setError(thrown);
+      const problem = asError(thrown);
+      if (isUnauthenticated(problem)) expire(messagesOf(problem).join(" "));
+      setError(problem);
     } finally {
       setExporting(undefined);
     }

@@ -2,7 +2,7 @@
 
 import { lazy, Suspense } from "react";
 import { useLocation } from "react-router";
-import { signIn, useSession } from "../session";
+import { signIn, useSession } from "../../shared/session";
 import { Button } from "../ui/button";
 import { Loading } from "../ui/notice";
 import { type SeededUser, type SignInOptions, useSignInOptions } from "./options";

@@ -2,7 +2,7 @@
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
-import { signIn } from "../session";
+import { signIn } from "../../shared/session";
 import { Button } from "../ui/button";
 import { Field } from "../ui/field";
 

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "react";
 import { useNavigate } from "react-router";
-import { signIn } from "../session";
+import { signIn } from "../../shared/session";
 import { Button } from "../ui/button";
 import { Field } from "../ui/field";
 import { Loading } from "../ui/notice";

@@ -1,12 +1,12 @@
 /** Notices: an error with its request id, a refusal with what to do, an empty list, and a loading placeholder. */
 
 import type { ReactNode } from "react";
-import type { CombinedError } from "urql";
+import { CombinedError } from "urql";
 import type { RefusalFragment } from "../__generated__/graphql";
 import { Button } from "./button";
 
 /** An error: what happened, the request id for support, and a button to try again. */
-export function Problem({ error, onRetry }: { error: CombinedError; onRetry?: () => void }) {
+export function Problem({ error, onRetry }: { error: Error; onRetry?: () => void }) {
   return (
     <div className="notice bad" role="alert">
       {messagesOf(error).map((message) => (
@@ -22,14 +22,24 @@ export function Problem({ error, onRetry }: { error: CombinedError; onRetry?: ()
   );
 }
 
-/** The server's messages, or a message of ours where there was no response. */
-export function messagesOf(error: CombinedError): string[] {
+/** The server's messages, or a message of ours where there was no response or the page itself failed. */
+export function messagesOf(error: Error): string[] {
+  if (!(error instanceof CombinedError)) return [`${UNEXPECTED} The browser says: ${error.message}`];
   if (error.networkError && !error.response) return ["The API cannot be reached. Check your connection and try again."];
   if (error.graphQLErrors.length > 0) return [...new Set(error.graphQLErrors.map((one) => one.message))];
   return ["The API returned a response that cannot be read."];
 }
 
-function requestIdOf(error: CombinedError): string | undefined {
+/** What a person can do when something throws that should not. */
+export const UNEXPECTED = "Something unexpected happened in this page. Reload it and try again.";
+
+/** Anything can be thrown. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+function requestIdOf(error: Error): string | undefined {
+  if (!(error instanceof CombinedError)) return undefined;
   const inErrors = error.graphQLErrors.map((one) => one.extensions.requestId).find(Boolean);
   return (
     (inErrors as string | undefined) ??
