@@ -7,6 +7,7 @@ import { Api } from "./api/api";
 import { MeProvider } from "./me";
 import { NotFoundPage } from "./not-found";
 import { Shell } from "./shell";
+import { RETURN_PATH } from "./sign-in/options";
 import { SignInPage } from "./sign-in/page";
 import { TenantPage } from "./tenant/page";
 import { TenantsPage } from "./tenants/page";
@@ -61,7 +62,7 @@ export function Pages() {
     <Routes>
       <Route index element={toList} />
       {/* The return from the identity provider, opened again in a tab that is signed in. */}
-      <Route path="/signed-in" element={toList} />
+      <Route path={RETURN_PATH} element={toList} />
       <Route path="/tenants" element={<TenantsPage />} />
       <Route path="/tenants/:key" element={<TenantPage />} />
       <Route path="/audit" element={<AuditPage />} />

@@ -56,13 +56,13 @@ function SignedOut() {
   return (
     <main className="plain">
       <p>
-        Every request needs a token: the API token of a program (<code>tnt_…</code>), a token of your identity
-        provider, or one that an operator issued with <code>python -m server token</code>. <code>make up</code>{" "}
-        writes tokens to <code>.tenantry/tokens.json</code>.
+        Every request needs a token: the API token of a program (<code>tnt_…</code>), a token of your identity provider,
+        or one that an operator issued with <code>python -m server token</code>. <code>make up</code> writes tokens to{" "}
+        <code>.tenantry/tokens.json</code>.
       </p>
       <p>
-        The documentation of the fields is shown to callers with the right <code>schema:read</code>. Members and
-        support have it; the API token of a program needs the scope.
+        The documentation of the fields is shown to callers with the right <code>schema:read</code>. Members and support
+        have it; the API token of a program needs the scope.
       </p>
     </main>
   );

@@ -2,6 +2,9 @@
 
 import { useEffect, useState } from "react";
 
+/** Where the identity provider sends the browser after a sign-in. */
+export const RETURN_PATH = "/signed-in";
+
 export interface Provider {
   issuer: string;
   clientId: string;

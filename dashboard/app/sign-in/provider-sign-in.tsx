@@ -6,13 +6,11 @@ import { signIn } from "../../shared/session";
 import { Button } from "../ui/button";
 import { Field } from "../ui/field";
 import { Loading } from "../ui/notice";
-import type { Provider } from "./options";
+import { type Provider, RETURN_PATH } from "./options";
 import { completeSignIn, startSignIn } from "./provider";
 
-const RETURN = "/signed-in";
-
 export function ProviderSignIn({ provider, target }: { provider: Provider; target: string }) {
-  return target.startsWith(RETURN) ? (
+  return target.startsWith(RETURN_PATH) ? (
     <Completing provider={provider} />
   ) : (
     <StartForm provider={provider} target={target} />

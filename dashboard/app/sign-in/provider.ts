@@ -2,7 +2,7 @@
 
 import { UserManager, WebStorageStateStore } from "oidc-client-ts";
 import { isLasting, TAB_STORAGE } from "../../shared/storage";
-import type { Provider } from "./options";
+import { type Provider, RETURN_PATH } from "./options";
 
 /** What oidc-client-ts stores while the browser is at the provider. */
 interface StoredState {
@@ -49,7 +49,7 @@ function managerOf(provider: Provider): UserManager {
   return new UserManager({
     authority: issuer,
     client_id: clientId,
-    redirect_uri: `${location.origin}/dashboard/signed-in`,
+    redirect_uri: `${location.origin}/dashboard${RETURN_PATH}`,
     scope,
     // The server has already fetched the provider's metadata, so the page needs no access to the discovery endpoint.
     metadata: { issuer, authorization_endpoint: authorizationEndpoint, token_endpoint: tokenEndpoint },
