@@ -146,6 +146,8 @@ export type OrderDirection =
 export type ProvisioningEventKind =
   /** A cancel of the run was recorded. The undo follows. */
   | 'CANCEL_REQUESTED'
+  /** The undo of a step takes longer than usual. It continues; an operator should look at it. */
+  | 'COMPENSATION_DELAYED'
   /** An attempt to undo a step failed. It is retried, or RUN_STUCK follows. */
   | 'COMPENSATION_FAILED'
   /** An operator resumed the stuck run with resumeCompensation. */
