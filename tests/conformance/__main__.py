@@ -1,6 +1,7 @@
 """``python -m tests.conformance``: prove every promise of the product under faults."""
 
 import argparse
+import difflib
 import os
 import platform
 import sys
@@ -47,8 +48,11 @@ def parts(options: argparse.Namespace) -> list[Part]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the options parts and print the table. The exit code is 0 only if every row passed."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     os.environ["TENANTRY_CONFORMANCE"] = "full"
+    if unknown := _unknown_ids(options.only):
+        parser.error(unknown)
     for repetition in range(1, options.times + 1):
         if options.times > 1:
             say(f"Repetition {repetition} of {options.times}")
@@ -62,6 +66,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name = "mutants" if options.without_protections else "table"
             _write(rows, name, _summary(repetition, rows, time.monotonic() - began))
     return 0
+
+
+def _unknown_ids(words: Sequence[str]) -> str | None:
+    """The sentence about the first word that no id of a scenario contains; None if each selects a scenario."""
+    # The scenarios read TENANTRY_CONFORMANCE when they are imported.
+    from tests.conformance.field import scenarios  # noqa: PLC0415
+    from tests.conformance.field.scenario import MANIFEST  # noqa: PLC0415
+
+    scenarios.load()
+    for word in words:
+        if not any(word in scenario_id for scenario_id in MANIFEST):
+            nearest = difflib.get_close_matches(word, MANIFEST, 3, cutoff=0.4) or sorted(MANIFEST)
+            return f"no scenario has {word!r} in its id. The nearest ids: {', '.join(nearest)}."
+    return None
 
 
 def _run(chosen: Sequence[Part]) -> list[Row]:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from runtime.migrations import ROOT
+from tests.conformance.__main__ import main
 from tests.conformance.field import mutants, scenarios
 from tests.conformance.field.scenario import MANIFEST
 
@@ -61,3 +62,15 @@ def test_the_published_run_without_protections_needs_each_of_them() -> None:
 
     assert set(rows) == {f"without: {scenario_id}" for scenario_id in MANIFEST}
     assert set(rows.values()) == {"pass"}
+
+
+def test_a_misspelt_scenario_is_refused_with_the_nearest_ids(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TENANTRY_CONFORMANCE", "reduced")  # main() sets it for its own process
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--only", "cancel_twise"])
+
+    assert ended.value.code == 2
+    assert "cancel_twice_parallel" in capsys.readouterr().err
