@@ -27,6 +27,8 @@ class LocalDeployer:
 
     ``endless_reply`` is the beginning of a reply that is continued byte by byte and never ends. ``client_disconnected``
     is set when the client closes the connection during such a reply. While ``hanging``, requests wait for ``resumed``.
+    A workload with a name that contains one of ``terminating`` is not removed by a DELETE: from then on the reply to a
+    GET is that it is terminating.
     """
 
     address: str = ""
@@ -38,6 +40,7 @@ class LocalDeployer:
     answered: int = 0
     probes_until_ready: int = 1
     ignores_deletes: bool = False
+    terminating: set[str] = field(default_factory=set)
     hanging: bool = False
     endless_reply: bytes = b""
     client_disconnected: threading.Event = field(default_factory=threading.Event)
@@ -77,6 +80,8 @@ class LocalDeployer:
         workload = self.workloads.get(name)
         if workload is None:
             return _reply(404, message="Unknown.")
+        if name in self.deleted and self._is_terminating(name):
+            return _reply(200, status="terminating", message=f"{name} is terminating")
         workload["probes"] += 1
         if workload["probes"] >= self.probes_until_ready:
             return _reply(200, status="ready", percent=100, message="All pods are up.")
@@ -84,9 +89,12 @@ class LocalDeployer:
 
     def _delete(self, name: str) -> Reply:
         self.deleted.add(name)
-        if not self.ignores_deletes:
+        if not self.ignores_deletes and not self._is_terminating(name):
             self.workloads.pop(name, None)
         return _reply(204)
+
+    def _is_terminating(self, name: str) -> bool:
+        return any(part in name for part in self.terminating)
 
 
 @contextmanager

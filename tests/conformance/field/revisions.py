@@ -19,6 +19,10 @@ NEXT_STEPS = (
 )
 """The steps of the next release before its pivot."""
 
+UNDO_SECONDS = 8
+UNDO_ATTEMPTS = 2
+"""Time of one attempt and attempts of the undo of a workload, with ``short_undo``."""
+
 
 def uninterruptible(saga: Saga) -> None:
     """One step is not interruptible."""
@@ -44,9 +48,15 @@ def next_release(saga: Saga) -> None:
     saga._steps = {name: steps[name] for name in (*NEXT_STEPS, *after, *retired)}
 
 
+def short_undo(saga: Saga) -> None:
+    """The undo of the workload has little time and few attempts."""
+    saga["deploy_workloads"].undo_timeout = timedelta(seconds=UNDO_SECONDS)
+    saga["deploy_workloads"].undo_attempts = UNDO_ATTEMPTS
+
+
 def _announce(ctx: StepContext) -> None:
     ctx.progress(100, "Announced.")
 
 
-REVISIONS = (uninterruptible, pivot_only, next_release)
+REVISIONS = (uninterruptible, pivot_only, next_release, short_undo)
 ALL: dict[str, Callable[[Saga], None]] = {revision.__name__: revision for revision in REVISIONS}

@@ -32,6 +32,7 @@ from tests.conformance.field.postgres_relay import CommitCuttingRelay
 from tests.conformance.field.relay import Relay
 from tests.conformance.field.resource_counts import counts_file_name
 from tests.conftest import SECRET_KEY
+from tests.local_deployer import LocalDeployer, local_deployer
 
 DATABASE = "tenantry"
 DOMAIN = "localhost"
@@ -67,6 +68,9 @@ class Options:
     """The share of the workers' COMMITs at which the connection is cut, before or after the commit."""
     relayed: bool = False
     """Whether connections go through relays, so that they can be cut or hang."""
+    undo_alarm: float = 120.0
+    http_deployer: bool = False
+    """Whether workloads run on a deployer behind HTTP, ``Testbed.deployer``, instead of the built-in one."""
     without: str = ""
     """The mutant that all processes run, if any."""
 
@@ -85,6 +89,7 @@ class Testbed:
     mails: Path
     port: int
     relays: list[Relay]
+    deployer: LocalDeployer | None = None
     workers: list[Child] = field(default_factory=list)
     api: Child | None = None
     server: Child | None = None
@@ -277,7 +282,8 @@ def running_testbed(options: Options) -> Iterator[Testbed]:
         smtp_port = stack.enter_context(mail_catcher(folder / "mails"))
         port = product.port_for(0)
         controller = stack.enter_context(serving_controller(folder / "controller"))
-        common = _settings(options, smtp_port, port)
+        deployer = stack.enter_context(local_deployer()) if options.http_deployer else None
+        common = _settings(options, smtp_port, port) | _deployer_settings(deployer)
         settings = Settings.model_validate(common | {"database_url": postgres.url(DATABASE), "redis_url": valkey.url})
         migrate(settings)
         testbed = Testbed(
@@ -291,6 +297,7 @@ def running_testbed(options: Options) -> Iterator[Testbed]:
             mails=folder / "mails",
             port=port,
             relays=relays,
+            deployer=deployer,
             server=server,
             broker=broker,
         )
@@ -341,9 +348,14 @@ def _settings(options: Options, smtp_port: int, port: int) -> dict[str, object]:
         "compensation_threads": options.compensation_threads,
         "database_pool": max(20, options.forward_threads + options.compensation_threads + OTHER_CONNECTIONS),
         "pace": timedelta(seconds=options.pace),
+        "undo_alarm": timedelta(seconds=options.undo_alarm),
         "budget": 1_000_000_000,
         "budget_refill": 1_000_000_000,
     }
+
+
+def _deployer_settings(deployer: LocalDeployer | None) -> dict[str, object]:
+    return {} if deployer is None else {"deployer": "http", "deployer_url": deployer.address}
 
 
 def _environment(values: dict[str, object]) -> dict[str, str]:
