@@ -71,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _unknown_ids(words: Sequence[str]) -> str | None:
     """The sentence about the first word that no id of a scenario contains; None if each selects a scenario."""
     # The scenarios read TENANTRY_CONFORMANCE when they are imported.
-    from tests.conformance.field import scenarios  # noqa: PLC0415
-    from tests.conformance.field.scenario import MANIFEST  # noqa: PLC0415
+    from tests.conformance.field import scenarios  # noqa: PLC0415  # only this check needs them
+    from tests.conformance.field.scenario import MANIFEST  # noqa: PLC0415  # only this check needs them
 
     scenarios.load()
     for word in words:
