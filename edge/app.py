@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from edge.hosts import address_of
 from edge.pages import PAGES, Body
@@ -29,7 +30,7 @@ RETRY_AFTER = {"Retry-After": "60"}
 
 def edge_app(settings: Settings, database: Database) -> ASGIApp:
     """Build the app. Each request reads the database only."""
-    return Starlette(routes=[Route("/{path:path}", Edge(settings, database))])
+    return Starlette(routes=[Mount("/", Edge(settings, database))], exception_handlers={Exception: _failed})
 
 
 class Edge:
@@ -42,7 +43,10 @@ class Edge:
         self.limiter = CapacityLimiter(max(1, settings.database_pool // 4))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request. A tenant's address has no websockets."""
+        if scope["type"] != "http":
+            await WebSocketClose()(scope, receive, send)
+            return
         response = await self._answer(Request(scope))
         await response(scope, receive, send)
 
@@ -75,8 +79,10 @@ class Edge:
             case TenantState.SUSPENDED:
                 return _problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "This account is paused.", RETRY_AFTER)
             # 410 already while the decommission runs: it cannot lead back to ACTIVE.
-            case TenantState.DECOMMISSIONING | TenantState.DECOMMISSIONED:
+            case TenantState.DECOMMISSIONING | TenantState.DECOMMISSIONED if tenant.was_live:
                 return _problem(request, HTTPStatus.GONE, "This account was closed.")
+            case TenantState.DECOMMISSIONING | TenantState.DECOMMISSIONED:
+                return _not_found(request)
             case other:
                 assert_never(other)
 
@@ -86,6 +92,10 @@ class Edge:
             return _not_found(request)
         status, body = page(self._settings.tenant_url(address), tenant)
         return _json(status, body)
+
+
+def _failed(request: Request, _: Exception) -> Response:
+    return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "This address cannot be shown; try again later.")
 
 
 def _not_found(request: Request) -> Response:

@@ -4,6 +4,7 @@ import logging
 import sys
 from typing import Final
 
+from runtime.request_ids import current_request_id
 from runtime.settings import Settings
 
 PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -11,10 +12,12 @@ NOISY: Final = ("alembic", "httpx", "httpcore", "dramatiq.worker.WorkerThread")
 
 
 class FieldsFormatter(logging.Formatter):
-    """Appends the ``extra`` of a record as key=value."""
+    """Appends the ``extra`` of a record, and the id of the current request, as key=value."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, or the lines of an event with a stack trace. The fields come last."""
+        if (request_id := current_request_id()) is not None:
+            vars(record).setdefault("request_id", request_id)
         line = super().format(record)
         fields = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in PLAIN)
         return f"{line} [{fields}]" if fields else line

@@ -9,6 +9,8 @@ from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
 
+from schema.errors import BadUserInput
+
 RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
 """``datetime.fromisoformat`` alone would also accept the rest of ISO 8601, and offsets with seconds."""
 
@@ -22,15 +24,17 @@ def serialize_instant(instant: datetime) -> str:
 
 def parse_instant(text: object) -> datetime:
     """Read RFC 3339 and convert it to UTC. Raises StrawberryInputCoercionError."""
-    try:
-        instant = datetime.fromisoformat(text) if isinstance(text, str) and RFC_3339.fullmatch(text) else None
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
+    if not isinstance(text, str) or not RFC_3339.fullmatch(text):
         raise StrawberryInputCoercionError(
             "Invalid DateTime: write RFC 3339 with an offset, such as 2026-11-22T09:30:00Z."
         )
-    return instant.astimezone(UTC)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):  # no such day or time; or in UTC before the year 1 or after 9999
+        raise StrawberryInputCoercionError(
+            "Invalid DateTime: it must be a time that exists, in the years 1 to 9999 of UTC.",
+            extensions={"code": BadUserInput.code},
+        ) from None
 
 
 def _serialize_duration(duration: timedelta) -> str:

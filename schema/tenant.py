@@ -115,7 +115,7 @@ class Tenant(Node):
         """Address of the tenant, from its slug and the organisation's.
 
         It serves the tenant only while ACTIVE. It answers 503 while SUSPENDED, 410 in DECOMMISSIONING and
-        DECOMMISSIONED, and 404 in the other states.
+        DECOMMISSIONED if the tenant was ever ACTIVE, and 404 otherwise, as an address that no tenant has.
         """
         return info.context.settings.tenant_url(self.row.address)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,9 +27,11 @@ from server.graphql.http import GraphQLEndpoint
 from server.graphql.sse import SseEndpoint
 from server.graphql.trusted_documents import TrustedDocuments, TrustedDocumentsOnly, load_trusted_documents
 from server.health import Health
+from server.http_errors import Cors, from_exception
 from server.index import index
 from server.limits.document_limits import DocumentLimits, DocumentValidationCache
 from server.limits.rate_limit import RateLimiter, RateLimiting
+from server.request_log import RequestLog
 from server.services import Services
 from server.web_pages import Assets
 from workers.dispatcher import Dispatcher
@@ -74,9 +76,11 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=_routes(services, _schema(trusted, rate_limiter), audit_export),
         middleware=[
+            Middleware(RequestLog),
             Middleware(TenantHostMiddleware, edge=edge_app(settings, services.database), settings=settings),
-            Middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CORS),
+            Middleware(Cors, allow_origins=settings.allowed_origins, **CORS),
         ],
+        exception_handlers={HTTPException: from_exception},
         lifespan=lambda _: _lifespan(services, resources),
     )
     app.state.services = services

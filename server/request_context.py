@@ -3,10 +3,12 @@
 import re
 from collections.abc import Collection
 from http import HTTPStatus
+from typing import Any
 from uuid import uuid4
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
+from provisioning.actors import Actor
 from server.auth.authenticator import AuthenticationUnavailable
 from server.auth.csrf import refuse_cross_site
 from server.auth.tokens import AuthResult, Unauthenticated
@@ -22,15 +24,26 @@ ORGANISATION_HEADER = "tenantry-organization"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tenantry"'}
 
 
-def headers_of(request: Request) -> dict[str, str]:
+def headers_of(request: HTTPConnection) -> dict[str, str]:
     """The headers of every response to this request."""
     return {**NO_STORE, "X-Request-ID": request_id_of(request)}
 
 
-def request_id_of(request: Request) -> str:
-    """The client's id for this request if it is well-formed, otherwise a new one."""
+def request_id_of(request: HTTPConnection) -> str:
+    """The client's id for this request if it is well-formed, otherwise a new one, the same each time."""
+    chosen = request.scope.get("state", {}).get("request_id")
+    return str(chosen) if chosen is not None else _new_request_id(request)
+
+
+def _new_request_id(request: HTTPConnection) -> str:
     given = request.headers.get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def log_facts_of(actor: Actor) -> dict[str, Any]:
+    """The caller in a log line, by its ids; its name and address are not logged."""
+    organisation = {"organisation_id": actor.organisation_id} if actor.organisation_id else {}
+    return {"caller_kind": actor.kind.value, "caller_id": actor.id, **organisation}
 
 
 def idempotency_key_of(request: Request) -> str | None:
@@ -46,7 +59,7 @@ async def authenticate(request: Request, services: Services, methods: Collection
         raise not_allowed("Use POST, or GET for queries.", ", ".join(sorted(methods)))
     refuse_cross_site(request, services.settings)
     try:
-        return await services.authenticator.authenticate(
+        auth = await services.authenticator.authenticate(
             request.headers.get("authorization"), request.headers.get(ORGANISATION_HEADER)
         )
     except Unauthenticated as refusal:
@@ -54,6 +67,8 @@ async def authenticate(request: Request, services: Services, methods: Collection
     except AuthenticationUnavailable as refusal:
         message, retry_after = str(refusal), {"Retry-After": "1"}
         raise HttpRefused(HTTPStatus.SERVICE_UNAVAILABLE, message, "SERVICE_UNAVAILABLE", retry_after) from None
+    request.state.caller = auth.identity.actor  # for the line in the log
+    return auth
 
 
 def not_allowed(message: str, methods: str) -> HttpRefused:

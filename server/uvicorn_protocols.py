@@ -1,11 +1,18 @@
 """Uvicorn's protocols with timeouts and limits against slow or hostile peers."""
 
 import asyncio
+import logging
 import socket
+from uuid import uuid4
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
+
+from server.http_errors import NOT_HTTP, response_to
+
+logger = logging.getLogger(__name__)
 
 REQUEST_HEAD_TIMEOUT = 10.0
 """Seconds from a new connection, or from a request's first byte, until the request's head is complete."""
@@ -49,13 +56,31 @@ class ConnectionTimeout:
             self._timer = None
 
 
+class StrictConnection(h11.Connection):
+    """Refuses requests whose end a proxy may see in another place: what follows could be taken for a new request."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """The next part of what the peer sent. Raises RemoteProtocolError."""
+        event = super().next_event()
+        if isinstance(event, h11.Request) and _end_is_ambiguous(event):
+            raise h11.RemoteProtocolError("the length of the body is ambiguous")
+        return event
+
+
+def _end_is_ambiguous(request: h11.Request) -> bool:
+    """Whether it has both a length and chunks, or chunks in HTTP/1.0, which has none (RFC 9112, section 6.1)."""
+    names = {name for name, _ in request.headers}
+    return b"transfer-encoding" in names and (b"content-length" in names or request.http_version != b"1.1")
+
+
 class BoundedHttp(H11Protocol):
-    """Adds timeouts that uvicorn lacks: for the head of a request, a body after its response, and unread output."""
+    """Adds what uvicorn lacks: timeouts for slow peers, refusals of ambiguous requests, JSON for what is not HTTP."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
         """Start the timeout for the first request's head."""
         self._head_timeout = ConnectionTimeout(REQUEST_HEAD_TIMEOUT)
         self._write_timeout = ConnectionTimeout(WRITE_TIMEOUT)
+        self.conn = StrictConnection(h11.SERVER, self.conn._max_incomplete_event_size)  # noqa: SLF001  # as uvicorn chose
         super().connection_made(transport)
         self._head_timeout.start(transport)
 
@@ -68,6 +93,17 @@ class BoundedHttp(H11Protocol):
             self._head_timeout.start(self.transport)
         else:
             self._head_timeout.stop()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text, the same for all
+        """Refuse what is not an HTTP request, and close the connection."""
+        request_id = uuid4().hex
+        response = response_to(NOT_HTTP, request_id)
+        logger.info("request answered", extra={"request_id": request_id, "method": "none", "status": 400})
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:  # otherwise a response has begun
+            head = h11.Response(status_code=response.status_code, headers=response.raw_headers, reason=b"Bad Request")
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def handle_websocket_upgrade(self, event: object) -> None:
         """Stop the timeout: the websocket's protocol takes over the connection."""

@@ -205,6 +205,18 @@ REQUESTS: dict[str, tuple[Attack, set[int]]] = {
     ),
     "nested lists": (over_http("POST", "/graphql", b"[" * 200_000), {400}),
     "nested objects": (over_http("POST", "/graphql", b'{"a":' * 40_000), {400}),
+    **{
+        f"the value {value} in a body": (
+            over_http("POST", "/graphql", f'{{"query": "{{ {VIEWER} }}", "variables": {{"a": {value}}}}}'),
+            {400},
+        )
+        for value in ("NaN", "Infinity", "-Infinity", "1e400", "-1e999", "[1, NaN]")
+    },
+    "two queries in one body": (over_http("POST", "/graphql", QUERY[:-1] + ', "query": "{ __typename }"}'), {400}),
+    "a NaN in the variables of a URL": (
+        over_http("GET", "/graphql?query=%7B__typename%7D&variables=%7B%22a%22:NaN%7D"),
+        {400},
+    ),
     "digits": (over_http("POST", "/graphql", b'{"query": ' + b"9" * 200_000 + b"}"), {400}),
     "a mutation by GET": (over_http("GET", f"/graphql?query={CANCEL}"), {405}),
     "a GET from another site's page": (
@@ -320,6 +332,7 @@ WEBSOCKETS: dict[str, tuple[Attack, set[int]]] = {
     "a binary frame": (over_websocket(b"\x00\xff" * 1000), {4400, 1003, 1007}),
     "another site's page": (handshake_attack(origin=Origin("https://evil.example")), {403}),
     "the legacy protocol": (handshake_attack(subprotocols=[Subprotocol("graphql-ws")]), {4406}),
+    "a NaN in a message": (over_websocket('{"id": "1", "type": "subscribe", "payload": {"x": NaN}}'), {4400}),
     "ten thousand subscribes": (ten_thousand_subscribes, {4429, 0}),
 }
 """Websocket attacks and the close codes (for a handshake, statuses) allowed for each."""
@@ -357,6 +370,9 @@ def exchange(connection: socket.socket, parts: tuple[bytes, ...]) -> Reply:
 
 
 HEAD = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HIDDEN = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+"""A second request, which a proxy in front may take for the body of the first one."""
+
 UPGRADE = (
     b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
@@ -369,9 +385,21 @@ TCP_STREAMS: dict[str, tuple[Attack, set[int]]] = {
         over_tcp(HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
         {400},
     ),
-    "a length and chunks": (
-        over_tcp(HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n"),
-        {400, 401},
+    **{
+        f"a request hidden behind {name}": (over_tcp(HEAD + ambiguous + b"\r\n0\r\n\r\n" + HIDDEN), {400})
+        for name, ambiguous in {
+            "a length and chunks": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "chunks and a length": b"Transfer-Encoding: chunked\r\nContent-Length: 100\r\n",
+            "chunks and a length of zero": b"Transfer-Encoding: chunked\r\ncontent-length: 0\r\n",
+            "an unknown encoding": b"Transfer-Encoding: xchunked\r\n",
+            "two encodings": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+            "a length with a sign": b"Content-Length: +5\r\n",
+            "a blank before the colon": b"Transfer-Encoding : chunked\r\n",
+        }.items()
+    },
+    "a request hidden behind chunks in HTTP/1.0": (
+        over_tcp(HEAD.replace(b"/1.1", b"/1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + HIDDEN),
+        {400},
     ),
     "a line break in a header": (over_tcp(HEAD + b"X-Request-ID: a\rb\n\r\n\r\n"), {400}),
 }

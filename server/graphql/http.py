@@ -17,7 +17,7 @@ from strawberry.types.graphql import OperationType
 
 from schema.context import Context
 from server import web_pages
-from server.graphql import responses
+from server.graphql import responses, strict_json
 from server.graphql.error_masking import MUTATION_IN_GET
 from server.graphql.request import GraphQLRequest, HttpRefused, graphql_request_of
 from server.graphql.websocket import INIT_TIMEOUT, BoundedWebSocket, ConnectionContext, WebSocketHandler
@@ -61,15 +61,15 @@ class GraphQLEndpoint(GraphQL[Any, None]):
             with self._websockets.slot(address):
                 await super().__call__(scope, receive, send)
         except ConcurrencyLimitExceeded as refusal:
-            await WebSocket(scope, receive, send).send_denial_response(
-                Response(str(refusal), HTTPStatus.TOO_MANY_REQUESTS)
-            )
+            websocket = WebSocket(scope, receive, send)
+            refused = HttpRefused(HTTPStatus.TOO_MANY_REQUESTS, str(refusal), refusal.code)
+            await websocket.send_denial_response(responses.from_refusal(refused, responses.JSON, headers_of(websocket)))
 
     def decode_json(self, data: str | bytes) -> object:
         """Parse a message of a websocket. Treats every error of the decoder as invalid JSON."""
         try:
-            return super().decode_json(data)
-        except (ValueError, RecursionError):  # numbers of thousands of digits; deeply nested lists
+            return strict_json.loads(data)
+        except (ValueError, RecursionError):  # not JSON; numbers of thousands of digits; deeply nested lists
             raise JSONDecodeError("The message is not valid JSON", "", 0) from None
 
     async def get_context(

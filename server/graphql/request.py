@@ -1,7 +1,6 @@
 """Reads a GraphQL request from the body or the query string of an HTTP request."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,6 +8,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from server.graphql import strict_json
 from server.graphql.trusted_documents import reference_in
 
 MAX_BODY_BYTES = 256 * 1024
@@ -90,7 +90,7 @@ def _from_query_string(request: Request) -> dict[str, Any]:
 
 def _parsed(text: str | bytes) -> Any:  # noqa: ANN401  # JSON may be anything
     try:
-        return json.loads(text)
+        return strict_json.loads(text)
     except (ValueError, RecursionError):
         raise HttpRefused(HTTPStatus.BAD_REQUEST, "The request is not valid JSON.") from None
 

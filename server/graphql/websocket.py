@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -22,6 +23,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 from strawberry.types.execution import ExecutionResult
 
+from runtime.request_ids import request_id_in_log
 from schema.context import Context
 from server.auth.authenticator import AuthenticationUnavailable
 from server.auth.tokens import AuthResult, Unauthenticated
@@ -29,6 +31,7 @@ from server.graphql.error_masking import INTERNAL_ERROR_MESSAGE, INTERNAL_SERVER
 from server.graphql.responses import MAX_ERRORS
 from server.graphql.trusted_documents import reference_in
 from server.limits.concurrency import ConcurrencyLimitExceeded
+from server.request_context import log_facts_of
 from server.services import Services
 
 logger = logging.getLogger(__name__)
@@ -168,7 +171,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
         """Run one operation to its end, or refuse it when its caller has too many on all connections together."""
         assert self.context.auth is not None, "operations start after the acknowledgement"
         request_id = uuid4().hex
-        with suppress(WebSocketDisconnected):
+        with request_id_in_log(request_id), _logged(self.context.auth), suppress(WebSocketDisconnected):
             try:
                 with self.context.services.operations.slot(self.context.auth.identity.actor.id):
                     await self._starts.acquire()
@@ -219,6 +222,18 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004  # the original's signature
         """None: an invalid document ends its own operation, not the connection."""
         return None
+
+
+@contextmanager
+def _logged(auth: AuthResult) -> Iterator[None]:
+    """Write one log line for the operation of the block, when it has ended."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        actor = auth.identity.actor
+        facts = {"ms": round((time.monotonic() - began) * 1000, 1), **log_facts_of(actor)}
+        logger.info("websocket operation ended", extra=facts)
 
 
 async def _limit_errors(results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:

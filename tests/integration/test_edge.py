@@ -13,7 +13,8 @@ from adapters.identity import PostgresIdentity
 from adapters.sealing import Seal
 from edge import edge_app
 from edge.app import Edge
-from models import Organisation, Tenant, TenantState
+from models import ActorKind, Organisation, Run, RunKind, RunStatus, Tenant, TenantState
+from provisioning.actors import PLATFORM
 from provisioning.resource_names import ResourceNames
 from runtime.database import Database, clock
 from runtime.settings import Settings
@@ -201,6 +202,53 @@ def test_a_closed_tenant_is_gone(client: TestClient, database: Database, state: 
     answer = client.get("/healthz", headers=at(tenant.address))
 
     assert (answer.status_code, answer.json()) == (410, {"status": 410, "message": "This account was closed."})
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_tenant_that_was_closed_before_it_was_live_is_answered_like_an_unknown_address(
+    client: TestClient, database: Database, path: str
+) -> None:
+    tenant = tenant_in(database, TenantState.DECOMMISSIONED)
+    run_in(database, tenant, RunStatus.CANCELLED, number=1)
+    run_in(database, tenant, RunStatus.FAILED, number=2)
+
+    answer = client.get(path, headers=at(tenant.address))
+    unknown = client.get(path, headers=at("never-was"))
+
+    assert (answer.status_code, answer.json()) == (404, NOT_FOUND)
+    assert (unknown.status_code, unknown.content, unknown.headers) == (404, answer.content, answer.headers)
+
+
+def test_a_tenant_that_was_live_once_is_gone_after_it_was_closed(client: TestClient, database: Database) -> None:
+    tenant = tenant_in(database, TenantState.DECOMMISSIONED)
+    run_in(database, tenant, RunStatus.CANCELLED, number=1)
+    run_in(database, tenant, RunStatus.SUCCEEDED, number=2)
+
+    assert client.get("/", headers=at(tenant.address)).status_code == 410
+
+
+def run_in(database: Database, tenant: Tenant, status: RunStatus, *, number: int) -> None:
+    with database.transaction() as session:
+        now = clock(session)
+        asked = status is RunStatus.CANCELLED
+        session.add(
+            Run(
+                organisation_id=tenant.organisation_id,
+                tenant_id=tenant.id,
+                number=number,
+                address=tenant.address,
+                kind=RunKind.PROVISION,
+                status=status,
+                started_by_kind=ActorKind.SYSTEM,
+                started_by_id=PLATFORM.id,
+                started_by_name=PLATFORM.name,
+                cancel_requested_at=now if asked else None,
+                cancel_actor_kind=ActorKind.SYSTEM if asked else None,
+                cancel_actor_id=PLATFORM.id if asked else None,
+                created_at=now,
+                finished_at=now,
+            )
+        )
 
 
 @pytest.mark.parametrize("age", [timedelta(days=1), -timedelta(days=1)], ids=["older", "younger"])

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from strawberry.exceptions import StrawberryInputCoercionError
 
 from schema.scalars import SCALARS
@@ -45,6 +47,45 @@ def test_instants_are_read_with_any_offset(text: str) -> None:
 def test_a_text_that_is_no_instant_is_refused(text: object) -> None:
     with pytest.raises(StrawberryInputCoercionError):
         parse(DATE_TIME, text)
+
+
+@example("0001-01-01T00:00:00+00:01")
+@example("9999-12-31T23:59:59.999999-23:59")
+@given(
+    st.one_of(
+        st.builds(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}{}".format,
+            st.sampled_from([0, 1, 2, 1600, 2026, 9998, 9999]),
+            *(st.sampled_from([0, 1, 2, 12, 13, 28, 30, 31, 99]) for _ in range(2)),
+            *(st.sampled_from([0, 1, 23, 24, 59, 60, 99]) for _ in range(3)),
+            st.sampled_from(["", ".0", ".999999", ".1234567890123"]),
+            st.sampled_from(["Z", "+00:00", "-00:00", "+00:01", "-00:01", "+23:59", "-23:59", "+24:00", "-99:99"]),
+        ),
+        st.datetimes(timezones=st.integers(-1439, 1439).map(lambda m: timezone(timedelta(minutes=m)))).map(
+            datetime.isoformat
+        ),
+        st.text(),
+    )
+)
+def test_every_text_is_an_instant_in_utc_or_refused(text: str) -> None:
+    try:
+        found = parse(DATE_TIME, text)
+    except StrawberryInputCoercionError as refusal:
+        assert str(refusal).startswith("Invalid DateTime: ")  # noqa: PT017  # either outcome is right
+        return
+    assert isinstance(found, datetime)
+    assert found.tzinfo is UTC
+    assert parse(DATE_TIME, serialize(DATE_TIME, found)) == found
+
+
+@given(st.text() | st.from_regex(r"-?P(\d+[YMWD])*(T(\d+(\.\d+)?[HMS])*)?", fullmatch=True))
+def test_every_text_is_a_duration_or_refused(text: str) -> None:
+    try:
+        found = parse(DURATION, text)
+    except StrawberryInputCoercionError as refusal:
+        assert str(refusal).startswith("Invalid Duration: ")  # noqa: PT017  # either outcome is right
+        return
+    assert isinstance(found, timedelta)
 
 
 @pytest.mark.parametrize(

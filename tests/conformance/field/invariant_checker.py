@@ -199,9 +199,11 @@ class InvariantChecker:
                 self._check_adapters(tenant)
 
     def check_edge(self, tenant: Facts) -> None:
-        """V11: a tenant's address answers with the status of its state."""
+        """V11: a tenant's address answers with the status of its state; one that was never live is not found."""
         status = self.edge(tenant["url"])
-        expected = EDGE_STATUS.get(tenant["state"], 404)
+        closed = tenant["state"] == TenantState.DECOMMISSIONED
+        was_live = any(run["status"] == "SUCCEEDED" for run in nodes(tenant["runs"]))
+        expected = 404 if closed and not was_live else EDGE_STATUS.get(tenant["state"], 404)
         assert status == expected, f"V11: {tenant['url']} answers {status} in {tenant['state']}"
 
     def edge(self, url: str) -> int:

@@ -252,6 +252,8 @@ def test_the_feed_of_another_organisation_is_not_found(harness: RunHarness, othe
         ({"after": "nonsense"}, 400),
         ({"occurredFrom": "yesterday"}, 400),
         ({"occurredFrom": "2026-11-22T09:30:00+02:00\0"}, 400),
+        ({"occurredFrom": "0001-01-01T00:00:00+00:01"}, 400),
+        ({"occurredUntil": "9999-12-31T23:59:59-23:59"}, 400),
         ({"typeIn": "tenant.*,,"}, 400),
         ({"typeIn": "x" * 81}, 400),
         ({"typeIn": ",".join(["x"] * 101)}, 400),

@@ -90,7 +90,10 @@ def test_a_hostile_websocket_is_closed(owner: Client, name: str, monkeypatch: py
 def test_bytes_that_are_not_http_are_refused(owner: Client, name: str) -> None:
     attack, statuses = TCP_STREAMS[name]
 
-    assert harmless_reply_to(attack, owner).status in statuses
+    reply = harmless_reply_to(attack, owner)
+
+    assert reply.status in statuses
+    assert reply.text.count("HTTP/1.1 ") == 1, "a hidden request was answered"
 
 
 def test_the_server_closes_a_connection_on_which_the_client_stalls(

@@ -14,6 +14,16 @@ from provisioning import commands, queries
 from tests.api import TIMEOUT, Api, Client, tenant_gid
 from tests.run_harness import RunHarness
 
+OUT_OF_RANGE = [
+    "0001-01-01T00:00:00+00:01",
+    "0001-01-01T23:58:59+23:59",
+    "9999-12-31T23:59:59-00:01",
+    "9999-12-31T00:01:00-23:59",
+    "0000-01-01T00:00:00Z",
+    "2026-02-30T00:00:00Z",
+    "2026-11-30T24:00:01Z",
+]
+
 QUERY = "{ viewer { actor { kind } } }"
 ANSWER = {"data": {"viewer": {"actor": {"kind": "USER"}}}}
 
@@ -153,6 +163,27 @@ def test_an_invalid_datetime_in_a_variable_is_refused(owner: Client, type_name: 
     document = f"query Q($at: {type_name}) {{ tenants(filter: {{createdFrom: $at}}) {{ totalCount }} }}"
 
     assert owner.error(document, at=value)["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize("value", OUT_OF_RANGE)
+def test_a_datetime_that_does_not_exist_in_utc_is_refused_as_bad_input(owner: Client, value: str) -> None:
+    literal = owner.error(f'{{ auditEvents(filter: {{occurredUntil: "{value}"}}) {{ edges {{ cursor }} }} }}')
+    variable = owner.error(
+        "query Q($at: DateTime) { auditEvents(filter: {occurredFrom: $at}) { edges { cursor } } }", at=value
+    )
+
+    assert literal["extensions"]["code"] == variable["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "years 1 to 9999" in literal["message"]
+    assert "years 1 to 9999" in variable["message"]
+
+
+@pytest.mark.parametrize("value", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "0001-01-01T23:59:00+23:59"])
+def test_the_first_and_the_last_datetime_can_be_used_in_a_filter(owner: Client, value: str) -> None:
+    document = (
+        f'{{ auditEvents(filter: {{occurredFrom: "{value}", occurredUntil: "{value}"}}) {{ edges {{ cursor }} }} }}'
+    )
+
+    assert owner.execute(document) == {"auditEvents": {"edges": []}}
 
 
 def test_an_error_message_has_at_most_three_hundred_characters(owner: Client) -> None:
