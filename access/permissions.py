@@ -8,6 +8,7 @@ from types import MappingProxyType
 from models import ActorKind, Role, Run, RunStatus, Tenant, TenantState
 from provisioning.actors import Actor
 from provisioning.errors import NotPermitted
+from runtime.row_level_security import RowScope
 
 ALL_ROLES = frozenset(Role)
 MANAGING_ROLES = frozenset({Role.OWNER, Role.ADMIN})
@@ -132,6 +133,11 @@ class Identity:
     actor: Actor
     role: Role | None = None
     granted: frozenset[str] = frozenset()
+
+    @property
+    def row_scope(self) -> RowScope:
+        """The rows and rights that Postgres gives to the caller's transactions."""
+        return self.actor.row_scope.managing() if self.manages_members else self.actor.row_scope
 
     @property
     def scopes(self) -> list[str]:

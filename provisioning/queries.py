@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, select, true
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, load_only
+from sqlalchemy.orm.interfaces import ORMOption
 from sqlmodel import Session, SQLModel, col
 
 from models import (
@@ -191,11 +192,14 @@ def quotas(session: Session, ids: Sequence[UUID]) -> dict[UUID, Quota]:
     return {organisation: Quota(used, allowed) for organisation, used, allowed in found}
 
 
-def actor_of_id(session: Session, actor_id: UUID, *, by: Actor) -> Actor | None:
-    """The actor with this id: the platform, ``by`` itself, or a member or service account of its organisation."""
+def actor_of_id(session: Session, actor_id: UUID, *, by: Actor, with_email: bool) -> Actor | None:
+    """The actor with this id: the platform, ``by`` itself, or a member or service account of its organisation.
+
+    ``with_email``: with the address of a member, which only those who manage members may read.
+    """
     if known := next((actor for actor in (PLATFORM, by) if actor.id == actor_id), None):
         return known
-    return _member(session, actor_id, by) or _service_account(session, actor_id, by)
+    return _member(session, actor_id, by, with_email=with_email) or _service_account(session, actor_id, by)
 
 
 def visible_tenants(by: Actor) -> ColumnElement[bool]:
@@ -238,18 +242,24 @@ def _matching(wanted: TenantFilter, by: Actor) -> Select[Any]:
     return statement
 
 
-def _member(session: Session, actor_id: UUID, by: Actor) -> Actor | None:
-    member = session.get(Member, actor_id)
+def _member(session: Session, actor_id: UUID, by: Actor, *, with_email: bool) -> Actor | None:
+    member = session.get(Member, actor_id, options=[] if with_email else [_name_only(Member)])
     if member is None or by.organisation_id not in {None, member.organisation_id}:
         return None
-    return Actor(ActorKind.USER, member.id, member.name, member.email, member.organisation_id)
+    return Actor(ActorKind.USER, member.id, member.name, member.email if with_email else None, member.organisation_id)
 
 
 def _service_account(session: Session, actor_id: UUID, by: Actor) -> Actor | None:
-    account = session.get(ServiceAccount, actor_id)
+    account = session.get(ServiceAccount, actor_id, options=[_name_only(ServiceAccount)])
     if account is None or by.organisation_id not in {None, account.organisation_id}:
         return None
     return Actor(ActorKind.INTEGRATION, account.id, account.name, None, account.organisation_id)
+
+
+def _name_only(model: type[Member | ServiceAccount]) -> ORMOption:
+    """Load the columns that every caller may read; loading another one raises."""
+    columns: list[Any] = [model.organisation_id, model.name]
+    return load_only(*columns, raiseload=True)
 
 
 def _grouped(keys: Sequence[UUID], rows: Sequence[Row], key: Callable[[Row], UUID]) -> dict[UUID, list[Row]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated
 from uuid import UUID
@@ -88,12 +88,10 @@ async def _organization(context: Context, key: UUID) -> Node | None:
 
 
 async def _actor(context: Context, key: UUID) -> Node | None:
-    actor = await context.transact(queries.actor_of_id, key, by=context.actor)
-    if actor is None:
-        return None
     # Callers without the right members:manage see names, not e-mail addresses.
-    shows_email = actor.id == context.actor.id or context.caller.manages_members
-    return Actor.of_actor(actor if shows_email else replace(actor, email=None))
+    manages = context.caller.manages_members
+    actor = await context.transact(queries.actor_of_id, key, by=context.actor, with_email=manages)
+    return Actor.of_actor(actor) if actor else None
 
 
 @dataclass(frozen=True, slots=True)

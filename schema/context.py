@@ -58,7 +58,7 @@ class Context:
 
     def __post_init__(self) -> None:
         # Statements for a caller run under a role that owns nothing and sees only the rows in the caller's scope.
-        self.database = self.database.restricted_to(self.actor.row_scope)
+        self.database = self.database.restricted_to(self.caller.row_scope)
         self.reset_loaders()
 
     @property

@@ -17,7 +17,7 @@ from tests.builders import settings_with
 from tests.run_harness import run_harness_in
 from tests.scratch_database import scratch_database
 
-ROLES = "tenantry_api, tenantry_limited, tenantry_support"
+ROLES = "tenantry_api, tenantry_manager, tenantry_limited, tenantry_support"
 
 
 def logged_in_as(name: str, url: str) -> str:
