@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from psycopg import Connection, sql
+from psycopg.conninfo import make_conninfo
+from psycopg.errors import InsufficientPrivilege
 
 from adapters import storage_tombstones as tombstones
 from adapters import tenant_schema
 from adapters.absence import confirm_absent
 from adapters.sealing import Seal
+from adapters.tenant_objects import act_as, end_sessions, ending_blockers, remove_all
 from provisioning.ports import TryAgain
 from provisioning.resource_names import ResourceNames
 from runtime.connections import PINNED, connect
@@ -63,18 +66,22 @@ class PostgresStorage:
             if not _everything_exists(connection, names):
                 raise StorageMissing(names.schema)
             # Safe only because there was no login as the tenant yet: a trigger made by the tenant could reset the role.
-            _set_role(connection, names.role)
+            act_as(connection, names.role)
             connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(names.schema)))
             tenant_schema.migrate(connection)
 
     def destroy(self, names: ResourceNames) -> None:
         """Drop schema and role with all contents and connections, and refuse the name from now on."""
-        # Committed first, to prevent a new creation or login while the second transaction drops schema and role.
-        with self._exclusive(names) as connection:
-            tombstones.bury(connection, names.schema)
-            if _exists(connection, "pg_roles", "rolname", names.role):
-                connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(names.role)))
-        with self._exclusive(names) as connection:
+        try:
+            # Committed first, to prevent a new creation or login while schema and role are dropped.
+            role_exists = self._bury(names)
+        except InsufficientPrivilege:
+            if self.present(names):
+                raise
+            return  # a login that may not write the tombstone has created nothing, and cannot create it later
+        if role_exists:
+            remove_all(self._transaction, names.role)
+        with self._exclusive(names) as connection, ending_blockers(self._transaction, connection):
             _drop(connection, names)
         confirm_absent(self.present(names))
 
@@ -89,6 +96,15 @@ class PostgresStorage:
         """The password of the tenant's role, for its workload."""
         return base64.urlsafe_b64encode(self._seal.derive(f"password of {names.role}")).decode()
 
+    def _bury(self, names: ResourceNames) -> bool:
+        """Refuse the name and logins from now on. Returns whether the role exists."""
+        with self._exclusive(names) as connection:
+            tombstones.bury(connection, names.schema)
+            role_exists = _exists(connection, "pg_roles", "rolname", names.role)
+            if role_exists:
+                connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(names.role)))
+        return role_exists
+
     @contextmanager
     def _exclusive(self, names: ResourceNames) -> Iterator[Connection[Any]]:
         with self._transaction() as connection:
@@ -97,8 +113,10 @@ class PostgresStorage:
             yield connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection[Any]]:
-        with connect(self._url, "tenantry-storage", SESSION, connect_timeout=CONNECT_SECONDS) as connection:
+    def _transaction(self, database: str | None = None) -> Iterator[Connection[Any]]:
+        """A transaction in the tenants' database, or in another database of its server."""
+        url = make_conninfo(self._url, dbname=database) if database else self._url
+        with connect(url, "tenantry-storage", SESSION, connect_timeout=CONNECT_SECONDS) as connection:
             yield connection
 
 
@@ -130,27 +148,13 @@ def _create_schema(connection: Connection[Any], names: ResourceNames) -> None:
     # A user that is not a superuser needs membership in a role to act for it.
     connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
     connection.execute(sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(schema, role))
-    _set_role(connection, names.role)
+    act_as(connection, names.role)
     connection.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM PUBLIC").format(schema))
 
 
 def _drop(connection: Connection[Any], names: ResourceNames) -> None:
-    schema, role = sql.Identifier(names.schema), sql.Identifier(names.role)
+    """Drop what is left. A login without CREATEROLE may not even try to drop a role that does not exist."""
+    connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(names.schema)))
     if _exists(connection, "pg_roles", "rolname", names.role):
-        _set_role(connection, names.role)
-        _end_connections(connection, names.role)
-        connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(role))
-        connection.execute("SET LOCAL ROLE NONE")
-    connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
-    connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))
-
-
-def _end_connections(connection: Connection[Any], role: str) -> None:
-    connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND pid <> pg_backend_pid()", [role]
-    )
-
-
-def _set_role(connection: Connection[Any], role: str) -> None:
-    """Act as the tenant's role until the transaction ends: the role has rights on its own schema only."""
-    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+        end_sessions(connection, names.role)
+        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(names.role)))

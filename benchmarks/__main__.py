@@ -45,6 +45,7 @@ def own_servers() -> Iterator[Settings]:
     with servers("bench") as running:
         os.environ["TENANTRY_DATABASE_URL"] = running.database_url
         os.environ["TENANTRY_REDIS_URL"] = running.redis_url
+        os.environ["TENANTRY_DEVELOPMENT"] = "true"
         os.environ["TENANTRY_SECRET_KEY"] = "benchmarks only, and at least 32 long"  # noqa: S105  # a secret of benchmarks only
         settings = read_settings()
         migrate(settings)

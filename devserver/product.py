@@ -20,6 +20,7 @@ def environment(options: Options, *, database_url: str, redis_url: str, smtp_por
     chosen = {
         "TENANTRY_DATABASE_URL": database_url,
         "TENANTRY_REDIS_URL": redis_url,
+        "TENANTRY_DEVELOPMENT": "true",
         "TENANTRY_SECRET_KEY": secret_key(options.data / "secret-key"),
         "TENANTRY_SMTP_HOST": HOST,
         "TENANTRY_SMTP_PORT": str(smtp_port),

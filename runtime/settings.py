@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     tenants_database_url: str = Field(
         default="", description="The Postgres for the tenants' schemas; database_url when empty."
     )
+    development: bool = Field(
+        default=False,
+        description="For development only: the tenants' schemas may be in the product's own database.",
+    )
     redis_url: str = Field(description="The broker: any Redis protocol server, for example redis://127.0.0.1:6379/0.")
     secret_key: SecretStr = Field(
         description="At least 32 characters. Signs tokens and encrypts private keys; changing it invalidates both."

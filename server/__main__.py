@@ -10,6 +10,7 @@ from datetime import timedelta
 from sqlalchemy.exc import OperationalError
 
 from access.permissions import SCOPES
+from adapters.start_checks import api_problem, refuse_to_start
 from models import Role
 from runtime.logging import configure_logging
 from runtime.migrations import MigrationRefused, migrate
@@ -45,6 +46,7 @@ def _failed(sentence: str) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     configure_logging(settings())
+    refuse_to_start(settings(), api_problem)
     app = create_app(settings())
     # Schema and classes live as long as the process: the garbage collector need not traverse them each time.
     gc.freeze()

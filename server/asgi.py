@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from adapters.start_checks import RecentProblem, api_problem
 from edge import edge_app, is_tenant_host
 from provisioning.events import FEED_CHANNEL
 from runtime.cancellable_queries import wait_for_cancelled
@@ -120,7 +121,7 @@ def _schema(trusted: TrustedDocuments, rate_limiter: RateLimiter) -> Schema:
 def _routes(services: Services, schema: Schema, audit_export: ExportEndpoint) -> list[BaseRoute]:
     graphql = GraphQLEndpoint(schema, services)
     dashboard = Dashboard(services.settings, services.authenticator.provider)
-    health = Health(services.settings, services.database)
+    health = Health(services.settings, services.database, RecentProblem(services.settings, api_problem))
     return [
         Route("/", index),
         Route("/dashboard", dashboard.page),

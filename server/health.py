@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from adapters.start_checks import RecentProblem
 from models import Run
 from runtime import migrations
 from runtime.database import Database
@@ -41,6 +42,7 @@ class Health:
 
     settings: Settings
     database: Database
+    problem: RecentProblem
 
     async def alive(self, _: Request) -> JSONResponse:
         """Answer 200: the process is alive."""
@@ -53,6 +55,7 @@ class Health:
             "migrations": self._migrations,
             "broker": self._broker,
             "oldest_due_run": self._oldest_due_run,
+            "rights": self._rights,
         }
         results = dict(zip(checks, await asyncio.gather(*map(_result_of, checks.values())), strict=True))
         ready = all(result["ok"] for result in results.values())
@@ -72,6 +75,10 @@ class Health:
             self.settings.redis_url, socket_connect_timeout=CHECK_TIMEOUT, socket_timeout=CHECK_TIMEOUT, retry=retry
         ) as client:
             await client.ping()
+
+    async def _rights(self) -> None:
+        if problem := await to_thread.run_sync(self.problem.get, abandon_on_cancel=True):
+            raise CheckFailed(problem)
 
     async def _oldest_due_run(self) -> dict[str, float]:
         seconds = await self._read(_seconds_overdue)

@@ -25,6 +25,7 @@ def environment(embedded: Servers) -> Iterator[dict[str, str]]:
     variables = {
         "TENANTRY_DATABASE_URL": embedded.database_url,
         "TENANTRY_REDIS_URL": embedded.redis_url,
+        "TENANTRY_DEVELOPMENT": "true",
         "TENANTRY_SECRET_KEY": SECRET_KEY,
     }
     with pytest.MonkeyPatch.context() as patch:

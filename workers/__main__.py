@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _work(options: dict[str, int | None]) -> int:
     # Imported here, because Dramatiq reads its environment at import.
+    from adapters.start_checks import refuse_to_start, worker_problem  # noqa: PLC0415  # see above
     from runtime.logging import configure_logging  # noqa: PLC0415  # see above
     from runtime.settings import SettingsRefused, read_worker_settings  # noqa: PLC0415  # see above
     from workers.process import WorkerProcess  # noqa: PLC0415  # see above
@@ -40,6 +41,7 @@ def _work(options: dict[str, int | None]) -> int:
         settings = read_worker_settings({name: value for name, value in options.items() if value is not None})
         configure_logging(settings)
         process = WorkerProcess(settings)
+        refuse_to_start(settings, worker_problem)
     except SettingsRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2

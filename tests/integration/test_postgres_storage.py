@@ -242,7 +242,9 @@ def test_a_creation_that_waits_behind_a_destruction_is_refused(storage: Postgres
     names = fresh_names()
 
     with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
-        storage.destroy(fresh_names())  # creates the table of tombstones
+        storage.destroy(fresh_names())  # creates the tables of tombstones and locks
+        tombstones.lock(connection, names.schema)
+        connection.commit()  # from now on the lock is an existing row, for which others wait in order
         tombstones.lock(connection, names.schema)
         destruction = pool.submit(storage.destroy, names)
         wait_until(lambda: lock_waits(database_url) == 1)
@@ -261,7 +263,9 @@ def test_a_destruction_that_waits_behind_a_creation_undoes_it(storage: PostgresS
     names = fresh_names()
 
     with ThreadPoolExecutor() as pool, psycopg.connect(database_url) as connection:
-        storage.destroy(fresh_names())  # creates the table of tombstones
+        storage.destroy(fresh_names())  # creates the tables of tombstones and locks
+        tombstones.lock(connection, names.schema)
+        connection.commit()  # from now on the lock is an existing row, for which others wait in order
         tombstones.lock(connection, names.schema)
         creation = pool.submit(storage.create, names)
         wait_until(lambda: lock_waits(database_url) == 1)

@@ -225,6 +225,7 @@ def program(settings: Settings, tmp_path: Path, **more: str) -> Iterator[subproc
     variables = {
         "TENANTRY_DATABASE_URL": settings.database_url,
         "TENANTRY_REDIS_URL": settings.redis_url,
+        "TENANTRY_DEVELOPMENT": "true",
         "TENANTRY_SECRET_KEY": settings.secret_key.get_secret_value(),
         "TENANTRY_LEASE": "3",
         "TENANTRY_LEASE_RENEWAL": "0.5",

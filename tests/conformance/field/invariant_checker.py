@@ -51,15 +51,19 @@ statement takes longer than 10 s (``statement_timeout``)."""
 SAMPLE_SIZE = 25
 """Tenants that are checked at each adapter and at the edge; all others are checked by the inventories only."""
 
-INVENTORIES = """
+STORAGE = """
     SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 't\\_%'
     UNION ALL SELECT rolname::text || ' (role)' FROM pg_roles WHERE rolname LIKE 't\\_%'
-    UNION ALL SELECT name FROM signing_keys WHERE destroyed_at IS NULL
+"""
+"""The resources in the tenants' Postgres."""
+
+INVENTORIES = """
+    SELECT name FROM signing_keys WHERE destroyed_at IS NULL
     UNION ALL SELECT name FROM tenant_accounts WHERE destroyed_at IS NULL
     UNION ALL SELECT claimant || ' at ' || name FROM host_names WHERE released_at IS NULL
     UNION ALL SELECT name FROM workloads WHERE torn_down_at IS NULL
 """
-"""The resources that exist in each adapter's own inventory, of all organisations."""
+"""The resources that exist in each other adapter's own inventory, of all organisations."""
 
 TENANTS = """
     query T($after: String) { tenants(first: 100, after: $after) { pageInfo { hasNextPage endCursor } edges { node {
@@ -183,8 +187,11 @@ class InvariantChecker:
         """V2: the inventories have all resources of live tenants, and no others."""
         known = list(self.tenants() if tenants is None else tenants)
         tags = {tenant["databaseId"].replace("-", "")[-8:] for tenant in known}
-        with psycopg.connect(self.clients.testbed.settings.database_url) as connection:
-            present = {str(name) for (name,) in connection.execute(INVENTORIES)}
+        settings = self.clients.testbed.settings
+        present = set()
+        for url, query in ((settings.database_url, INVENTORIES), (settings.tenants_database, STORAGE)):
+            with psycopg.connect(url) as connection:
+                present |= {str(name) for (name,) in connection.execute(query.encode())}
         mine = {name for name in present if any(part in tags for part in name.replace("_", "-").split("-"))}
         expected = {name for tenant in known for name in self._expected(tenant)}
         unexpected = {name for name in mine - expected if not any(left in name for left in abandoned)}

@@ -83,7 +83,8 @@ class Scenario:
     id: str
     run: ScenarioFunction
     options: Options
-    mutant: str
+    mutants: tuple[str, ...]
+    """Each of them has to break the scenario."""
     breaks: tuple[str, ...]
     """The invariants that break with the mutant, as far as the checks from outside can see.
 
@@ -100,18 +101,19 @@ MANIFEST: dict[str, Scenario] = {}
 
 def scenario(
     *,
-    without: str,
+    without: str | tuple[str, ...],
     breaks: str | tuple[str, ...],
     options: Options = STANDARD,
     alone: bool = False,
     quick: bool = False,
 ) -> Callable[[ScenarioFunction], ScenarioFunction]:
-    """Add a function to the manifest under its name. With the mutant ``without``, one of ``breaks`` has to break."""
+    """Add a function to the manifest under its name. With each mutant ``without``, one of ``breaks`` has to break."""
 
     def declare(run: ScenarioFunction) -> ScenarioFunction:
         assert run.__name__ not in MANIFEST, f"{run.__name__} is declared twice"
         invariants = (breaks,) if isinstance(breaks, str) else breaks
-        MANIFEST[run.__name__] = Scenario(run.__name__, run, options, without, invariants, alone, quick)
+        mutants = (without,) if isinstance(without, str) else without
+        MANIFEST[run.__name__] = Scenario(run.__name__, run, options, mutants, invariants, alone, quick)
         return run
 
     return declare
@@ -148,8 +150,8 @@ class SharedTestbeds:
 
 
 @contextmanager
-def running_mutant(scenario_: Scenario) -> Iterator[ScenarioHarness]:
-    """A harness on a testbed that runs the scenario's mutant."""
-    with running_testbed(replace(scenario_.options, without=scenario_.mutant)) as testbed:
+def running_mutant(scenario_: Scenario, mutant: str) -> Iterator[ScenarioHarness]:
+    """A harness on a testbed that runs this mutant of the scenario."""
+    with running_testbed(replace(scenario_.options, without=mutant)) as testbed:
         clients = create_clients(testbed)
         yield ScenarioHarness(testbed, clients, InvariantChecker(clients))

@@ -71,6 +71,8 @@ class Options:
     undo_alarm: float = 120.0
     http_deployer: bool = False
     """Whether workloads run on a deployer behind HTTP, ``Testbed.deployer``, instead of the built-in one."""
+    tenants_cluster: bool = False
+    """Whether tenants have a Postgres cluster of their own, as in production."""
     without: str = ""
     """The mutant that all processes run, if any."""
 
@@ -284,6 +286,7 @@ def running_testbed(options: Options) -> Iterator[Testbed]:
         controller = stack.enter_context(serving_controller(folder / "controller"))
         deployer = stack.enter_context(local_deployer()) if options.http_deployer else None
         common = _settings(options, smtp_port, port) | _deployer_settings(deployer)
+        common |= _start_tenants_cluster(options, folder, stack)
         settings = Settings.model_validate(common | {"database_url": postgres.url(DATABASE), "redis_url": valkey.url})
         migrate(settings)
         testbed = Testbed(
@@ -310,6 +313,19 @@ def running_testbed(options: Options) -> Iterator[Testbed]:
             for child in (testbed.broker, testbed.server):
                 if child is not None:
                     child.stop()
+
+
+def _start_tenants_cluster(options: Options, folder: Path, stack: ExitStack) -> dict[str, object]:
+    """Start the Postgres of the tenants, if they have one of their own; returns the settings for it."""
+    if not options.tenants_cluster:
+        return {"development": True}
+    (folder / "tenants").mkdir()
+    data = directories.prepare(folder / "tenants" / "data")
+    stack.enter_context(directories.cleaned_up(data))
+    tenants = Postgres(data, FAST)
+    stack.callback(tenants.start().stop)
+    tenants.create_database("tenants")
+    return {"tenants_database_url": tenants.url("tenants")}
 
 
 def _start_relays(

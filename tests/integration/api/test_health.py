@@ -48,6 +48,7 @@ def test_a_process_with_database_migrations_and_broker_is_ready(api: Api) -> Non
         "migrations": True,
         "broker": True,
         "oldest_due_run": True,
+        "rights": True,
     }
 
 
