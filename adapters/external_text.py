@@ -1,6 +1,13 @@
 """Text of external systems, made safe to store and to show."""
 
+from runtime.masking import masked
+
 MAX_LENGTH = 300
+
+
+def message_from(text: str) -> str:
+    """What an external system said, in one line: secrets and e-mail addresses are masked before the text is cut."""
+    return single_line(masked(text))
 
 
 def single_line(text: str) -> str:

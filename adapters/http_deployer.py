@@ -10,11 +10,12 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr
 
-from adapters.external_text import single_line
+from adapters.external_text import message_from
 from adapters.guarded_calls import NEVER_STOPS, CallTimeout, call_interruptibly
 from provisioning.ports import Health, Refused, StopToken, TearDown, TryAgain, WorkloadOrder
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import current_stop_token
+from runtime.masking import remember_secrets
 
 CALL_TIMEOUT = 10.0
 """Seconds for one call from beginning to end."""
@@ -55,7 +56,7 @@ class DeployerResponse:
             message = str(self.document.get("message", ""))
         except DeployerError:
             message = self.body.decode(errors="replace")
-        return single_line(message) or "no explanation"
+        return message_from(message) or "no explanation"
 
 
 class HttpDeployer:
@@ -120,7 +121,7 @@ class HttpDeployer:
                 response.close()
         except httpx.HTTPError as error:
             raise DeployerError(
-                f"The deployer did not respond: {single_line(str(error)) or type(error).__name__}"
+                f"The deployer did not respond: {message_from(str(error)) or type(error).__name__}"
             ) from error
 
 
@@ -138,6 +139,7 @@ def _read(response: httpx.Response, deadline: float) -> bytes:
 
 def _authorization(token: SecretStr) -> dict[str, str]:
     secret = token.get_secret_value()
+    remember_secrets([secret])
     return {"Authorization": f"Bearer {secret}"} if secret else {}
 
 
@@ -181,10 +183,10 @@ def _tear_down(response: DeployerResponse) -> TearDown:
     try:
         document = response.document
     except DeployerError:
-        return TearDown(gone=False, summary=_still_there(single_line(response.body.decode(errors="replace"))))
+        return TearDown(gone=False, summary=_still_there(message_from(response.body.decode(errors="replace"))))
     said = document.get("message") or document.get("status") or ""
     percent = _percent(document) if "percent" in document else None
-    return TearDown(gone=False, summary=_still_there(single_line(str(said))), percent=percent)
+    return TearDown(gone=False, summary=_still_there(message_from(str(said))), percent=percent)
 
 
 def _still_there(words: str) -> str:
@@ -192,7 +194,7 @@ def _still_there(words: str) -> str:
 
 
 def _health(document: dict[str, Any]) -> Health:
-    summary = single_line(str(document.get("message") or ""))
+    summary = message_from(str(document.get("message") or ""))
     match document.get("status"):
         case "ready":
             return Health(ready=True, percent=100, summary=summary or "The workload is ready.")
@@ -202,7 +204,7 @@ def _health(document: dict[str, Any]) -> Health:
             raise Refused(f"The deployer reports that the workload failed: {summary or 'no explanation'}")
         case other:
             raise DeployerError(
-                f"The deployer reports a status that is not in the contract: {single_line(repr(other))}"
+                f"The deployer reports a status that is not in the contract: {message_from(repr(other))}"
             )
 
 

@@ -15,7 +15,7 @@ from typing import Self
 
 from pydantic import SecretStr
 
-from adapters.external_text import single_line
+from adapters.external_text import message_from, single_line
 from provisioning.ports import Mail, Refused, TryAgain
 from runtime.settings import Settings
 
@@ -105,4 +105,4 @@ def _refusal_or_retry(error: smtplib.SMTPRecipientsRefused, recipient: str) -> E
     # Not every reader of the timeline may know the administrator, and relays quote the address in their replies.
     message = re.sub(re.escape(recipient), "the recipient", reason.decode(errors="replace"), flags=re.IGNORECASE)
     kind = Refused if code >= 500 else TryAgain
-    return kind(f"The mail relay refused the recipient ({code}): {single_line(message)}")
+    return kind(f"The mail relay refused the recipient ({code}): {message_from(message)}")

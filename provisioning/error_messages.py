@@ -1,4 +1,4 @@
-"""The text of an error for operators: its cause, without SQL statements, paths or stack traces."""
+"""The text of an error for operators: its cause, without SQL statements, paths, stack traces or secrets."""
 
 import psycopg
 
@@ -7,6 +7,7 @@ from provisioning.errors import ProvisioningRefused
 from provisioning.ports import Refused, TryAgain
 from provisioning.saga import UnknownStep
 from provisioning.step_context import StepStopped, StopReason
+from runtime.masking import masked
 
 MAX_LENGTH = 300
 OPERATOR_ERRORS = (Refused, TryAgain, StepStopped, UnknownStep, ProvisioningRefused)
@@ -35,5 +36,6 @@ def code_of(error: BaseException) -> RunErrorCode:
 
 
 def _line(text: str) -> str:
+    text = masked(text)
     first = text.strip().splitlines()[0] if text.strip() else ""
     return first if len(first) <= MAX_LENGTH else first[: MAX_LENGTH - 1] + "…"

@@ -14,6 +14,7 @@ from provisioning import claims, events, validation
 from provisioning.claims import Claim
 from provisioning.step_context import Abandoned, StepStopped, StopReason
 from runtime.database import Database, is_transient
+from runtime.masking import masked
 from runtime.settings import Settings
 
 PROGRESS_INTERVAL = 0.25
@@ -80,7 +81,7 @@ def _publish(session: Session, claim: Claim, percent: int | None, message: str) 
     session.execute(
         update(RunStep)
         .where(col(RunStep.run_id) == claim.run_id, col(RunStep.name) == claim.move.step)
-        .values(percent=percent, message=message[:300])
+        .values(percent=percent, message=masked(message)[:300])
         .execution_options(synchronize_session=False)
     )
     events.notify_feed(session, organisation_id, claim.names.tenant_id, "progress")

@@ -2,10 +2,14 @@
 
 import logging
 import sys
+import threading
 from typing import Final
 
+from runtime.masking import masked
 from runtime.request_ids import current_request_id
 from runtime.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 NOISY: Final = ("alembic", "httpx", "httpcore", "dramatiq.worker.WorkerThread")
@@ -15,11 +19,11 @@ class FieldsFormatter(logging.Formatter):
     """Appends the ``extra`` of a record, and the id of the current request, as key=value."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, or the lines of an event with a stack trace. The fields come last."""
+        """Return the line, or the lines of an event with a stack trace. The fields come last. Secrets are masked."""
         if (request_id := current_request_id()) is not None:
             vars(record).setdefault("request_id", request_id)
-        line = super().format(record)
-        fields = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in PLAIN)
+        line = masked(super().format(record))
+        fields = " ".join(f"{key}={masked(str(value))}" for key, value in vars(record).items() if key not in PLAIN)
         return f"{line} [{fields}]" if fields else line
 
 
@@ -30,3 +34,14 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for warning in settings.warnings:
+        logger.warning("unsafe setting: %s", warning)
+    # The default prints the stack trace itself, with the secrets in it.
+    threading.excepthook = _log_end_of_thread
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is None or isinstance(ended.exc_value, SystemExit):
+        return
+    name = ended.thread.name if ended.thread else "unknown"
+    logger.error("thread ended with an error", exc_info=ended.exc_value, extra={"thread_name": name})

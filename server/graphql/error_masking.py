@@ -13,6 +13,7 @@ from strawberry.types.execution import ExecutionResult, StreamExecutionResult
 
 from access.permissions import Permission
 from runtime.database import is_busy, is_transient
+from runtime.masking import without_secrets
 from schema.context import Context
 from schema.errors import TooComplex
 
@@ -149,7 +150,7 @@ def _masked(error: GraphQLError, code: str, request_id: str) -> GraphQLError:
 
 def _with_code(error: GraphQLError, code: str, message: str) -> GraphQLError:
     return GraphQLError(
-        message[:MAX_MESSAGE_LENGTH],
+        without_secrets(message)[:MAX_MESSAGE_LENGTH],
         nodes=error.nodes,
         source=error.source,
         positions=error.positions,

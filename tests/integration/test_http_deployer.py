@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.http_deployer import DeployerError, HttpDeployer
+from provisioning.error_messages import describe
 from provisioning.ports import Health, Refused, TearDown
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import StepStopped, current_stop_token
@@ -332,3 +333,25 @@ def test_a_cancel_ends_a_presence_probe_of_a_hanging_deployer(remote: LocalDeplo
             probing.result(5)
 
     assert time.monotonic() - stopped_at < 1
+
+
+@pytest.mark.parametrize(
+    "token", ["s3cret-of-the-deployer\n", "s3cret-of-the-deployer\r\nX-More: 1", "s3cret-of-the-deployer\u20ac"]
+)
+def test_a_token_that_cannot_be_sent_is_not_in_the_error(remote: LocalDeployer, token: str) -> None:
+    with pytest.raises(Exception) as failure:  # noqa: PT011  # any error that the library raises for it
+        deploy(HttpDeployer(remote.address, SecretStr(token)), fresh_names())
+
+    assert "s3cret" not in describe(failure.value)
+
+
+def test_a_deployer_that_repeats_the_token_does_not_put_it_on_record(
+    remote: LocalDeployer, deployer: HttpDeployer
+) -> None:
+    said = {"message": "'Bearer let me in' of ada@acme.example is not valid"}
+    remote.replies_without_effect.append((403, json.dumps(said).encode()))
+
+    with pytest.raises(Refused) as refusal:
+        deploy(deployer, fresh_names())
+
+    assert str(refusal.value) == "The deployer refused the request (403): 'Bearer ***' of ***@acme.example is not valid"
