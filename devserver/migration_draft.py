@@ -22,7 +22,7 @@ def draft(name: str) -> int:
         os.environ |= {
             "TENANTRY_DATABASE_URL": url,
             "TENANTRY_REDIS_URL": "redis://unused",
-            "TENANTRY_SECRET_KEY": "x" * 32,
+            "TENANTRY_SECRET_KEY": "only for this draft: kept nowhere",
         }
         migrate(settings())
         command.revision(Config("alembic.ini"), message=name, autogenerate=True)

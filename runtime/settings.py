@@ -1,19 +1,48 @@
 """The settings of the product: environment variables ``TENANTRY_…``, validated."""
 
+import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from email.utils import parseaddr
 from enum import StrEnum
 from functools import cache
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Annotated, Any, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from runtime.masking import remember_secrets, without_secrets
+
+PREFIX = "TENANTRY_"
+
+BLANKS = re.compile(r"^[\s\u00ad\u200b-\u200d\u2060\ufeff]+|[\s\u00ad\u200b-\u200d\u2060\ufeff]+$")
+"""What a file or an editor leaves at the ends of a value, visible or not: line feeds, blanks, byte order marks."""
+
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+MAY_HAVE_LINES = frozenset({"secret_key", "smtp_password"})
+"""Settings that are never part of a line of a protocol: openssl wraps long random keys."""
+
+HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+
+FROM_KUBERNETES = re.compile(
+    r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*|(.+_)?PORT=\w+://.*"
+)
+"""Variables, without the prefix, that Kubernetes sets in each container beside a service tenantry or tenantry-…"""
+
+FOR_TESTS = re.compile(r"TEST_.+|CONFORMANCE")
+
+BITS_OF_A_DIGIT = math.log2(10)
+LEAST_GUESSES = 64
+"""Bits: a secret key that takes fewer guesses is refused. A random one of 32 hexadecimal digits has 128."""
 
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 LONGEST_DOMAIN = 253 - 63 - 1
@@ -58,12 +87,9 @@ class DeployerKind(StrEnum):
 
 
 class Settings(BaseSettings):
-    """The settings, immutable. The variable of a field is ``TENANTRY_`` and the field's name in capitals.
+    """The settings, immutable. The variable of a field is ``TENANTRY_`` and the field's name in capitals."""
 
-    A variable that is empty counts as not set, as in a file of variables with nothing after the equals sign.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="TENANTRY_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="TENANTRY_", frozen=True, extra="ignore")
 
     database_url: str = Field(description="The product's own Postgres, for example postgresql://app@db/tenantry.")
     api_database_url: str = Field(
@@ -104,6 +130,10 @@ class Settings(BaseSettings):
     smtp_username: str = Field(default="", description="User name at the mail relay; no login when empty.")
     smtp_password: SecretStr = Field(default=SecretStr(""), description="Password at the mail relay.")
     smtp_starttls: bool = Field(default=False, description="Whether to require STARTTLS.")
+    allow_unencrypted_secrets: bool = Field(
+        default=False,
+        description="Whether the relay's password and the deployer's token may be sent unencrypted to another host.",
+    )
     mail_from: str = Field(default="Tenantry <no-reply@tenantry.example>", description="Sender of every mail.")
 
     lease: timedelta = Field(default=timedelta(seconds=15), description="How long a lease lasts without renewal.")
@@ -155,6 +185,20 @@ class Settings(BaseSettings):
     lock_timeout: timedelta = Field(default=timedelta(seconds=5), description="Timeout of one wait for a lock.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _trimmed(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The same for every setting: blanks at its ends do not count, and an empty setting is not set."""
+        trimmed = {name: BLANKS.sub("", value) if isinstance(value, str) else value for name, value in given.items()}
+        return {name: value for name, value in trimmed.items() if value != ""}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_line(cls, value: object, field: ValidationInfo) -> object:
+        if isinstance(value, str) and field.field_name not in MAY_HAVE_LINES and CONTROL_CHARACTER.search(value):
+            raise ValueError("must be one line without control characters")
+        return value
+
     @field_validator("database_url", "api_database_url", "tenants_database_url")
     @classmethod
     def _postgres(cls, url: str) -> str:
@@ -167,16 +211,23 @@ class Settings(BaseSettings):
             raise ValueError("must be an address that libpq reads, for example postgresql://app@db/tenantry") from None
         if not all(_is_port(port) for port in str(parts.get("port", "")).split(",") if port):
             raise ValueError("must have a port from 1 to 65535, or none")
+        if url and not parts.keys() & {"host", "hostaddr", "dbname", "service"}:
+            # libpq would choose a server and a database by itself, by the name of the user who starts the process.
+            raise ValueError("must name the server and the database, for example postgresql://app@db/tenantry")
         return url
 
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: str) -> str:
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("must begin with redis://, rediss:// or unix://")
         if parts.scheme == "unix":
+            if not parts.path.strip("/"):
+                raise ValueError("must name the socket, for example unix:///run/valkey.sock")
             return url
+        if not parts.hostname:
+            raise ValueError("must name the host, for example redis://127.0.0.1:6379/0")
         if not _has_valid_port(parts):
             raise ValueError("must have a port from 1 to 65535, or none")
         if not DATABASE_NUMBER.fullmatch(parts.path):
@@ -186,9 +237,21 @@ class Settings(BaseSettings):
     @field_validator("secret_key")
     @classmethod
     def _long_enough(cls, key: SecretStr) -> SecretStr:
-        if len(key.get_secret_value().strip()) < 32:
+        if len(key.get_secret_value()) < 32:
             raise ValueError("must have at least 32 characters, not counting blanks at the start and the end")
+        if _guesses(key.get_secret_value()) < LEAST_GUESSES:
+            raise ValueError(
+                "is easy to guess, because it repeats itself or consists of common words or sequences: "
+                "use a random one, for example of openssl rand -hex 32"
+            )
         return key
+
+    @field_validator("deployer_token")
+    @classmethod
+    def _sendable(cls, token: SecretStr) -> SecretStr:
+        if not HEADER_VALUE.fullmatch(token.get_secret_value()):
+            raise ValueError("must consist of printable ASCII characters, because it is sent in a header")
+        return token
 
     @field_validator("deployer")
     @classmethod
@@ -287,17 +350,17 @@ class Settings(BaseSettings):
             raise ValueError(f"must have at most {LONGEST_DOMAIN} characters, because a tenant's label precedes it")
         return domain.lower()
 
-    @field_validator("console_url")
+    @field_validator("console_url", "deployer_url")
     @classmethod
     def _address(cls, url: str) -> str:
-        if not _is_web_address(url):
+        if url and not _is_web_address(url):
             raise ValueError("must be an http or https address")
         return url
 
     @field_validator("oidc_issuer")
     @classmethod
     def _issuer(cls, url: str) -> str:
-        parts = urlsplit(url)
+        parts = _split(url)
         if url and (not is_secure_url(url) or parts.query or parts.fragment or len(url) > LONGEST_ISSUER):
             raise ValueError(
                 "must be an https address without a query or fragment; only on this machine may it be http"
@@ -320,7 +383,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        if self.deployer is DeployerKind.HTTP and not _is_web_address(self.deployer_url):
+        if self.deployer is DeployerKind.HTTP and not self.deployer_url:
             raise ValueError("TENANTRY_DEPLOYER_URL must be an http or https address when TENANTRY_DEPLOYER is http")
         if not timedelta(0) < self.lease_renewal * 2 <= self.lease:
             raise ValueError("TENANTRY_LEASE must be at least twice TENANTRY_LEASE_RENEWAL, and both above zero")
@@ -345,6 +408,37 @@ class Settings(BaseSettings):
                 "TENANTRY_SEEDED_TOKENS is for development without sign-in: unset it, or TENANTRY_OIDC_ISSUER"
             )
         return self
+
+    @model_validator(mode="after")
+    def _secrets_stay_secret(self) -> Self:
+        if not self.allow_unencrypted_secrets:
+            for sentence in self._unencrypted():
+                raise PydanticCustomError(
+                    UNSAFE, "{sentence}", {"sentence": f"{sentence}. Where the network is trusted, set {ALLOW}=true."}
+                )
+        return self
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is unsafe in these settings and allowed nevertheless: one sentence each, for the log of each start."""
+        redis = urlsplit(self.redis_url)
+        in_clear = redis.scheme == "redis" and "".join(_passwords(self.redis_url)) and not _is_loopback(redis.hostname)
+        broker = ["The password in TENANTRY_REDIS_URL is sent unencrypted: use rediss:// if the broker has TLS"]
+        return [f"{sentence}." for sentence in [*self._unencrypted(), *(broker if in_clear else [])]]
+
+    def _unencrypted(self) -> Iterator[str]:
+        """Which secrets would cross a network as they are."""
+        relay = self.smtp_host and self.smtp_username and self.smtp_password.get_secret_value()
+        if relay and not self.smtp_starttls and not _is_loopback(self.smtp_host):
+            yield (
+                f"TENANTRY_SMTP_PASSWORD would be sent unencrypted to {self.smtp_host}: set TENANTRY_SMTP_STARTTLS=true"
+            )
+        secret = self.deployer_token.get_secret_value() or "".join(_passwords(self.deployer_url))
+        if self.deployer is DeployerKind.HTTP and secret and not is_secure_url(self.deployer_url):
+            yield (
+                f"TENANTRY_DEPLOYER_TOKEN would be sent unencrypted to {urlsplit(self.deployer_url).hostname}: "
+                "use an https address in TENANTRY_DEPLOYER_URL"
+            )
 
     @property
     def tenants_database(self) -> str:
@@ -376,16 +470,65 @@ def read_settings(options: Mapping[str, Any] = MappingProxyType({})) -> Settings
 
     Raises SettingsRefused with one sentence that names the variable and says what to do.
     """
+    # Before anything is read: a refusal, a log line or an error that follows must not show them.
+    remember_secrets(_secrets_in(os.environ))
+    _refuse_unknown(os.environ)
     try:
         return Settings(**options)
     except ValidationError as refusal:
-        first = refusal.errors()[0]
-        if not first["loc"]:
-            raise SettingsRefused(f"The settings contradict each other: {_reason(first['msg'])}.") from None
-        variable = f"TENANTRY_{str(first['loc'][0]).upper()}"
-        if first["type"] == "missing":
-            raise SettingsRefused(f"{variable} is not set: {_description(str(first['loc'][0]))}") from None
-        raise SettingsRefused(f"Invalid value for {variable}: {_reason(first['msg'])}.") from None
+        raise SettingsRefused(without_secrets(_sentence(refusal))) from None
+
+
+def _sentence(refusal: ValidationError) -> str:
+    first = refusal.errors()[0]
+    if not first["loc"]:
+        unsafe = first["type"] == UNSAFE
+        return first["msg"] if unsafe else f"The settings contradict each other: {_reason(first['msg'])}."
+    name = str(first["loc"][0])
+    if first["type"] == "missing":
+        return f"{_variable(name)} is not set: {_why_missing(name)}{_description(name)}"
+    return f"Invalid value for {_variable(name)}: {_reason(first['msg'])}."
+
+
+def _why_missing(name: str) -> str:
+    if any(variable.upper() == _variable(name) for variable in os.environ):
+        return "the variable is empty. "
+    similar = get_close_matches(_variable(name), [one for one in os.environ if one.upper() not in VARIABLES], 1, 0.9)
+    return f"is {similar[0]} a misspelling of it? " if similar else ""
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """Raise SettingsRefused for a variable with our prefix that names no setting: a misspelling has no effect."""
+    for variable, value in sorted(environment.items()):
+        name = variable.upper().removeprefix(PREFIX)
+        if name == variable.upper() or variable.upper() in VARIABLES:
+            continue
+        if FOR_TESTS.fullmatch(name) or FROM_KUBERNETES.fullmatch(f"{name}={value}"):
+            continue
+        known = get_close_matches(name, [one.removeprefix(PREFIX) for one in VARIABLES], 1)
+        suggestion = f": did you mean {PREFIX}{known[0]}?" if known else "."
+        raise SettingsRefused(
+            f"There is no setting {variable}{suggestion} Correct or unset it; docs/operating.md lists the settings."
+        )
+
+
+def _secrets_in(environment: Mapping[str, str]) -> Iterator[str]:
+    """Every value that must not be shown, as it is written: also of settings that will be refused."""
+    for variable, value in environment.items():
+        field = Settings.model_fields.get(variable.upper().removeprefix(PREFIX).lower())
+        if variable.upper().startswith(PREFIX) and field is not None:
+            yield from [value] if field.annotation is SecretStr else _passwords(value)
+
+
+def _passwords(url: str) -> Iterator[str]:
+    """The passwords in an address, or in what was meant to be one."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return
+    if "@" in parts.netloc:
+        yield parts.netloc.rpartition("@")[0].partition(":")[2]
+    yield from parse_qs(parts.query).get("password", [])
 
 
 def read_worker_settings(options: Mapping[str, Any] = MappingProxyType({})) -> Settings:
@@ -403,6 +546,25 @@ def read_worker_settings(options: Mapping[str, Any] = MappingProxyType({})) -> S
 def settings() -> Settings:
     """The settings of this process. Raises SettingsRefused."""
     return read_settings()
+
+
+VARIABLES = frozenset(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
+ALLOW = f"{PREFIX}ALLOW_UNENCRYPTED_SECRETS"
+UNSAFE = "unsafe_setting"
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+@cache
+def _guesses(secret: str) -> float:
+    """How many bits a guesser needs who knows words, names, dates, keyboards, sequences and repetitions."""
+    # Imported here, because its dictionaries take a moment and are needed for a new key only.
+    from zxcvbn import zxcvbn  # noqa: PLC0415  # see above
+
+    judged = zxcvbn(secret[:72])
+    return float(judged["guesses_log10"]) * BITS_OF_A_DIGIT
 
 
 def _description(name: str) -> str:
@@ -426,10 +588,27 @@ def _has_valid_port(parts: SplitResult) -> bool:
 
 def is_secure_url(url: str) -> bool:
     """Whether the address is https, or http on this machine: then no other host can answer in its place."""
-    parts = urlsplit(url)
-    return _is_web_address(url) and (parts.scheme == "https" or parts.hostname in LOOPBACK)
+    return _is_web_address(url) and (urlsplit(url).scheme == "https" or _is_loopback(urlsplit(url).hostname))
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_web_address(url: str) -> bool:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that do not close
+        return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and _has_valid_port(parts)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # The message of the library quotes the address, which may contain a password.
+        raise ValueError("must be an address") from None

@@ -18,6 +18,7 @@ from runtime.migrations import head
 from server.__main__ import main
 from server.auth.issue import TokenRefused, TokenRequest, issue_token
 from server.auth.tokens import Credential, read_token
+from tests.conftest import SECRET_KEY
 from tests.run_harness import RunHarness
 from tests.scratch_database import scratch_database
 
@@ -149,7 +150,7 @@ def test_with_an_identity_provider_only_short_support_tokens_are_issued(
 def test_an_invalid_setting_stops_the_start_with_a_one_line_message() -> None:
     missing = run("serve")
     wrong = run(
-        "serve", TENANTRY_DATABASE_URL="mysql://db/x", TENANTRY_REDIS_URL="redis://x", TENANTRY_SECRET_KEY="x" * 32
+        "serve", TENANTRY_DATABASE_URL="mysql://db/x", TENANTRY_REDIS_URL="redis://x", TENANTRY_SECRET_KEY=SECRET_KEY
     )
 
     assert (missing.returncode, missing.stdout) == (2, "")
@@ -175,7 +176,7 @@ def test_a_migration_prints_the_revisions_before_and_after(database_url: str) ->
         variables = {
             "TENANTRY_DATABASE_URL": url,
             "TENANTRY_REDIS_URL": "redis://127.0.0.1:1",
-            "TENANTRY_SECRET_KEY": "x" * 32,
+            "TENANTRY_SECRET_KEY": SECRET_KEY,
         }
         up, down = run("migrate", **variables), run("migrate", "--to", "base", **variables)
 
@@ -195,7 +196,7 @@ def test_an_unreachable_database_is_reported_in_one_line(arguments: list[str]) -
         *arguments,
         TENANTRY_DATABASE_URL="postgresql://127.0.0.1:1/x",
         TENANTRY_REDIS_URL="redis://127.0.0.1:1",
-        TENANTRY_SECRET_KEY="x" * 32,
+        TENANTRY_SECRET_KEY=SECRET_KEY,
     )
 
     assert (failed.returncode, failed.stdout) == (2, "")

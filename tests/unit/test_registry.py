@@ -18,6 +18,7 @@ from runtime.database import Database
 from runtime.migrations import ROOT
 from runtime.settings import SettingsRefused
 from tests.builders import settings_with
+from tests.conftest import SECRET_KEY
 
 
 def infrastructure_with(**more: object) -> Infrastructure:
@@ -69,7 +70,7 @@ def test_a_worker_with_a_missing_deployer_ends_with_one_sentence() -> None:
     environment = {
         "TENANTRY_DATABASE_URL": "postgresql://app@127.0.0.1:1/nothing",
         "TENANTRY_REDIS_URL": "redis://127.0.0.1:1/0",
-        "TENANTRY_SECRET_KEY": "x" * 32,
+        "TENANTRY_SECRET_KEY": SECRET_KEY,
         "TENANTRY_DEPLOYER": "nowhere:make",
     }
 
