@@ -15,6 +15,7 @@ from adapters.smtp import NoMail, SmtpMailer
 from adapters.traffic import HostNames
 from provisioning.ports import Deployer, Infrastructure, Mailer
 from runtime.database import Database
+from runtime.programs import OperatorError
 from runtime.settings import DeployerKind, Settings, SettingsRefused, WorldKind
 
 
@@ -59,7 +60,7 @@ def _mailer(settings: Settings) -> Mailer:
     return SmtpMailer.of(settings) if settings.smtp_host else NoMail()
 
 
-class NoSuchFactory(Exception):
+class NoSuchFactory(OperatorError):
     """The reference does not name a callable. The message is one sentence for an operator."""
 
 

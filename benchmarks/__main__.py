@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from benchmarks import cancel, export, hostile, moves
 from runtime.migrations import migrate
+from runtime.programs import Parser, in_one_sentence
 from runtime.settings import Settings, read_settings
 from tests.servers import servers
 
@@ -18,9 +20,9 @@ BENCHMARKS: dict[str, Callable[[Settings, int], None]] = {
 }
 
 
-def main() -> None:
+def main() -> int:
     """Run the chosen benchmarks on separate servers."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = Parser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "which", nargs="*", type=_benchmark, metavar=f"{{{','.join(BENCHMARKS)}}}", help="default: all of them"
     )
@@ -30,6 +32,7 @@ def main() -> None:
         for name in chosen.which or BENCHMARKS:
             print(f"\n{name}")
             BENCHMARKS[name](settings, chosen.rounds)
+    return 0
 
 
 def _benchmark(name: str) -> str:
@@ -53,4 +56,4 @@ def own_servers() -> Iterator[Settings]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(in_one_sentence(main))

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import FrameType
 
 from sqlalchemy.exc import OperationalError
 
@@ -25,6 +24,7 @@ from devserver.supervisor import Supervisor
 from devserver.tokens import tokens
 from runtime.database import Database
 from runtime.migrations import MigrationRefused, migrate
+from runtime.programs import handle_signals
 from runtime.settings import Settings, SettingsRefused, settings
 
 DATABASE = "tenantry"
@@ -141,13 +141,12 @@ def _seed(chosen: Settings, options: Options) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Handle SIGTERM and SIGHUP (a closed terminal) like Ctrl-C."""
-    for number in STOPPING:
-        signal.signal(number, _interrupt)
+    """Handle SIGTERM and SIGHUP (a closed terminal) like Ctrl-C, unless they are ignored, as under nohup."""
+    handle_signals(_interrupt, *STOPPING)
     yield
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -71,6 +71,7 @@ def cleaned_up(prepared: Directories) -> Iterator[None]:
 
 def _as_user(data: Path) -> Directories:
     _make(data, 0o700)
+    _demand_owner(data, os.geteuid())
     _make(data / "logs", 0o700)
     return Directories(data, data / "postgres", _sockets(data), _programs(_package()), None)
 
@@ -83,8 +84,9 @@ def _as_root(data: Path) -> Directories:
     _make(data / "logs", 0o700)
     accessible = _accessible(data)
     base = data if accessible else _annex(data)
+    _demand_owner(base / "postgres", account.uid, os.geteuid())
     sockets = base / "sockets"
-    if len(os.fsencode(sockets)) > MAX_SOCKET_DIRECTORY:
+    if not _can_be_listed(sockets):
         sockets = _annex(data) / "sockets"
     _make(sockets, 0o700)
     os.chown(sockets, account.uid, account.gid)
@@ -96,6 +98,25 @@ def _as_root(data: Path) -> Directories:
     return Directories(data, base / "postgres", sockets, _accessible_programs(), account, note)
 
 
+def _demand_owner(folder: Path, *owners: int) -> None:
+    """Raise DevserverError when another user owns the folder: its files could be read but not changed, or neither."""
+    if folder.exists() and (owner := folder.stat().st_uid) not in owners:
+        remedy = "start as that user, or choose another --data-dir"
+        raise DevserverError(f"{folder} belongs to the user {_user(owner)}: {remedy}.")
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _can_be_listed(sockets: Path) -> bool:
+    """Whether Postgres and its clients accept the folder: they take lists of them, separated by commas."""
+    return len(os.fsencode(sockets)) <= MAX_SOCKET_DIRECTORY and not set(str(sockets)) & {",", '"'}
+
+
 def _make(folder: Path, mode: int) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True)
@@ -104,7 +125,7 @@ def _make(folder: Path, mode: int) -> None:
 
 def _sockets(data: Path) -> Path:
     near = data / "sockets"
-    if len(os.fsencode(near)) <= MAX_SOCKET_DIRECTORY:
+    if _can_be_listed(near):
         _make(near, 0o700)
         return near
     far = Path(tempfile.gettempdir()) / f"tenantry-{os.geteuid()}-{_key(data)}"

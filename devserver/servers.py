@@ -1,6 +1,7 @@
 """The embedded servers: PostgreSQL and Valkey from Python packages, on Unix sockets only."""
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -41,7 +42,8 @@ class Postgres:
 
     def psql(self, database: str) -> str:
         """The command that opens a database in the bundled psql."""
-        return f"{self._directories.programs / 'psql'} -h {self._directories.sockets} -U {SUPERUSER} {database}"
+        psql = [self._directories.programs / "psql", "-h", self._directories.sockets, "-U", SUPERUSER, database]
+        return shlex.join(map(str, psql))
 
     def start(self) -> Child:
         """Start it, at first on an empty directory, and wait until it accepts connections. Raises DevserverError."""
@@ -120,7 +122,7 @@ class Valkey:
 
     def database_url(self, number: int) -> str:
         """The address of one of its sixteen databases."""
-        return f"unix://{self._socket}?db={number}"
+        return f"unix://{quote(str(self._socket))}?db={number}"
 
     def start(self) -> Child:
         """Start it, and wait until it accepts connections. Raises DevserverError."""

@@ -1,5 +1,6 @@
 """The welcome page that is printed when the product has started."""
 
+import shlex
 from pathlib import Path
 from textwrap import dedent
 
@@ -18,6 +19,7 @@ CANCEL = (
 def text(options: Options, psql: str) -> str:
     """Return the addresses, files and first commands. Each command works as printed in the project's root."""
     data, base = _short(options.data), f"http://{HOST}:{options.port}"
+    tokens = shlex.quote(f"{data}/tokens.json")
     return dedent(f"""\
 
         Tenantry is running. {_remarks(options)}
@@ -33,7 +35,7 @@ def text(options: Options, psql: str) -> str:
 
         Try this in another terminal:
 
-          TOKEN=$(python3 -c "import json; print(json.load(open('{data}/tokens.json'))['acme']['owner'])")
+          TOKEN=$(python3 -c "import json; print(json.load(open(0))['acme']['owner'])" < {tokens})
 
           curl -s {base}/graphql -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
             -d '{CREATE}'

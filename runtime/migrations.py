@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from runtime.database import engine_for
+from runtime.programs import OperatorError
 from runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +26,7 @@ LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "60s"
 
 
-class MigrationRefused(Exception):
+class MigrationRefused(OperatorError):
     """The requested migration is not possible. The message is one sentence for an operator."""
 
 
@@ -128,5 +129,5 @@ def _go(config: Config, connection: Connection, revision: str) -> None:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(ROOT / "alembic"))
+    config.set_main_option("script_location", str(ROOT / "alembic").replace("%", "%%"))
     return config

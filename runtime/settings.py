@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime.masking import remember_secrets, without_secrets
+from runtime.programs import OperatorError
 
 PREFIX = "TENANTRY_"
 
@@ -68,7 +69,7 @@ LONGEST_PACE = timedelta(seconds=20)
 PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
-class SettingsRefused(Exception):
+class SettingsRefused(OperatorError):
     """A setting is missing or invalid. The message is one sentence for an operator."""
 
 

@@ -1,139 +1,14 @@
-"""The command line: ``python -m server serve | migrate | schema | token``."""
+"""``python -m server``: serves the API, migrates, prints the schema, issues tokens."""
 
-import argparse
-import gc
-import math
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
 
-from sqlalchemy.exc import OperationalError
-
-from access.permissions import SCOPES
-from adapters.start_checks import api_problem, refuse_to_start
-from models import Role
-from runtime.logging import configure_logging
-from runtime.migrations import MigrationRefused, migrate
-from runtime.settings import SettingsRefused, settings
-from schema.root import build_schema
-from server.asgi import create_app
-from server.auth.issue import TokenRefused, TokenRequest, issue_token
-from server.uvicorn_config import Server, configuration
-
-DESCRIPTION = "Tenantry's API process and its tools. Settings come from TENANTRY_* variables; see docs/operating.md."
-
-MAX_DAYS = 3650
-"""Days for which a token may be valid."""
+from runtime.programs import run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name and return the exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except (SettingsRefused, TokenRefused, MigrationRefused) as refusal:
-        return _failed(str(refusal))
-    except OperationalError as error:
-        reason = next(iter(str(error.orig).splitlines()), "no reason given")
-        return _failed(f"The database cannot be used: {reason}")
-    return 0
-
-
-def _failed(sentence: str) -> int:
-    print(sentence, file=sys.stderr)  # noqa: T201  # the command's error message
-    return 2
-
-
-def _serve(options: argparse.Namespace) -> None:
-    configure_logging(settings())
-    refuse_to_start(settings(), api_problem)
-    app = create_app(settings())
-    # Schema and classes live as long as the process: the garbage collector need not traverse them each time.
-    gc.freeze()
-    Server(configuration(app, options.host, options.port)).run()
-
-
-def _migrate(options: argparse.Namespace) -> None:
-    before, after = migrate(settings(), options.to)
-    change = "was already" if before == after else f"was migrated from revision {before or 'base'} and is now"
-    print(f"The database {change} at revision {after or 'base'}.")  # noqa: T201  # the command's output
-
-
-def _schema(_: argparse.Namespace) -> None:
-    print(build_schema().as_str())  # noqa: T201  # the command's output
-
-
-def _token(options: argparse.Namespace) -> None:
-    scopes = _scopes(options.scopes) if options.scopes is not None else []
-    if options.support and options.organisation is not None:
-        raise TokenRefused("Support belongs to no organisation: leave out --organisation.")
-    lifetime = timedelta(days=options.days)
-    request = TokenRequest(options.organisation, options.role, scopes, options.support, options.email, lifetime)
-    print(issue_token(settings(), request))  # noqa: T201  # the command's output
-
-
-def _scopes(text: str) -> list[str]:
-    scopes = [scope.strip() for scope in text.split(",") if scope.strip()]
-    if not scopes:
-        raise TokenRefused(f"Name at least one scope. The scopes are {', '.join(sorted(SCOPES))}.")
-    return scopes
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
-        raise argparse.ArgumentTypeError("a port is a number between 0 and 65535")
-    return int(text)
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = math.nan
-    if not days <= MAX_DAYS:  # also refuses NaN
-        raise argparse.ArgumentTypeError(f"the lifetime is a number of days, at most {MAX_DAYS}")
-    return days
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m server", description=DESCRIPTION)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_serve(commands)
-    migrate_parser = commands.add_parser("migrate", help="migrate the database to the schema of this release")
-    migrate_parser.add_argument(
-        "--to", default="head", metavar="REVISION", help="migrate to another revision (default: %(default)s)"
-    )
-    migrate_parser.set_defaults(run=_migrate)
-    commands.add_parser("schema", help="print the GraphQL schema").set_defaults(run=_schema)
-    _add_token(commands)
-    return parser
-
-
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    serve = commands.add_parser("serve", help="serve the API until SIGTERM or SIGINT")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    serve.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
-    serve.set_defaults(run=_serve)
-
-
-def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    token = commands.add_parser(
-        "token",
-        help="print a signed token",
-        description="Print a token for a person (--role), a service account (--scopes) or support (--support).",
-    )
-    token.add_argument("--organisation", metavar="SLUG", help="organisation of the person or service account")
-    kind = token.add_mutually_exclusive_group(required=True)
-    kind.add_argument(
-        "--role", type=str.upper, choices=[role.value for role in Role], help="for a person: role of the member"
-    )
-    kind.add_argument("--scopes", help=f"for a service account: comma-separated, from {', '.join(sorted(SCOPES))}")
-    kind.add_argument(
-        "--support", action="store_true", help="for staff of the platform: may read every organisation, change nothing"
-    )
-    token.add_argument("--email", help="e-mail address of the person (default: the first member with the role)")
-    token.add_argument("--days", type=_days, default=1.0, help="lifetime in days (default: %(default)s)")
-    token.set_defaults(run=_token)
+    return run_program("server.command_line", arguments)
 
 
 if __name__ == "__main__":

@@ -1,57 +1,14 @@
-"""``python -m workers``: run one worker process until SIGINT or SIGTERM."""
+"""``python -m workers``: runs one worker process until SIGINT or SIGTERM."""
 
-import argparse
-import os
-import signal
 import sys
-import threading
+from collections.abc import Sequence
 
-RESTART_AFTER = "500"
-"""Milliseconds until a consumer reconnects to the broker. Dramatiq reads it at import."""
+from runtime.programs import run_program
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Work until SIGINT or SIGTERM. Exit code 2 for invalid settings."""
-    parser = argparse.ArgumentParser(
-        prog="python -m workers",
-        description="Run one worker process, which performs the steps and compensations of runs. Start as many "
-        "processes as needed. SIGTERM stops each step at its next safe point; other workers continue the runs.",
-        epilog="All other settings are environment variables: see docs/operating.md.",
-    )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads for steps (TENANTRY_FORWARD_THREADS)")
-    parser.add_argument(
-        "--compensation-threads",
-        type=int,
-        metavar="N",
-        help="threads reserved for compensations (TENANTRY_COMPENSATION_THREADS)",
-    )
-    options = parser.parse_args(arguments)
-    os.environ.setdefault("dramatiq_restart_delay", RESTART_AFTER)
-    return _work({"forward_threads": options.threads, "compensation_threads": options.compensation_threads})
-
-
-def _work(options: dict[str, int | None]) -> int:
-    # Imported here, because Dramatiq reads its environment at import.
-    from adapters.start_checks import refuse_to_start, worker_problem  # noqa: PLC0415  # see above
-    from runtime.logging import configure_logging  # noqa: PLC0415  # see above
-    from runtime.settings import SettingsRefused, read_worker_settings  # noqa: PLC0415  # see above
-    from workers.process import WorkerProcess  # noqa: PLC0415  # see above
-
-    try:
-        settings = read_worker_settings({name: value for name, value in options.items() if value is not None})
-        configure_logging(settings)
-        process = WorkerProcess(settings)
-        refuse_to_start(settings, worker_problem)
-    except SettingsRefused as refusal:
-        sys.stderr.write(f"{refusal}\n")
-        return 2
-    stop_requested = threading.Event()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, lambda *_: stop_requested.set())
-    process.start()
-    stop_requested.wait()
-    process.stop()
-    return 0
+    return run_program("workers.command_line", arguments)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from access.permissions import SCOPES, Identity
 from models import ActorKind, Member, Organisation, Role, ServiceAccount
 from provisioning.actors import Actor
 from runtime.database import Database
+from runtime.programs import OperatorError
 from runtime.settings import Settings
 from server.auth.tokens import MAX_SUPPORT_TOKEN_LIFETIME, sign_token
 
 SUPPORT_EMAIL = "support@tenantry.example"
 
 
-class TokenRefused(Exception):
+class TokenRefused(OperatorError):
     """The token cannot be issued. The message is one sentence for an operator."""
 
 

@@ -1,19 +1,25 @@
 """The directories of the embedded servers are private, short enough for sockets, and open no home to others."""
 
 import os
+import shlex
 import shutil
 import smtplib
 import socket
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+import redis
 
-from devserver import directories, product
+from devserver import directories, product, welcome_page
 from devserver.directories import MAX_SOCKET_DIRECTORY
 from devserver.errors import DevserverError
 from devserver.mailbox import mail_catcher
+from devserver.options import Options
+from devserver.servers import FAST, Postgres, Valkey
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +106,46 @@ def test_the_mail_catcher_stores_a_mail_as_a_file(tmp_path: Path) -> None:
     (mail,) = (tmp_path / "mails").iterdir()
     assert mail.name.endswith("ada@example.com.eml")
     assert mail.read_bytes() == b"Subject: Welcome\r\n\r\nHello\r\n"
+
+
+ODD = "a b, c%d #e?f 'g' \"h\" $i"
+"""A name with everything that shells, lists of libpq and addresses treat in their own way."""
+
+
+def test_the_servers_run_in_a_directory_with_an_odd_name(tmp_path: Path) -> None:
+    prepared = directories.prepare(tmp_path / ODD)
+    postgres, valkey = Postgres(prepared, FAST), Valkey(prepared)
+    children = [postgres.start(), valkey.start()]
+    try:
+        postgres.create_database("tenantry")
+        with psycopg.connect(postgres.url("tenantry")) as connection, redis.Redis.from_url(valkey.url) as broker:
+            answers = connection.execute("SELECT 1").fetchone(), broker.ping()
+        command = [*shlex.split(postgres.psql("tenantry")), "-Atc", "SELECT 2"]
+        printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    finally:
+        for child in children:
+            child.stop()
+
+    assert answers == ((1,), True)
+    assert printed == "2\n"
+
+
+def test_a_command_of_the_welcome_page_finds_the_tokens_in_a_directory_with_an_odd_name(tmp_path: Path) -> None:
+    data = tmp_path / ODD
+    data.mkdir()
+    (data / "tokens.json").write_text('{"acme": {"owner": "the-token"}}')
+
+    page = welcome_page.text(Options(data=data), "psql")
+    [line] = [line.strip() for line in page.splitlines() if line.strip().startswith("TOKEN=")]
+    shown = subprocess.run(["sh", "-c", f'{line}; echo "$TOKEN"'], capture_output=True, text=True, check=True).stdout
+
+    assert shown == "the-token\n"
+
+
+def test_a_directory_of_another_user_is_refused_with_the_users_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)  # the directory belongs to the user of this test
+
+    with pytest.raises(DevserverError, match=r"belongs to the user \S+: start as that user, or choose another"):
+        directories.prepare(tmp_path)
