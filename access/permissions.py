@@ -79,7 +79,9 @@ ACTIONS: Mapping[TenantAction, ActionRule] = MappingProxyType(
             Permission.CANCEL, "Call cancelProvisioning. Not offered once a cancel is recorded."
         ),
         TenantAction.RETRY_PROVISIONING: ActionRule(
-            Permission.WRITE_TENANTS, "Call retryProvisioning, for a PENDING or FAILED tenant."
+            Permission.WRITE_TENANTS,
+            "Call retryProvisioning, for a PENDING or FAILED tenant. A tenant without runs was never provisioned: a "
+            "page should offer to start its provisioning, not to retry it.",
         ),
         TenantAction.SUSPEND: ActionRule(Permission.WRITE_TENANTS, "Call suspendTenant, for an ACTIVE tenant."),
         TenantAction.RESUME: ActionRule(Permission.WRITE_TENANTS, "Call resumeTenant, for a SUSPENDED tenant."),

@@ -80,7 +80,7 @@ class DemoScenario:
         self._check("The step in flight was undone first", undone[:1] == [in_flight], ", ".join(undone[:1]))
         self._check("The others were undone in reverse", undone == started[::-1], " → ".join(undone))
         in_order = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-        self._check("Every event arrived once and in order", in_order, f"{numbers[0]} to {numbers[-1]}")
+        self._check("Every event arrived once and in order", in_order, f"{len(numbers)} events")
 
     def _check_the_duration(self, entries: list[Facts], took: float) -> None:
         """The safe point of an uninterruptible step is its end, directly before the first compensation."""
@@ -167,11 +167,13 @@ class DemoScenario:
             yield self._seen(stream)
 
     def _seen(self, stream: Stream) -> Iterator["Seen"]:
-        """Yield the entries of the stream, and print each that is not a progress message."""
+        """Yield the entries of the stream, and print each that is not a progress message, with a number."""
+        number = 0
         for arrival in stream:
             entry: Facts = arrival.data["tenantProvisioning"]
             if entry["kind"] != "STEP_PROGRESS":
-                self.view.line(f"{entry['sequence']:>3}  {entry['kind']:<21} {entry['message']}")
+                number += 1
+                self.view.line(f"{number:>3}  {entry['kind']:<21} {entry['message']}")
             yield Seen(entry, arrival.at)
 
     def _tenant(self, tenant_id: str) -> Facts:

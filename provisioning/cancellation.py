@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, any_, case, exists, func, literal, null, update
 from sqlalchemy.orm import Mapped
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, col, select
 
 from models import Run, RunKind, RunStatus, RunStep, StepStatus, Tenant, TenantState
@@ -54,6 +55,7 @@ def cancel_provisioning(
         return Change(tenant, run, already_requested=True)
     _record_requests(session, [run.id], by, reason)
     session.refresh(run)
+    set_committed_value(tenant, "updated_at", run.cancel_requested_at)  # the event wrote it
     if run.status is RunStatus.CANCELLING and run.lease_token is None:
         _start_compensating(session, settlement.position_of(session, run))
     return Change(tenant, run)
@@ -236,6 +238,7 @@ def _resume(session: Session, position: Position, by: Actor, facts: dict[str, An
     for step in position.steps:
         _reset_attempts(step)
     position.emit(session, EventType.COMPENSATION_RESUMED, facts, by=by)
+    set_committed_value(position.tenant, "updated_at", position.now)  # the event wrote it
     settlement.advance(session, position)
 
 

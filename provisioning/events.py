@@ -67,6 +67,10 @@ class EventType(StrEnum):
     SUPPORT_LOOKED = "access.support_looked"
 
 
+CHANGES_OF_TENANTS = frozenset({EventType.CANCEL_REQUESTED, EventType.STUCK, EventType.COMPENSATION_RESUMED})
+"""Events of a run that count as a change of its tenant, although no value of the tenant changes: ``updated_at``. The
+commands that change a value set it themselves."""
+
 APPEND_EVENTS = text("""
     WITH facts AS (
         SELECT * FROM jsonb_to_recordset(CAST(:facts AS jsonb))
@@ -74,7 +78,8 @@ APPEND_EVENTS = text("""
     ), placed AS (
         UPDATE tenants SET
             last_sequence = last_sequence + 1,
-            last_rank = greatest(last_rank, CAST(CAST(pg_current_xact_id() AS text) AS bigint))
+            last_rank = greatest(last_rank, CAST(CAST(pg_current_xact_id() AS text) AS bigint)),
+            updated_at = CASE WHEN :changes_tenant THEN coalesce(facts.at, clock_timestamp()) ELSE updated_at END
         FROM facts WHERE tenants.id = facts.tenant_id AND tenants.id = ANY(:tenant_ids)
         RETURNING tenants.organisation_id, last_sequence, last_rank, facts.*,
             pg_notify(:channel, concat(tenants.organisation_id, ' ', tenants.id, ' event'))
@@ -133,6 +138,7 @@ def emit_each(session: Session, event_type: EventType, events: Sequence[NewEvent
         "tenant_ids": [event.tenant_id for event in events],  # lets Postgres find the tenants by their primary key
         "channel": FEED_CHANNEL,
         "type": event_type.value,
+        "changes_tenant": event_type in CHANGES_OF_TENANTS,
         "actor_kind": by.kind.value,
         "actor_id": by.id,
         "actor_name": by.name,

@@ -137,8 +137,8 @@ class Mutation:
     )
     retry_provisioning: tenant_mutations.RetryProvisioningPayload | None = _mutation(
         resolver=provisioning.retry_provisioning,
-        description="Start a new run of a PENDING or FAILED tenant, from the first step. QUOTA_EXCEEDED when the plan "
-        "allows no more tenants.",
+        description="Start a run of a PENDING or FAILED tenant, from the first step: its first run if it was created "
+        "with start: false, otherwise another try. QUOTA_EXCEEDED when the plan allows no more tenants.",
     )
     resume_compensation: tenant_mutations.ResumeCompensationPayload | None = _mutation(
         resolver=provisioning.resume_compensation,

@@ -77,7 +77,8 @@ class Tenant(Node):
     )
     created_at: datetime = strawberry.field(description="When the tenant was created, in UTC.")
     updated_at: datetime = strawberry.field(
-        description="When a value or the state last changed. Progress of a run does not change it."
+        description="When a value or the state last changed, or a cancel, a stuck undo or its resumption was recorded. "
+        "Progress of a run does not change it."
     )
 
     @classmethod

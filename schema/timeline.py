@@ -57,7 +57,7 @@ class ProvisioningEvent(Node):
     )
     sequence: int | None = strawberry.field(
         description="Number of the event in the tenant's history, from 1. A timeline leaves numbers out, because some "
-        "events concern no run. Null for STEP_PROGRESS."
+        "events concern no run: that of a first run begins with 2, after tenant.created. Null for STEP_PROGRESS."
     )
     kind: ProvisioningEventKind = strawberry.field(description="What happened, for programs. New kinds may be added.")
     step: str | None = strawberry.field(

@@ -12,6 +12,7 @@ from sqlmodel import Session, col
 import schema
 from access.sign_in import VerifiedIdentity, sign_in
 from models import Plan, Role, TenantState
+from provisioning.ports import Refused
 from tests.api import Api, Client, Facts, tenant_gid
 from tests.code_metrics.schema_text import descriptions
 from tests.run_harness import RunHarness
@@ -152,20 +153,92 @@ def test_the_deadline_of_the_plan_applies_to_a_tenant_without_one(
     assert run.deadline_at == run.created_at + timedelta(minutes=10)
 
 
-def test_a_recorded_cancel_alone_changes_neither_version_nor_updated_at(harness: RunHarness, owner: Client) -> None:
+def test_a_recorded_cancel_changes_updated_at_but_not_the_version(harness: RunHarness, owner: Client) -> None:
     fields = "state version updatedAt"
     harness.create()
     harness.make_moves(until="allocate_traffic")
+    tenant = tenant_gid(harness.tenant_id)
     before = tenant_of(owner, harness, fields)
 
-    harness.cancel()
+    asked = f"tenant {{ {fields} }} run {{ cancelRequest {{ requestedAt }} }}"
+    first = owner.mutate("cancelProvisioning", asked, tenantId=tenant)
     cancelled = tenant_of(owner, harness, fields)
+    owner.mutate("cancelProvisioning", tenantId=tenant)
+    again = tenant_of(owner, harness, fields)
     harness.make_moves()
 
-    assert cancelled == before
+    assert (cancelled["state"], cancelled["version"]) == (before["state"], before["version"])
+    assert cancelled["updatedAt"] == first["run"]["cancelRequest"]["requestedAt"] > before["updatedAt"]
+    assert first["tenant"] == again == cancelled
     after = tenant_of(owner, harness, fields)
     assert (after["state"], after["version"]) == ("PENDING", before["version"] + 1)
-    assert after["updatedAt"] > before["updatedAt"]
+    assert after["updatedAt"] > cancelled["updatedAt"]
+
+
+def test_a_bulk_cancel_a_stuck_undo_and_its_resumption_change_updated_at(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    harness.make_moves(until="allocate_traffic")
+    tenant = tenant_gid(harness.tenant_id)
+    harness.faults.fail("identity.destroy", error=Refused("The vault is sealed."))
+
+    def updated_at() -> str:
+        return str(tenant_of(owner, harness, "updatedAt")["updatedAt"])
+
+    running = updated_at()
+    owner.mutate("cancelProvisionings", tenantIds=[tenant])
+    cancelled = updated_at()
+    harness.make_moves()
+    stuck = updated_at()
+    resumed = owner.mutate("resumeCompensation", "tenant { updatedAt }", tenantId=tenant)["tenant"]["updatedAt"]
+
+    assert running < cancelled < stuck < resumed == updated_at()
+
+
+def test_progress_of_a_run_does_not_change_updated_at(harness: RunHarness, owner: Client) -> None:
+    harness.create()
+    created = tenant_of(owner, harness, "updatedAt")
+
+    harness.make_moves(until="await_readiness")
+
+    assert tenant_of(owner, harness, "updatedAt") == created
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "RUNNING", "CANCELLING", "COMPENSATING", "STUCK", "SUCCEEDED", "FAILED"])
+def test_a_cancel_records_something_exactly_when_the_run_is_cancellable(
+    harness: RunHarness, owner: Client, status: str
+) -> None:
+    harness.create()
+    bring_run_to(harness, status)
+    run = newest_run(owner, harness, "status cancellable")
+
+    payload = owner.mutate(
+        "cancelProvisioning", "alreadyRequested run { cancellable }", tenantId=tenant_gid(harness.tenant_id)
+    )
+
+    recorded = payload["userErrors"] == [] and not payload["alreadyRequested"]
+    assert run == {"status": status, "cancellable": recorded}
+    assert payload["run"] is None or payload["run"]["cancellable"] is False
+
+
+def bring_run_to(harness: RunHarness, status: str) -> None:
+    """Bring the harness's run to this status by moves and commands."""
+    match status:
+        case "RUNNING":
+            harness.make_moves(until="allocate_traffic")
+        case "CANCELLING":
+            harness.make_moves(until="allocate_traffic")
+            harness.cancel()
+        case "COMPENSATING" | "STUCK" | "FAILED":
+            harness.make_moves(until="allocate_traffic")
+            harness.record_failure(harness.claim(), Refused("No."))
+            if status == "STUCK":
+                harness.faults.fail("identity.destroy", error=Refused("The vault is sealed."))
+            if status != "COMPENSATING":
+                harness.make_moves()
+        case "SUCCEEDED":
+            harness.make_moves()
+        case _:
+            assert status == "QUEUED"
 
 
 def test_signing_in_does_not_change_a_members_version(harness: RunHarness, owner: Client) -> None:
