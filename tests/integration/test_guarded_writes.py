@@ -343,6 +343,7 @@ REFUSED_STATEMENTS = {
     "run_status_is_known": "UPDATE runs SET status = 'PAUSED' WHERE id = %(run)s",
     "run_kind_is_known": "UPDATE runs SET kind = 'REPAIR' WHERE id = %(run)s",
     "run_starter_kind_is_known": "UPDATE runs SET started_by_kind = 'ROBOT' WHERE id = %(run)s",
+    "run_error_code_is_known": "UPDATE runs SET error_code = 'UNLUCKY' WHERE id = %(run)s",
     "cancel_actor_kind_is_known": "UPDATE runs SET cancel_actor_kind = 'ROBOT' WHERE id = %(run)s",
     "a_run_is_finished_exactly_when_its_status_says_so": "UPDATE runs SET status = 'FAILED' WHERE id = %(run)s",
     "a_run_that_has_not_settled_has_a_next_wake": "UPDATE runs SET due_at = NULL WHERE id = %(run)s",
@@ -395,6 +396,7 @@ REFUSED_STATEMENTS = {
     "resource_status_is_known": "UPDATE resources SET status = 'LOST' WHERE run_id = %(run)s",
     "released_says_when": "UPDATE resources SET status = 'RELEASED' WHERE run_id = %(run)s",
     "held_says_since_when": "UPDATE resources SET held_at = NULL WHERE run_id = %(run)s",
+    "abandoner_kind_is_known": "UPDATE resources SET abandoned_by_kind = 'ROBOT' WHERE run_id = %(run)s",
     "abandoned_says_why": "UPDATE resources SET status = 'ABANDONED' WHERE run_id = %(run)s",
 }
 """Statements that the database refuses, by the constraint that refuses them."""

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -47,6 +49,30 @@ RUN_OF_THE_PREVIOUS_RELEASE = """
                       started_by_name, due_at, nudged_at, created_at)
     SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'shop-acme', 1, 'PROVISION', 'QUEUED', 'USER',
            gen_random_uuid(), 'Ada', now(), now(), now()
+"""
+STUCK_AND_ABANDONED = """
+    SET LOCAL session_replication_role = replica;  -- these rows alone, without the rows that they refer to
+    INSERT INTO runs (id, organisation_id, tenant_id, address, number, kind, status, started_by_kind, started_by_id,
+                      started_by_name, failed_step, error, created_at)
+    VALUES (%(run)s, %(tenant)s, %(tenant)s, 'shop-acme', 1, 'PROVISION', 'STUCK', 'USER', %(ada)s, 'Ada',
+            'deploy_workloads', 'Not yours.', now());
+    INSERT INTO run_steps (run_id, position, name, title, role, status, interruptible, timeout, max_attempts, attempts,
+                           compensation_attempts, error)
+    VALUES (%(run)s, 6, 'deploy_workloads', 'Deploy', 'STEP', 'COMPENSATION_FAILED', true, '600 s', 3, 1, 8,
+            'Not yours.');
+    INSERT INTO resources (id, run_id, tenant_id, step, kind, name, status, intended_at, abandoned_by, abandoned_reason)
+    VALUES (gen_random_uuid(), %(run)s, %(tenant)s, 'allocate_traffic', 'host_name', 'shop', 'ABANDONED', now(),
+            'ada@acme.example', 'ticket 4711');
+    INSERT INTO events (id, organisation_id, tenant_id, run_id, sequence, type, actor_kind, actor_id, actor_name, data,
+                        created_at)
+    SELECT gen_random_uuid(), %(tenant)s, %(tenant)s, %(run)s, number, 'tenant.provisioning.' || type, 'USER', %(ada)s,
+           'Ada', data::jsonb, timestamptz '2026-11-30 12:00:00Z' + number * interval '1 min'
+    FROM (VALUES
+        (1, 'step_failed', '{"step": "deploy_workloads", "error": "No such plan."}'),
+        (2, 'stuck', '{"step": "allocate_traffic"}'),
+        (3, 'compensation_resumed', '{"skipped": ["allocate_traffic"], "reason": "ticket 4711"}'),
+        (4, 'stuck', '{"step": "deploy_workloads"}')
+    ) AS told (number, type, data)
 """
 OBJECT_NAMES = """
     SELECT relname::text FROM pg_class
@@ -242,6 +268,24 @@ def test_a_failed_migration_changes_nothing_and_releases_its_lock(empty: Setting
     with psycopg.connect(empty.database_url) as connection:
         connection.execute("DROP TABLE run_steps")
     migrate(empty)
+
+
+def test_stuck_runs_and_abandoned_resources_of_the_release_before_say_since_when_and_why(empty: Settings) -> None:
+    migrate(empty, "0004")
+    run, tenant, ada = uuid4(), uuid4(), uuid4()
+    with psycopg.connect(empty.database_url, cursor_factory=psycopg.ClientCursor) as connection:
+        connection.execute(STUCK_AND_ABANDONED, {"run": run, "tenant": tenant, "ada": ada})
+
+    migrate(empty)
+
+    with psycopg.connect(empty.database_url) as connection:
+        runs = connection.execute("SELECT failed_step, error, stuck_step, stuck_error, stuck_since FROM runs")
+        since = datetime(2026, 11, 30, 12, 4, tzinfo=UTC)
+        assert runs.fetchall() == [("deploy_workloads", "No such plan.", "deploy_workloads", "Not yours.", since)]
+        steps = connection.execute("SELECT compensation_error, max_compensation_attempts FROM run_steps")
+        assert steps.fetchall() == [("Not yours.", 8)]
+        resources = connection.execute("SELECT abandoned_at, abandoned_by_kind, abandoned_by_id FROM resources")
+        assert resources.fetchall() == [(datetime(2026, 11, 30, 12, 3, tzinfo=UTC), "USER", ada)]
 
 
 @pytest.fixture
