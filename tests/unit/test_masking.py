@@ -1,8 +1,10 @@
 """Secrets and e-mail addresses are masked in every text that is put on record, shown or logged."""
 
 import base64
+import html
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from urllib.parse import quote
@@ -27,7 +29,14 @@ FORMS: dict[str, Callable[[str], str]] = {
     "as bytes": lambda secret: repr(secret.encode()),
     "as Python writes it": repr,
     "in an address": lambda secret: quote(secret, safe=""),
+    "in an address, with small digits": lambda secret: re.sub("%..", lambda it: it[0].lower(), quote(secret, safe="")),
+    "in an address in an address": lambda secret: quote(quote(secret, safe=""), safe=""),
+    "as JSON in JSON": lambda secret: json.dumps(json.dumps(secret)[1:-1])[1:-1],
+    "as JSON with letters of all scripts": lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
+    "as HTML": html.escape,
+    "in hexadecimal digits": lambda secret: secret.encode().hex(),
     "in base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+    "in base64 of addresses": lambda secret: base64.urlsafe_b64encode(secret.encode()).decode(),
     "with a line feed": lambda secret: f"Illegal header value {f'Bearer {secret}' + chr(10)!r}",
 }
 
@@ -44,6 +53,22 @@ def test_a_known_secret_is_masked_in_every_form_in_which_a_library_quotes_it(for
 
     assert secret not in known.mask(f"before {quoted} after")
     assert not set(secret.split()) & set(known.mask(quoted).split()) - {"***"}
+    assert quoted.strip("'\"") not in known.mask(f"before {quoted} after")
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@settings(max_examples=50, deadline=None)
+@given(secret=SECRETS, before=st.text(max_size=5), after=st.text(max_size=5))
+def test_a_known_secret_is_masked_inside_a_longer_text_in_base64(
+    encode: Callable[[bytes], bytes], secret: str, before: str, after: str
+) -> None:
+    known = KnownSecrets()
+    known.add([secret])
+
+    shown = known.mask(encode(f"{before}{secret}{after}".encode()).decode())
+
+    assert "***" in shown
+    assert len(shown.replace("***", "")) <= len(base64.b64encode(f"{before}{after}".encode())) + 6
 
 
 @pytest.mark.parametrize(
@@ -62,6 +87,19 @@ def test_a_known_secret_is_masked_in_every_form_in_which_a_library_quotes_it(for
         ("host=db password=hunter2 user=app", "host=db password=*** user=app"),
         ("/hook?access_token=abc123&page=2", "/hook?access_token=***&page=2"),
         ("""{"smtp_password": "hun\\"ter2", "port": 25}""", """{"smtp_password": "***", "port": 25}"""),
+        ("host=db password = 'hun ter2' user=app", "host=db password = '***' user=app"),
+        ("password = hunter", "password = ***"),
+        ("smtp_password: hunter22", "smtp_password: ***"),
+        ('{"token": 12345678}', '{"token": ***}'),
+        (r"{\"token\": \"hunter\"}", r"{\"token\": \"***\"}"),
+        ("Authorization: token hunter", "Authorization: token ***"),
+        ("Authorization: Bearer hunter", "Authorization: Bearer ***"),
+        ("Set-Cookie: session=hunter; Path=/", "Set-Cookie: ***; Path=/"),
+        ("X-Api-Key: hunter22", "X-Api-Key: ***"),
+        ("/hook?auth=Bearer%20hunter22&page=2", "/hook?auth=Bearer%20***&page=2"),
+        ("/hook?t=x%20tnt_0123456789abcdef", "/hook?t=x%20***"),
+        ("https://blob.example/x?sv=1&sig=hunter", "https://blob.example/x?sv=1&sig=***"),
+        ("https://s3.example/x?X-Amz-Signature=hunter&a=1", "https://s3.example/x?X-Amz-Signature=***&a=1"),
         ("PASSWORD 'SCRAM-SHA-256$4096:salt$stored:server'", "PASSWORD '***'"),
         ("-----BEGIN EC PRIVATE KEY-----\nabc\n-----END EC PRIVATE KEY-----", "-----***-----END EC PRIVATE KEY-----"),
     ],
@@ -81,6 +119,14 @@ def test_a_secret_is_recognised_by_its_shape(text: str, shown: str) -> None:
         "ada@localhost",
         "ada@[192.0.2.1]",
         "ada%40acme.example",
+        "ada%2540acme.example",
+        "ada&#64;acme.example",
+        "ada\\u0040acme.example",
+        "ada\uff20acme.example",
+        "ada\u0301lovelace@acme.example",
+        "ada\u200d\u2764@acme.example",
+        "ada\x00@acme.example",
+        r'"ada \"lovelace\""@acme.example',
         "ADA@ACME.EXAMPLE",
     ],
 )
@@ -120,6 +166,8 @@ def test_no_local_part_that_the_mail_standard_allows_is_shown(local: str) -> Non
         "the token is expired: sign in again",
         "http://deployer.internal:8080/workloads",
         "Bearer authentication is required",
+        "Invalid token: it has expired",
+        "The Authorization header is missing",
     ],
 )
 def test_an_ordinary_text_stays_as_it_is(text: str) -> None:
@@ -183,6 +231,13 @@ def test_a_log_line_has_no_secret_and_no_address_in_message_trace_and_fields() -
         '"',
         "a.",
         "%40",
+        "@",
+        "&",
+        "password",
+        "token ",
+        '"token',
+        "authorization:a ",
+        "eyJ%20",
     ],
 )
 def test_a_hostile_text_is_masked_quickly(unit: str) -> None:
