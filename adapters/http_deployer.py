@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from math import isnan
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,8 @@ from pydantic import SecretStr
 
 from adapters.external_text import message_from
 from adapters.guarded_calls import NEVER_STOPS, CallTimeout, call_interruptibly
-from provisioning.ports import Health, Refused, StopToken, TearDown, TryAgain, WorkloadOrder
+from adapters.retry_after import retry_after
+from provisioning.ports import Health, Refused, Scarce, StopToken, TearDown, TryAgain, WorkloadOrder
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import current_stop_token
 from runtime.masking import remember_secrets
@@ -31,12 +33,17 @@ class DeployerError(TryAgain):
     """The deployer did not respond, or its response does not follow the contract."""
 
 
+class DeployerBusy(DeployerError, Scarce):
+    """The deployer has no capacity at the moment, or limits the rate of requests."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeployerResponse:
     """A response of the deployer."""
 
     status: int
     body: bytes
+    retry_after: timedelta | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -116,7 +123,7 @@ class HttpDeployer:
         try:
             response = self._client.send(request, stream=True)
             try:
-                return DeployerResponse(response.status_code, _read(response, deadline))
+                return DeployerResponse(response.status_code, _read(response, deadline), retry_after(response.headers))
             finally:
                 response.close()
         except httpx.HTTPError as error:
@@ -166,7 +173,10 @@ def _accept(response: DeployerResponse) -> DeployerResponse:
         return response
     if 400 <= response.status < 500 and response.status not in RETRYABLE_STATUSES:
         raise Refused(f"The deployer refused the request ({response.status}): {response.message}")
-    raise DeployerError(f"The deployer responded {response.status}: {response.message}")
+    message = f"The deployer responded {response.status}: {response.message}"
+    if response.status == 429 or (response.status == 503 and response.retry_after):
+        raise DeployerBusy(message, retry_after=response.retry_after)
+    raise DeployerError(message, retry_after=response.retry_after)
 
 
 def _exists(response: DeployerResponse) -> bool:

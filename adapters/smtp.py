@@ -16,8 +16,11 @@ from typing import Self
 from pydantic import SecretStr
 
 from adapters.external_text import message_from, single_line
-from provisioning.ports import Mail, Refused, TryAgain
+from provisioning.ports import Mail, Refused, Scarce, TryAgain
 from runtime.settings import Settings
+
+FINAL = 500
+"""The lowest SMTP code of a final refusal. Codes from 400 on ask for another attempt later."""
 
 REPLY_TIMEOUT = 10.0
 """Seconds for each reply of the relay."""
@@ -47,16 +50,24 @@ class SmtpMailer:
         )
 
     def send(self, mail: Mail) -> None:
-        """Send one mail to the relay. Raises Refused when the relay refuses it permanently; retry other errors."""
-        message = compose(mail, self.sender)
+        """Send one mail to the relay. Raises Refused when the relay refuses this mail permanently, Scarce otherwise.
+
+        What keeps every mail from being sent, such as a wrong password, is temporary: an operator can repair it.
+        """
+        message, accepted = compose(mail, self.sender), False
         try:
             # Without a name, smtplib looks one up in the DNS, which may take longer than the mail.
             name = socket.gethostname()
             with smtplib.SMTP(self.host, self.port, local_hostname=name, timeout=REPLY_TIMEOUT) as relay:
                 self._authenticate(relay)
-                relay.send_message(message)
-        except smtplib.SMTPRecipientsRefused as error:
-            raise _refusal_or_retry(error, mail.to) from error
+                try:
+                    relay.send_message(message)
+                except (smtplib.SMTPException, UnicodeError) as error:
+                    raise _refusal_or_retry(error, mail.to) from error
+                accepted = True
+        except (smtplib.SMTPException, OSError) as error:
+            if not accepted:  # otherwise only the farewell failed
+                raise Scarce(_words_of(error, mail.to)) from error
 
     def _authenticate(self, relay: smtplib.SMTP) -> None:
         if self.starttls:
@@ -100,9 +111,37 @@ def _recipient(address: str) -> Address:
         raise Refused("The mail address of the first administrator is not valid.") from error
 
 
-def _refusal_or_retry(error: smtplib.SMTPRecipientsRefused, recipient: str) -> Exception:
-    code, reason = next(iter(error.recipients.values()))
-    # Not every reader of the timeline may know the administrator, and relays quote the address in their replies.
-    message = re.sub(re.escape(recipient), "the recipient", reason.decode(errors="replace"), flags=re.IGNORECASE)
-    kind = Refused if code >= 500 else TryAgain
-    return kind(f"The mail relay refused the recipient ({code}): {message_from(message)}")
+def _refusal_or_retry(error: Exception, recipient: str) -> TryAgain | Refused:
+    """What the relay's answer to this mail means: 5xx is final, and so is an address that it cannot take."""
+    final = isinstance(error, smtplib.SMTPNotSupportedError | UnicodeError) or _code_of(error) >= FINAL
+    return (Refused if final else Scarce)(_words_of(error, recipient))
+
+
+def _words_of(error: Exception, recipient: str) -> str:
+    """What happened, without the recipient: not every reader of the timeline may know the administrator."""
+    match error:
+        case smtplib.SMTPRecipientsRefused():
+            code, reason = next(iter(error.recipients.values()))
+            return f"The mail relay refused the recipient ({code}): {_without(recipient, reason)}"
+        case smtplib.SMTPResponseException():
+            return f"The mail relay refused the mail ({error.smtp_code}): {_without(recipient, error.smtp_error)}"
+        case OSError() if error.strerror:
+            return f"The mail relay did not respond: {_without(recipient, error.strerror)}"
+        case _:
+            return f"The mail was not sent: {_without(recipient, str(error)) or type(error).__name__}"
+
+
+def _code_of(error: Exception) -> int:
+    match error:
+        case smtplib.SMTPRecipientsRefused():
+            return int(next(iter(error.recipients.values()))[0])
+        case smtplib.SMTPResponseException():
+            return error.smtp_code
+        case _:
+            return 0
+
+
+def _without(recipient: str, said: bytes | str) -> str:
+    """One line without e-mail addresses. Relays quote the recipient, in another case or with another address beside."""
+    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return message_from(re.sub(re.escape(recipient), "the recipient", text, flags=re.IGNORECASE))

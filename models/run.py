@@ -179,6 +179,11 @@ class RunStep(SQLModel, table=True):
     An attempt is in progress while ``attempt_started_at`` is set. It is being performed, unless ``next_attempt_at``
     is set too: then it waits until that time for its next poll.
 
+    ``failing_since`` is when the first failed attempt of its compensation was recorded; no further one begins later
+    than ``compensation_time_limit`` after it. ``lost_workers`` counts the attempts to undo it, since the last outcome,
+    that ended because the worker was lost. ``parts_done`` are the parts of the step that a further attempt does not
+    repeat.
+
     ``error`` is of the last failed attempt of the step and is kept when it is undone; ``compensation_error`` is of the
     last failed attempt to undo it.
     """
@@ -206,8 +211,11 @@ class RunStep(SQLModel, table=True):
     max_attempts: int
     compensation_timeout: timedelta | None = Field(default=None, sa_type=INTERVAL)
     max_compensation_attempts: int = Field(default=8, sa_column_kwargs={"server_default": text("8")})
+    compensation_time_limit: timedelta | None = Field(default=None, sa_type=INTERVAL)
     attempts: int = 0
     compensation_attempts: int = 0
+    lost_workers: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    parts_done: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
     percent: int | None = None
     message: str | None = Field(default=None, max_length=300)
@@ -221,6 +229,7 @@ class RunStep(SQLModel, table=True):
     compensation_started_at: datetime | None = instant(optional=True)
     compensation_delayed_at: datetime | None = instant(optional=True)
     compensated_at: datetime | None = instant(optional=True)
+    failing_since: datetime | None = instant(optional=True)
 
     @property
     def undo_timeout(self) -> timedelta:

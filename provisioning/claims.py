@@ -44,6 +44,7 @@ class Claim:
     starts_attempt: bool
     names: ResourceNames
     tenant: TenantFacts
+    parts_done: int = 0
 
     @property
     def backward(self) -> bool:
@@ -63,7 +64,7 @@ class Claim:
         Raises what the step raises.
         """
         step = saga[self.move.step]
-        ctx = StepContext(infrastructure, self.names, self.tenant, self.attempt, journal, stop_signal)
+        ctx = StepContext(infrastructure, self.names, self.tenant, self.attempt, journal, stop_signal, self.parts_done)
         if self.attempt == 1 and self.starts_attempt and not self.backward:
             ctx.simulate_delay(pace)
         performing = current_stop_token.set(ctx)
@@ -126,6 +127,17 @@ def record_absence_check(
         position = settlement.position_of(session, run)
         position.emit(session, EventType.DRIFT_FOUND, {"run_number": run.number, "found": list(found)})
     return len(before) + 1
+
+
+def record_part_done(session: Session, claim: Claim, parts: int) -> None:
+    """Record that so many parts of the step are done. Raises StepStopped if the claim was lost."""
+    _require_owned_run(session, claim)
+    session.execute(
+        update(RunStep)
+        .where(col(RunStep.run_id) == claim.run_id, col(RunStep.name) == claim.move.step)
+        .values(parts_done=parts)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def renew(session: Session, tokens: Mapping[UUID, UUID], lease: timedelta) -> list[Renewal]:

@@ -33,6 +33,15 @@ from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
 from provisioning.saga import Done, NotYet, Outcome
+from provisioning.scarcity import (
+    LONGEST_WAIT,
+    LONGEST_WAIT_FOR_MAIL,
+    MAIL_TIME_LIMIT,
+    SCARCITY_TIME_LIMIT,
+    is_scarcity,
+    retry_after,
+    wait_for_capacity,
+)
 from provisioning.settlement import Position
 from provisioning.step_context import StepStopped, StopReason, TenantFacts
 from runtime.settings import Settings
@@ -44,13 +53,21 @@ follow-ups of an ended run are left."""
 MAX_LOST_WORKERS = 3
 """Attempts that may end because the worker was lost, even if ``max_attempts`` is lower: a restart is not a failure."""
 
+MAX_WORKERS_LOST_UNDOING = 8
+"""Attempts of a compensation in a row that may end because the worker was lost, before the run is STUCK. Fewer than its
+attempts: an undo that kills its workers would stop other runs too."""
+
 RELEASE_REASONS = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST, StopReason.DATABASE_UNAVAILABLE})
 """Reasons in the control plane, not in the step: the move is released, and another worker claims it."""
 
+NO_WAIT = timedelta(0)
 FIRST_BACK_OFF = timedelta(seconds=1)
 MAX_BACK_OFF = timedelta(seconds=60)
 MAX_CONFIRMATION_BACK_OFF = timedelta(hours=1)
 """Longer than other back-offs: nothing waits for an absence check, and an adapter may be unavailable for a day."""
+
+PAUSE_BEFORE_LAST_ATTEMPT = timedelta(seconds=90)
+"""The pause before the last attempt of a step, so that an external system that fails for a minute fails no run."""
 
 
 def claim(
@@ -117,11 +134,15 @@ def record_failure(session: Session, held: Claim, error: BaseException) -> None:
         settlement.interrupt(session, position, step, None if isinstance(error, StepStopped) else describe(error))
     elif isinstance(error, StepStopped) and error.reason in RELEASE_REASONS:
         _release_move(position, step, held, error.reason)
+    elif is_scarcity(error) and _time_in_direction(position, step, held) < _scarcity_time_limit(step):
+        _wait_for_capacity(position, step, held, error)
     elif held.backward:
-        _compensation_failed(session, position, step, describe(error), final=isinstance(error, Refused))
+        final = isinstance(error, Refused)
+        _compensation_failed(session, position, step, describe(error), final=final, wait=retry_after(error))
     else:
         final = isinstance(error, Refused) and step.role is not StepRole.CONFIRMATION
-        _failed(session, position, step, describe(error), final=final, code=code_of(error))
+        code, wait = code_of(error), retry_after(error)
+        _failed(session, position, step, describe(error), final=final, code=code, wait=wait)
     settlement.advance(session, position)
 
 
@@ -221,7 +242,8 @@ def _begin_compensation(session: Session, position: Position, step: RunStep) -> 
         settlement.interrupt_idle(session, position, step)
     if step.attempt_started_at is not None and step.next_attempt_at is not None:
         return _continue_compensation(session, position, step)
-    if step.compensation_attempts >= step.max_compensation_attempts:
+    step.lost_workers += step.attempt_started_at is not None
+    if step.lost_workers >= MAX_WORKERS_LOST_UNDOING or step.compensation_attempts >= step.max_compensation_attempts:
         lost = f"{step.title}: the worker was lost while undoing it, in attempt {step.compensation_attempts}."
         _stuck(session, position, step, lost)
         return False
@@ -274,6 +296,7 @@ def _leased(
         starts_attempt=began == position.now,
         names=_names(session, run),
         tenant=_facts(position, settings),
+        parts_done=step.parts_done,
     )
 
 
@@ -305,19 +328,54 @@ def _poll_later(session: Session, position: Position, step: RunStep, after: time
         return
     step.next_attempt_at = position.run.due_at = position.now + after
     step.heartbeat_at = position.now
+    step.lost_workers = 0
+
+
+def _wait_for_capacity(position: Position, step: RunStep, held: Claim, error: BaseException) -> None:
+    """Try the step again later in the same attempt, whose time begins again then: scarcity is no failure."""
+    longest = LONGEST_WAIT_FOR_MAIL if step.role is StepRole.AFTERWARDS else LONGEST_WAIT
+    pause = _jittered(wait_for_capacity(_time_in_direction(position, step, held), longest))
+    wait = max(pause, retry_after(error) or NO_WAIT)
+    step.attempt_started_at = step.next_attempt_at = position.run.due_at = position.now + wait
+    step.message = describe(error)
+    step.heartbeat_at = position.now
+    step.lost_workers = 0
+
+
+def _scarcity_time_limit(step: RunStep) -> timedelta:
+    return MAIL_TIME_LIMIT if step.role is StepRole.AFTERWARDS else SCARCITY_TIME_LIMIT
+
+
+def _time_in_direction(position: Position, step: RunStep, held: Claim) -> timedelta:
+    """The time since the step, or its compensation, began."""
+    began = step.compensation_started_at if held.backward else step.started_at
+    return position.now - (began or position.now)
 
 
 def _failed(
-    session: Session, position: Position, step: RunStep, error: str, *, final: bool, code: RunErrorCode
+    session: Session,
+    position: Position,
+    step: RunStep,
+    error: str,
+    *,
+    final: bool,
+    code: RunErrorCode,
+    wait: timedelta | None = None,
 ) -> None:
-    """Record a failed attempt: retry later while attempts are left, otherwise start compensating."""
+    """Record a failed attempt: retry later while attempts are left, otherwise start compensating.
+
+    ``wait`` is the time that an external system has asked to wait, at least.
+    """
     again = not final and step.attempts < step.max_attempts
     step.error = error
     step.attempt_started_at = None
     _report_failure(session, position, step, error, again=again)
     if again:
         longest = MAX_CONFIRMATION_BACK_OFF if step.role is StepRole.CONFIRMATION else MAX_BACK_OFF
-        step.next_attempt_at = position.run.due_at = position.now + _back_off(step.attempts, longest)
+        pause = max(_back_off(step.attempts, longest), wait or NO_WAIT)
+        if step.role is StepRole.STEP and step.attempts == step.max_attempts - 1:
+            pause = max(pause, _jittered(PAUSE_BEFORE_LAST_ATTEMPT))
+        step.next_attempt_at = position.run.due_at = position.now + pause
         return
     step.status = StepStatus.FAILED
     step.finished_at = position.now
@@ -351,7 +409,13 @@ def _undone(session: Session, position: Position, step: RunStep) -> None:
     position.emit(session, settlement.compensated_event_type(position.run), facts)
 
 
-def _compensation_failed(session: Session, position: Position, step: RunStep, error: str, *, final: bool) -> None:
+def _compensation_failed(
+    session: Session, position: Position, step: RunStep, error: str, *, final: bool, wait: timedelta | None = None
+) -> None:
+    step.failing_since = step.failing_since or position.now
+    step.lost_workers = 0
+    limit = step.compensation_time_limit
+    final = final or (limit is not None and position.now - step.failing_since >= limit)
     final = final or step.compensation_attempts >= step.max_compensation_attempts
     step.compensation_error = error
     step.attempt_started_at = None
@@ -360,7 +424,8 @@ def _compensation_failed(session: Session, position: Position, step: RunStep, er
     if final:
         _stuck(session, position, step, error)
         return
-    step.next_attempt_at = position.run.due_at = position.now + _back_off(step.compensation_attempts)
+    pause = max(_back_off(step.compensation_attempts), wait or NO_WAIT)
+    step.next_attempt_at = position.run.due_at = position.now + pause
 
 
 def _stuck(session: Session, position: Position, step: RunStep, error: str) -> None:
@@ -418,5 +483,8 @@ def _facts(position: Position, settings: Settings) -> TenantFacts:
 
 def _back_off(attempts: int, longest: timedelta = MAX_BACK_OFF) -> timedelta:
     """Doubles from one second up to a limit, with 20 % jitter so that retries of many runs are spread."""
-    whole: timedelta = min(FIRST_BACK_OFF * 2 ** (attempts - 1), longest)
+    return _jittered(min(FIRST_BACK_OFF * 2 ** (attempts - 1), longest))
+
+
+def _jittered(whole: timedelta) -> timedelta:
     return whole * random.uniform(0.8, 1.2)  # noqa: S311  # spreads load, guards nothing

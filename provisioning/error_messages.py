@@ -1,5 +1,7 @@
 """The text of an error for operators: its cause, without SQL statements, paths, stack traces or secrets."""
 
+import re
+
 import psycopg
 
 from models import RunErrorCode
@@ -18,7 +20,7 @@ def describe(error: BaseException) -> str:
     """One line for the timeline. The log has the details."""
     cause = getattr(error, "orig", None) or error
     if isinstance(cause, psycopg.Error):
-        return _line(f"PostgreSQL error: {cause.diag.message_primary or 'the connection was lost'}")
+        return _line(f"PostgreSQL error: {cause.diag.message_primary or _refusal_in(str(cause))}")
     if isinstance(error, OPERATOR_ERRORS):
         return _line(str(error))
     if isinstance(error, OSError) and error.strerror:
@@ -33,6 +35,12 @@ def code_of(error: BaseException) -> RunErrorCode:
     if isinstance(error, StepStopped) and error.reason is StopReason.TIMED_OUT:
         return RunErrorCode.TIMED_OUT
     return RunErrorCode.ATTEMPTS_EXHAUSTED
+
+
+def _refusal_in(text: str) -> str:
+    """Why the server refused a connection. The rest of the text contains its address."""
+    refusal = re.search(r"FATAL: +(.+)", text)
+    return refusal[1] if refusal else "the connection was lost"
 
 
 def _line(text: str) -> str:

@@ -10,6 +10,7 @@ Three rules hold for every port, and the correctness of the saga depends on them
 """
 
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Protocol
 
 from provisioning.resource_names import ResourceNames
@@ -23,7 +24,18 @@ class Refused(Exception):
 
 
 class TryAgain(Exception):
-    """A temporary failure: a retry may succeed. The message is for operators."""
+    """A temporary failure: a retry may succeed. The message is for operators.
+
+    ``retry_after`` is how long the external system asked to wait, if it did.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Scarce(TryAgain):
+    """The external system has no capacity at the moment. The step waits for it, and no attempt is counted."""
 
 
 class StopToken(Protocol):

@@ -40,6 +40,7 @@ def start_provisioning(session: Session, saga: Saga, tenant: Tenant, by: Actor, 
             max_attempts=step.attempts,
             compensation_timeout=step.undo_timeout or step.timeout,
             max_compensation_attempts=step.undo_attempts,
+            compensation_time_limit=step.undo_time_limit,
         )
         for position, step in enumerate(saga, start=1)
     ]
@@ -126,4 +127,5 @@ def _copy_of(run: Run, step: RunStep) -> RunStep:
         max_attempts=step.max_attempts,
         compensation_timeout=step.compensation_timeout,
         max_compensation_attempts=step.max_compensation_attempts,
+        compensation_time_limit=step.compensation_time_limit,
     )

@@ -25,8 +25,12 @@ Outcome = Done | NotYet
 
 Action = Callable[[StepContext], Outcome | None]
 
-UNDO_ATTEMPTS = 8
-"""Attempts of a compensation before the run is STUCK, unless the step declares its own."""
+UNDO_ATTEMPTS = 20
+"""Attempts of a compensation before the run is STUCK, unless the step declares its own. With failures that come at once
+they last for about a quarter of an hour."""
+
+UNDO_TIME_LIMIT = timedelta(minutes=30)
+"""How long after its first failed attempt a compensation may begin another, unless the step declares its own time."""
 
 
 def do_nothing(_: StepContext) -> None:
@@ -46,6 +50,7 @@ class Step:
     interruptible: bool = True
     undo_timeout: timedelta | None = None
     undo_attempts: int = UNDO_ATTEMPTS
+    undo_time_limit: timedelta = UNDO_TIME_LIMIT
     undo: Action = do_nothing
     retired: bool = False
 
@@ -92,17 +97,19 @@ class Saga:
         attempts: int,
         undo_timeout: timedelta | None = None,
         undo_attempts: int = UNDO_ATTEMPTS,
+        undo_time_limit: timedelta = UNDO_TIME_LIMIT,
         interruptible: bool = True,
     ) -> Callable[[Action], Step]:
         """Declare the next step. ``timeout`` bounds one attempt; ``attempts`` are counted before they start.
 
         ``undo_timeout`` and ``undo_attempts`` are the same for its compensation. Without its own timeout a compensation
-        has that of the step.
+        has that of the step. No further attempt to undo begins later than ``undo_time_limit`` after the first failed.
         """
 
         def declare(action: Action) -> Step:
             step = Step(action.__name__, title, StepRole.STEP, action, timeout, attempts, interruptible)
             step.undo_timeout, step.undo_attempts = undo_timeout, undo_attempts
+            step.undo_time_limit = undo_time_limit
             return self._add(step)
 
         return declare

@@ -88,11 +88,13 @@ def interrupt_idle(session: Session, position: Position, step: RunStep) -> None:
 
 
 def clear_attempt(step: RunStep) -> None:
-    """Clear the step's current attempt and its progress message: no worker performs it."""
+    """Clear the step's current attempt, its progress message and its failures so far: no worker performs it."""
     step.message = None
     step.attempt_started_at = None
     step.next_attempt_at = None
     step.heartbeat_at = None
+    step.failing_since = None
+    step.lost_workers = 0
 
 
 def start_compensating(position: Position, failed: RunStep, error: str, code: RunErrorCode) -> None:

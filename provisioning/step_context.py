@@ -84,6 +84,9 @@ class Journal(Protocol):
     def progress(self, percent: int | None, message: str) -> None:
         """Publish the progress of the step."""
 
+    def record_part_done(self, parts: int) -> None:
+        """Record that so many parts of the step are done. Raises StepStopped if the claim is lost."""
+
     def validation_errors(self) -> list[str]:
         """Why the tenant cannot be provisioned with its current values: one sentence each."""
 
@@ -114,7 +117,10 @@ class TenantFacts:
 
 @dataclass(frozen=True)
 class StepContext:
-    """Passed to each action and compensation. It is also the stop token of adapters."""
+    """Passed to each action and compensation. It is also the stop token of adapters.
+
+    ``parts_done`` is the number of parts of the step that earlier attempts have finished.
+    """
 
     infrastructure: Infrastructure
     names: ResourceNames
@@ -122,6 +128,7 @@ class StepContext:
     attempt: int
     journal: Journal
     stop_signal: StopSignal = field(default_factory=StopSignal)
+    parts_done: int = 0
 
     def intend(self, kind: str, name: str) -> None:
         """Record a resource before it is created. The step must not create it before this has returned."""

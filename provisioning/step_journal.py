@@ -55,6 +55,10 @@ class DatabaseJournal:
         """Record what an absence check found. Returns the number of checks. Raises StepStopped if the claim is lost."""
         return self._transact(claims.record_absence_check, found, found_abandoned, complete=complete)
 
+    def record_part_done(self, parts: int) -> None:
+        """Record that so many parts of the step are done. Raises StepStopped if the claim is lost."""
+        self._transact(claims.record_part_done, parts)
+
     def validation_errors(self) -> list[str]:
         """Why the tenant cannot be provisioned with its current values: one sentence each."""
         return self._transact(_validation_errors, self.settings.regions)

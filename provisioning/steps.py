@@ -21,7 +21,7 @@ def validate_request(ctx: StepContext) -> None:
         raise Refused(" ".join(errors))
 
 
-@saga.step("Allocate storage", timeout=timedelta(minutes=5), attempts=5, undo_attempts=8)
+@saga.step("Allocate storage", timeout=timedelta(minutes=5), attempts=5)
 def allocate_storage(ctx: StepContext) -> None:
     ctx.intend("postgres_role", ctx.names.role)
     ctx.intend("postgres_schema", ctx.names.schema)
@@ -33,7 +33,7 @@ def release_storage(ctx: StepContext) -> None:
     ctx.infrastructure.storage.destroy(ctx.names)
 
 
-@saga.step("Allocate identity", timeout=timedelta(minutes=5), attempts=5, undo_attempts=8)
+@saga.step("Allocate identity", timeout=timedelta(minutes=5), attempts=5)
 def allocate_identity(ctx: StepContext) -> None:
     ctx.intend("signing_key", ctx.names.signing_key)
     ctx.intend("admin_account", ctx.names.account)
@@ -45,7 +45,7 @@ def release_identity(ctx: StepContext) -> None:
     ctx.infrastructure.identity.destroy(ctx.names)
 
 
-@saga.step("Reserve the host name", timeout=timedelta(minutes=5), attempts=5, undo_attempts=8)
+@saga.step("Reserve the host name", timeout=timedelta(minutes=5), attempts=5)
 def allocate_traffic(ctx: StepContext) -> None:
     ctx.intend("host_name", ctx.tenant.host_name)
     ctx.infrastructure.traffic.reserve(ctx.names)
@@ -67,7 +67,6 @@ def apply_schema(ctx: StepContext) -> None:
     timeout=timedelta(minutes=10),
     attempts=3,
     undo_timeout=timedelta(minutes=10),
-    undo_attempts=8,
 )
 def deploy_workloads(ctx: StepContext) -> None:
     ctx.intend("workload", ctx.names.workload)
@@ -99,8 +98,11 @@ def mark_active(tenant: Tenant) -> None:
 
 @saga.afterwards("Send the welcome e-mails", timeout=timedelta(minutes=1), attempts=5)
 def send_welcome_emails(ctx: StepContext) -> None:
-    for mail in welcome_mails(ctx.tenant):
-        ctx.infrastructure.mailer.send(mail)
+    """A further attempt goes on after the mails that the relay has accepted: it may be made many times."""
+    for number, mail in enumerate(welcome_mails(ctx.tenant), start=1):
+        if number > ctx.parts_done:
+            ctx.infrastructure.mailer.send(mail)
+            ctx.journal.record_part_done(number)
 
 
 @saga.confirmation("Check that every resource is absent", timeout=timedelta(days=3), attempts=30)

@@ -52,8 +52,9 @@ def _repeat(session: Session, run: Run) -> None:
     steps = session.exec(select(RunStep).where(RunStep.run_id == run.id, RunStep.role == StepRole.AFTERWARDS)).all()
     for step in steps:
         step.status = StepStatus.WAITING
-        step.attempts = 0
+        step.attempts = step.parts_done = step.lost_workers = 0
         step.error = step.started_at = step.finished_at = step.next_attempt_at = step.attempt_started_at = None
+        step.failing_since = None
     if steps:
         run.due_at = now = clock(session)
         wake(session, run, Forward(steps[0].name), now)

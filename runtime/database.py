@@ -34,6 +34,19 @@ BUSY = (*RETRYABLE, "53", "55P03", "57014")
 """Prefixes of the SQLSTATEs of a busy server: aborted in favour of another transaction (also after several attempts),
 out of connections, memory or disk space, lock timeout, statement timeout."""
 
+REFUSED_CONNECTIONS = {
+    "53300": (
+        "too many connections for role",
+        "too many connections for database",
+        "too many clients already",
+        "remaining connection slots are reserved",
+        "no more connections allowed",  # PgBouncer
+        "query_wait_timeout",  # PgBouncer
+    ),
+    "57P03": ("the database system is starting up", "the database system is shutting down"),
+}
+"""What Postgres and PgBouncer say when they refuse a connection for the moment, by SQLSTATE."""
+
 MAX_ATTEMPTS = 5
 
 MAX_BACK_OFF = 0.5
@@ -218,7 +231,15 @@ def is_busy(error: BaseException | None) -> bool:
 def sqlstate(error: BaseException | None) -> str | None:
     """The five-character error code of Postgres; None when the error is not from Postgres."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
+    if not isinstance(cause, psycopg.Error):
+        return None
+    return cause.sqlstate or _sqlstate_of_refused_connection(cause)
+
+
+def _sqlstate_of_refused_connection(error: psycopg.Error) -> str | None:
+    """The code of a refused connection, which libpq passes on as text only. Known for servers that log in English."""
+    text = str(error)
+    return next((code for code, words in REFUSED_CONNECTIONS.items() if any(each in text for each in words)), None)
 
 
 def _milliseconds(length: timedelta) -> int:

@@ -25,10 +25,10 @@ class ReceivedRequest:
 class LocalDeployer:
     """Replies in ``replies_without_effect`` replace a request's effect; those in ``replies_after_effect`` follow it.
 
-    ``endless_reply`` is the beginning of a reply that is continued byte by byte and never ends. ``client_disconnected``
-    is set when the client closes the connection during such a reply. While ``hanging``, requests wait for ``resumed``.
-    A workload with a name that contains one of ``terminating`` is not removed by a DELETE: from then on the reply to a
-    GET is that it is terminating.
+    Every reply has the ``headers``. ``endless_reply`` is the beginning of a reply that is continued byte by byte and
+    never ends. ``client_disconnected`` is set when the client closes the connection during such a reply. While
+    ``hanging``, requests wait for ``resumed``. A workload with a name that contains one of ``terminating`` is not
+    removed by a DELETE: from then on the reply to a GET is that it is terminating.
     """
 
     address: str = ""
@@ -37,6 +37,7 @@ class LocalDeployer:
     received: list[ReceivedRequest] = field(default_factory=list)
     replies_without_effect: deque[Reply] = field(default_factory=deque)
     replies_after_effect: deque[Reply] = field(default_factory=deque)
+    headers: dict[str, str] = field(default_factory=dict)
     answered: int = 0
     probes_until_ready: int = 1
     ignores_deletes: bool = False
@@ -137,6 +138,8 @@ def _handler(deployer: LocalDeployer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Connection", "close")
             if status != 204:
                 self.send_header("Content-Length", str(len(body)))
+            for name, value in deployer.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(b"" if status == 204 else body)
 

@@ -12,11 +12,27 @@ from aiosmtpd.smtp import Envelope
 
 
 class MailRelay:
-    """Answers every recipient with ``recipient_reply`` and keeps the envelopes it accepts."""
+    """Answers sender, recipient and message with the replies that are set, and keeps the envelopes it accepts.
+
+    ``message_replies`` are the replies to the next messages; those after them are accepted.
+    """
 
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
+        self.sender_reply = "250 OK"
         self.recipient_reply = "250 OK"
+        self.message_replies: list[str] = []
+        self.farewell = "221 Bye"
+
+    async def handle_MAIL(  # noqa: N802  # a name that aiosmtpd requires
+        self, _s: Any, _session: Any, envelope: Envelope, address: str, _o: list[str]
+    ) -> str:
+        if self.sender_reply.startswith("250"):
+            envelope.mail_from = address
+        return self.sender_reply
+
+    async def handle_QUIT(self, _s: Any, _session: Any, _e: Envelope) -> str:  # noqa: N802  # a name that aiosmtpd requires
+        return self.farewell
 
     async def handle_RCPT(  # noqa: N802  # a name that aiosmtpd requires
         self, _s: Any, _session: Any, envelope: Envelope, address: str, _o: list[str]
@@ -26,8 +42,10 @@ class MailRelay:
         return self.recipient_reply
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:  # noqa: N802  # a name that aiosmtpd requires
-        self.envelopes.append(envelope)
-        return "250 OK"
+        reply = self.message_replies.pop(0) if self.message_replies else "250 OK"
+        if reply.startswith("250"):
+            self.envelopes.append(envelope)
+        return reply
 
     def message(self) -> EmailMessage:
         """The message of the only envelope."""

@@ -13,8 +13,10 @@ from dramatiq.middleware import Interrupt, Shutdown
 from sqlmodel import Session
 
 from provisioning import engine
+from provisioning.error_messages import describe
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Infrastructure
+from provisioning.scarcity import is_scarcity
 from provisioning.step_context import StepStopped, StopReason
 from provisioning.step_journal import DatabaseJournal
 from provisioning.steps import saga
@@ -73,6 +75,8 @@ class StepRunner:
         facts = {"run": run_id, "step": move.step, "direction": type(move).__name__.lower()}
         if isinstance(error, StepStopped):
             logger.info("step stopped: %s", error, extra=facts)
+        elif is_scarcity(error):
+            logger.info("step waits for capacity", extra={**facts, "cause": describe(error)})
         else:
             logger.warning("step failed", exc_info=error, extra=facts)
 

@@ -18,7 +18,11 @@ from tests.conformance.table import Row, Table, in_markdown, line_of, say
 FOLDER = "tests/conformance/field"
 MANIFEST_TESTS = f"{FOLDER}/test_manifest.py"
 MUTANT_TESTS = f"{FOLDER}/without_protections.py"
-PYTEST_OPTIONS = ("-o", "addopts=--strict-markers --strict-config --import-mode=importlib", "-p", "no:terminal")
+PYTEST_OPTIONS = (
+    *("-o", "addopts=--strict-markers --strict-config --import-mode=importlib", "-p", "no:terminal"),
+    # The check of the ids has imported the scenarios.
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
 DOCUMENT = ROOT / "docs" / "conformance.md"
 
 
@@ -51,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     os.environ["TENANTRY_CONFORMANCE"] = "full"
-    if unknown := _unknown_ids(options.only):
+    if options.only and (unknown := _unknown_ids(options.only)):
         parser.error(unknown)
     for repetition in range(1, options.times + 1):
         if options.times > 1:

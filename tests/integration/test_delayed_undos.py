@@ -13,7 +13,7 @@ from models import Run, RunStatus, RunStep, StepStatus
 from provisioning import cancellation, due_runs
 from provisioning.moves import Backward
 from provisioning.ports import Refused, TearDown
-from provisioning.saga import NotYet
+from provisioning.saga import UNDO_ATTEMPTS, NotYet
 from tests.run_harness import RunHarness
 from workers.dispatcher import Dispatcher
 from workers.sweeper import Sweeper
@@ -104,7 +104,7 @@ def test_the_report_has_the_attempt_the_time_and_the_words_of_the_deployer(harne
     assert data == {
         "step": "deploy_workloads",
         "attempt": 1,
-        "max_attempts": 8,
+        "max_attempts": UNDO_ATTEMPTS,
         "message": WORDS,
         "error": None,
     }
@@ -176,7 +176,11 @@ def test_two_sweepers_report_an_undo_once(harness: RunHarness, caplog: pytest.Lo
     (line,) = [record for record in caplog.records if record.name == "workers.sweeper"]
     assert (line.levelname, line.message) == ("WARNING", "undo is delayed")
     assert vars(line)["run"] == harness.run().id
-    assert (vars(line)["step"], vars(line)["attempt"], vars(line)["max_attempts"]) == ("deploy_workloads", 1, 8)
+    assert (vars(line)["step"], vars(line)["attempt"], vars(line)["max_attempts"]) == (
+        "deploy_workloads",
+        1,
+        UNDO_ATTEMPTS,
+    )
 
 
 def test_a_run_that_another_transaction_has_locked_is_reported_by_a_later_sweep(harness: RunHarness) -> None:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from adapters.http_deployer import DeployerError, HttpDeployer
 from provisioning.error_messages import describe
 from provisioning.ports import Health, Refused, TearDown
 from provisioning.resource_names import ResourceNames
+from provisioning.scarcity import is_scarcity, retry_after
 from provisioning.step_context import StepStopped, current_stop_token
 from tests.builders import ManualStopToken, fresh_names, order_for
 from tests.local_deployer import LocalDeployer, local_deployer
@@ -108,6 +110,32 @@ def test_a_transient_error_is_not_refused(remote: LocalDeployer, deployer: HttpD
         deploy(deployer, fresh_names())
 
     assert str(refusal.value) == f"The deployer responded {status}: busy"
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "scarce", "wait"),
+    [
+        (429, "", True, None),
+        (429, "30", True, 30),
+        (503, "30", True, 30),
+        (503, "", False, None),
+        (502, "30", False, 30),
+        (409, "7", False, 7),
+        (429, "999999999999999999999", True, 3600),
+        (429, "soon", True, None),
+    ],
+)
+def test_the_time_that_the_deployer_asks_to_wait_is_kept(
+    remote: LocalDeployer, deployer: HttpDeployer, *, status: int, header: str, scarce: bool, wait: int | None
+) -> None:
+    remote.headers = {"Retry-After": header} if header else {}
+    remote.replies_without_effect.append((status, b"busy"))
+
+    with pytest.raises(DeployerError) as refusal:
+        deploy(deployer, fresh_names())
+
+    assert is_scarcity(refusal.value) is scarce
+    assert retry_after(refusal.value) == (timedelta(seconds=wait) if wait else None)
 
 
 def test_the_deployers_message_is_truncated(remote: LocalDeployer, deployer: HttpDeployer) -> None:

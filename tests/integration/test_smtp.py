@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from pydantic import SecretStr
 
 from adapters.smtp import NoMail, SmtpMailer
-from provisioning.ports import Mail, Refused, TryAgain
+from provisioning.ports import Mail, Refused, Scarce
 from tests.builders import settings_with
 from tests.mail_relay import FreePortController, MailRelay
 
@@ -104,17 +104,60 @@ def test_a_recipient_with_a_permanent_error_is_refused(relay: MailRelay, listen:
     assert str(refusal.value) == "The mail relay refused the recipient (550): <the recipient> is no such person"
 
 
-def test_a_recipient_with_a_transient_error_may_be_retried(relay: MailRelay, listen: Listen) -> None:
-    relay.recipient_reply = "450 Greylisted"
+STAGES = ["sender_reply", "recipient_reply", "message"]
+TEXTS = ["<ada@example.com> is not known", "5.7.1 ADA@EXAMPLE.COM: no", "try again, ada@example.com", "no"]
 
-    with pytest.raises(TryAgain, match="Greylisted"):
-        listen().send(MAIL)
+
+def set_reply(relay: MailRelay, stage: str, reply: str) -> None:
+    if stage == "message":
+        relay.message_replies = [reply]
+    else:
+        setattr(relay, stage, reply)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("code", [550, 552, 554])
+def test_a_final_refusal_is_refused_at_every_stage_without_the_address(
+    relay: MailRelay, listen: Listen, stage: str, code: int
+) -> None:
+    for text in TEXTS:
+        set_reply(relay, stage, f"{code} {text}")
+
+        with pytest.raises(Refused) as refusal:
+            listen().send(MAIL)
+
+        assert f"({code})" in str(refusal.value)
+        assert "ada@example.com" not in str(refusal.value).lower()
+    assert relay.envelopes == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("code", [421, 450, 451, 452])
+def test_a_temporary_refusal_is_waited_for_at_every_stage_without_the_address(
+    relay: MailRelay, listen: Listen, stage: str, code: int
+) -> None:
+    for text in TEXTS:
+        set_reply(relay, stage, f"{code} {text}")
+
+        with pytest.raises(Scarce) as refusal:
+            listen().send(MAIL)
+
+        assert "ada@example.com" not in str(refusal.value).lower()
+    assert relay.envelopes == []
+
+
+def test_a_mail_that_was_accepted_is_not_sent_again_when_the_farewell_fails(relay: MailRelay, listen: Listen) -> None:
+    relay.farewell = "421 The relay is closing"
+
+    listen().send(MAIL)
+
+    assert len(relay.envelopes) == 1
 
 
 def test_a_mailer_with_starttls_sends_nothing_to_a_relay_without_it(relay: MailRelay, listen: Listen) -> None:
     mailer = listen({"smtp_starttls": True})
 
-    with pytest.raises(OSError, match="STARTTLS"):
+    with pytest.raises(Scarce, match="STARTTLS"):
         mailer.send(MAIL)
 
     assert relay.envelopes == []
@@ -146,7 +189,7 @@ def test_a_relay_with_an_untrusted_certificate_gets_no_mail(relay: MailRelay, li
     tls.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
     mailer = listen({"smtp_starttls": True}, tls_context=tls)
 
-    with pytest.raises(ssl.SSLCertVerificationError):
+    with pytest.raises(Scarce, match="certificate verify failed"):
         mailer.send(MAIL)
 
     assert relay.envelopes == []
@@ -155,7 +198,7 @@ def test_a_relay_with_an_untrusted_certificate_gets_no_mail(relay: MailRelay, li
 def test_an_unreachable_relay_raises_and_is_not_a_refusal() -> None:
     mailer = SmtpMailer("127.0.0.1", 1, "no-reply@tenantry.example", "", SecretStr(""), starttls=False)
 
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(Scarce, match="The mail relay did not respond: Connection refused"):
         mailer.send(MAIL)
 
 

@@ -194,7 +194,7 @@ def test_a_request_that_is_no_longer_valid_fails_in_one_attempt(harness: RunHarn
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 3, 4])
-def test_the_back_off_doubles_and_is_stored_in_the_run(harness: RunHarness, attempt: int) -> None:
+def test_the_back_off_doubles_until_the_last_attempt_and_is_stored(harness: RunHarness, attempt: int) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
     harness.faults.fail("storage.create", times=9)
@@ -207,7 +207,8 @@ def test_the_back_off_doubles_and_is_stored_in_the_run(harness: RunHarness, atte
     failed_at = harness.events()[-1].created_at
     assert step.next_attempt_at is not None
     wait = (step.next_attempt_at - failed_at).total_seconds()
-    assert 0.8 * 2 ** (attempt - 1) <= wait <= 1.2 * 2 ** (attempt - 1)
+    expected = engine.PAUSE_BEFORE_LAST_ATTEMPT.total_seconds() if attempt == 4 else 2 ** (attempt - 1)
+    assert 0.8 * expected <= wait <= 1.2 * expected
     assert run.due_at == step.next_attempt_at
     assert run.lease_token is None
     assert harness.try_claim() is None, "the step cannot be claimed before its back-off has ended"
@@ -409,7 +410,7 @@ def test_a_refused_compensation_makes_the_run_stuck_and_names_the_held_resources
     assert [one.id for one in stuck if one.tenant_id == harness.tenant_id] == [run.id]
 
 
-def test_a_run_is_stuck_after_eight_failed_attempts_of_a_compensation(harness: RunHarness) -> None:
+def test_a_run_is_stuck_after_the_last_failed_attempt_of_a_compensation(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_traffic")
     harness.faults.fail("identity.destroy", times=99)
@@ -419,8 +420,8 @@ def test_a_run_is_stuck_after_eight_failed_attempts_of_a_compensation(harness: R
 
     assert harness.run().status is RunStatus.STUCK
     failures = [event.data for event in harness.events() if event.type.endswith("compensation_failed")]
-    assert [failure["attempt"] for failure in failures] == list(range(1, 9))
-    assert [failure["will_retry"] for failure in failures] == [True] * 7 + [False]
+    assert [failure["attempt"] for failure in failures] == list(range(1, UNDO_ATTEMPTS + 1))
+    assert [failure["will_retry"] for failure in failures] == [True] * (UNDO_ATTEMPTS - 1) + [False]
 
 
 def test_a_run_is_stuck_after_a_compensation_lost_every_worker(harness: RunHarness) -> None:
@@ -428,7 +429,7 @@ def test_a_run_is_stuck_after_a_compensation_lost_every_worker(harness: RunHarne
     harness.make_moves(until="allocate_traffic")
     harness.cancel()
     last = harness.claim(Backward("allocate_identity"))
-    for _ in range(UNDO_ATTEMPTS - 1):
+    for _ in range(engine.MAX_WORKERS_LOST_UNDOING - 1):
         harness.expire_lease()
         last = harness.claim(Backward("allocate_identity"))
     harness.expire_lease()

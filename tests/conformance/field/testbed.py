@@ -17,7 +17,9 @@ from urllib.parse import quote
 
 import httpx
 import psutil
+import psycopg
 import redis
+from psycopg import sql
 
 from devserver import directories, product
 from devserver.mailbox import mail_catcher
@@ -66,6 +68,8 @@ class Options:
     """Every n-th reply of the broker that contains messages gets lost; 0 loses none."""
     cut_commits: float = 0.0
     """The share of the workers' COMMITs at which the connection is cut, before or after the commit."""
+    tenant_connections: int = 0
+    """The CONNECTION LIMIT of a login of its own for tenants' storage; 0: no such login."""
     relayed: bool = False
     """Whether connections go through relays, so that they can be cut or hang."""
     undo_alarm: float = 120.0
@@ -289,6 +293,7 @@ def running_testbed(options: Options) -> Iterator[Testbed]:
         common |= _start_tenants_cluster(options, folder, stack)
         settings = Settings.model_validate(common | {"database_url": postgres.url(DATABASE), "redis_url": valkey.url})
         migrate(settings)
+        addresses = {"database_url": database_url, "redis_url": redis_url} | _tenants_login(options, postgres)
         testbed = Testbed(
             options=options,
             folder=folder,
@@ -296,7 +301,7 @@ def running_testbed(options: Options) -> Iterator[Testbed]:
             postgres=postgres,
             valkey=valkey,
             settings=settings,
-            environment=_environment(common | {"database_url": database_url, "redis_url": redis_url}),
+            environment=_environment(common | addresses),
             mails=folder / "mails",
             port=port,
             relays=relays,
@@ -347,6 +352,17 @@ def _start_relays(
     relays = [stack.enter_context(database), stack.enter_context(broker)]
     address = f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(str(folder), safe='')}"
     return relays, address, f"unix://{valkey_relay_socket}?db=0"
+
+
+def _tenants_login(options: Options, postgres: Postgres) -> dict[str, object]:
+    """Create a login for tenants' storage that may open few connections, if the options say so; returns its address."""
+    if not options.tenant_connections:
+        return {}
+    limit = sql.Literal(options.tenant_connections)
+    with psycopg.connect(postgres.url(DATABASE), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE tenants_login LOGIN CREATEROLE CONNECTION LIMIT {}").format(limit))
+        connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO tenants_login").format(sql.Identifier(DATABASE)))
+    return {"tenants_database_url": postgres.url(DATABASE).replace(f"{SUPERUSER}@", "tenants_login@", 1)}
 
 
 def _settings(options: Options, smtp_port: int, port: int) -> dict[str, object]:

@@ -96,3 +96,9 @@ def no_retry_of_record(patch: pytest.MonkeyPatch) -> None:
         return database.transact(work, *args, **kwargs)
 
     patch.setattr(Database, "retry_until_available", retry_until_available)
+
+
+@mutant
+def no_wait_for_capacity(patch: pytest.MonkeyPatch) -> None:
+    """A step that found no free connection has failed, and uses up an attempt."""
+    patch.setattr(engine, "is_scarcity", lambda _: False)
