@@ -1,4 +1,7 @@
-"""Attacks on the API, each of which sends hostile input once and returns the server's reply."""
+"""Attacks on the API, each of which sends hostile input once and returns the server's reply.
+
+Attacks with SQL, as a tenant's own login or as a role of callers, are in sql_attacks.py.
+"""
 
 import http.client
 import json
