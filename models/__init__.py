@@ -3,6 +3,7 @@
 from models.absence_check import AbsenceCheck
 from models.account import TenantAccount
 from models.columns import metadata
+from models.denial import Denial
 from models.event import ActorKind, Event
 from models.host_name import HostName
 from models.idempotency import IdempotencyKey
@@ -36,6 +37,7 @@ __all__ = [
     "UNDONE_STATUSES",
     "AbsenceCheck",
     "ActorKind",
+    "Denial",
     "Event",
     "HostName",
     "IdempotencyKey",

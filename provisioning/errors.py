@@ -1,6 +1,8 @@
 """The errors that provisioning raises. Their facts are fields, and their messages are shown to users."""
 
+import math
 from collections.abc import Sequence
+from datetime import timedelta
 
 from models import TenantState
 
@@ -90,6 +92,14 @@ class VersionConflict(ProvisioningRefused):
         super().__init__(f"The {what} is at version {current}, not {expected}: read it again, then decide.")
         self.expected = expected
         self.current = current
+
+
+class TooSoon(ProvisioningRefused):
+    """The action was performed too recently. ``retry_after`` is the time until it is allowed again."""
+
+    def __init__(self, what: str, retry_after: timedelta) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{what}: try again in {max(1, math.ceil(retry_after.total_seconds()))} s.")
 
 
 class QuotaExceeded(ProvisioningRefused):

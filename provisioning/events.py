@@ -46,6 +46,7 @@ class EventType(StrEnum):
     DRIFT_FOUND = "tenant.provisioning.drift_found"
     ABSENCE_CONFIRMED = "tenant.provisioning.absence_confirmed"
     ABSENCE_UNCONFIRMED = "tenant.provisioning.absence_unconfirmed"
+    WELCOME_EMAIL_REQUESTED = "tenant.welcome_email_requested"
     WELCOME_EMAIL_SENT = "tenant.welcome_email_sent"
     WELCOME_EMAIL_FAILED = "tenant.welcome_email_failed"
     SUSPENDED = "tenant.suspended"

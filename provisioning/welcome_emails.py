@@ -1,12 +1,15 @@
 """The welcome e-mails of a new tenant."""
 
+from datetime import timedelta
 from uuid import UUID
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from models import Run, RunStatus, RunStep, StepRole, StepStatus, Tenant, TenantState
+from models import Event, Run, RunStatus, RunStep, StepRole, StepStatus, Tenant, TenantState
 from provisioning.actors import Actor
-from provisioning.errors import IllegalMove
+from provisioning.errors import IllegalMove, TooSoon
+from provisioning.events import EventType, emit
 from provisioning.locking import Change, locked_tenant, visible_tenant
 from provisioning.moves import Forward
 from provisioning.ports import Mail
@@ -14,19 +17,29 @@ from provisioning.step_context import TenantFacts
 from provisioning.wakeups import wake
 from runtime.database import clock
 
+REQUEST_INTERVAL = timedelta(minutes=10)
+"""The welcome e-mails of a tenant can be requested once in this time."""
+
+ADDRESS_WINDOW = timedelta(hours=1)
+MAX_REQUESTS_PER_ADDRESS = 20
+"""Requests in an organisation that may send to the same address within ADDRESS_WINDOW, for all its tenants together."""
+
 
 def resend_welcome_emails(
     session: Session, tenant_id: UUID, *, by: Actor, expected_version: int | None = None
 ) -> Change:
     """Send the welcome e-mails again. Does nothing while they are still being sent.
 
-    Raises NotFound, VersionConflict, IllegalMove.
+    Raises NotFound, VersionConflict, IllegalMove, TooSoon.
     """
     _check_active(visible_tenant(session, tenant_id, by))
     run = _locked_run(session, tenant_id)
     tenant = locked_tenant(session, tenant_id, by, expected_version)
     _check_active(tenant)
-    _repeat(session, run)
+    if run.due_at is None:
+        _check_recent_requests(session, tenant)
+        emit(session, tenant, EventType.WELCOME_EMAIL_REQUESTED, {}, run=run, by=by)
+        _repeat(session, run)
     return Change(tenant)
 
 
@@ -46,9 +59,34 @@ def _locked_run(session: Session, tenant_id: UUID) -> Run:
     ).one()
 
 
+def _check_recent_requests(session: Session, tenant: Tenant) -> None:
+    """Raise TooSoon when the caller could flood the first administrator's mailbox.
+
+    Counts the requests that the caller can see. Index: feed_by_type.
+    """
+    age = func.clock_timestamp() - col(Event.created_at)
+    same_address = func.lower(Tenant.first_admin_email) == tenant.first_admin_email.lower()
+    recent = session.exec(
+        select(Event.tenant_id, age)
+        .join(Tenant, col(Tenant.id) == col(Event.tenant_id))
+        .where(
+            Event.organisation_id == tenant.organisation_id,
+            Event.type == EventType.WELCOME_EMAIL_REQUESTED,
+            age < ADDRESS_WINDOW,
+            same_address,
+        )
+        .order_by(age)
+        .limit(MAX_REQUESTS_PER_ADDRESS)
+    ).all()
+    own = next((age for tenant_id, age in recent if tenant_id == tenant.id), None)
+    if own is not None and own < REQUEST_INTERVAL:
+        raise TooSoon("The welcome e-mails of this tenant were requested a moment ago", REQUEST_INTERVAL - own)
+    if len(recent) == MAX_REQUESTS_PER_ADDRESS:
+        what = f"Welcome e-mails to this address were requested {len(recent)} times within an hour"
+        raise TooSoon(what, ADDRESS_WINDOW - recent[-1][1])
+
+
 def _repeat(session: Session, run: Run) -> None:
-    if run.due_at is not None:
-        return
     steps = session.exec(select(RunStep).where(RunStep.run_id == run.id, RunStep.role == StepRole.AFTERWARDS)).all()
     for step in steps:
         step.status = StepStatus.WAITING

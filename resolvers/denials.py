@@ -6,26 +6,25 @@ from uuid import UUID
 from sqlmodel import Session, col, select
 
 from models import Tenant
+from provisioning import denials
 from provisioning.actors import Actor
 from provisioning.errors import NotFound, NotPermitted
-from provisioning.events import EventType, emit_for_organisation
 from schema.context import Info
 from schema.node import parts_of
 
 
 async def record_denial(info: Info, refusal: NotFound | NotPermitted, global_ids: Sequence[str] = ()) -> None:
-    """Emit ``access.denied`` in the caller's feed, with the same facts for an unknown tenant and a foreign one.
+    """Record the denial in the caller's feed, with the same facts for an unknown tenant and a foreign one.
 
     Support has no feed: the event goes to the organisations of the tenants in ``global_ids``, the ids in the call.
     """
-    facts = {"action": info.field_name, "reason": str(refusal)}
-    await info.context.transact(_emit, info.context.actor, facts, global_ids)
+    await info.context.transact(_record, info.context.actor, info.field_name, str(refusal), global_ids)
 
 
-def _emit(session: Session, actor: Actor, facts: dict[str, str], global_ids: Sequence[str]) -> None:
+def _record(session: Session, actor: Actor, action: str, reason: str, global_ids: Sequence[str]) -> None:
     own = actor.organisation_id
     for organisation_id in [own] if own is not None else _owners(session, global_ids):
-        emit_for_organisation(session, organisation_id, EventType.ACCESS_DENIED, facts, by=actor)
+        denials.record_denial(session, organisation_id, action, reason, by=actor)
 
 
 def _owners(session: Session, global_ids: Sequence[str]) -> list[UUID]:

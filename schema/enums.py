@@ -58,6 +58,7 @@ class UserErrorCode(StrEnum):
     STALE_RUN = "STALE_RUN"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     NOT_CONFIRMED = "NOT_CONFIRMED"
+    TOO_SOON = "TOO_SOON"
 
 
 def _publish(options: type[StrEnum], description: str, called: str | None = None, **descriptions: str) -> None:
@@ -214,4 +215,5 @@ _publish(
     STALE_RUN="The run in runId is not the one that is under way.",
     QUOTA_EXCEEDED="The organisation's plan allows no more tenants: decommission one or change the plan.",
     NOT_CONFIRMED="confirmSlug is not the slug of the tenant.",
+    TOO_SOON="The same was done too recently; the message says in how many seconds the call is allowed again.",
 )

@@ -23,6 +23,7 @@ REFUSALS: dict[type[ProvisioningRefused], tuple[UserErrorCode, str | None]] = {
     errors.StaleRun: (Code.STALE_RUN, "run_id"),
     errors.VersionConflict: (Code.VERSION_CONFLICT, "expected_version"),
     errors.QuotaExceeded: (Code.QUOTA_EXCEEDED, None),
+    errors.TooSoon: (Code.TOO_SOON, None),
     errors.NotConfirmed: (Code.NOT_CONFIRMED, "confirm_slug"),
     errors.IdempotencyKeyReused: (Code.IDEMPOTENCY_KEY_REUSED, "idempotency_key"),
     errors.IdempotencyInProgress: (Code.IDEMPOTENCY_IN_PROGRESS, "idempotency_key"),

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from models import Run, RunStatus
-from provisioning import due_runs, idempotency
+from provisioning import denials, due_runs, idempotency
 from provisioning.decisions import BACKWARD
 from provisioning.due_runs import SweepReport
 from runtime.database import Database, clock
@@ -24,8 +24,8 @@ PAUSE_AFTER_OUTAGE = 1.0
 """Seconds from the return of Postgres to the first sweep: longer than MAX_BACK_OFF, the longest pause of a worker that
 retries to record an outcome."""
 
-KEY_CLEANUP_INTERVAL = 60.0
-"""Seconds between two deletions of expired idempotency keys."""
+HOUSEKEEPING_INTERVAL = 60.0
+"""Seconds between two deletions of expired idempotency keys, and between two summaries of denied attempts."""
 
 MAX_BACKLOG = 200
 """Messages in a queue. With this many the workers are busy, and sending wake-ups again would only duplicate them."""
@@ -44,7 +44,7 @@ class Sweeper(PeriodicThread):
         self._interval = settings.sweep_interval.total_seconds()
         self._undo_alarm = settings.undo_alarm
         self._reported_stuck: set[UUID] = set()
-        self._key_cleanup_due = 0.0
+        self._housekeeping_due = 0.0
         self._was_unavailable = False
 
     def run_once(self) -> float:
@@ -73,7 +73,7 @@ class Sweeper(PeriodicThread):
         for run_id in report.delayed:
             self._warn_of_delay(run_id)
         self._report(report.stuck)
-        self._delete_expired_keys()
+        self._keep_house()
         if any(more):
             return min(max(time.monotonic() - began, MIN_PAUSE), self._interval)
         return self._pause_until_next(report)
@@ -90,11 +90,12 @@ class Sweeper(PeriodicThread):
             return self._interval
         return min(max(report.next_due_in.total_seconds(), MIN_PAUSE), self._interval)
 
-    def _delete_expired_keys(self) -> None:
-        """Delete expired idempotency keys when that is due."""
-        if time.monotonic() >= self._key_cleanup_due:
+    def _keep_house(self) -> None:
+        """Delete expired idempotency keys and summarise denied attempts, when that is due."""
+        if time.monotonic() >= self._housekeeping_due:
             self._database.transact(idempotency.delete_expired)
-            self._key_cleanup_due = time.monotonic() + KEY_CLEANUP_INTERVAL
+            self._database.transact(denials.summarise_denials)
+            self._housekeeping_due = time.monotonic() + HOUSEKEEPING_INTERVAL
 
     def _cancel_overdue(self, tenant_id: UUID, run_id: UUID) -> None:
         try:

@@ -128,6 +128,7 @@ def test_every_addition_to_the_contract_is_listed(ours: GraphQLSchema, contract:
         "RunStep.maxCompensationAttempts: Int!",
         "Tenant.abandonedResources: [Resource!]!",
         "TenantFilter.hasAbandonedResources: Boolean",
+        "UserErrorCode.TOO_SOON",
     ]
 
 

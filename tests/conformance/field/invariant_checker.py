@@ -30,6 +30,7 @@ END_EVENTS = {
 EVENTS_AFTER_THE_END = {
     "tenant.provisioning.absence_confirmed",
     "tenant.provisioning.absence_unconfirmed",
+    "tenant.welcome_email_requested",
     "tenant.welcome_email_sent",
     "tenant.welcome_email_failed",
 }
