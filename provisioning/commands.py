@@ -26,6 +26,9 @@ from runtime.database import clock
 CONFIRMED_STATES = (TenantState.ACTIVE, TenantState.SUSPENDED)
 """States in which decommissioning destroys resources, so the slug is required as confirmation."""
 
+TAKEN_SLUGS = {"one_holder_per_slug", "one_holder_per_address", "a_live_address_stays_in_its_organisation"}
+"""Constraints that refuse a slug: two unique indexes, and the trigger that keeps an address that was live."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTenant:
@@ -241,13 +244,13 @@ def _insert(session: Session, tenant: Tenant) -> None:
 
 
 def _flush_unless_taken(session: Session, tenant: Tenant) -> None:
-    """Let the unique indexes decide whether a slug is free: a query before the insert would be a race."""
+    """Let the constraints of the table decide whether a slug is free: a query before the insert would be a race."""
     slug = tenant.slug  # the row cannot be read after a failed flush
     try:
         session.flush()
     except IntegrityError as error:
         constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-        if constraint in {"one_holder_per_slug", "one_holder_per_address"}:
+        if constraint in TAKEN_SLUGS:
             raise Taken("slug", slug) from None
         raise
 
