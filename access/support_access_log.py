@@ -1,12 +1,15 @@
 """The support access log: an event in each organisation that support reads, in the transaction of the read."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import event, func, select
+from sqlalchemy.orm import ORMExecuteState
 from sqlmodel import Session, SQLModel, col
 
 from models import Event, Organisation, Tenant
@@ -16,39 +19,62 @@ from provisioning.events import EventType, emit_for_organisation
 REPEAT_AFTER = timedelta(hours=1)
 """After this time the same access is recorded again. A page that reloads every second makes one event an hour."""
 
+MAX_TENANTS_NAMED = 100
+"""Tenants of one organisation that one event can name. An access to more of them, such as a count, names none."""
+
 Accesses = Mapping[UUID, set[UUID]]
 """Ids of organisations, with the ids of their tenants that were read. The set is empty when only the organisation or
 its feed was read."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredRead:
+    """A row that a statement reads without loading it, for example to count it."""
+
+    organisation_id: UUID
+    tenant_id: UUID | None
+
+
 @contextmanager
 def recorded_reads(session: Session) -> Iterator[list[object]]:
-    """Collect every row that the session loads within the block.
+    """Collect every row that the session reads within the block: loads, or declares in the option ``reads``.
 
-    The session's own identity map is not enough: it drops rows that are no longer referenced.
+    A statement that answers about rows without loading them, such as a count, has the execution option ``reads``: a
+    select of their organisations' and tenants' ids. The session's own identity map is not enough: it drops rows that
+    are no longer referenced.
     """
     read: list[object] = []
 
     def collect(_: Session, row: object) -> None:
         read.append(row)
 
+    def collect_declared(state: ORMExecuteState) -> None:
+        declared = state.execution_options.get("reads")
+        if declared is not None:
+            read.extend(DeclaredRead(*ids) for ids in session.execute(declared.execution_options(reads=None)))
+
     event.listen(session, "loaded_as_persistent", collect)
+    event.listen(session, "do_orm_execute", collect_declared)
     try:
         yield read
     finally:
         event.remove(session, "loaded_as_persistent", collect)
+        event.remove(session, "do_orm_execute", collect_declared)
 
 
 def accesses_in(read: Iterable[object], by: Actor) -> Accesses:
     """The organisations and tenants that the rows belong to, without events that the actor caused."""
-    accesses: dict[UUID, set[UUID]] = {}
+    accesses: defaultdict[UUID, set[UUID]] = defaultdict(set)
     for row in read:
         if isinstance(row, Event) and row.actor_id == by.id:
             continue
         organisation_id, tenant_id = _owner_of(row)
         if organisation_id is not None:
-            accesses.setdefault(organisation_id, set()).update([tenant_id] if tenant_id else [])
-    return accesses
+            accesses[organisation_id].update([tenant_id] if tenant_id else [])
+    return {
+        organisation_id: tenants if len(tenants) <= MAX_TENANTS_NAMED else set()
+        for organisation_id, tenants in accesses.items()
+    }
 
 
 def record_access(session: Session, accesses: Accesses, *, by: Actor) -> None:
@@ -70,6 +96,8 @@ def _owner_of(row: object) -> tuple[UUID | None, UUID | None]:
             return row.id, None
         case Tenant():
             return row.organisation_id, row.id
+        case DeclaredRead():
+            return row.organisation_id, row.tenant_id
         case SQLModel():
             return getattr(row, "organisation_id", None), getattr(row, "tenant_id", None)
         case _:

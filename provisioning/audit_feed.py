@@ -17,7 +17,7 @@ from provisioning.actors import Actor
 from provisioning.anchors import Anchor
 from provisioning.events import EventType
 from provisioning.pagination import Key, Order, Page, Window, page_of, pages_by_parent
-from provisioning.queries import accessible_to
+from provisioning.queries import accessible_to, ids_of_tenant
 
 MAX_EVENTS_PER_READ = 100
 """Events that one read of a subscription returns. After a full page the subscription reads again at once."""
@@ -157,7 +157,8 @@ def read_timeline(session: Session, tenant_id: UUID, after: Anchor) -> TimelineP
     Progress is read before the entries, so that a subscriber gets every entry that precedes it.
     """
     live_run = select(col(Run.id)).where(col(Run.tenant_id) == tenant_id, col(Run.finished_at).is_(None))
-    known, live = session.execute(select(after.is_known(), live_run.scalar_subquery())).one()
+    found = select(after.is_known(), live_run.scalar_subquery())
+    known, live = session.execute(found.execution_options(reads=ids_of_tenant(tenant_id))).one()
     anchors.check(known)
     progress = _progress(session, live) if live else None
     entries = session.scalars(
@@ -182,10 +183,12 @@ def place_before_newest_run(session: Session, tenant_id: UUID) -> Anchor:
 
 def _sequence_before_newest_run(session: Session, tenant_id: UUID) -> int:
     newest = select(col(Run.id)).where(col(Run.tenant_id) == tenant_id).order_by(col(Run.number).desc()).limit(1)
-    first = session.scalar(select(func.min(Event.sequence)).where(col(Event.run_id) == newest.scalar_subquery()))
-    if first is not None:
-        return first - 1
-    return session.scalar(select(col(Tenant.last_sequence)).where(col(Tenant.id) == tenant_id)) or 0
+    first = select(func.min(Event.sequence)).where(col(Event.run_id) == newest.scalar_subquery())
+    found = session.scalar(first.execution_options(reads=ids_of_tenant(tenant_id)))
+    if found is not None:
+        return found - 1
+    last = select(col(Tenant.last_sequence)).where(col(Tenant.id) == tenant_id)
+    return session.scalar(last.execution_options(reads=ids_of_tenant(tenant_id))) or 0
 
 
 def events_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Event]:
@@ -269,6 +272,7 @@ def _progress(session: Session, run_id: UUID) -> Progress | None:
             or_(col(RunStep.message).is_not(None), col(RunStep.heartbeat_at).is_not(None)),
         )
         .limit(1)
+        .execution_options(reads=None)  # the caller declares its run
     ).one_or_none()
     return Progress(run_id, *found) if found else None
 
@@ -312,4 +316,5 @@ def _unseen_in(snapshot: str) -> ColumnElement[bool]:
 def _last_sequence(session: Session, event_filter: EventFilter) -> int:
     of_run = select(col(Run.tenant_id)).where(col(Run.id) == event_filter.run_id).scalar_subquery()
     tenant_id = event_filter.tenant_id if event_filter.tenant_id is not None else of_run
-    return session.scalar(select(col(Tenant.last_sequence)).where(col(Tenant.id) == tenant_id)) or 0
+    last = select(col(Tenant.last_sequence)).where(col(Tenant.id) == tenant_id)
+    return session.scalar(last.execution_options(reads=ids_of_tenant(tenant_id))) or 0

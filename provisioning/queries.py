@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, select, true
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, exists, func, null, select, true
 from sqlalchemy.orm import Mapped, load_only
 from sqlalchemy.orm.interfaces import ORMOption
 from sqlmodel import Session, SQLModel, col
@@ -69,8 +69,17 @@ def tenants(session: Session, wanted: TenantFilter, order: Order, window: Window
 
 def count_tenants(session: Session, wanted: TenantFilter, *, by: Actor) -> int:
     """The number of matching tenants, at most MAX_COUNT."""
-    matching = _matching(wanted, by).with_only_columns(col(Tenant.id)).limit(MAX_COUNT).subquery()
-    return session.scalar(select(func.count()).select_from(matching)) or 0
+    matching = _matching(wanted, by).with_only_columns(col(Tenant.organisation_id), col(Tenant.id)).limit(MAX_COUNT)
+    counted = select(func.count()).select_from(matching.subquery())
+    return session.scalar(counted.execution_options(reads=matching)) or 0
+
+
+def ids_of_tenant(tenant_id: UUID | ScalarSelect[UUID]) -> Select[UUID, UUID]:
+    """The ids of a tenant's organisation and of the tenant: the option ``reads`` of a statement about this tenant.
+
+    The support access log records the rows that such a statement is about, although none is loaded.
+    """
+    return select(col(Tenant.organisation_id), col(Tenant.id)).where(col(Tenant.id) == tenant_id)
 
 
 def tenant_ids(session: Session, wanted: TenantFilter, limit: int, *, by: Actor) -> list[UUID]:
@@ -188,6 +197,7 @@ def quotas(session: Session, ids: Sequence[UUID]) -> dict[UUID, Quota]:
         select(col(Organisation.id), counted_tenants(col(Organisation.id)), col(Plan.tenants_allowed))
         .join(Plan, col(Plan.code) == col(Organisation.plan_code))
         .where(col(Organisation.id).in_(ids))
+        .execution_options(reads=select(col(Organisation.id), null()).where(col(Organisation.id).in_(ids)))
     )
     return {organisation: Quota(used, allowed) for organisation, used, allowed in found}
 
