@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from email.utils import parseaddr
 from enum import StrEnum
 from functools import cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from types import MappingProxyType
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -177,7 +177,17 @@ class Settings(BaseSettings):
     trusted_only: bool = Field(
         default=False, description="Whether callers without the right schema:read may send trusted documents only."
     )
-    sockets_per_address: int = Field(default=100, ge=1, description="Websockets that one client address may have open.")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses and networks of trusted proxies, comma separated; only they may send X-Forwarded-For.",
+    )
+    sockets_per_address: int = Field(
+        default=100, ge=1, description="Websockets without a token yet that one client address may have open."
+    )
+    sockets_per_caller: int = Field(default=100, ge=1, description="Websockets that one caller may have open.")
+    max_connections: int = Field(
+        default=10_000, ge=16, description="Connections that a process may have open; fewer if its file limit is low."
+    )
     budget: int = Field(default=5000, ge=100, description="Rate limit: points that a caller may spend at once.")
     budget_refill: int = Field(default=500, ge=1, description="Rate limit: points that a caller regains each second.")
 
@@ -268,7 +278,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a host name or an IP address, without blanks")
         return host
 
-    @field_validator("regions", "allowed_origins", mode="before")
+    @field_validator("regions", "allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) and value else value or ()
@@ -279,6 +289,17 @@ class Settings(BaseSettings):
         if not all(map(ORIGIN.fullmatch, origins)):
             raise ValueError("must be a list of origins, for example https://console.example.com")
         return origins
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses_or_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            networks = [ip_network(proxy) for proxy in proxies]
+        except ValueError:
+            raise ValueError("must be a list of IP addresses and networks, for example 10.0.0.7, 10.1.0.0/16") from None
+        if any(network.prefixlen == 0 for network in networks):
+            raise ValueError("must name the proxies: a network of all addresses would believe every client")
+        return proxies
 
     @field_validator("regions")
     @classmethod

@@ -14,6 +14,7 @@ from schema.context import Context
 from server.auth.authenticator import Authenticator
 from server.auth.tokens import AuthResult
 from server.limits.concurrency import ConcurrencyLimit
+from server.limits.sockets import SocketLimits
 
 MAX_OPERATIONS_PER_CALLER = 200
 """Running at once, over all of a caller's websockets and streams to this process."""
@@ -34,6 +35,14 @@ class Services:
     operations: ConcurrencyLimit = field(
         default_factory=lambda: ConcurrencyLimit(MAX_OPERATIONS_PER_CALLER, "running operations")
     )
+
+    sockets: SocketLimits = field(init=False)
+
+    def __post_init__(self) -> None:
+        sockets = SocketLimits(
+            strangers_per_address=self.settings.sockets_per_address, per_caller=self.settings.sockets_per_caller
+        )
+        object.__setattr__(self, "sockets", sockets)  # the class is frozen
 
     def context(self, auth: AuthResult, request_id: str) -> Context:
         """Create the context of one operation."""

@@ -5,6 +5,8 @@ import socket
 import uvicorn
 from starlette.applications import Starlette
 
+from runtime.settings import Settings
+from server.limits.connections import BACKLOG, ConnectionLimit, LimitedConfig, connection_limit
 from server.uvicorn_protocols import BoundedHttp, BoundedWebSocketProtocol
 
 MAX_MESSAGE_BYTES = 256 * 1024
@@ -23,9 +25,10 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def configuration(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> uvicorn.Config:
+def configuration(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> LimitedConfig:
     """Uvicorn's configuration. Logging is configured elsewhere; compression would cost 40 KiB per websocket."""
-    return uvicorn.Config(
+    settings: Settings = app.state.services.settings
+    config = LimitedConfig(
         app,
         host=host,
         port=port,
@@ -38,4 +41,10 @@ def configuration(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> 
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+        backlog=BACKLOG,
+        # Without trusted proxies the headers are ignored: any client could name any address in them.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
     )
+    config.connection_limit = ConnectionLimit(connection_limit(settings))
+    return config

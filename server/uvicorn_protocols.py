@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from typing import cast
 from uuid import uuid4
 
 import h11
@@ -11,6 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from server.http_errors import NOT_HTTP, response_to
+from server.limits.connections import LimitedConfig
 
 logger = logging.getLogger(__name__)
 
@@ -83,16 +85,24 @@ class BoundedHttp(H11Protocol):
         self.conn = StrictConnection(h11.SERVER, self.conn._max_incomplete_event_size)  # noqa: SLF001  # as uvicorn chose
         super().connection_made(transport)
         self._head_timeout.start(transport)
+        self._limit = cast("LimitedConfig", self.config).connection_limit
+        self._limit.opened(self, len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         """Start the timeout for a head that is incomplete, also for a body that continues after its response."""
         super().data_received(data)
         if self.transport.get_protocol() is not self:  # upgraded to a websocket
             return
-        if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]  # None before a request
+        self._limit.set_idle(self, idle=self._is_idle)
+        if self._is_idle:
             self._head_timeout.start(self.transport)
         else:
             self._head_timeout.stop()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # None at first
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text, the same for all
         """Refuse what is not an HTTP request, and close the connection."""
@@ -108,12 +118,14 @@ class BoundedHttp(H11Protocol):
     def handle_websocket_upgrade(self, event: object) -> None:
         """Stop the timeout: the websocket's protocol takes over the connection."""
         self._head_timeout.stop()
+        self._limit.set_idle(self, idle=False)
         super().handle_websocket_upgrade(event)  # type: ignore[arg-type]  # passed on unchanged
 
     def on_response_complete(self) -> None:
         """If the connection is closing, start the timeout for the part of the response that is still buffered."""
         self._head_timeout.stop()
         super().on_response_complete()
+        self._limit.set_idle(self, idle=self._is_idle)  # a request that was sent ahead may have begun
         if self.transport.is_closing():
             self._write_timeout.start(self.transport)
 
@@ -135,6 +147,7 @@ class BoundedHttp(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop both timeouts."""
         self._head_timeout.stop()
+        self._limit.set_idle(self, idle=False)
         super().connection_lost(exc)
         self._write_timeout.stop()
 

@@ -7,15 +7,19 @@ import http.client
 import json
 import os
 import socket
+import string
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from schema.tenant_connection import NEWEST_FIRST
 from tests.api import PROTOCOL, Client
 
 TIMEOUT = 15.0
@@ -417,3 +421,86 @@ STALLED: dict[str, tuple[bytes, ...]] = {
     "half a message": (UPGRADE, b"\x01\x81\x00\x00\x00\x00x"),
 }
 """Bytes after which the client sends nothing more; the server must close the connection."""
+
+
+BEHIND_EVERY_TENANT = NEWEST_FIRST.cursors.write((datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)))
+"""A forged cursor: its page has no tenant, but ``totalCount`` counts those on all pages."""
+
+COUNT = (
+    "query ($prefix: String!, $after: String!) {"
+    " tenants(first: 1, after: $after, filter: {slugPrefix: $prefix}) { totalCount } }"
+)
+
+
+def slugs_by_counting(client: Client, prefix: str) -> set[str]:
+    """Learn every slug that begins with the prefix from counts alone, without reading a tenant."""
+
+    def count(text: str) -> int:
+        total: int = client.execute(COUNT, prefix=text, after=BEHIND_EVERY_TENANT)["tenants"]["totalCount"]
+        return total
+
+    def below(text: str, total: int) -> Iterator[str]:
+        longer = {letter: count(text + letter) for letter in string.ascii_lowercase + string.digits + "-"}
+        if total > sum(longer.values()):
+            yield text
+        for letter, found in longer.items():
+            if found:
+                yield from below(text + letter, found)
+
+    return set(below(prefix, count(prefix)))
+
+
+def refused_mutations(client: Client, times: int) -> list[str]:
+    """Call mutations that the caller has no right for, again and again; returns the codes of the refusals."""
+    payloads = [
+        client.mutate("suspendTenant", tenantId=f"tenant {number}")
+        if number % 2
+        else client.mutate("inviteMember", email=f"x{number}@shop.example", role="ADMIN")
+        for number in range(times)
+    ]
+    return [payload["userErrors"][0]["code"] for payload in payloads]
+
+
+@contextmanager
+def strangers(
+    client: Client, count: int, forwarded_for: Callable[[int], str] | None = None
+) -> Iterator[list[ClientConnection]]:
+    """Open websockets and send no token. ``forwarded_for`` forges the header X-Forwarded-For of each."""
+    with ExitStack() as stack:
+        opened = []
+        for number in range(count):
+            headers = {"X-Forwarded-For": forwarded_for(number)} if forwarded_for else {}
+            opened.append(stack.enter_context(open_websocket(client, additional_headers=headers)))
+        yield opened
+
+
+def close_code(connection: ClientConnection) -> int:
+    """The code with which the server closes the websocket."""
+    try:
+        connection.recv(TIMEOUT)
+    except ConnectionClosed as closed:
+        return close_reply(closed).status
+    raise AssertionError("the server sent a message")
+
+
+@contextmanager
+def idle_connections(client: Client, count: int) -> Iterator[list[socket.socket]]:
+    """Open connections and send nothing on them."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(tcp_connection(client)) for _ in range(count)]
+
+
+def open_ones(connections: list[socket.socket]) -> int:
+    """How many of these silent connections the server has not closed."""
+    for connection in connections:
+        connection.settimeout(0.0)
+    return sum(map(_is_open, connections))
+
+
+def _is_open(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

@@ -21,7 +21,6 @@ from server.graphql import responses, strict_json
 from server.graphql.error_masking import MUTATION_IN_GET
 from server.graphql.request import GraphQLRequest, HttpRefused, graphql_request_of
 from server.graphql.websocket import INIT_TIMEOUT, BoundedWebSocket, ConnectionContext, WebSocketHandler
-from server.limits.concurrency import ConcurrencyLimit, ConcurrencyLimitExceeded
 from server.request_context import authenticate, headers_of, idempotency_key_of, not_allowed
 from server.services import Services
 
@@ -45,25 +44,14 @@ class GraphQLEndpoint(GraphQL[Any, None]):
             allowed_origins=services.settings.allowed_origins,
         )
         self.services = services
-        self._websockets = ConcurrencyLimit(services.settings.sockets_per_address, "open websockets")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or serve one websocket."""
         if scope["type"] != "http":
-            await self._serve_websocket(scope, receive, send)
+            await super().__call__(scope, receive, send)
             return
         response = await self._answer(Request(scope, receive))
         await response(scope, receive, send)
-
-    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        address = (scope.get("client") or ("",))[0]
-        try:
-            with self._websockets.slot(address):
-                await super().__call__(scope, receive, send)
-        except ConcurrencyLimitExceeded as refusal:
-            websocket = WebSocket(scope, receive, send)
-            refused = HttpRefused(HTTPStatus.TOO_MANY_REQUESTS, str(refusal), refusal.code)
-            await websocket.send_denial_response(responses.from_refusal(refused, responses.JSON, headers_of(websocket)))
 
     def decode_json(self, data: str | bytes) -> object:
         """Parse a message of a websocket. Treats every error of the decoder as invalid JSON."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -62,6 +62,8 @@ UNAUTHORIZED = 4401
 TRY_AGAIN_LATER = 1013
 TOO_MANY_REQUESTS = 4429
 
+STRANGERS_MESSAGE = "Too many connections from your address have sent no token: send connection_init at once."
+
 MAX_REASON_BYTES = 123
 """Bytes of the longest reason that a close frame can carry (RFC 6455, section 5.5.1)."""
 
@@ -105,6 +107,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
     """Strawberry's handler with authentication, limits and a new context for each operation."""
 
     _session_task: asyncio.Task[None] | None = None
+    _closing_task: asyncio.Task[None] | None = None
     _refusals = 0
     _messages_this_turn = 0
 
@@ -114,6 +117,25 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
         assert self.context.auth is not None, "operations start after the acknowledgement"
         caller_id = self.context.auth.identity.actor.id
         return self.context.services.starts.setdefault(caller_id, asyncio.Semaphore(MAX_STARTS))
+
+    @cached_property
+    def _slot(self) -> ExitStack:
+        """The slot of the caller's limit, which is free again when the websocket is closed."""
+        return ExitStack()
+
+    @cached_property
+    def _address(self) -> str:
+        """The address of the client, as a trusted proxy reported it."""
+        client = cast("BoundedWebSocket", self.websocket).ws.client
+        return client.host if client else ""
+
+    def on_request_accepted(self) -> None:
+        """Count the websocket as a stranger's, until its client sends a token."""
+        super().on_request_accepted()
+        self.context.services.sockets.add_stranger(self._address, self, self._close_for_a_newer_one)
+
+    def _close_for_a_newer_one(self) -> None:
+        self._closing_task = asyncio.create_task(self.websocket.close(TRY_AGAIN_LATER, STRANGERS_MESSAGE))
 
     async def handle_message(self, message: object) -> None:
         """Refuse an invalid message, on which Strawberry's handler would fail."""
@@ -132,6 +154,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
         if self.connection_init_received:
             await super().handle_connection_init(message)  # which refuses a second one
             return
+        self.context.services.sockets.remove_stranger(self._address, self)
         payload = message.get("payload") or {}
         if self.connection_init_timeout_task is not None:
             self.connection_init_timeout_task.cancel()  # the message was received; authentication may take longer
@@ -144,6 +167,11 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
             return
         except Unauthenticated as refusal:
             await self.websocket.close(UNAUTHORIZED, str(refusal))
+            return
+        try:
+            self._slot.enter_context(self.context.services.sockets.of_caller(self.context.auth.identity.actor.id))
+        except ConcurrencyLimitExceeded as refusal:
+            await self.websocket.close(TOO_MANY_REQUESTS, str(refusal))
             return
         self._session_task = asyncio.create_task(self._close_at_session_end(self.context.auth))
         await super().handle_connection_init(cast("ConnectionInitMessage", {**message, "payload": payload}))
@@ -208,7 +236,9 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
             cancel_until_done(operation.task)
 
     async def shutdown(self) -> None:
-        """Cancel all tasks of the connection."""
+        """Cancel all tasks of the connection, and stop counting it."""
+        self.context.services.sockets.remove_stranger(self._address, self)
+        self._slot.close()
         if self._session_task is not None:
             self._session_task.cancel()
         await super().shutdown()

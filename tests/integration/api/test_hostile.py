@@ -1,23 +1,29 @@
 """Hostile input is refused at little cost, without internals in the reply and without slowing other clients down."""
 
 import itertools
+import json
 import os
 import socket
 import statistics
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from models import Role, TenantState
 from server import uvicorn_protocols
 from server.graphql import request
 from tests import attacks
-from tests.api import Api, Client
+from tests.access import events_of
+from tests.api import Api, Client, running_api, tenant_gid
 from tests.attacks import DOCUMENTS, HARMLESS, REQUESTS, STALLED, TCP_STREAMS, WEBSOCKETS, Attack, Reply
 from tests.run_harness import RunHarness
+from tests.tenant_states import bring_tenant_to
+from tests.waiting import wait_until
 
 MAX_PROCESSOR_TIME = 3.0
 """Seconds of processor time for the API and the attack together, which share a process; usually a hundredth of that.
@@ -205,3 +211,155 @@ def response_times(client: Client, times: int) -> list[float]:
         assert attacks.send_request(client, "POST", "/graphql", attacks.QUERY).status == 200
         seconds.append(time.monotonic() - began)
     return seconds
+
+
+def test_resending_welcome_emails_in_a_loop_sends_them_once_and_names_the_caller(
+    harness: RunHarness, owner: Client
+) -> None:
+    bring_tenant_to(harness, TenantState.ACTIVE)
+    sent = len(harness.simulated.outbox.mails)
+
+    codes = []
+    for _ in range(5):
+        payload = owner.mutate("resendWelcomeEmails", tenantId=tenant_gid(harness.tenant_id))
+        codes += [error["code"] for error in payload["userErrors"]]
+        harness.make_moves()
+
+    assert len(harness.simulated.outbox.mails) - sent == 3
+    assert codes == ["TOO_SOON"] * 4
+    requests = [event for event in harness.events() if event.type == "tenant.welcome_email_requested"]
+    assert [event.actor_email for event in requests] == ["owner@shop.example"]
+
+
+def test_refused_mutations_in_a_loop_are_one_event_for_each_mutation(api: Api, harness: RunHarness) -> None:
+    viewer = api.member(harness.organisation.id, Role.VIEWER)
+
+    codes = attacks.refused_mutations(viewer, 40)
+
+    assert codes == ["FORBIDDEN"] * 40
+    assert sorted(facts["action"] for _, facts in events_of(harness, "access.denied")) == [
+        "inviteMember",
+        "suspendTenant",
+    ]
+
+
+def test_support_leaves_a_record_when_it_learns_slugs_by_counting(api: Api, harness: RunHarness) -> None:
+    secret = f"zq-{harness.organisation.id.hex[-4:]}"
+    hidden = harness.create(secret, start=False).tenant.id
+
+    assert attacks.slugs_by_counting(api.support(), "zq") == {secret}
+
+    recorded = [facts["tenant_ids"] for _, facts in events_of(harness, "access.support")]
+    assert recorded == [[str(hidden)]]
+
+
+def test_an_issuer_does_not_pass_to_an_organisation_that_takes_the_address_later(
+    api: Api, harness: RunHarness, other: RunHarness
+) -> None:
+    rename_organisation(harness, f"north-{other.organisation.slug}")
+    bring_tenant_to(harness, TenantState.DECOMMISSIONING)
+    harness.make_moves()
+    issuer = harness.tenant().address
+    attacker = api.member(other.organisation.id)
+    slug = issuer.removesuffix(f"-{other.organisation.slug}")
+
+    payload = attacker.mutate("createTenant", "tenant { url }", slug=slug, plan="free", firstAdminEmail="a@b.example")
+
+    assert (payload["tenant"], [error["code"] for error in payload["userErrors"]]) == (None, ["TAKEN"])
+
+
+def rename_organisation(harness: RunHarness, slug: str) -> None:
+    harness.organisation.slug = slug
+    with harness.database.transaction() as session:
+        session.merge(harness.organisation)
+
+
+@pytest.fixture
+def small_api(harness: RunHarness, redis_url: str) -> Iterator[Api]:
+    """An API with low limits for connections."""
+    limits = {"sockets_per_address": 3, "sockets_per_caller": 2, "max_connections": 16}
+    with running_api(harness.settings.model_copy(update=limits)) as running:
+        yield running
+
+
+@pytest.fixture
+def api_behind_a_proxy(harness: RunHarness, redis_url: str) -> Iterator[Api]:
+    """The same, with this machine as its trusted proxy."""
+    behind = {"sockets_per_address": 3, "trusted_proxies": ("127.0.0.1",)}
+    with running_api(harness.settings.model_copy(update=behind)) as running:
+        yield running
+
+
+def test_websockets_of_strangers_do_not_shut_out_a_caller_of_the_same_address(
+    small_api: Api, harness: RunHarness
+) -> None:
+    caller = small_api.member(harness.organisation.id)
+
+    with attacks.strangers(caller, 8) as opened:
+        with caller.connected():
+            pass
+
+        # The caller's own websocket was a stranger's too, until it sent its token.
+        assert [attacks.close_code(one) for one in opened[:6]] == [1013] * 6
+
+
+def test_websockets_of_a_caller_beyond_the_limit_are_closed(small_api: Api, harness: RunHarness) -> None:
+    caller, other_caller = small_api.member(harness.organisation.id), small_api.service_account(harness.organisation.id)
+
+    with caller.connected(), caller.connected():
+        with other_caller.connected():
+            pass
+        with pytest.raises(ConnectionClosed) as refused, caller.connected():
+            pass
+
+    assert refused.value.rcvd is not None
+    assert refused.value.rcvd.code == 4429
+    wait_until(lambda: connects(caller))
+
+
+def connects(client: Client) -> bool:
+    try:
+        with client.connected():
+            return True
+    except ConnectionClosed:
+        return False
+
+
+def test_a_forged_forwarded_address_does_not_evade_the_limit_of_websockets(small_api: Api, harness: RunHarness) -> None:
+    attacker = small_api.member(harness.organisation.id)
+
+    with attacks.strangers(attacker, 6, forwarded_for=lambda number: f"203.0.113.{number}") as opened:
+        assert [attacks.close_code(one) for one in opened[:3]] == [1013] * 3
+
+
+def test_a_trusted_proxy_reports_the_address_of_each_client(api_behind_a_proxy: Api, harness: RunHarness) -> None:
+    client = api_behind_a_proxy.member(harness.organisation.id)
+
+    # The client wrote the first address itself, and the proxy added the second.
+    with (
+        attacks.strangers(client, 1, forwarded_for=lambda _: "203.0.113.9") as others,
+        attacks.strangers(client, 4, forwarded_for=lambda number: f"198.51.100.{number}, 203.0.113.1") as opened,
+    ):
+        assert attacks.close_code(opened[0]) == 1013
+        others[0].send(json.dumps({"type": "ping"}))
+        assert json.loads(others[0].recv(attacks.TIMEOUT)) == {"type": "pong"}
+
+
+def test_idle_connections_give_way_to_new_ones(small_api: Api, harness: RunHarness) -> None:
+    caller = small_api.member(harness.organisation.id)
+
+    with attacks.idle_connections(caller, 60) as opened:
+        assert attacks.send_request(caller, "POST", "/graphql", attacks.QUERY).status == 200
+        wait_until(lambda: attacks.open_ones(opened) <= 16, within=5)  # sooner than the timeout of a request's head
+
+        assert attacks.open_ones(opened[:40]) == 0
+
+
+def test_a_connection_in_use_does_not_give_way_to_idle_ones(small_api: Api, harness: RunHarness) -> None:
+    caller = small_api.member(harness.organisation.id)
+
+    with caller.connected() as websocket, attacks.idle_connections(caller, 40) as opened:
+        wait_until(lambda: attacks.open_ones(opened) <= 16)
+        websocket.send(json.dumps({"type": "ping"}))
+
+        assert json.loads(websocket.recv(attacks.TIMEOUT)) == {"type": "pong"}
