@@ -28,11 +28,11 @@ def wrong_with(row: Row) -> list[str]:
 
 def exists(name: str) -> bool:
     path, _, test = name.partition("::")
-    return test in tests_in(path)
+    return test in names_of_tests(path)
 
 
 @cache
-def tests_in(path: str) -> frozenset[str]:
+def names_of_tests(path: str) -> frozenset[str]:
     """The names of the tests in a file, by its path from tests/."""
     file = ROOT / "tests" / path
     if not file.is_file():
