@@ -69,7 +69,7 @@ def end_sessions(connection: Connection[Any], role: str) -> None:
 
 @contextmanager
 def ending_blockers(connect: Connect, connection: Connection[Any]) -> Iterator[None]:
-    """Within the block, end sessions of tenants for whose locks ``connection`` waits.
+    """Within the block, end sessions of tenants if ``connection`` waits for their locks.
 
     An open transaction of any tenant can hold such a lock: for example one that has granted another tenant's role a
     right on an object of its own.

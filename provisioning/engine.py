@@ -332,7 +332,7 @@ def _poll_later(session: Session, position: Position, step: RunStep, after: time
 
 
 def _wait_for_capacity(position: Position, step: RunStep, held: Claim, error: BaseException) -> None:
-    """Try the step again later in the same attempt, whose time begins again then: scarcity is no failure."""
+    """Try the step again later in the same attempt. The time of the attempt begins again: scarcity is no failure."""
     longest = LONGEST_WAIT_FOR_MAIL if step.role is StepRole.AFTERWARDS else LONGEST_WAIT
     pause = _jittered(wait_for_capacity(_time_in_direction(position, step, held), longest))
     wait = max(pause, retry_after(error) or NO_WAIT)

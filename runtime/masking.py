@@ -21,7 +21,7 @@ BOUNDARY = r"(?:(?<![\w-])|(?<=%20)|(?<=%22)|(?<=%3[aAdD]))"
 """Where a word begins, also in the query of an address."""
 
 NAME = r"(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key)[\w-]{0,40}"
-"""A name whose value is secret."""
+"""The name of a secret value."""
 
 SECRET_SHAPES: Final = (
     # The password of an address: it may contain every character but blanks, also those that should be encoded.

@@ -21,7 +21,7 @@ MAX_PATH_LENGTH = 200
 
 
 class RequestLog:
-    """Every request leaves exactly one line, also one that fails or whose client has gone."""
+    """Every request leaves exactly one line, also one that fails or that its client has left."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -59,7 +59,7 @@ class ConnectionTimeout:
 
 
 class StrictConnection(h11.Connection):
-    """Refuses requests whose end a proxy may see in another place: what follows could be taken for a new request."""
+    """Refuses requests if a proxy may see their end in another place: what follows could be taken for a new request."""
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """The next part of what the peer sent. Raises RemoteProtocolError."""
