@@ -42,9 +42,13 @@ class Audit:
             self.command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=TIMEOUT
         )
         try:
-            return self.read(json.loads(done.stdout))
-        except (ValueError, KeyError, TypeError):
+            output = json.loads(done.stdout)
+        except ValueError:
             return Report(unknown=_reason(done))
+        try:
+            return self.read(output)
+        except (KeyError, TypeError):
+            return Report(unknown=_message_in(output) or _reason(done))
 
 
 def read_pip_audit(output: Any) -> Report:  # noqa: ANN401  # JSON
@@ -95,6 +99,12 @@ def _sentences(lock: str, report: Report) -> Iterator[str]:
 def _titles(package: Any) -> list[str]:  # noqa: ANN401  # JSON
     """The advisories of a package, or the names of the packages through which it is concerned."""
     return [one["title"] if isinstance(one, dict) else f"because of {one}" for one in package["via"]]
+
+
+def _message_in(output: Any) -> str | None:  # noqa: ANN401  # JSON
+    """The message of an error that npm reports as JSON."""
+    message = output.get("message") if isinstance(output, dict) else None
+    return message if isinstance(message, str) else None
 
 
 def _reason(done: subprocess.CompletedProcess[str]) -> str:

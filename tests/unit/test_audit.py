@@ -49,7 +49,7 @@ def test_an_advisory_fails_and_is_named(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("read", [read_pip_audit, read_npm_audit])
-@pytest.mark.parametrize("output", ["", "Traceback", {"message": "405 Method Not Allowed"}, [], None])
+@pytest.mark.parametrize("output", ["", "Traceback", {"error": {}}, [], None])
 def test_advisories_that_cannot_be_reached_are_one_sentence(
     capsys: pytest.CaptureFixture[str], read: object, output: object
 ) -> None:
@@ -58,6 +58,14 @@ def test_advisories_that_cannot_be_reached_are_one_sentence(
     assert main([audit_that_prints(output, read, error, code=1)]) == 0
     assert capsys.readouterr().out == (
         "some.lock could not be compared with published advisories: Failed to resolve 'api.osv.dev'.\n"
+    )
+
+
+def test_the_reason_that_npm_gives_is_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    main([audit_that_prints({"message": "405 Method Not Allowed"}, read_npm_audit, "npm error the endpoint", code=1)])
+
+    assert capsys.readouterr().out == (
+        "some.lock could not be compared with published advisories: 405 Method Not Allowed.\n"
     )
 
 
