@@ -15,7 +15,11 @@ from server.graphql.error_masking import INTERNAL_ERROR_MESSAGE, INTERNAL_SERVER
 from server.graphql.request import HttpRefused
 from server.request_context import NO_STORE, headers_of, not_allowed
 
-NOTHING_HERE = HttpRefused(HTTPStatus.NOT_FOUND, "There is nothing at this address.", NotFound.code)
+NOTHING_HERE = HttpRefused(
+    HTTPStatus.NOT_FOUND,
+    "There is nothing at this address. Tenantry is served at the root of a host name, without a path before it.",
+    NotFound.code,
+)
 WEBSOCKET_REFUSED = HttpRefused(HTTPStatus.FORBIDDEN, "The server refuses this websocket.", "FORBIDDEN")
 INTERNAL_ERROR = HttpRefused(HTTPStatus.INTERNAL_SERVER_ERROR, INTERNAL_ERROR_MESSAGE, INTERNAL_SERVER_ERROR)
 NOT_HTTP = HttpRefused(

@@ -243,7 +243,7 @@ def test_a_log_line_has_no_secret_and_no_address_in_message_trace_and_fields() -
 def test_a_hostile_text_is_masked_quickly(unit: str) -> None:
     text = unit * (65536 // len(unit))
 
-    started = time.perf_counter()
+    started = time.process_time()  # other processes do not count
     masked(text)
 
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
