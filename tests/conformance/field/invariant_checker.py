@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import httpx
-import psycopg
 
 import adapters
 from models import TenantState
 from provisioning.resource_names import ResourceNames
+from runtime.connections import connect
 from runtime.database import Database
 from tests.api import Facts
 from tests.conformance.field.api_clients import ApiClients, Saga, accepted, codes, uuid_of
@@ -191,7 +191,7 @@ class InvariantChecker:
         settings = self.clients.testbed.settings
         present = set()
         for url, query in ((settings.database_url, INVENTORIES), (settings.tenants_database, STORAGE)):
-            with psycopg.connect(url) as connection:
+            with connect(url, "tenantry-checker") as connection:
                 present |= {str(name) for (name,) in connection.execute(query.encode())}
         mine = {name for name in present if any(part in tags for part in name.replace("_", "-").split("-"))}
         expected = {name for tenant in known for name in self._expected(tenant)}

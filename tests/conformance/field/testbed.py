@@ -75,6 +75,8 @@ class Options:
     undo_alarm: float = 120.0
     http_deployer: bool = False
     """Whether workloads run on a deployer behind HTTP, ``Testbed.deployer``, instead of the built-in one."""
+    postgres: tuple[tuple[str, str], ...] = ()
+    """Settings of the Postgres server."""
     tenants_cluster: bool = False
     """Whether tenants have a Postgres cluster of their own, as in production."""
     without: str = ""
@@ -281,7 +283,7 @@ def running_testbed(options: Options) -> Iterator[Testbed]:
         folder = stack.enter_context(directories.temporary("tenantry-testbed-"))
         data = directories.prepare(folder / "data")
         stack.enter_context(directories.cleaned_up(data))
-        postgres, valkey = Postgres(data, FAST), Valkey(data)
+        postgres, valkey = Postgres(data, FAST | dict(options.postgres)), Valkey(data)
         server, broker = postgres.start(), valkey.start()
         postgres.create_database(DATABASE)
         relays, database_url, redis_url = _start_relays(options, data, postgres, valkey, stack)
