@@ -3,16 +3,22 @@
 import asyncio
 import logging
 import socket
+from http import HTTPStatus
 from typing import cast
 from uuid import uuid4
 
 import h11
+from starlette.requests import HTTPConnection
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame
+from websockets.http11 import Request, Response
 
+from server.graphql.request import HttpRefused
 from server.http_errors import NOT_HTTP, response_to
 from server.limits.connections import LimitedConfig
+from server.request_context import request_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +40,8 @@ for timers of 200 ms, and a flood that is refused in 40 ms of work lasts half a 
 
 MAX_BYTES_AFTER_CLOSE = 256 * 1024
 """Received after the server has sent a close frame: enough for the rest of a message that is being sent."""
+
+NO_HANDSHAKE = "This is not a valid handshake of a websocket (RFC 6455, section 4.1)."
 
 MAX_FRAGMENTS = 1000
 """Frames of one message: each costs memory, also an empty one."""
@@ -165,6 +173,12 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         transport.max_size = READ_SIZE  # type: ignore[attr-defined]  # of asyncio's own transports, 256 KiB by default
         super().connection_made(transport)
 
+    def handle_connect(self, event: Request) -> None:
+        """Begin to serve the websocket, or refuse in JSON what the library would refuse in words of its own."""
+        accept = self.conn.accept
+        self.conn.accept = lambda request: _in_json(request, accept(request))  # type: ignore[method-assign]  # of this connection
+        super().handle_connect(event)
+
     def data_received(self, data: bytes) -> None:
         """Handle received bytes, or abort when a peer sends too many after a close frame."""
         self._bytes_after_close += len(data) if self.close_sent else 0
@@ -204,3 +218,18 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         """Stop the timeout."""
         super().connection_lost(exc)
         self._write_timeout.stop()
+
+
+def _in_json(request: Request, handshake: Response) -> Response:
+    """The same response, but a refusal as the API's errors are, with its line in the log."""
+    if handshake.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+        return handshake
+    headers = [(name.lower().encode(), value.encode(errors="replace")) for name, value in request.headers.raw_items()]
+    request_id = request_id_of(HTTPConnection({"type": "websocket", "headers": headers}))
+    kept = {name: value for name, value in handshake.headers.raw_items() if name in {"Allow", "Connection", "Upgrade"}}
+    refusal = response_to(HttpRefused(HTTPStatus(handshake.status_code), NO_HANDSHAKE, headers=kept), request_id)
+    facts = {"request_id": request_id, "method": "WEBSOCKET", "status": handshake.status_code}
+    logger.info("request answered", extra=facts)
+    return Response(
+        handshake.status_code, handshake.reason_phrase, Headers(refusal.headers.items()), bytes(refusal.body)
+    )

@@ -153,6 +153,30 @@ def test_a_websocket_that_is_refused_gets_json_with_the_request_id(api: Api, pat
     assert json.loads(response.body)["errors"][0]["extensions"] == {"code": code, "requestId": "abc-1"}
 
 
+@pytest.mark.parametrize(
+    ("request_line", "fields", "status"),
+    [
+        ("GET /graphql HTTP/1.1", "Sec-WebSocket-Version: 13", 400),
+        ("GET /graphql HTTP/1.1", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short", 400),
+        ("GET /graphql HTTP/1.1", "Sec-WebSocket-Version: 12\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", 400),
+        ("POST /graphql HTTP/1.1", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", 405),
+        ("GET /nowhere HTTP/1.1", "X-Request-ID: twice", 400),
+    ],
+)
+def test_a_handshake_that_is_not_valid_is_refused_in_json_and_leaves_one_line(
+    owner: Client, lines: Lines, request_line: str, fields: str, status: int
+) -> None:
+    upgrade = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Request-ID: abc-2"
+    reply = attacks.over_tcp(f"{request_line}\r\n{upgrade}\r\n{fields}\r\n\r\n".encode())(owner)
+
+    head, _, body = reply.text.partition("\r\n\r\n")
+    (error,) = json.loads(body)["errors"]
+    assert (reply.status, error["extensions"]["code"]) == (status, "BAD_REQUEST")
+    assert "content-type: application/json" in head.lower()
+    assert f"x-request-id: {error['extensions']['requestId']}" in head.lower()
+    assert len(lines.answered(error["extensions"]["requestId"])) == 1
+
+
 def test_an_unexpected_error_is_json_without_its_text_and_the_log_has_it_under_the_request_id(
     api: Api, monkeypatch: pytest.MonkeyPatch, lines: Lines
 ) -> None:
