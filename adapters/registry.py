@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from adapters.edge_deployer import EdgeDeployer
+from adapters.external_text import single_line
 from adapters.guarded_calls import interruptible_port, limit_calls
 from adapters.http_deployer import HttpDeployer
 from adapters.identity import PostgresIdentity
@@ -51,9 +52,18 @@ def _deployer(settings: Settings, edge: EdgeDeployer) -> Deployer:
 
 def _custom_deployer(reference: str) -> Deployer:
     try:
-        return cast("Deployer", factory(reference)())
+        make = factory(reference)
     except NoSuchFactory as error:
         raise SettingsRefused(f"Invalid value for TENANTRY_DEPLOYER: {error}") from error
+    try:
+        return cast("Deployer", make())
+    except OperatorError:
+        raise
+    except Exception as error:
+        raise SettingsRefused(
+            f"{reference} of TENANTRY_DEPLOYER raised {type(error).__name__}: {single_line(str(error))}. "
+            "It is called without arguments and returns your adapter."
+        ) from error
 
 
 def _mailer(settings: Settings) -> Mailer:
@@ -71,8 +81,9 @@ def factory(reference: str) -> Callable[[], Any]:
         raise NoSuchFactory(f"{reference!r} is not of the form package.module:factory.")
     try:
         module = import_module(module_name)
-    except ImportError as error:
-        raise NoSuchFactory(f"{module_name} cannot be imported: {error}.") from error
+    except Exception as error:
+        reason = f"{error}" if isinstance(error, ImportError) else f"{type(error).__name__}: {single_line(str(error))}"
+        raise NoSuchFactory(f"{module_name} cannot be imported: {reason}.") from error
     found = getattr(module, name, None)
     if found is None:
         raise NoSuchFactory(f"{module_name} has nothing called {name}.")

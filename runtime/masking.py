@@ -11,6 +11,9 @@ from urllib.parse import quote, quote_plus, unquote
 
 MASK: Final = "***"
 
+ANY: Final = "surrogateescape"
+"""How bytes that are not UTF-8 arrive in the environment."""
+
 SHORTEST_SECRET = 4
 """Characters. A shorter text occurs in ordinary words, and guessing it is easier than finding it."""
 
@@ -120,14 +123,14 @@ def _forms_of(secret: str) -> Iterator[str]:
         if len(plain) >= SHORTEST_SECRET:
             quoted = {plain, *_quoted(plain)}
             yield from map(_pattern_of, quoted | {twice for form in quoted - {plain} for twice in _quoted(form)})
-            yield from map(re.escape, _encoded(plain.encode(errors="replace")))
+            yield from map(re.escape, _encoded(plain.encode(errors=ANY)))
 
 
 def _quoted(text: str) -> Iterator[str]:
     """The text as JSON, Python, HTML and addresses quote it. Quoted text in JSON in JSON is quoted twice."""
     yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], html.escape(text))
-    yield from (text.encode("unicode_escape").decode(), repr(text)[1:-1], repr(text.encode(errors="replace"))[2:-1])
-    for quoted in (quote(text, safe=""), quote(text), quote_plus(text)):
+    yield from (text.encode("unicode_escape").decode(), repr(text)[1:-1], repr(text.encode(errors=ANY))[2:-1])
+    for quoted in (quote(text, "", errors=ANY), quote(text, errors=ANY), quote_plus(text, errors=ANY)):
         yield from (quoted, PERCENT.sub(lambda found: found[0].lower(), quoted))
 
 

@@ -29,6 +29,9 @@ BLANKS = re.compile(r"^[\s\u00ad\u200b-\u200d\u2060\ufeff]+|[\s\u00ad\u200b-\u20
 """What a file or an editor leaves at the ends of a value, visible or not: line feeds, blanks, byte order marks."""
 
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""How Python reads bytes of the environment that are not UTF-8."""
+
 MAY_HAVE_LINES = frozenset({"secret_key", "smtp_password"})
 """Settings that are never part of a line of a protocol: openssl wraps long random keys."""
 
@@ -206,6 +209,8 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _one_line(cls, value: object, field: ValidationInfo) -> object:
+        if isinstance(value, str) and SURROGATE.search(value):
+            raise ValueError("must be text in UTF-8")
         if isinstance(value, str) and field.field_name not in MAY_HAVE_LINES and CONTROL_CHARACTER.search(value):
             raise ValueError("must be one line without control characters")
         return value
@@ -236,14 +241,14 @@ class Settings(BaseSettings):
         if parts.scheme == "unix":
             if not parts.path.strip("/"):
                 raise ValueError("must name the socket, for example unix:///run/valkey.sock")
-            return url
+            return _with_known_parameters(url)
         if not parts.hostname:
             raise ValueError("must name the host, for example redis://127.0.0.1:6379/0")
         if not _has_valid_port(parts):
             raise ValueError("must have a port from 1 to 65535, or none")
         if not DATABASE_NUMBER.fullmatch(parts.path):
             raise ValueError("must end with a database number, for example redis://127.0.0.1:6379/0, or without a path")
-        return url
+        return _with_known_parameters(url)
 
     @field_validator("secret_key")
     @classmethod
@@ -595,6 +600,19 @@ def _description(name: str) -> str:
 
 def _reason(message: str) -> str:
     return message.removeprefix("Value error, ").removesuffix(".")
+
+
+def _with_known_parameters(url: str) -> str:
+    """The address of a broker, when the client can make a connection of it. It does not connect yet."""
+    # Imported here, because only the address of a broker needs it.
+    from redis import ConnectionPool  # noqa: PLC0415  # see above
+
+    try:
+        ConnectionPool.from_url(url).make_connection()
+    except Exception:  # noqa: BLE001  # the library raises errors of many kinds for one mistake
+        # Its message may quote the value of a parameter, which may be a password.
+        raise ValueError("has a parameter that redis-py does not know, or a value that it cannot read") from None
+    return url
 
 
 def _is_port(written: str) -> bool:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,3 +113,27 @@ MINE = object()
 
 def make_deployer() -> object:
     return MINE
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def make():\n    raise RuntimeError('no region is set')", "raised RuntimeError: no region is set"),
+        ("def make(region): ...", "raised TypeError: make() missing 1 required positional argument: 'region'"),
+        ("raise KeyError('REGION')", "cannot be imported: KeyError: 'REGION'"),
+        ("def make(:", "cannot be imported: SyntaxError: invalid syntax"),
+    ],
+)
+def test_an_adapter_that_fails_at_the_start_is_named_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
+) -> None:
+    module = f"adapter_{len(source)}"
+    (tmp_path / f"{module}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(SettingsRefused) as refused:
+        infrastructure_with(deployer=f"{module}:make")
+
+    assert f"{reason}" in str(refused.value)
+    assert "TENANTRY_DEPLOYER" in str(refused.value)
+    assert "\n" not in str(refused.value)
