@@ -181,7 +181,7 @@ def test_an_unexpected_error_is_json_without_its_text_and_the_log_has_it_under_t
     api: Api, monkeypatch: pytest.MonkeyPatch, lines: Lines
 ) -> None:
     def fail(*_: object, **_more: object) -> Response:
-        raise ZeroDivisionError("hunter2")
+        raise ZeroDivisionError("an inner detail")
 
     monkeypatch.setattr(web_pages, "page", fail)
 
@@ -189,9 +189,9 @@ def test_an_unexpected_error_is_json_without_its_text_and_the_log_has_it_under_t
 
     assert response.status_code == 500
     assert error_in(response)["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
-    assert "hunter2" not in response.text
+    assert "an inner detail" not in response.text
     (trace,) = (line for line in lines.of("fails-1") if "request failed" in line)
-    assert "ZeroDivisionError: hunter2" in trace
+    assert "ZeroDivisionError: an inner detail" in trace
     assert len(lines.answered("fails-1")) == 1
 
 
@@ -213,12 +213,12 @@ def test_an_error_after_the_response_has_begun_ends_the_connection_and_leaves_on
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/nowhere", "/dashboard", "/assets/nothing.js", "/export/audit.csv"])
 def test_every_response_has_the_request_id_and_one_line_in_the_log(api: Api, lines: Lines, path: str) -> None:
-    response = api.get(f"{path}?token=hunter2", **{"X-Request-ID": f"line{path}", "Accept": "application/json"})
+    response = api.get(f"{path}?token=an inner detail", **{"X-Request-ID": f"line{path}", "Accept": "application/json"})
 
     assert response.headers["x-request-id"] == f"line{path}"
     (line,) = lines.answered(f"line{path}")
     assert f"method=GET path={path} status={response.status_code} ms=" in line
-    assert "hunter2" not in line
+    assert "an inner detail" not in line
 
 
 def test_queries_and_mutations_leave_one_line_with_the_caller(harness: RunHarness, owner: Client, lines: Lines) -> None:
