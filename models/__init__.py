@@ -10,6 +10,7 @@ from models.idempotency import IdempotencyKey
 from models.member import Member, Role
 from models.organisation import Organisation
 from models.plan import Plan
+from models.readiness_check import ReadinessCheck
 from models.resource import Resource, ResourceStatus
 from models.run import (
     FOLLOW_UPS,
@@ -44,6 +45,7 @@ __all__ = [
     "Member",
     "Organisation",
     "Plan",
+    "ReadinessCheck",
     "Resource",
     "ResourceStatus",
     "Role",

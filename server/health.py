@@ -1,35 +1,53 @@
-"""Liveness and readiness checks of the API process."""
+"""Liveness and readiness checks of the API process. Readiness does what the product does: it writes."""
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis.asyncio
+import redis.exceptions
 from anyio import to_thread
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from adapters.start_checks import RecentProblem
-from models import Run
+from models import ReadinessCheck, Run
 from runtime import migrations
-from runtime.database import Database
+from runtime.database import Database, sqlstate
 from runtime.settings import Settings
+from workers.broker import NAMESPACE
 
 logger = logging.getLogger(__name__)
 
 CHECK_TIMEOUT = 2.0
 """Seconds for one check; the probe of a load balancer has a timeout too."""
 
+READ_ONLY = "25006"
+OUT_OF_RESOURCES = "53"
+"""The SQLSTATE of a write to a read-only database, and the class of those of a full one."""
+
 MAX_OVERDUE = 60.0
 """Seconds: a run that has been due for longer means that no worker is running, or that the workers have a backlog."""
 
+REPORT_LIFETIME = 1.0
+"""Seconds for which a report is answered again: many requests cost no more than one a second."""
+
+PROBE_KEY = f"{NAMESPACE}:readiness"
+PROBE = "redis.call('RPUSH', KEYS[2], ARGV[1]) redis.call('DEL', KEYS[2])"
+"""What sending a wake-up does: a script with the namespace as a key that pushes to a list. It leaves nothing behind."""
+
 Check = Callable[[], Awaitable[Any]]
+Report = dict[str, dict[str, Any]]
 
 
 class CheckFailed(Exception):
@@ -43,6 +61,11 @@ class Health:
     settings: Settings
     database: Database
     problem: RecentProblem
+    _reports: "SharedReport" = field(init=False)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_reports", SharedReport(self._make_report))
 
     async def alive(self, _: Request) -> JSONResponse:
         """Answer 200: the process is alive."""
@@ -50,6 +73,12 @@ class Health:
 
     async def ready(self, _: Request) -> JSONResponse:
         """Answer 200 when all checks pass, otherwise 503, with the result of each check."""
+        results = await self._reports.current()
+        ready = all(result["ok"] for result in results.values())
+        body = {"status": "ok" if ready else "unfit", "checks": results}
+        return JSONResponse(body, 200 if ready else 503, {"Cache-Control": "no-store"})
+
+    async def _make_report(self) -> Report:
         checks: dict[str, Check] = {
             "database": self._database,
             "migrations": self._migrations,
@@ -57,13 +86,29 @@ class Health:
             "oldest_due_run": self._oldest_due_run,
             "rights": self._rights,
         }
-        results = dict(zip(checks, await asyncio.gather(*map(_result_of, checks.values())), strict=True))
-        ready = all(result["ok"] for result in results.values())
-        body = {"status": "ok" if ready else "unfit", "checks": results}
-        return JSONResponse(body, 200 if ready else 503, {"Cache-Control": "no-store"})
+        return dict(zip(checks, await asyncio.gather(*map(_result_of, checks.values())), strict=True))
 
     async def _database(self) -> None:
-        await self._read(lambda session: session.execute(select(1)))
+        """Commit one write, and connect as callers do."""
+        await to_thread.run_sync(self._write, abandon_on_cancel=True)
+
+    def _write(self) -> None:
+        # A commit may hang, for example without a synchronous standby: only one thread and connection waits for it.
+        if not self._writing.acquire(blocking=False):
+            raise CheckFailed("an earlier write has not been committed yet")
+        try:
+            self.database.transact(_write_row)
+            if self.database.caller_engine is not self.database.engine:
+                with self.database.caller_engine.connect() as connection:
+                    connection.execute(select(1))
+        except SQLAlchemyError as error:
+            if sqlstate(error) == READ_ONLY:
+                raise CheckFailed("it is read-only") from error
+            if (sqlstate(error) or "").startswith(OUT_OF_RESOURCES):
+                raise CheckFailed("it is out of disk space, memory or connections") from error
+            raise
+        finally:
+            self._writing.release()
 
     async def _migrations(self) -> None:
         if not await self._read(lambda session: migrations.at_head(session.connection())):
@@ -74,7 +119,16 @@ class Health:
         async with redis.asyncio.from_url(
             self.settings.redis_url, socket_connect_timeout=CHECK_TIMEOUT, socket_timeout=CHECK_TIMEOUT, retry=retry
         ) as client:
-            await client.ping()
+            try:
+                await client.eval(PROBE, 2, NAMESPACE, PROBE_KEY, "probe")
+            except redis.exceptions.ReadOnlyError as error:
+                raise CheckFailed("it is a read-only replica") from error
+            except redis.exceptions.OutOfMemoryError as error:
+                raise CheckFailed("it is full: it has reached maxmemory") from error
+            except redis.exceptions.NoPermissionError as error:
+                raise CheckFailed("its login lacks a right that docs/operating.md lists") from error
+            except redis.exceptions.ResponseError as error:
+                raise CheckFailed("it refuses writes") from error
 
     async def _rights(self) -> None:
         if problem := await to_thread.run_sync(self.problem.get, abandon_on_cancel=True):
@@ -90,6 +144,26 @@ class Health:
 
     async def _read(self, work: Callable[[Session], Any]) -> Any:  # noqa: ANN401  # each check reads another type
         return await to_thread.run_sync(self.database.transact, work, abandon_on_cancel=True)
+
+
+class SharedReport:
+    """The report of all requests of one second: it is made once, also for requests that arrive meanwhile."""
+
+    def __init__(self, make: Callable[[], Awaitable[Report]]) -> None:
+        self._make = make
+        self._making: asyncio.Task[Report] | None = None
+        self._made_at = 0.0
+
+    async def current(self) -> Report:
+        """The report, made anew if it is older than REPORT_LIFETIME. A request that is cancelled cancels no other."""
+        if self._making is None or (self._making.done() and time.monotonic() - self._made_at >= REPORT_LIFETIME):
+            self._making = asyncio.create_task(self._make_now())
+        return await asyncio.shield(self._making)
+
+    async def _make_now(self) -> Report:
+        report = await self._make()
+        self._made_at = time.monotonic()
+        return report
 
 
 async def _result_of(check: Check) -> dict[str, Any]:
@@ -108,6 +182,11 @@ async def _result_of(check: Check) -> dict[str, Any]:
 def _first_line(error: Exception) -> str:
     """The first line of an error's message, or its type if the message is empty."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _write_row(session: Session) -> None:
+    values = {"id": 1, "written_at": func.clock_timestamp()}
+    session.execute(insert(ReadinessCheck).values(values).on_conflict_do_update(index_elements=["id"], set_=values))
 
 
 def _seconds_overdue(session: Session) -> float:

@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import dramatiq
 import redis
@@ -15,13 +16,15 @@ from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE, NAMESPACE, redis_b
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 BROKER_TIMEOUT = 0.5
 """Seconds. Short, because the caller waits for it after the commit; the sweeper sends the wake-ups that were lost."""
 
-PAUSE_AFTER_TIMEOUT = 1.0
-"""Seconds without sending after a timeout: a broker that hangs delays a thread once per pause."""
+PAUSE_AFTER_TIMEOUT = 0.5
+"""Seconds without sending after a timeout: a broker that hangs delays one thread once per pause."""
 
-PAUSE_AFTER_ERROR = 0.5
+PAUSE_AFTER_ERROR = 0.25
 """Seconds without sending after an error, which the broker returns at once."""
 
 
@@ -31,39 +34,53 @@ class Dispatcher:
     def __init__(self, settings: Settings) -> None:
         self._broker = redis_broker(settings, timeout=BROKER_TIMEOUT, retries=0)
         self._paused_until = 0.0
-        self._lock = threading.Lock()
+        self._unavailable = False
+        self._probing = threading.Lock()
 
     def __call__(self, wake_ups: Sequence[WakeUp]) -> None:
         """Send all wake-ups, or none during a pause: the sweeper sends them again."""
-        if time.monotonic() < self._paused_until:
-            return
-        try:
+
+        def send() -> None:
             for wake_up in wake_ups:
                 self._broker.enqueue(message_of(wake_up))
-        except redis.RedisError as error:
-            self._pause(error)
+
+        self._call(send)
 
     def backlog(self, queue: str) -> int | None:
         """Number of messages in the queue; None while the broker is unavailable."""
-        if time.monotonic() < self._paused_until:
-            return None
-        try:
-            length: int = self._broker.client.llen(f"{NAMESPACE}:{queue}")
-        except redis.RedisError as error:
-            self._pause(error)
-            return None
-        return length
+        return self._call(lambda: int(self._broker.client.llen(f"{NAMESPACE}:{queue}")))
 
     def close(self) -> None:
         """Close the connections."""
         self._broker.close()
         self._broker.client.close()
 
+    def _call(self, call: Callable[[], T]) -> T | None:
+        """What ``call`` returns; None while the broker is unavailable. Then only one thread at a time tries again."""
+        if time.monotonic() < self._paused_until:
+            return None
+        probes = self._unavailable
+        if probes and not self._probing.acquire(blocking=False):
+            return None
+        try:
+            answer = call()
+        except redis.RedisError as error:
+            self._pause(error)
+            return None
+        finally:
+            if probes:
+                self._probing.release()
+        if self._unavailable:
+            self._unavailable = False
+            logger.info("broker is back")
+        return answer
+
     def _pause(self, error: redis.RedisError) -> None:
         pause = PAUSE_AFTER_TIMEOUT if isinstance(error, redis.TimeoutError) else PAUSE_AFTER_ERROR
-        with self._lock:
-            self._paused_until = time.monotonic() + pause
-        logger.warning("broker unavailable, the sweeper will send the wake-ups again", extra={"cause": str(error)})
+        self._paused_until = time.monotonic() + pause
+        if not self._unavailable:
+            self._unavailable = True
+            logger.warning("broker unavailable, the sweeper will send the wake-ups again", extra={"cause": str(error)})
 
 
 def message_of(wake_up: WakeUp) -> dramatiq.Message[None]:

@@ -1,10 +1,13 @@
 """The liveness and readiness checks, and mutations without the broker."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 
 import httpx
 import pytest
+import redis
 from sqlalchemy import create_engine, text, update
 from sqlalchemy.engine import make_url
 from sqlmodel import col
@@ -13,12 +16,122 @@ from models import Run
 from runtime.database import clock, sqlalchemy_url
 from tests.api import Api, running_api
 from tests.run_harness import RunHarness
+from tests.waiting import wait_until
 
 UNREACHABLE_BROKER = "redis://127.0.0.1:1/0"
 
 
 def ready(api: Api) -> httpx.Response:
     return api.get("/readyz")
+
+
+@pytest.fixture(autouse=True)
+def fresh_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a report for each request: the tests share one API."""
+    monkeypatch.setattr("server.health.REPORT_LIFETIME", 0.0)
+
+
+@contextmanager
+def read_only_database(harness: RunHarness) -> Iterator[None]:
+    """New sessions of the database are read-only, as on a server that protects itself from a full disk."""
+    engine = create_engine(sqlalchemy_url(harness.settings.database_url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        name = connection.scalar(text("SELECT quote_ident(current_database())"))
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        try:
+            yield
+        finally:
+            connection.execute(text("SET transaction_read_only = off"))
+            connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+    engine.dispose()
+
+
+@contextmanager
+def full_broker(client: redis.Redis) -> Iterator[None]:
+    """The broker has reached maxmemory and evicts nothing."""
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", 1)
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", 0)
+
+
+@contextmanager
+def replica_broker(client: redis.Redis) -> Iterator[None]:
+    """The broker is a replica, which refuses writes; its primary is away."""
+    client.replicaof("127.0.0.1", "1")
+    try:
+        yield
+    finally:
+        client.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize(
+    ("hostile", "reason"),
+    [(full_broker, "it is full: it has reached maxmemory"), (replica_broker, "it is a read-only replica")],
+)
+def test_a_broker_that_refuses_writes_is_not_ready(
+    api: Api, redis_url: str, hostile: Callable[[redis.Redis], AbstractContextManager[None]], reason: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        with hostile(client):
+            client.ping()
+            response = ready(api)
+        again = ready(api)
+
+    assert response.status_code == 503
+    assert response.json()["checks"]["broker"] == {"ok": False, "reason": reason}
+    assert again.json()["checks"]["broker"] == {"ok": True}
+
+
+def test_a_check_of_the_broker_leaves_no_key(api: Api, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        before = set(client.keys())
+        ready(api)
+
+        assert set(client.keys()) - before == set()
+
+
+def test_a_read_only_database_is_not_ready_although_it_can_be_read(harness: RunHarness) -> None:
+    with read_only_database(harness), running_api(harness.settings) as api:
+        response = ready(api)
+
+    assert response.status_code == 503
+    checks = response.json()["checks"]
+    assert checks["database"] == {"ok": False, "reason": "it is read-only"}
+    assert checks["migrations"] == {"ok": True}
+
+
+def test_a_commit_that_hangs_makes_the_database_unready_and_is_not_joined_by_others(
+    api: Api, harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.health.CHECK_TIMEOUT", 0.3)
+    with harness.database.transaction() as session:
+        session.execute(text("LOCK TABLE readiness_checks IN ACCESS EXCLUSIVE MODE"))
+        first, second = ready(api), ready(api)
+
+    assert first.json()["checks"]["database"]["ok"] is False
+    assert second.json()["checks"]["database"] == {"ok": False, "reason": "an earlier write has not been committed yet"}
+    wait_until(lambda: ready(api).json()["checks"]["database"]["ok"])
+
+
+def test_requests_of_one_second_share_a_report(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.health.REPORT_LIFETIME", 60.0)
+    ready(api)
+
+    with api.statements() as statements, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: ready(api).status_code, range(40)))
+
+    assert len(set(answers)) == 1
+    assert [statement for statement in statements if "readiness_checks" in statement] == []
+
+
+def test_requests_that_arrive_during_a_report_wait_for_it(api: Api) -> None:
+    with api.statements() as statements, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: ready(api), range(8)))
+
+    assert len([statement for statement in statements if "readiness_checks" in statement]) < 8
 
 
 @pytest.fixture
