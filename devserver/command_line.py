@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devserver import demo, development, migration_draft
+from devserver.errors import DevserverError
+from devserver.faults import FAULTS
 from devserver.options import DATA, Options
 from runtime.programs import Parser
 from runtime.settings import LONGEST_PACE
@@ -21,6 +23,7 @@ Exported TENANTRY_* variables are used. With TENANTRY_DATABASE_URL and TENANTRY_
 the product uses your servers instead of the embedded ones.
 
   python -m devserver --pace 3        add 3 seconds to every step, to watch it or to cancel it
+  python -m devserver --faults        a tenant called shop-fail becomes FAILED, one called shop-stick STUCK
   python -m devserver demo            run the demonstration and check its results
 """
 
@@ -52,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
         default="real",
         help="simulated keeps all resources in the memory of one worker (default: %(default)s)",
     )
+    parser.add_argument(
+        "--faults",
+        action="store_true",
+        help="words in a tenant's slug make its deployer misbehave, to see FAILED, STUCK and waiting: "
+        f"{', '.join(FAULTS)}",
+    )
     parser.set_defaults(act=lambda chosen: development.run(_options(chosen)))
     _add_commands(parser.add_subparsers(title="other commands", metavar="COMMAND"))
     return parser
@@ -82,7 +91,9 @@ def _add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _options(chosen: argparse.Namespace) -> Options:
-    return Options(chosen.data_dir, chosen.port, chosen.workers, chosen.pace, chosen.world)
+    if chosen.faults and chosen.world == "simulated":
+        raise DevserverError("--faults needs the real world: the simulated one has no deployer. Omit --world simulated.")
+    return Options(chosen.data_dir, chosen.port, chosen.workers, chosen.pace, chosen.world, chosen.faults)
 
 
 def _number(text: str, kind: type[int] | type[float] = int) -> float:

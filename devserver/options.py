@@ -16,6 +16,7 @@ class Options:
     workers: int = 2
     pace: float = 0.0
     world: str = "real"
+    faults: bool = False
 
     @property
     def worker_processes(self) -> int:

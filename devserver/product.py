@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from devserver import faults
 from devserver.errors import DevserverError
 from devserver.options import HOST, Options
 from devserver.processes import Child, spawn
@@ -33,6 +34,8 @@ def environment(options: Options, *, database_url: str, redis_url: str, smtp_por
         "TENANTRY_PACE": f"PT{options.pace:f}S",
         "TENANTRY_WORLD": options.world,
     }
+    if options.faults:
+        options_given["TENANTRY_DEPLOYER"] = faults.DEPLOYER
     return chosen | dict(os.environ) | options_given | {"PYTHONUNBUFFERED": "1"}
 
 

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from textwrap import dedent
 
+from devserver.faults import FAULTS
 from devserver.options import HOST, Options
 
 CREATE = (
@@ -48,7 +49,7 @@ def text(options: Options, psql: str) -> str:
             -d '{CANCEL}'
 
         make demo runs all of this by itself. Ctrl-C stops everything.
-        """)
+        """) + _faults(options)
 
 
 def _remarks(options: Options) -> str:
@@ -62,6 +63,13 @@ def _remarks(options: Options) -> str:
     if options.pace:
         remarks.append(f"Every step takes {options.pace:g} s longer, so that you can watch it and cancel it.")
     return " ".join(remarks)
+
+
+def _faults(options: Options) -> str:
+    if not options.faults:
+        return ""
+    lines = [f"  {word:9} {effect}" for word, effect in FAULTS.items()]
+    return "\n".join(["", "Words in a tenant's slug, such as shop-fail, make its deployer misbehave:", "", *lines, ""])
 
 
 def _short(path: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from devserver import faults
 from devserver.errors import DevserverError
 from tests.dashboard.provider import CLIENT_ID, running_provider
 from tests.dashboard.worker_pause import running_worker_pause
@@ -75,7 +76,10 @@ def _has_tests(project: str, extra: Sequence[str]) -> bool:
 def _exit_codes(projects: Sequence[str], extra: Sequence[str], reports: Path) -> Iterator[int]:
     """Run the projects on one product, except PROVIDER: it needs a product with an identity provider."""
     if without_provider := [project for project in projects if project != PROVIDER]:
-        with product("dashboard", PACE, TENANTRY_BUDGET=BUDGET) as running, running_worker_pause() as worker_pause:
+        with (
+            product("dashboard", PACE, TENANTRY_BUDGET=BUDGET, TENANTRY_DEPLOYER=faults.DEPLOYER) as running,
+            running_worker_pause() as worker_pause,
+        ):
             yield from [
                 _run_project(project, extra, running, reports, WORKER_PAUSE=worker_pause)
                 for project in without_provider
