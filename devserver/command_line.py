@@ -92,7 +92,9 @@ def _add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _options(chosen: argparse.Namespace) -> Options:
     if chosen.faults and chosen.world == "simulated":
-        raise DevserverError("--faults needs the real world: the simulated one has no deployer. Omit --world simulated.")
+        raise DevserverError(
+            "--faults needs the real world: the simulated one has no deployer. Omit --world simulated."
+        )
     return Options(chosen.data_dir, chosen.port, chosen.workers, chosen.pace, chosen.world, chosen.faults)
 
 

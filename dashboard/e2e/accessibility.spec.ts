@@ -115,8 +115,8 @@ test("a provisioning is cancelled by keyboard alone, and the focus stays in the 
   const tenant = await create(slugFor("keys"), { start: false });
   const page = await users.signedIn("owner", pathOf(tenant));
   const { state, action, dialog, confirm } = tenantOn(page);
-  await expect(action("Retry provisioning")).toBeVisible();
-  await tabTo(action("Retry provisioning"));
+  await expect(action("Start provisioning")).toBeVisible();
+  await tabTo(action("Start provisioning"));
   await page.keyboard.press("Enter");
 
   await whileWorkersPause(async () => {

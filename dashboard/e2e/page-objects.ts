@@ -12,7 +12,11 @@ export function pathOf(tenant: Tenant): string {
 /** The elements of the page of one tenant. */
 export function tenantOn(page: Page) {
   return {
-    state: page.locator(".page-head .badge"),
+    state: page.locator(".page-head [data-state] .badge"),
+    /** Shown while the run is cancelled, undone or stuck. */
+    runStatus: page.locator(".page-head [data-run]"),
+    /** In the head of the page: what failed and why. */
+    failure: page.locator(".failure"),
     steps: page.locator("[data-step]"),
     step: (name: string) => page.locator(`[data-step="${name}"]`),
     undo: page.locator("[data-undo]"),
@@ -24,6 +28,7 @@ export function tenantOn(page: Page) {
     dialog: page.getByRole("alertdialog"),
     confirm: (name: string) => page.getByRole("alertdialog").getByRole("button", { name, exact: true }),
     nothingHeld: page.locator(".nothing-held"),
+    leftBehind: page.locator(".left-behind"),
   };
 }
 

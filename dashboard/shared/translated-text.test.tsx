@@ -14,7 +14,7 @@ interface Shown {
 function Page({ count, name, list }: Shown) {
   return (
     <main>
-      <h1>{name ?? "nobody"}</h1>
+      <h1>{name ?? "no name"}</h1>
       <p>
         Attempt {count} of 5{name && <>: {name}</>}. {count > 2 ? "Last" : <b>Not last</b>} one
       </p>

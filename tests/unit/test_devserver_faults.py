@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from adapters.simulated import SimulatedInfrastructure
-from devserver import __main__ as command_line
 from devserver import welcome_page
+from devserver.__main__ import main
 from devserver.faults import FAULTS, MisbehavingDeployer, faults_in
 from devserver.options import Options
 from devserver.product import environment
@@ -124,6 +124,6 @@ def test_the_document_lists_every_fault() -> None:
 
 
 def test_faults_in_the_simulated_world_are_refused_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command_line.main(["--faults", "--world", "simulated"]) == 1
+    assert main(["--faults", "--world", "simulated"]) == 1
 
     assert "--faults needs the real world" in capsys.readouterr().err

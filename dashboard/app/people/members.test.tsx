@@ -92,3 +92,15 @@ test("a user without members:manage sees who can manage people, and nothing is q
   expect(screen.getByText(/Only the owner and the admins/)).toBeVisible();
   expect(sent).toEqual([]);
 });
+
+test("the owner can neither be changed nor removed, and the row says how the ownership moves on", () => {
+  const olive = { ...BOB, id: "member-1", name: "Olive", role: "OWNER" as const };
+  const pageInfo = { hasNextPage: false, hasPreviousPage: false, startCursor: "first", endCursor: "last" };
+  open({
+    PeopleMembers: { organization: { id: "acme", members: { edges: [{ node: olive }, { node: BOB }], pageInfo } } },
+  });
+
+  const buttons = screen.getAllByRole("button", { name: /^(Remove|Change role)/ });
+  expect(buttons.map((button) => button.textContent)).toEqual(["Change role of Bob", "Remove Bob"]);
+  expect(screen.getByText("To change this, give the role OWNER to another member.")).toBeVisible();
+});

@@ -70,7 +70,7 @@ function List({ members, refetch, onDone }: ListProps) {
   );
 }
 
-/** Every row has both buttons: only the server knows the current owner, and it refuses what is not allowed. */
+/** No one can change or remove the owner; the ownership is given to another member. If the owner changed, the server refuses. */
 function Row({ member, refetch, onDone }: { member: MemberRowFragment } & Omit<ListProps, "members">) {
   const [dialog, setDialog] = useState<"role" | "remove">();
   const shared = { member, refetch, onDone, onClose: () => setDialog(undefined) };
@@ -83,7 +83,10 @@ function Row({ member, refetch, onDone }: { member: MemberRowFragment } & Omit<L
         <Since member={member} />
       </td>
       <td>
-        <div className="row">
+        {member.role === "OWNER" && (
+          <span className="hint">To change this, give the role OWNER to another member.</span>
+        )}
+        <div className="row" hidden={member.role === "OWNER"}>
           <Button onPress={() => setDialog("role")}>
             Change role <span className="visually-hidden">of {member.name}</span>
           </Button>

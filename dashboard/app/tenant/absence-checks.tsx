@@ -9,10 +9,9 @@ export function AbsenceChecks({ run: { absenceChecks, nextAbsenceCheckAt: next }
     <section className="card" aria-labelledby="absence-checks">
       <h2 id="absence-checks">Verified outside</h2>
       <ul className="names">
-        {absenceChecks.map(({ askedAt, found }) => (
-          <li key={askedAt}>
-            <Time at={askedAt} />:{" "}
-            {found.length === 0 ? "nothing found" : `${found.join(", ")} appeared late and was removed`}
+        {absenceChecks.map((check) => (
+          <li key={check.askedAt}>
+            <Time at={check.askedAt} />: {resultText(check)}
           </li>
         ))}
       </ul>
@@ -23,4 +22,11 @@ export function AbsenceChecks({ run: { absenceChecks, nextAbsenceCheckAt: next }
       )}
     </section>
   );
+}
+
+function resultText({ found, foundAbandoned }: Run["absenceChecks"][number]): string {
+  const late = found.length > 0 ? [`${found.join(", ")} appeared late and was removed`] : [];
+  const left =
+    foundAbandoned.length > 0 ? [`${foundAbandoned.join(", ")} still there: left in place by an operator`] : [];
+  return [...late, ...left].join("; ") || "nothing found";
 }

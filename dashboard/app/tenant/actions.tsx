@@ -48,7 +48,7 @@ export function Actions({ tenant, run, opened, onOpen }: Props) {
       <div className="row">
         {tenant.availableActions.map((action) => {
           const [label, weight] = WITH_DIALOG[action] ?? [];
-          if (!label) return <DirectAction key={action} action={action} tenant={tenant} />;
+          if (!label) return <DirectAction key={action} action={action} tenant={tenant} run={run} />;
           return (
             <Button key={action} weight={weight ?? "plain"} onPress={() => onOpen(action)}>
               {label}
@@ -59,7 +59,7 @@ export function Actions({ tenant, run, opened, onOpen }: Props) {
           <p className="hint">There are no actions for you here now.</p>
         )}
       </div>
-      {opened === "CANCEL_PROVISIONING" && <CancelDialog tenant={tenant} onClose={close} />}
+      {opened === "CANCEL_PROVISIONING" && <CancelDialog tenant={tenant} run={run} onClose={close} />}
       {opened === "SUSPEND" && <SuspendDialog tenant={tenant} onClose={close} />}
       {opened === "DECOMMISSION" && <DecommissionDialog tenant={tenant} onClose={close} />}
       {opened === "UPDATE" && <EditDialog tenant={tenant} onClose={close} />}
@@ -84,6 +84,10 @@ function useFocusAfterDialog(open: boolean): RefObject<HTMLElement | null> {
   return target;
 }
 
+function attemptsText(count: number): string {
+  return count === 1 ? "1 attempt" : `${count} attempts`;
+}
+
 /** A cancellation that is under way, or an undo that is stuck. */
 function RunNotice({ run }: { run: Run }) {
   const stuck = stuckStep(run);
@@ -91,10 +95,18 @@ function RunNotice({ run }: { run: Run }) {
     return (
       <div className="notice bad" role="alert">
         <p>
-          The undo is stuck at “{stuck.title}”, after {stuck.compensationAttempts} attempts: {stuck.error}
+          The undo is stuck at “{stuck.title}”
+          {run.stuckSince && (
+            <>
+              {" "}
+              since <Time at={run.stuckSince} />
+            </>
+          )}
+          , after {attemptsText(stuck.compensationAttempts)}: {run.stuckError}
         </p>
         <p className="hint">
-          Its resources are still held, as listed below. Fix the cause and resume the undo, or skip this step.
+          Nothing happens until an operator resumes the undo. Its resources are still held, as listed below. Fix the
+          cause and resume the undo, or skip this step.
         </p>
       </div>
     );
@@ -111,10 +123,10 @@ function RunNotice({ run }: { run: Run }) {
 }
 
 /** Actions without a confirmation, because their effect can be undone. */
-function DirectAction({ action, tenant }: { action: TenantAction; tenant: Tenant }) {
+function DirectAction({ action, tenant, run }: { action: TenantAction; tenant: Tenant; run: Run | undefined }) {
   switch (action) {
     case "RETRY_PROVISIONING":
-      return <Retry tenant={tenant} />;
+      return <Retry tenant={tenant} hasRun={run !== undefined} />;
     case "RESUME":
       return <Resume tenant={tenant} />;
     case "RECREATE":
@@ -127,9 +139,10 @@ function DirectAction({ action, tenant }: { action: TenantAction; tenant: Tenant
   }
 }
 
-function Retry({ tenant }: { tenant: Tenant }) {
+function Retry({ tenant, hasRun }: { tenant: Tenant; hasRun: boolean }) {
   const command = useCommand(RetryProvisioningDocument);
-  return <CommandButton label="Retry provisioning" command={command} input={{ tenantId: tenant.id }} primary />;
+  const label = hasRun ? "Retry provisioning" : "Start provisioning";
+  return <CommandButton label={label} command={command} input={{ tenantId: tenant.id }} primary />;
 }
 
 function Resume({ tenant }: { tenant: Tenant }) {

@@ -1,5 +1,6 @@
 /** Test data: a tenant in the middle of its first run; each test passes its changes. */
 
+import type { ResourceLineFragment } from "../__generated__/graphql";
 import type { Run, Step } from "./run";
 import type { Tenant } from "./tenant";
 
@@ -14,15 +15,21 @@ export function step(name: string, changes: Partial<Step> = {}): Step {
     attempts: 0,
     maxAttempts: 5,
     compensationAttempts: 0,
+    maxCompensationAttempts: 8,
     interruptible: true,
     percent: null,
     message: null,
     error: null,
+    compensationError: null,
     heartbeatAt: null,
     nextAttemptAt: null,
+    attemptStartedAt: null,
+    attemptDeadlineAt: null,
     startedAt: null,
     finishedAt: null,
     duration: null,
+    compensationStartedAt: null,
+    compensationDelayedAt: null,
     compensatedAt: null,
     ...changes,
   };
@@ -35,6 +42,12 @@ export function run(changes: Partial<Run> = {}): Run {
     kind: "PROVISION",
     status: "RUNNING",
     cancellable: true,
+    failedStep: null,
+    error: null,
+    errorCode: null,
+    stuckSince: null,
+    stuckStep: null,
+    stuckError: null,
     startedAt: NOW,
     finishedAt: null,
     startedBy: { id: "actor", displayName: "Olive Owner" },
@@ -49,6 +62,37 @@ export function run(changes: Partial<Run> = {}): Run {
     nextAbsenceCheckAt: null,
     ...changes,
   };
+}
+
+export function resource(
+  kind: string,
+  name: string,
+  changes: Partial<ResourceLineFragment> = {},
+): ResourceLineFragment {
+  return {
+    kind,
+    name,
+    step: "allocate_storage",
+    status: "HELD",
+    heldAt: NOW,
+    releasedAt: null,
+    abandonedAt: null,
+    abandonedBy: null,
+    abandonedReason: null,
+    absentAt: null,
+    ...changes,
+  };
+}
+
+/** A resource that an operator left in place. */
+export function abandoned(kind: string, name: string): ResourceLineFragment {
+  return resource(kind, name, {
+    step: "deploy_workloads",
+    status: "ABANDONED",
+    abandonedAt: NOW,
+    abandonedBy: { id: "actor", displayName: "Olive Owner" },
+    abandonedReason: "the cluster is gone",
+  });
 }
 
 export function tenant(changes: Partial<Tenant> = {}): Tenant {
@@ -67,36 +111,14 @@ export function tenant(changes: Partial<Tenant> = {}): Tenant {
     url: "http://shop-acme.localhost",
     firstAdminEmail: "ada@example.com",
     availableActions: ["CANCEL_PROVISIONING"],
-    heldResources: [
-      {
-        kind: "postgres_schema",
-        name: "t_shop_1",
-        step: "allocate_storage",
-        status: "HELD",
-        heldAt: NOW,
-        releasedAt: null,
-      },
-    ],
+    heldResources: [resource("postgres_schema", "t_shop_1")],
+    abandonedResources: [],
     cancellationPreview: {
       stepInFlight: { name: "allocate_identity", title: "Allocate identity" },
       interruptible: true,
       releases: [
-        {
-          kind: "signing_key",
-          name: "k_shop_1",
-          step: "allocate_identity",
-          status: "INTENDED",
-          heldAt: null,
-          releasedAt: null,
-        },
-        {
-          kind: "postgres_schema",
-          name: "t_shop_1",
-          step: "allocate_storage",
-          status: "HELD",
-          heldAt: NOW,
-          releasedAt: null,
-        },
+        resource("signing_key", "k_shop_1", { step: "allocate_identity", status: "INTENDED", heldAt: null }),
+        resource("postgres_schema", "t_shop_1"),
       ],
     },
     currentRun: { id: "run-1", status: "RUNNING" },

@@ -1,4 +1,4 @@
-/** The history of the newest run, entry by entry, numbered without gaps. */
+/** The history of the newest run, entry by entry. The numbers of entries are the tenant's, so they are not shown here. */
 
 import { Link } from "react-router";
 import type { EntryFragment } from "../__generated__/graphql";
@@ -19,7 +19,6 @@ export function History({ entries, complete, tenantId }: Props) {
       <ol className="history">
         {entries.map((entry) => (
           <li key={entry.id} data-sequence={entry.sequence} data-kind={entry.kind}>
-            <span className="number">{entry.sequence}</span>
             <Time at={entry.occurredAt} short />
             <span>{entry.message}</span>
           </li>

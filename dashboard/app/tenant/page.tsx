@@ -11,7 +11,7 @@ import { useTitle } from "../ui/title";
 import { AbsenceChecks } from "./absence-checks";
 import { Actions } from "./actions";
 import { Cards } from "./cards";
-import { TenantHead } from "./head";
+import { Failure, TenantHead } from "./head";
 import { HeldResources } from "./held-resources";
 import { History } from "./history";
 import { useLiveUpdates } from "./live-updates";
@@ -68,7 +68,8 @@ function TenantView({ tenant, error, refetch }: TenantViewProps) {
 
   return (
     <main className="page">
-      <TenantHead tenant={tenant} />
+      <TenantHead tenant={tenant} run={run} />
+      {run && <Failure run={run} />}
       {problem && <Problem error={problem} onRetry={refetch} />}
       <Actions tenant={tenant} run={run} opened={opened} onOpen={setOpened} />
       <Cards tenant={tenant} />
@@ -76,7 +77,7 @@ function TenantView({ tenant, error, refetch }: TenantViewProps) {
         {run ? (
           <Timeline run={run} />
         ) : (
-          <Empty>There are no runs yet. “Retry provisioning” starts the first one.</Empty>
+          <Empty>There are no runs yet. “Start provisioning” starts the first one.</Empty>
         )}
         <div>
           {run && <Undo run={run} />}

@@ -37,7 +37,12 @@ export function undoOf(run: Run): Step[] {
   return started.reverse();
 }
 
-/** The step with a compensation that has no attempts left. */
+/** The step that could not be undone, of a run that is STUCK. */
 export function stuckStep(run: Run): Step | undefined {
-  return run.status === "STUCK" ? run.steps.find((step) => step.status === "COMPENSATION_FAILED") : undefined;
+  return run.steps.find((step) => step.name === run.stuckStep);
+}
+
+/** The step that failed for good, so that the run was or is being undone. */
+export function failedStep(run: Run): Step | undefined {
+  return run.steps.find((step) => step.name === run.failedStep);
 }

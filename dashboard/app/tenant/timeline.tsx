@@ -2,8 +2,8 @@
 
 import { RunBadge } from "../ui/badge";
 import { Spent } from "../ui/time";
+import { Attempt } from "./attempt";
 import type { Run, Step } from "./run";
-import { StepHeartbeat } from "./step-heartbeat";
 
 const GLYPHS: Record<Step["status"], [glyph: string, words: string]> = {
   WAITING: ["○", "not started"],
@@ -66,21 +66,20 @@ export function Glyph({ status }: { status: Step["status"] }) {
 
 /** One line about the step: its progress while it runs, its error after it failed. The line takes its space in any case. */
 function More({ step }: { step: Step }) {
-  const { status, attempts, maxAttempts, percent, message, error } = step;
-  const running = status === "RUNNING";
+  const { status, attempts, percent, error } = step;
+  if (status === "RUNNING") {
+    return (
+      <>
+        {percent !== null && <progress max={100} value={percent ?? 0} aria-label={`Progress of ${step.title}`} />}
+        <Attempt step={step} />
+      </>
+    );
+  }
   return (
     <>
-      {attempts > 1 && (
-        <span>
-          Attempt {attempts} of {maxAttempts}.{" "}
-        </span>
-      )}
-      {running && percent !== null && (
-        <progress max={100} value={percent ?? 0} aria-label={`Progress of ${step.title}`} />
-      )}
-      {running && message && <span>{message} </span>}
-      {running && <StepHeartbeat step={step} />}
-      {error && (running || status === "FAILED") && <span className="error">{error}</span>}
+      {attempts > 1 && <span>{attempts} attempts </span>}
+      {/* A step keeps the error of its last attempt when it is undone. */}
+      {error && <span className="error">{error}</span>}
     </>
   );
 }

@@ -1,12 +1,11 @@
 /** The undo: the steps in reverse order, as they are compensated. */
 
 import { Time } from "../ui/time";
+import { Attempt } from "./attempt";
 import { hasSettled, isUndo, type Run, type Step, undoOf } from "./run";
-import { StepHeartbeat } from "./step-heartbeat";
 import { Glyph } from "./timeline";
 
 const WORDS: Partial<Record<Step["status"], string>> = {
-  COMPENSATING: "being undone",
   COMPENSATED: "undone, confirmed absent",
   COMPENSATION_FAILED: "no attempts left",
   ABANDONED: "skipped, resources left in place",
@@ -24,30 +23,38 @@ export function Undo({ run }: { run: Run }) {
       )}
       <ol className="steps" aria-live="polite">
         {steps.map((step) => (
-          <Line key={step.name} step={step} />
+          <Line key={step.name} step={step} heldNothing={!run.resources.some((one) => one.step === step.name)} />
         ))}
       </ol>
     </section>
   );
 }
 
-function Line({ step }: { step: Step }) {
-  const { status, title, name, error, compensationAttempts, compensatedAt } = step;
+interface LineProps {
+  step: Step;
+  /** Whether the step took no resource, so that nothing of it could be left. */
+  heldNothing: boolean;
+}
+
+function Line({ step, heldNothing }: LineProps) {
+  const { status, title, name, compensationError, compensationAttempts, compensatedAt } = step;
   return (
     <li className={`step ${status.toLowerCase()}`} data-undo={name}>
       <Glyph status={status} />
       <span className="title">{title}</span>
       <span className="length">{compensatedAt && <Time at={compensatedAt} short />}</span>
       <span className="more">
-        {WORDS[status] ?? "waiting to be undone"}
-        {compensationAttempts > 1 && ` · attempt ${compensationAttempts}`}
-        {status === "COMPENSATING" && (
+        {status === "COMPENSATING" ? (
           <>
-            {" · "}
-            <StepHeartbeat step={step} />
+            being undone · <Attempt step={step} />
+          </>
+        ) : (
+          <>
+            {status === "COMPENSATED" && heldNothing ? "held nothing" : (WORDS[status] ?? "waiting to be undone")}
+            {compensationAttempts > 1 && ` · ${compensationAttempts} attempts`}
+            {compensationError && <span className="error"> {compensationError}</span>}
           </>
         )}
-        {error && status !== "COMPENSATED" && <span className="error"> {error}</span>}
       </span>
     </li>
   );

@@ -23,6 +23,12 @@ export function Filters({ filters }: { filters: UrlFilters }) {
       />
       <Field label="Slug begins with" value={filters.slug} onChange={(value) => filters.set("slug", value)} />
       <Choice
+        label="Left behind"
+        value={filters.left}
+        onChange={(value) => filters.set("left", value)}
+        options={LEFT_BEHIND}
+      />
+      <Choice
         label="Order"
         value={filters.order || "newest"}
         onChange={(value) => filters.set("order", value === "newest" ? "" : value)}
@@ -31,6 +37,13 @@ export function Filters({ filters }: { filters: UrlFilters }) {
     </search>
   );
 }
+
+/** Resources that an operator left in place and that may still exist. */
+const LEFT_BEHIND = [
+  { value: "", label: "Any" },
+  { value: "yes", label: "Something" },
+  { value: "no", label: "Nothing" },
+];
 
 function withAny(values: readonly string[]) {
   return [{ value: "", label: "Any" }, ...optionsOf(values)];

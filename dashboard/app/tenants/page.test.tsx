@@ -147,3 +147,55 @@ test("a slug is checked while it is typed, and the tenant's address is shown", a
 
   expect(await screen.findByText(/The tenant’s address will be http:\/\/shop-acme.localhost/)).toBeVisible();
 });
+
+test("the list can be limited to tenants that left something behind", async () => {
+  const { user, url, sent } = render(<TenantsPage />, {
+    answers: { Tenants: page(row("a")), ProvisioningOptions: OPTIONS },
+  });
+
+  await user.selectOptions(screen.getByLabelText("Left behind"), "Something");
+
+  expect(url()).toBe("/?left=yes");
+  expect(sent.findLast((one) => one.name === "Tenants")?.variables.filter).toEqual({ hasAbandonedResources: true });
+});
+
+test("a problem under a field of an empty form goes as soon as the field is filled", async () => {
+  const { user } = render(<TenantsPage />, {
+    answers: { Tenants: page(), ProvisioningOptions: OPTIONS, SlugCheck: checked },
+  });
+  await user.click(screen.getByRole("button", { name: "Create tenant" }));
+  const [slug, email] = ["Slug", "First administrator"].map((name) => screen.getByRole("textbox", { name }));
+  await user.click(screen.getByRole("button", { name: "Create" }));
+  for (const field of [slug, email]) expect(field).toBeInvalid();
+
+  await user.type(slug as HTMLElement, "s");
+  expect(slug).toBeValid();
+  await user.type(email as HTMLElement, "ada");
+  expect(email).toBeInvalid();
+  await user.type(email as HTMLElement, "@example.com");
+
+  expect(email).toBeValid();
+  expect(document.querySelectorAll(".error")).toHaveLength(0);
+});
+
+test("a refusal of a choice goes with another choice", async () => {
+  const refusal = { code: "NOT_ALLOWED", message: "The plan is not sold any more.", field: ["input", "plan"] };
+  const { user } = render(<TenantsPage />, {
+    answers: {
+      Tenants: page(),
+      ProvisioningOptions: OPTIONS,
+      SlugCheck: checked,
+      CreateTenant: { createTenant: { tenant: null, run: null, userErrors: [refusal] } },
+    },
+  });
+  await user.click(screen.getByRole("button", { name: "Create tenant" }));
+  await user.type(screen.getByRole("textbox", { name: "Slug" }), "shop");
+  await user.type(screen.getByRole("textbox", { name: "First administrator" }), "ada@example.com");
+  await user.click(screen.getByRole("button", { name: "Create" }));
+  const dialog = within(screen.getByRole("dialog"));
+  expect(dialog.getByText("The plan is not sold any more.")).toBeVisible();
+
+  await user.selectOptions(dialog.getByLabelText("Plan"), "starter");
+
+  expect(dialog.queryByText("The plan is not sold any more.")).toBeNull();
+});

@@ -2,7 +2,7 @@
 
 import { Link } from "react-router";
 import type { TenantRowFragment } from "../__generated__/graphql";
-import { RunBadge, StateBadge } from "../ui/badge";
+import { isShownBesideState, RunBadge, StateBadge } from "../ui/badge";
 import { Scroll } from "../ui/scroll";
 import { Time } from "../ui/time";
 
@@ -11,9 +11,6 @@ interface Props {
   selected: ReadonlySet<string>;
   onSelect: (selected: ReadonlySet<string>) => void;
 }
-
-/** Statuses of a run that are shown beside the tenant's state: PROVISIONING alone does not say that an undo is under way. */
-const SHOWN_BESIDE_STATE = new Set(["CANCELLING", "COMPENSATING", "STUCK"]);
 
 export function TenantsTable({ rows, selected, onSelect }: Props) {
   const selectable = rows.filter(isCancellable);
@@ -73,7 +70,7 @@ function Row({
         {row.name !== row.slug && <span className="hint"> {row.slug}</span>}
       </th>
       <td>
-        <StateBadge state={row.state} /> {run && SHOWN_BESIDE_STATE.has(run.status) && <RunBadge status={run.status} />}
+        <StateBadge state={row.state} /> {run && isShownBesideState(run.status) && <RunBadge status={run.status} />}
       </td>
       <td>{row.plan}</td>
       <td>{row.region}</td>

@@ -26,13 +26,15 @@ export interface UrlFilters {
   state: string;
   plan: string;
   slug: string;
+  /** Whether resources were left behind: "yes", "no", or empty for both. */
+  left: string;
   order: string;
   filtered: boolean;
   /** Whether this is another page than the first. */
   turned: boolean;
   variables: Omit<TenantsQueryVariables, "follow">;
   /** Change one condition, and return to the first page. */
-  set: (name: "state" | "plan" | "slug" | "order", value: string) => void;
+  set: (name: "state" | "plan" | "slug" | "left" | "order", value: string) => void;
   clear: () => void;
   /** Go to the page after or before a cursor. */
   turn: (direction: "after" | "before", cursor: string) => void;
@@ -41,26 +43,21 @@ export interface UrlFilters {
 export function useUrlFilters(): UrlFilters {
   const [params, setParams] = useSearchParams();
   const of = (name: string) => params.get(name) ?? "";
-  const [state, plan, slug, order, after, before] = ["state", "plan", "slug", "order", "after", "before"].map(of) as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-  ];
+  const [state, plan, slug, left] = [of("state"), of("plan"), of("slug"), of("left")];
+  const [order, after, before] = [of("order"), of("after"), of("before")];
   const variables = useMemo(
-    () => ({ ...windowOf(after, before), filter: filterOf(state, plan, slug), orderBy: orderOf(order) }),
-    [state, plan, slug, order, after, before],
+    () => ({ ...windowOf(after, before), filter: filterOf(state, plan, slug, left), orderBy: orderOf(order) }),
+    [state, plan, slug, left, order, after, before],
   );
 
   return {
     state,
     plan,
     slug,
+    left,
     order,
     variables,
-    filtered: Boolean(state || plan || slug),
+    filtered: Boolean(state || plan || slug || left),
     turned: Boolean(after || before),
     set: (name, value) => setParams((old) => changed(old, name, value), { replace: name === "slug" }),
     clear: () => setParams({}),
@@ -81,11 +78,12 @@ function windowOf(after: string, before: string) {
   return before ? { last: PAGE_SIZE, before } : { first: PAGE_SIZE, ...(after && { after }) };
 }
 
-function filterOf(state: string, plan: string, slug: string) {
+function filterOf(state: string, plan: string, slug: string, left: string) {
   return {
     ...(state && { stateIn: [state as TenantState] }),
     ...(plan && { planIn: [plan] }),
     ...(slug && { slugPrefix: slug }),
+    ...(left && { hasAbandonedResources: left === "yes" }),
   };
 }
 

@@ -28,6 +28,13 @@ const RUN: Record<RunStatus, [Tone, string]> = {
 
 const RESOURCE: Record<ResourceStatus, Tone> = { INTENDED: "warn", HELD: "busy", RELEASED: "calm", ABANDONED: "bad" };
 
+/** PROVISIONING or DECOMMISSIONING alone does not say that an undo is under way, or that nothing moves any more. */
+const SHOWN_BESIDE_STATE: ReadonlySet<RunStatus> = new Set(["CANCELLING", "COMPENSATING", "STUCK"]);
+
+export function isShownBesideState(status: RunStatus): boolean {
+  return SHOWN_BESIDE_STATE.has(status);
+}
+
 export function StateBadge({ state }: { state: TenantState }) {
   return <Badge tone={TENANT[state] ?? "calm"}>{state}</Badge>;
 }

@@ -1,6 +1,6 @@
 /** Form fields: a label, a hint, and the server's objection to the value. */
 
-import { type ReactNode, useId } from "react";
+import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { FieldError } from "react-aria-components/FieldError";
 import { Input } from "react-aria-components/Input";
 import { Label } from "react-aria-components/Label";
@@ -16,10 +16,11 @@ interface Props extends Omit<TextFieldProps, "className" | "children"> {
 
 /** A text field. `name` is the field of the mutation's input, by which the form shows a refusal at this field. */
 export function Field({ label, hint, lines, ...rest }: Props) {
+  const check = useLiveCheck(rest.value);
   return (
     <TextField {...rest} className="field">
       <Label>{label}</Label>
-      {lines ? <TextArea rows={lines} /> : <Input />}
+      {lines ? <TextArea rows={lines} ref={check} /> : <Input ref={check} />}
       {hint && (
         <Text slot="description" className="hint">
           {hint}
@@ -28,6 +29,22 @@ export function Field({ label, hint, lines, ...rest }: Props) {
       <FieldError className="error" />
     </TextField>
   );
+}
+
+/**
+ * Check a field that shows a problem again with every change, so that the problem goes when it is corrected. React Aria
+ * checks when the browser reports a change, which is when the field loses the focus.
+ */
+function useLiveCheck(value: string | undefined) {
+  const element = useRef<HTMLInputElement & HTMLTextAreaElement>(null);
+  const checked = useRef(value);
+  useEffect(() => {
+    if (checked.current === value) return;
+    checked.current = value;
+    const field = element.current;
+    if (field?.getAttribute("aria-invalid")) field.dispatchEvent(new Event("change", { bubbles: true }));
+  }, [value]);
+  return element;
 }
 
 interface ReasonProps {
@@ -59,8 +76,12 @@ interface ChoiceProps {
 }
 
 /** A choice of one option. It is the browser's own select, which phones and screen readers support best. */
-export function Choice({ label, value, options, onChange, error, hint }: ChoiceProps) {
+export function Choice({ label, value, options, onChange, error: objection, hint }: ChoiceProps) {
   const id = useId();
+  // The objection is to the value that was sent, so it goes with another choice.
+  const [objected, setObjected] = useState({ objection, value });
+  if (objected.objection !== objection) setObjected({ objection, value });
+  const error = objected.value === value ? objection : undefined;
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>

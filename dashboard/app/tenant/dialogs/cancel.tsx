@@ -2,20 +2,26 @@
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
-import { CancelProvisioningDocument, type CancelProvisioningMutation } from "../../__generated__/graphql";
+import { CancelProvisioningDocument } from "../../__generated__/graphql";
 import { useCommand } from "../../api/command";
 import { Button } from "../../ui/button";
 import { Choices, Dialog } from "../../ui/dialog";
 import { ReasonField } from "../../ui/field";
 import { Problem, Refusals } from "../../ui/notice";
 import { Time } from "../../ui/time";
+import type { Run } from "../run";
 import type { Tenant } from "../tenant";
 
-type Request = NonNullable<
-  NonNullable<NonNullable<CancelProvisioningMutation["cancelProvisioning"]>["run"]>["cancelRequest"]
->;
+type Request = NonNullable<Run["cancelRequest"]>;
 
-export function CancelDialog({ tenant, onClose }: { tenant: Tenant; onClose: () => void }) {
+interface Props {
+  tenant: Tenant;
+  /** The newest run. */
+  run: Run | undefined;
+  onClose: () => void;
+}
+
+export function CancelDialog({ tenant, run, onClose }: Props) {
   // The run that was shown when the dialog opened: a newer run must not be cancelled by it.
   const [runId] = useState(tenant.currentRun?.id ?? null);
   const [reason, setReason] = useState("");
@@ -29,19 +35,32 @@ export function CancelDialog({ tenant, onClose }: { tenant: Tenant; onClose: () 
     else if (done) onClose();
   }
 
-  if (earlier) return <AlreadyCancelled request={earlier} onClose={onClose} />;
+  // Another user may cancel while this dialog is open. The effect of this dialog's own request is not another user's.
+  const meanwhile = !sending && run?.id === runId ? run?.cancelRequest : null;
+  const request = earlier ?? meanwhile;
+  if (request) return <AlreadyCancelled request={request} onClose={onClose} />;
+
+  const preview = tenant.currentRun?.id === runId ? tenant.cancellationPreview : null;
+  const nothingToCancel = !preview && !sending;
   return (
     <Dialog title="Cancel provisioning?" onClose={onClose} alert>
       <Form onSubmit={submit}>
-        <Preview tenant={tenant} runId={runId} />
-        <ReasonField value={reason} onChange={setReason} />
+        {preview && <Preview tenant={tenant} preview={preview} />}
+        {nothingToCancel && (
+          <p className="notice warn" role="status">
+            There is nothing to cancel any more: {tenant.name} is now {tenant.state}.
+          </p>
+        )}
+        {!nothingToCancel && <ReasonField value={reason} onChange={setReason} />}
         <Refusals errors={refusals} />
         {error && <Problem error={error} />}
         <Choices>
-          <Button onPress={onClose}>{refusals.length > 0 ? "Close" : "Keep provisioning"}</Button>
-          <Button type="submit" weight="danger" isBusy={sending}>
-            {sending ? "Requesting cancellation…" : "Cancel provisioning"}
-          </Button>
+          <Button onPress={onClose}>{nothingToCancel || refusals.length > 0 ? "Close" : "Keep provisioning"}</Button>
+          {!nothingToCancel && (
+            <Button type="submit" weight="danger" isBusy={sending}>
+              {sending ? "Requesting cancellation…" : "Cancel provisioning"}
+            </Button>
+          )}
         </Choices>
       </Form>
     </Dialog>
@@ -49,15 +68,7 @@ export function CancelDialog({ tenant, onClose }: { tenant: Tenant; onClose: () 
 }
 
 /** The preview is updated live while the dialog is open, because the run continues. */
-function Preview({ tenant, runId }: { tenant: Tenant; runId: string | null }) {
-  const preview = tenant.currentRun?.id === runId ? tenant.cancellationPreview : null;
-  if (!preview) {
-    return (
-      <p className="notice warn" role="status">
-        There is nothing to cancel any more: {tenant.name} is now {tenant.state}.
-      </p>
-    );
-  }
+function Preview({ tenant, preview }: { tenant: Tenant; preview: NonNullable<Tenant["cancellationPreview"]> }) {
   const { stepInFlight, interruptible, releases } = preview;
   return (
     <>

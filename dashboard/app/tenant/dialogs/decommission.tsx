@@ -1,4 +1,4 @@
-/** The dialog that decommissions a tenant. The slug must be typed, because it cannot be undone. */
+/** The dialog that decommissions a tenant. If it holds resources, the slug must be typed: it cannot be undone. */
 
 import { type FormEvent, useState } from "react";
 import { Form } from "react-aria-components/Form";
@@ -8,38 +8,66 @@ import { Button } from "../../ui/button";
 import { Choices, Dialog } from "../../ui/dialog";
 import { Field } from "../../ui/field";
 import { byField, outsideFields, Problem, Refusals } from "../../ui/notice";
+import { Abandoned } from "../held-resources";
 import type { Tenant } from "../tenant";
+import { isUnavailable, Unavailable } from "./unavailable";
+
+/** States in which the API asks for the slug; in the others a tenant holds nothing. */
+const CONFIRMED_STATES: ReadonlySet<Tenant["state"]> = new Set(["ACTIVE", "SUSPENDED"]);
 
 export function DecommissionDialog({ tenant, onClose }: { tenant: Tenant; onClose: () => void }) {
   const [confirmSlug, setConfirmSlug] = useState("");
   const { send, sending, refusals, error } = useCommand(DecommissionTenantDocument);
 
+  const unavailable = isUnavailable(tenant, "DECOMMISSION", sending);
+  const asksForSlug = CONFIRMED_STATES.has(tenant.state);
+
   async function submit(event: FormEvent) {
     event.preventDefault();
-    if (await send({ tenantId: tenant.id, confirmSlug })) onClose();
+    if (await send({ tenantId: tenant.id, confirmSlug: asksForSlug ? confirmSlug : null })) onClose();
   }
 
   return (
     <Dialog title={`Decommission ${tenant.name}?`} onClose={onClose} alert>
       <Form onSubmit={submit} validationErrors={byField(refusals)}>
         <p>
-          All its resources and all its data are removed, and the slug becomes available again. This cannot be undone:
-          recreating it creates a new, empty tenant.
+          {asksForSlug ? "All its resources and all its data are removed" : "It holds nothing, so nothing is removed"},
+          and the slug becomes available again. This cannot be undone: recreating it creates a new, empty tenant.
         </p>
-        <Field
-          label={`Type ${tenant.slug} to confirm`}
-          name="confirmSlug"
-          value={confirmSlug}
-          onChange={setConfirmSlug}
-          isRequired
-          autoComplete="off"
-          spellCheck="false"
-        />
+        {tenant.abandonedResources.length > 0 && (
+          <>
+            <p>These were left in place earlier, may still exist, and stay:</p>
+            <ul className="names">
+              {tenant.abandonedResources.map((resource) => (
+                <li key={`${resource.kind} ${resource.name}`}>
+                  <Abandoned resource={resource} />
+                </li>
+              ))}
+            </ul>
+          </>
+        )}
+        {asksForSlug && (
+          <Field
+            label={`Type ${tenant.slug} to confirm`}
+            name="confirmSlug"
+            value={confirmSlug}
+            onChange={setConfirmSlug}
+            isRequired
+            autoComplete="off"
+            spellCheck="false"
+          />
+        )}
+        {unavailable && <Unavailable tenant={tenant} />}
         <Refusals errors={outsideFields(refusals, ["confirmSlug"])} />
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Keep tenant</Button>
-          <Button type="submit" weight="danger" isBusy={sending} isDisabled={confirmSlug !== tenant.slug}>
+          <Button
+            type="submit"
+            weight="danger"
+            isBusy={sending}
+            isDisabled={unavailable || (asksForSlug && confirmSlug !== tenant.slug)}
+          >
             {sending ? "Decommissioning…" : "Decommission"}
           </Button>
         </Choices>

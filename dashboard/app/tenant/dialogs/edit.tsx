@@ -10,6 +10,7 @@ import { Choices, Dialog } from "../../ui/dialog";
 import { Choice, Field, optionsOf } from "../../ui/field";
 import { byField, outsideFields, Problem, Refusals } from "../../ui/notice";
 import type { Tenant } from "../tenant";
+import { isUnavailable, Unavailable } from "./unavailable";
 
 const FIELDS = ["slug", "name", "plan", "region", "firstAdminEmail"] as const;
 
@@ -20,6 +21,8 @@ export function EditDialog({ tenant, onClose }: { tenant: Tenant; onClose: () =>
   const [version] = useState(tenant.version);
   const [values, setValues] = useState(before);
   const { send, sending, refusals, error } = useCommand(UpdateTenantDocument);
+
+  const unavailable = isUnavailable(tenant, "UPDATE", sending);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
@@ -44,11 +47,12 @@ export function EditDialog({ tenant, onClose }: { tenant: Tenant; onClose: () =>
         <Choice label="Plan" {...bound("plan")} options={optionsOf(plans)} error={fieldErrors.plan?.[0]} />
         <Choice label="Region" {...bound("region")} options={optionsOf(regions)} error={fieldErrors.region?.[0]} />
         <Field label="First administrator" {...bound("firstAdminEmail")} type="email" isRequired />
+        {unavailable && <Unavailable tenant={tenant} />}
         <Refusals errors={outsideFields(refusals, FIELDS)} />
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>
-          <Button type="submit" weight="primary" isBusy={sending}>
+          <Button type="submit" weight="primary" isBusy={sending} isDisabled={unavailable}>
             {sending ? "Saving…" : "Save"}
           </Button>
         </Choices>

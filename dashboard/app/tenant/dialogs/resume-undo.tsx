@@ -12,6 +12,7 @@ import { byField, outsideFields, Problem, Refusals } from "../../ui/notice";
 import { Resources } from "../held-resources";
 import { type Run, stuckStep } from "../run";
 import type { Tenant } from "../tenant";
+import { isUnavailable } from "./unavailable";
 
 interface Props {
   tenant: Tenant;
@@ -20,11 +21,15 @@ interface Props {
 }
 
 export function ResumeUndoDialog({ tenant, run, onClose }: Props) {
+  // The step and its error when the dialog opened: both are null as soon as the undo was resumed.
   const [stuck] = useState(run && stuckStep(run));
+  const [stuckError] = useState(run?.stuckError);
   const [skipping, setSkipping] = useState(false);
   const [reason, setReason] = useState("");
   const { send, sending, refusals, error } = useCommand(ResumeCompensationDocument);
   const held = tenant.heldResources.filter((resource) => resource.step === stuck?.name);
+
+  const unavailable = isUnavailable(tenant, "RESUME_COMPENSATION", sending);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
@@ -37,7 +42,7 @@ export function ResumeUndoDialog({ tenant, run, onClose }: Props) {
       <Form onSubmit={submit} validationErrors={byField(refusals)}>
         {stuck && (
           <p>
-            “{stuck.title}” could not be undone: {stuck.error}
+            “{stuck.title}” could not be undone: {stuckError}
           </p>
         )}
         {held.length > 0 && <Resources resources={held} caption="Still held by this step" />}
@@ -57,11 +62,16 @@ export function ResumeUndoDialog({ tenant, run, onClose }: Props) {
             skipping ? "Required: the audit feed records who skipped the step, and why." : "Recorded in the audit feed."
           }
         />
+        {unavailable && (
+          <p className="notice warn" role="status">
+            The undo is not stuck any more: it was resumed.
+          </p>
+        )}
         <Refusals errors={outsideFields(refusals, ["reason"])} />
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>
-          <Button type="submit" weight={skipping ? "danger" : "primary"} isBusy={sending}>
+          <Button type="submit" weight={skipping ? "danger" : "primary"} isBusy={sending} isDisabled={unavailable}>
             {skipping ? "Skip and resume" : "Try again"}
           </Button>
         </Choices>

@@ -9,10 +9,13 @@ import { Choices, Dialog } from "../../ui/dialog";
 import { ReasonField } from "../../ui/field";
 import { Problem, Refusals } from "../../ui/notice";
 import type { Tenant } from "../tenant";
+import { isUnavailable, Unavailable } from "./unavailable";
 
 export function SuspendDialog({ tenant, onClose }: { tenant: Tenant; onClose: () => void }) {
   const [reason, setReason] = useState("");
   const { send, sending, refusals, error } = useCommand(SuspendTenantDocument);
+
+  const unavailable = isUnavailable(tenant, "SUSPEND", sending);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
@@ -24,11 +27,12 @@ export function SuspendDialog({ tenant, onClose }: { tenant: Tenant; onClose: ()
       <Form onSubmit={submit}>
         <p>Its address shows that it is suspended, until it is resumed. No resources are released.</p>
         <ReasonField value={reason} onChange={setReason} />
+        {unavailable && <Unavailable tenant={tenant} />}
         <Refusals errors={refusals} />
         {error && <Problem error={error} />}
         <Choices>
           <Button onPress={onClose}>Close</Button>
-          <Button type="submit" weight="danger" isBusy={sending}>
+          <Button type="submit" weight="danger" isBusy={sending} isDisabled={unavailable}>
             {sending ? "Suspending…" : "Suspend"}
           </Button>
         </Choices>
