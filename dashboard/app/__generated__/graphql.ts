@@ -356,7 +356,7 @@ export type TenantAction =
   | 'RESUME'
   /** Call resumeCompensation, for a tenant with a STUCK run. */
   | 'RESUME_COMPENSATION'
-  /** Call retryProvisioning, for a PENDING or FAILED tenant. */
+  /** Call retryProvisioning, for a PENDING or FAILED tenant. A tenant without runs was never provisioned: a page should offer to start its provisioning, not to retry it. */
   | 'RETRY_PROVISIONING'
   /** Call suspendTenant, for an ACTIVE tenant. */
   | 'SUSPEND'
@@ -475,6 +475,8 @@ export type UserErrorCode =
   | 'STALE_RUN'
   /** The value has to be unique, and another object has it; field says which one. */
   | 'TAKEN'
+  /** The same was done too recently; the message says in how many seconds the call is allowed again. */
+  | 'TOO_SOON'
   /** The object has another version than expectedVersion: read it again, then decide. */
   | 'VERSION_CONFLICT';
 
