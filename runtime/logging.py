@@ -1,6 +1,7 @@
 """Logging to standard error: time, level, logger and message of an event, a stack trace, the ``extra`` as fields."""
 
 import logging
+import re
 import sys
 import threading
 from typing import Final
@@ -12,6 +13,7 @@ from runtime.settings import Settings
 logger = logging.getLogger(__name__)
 
 PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 NOISY: Final = ("alembic", "httpx", "httpcore", "dramatiq.worker.WorkerThread")
 
 
@@ -23,7 +25,7 @@ class FieldsFormatter(logging.Formatter):
         if (request_id := current_request_id()) is not None:
             vars(record).setdefault("request_id", request_id)
         line = masked(super().format(record))
-        fields = " ".join(f"{key}={masked(str(value))}" for key, value in vars(record).items() if key not in PLAIN)
+        fields = " ".join(f"{key}={_on_one_line(value)}" for key, value in vars(record).items() if key not in PLAIN)
         return f"{line} [{fields}]" if fields else line
 
 
@@ -36,8 +38,20 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for warning in settings.warnings:
         logger.warning("unsafe setting: %s", warning)
-    # The default prints the stack trace itself, with the secrets in it.
+    # The defaults print to standard error themselves, with the secrets in it.
     threading.excepthook = _log_end_of_thread
+    sys.unraisablehook = _log_unraisable
+    logging.captureWarnings(True)  # noqa: FBT003  # the function has no name for it
+
+
+def _on_one_line(value: object) -> str:
+    """The value of a field, masked. What another system said cannot look like the next line of the log."""
+    return CONTROL_CHARACTERS.sub(lambda found: repr(found[0])[1:-1], masked(str(value)))
+
+
+def _log_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    message = unraisable.err_msg or "an error was ignored, because nothing can receive it"
+    logger.error(message, exc_info=unraisable.exc_value)
 
 
 def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
