@@ -134,7 +134,7 @@ _publish(
     INTERRUPTED="A cancel stopped it, or its worker was lost during one. What it may have created is undone.",
     COMPENSATING="It is being undone, or its undo waits for the next attempt or poll.",
     COMPENSATED="It was undone, and the resources that it took, if any, are confirmed absent.",
-    COMPENSATION_FAILED="Its undo used up its attempts or was refused for good: the run is STUCK.",
+    COMPENSATION_FAILED="Its undo used up its attempts or its time, or was refused for good: the run is STUCK.",
     ABANDONED="An operator skipped its undo with resumeCompensation. Its resources may still exist.",
 )
 

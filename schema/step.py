@@ -33,7 +33,8 @@ class RunStep:
         description="Attempts to undo the step that have begun. resumeCompensation counts from 0 again."
     )
     max_compensation_attempts: int = strawberry.field(
-        description="Attempts to undo the step that may fail before the run is STUCK."
+        description="Attempts to undo the step that may fail before the run is STUCK. Attempts that fail for too long "
+        "make it STUCK earlier."
     )
     interruptible: bool = strawberry.field(
         description="Whether a cancel stops the step at its next safe point. Otherwise the step runs to its end first."

@@ -28,7 +28,7 @@ def no_cancel_check_in_outcome(patch: pytest.MonkeyPatch) -> None:
 def no_stop_at_failed_undo(patch: pytest.MonkeyPatch) -> None:
     """A failed undo counts as done."""
 
-    def compensation_failed(session: Session, position: Position, step: RunStep, _: str, *, final: bool) -> None:
+    def compensation_failed(session: Session, position: Position, step: RunStep, _: str, **_how: object) -> None:
         engine._undone(session, position, step)
 
     patch.setattr(engine, "_compensation_failed", compensation_failed)
