@@ -242,7 +242,9 @@ def document(kind: str, name: str, field: GraphQLField, variables: Facts) -> str
     declared = ", ".join(f"${one}: {field.args[one].type}" for one in variables)
     given = ", ".join(f"{one}: ${one}" for one in variables)
     head = f"{kind} Walk({declared})" if variables else kind
-    return f"{head} {{ {name}{f'({given})' if given else ''} {selection(get_named_type(field.type), DEPTH)} }}"
+    # A payload has the tenant and the run, each with the other: one level more exceeds the limit of a document.
+    depth = DEPTH - 1 if kind == "mutation" else DEPTH
+    return f"{head} {{ {name}{f'({given})' if given else ''} {selection(get_named_type(field.type), depth)} }}"
 
 
 def selection(kind: Any, depth: int, above: tuple[str, ...] = ()) -> str:

@@ -8,7 +8,7 @@ from adapters.fault_injection import Fault
 from provisioning import cancellation
 from provisioning.moves import Backward
 from provisioning.ports import Refused
-from provisioning.saga import NotYet
+from provisioning.saga import UNDO_ATTEMPTS, NotYet
 from provisioning.step_context import StepStopped, StopReason
 from tests.api import Client, Facts, tenant_gid
 from tests.run_harness import RunHarness
@@ -160,7 +160,7 @@ def test_an_undo_that_waits_says_which_attempt_it_is_and_when_it_is_over(harness
 
     row = harness.step("deploy_workloads")
     assert row.attempt_started_at is not None
-    assert (step["compensationAttempts"], step["maxCompensationAttempts"]) == (1, 8)
+    assert (step["compensationAttempts"], step["maxCompensationAttempts"]) == (1, UNDO_ATTEMPTS)
     assert step["attemptStartedAt"] == step["compensationStartedAt"] == stamp(row.compensation_started_at)
     assert step["attemptDeadlineAt"] == stamp(row.attempt_started_at + timedelta(minutes=10))
     assert step["nextAttemptAt"] == stamp(row.next_attempt_at)
