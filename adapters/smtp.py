@@ -144,4 +144,7 @@ def _code_of(error: Exception) -> int:
 def _without(recipient: str, said: bytes | str) -> str:
     """One line without e-mail addresses. Relays quote the recipient, in another case or with another address beside."""
     text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-    return message_from(re.sub(re.escape(recipient), "the recipient", text, flags=re.IGNORECASE))
+    text = re.sub(re.escape(recipient), "the recipient", text, flags=re.IGNORECASE)
+    # After the other addresses: "user ada is unknown" names the person too.
+    local = re.escape(recipient.rpartition("@")[0])
+    return re.sub(rf"(?<!\w){local}(?!\w)", "the recipient", message_from(text), flags=re.IGNORECASE)

@@ -1,5 +1,6 @@
 """The SMTP mailer sends one mail to one recipient, without injected headers or recipients."""
 
+import smtplib
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from pydantic import SecretStr
 
-from adapters.smtp import NoMail, SmtpMailer
+from adapters.smtp import NoMail, SmtpMailer, _words_of
 from provisioning.ports import Mail, Refused, Scarce
 from tests.builders import settings_with
 from tests.mail_relay import FreePortController, MailRelay
@@ -224,3 +225,17 @@ def certificate_for(name: str, folder: Path) -> Path:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return path
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (b"User ada unknown in virtual mailbox table", "User the recipient unknown in virtual mailbox table"),
+        (b'mailbox "ADA" is full', 'mailbox "the recipient" is full'),
+        (b"no ada@mx.internal, see ada-1 or adapters", "no ***@mx.internal, see the recipient-1 or adapters"),
+    ],
+)
+def test_a_reply_that_quotes_the_local_part_alone_does_not_name_the_recipient(said: bytes, shown: str) -> None:
+    error = smtplib.SMTPDataError(554, said)
+
+    assert _words_of(error, MAIL.to) == f"The mail relay refused the mail (554): {shown}"
