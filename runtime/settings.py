@@ -241,14 +241,14 @@ class Settings(BaseSettings):
         if parts.scheme == "unix":
             if not parts.path.strip("/"):
                 raise ValueError("must name the socket, for example unix:///run/valkey.sock")
-            return _with_known_parameters(url)
+            return url
         if not parts.hostname:
             raise ValueError("must name the host, for example redis://127.0.0.1:6379/0")
         if not _has_valid_port(parts):
             raise ValueError("must have a port from 1 to 65535, or none")
         if not DATABASE_NUMBER.fullmatch(parts.path):
             raise ValueError("must end with a database number, for example redis://127.0.0.1:6379/0, or without a path")
-        return _with_known_parameters(url)
+        return url
 
     @field_validator("secret_key")
     @classmethod
@@ -600,19 +600,6 @@ def _description(name: str) -> str:
 
 def _reason(message: str) -> str:
     return message.removeprefix("Value error, ").removesuffix(".")
-
-
-def _with_known_parameters(url: str) -> str:
-    """The address of a broker, when the client can make a connection of it. It does not connect yet."""
-    # Imported here, because only the address of a broker needs it.
-    from redis import ConnectionPool  # noqa: PLC0415  # see above
-
-    try:
-        ConnectionPool.from_url(url).make_connection()
-    except Exception:  # noqa: BLE001  # the library raises errors of many kinds for one mistake
-        # Its message may quote the value of a parameter, which may be a password.
-        raise ValueError("has a parameter that redis-py does not know, or a value that it cannot read") from None
-    return url
 
 
 def _is_port(written: str) -> bool:

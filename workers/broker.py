@@ -15,7 +15,7 @@ from dramatiq.middleware import Retries, TimeLimit
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingsRefused
 
 FORWARD_QUEUE = "steps"
 COMPENSATION_QUEUE = "compensations"
@@ -131,10 +131,20 @@ def redis_broker(settings: Settings, *, timeout: float = CONSUMER_TIMEOUT, retri
 def redis_client(settings: Settings, timeout: float, retries: int) -> redis.Redis:
     """Create a client. Its calls time out after ``timeout`` seconds.
 
-    On a connection that was lost they are repeated ``retries`` times; after a timeout they are not.
+    On a connection that was lost they are repeated ``retries`` times; after a timeout they are not. Raises
+    SettingsRefused for a parameter in the address that the client cannot use.
     """
     options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": min(timeout, CONNECT_TIMEOUT)}
     if not settings.redis_url.startswith("unix:"):
         options |= {"socket_keepalive": True, "socket_keepalive_options": TCP_KEEPALIVE}
     retry = Retry(NoBackoff(), retries, supported_errors=(redis.ConnectionError,))
-    return redis.Redis.from_url(settings.redis_url, retry=retry, **options)
+    try:
+        client = redis.Redis.from_url(settings.redis_url, retry=retry, **options)
+        client.connection_pool.make_connection()  # does not connect yet
+    except Exception:  # noqa: BLE001  # the library raises errors of many kinds for one mistake
+        # Its message may quote the value of a parameter, which may be a password.
+        raise SettingsRefused(
+            "Invalid value for TENANTRY_REDIS_URL: has a parameter that redis-py does not know, or a value that it "
+            "cannot read."
+        ) from None
+    return client

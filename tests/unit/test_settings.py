@@ -49,11 +49,6 @@ def test_a_missing_setting_is_named(environment: pytest.MonkeyPatch, name: str) 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("REDIS_URL", "redis://cache/0?socket_timeout=soon"),
-        ("REDIS_URL", "redis://cache/0?nosuch=1"),
-        ("REDIS_URL", "redis://cache/0?db=one"),
-        ("REDIS_URL", "rediss://cache/0?ssl_cert_reqs=maybe"),
-        ("REDIS_URL", "unix:///run/valkey.sock?db=one"),
         ("DEPLOYER_TOKEN", "\udcff and more"),
         ("SMTP_PASSWORD", "\udcff"),
         ("CONSOLE_URL", "http://console.example/\udcfc"),

@@ -317,7 +317,7 @@ export type StepStatus =
   | 'COMPENSATED'
   /** It is being undone, or its undo waits for the next attempt or poll. */
   | 'COMPENSATING'
-  /** Its undo used up its attempts or was refused for good: the run is STUCK. */
+  /** Its undo used up its attempts or its time, or was refused for good: the run is STUCK. */
   | 'COMPENSATION_FAILED'
   /** The step has succeeded, and holds its resources. */
   | 'DONE'
