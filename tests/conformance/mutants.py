@@ -101,7 +101,7 @@ def no_undo_attempt_counted_before_start(patch: pytest.MonkeyPatch) -> None:
 
     def begin_compensation(session: Session, position: Position, step: RunStep) -> Any:
         ready = original(session, position, step)
-        step.compensation_attempts = 0
+        step.compensation_attempts = step.lost_workers = 0  # the lost workers are counted as well
         return ready
 
     patch.setattr(engine, "_begin_compensation", begin_compensation)
