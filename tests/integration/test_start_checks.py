@@ -15,6 +15,7 @@ from adapters.start_checks import api_problem, refuse_to_start, worker_problem
 from devserver import directories
 from runtime.migrations import migrate
 from runtime.settings import Settings, SettingsRefused, settings
+from server import health
 from server.__main__ import main as server
 from tests.api import running_api
 from tests.builders import settings_with
@@ -136,6 +137,7 @@ def test_readyz_names_a_missing_right(
     database_url: str, tenants: str, login: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start_checks, "VALID_FOR", 0.0)
+    monkeypatch.setattr(health, "REPORT_LIFETIME", 0.0)
     chosen = settings().model_copy(update={"tenants_database_url": f"{tenants}&user={login}"})
     with running_api(chosen) as api:
         missing: httpx.Response = api.get("/readyz")
