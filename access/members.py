@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, collate, func, literal_column, select
 from sqlmodel import Session, col
 
 from models import Member, Role
@@ -13,6 +13,7 @@ from provisioning.actors import Actor
 from provisioning.errors import Malformed, NotFound, NotPermitted, Taken, VersionConflict
 from provisioning.events import EventType, emit_for_organisation
 from provisioning.pagination import Order, Page, Window, page_of
+from runtime import email_addresses
 from runtime.database import clock
 
 MANAGERS = frozenset({Role.OWNER, Role.ADMIN})
@@ -100,6 +101,12 @@ def members_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[U
     return {member.id: member for member in session.scalars(visible)}
 
 
+def has_address(address: str) -> ColumnElement[bool]:
+    """Whether a member's address is the same as this one. Raises InvalidAddress. Index: members_by_normal_address."""
+    key = func.lower(collate(func.normalize(col(Member.email), literal_column("NFKC")), "C"))
+    return key.in_(email_addresses.comparison_keys(address))
+
+
 def require_manager(session: Session, by: Actor) -> Member:
     """The actor's own row, locked and freshly read, so that a removed permission takes effect at once.
 
@@ -148,7 +155,7 @@ def _require_capacity(session: Session, organisation_id: UUID, email: str) -> No
     members = select(Member).where(col(Member.organisation_id) == organisation_id)
     # Two invitations in one organisation run one after the other, so that neither misses the other's row.
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(organisation_id), 0))))
-    if session.scalars(members.where(func.lower(col(Member.email)) == func.lower(email))).first() is not None:
+    if session.scalars(members.where(has_address(email))).first() is not None:
         raise Taken("email", email, by="member")
     if (session.scalar(select(func.count()).select_from(members.subquery())) or 0) >= MAX_MEMBERS:
         raise Malformed("email", f"An organisation has at most {MAX_MEMBERS} members: remove one first.")

@@ -7,10 +7,12 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
+from access.members import has_address
 from access.principals import MemberBySubject, Principal, load_principal, member_principal
 from models import Member, Organisation
 from provisioning.events import EventType, emit_for_organisation
 from runtime.database import clock
+from runtime.email_addresses import InvalidAddress
 
 INVITATION_LIFETIME = timedelta(days=14)
 """After this time an invitation has expired and has to be repeated."""
@@ -22,11 +24,15 @@ class NotAMember(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedIdentity:
-    """An identity that an identity provider has verified. ``email`` is None unless the provider verified it too."""
+    """An identity that an identity provider has verified. ``email`` is None unless the provider verified it too.
+
+    ``missing_claim`` is the claim of the token because of which ``email`` is None.
+    """
 
     subject: str
     email: str | None
     organisation: str | None = None
+    missing_claim: str | None = None
 
 
 def sign_in(session: Session, identity: VerifiedIdentity) -> Principal:
@@ -34,17 +40,22 @@ def sign_in(session: Session, identity: VerifiedIdentity) -> Principal:
 
     A member with a subject is never bound to another one: an address can pass to another person.
     """
-    if identity.email is not None:
-        for member in _invitations(session, identity, identity.email):
+    unusable = None
+    try:
+        for member in _invitations(session, identity):
             _join(session, member, identity.subject)
+    except InvalidAddress as refusal:
+        unusable = str(refusal)
     found = load_principal(session, MemberBySubject(identity.subject, identity.organisation))
     if found is None:
-        raise NotAMember(_reason(session, identity))
+        raise NotAMember(unusable or _reason(session, identity))
     return found
 
 
-def _invitations(session: Session, identity: VerifiedIdentity, email: str) -> list[Member]:
-    """Members with this address who never signed in, locked. Index: members_by_address."""
+def _invitations(session: Session, identity: VerifiedIdentity) -> list[Member]:
+    """Members with the verified address who never signed in, locked. Raises InvalidAddress."""
+    if identity.email is None:
+        return []
     bound = aliased(Member)
     already_bound = select(col(bound.id)).where(
         col(bound.subject) == identity.subject, col(bound.organisation_id) == col(Member.organisation_id)
@@ -53,7 +64,7 @@ def _invitations(session: Session, identity: VerifiedIdentity, email: str) -> li
         select(Member)
         .join(Organisation, col(Organisation.id) == col(Member.organisation_id))
         .where(
-            func.lower(col(Member.email)) == func.lower(email),
+            has_address(identity.email),
             col(Member.subject).is_(None),
             or_(
                 col(Member.invited_at).is_(None), col(Member.invited_at) > func.clock_timestamp() - INVITATION_LIFETIME
@@ -80,4 +91,9 @@ def _reason(session: Session, identity: VerifiedIdentity) -> str:
     several = select(func.count()).select_from(Member).where(col(Member.subject) == identity.subject)
     if identity.organisation is None and (session.scalar(several) or 0) > 1:
         return "You belong to several organisations: choose one with the header Tenantry-Organization."
+    if identity.missing_claim is not None:
+        return (
+            "Sign-in failed: the token has no verified e-mail address, because the claim "
+            f"{identity.missing_claim} is missing or not valid."
+        )
     return "You are not a member: ask for an invitation to the address that your identity provider has verified."

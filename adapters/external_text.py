@@ -1,6 +1,7 @@
 """Text of external systems, made safe to store and to show."""
 
 from runtime.masking import masked
+from runtime.shown_text import is_hidden
 
 MAX_LENGTH = 300
 
@@ -12,5 +13,5 @@ def message_from(text: str) -> str:
 
 def single_line(text: str) -> str:
     """Reduce it to one line of at most 300 printable characters: Postgres refuses NUL, terminals obey control codes."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
+    printable = "".join(" " if is_hidden(character) else character for character in text)
     return " ".join(printable.split())[:MAX_LENGTH]

@@ -6,7 +6,6 @@ import socket
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -17,6 +16,7 @@ from pydantic import SecretStr
 
 from adapters.external_text import message_from, single_line
 from provisioning.ports import Mail, Refused, Scarce, TryAgain
+from runtime import email_addresses
 from runtime.settings import Settings
 
 FINAL = 500
@@ -101,14 +101,16 @@ def compose(mail: Mail, sender: str) -> EmailMessage:
 
 def _sender(sender: str) -> Address:
     name, address = parseaddr(sender)
-    return Address(display_name=name, addr_spec=address)
+    local, _, domain = address.rpartition("@")
+    return Address(name, local, email_addresses.ascii_domain(domain))
 
 
 def _recipient(address: str) -> Address:
     try:
-        return Address(addr_spec=address)
-    except (ValueError, IndexError, MessageError) as error:  # the library's parser raises IndexError for "ada@"
+        local, _, domain = email_addresses.normal_form(address).rpartition("@")
+    except email_addresses.InvalidAddress as error:
         raise Refused("The mail address of the first administrator is not valid.") from error
+    return Address(username=local, domain=domain)
 
 
 def _refusal_or_retry(error: Exception, recipient: str) -> TryAgain | Refused:

@@ -30,7 +30,8 @@ class Member(SQLModel, table=True):
         Index("one_owner_per_organisation", "organisation_id", unique=True, postgresql_where=text("role = 'OWNER'")),
         Index("one_member_per_address", "organisation_id", text("lower(email)"), unique=True),
         Index("one_member_per_subject", "subject", "organisation_id", unique=True),
-        Index("members_by_address", text("lower(email)")),
+        Index("members_by_address", text("lower(email)")),  # of the release before this one
+        Index("members_by_normal_address", text('lower(normalize(email, NFKC) COLLATE "C")')),
         Index("members_by_creation", "organisation_id", "created_at", "id"),
     )
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import ARRAY, ColumnElement, Function, Text, cast, func, literal
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
@@ -13,6 +12,7 @@ from sqlmodel import Session, col, select
 from models import QUOTA_STATES, Organisation, Plan, Tenant
 from models.columns import BIGINT
 from provisioning.errors import Malformed, QuotaExceeded
+from runtime import email_addresses, shown_text
 
 SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 RESERVED_SLUGS = frozenset(
@@ -58,19 +58,19 @@ def check_slug(slug: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """Return the display name without surrounding blanks. Raises Malformed."""
-    name = name.strip()
-    if not 1 <= len(name) <= 80 or not name.isprintable():
-        raise Malformed("name", "A name must have 1 to 80 printable characters.")
-    return name
+    """Return the display name in its normal form. Raises Malformed."""
+    try:
+        return shown_text.normal_name(name)
+    except shown_text.InvalidName as refusal:
+        raise Malformed("name", str(refusal)) from None
 
 
 def check_email(address: str, field: str = "first_admin_email") -> str:
     """Return the e-mail address in its normal form. Makes no network request. Raises Malformed."""
     try:
-        return validate_email(address, check_deliverability=False, test_environment=True).normalized
-    except EmailNotValidError as error:
-        raise Malformed(field, f"This is not a valid e-mail address: {str(error)[:200]}") from None
+        return email_addresses.normal_form(address)
+    except email_addresses.InvalidAddress as refusal:
+        raise Malformed(field, str(refusal)) from None
 
 
 def check_region(region: str, regions: Sequence[str]) -> str:
@@ -98,6 +98,8 @@ def check_reason(reason: str | None) -> str | None:
             "reason",
             "A reason must not contain control characters except line breaks and tabs, or unpaired surrogates.",
         )
+    if override := next((character for character in reason or "" if character in shown_text.BIDI_CONTROLS), None):
+        raise Malformed("reason", f"A reason must not contain the character {shown_text.described(override)}.")
     return reason
 
 

@@ -163,6 +163,10 @@ class Settings(BaseSettings):
         description="Client id of the dashboard at the provider; users paste tokens when empty.",
     )
     oidc_scope: str = Field(default="openid email", description="Scope that the dashboard requests from the provider.")
+    oidc_trust_email: bool = Field(
+        default=False,
+        description="Whether the provider verifies every address, so that its tokens need no email_verified.",
+    )
     signed_tokens: bool | None = Field(
         default=None,
         description="Whether to accept tokens of python -m server token; when empty, only without an issuer.",

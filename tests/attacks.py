@@ -185,6 +185,26 @@ def over_http(method: str, path: str, body: str | bytes = b"", **headers: str) -
     return lambda client: send_request(client, method, path, body, **headers)
 
 
+LOOK_ALIKES: dict[str, str] = {
+    "the Kelvin sign": "{}\u212a",
+    "a full-width letter": "{}\uff4b",
+    "a mathematical letter": "{}\U0001d424",
+    "a superscript letter": "{}\u1d4f",
+    "a circled letter": "{}\u24da",
+    "the Kelvin sign in the domain": "@",
+}
+"""Addresses that some systems take for the same with a plain k at the end of the local part; {} is that of a victim."""
+
+
+def address_like(name: str, victim: str) -> str:
+    """An address that looks like ``<victim>k@…`` to a system that compares carelessly."""
+    local, _, domain = victim.partition("@")
+    pattern = LOOK_ALIKES[name]
+    if "@" in pattern:
+        return f"{local}@{domain.replace('k', chr(0x212A))}"
+    return f"{pattern.format(local.removesuffix('k'))}@{domain}"
+
+
 QUERY = json.dumps({"query": f"{{ {VIEWER} }}"})
 CANCEL = "mutation%20%7B%20cancelProvisioning(input:%20%7BtenantId:%20%22x%22%7D)%20%7B%20alreadyRequested%20%7D%20%7D"
 FORM = "query=%7Bviewer%7Bscopes%7D%7D"

@@ -159,6 +159,8 @@ class Authenticator:
         try:
             return await self._transact(lambda session: sign_in(session, identity.verified_for(ref.organisation)))
         except NotAMember as refusal:
+            claim = {"claim": identity.missing_claim} if identity.missing_claim else {}
+            logger.warning("sign-in refused: no member for the token", extra=claim)
             raise Unauthenticated(str(refusal)) from None
 
     async def _principal_of(self, ref: PrincipalRef) -> Principal | None:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid5
 
-from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from access.members import has_address
 from access.permissions import SCOPES, Identity
 from models import ActorKind, Member, Organisation, Role, ServiceAccount
 from provisioning.actors import Actor
 from runtime.database import Database
+from runtime.email_addresses import InvalidAddress
 from runtime.programs import OperatorError
 from runtime.settings import Settings
 from server.auth.tokens import MAX_SUPPORT_TOKEN_LIFETIME, sign_token
@@ -76,7 +77,10 @@ def member(session: Session, organisation: Organisation, role: Role, email: str 
     """The identity of the first member with this role and, if given, this e-mail address. Raises TokenRefused."""
     query = select(Member).where(Member.organisation_id == organisation.id, Member.role == role)
     if email:
-        query = query.where(func.lower(Member.email) == email.lower())
+        try:
+            query = query.where(has_address(email))
+        except InvalidAddress as refusal:
+            raise TokenRefused(str(refusal)) from None
     found = session.exec(query.order_by(col(Member.created_at), col(Member.id)).limit(1)).first()
     if found is None:
         raise TokenRefused(

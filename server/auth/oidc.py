@@ -59,15 +59,19 @@ class ProviderUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IdTokenIdentity:
-    """The person that a verified token names. ``email`` is None unless the provider has verified it."""
+    """The person that a verified token names. ``email`` is None unless the provider has verified it.
+
+    ``missing_claim`` is the claim because of which there is no verified address.
+    """
 
     subject: str
     email: str | None
     expires_at: datetime
+    missing_claim: str | None = None
 
     def verified_for(self, organisation: str | None) -> VerifiedIdentity:
         """The identity with which the person signs in to an organisation."""
-        return VerifiedIdentity(self.subject, self.email, organisation)
+        return VerifiedIdentity(self.subject, self.email, organisation, self.missing_claim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class OidcProvider:
     def __init__(self, settings: Settings) -> None:
         self.issuer = settings.oidc_issuer
         self._audience = settings.oidc_audience
+        self._trusts_addresses = settings.oidc_trust_email
         self._http = httpx.AsyncClient(timeout=FETCH_TIMEOUT, follow_redirects=False)
         self._metadata = ProviderMetadata()
         self._attempted_at = float("-inf")
@@ -119,7 +124,8 @@ class OidcProvider:
             return self._identity_of(claims)
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired; get a new one.") from None
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError) as error:
+            logger.info("token refused", extra=_cause_of(error))
             raise Unauthenticated("This server does not accept the token.") from None
 
     async def endpoints(self) -> Endpoints:
@@ -137,11 +143,15 @@ class OidcProvider:
         subject, email = claims["sub"], claims.get("email")
         if not _is_short_text(subject):
             raise ValueError("invalid subject")
-        # An unverified address may belong to another person, so it must not give access.
-        verified = email if _is_short_text(email) and claims.get("email_verified") is True else None
-        return IdTokenIdentity(
-            f"{self.issuer} {subject}", verified, datetime.fromtimestamp(claims["exp"] + LEEWAY, UTC)
-        )
+        missing = self._missing_claim(email, claims.get("email_verified"))
+        expires_at = datetime.fromtimestamp(claims["exp"] + LEEWAY, UTC)
+        return IdTokenIdentity(f"{self.issuer} {subject}", None if missing else email, expires_at, missing)
+
+    def _missing_claim(self, email: object, verified: object) -> str | None:
+        """The claim without which the address is not verified: it may belong to another person and gives no access."""
+        if not _is_short_text(email):
+            return "email"
+        return None if verified is True or (verified is None and self._trusts_addresses) else "email_verified"
 
     async def _key_of(self, header: Mapping[str, Any]) -> PyJWK:
         """The key that a token names. Raises KeyError for an unknown key, ValueError for an unacceptable token."""
@@ -207,6 +217,20 @@ class OidcProvider:
         if not isinstance(document, dict):
             raise TypeError("the response is not a JSON object")
         return document
+
+
+def _cause_of(error: Exception) -> dict[str, str]:
+    """Why a token is refused, for the log, without anything that the token contains."""
+    cause = {"cause": type(error).__name__}
+    match error:
+        case jwt.MissingRequiredClaimError():
+            return cause | {"claim": error.claim}
+        case jwt.InvalidAudienceError():
+            return cause | {"claim": "aud"}
+        case jwt.InvalidIssuerError():
+            return cause | {"claim": "iss"}
+        case _:
+            return cause
 
 
 def _endpoints_in(discovery: Mapping[str, Any]) -> Endpoints | None:

@@ -90,6 +90,37 @@ def test_an_invalid_address_is_refused(relay: MailRelay, listen: Listen, address
     assert relay.envelopes == []
 
 
+@pytest.mark.parametrize("address", ["ada@bücher.example", "ada@xn--bcher-kva.example", "ada@BU\u0308CHER.example"])
+def test_an_international_domain_goes_over_the_wire_in_a_labels(relay: MailRelay, listen: Listen, address: str) -> None:
+    listen({"mail_from": "Shop <no-reply@bücher.example>"}, enable_SMTPUTF8=False).send(Mail(address, "Hi", "Hello"))
+
+    [envelope] = relay.envelopes
+    assert (envelope.mail_from, envelope.rcpt_tos) == (
+        "no-reply@xn--bcher-kva.example",
+        ["ada@xn--bcher-kva.example"],
+    )
+    assert relay.message()["To"] == "ada@xn--bcher-kva.example"
+
+
+def test_a_local_part_outside_of_ascii_is_refused_by_a_relay_without_smtputf8(relay: MailRelay, listen: Listen) -> None:
+    with pytest.raises(Refused, match="SMTPUTF8"):
+        listen(enable_SMTPUTF8=False).send(Mail("josé@example.com", "Hi", "Hello"))
+
+    assert relay.envelopes == []
+
+
+def test_a_local_part_outside_of_ascii_is_sent_to_a_relay_with_smtputf8(relay: MailRelay, listen: Listen) -> None:
+    listen(enable_SMTPUTF8=True).send(Mail("jose\u0301@bücher.example", "Hi", "Hello"))
+
+    assert relay.envelopes[0].rcpt_tos == ["josé@xn--bcher-kva.example"]
+
+
+def test_an_emoji_of_several_parts_stays_whole_in_a_subject(relay: MailRelay, listen: Listen) -> None:
+    listen().send(Mail("ada@example.com", "Welcome to 👨\u200d👩\u200d👧 & 山田", "Hello"))
+
+    assert relay.message()["Subject"] == "Welcome to 👨\u200d👩\u200d👧 & 山田"
+
+
 def test_a_mail_with_unicode_text_arrives_unchanged(relay: MailRelay, listen: Listen) -> None:
     listen().send(Mail("ada@example.com", "Willkommen bei Größe 店", "Grüße 👋\n"))
 

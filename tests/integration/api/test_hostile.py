@@ -21,6 +21,7 @@ from tests import attacks
 from tests.access import events_of
 from tests.api import Api, Client, running_api, tenant_gid
 from tests.attacks import DOCUMENTS, HARMLESS, REQUESTS, STALLED, TCP_STREAMS, WEBSOCKETS, Attack, Reply
+from tests.identity_provider import AUDIENCE, identity_provider
 from tests.run_harness import RunHarness
 from tests.tenant_states import bring_tenant_to
 from tests.waiting import wait_until
@@ -152,6 +153,28 @@ def status_of_slow_body(client: Client, head: bytes) -> int:
         finally:
             ended.set()
             sender.join()
+
+
+@pytest.mark.parametrize("name", attacks.LOOK_ALIKES)
+def test_a_look_alike_of_an_invited_address_does_not_take_the_invitation_over(
+    harness: RunHarness, owner: Client, redis_url: str, name: str
+) -> None:
+    victim = f"kate-k@{harness.organisation.slug}k.example"
+    look_alike = attacks.address_like(name, victim)
+    with identity_provider() as provider:
+        sign_in = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE}
+        with running_api(harness.settings.model_copy(update=sign_in)) as signing_in:
+            assert owner.mutate("inviteMember", email=victim, role="ADMIN")["userErrors"] == []
+
+            attacker = Client(signing_in.address, f"Bearer {provider.token(sub='mallory', email=look_alike)}")
+            answer = attacker.post(f"{{ {attacks.VIEWER} }}")
+            invited_too = owner.mutate("inviteMember", email=look_alike, role="VIEWER")
+            kate = Client(signing_in.address, f"Bearer {provider.token(sub='kate', email=victim.upper())}")
+
+            assert answer.status_code == 401
+            assert "looks like" in answer.json()["errors"][0]["message"]
+            assert [error["code"] for error in invited_too["userErrors"]] == ["INVALID"]
+            assert kate.post(f"{{ {attacks.VIEWER} }}").status_code == 200
 
 
 def test_a_message_of_endless_frames_closes_the_websocket(owner: Client) -> None:

@@ -51,6 +51,8 @@ def test_an_invited_member_is_listed_and_recorded_in_the_feed(harness: RunHarnes
     [
         ({"email": "owner@SHOP.example", "role": "ADMIN"}, "TAKEN", "email"),
         ({"email": "nonsense", "role": "ADMIN"}, "INVALID", "email"),
+        ({"email": "bo\u212a@shop.example", "role": "ADMIN"}, "INVALID", "email"),
+        ({"email": "bob@shop.example", "role": "VIEWER", "name": "\u202eevil"}, "INVALID", "name"),
         ({"email": "bob@shop.example", "role": "OWNER"}, "INVALID", "role"),
         ({"email": "bob@shop.example", "role": "VIEWER", "name": "\u0007"}, "INVALID", "name"),
     ],

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import idna
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -125,6 +126,88 @@ def test_an_unverified_email_address_does_not_sign_in(
 
     assert status(oidc_api, provider.token(**({"email": address} | claims))) == 401
     assert row_of(harness, member).subject is None
+
+
+@pytest.mark.parametrize(("invited", "claimed"), [
+    ("josé@{}.example", "jose\u0301@{}.example"),
+    ("jose\u0301@{}.example", "JOSÉ@{}.example"),
+    ("JOSÉ@{}.example", "JOSÉ@{}.example"),
+    ("ada@bücher-{}.example", "ada@{xn}.example"),
+    ("ada@{xn}.example", "Ada@BÜCHER-{}.example"),
+    ("ada@{}.local", "ADA@{}.LOCAL"),
+])  # fmt: skip
+def test_an_address_in_another_spelling_than_the_invitation_signs_in(
+    oidc_api: Api, harness: RunHarness, provider: IdentityProvider, invited: str, claimed: str
+) -> None:
+    slug = harness.organisation.slug
+    xn = idna.encode(f"bücher-{slug}").decode()
+    member = invite(harness, invited.format(slug, xn=xn))
+
+    assert status(oidc_api, provider.token(email=claimed.format(slug, xn=xn))) == 200
+    assert row_of(harness, member).subject == f"{provider.issuer} ada-1"
+
+
+@pytest.mark.parametrize(("claims", "missing"), [
+    ({"email_verified": None}, "email_verified"),
+    ({"email_verified": False}, "email_verified"),
+    ({"email_verified": "true"}, "email_verified"),
+    ({"email": None}, "email"),
+    ({"email": ""}, "email"),
+])  # fmt: skip
+def test_a_refused_first_sign_in_names_the_missing_claim_to_the_person_and_in_the_log(
+    oidc_api: Api,
+    harness: RunHarness,
+    provider: IdentityProvider,
+    address: str,
+    claims: dict[str, Any],
+    missing: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    invite(harness, address)
+
+    answer = bearer(oidc_api, provider.token(**({"email": address} | claims))).post(ME)
+
+    assert answer.json()["errors"][0]["message"] == (
+        "Sign-in failed: the token has no verified e-mail address, because the claim "
+        f"{missing} is missing or not valid."
+    )
+    (line,) = [record for record in caplog.records if record.message == "sign-in refused: no member for the token"]
+    assert vars(line)["claim"] == missing
+    assert address not in caplog.text
+
+
+@pytest.mark.parametrize(("claims", "cause", "claim"), [
+    ({"sub": None}, "MissingRequiredClaimError", "sub"),
+    ({"iat": None}, "MissingRequiredClaimError", "iat"),
+    ({"aud": None}, "MissingRequiredClaimError", "aud"),
+    ({"aud": "https://other.example"}, "InvalidAudienceError", "aud"),
+    ({"iss": "https://other.example"}, "InvalidIssuerError", "iss"),
+])  # fmt: skip
+def test_the_log_says_why_a_token_was_refused(
+    oidc_api: Api,
+    provider: IdentityProvider,
+    claims: dict[str, Any],
+    cause: str,
+    claim: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+
+    assert status(oidc_api, provider.token(**claims)) == 401
+
+    (line,) = [record for record in caplog.records if record.message == "token refused"]
+    assert (vars(line)["cause"], vars(line)["claim"]) == (cause, claim)
+
+
+@pytest.mark.parametrize(("verified", "expected"), [(None, 200), (True, 200), (False, 401), ("false", 401), (0, 401)])
+def test_a_trusted_provider_may_leave_email_verified_out_but_not_deny_it(
+    harness: RunHarness, provider: IdentityProvider, address: str, verified: object, expected: int
+) -> None:
+    invite(harness, address)
+    trusting = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE, "oidc_trust_email": True}
+
+    with running_api(harness.settings.model_copy(update=trusting)) as api:
+        assert status(api, provider.token(email=address, email_verified=verified)) == expected
 
 
 def test_an_invitation_of_three_weeks_ago_has_expired(
