@@ -1,4 +1,4 @@
-"""The judge of names, and of which characters may be in text that people read."""
+"""The judge of names: which characters they may have, in which normal form."""
 
 import re
 import unicodedata

@@ -138,6 +138,34 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Documents and their variables, by name."""
 
+CREATE = "mutation ($input: CreateTenantInput!) { createTenant(input: $input) { userErrors { code } } }"
+
+SCHEMA_PROBES: dict[str, tuple[str, dict[str, Any]]] = {
+    "a required argument": ("mutation { cancelProvisioning { alreadyRequested } }", {}),
+    "required fields of an input": ("mutation { createTenant(input: {}) { userErrors { code } } }", {}),
+    "a field of the wrong type": (
+        'mutation { createTenant(input: {slug: 7, first: "x"}) { userErrors { code } } }',
+        {},
+    ),
+    "an object without fields": ("{ tenants }", {}),
+    "fields of a scalar": ("{ viewer { scopes { x } } }", {}),
+    "a field of a type": ("{ viewer { x } }", {}),
+    "a misspelt field": ("{ tenantz { totalCount } }", {}),
+    "an unknown argument": ("{ tenants(frist: 1) { totalCount } }", {}),
+    "an enum": ("{ tenants(filter: {stateIn: [LIVE]}) { totalCount } }", {}),
+    "a literal of another type": ("{ tenants(filter: 1) { totalCount } }", {}),
+    "a variable of another type": ("query ($f: Int) { tenants(filter: $f) { totalCount } }", {}),
+    "a fragment on another type": ("{ viewer { ...F } } fragment F on Query { __typename }", {}),
+    "a spread on a scalar": ("{ viewer { ... on String { __typename } } }", {}),
+    "an unknown type": ("query ($f: Tenat) { tenants { totalCount } }", {}),
+    "required fields in a variable": (CREATE, {"input": {}}),
+    "an unknown field in a variable": (CREATE, {"input": {"slug": "x", "plna": "x", "firstAdminEmail": "a@b.example"}}),
+    "a wrong type in a variable": (CREATE, {"input": {"slug": {"x": 1}, "plan": [], "firstAdminEmail": 3}}),
+    "an enum in a variable": (BY_FILTER, {"filter": {"stateIn": ["LIVE"]}}),
+    "a wrong variable": (BY_FILTER, {"filter": 3}),
+}
+"""Documents whose errors could tell a caller without the right schema:read what the schema contains."""
+
 HARMLESS = {
     *("a NUL in a string", "an event type with wildcards of LIKE", "a malformed id"),
     *("a long string", "a huge string in a variable"),

@@ -1,6 +1,7 @@
 """Error masking: gives each error a code, without the message of an error that the client did not cause."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 
 from graphql import GraphQLError, GraphQLSyntaxError
@@ -39,8 +40,23 @@ UNSTORABLE_SQLSTATES = {None, "22P02", "22P05"}
 TOO_LONG_PREFIX = "Syntax Error: Document contains more than"
 """The beginning of the parser's message when a document has more tokens than the limit."""
 
-SUGGESTION_PREFIX = " Did you mean "
-"""The text after which graphql-core lists existing names."""
+HIDDEN_MISMATCH = "The document does not match the schema: a token with the right schema:read is told how."
+HIDDEN_VALUE = "A variable does not match its type: a token with the right schema:read is told how."
+
+UNKNOWN_FIELD = re.compile(r"(Cannot query field '\w+')( on type '(?:Query|Mutation|Subscription)')?.*", re.DOTALL)
+INVALID_VARIABLE = re.compile(
+    r"(Variable '\$\w+') got invalid value .*?(?:; ((?:Invalid|(?:Int|Float|String|Boolean|ID) cannot) .*))?", re.DOTALL
+)
+OWN_WORDS = re.compile(
+    r"Variable '\$\w+' of (required|non-null) type '[^']*' (was not provided|must not be null)\."
+    r"|Variable '\$\w+' is (not defined|never used)( by operation '\w+'| in operation '\w+')?\."
+    r"|Unknown (fragment|directive) '@?\w+'\."
+    r"|Fragment '\w+' is never used\."
+    r"|Cannot spread fragment '\w+' within itself( via '\w+'(, '\w+')*)?\."
+    r"|There can be only one (operation|fragment|argument|variable|input field) named '\$?\w+'\."
+    r"|This anonymous operation must be the only defined operation\."
+)
+"""Messages of graphql-core that repeat only what the document says, and nothing of the schema."""
 
 UNSTORABLE_TEXT = "A text contains a character that cannot be stored: NUL, or half of a surrogate pair."
 TOO_MANY_DIGITS = "A number has too many digits."
@@ -90,8 +106,10 @@ class ErrorMasking(SchemaExtension):
 
     def _public_errors(self, errors: Sequence[GraphQLError]) -> list[GraphQLError]:
         request_id = _request_id(self.execution_context)
-        public = [public_error(error, request_id, validated=self._validated) for error in errors]
-        return public if _may_read_schema(self.execution_context) else [without_suggestions(error) for error in public]
+        public = [(error, public_error(error, request_id, validated=self._validated)) for error in errors]
+        if _may_read_schema(self.execution_context):
+            return [shown for _, shown in public]
+        return [without_schema(shown) if _quotes_the_schema(error, shown) else shown for error, shown in public]
 
 
 def public_error(error: GraphQLError, request_id: str, *, validated: bool) -> GraphQLError:
@@ -108,10 +126,16 @@ def public_error(error: GraphQLError, request_id: str, *, validated: bool) -> Gr
     return _with_code(error, code, UNSTORABLE_TEXT if _unstorable(error.original_error) else error.message)
 
 
-def without_suggestions(error: GraphQLError) -> GraphQLError:
-    """The same error without suggested names, which would disclose the schema."""
-    message, separator, _ = error.message.partition(SUGGESTION_PREFIX)
-    return _with_code(error, (error.extensions or {})["code"], message) if separator else error
+def without_schema(error: GraphQLError) -> GraphQLError:
+    """The same error without names of types, fields, arguments or values that the client did not write itself."""
+    code = (error.extensions or {})["code"]
+    if code not in {"GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"} or OWN_WORDS.fullmatch(error.message):
+        return error
+    if unknown := UNKNOWN_FIELD.fullmatch(error.message):
+        return _with_code(error, code, f"{unknown[1]}{unknown[2] or ''}.")
+    if invalid := INVALID_VARIABLE.fullmatch(error.message):
+        return _with_code(error, code, f"{invalid[1]} got an invalid value; {invalid[2] or HIDDEN_VALUE}")
+    return _with_code(error, code, HIDDEN_MISMATCH if code == "GRAPHQL_VALIDATION_FAILED" else HIDDEN_VALUE)
 
 
 def code_of(error: GraphQLError, *, validated: bool) -> str:
@@ -157,6 +181,12 @@ def _with_code(error: GraphQLError, code: str, message: str) -> GraphQLError:
         path=error.path,
         extensions={**(error.extensions or {}), "code": code},
     )
+
+
+def _quotes_the_schema(error: GraphQLError, shown: GraphQLError) -> bool:
+    """Whether graphql-core chose the message that is shown, because a document or a variable does not fit."""
+    is_ours = "code" in (error.extensions or {})
+    return not is_ours and error.path is None and error.message.startswith(shown.message)
 
 
 def _may_read_schema(context: ExecutionContext) -> bool:

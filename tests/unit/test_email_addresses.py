@@ -1,5 +1,5 @@
-# ruff: noqa: RUF001  # letters of other scripts are what is tested
 """One judge of e-mail addresses: a normal form with A-labels, and no address that counts as another person's."""
+# ruff: noqa: RUF001  # letters of other scripts are what is tested
 
 import unicodedata
 

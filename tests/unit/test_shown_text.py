@@ -1,5 +1,5 @@
-# ruff: noqa: RUF001  # letters of other scripts are what is tested
 """One judge of names: the names of real people are accepted, and nothing that hides or reorders text."""
+# ruff: noqa: RUF001  # letters of other scripts are what is tested
 
 import unicodedata
 

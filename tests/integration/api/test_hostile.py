@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import socket
 import statistics
 import struct
@@ -15,6 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from models import Role, TenantState
+from schema.root import build_schema
 from server import uvicorn_protocols
 from server.graphql import request
 from tests import attacks
@@ -153,6 +155,35 @@ def status_of_slow_body(client: Client, head: bytes) -> int:
         finally:
             ended.set()
             sender.join()
+
+
+TYPES = frozenset(
+    re.findall(r"^(?:type|input|enum|interface|union|scalar) (\w+)", build_schema().as_str(), re.MULTILINE)
+)
+
+
+@pytest.mark.parametrize("name", attacks.SCHEMA_PROBES)
+def test_an_error_names_nothing_of_the_schema_that_a_caller_without_the_right_did_not_write(
+    api: Api, harness: RunHarness, name: str
+) -> None:
+    partner = api.service_account(harness.organisation.id, "tenants:read", "tenants:write")
+    document, variables = attacks.SCHEMA_PROBES[name]
+
+    posted = attacks.document_by_post(document, variables)(partner)
+    sent = attacks.document_by_websocket(document, variables)(partner)
+
+    own = set(re.findall(r"\w+", document + json.dumps(variables)))
+    for reply in (posted, sent):
+        body = json.loads(reply.text)
+        errors = body if isinstance(body, list) else body["errors"]
+        assert errors
+        for error in errors:
+            message = error["message"]
+            quoted = {word for text in re.findall(r"'([^']*)'", message) for word in re.findall(r"\w+", text)}
+            types = set(re.findall(r"\w+", message)) & TYPES
+            assert quoted | types <= own | {"Query", "Mutation"}, message
+            assert "Did you mean" not in message
+    assert set(posted.codes) | set(sent.codes) <= {"GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"}
 
 
 @pytest.mark.parametrize("name", attacks.LOOK_ALIKES)
