@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from uuid import UUID
 
 from models import ActorKind, Role, Run, RunStatus, Tenant, TenantState
 from provisioning.actors import Actor
@@ -155,6 +156,10 @@ class Identity:
     def manages_members(self) -> bool:
         """Whether the caller may read and change the organisation's members and service accounts."""
         return self.may(Permission.MANAGE_MEMBERS)
+
+    def sees_address_of(self, actor_id: UUID) -> bool:
+        """Whether the caller may read the e-mail address of this actor: its own, and all if it manages members."""
+        return self.manages_members or actor_id == self.actor.id
 
     @property
     def reads_tenants(self) -> bool:

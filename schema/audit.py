@@ -1,8 +1,6 @@
 """The audit feed in the GraphQL schema."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import strawberry
@@ -21,10 +19,7 @@ from schema.node import Node, global_id, uuid_of
 from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, given, key, number, optional
 from schema.run import ProvisioningRun
 from schema.tenant import Tenant
-
-PERSONAL = frozenset({"first_admin_email"})
-"""Keys of ``data`` that are left out for callers without the right to see first administrators."""
-
+from schema.visible_facts import visible_facts
 
 CURSORS = Cursors("audit", (number, number, optional(number), optional(key)), optional=1)
 """Rank and position in the organisation's order, the sequence in the tenant's, and the event's id: valid for both
@@ -139,10 +134,9 @@ class AuditEvent(Node):
     def data(self, info: Info) -> JSON:
         """Facts of the event; which ones depends on the type and is listed in docs/audit-feed.md.
 
-        The e-mail address of a first administrator is left out for callers that may not see it.
+        E-mail addresses of first administrators and of people who acted are left out for callers that may not see them.
         """
-        facts = self.row.data
-        return JSON(facts if info.context.caller.sees_first_admins else without_personal_data(facts))
+        return JSON(visible_facts(self.row.data, info.context.caller))
 
 
 @described_type
@@ -181,12 +175,3 @@ def place_in(conditions: EventFilter, cursor: Key) -> Key:
     if sequence is None:
         raise BadUserInput("This cursor is of an event without a tenant: pass a cursor of an event of this tenant.")
     return (sequence,)
-
-
-def without_personal_data(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts without the keys in PERSONAL, at every depth."""
-    return {
-        name: without_personal_data(value) if isinstance(value, Mapping) else value
-        for name, value in facts.items()
-        if name not in PERSONAL
-    }

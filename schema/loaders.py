@@ -39,6 +39,7 @@ class Loaders:
         self.runs: DataLoader[UUID, Run | None] = self._one(queries.runs_by_id, by=by)
         self.live_runs: DataLoader[UUID, Run | None] = self._one(queries.live_runs, by=by)
         self.events: DataLoader[UUID, Event | None] = self._one(audit_feed.events_by_id, by=by)
+        self.member_names: DataLoader[UUID, str | None] = self._one(queries.member_names, by=by)
         self.organisations: DataLoader[UUID, Organisation | None] = self._one(queries.organisations_by_id)
         self.quotas: DataLoader[UUID, Quota | None] = self._one(queries.quotas)
         self.steps: DataLoader[UUID, list[RunStep] | None] = self._details(queries.steps_of_runs)

@@ -19,6 +19,7 @@ from schema.enums import ProvisioningEventKind
 from schema.node import Node, global_id
 from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, key, number, optional
 from schema.timeline_messages import message_of, progress_message
+from schema.visible_facts import visible_facts
 
 if TYPE_CHECKING:
     from schema.run import ProvisioningRun
@@ -47,6 +48,7 @@ class ProvisioningEvent(Node):
     """One entry in the timeline of a run."""
 
     run_key: strawberry.Private[UUID]
+    said_by: strawberry.Private[Event | Progress]
     id: strawberry.ID = strawberry.field(
         description="Global id: opaque, and unchanged as long as the object exists. STEP_PROGRESS is not stored, so "
         "node returns null for its id."
@@ -63,9 +65,6 @@ class ProvisioningEvent(Node):
     step: str | None = strawberry.field(
         description="Name of the step that the entry is about; null when it is about the whole run."
     )
-    message: str = strawberry.field(
-        description="What happened, as a sentence for people. The wording may change: programs read kind."
-    )
     occurred_at: datetime = strawberry.field(description="Time of the event in UTC, by the database's clock.")
 
     @classmethod
@@ -73,15 +72,15 @@ class ProvisioningEvent(Node):
         """Convert an event of a type in TIMELINE."""
         assert row.run_id is not None, "an event of a timeline has a run"
         assert row.tenant_id is not None, "an event of a run has a tenant"
-        kind, message = message_of(row)
+        kind, _ = message_of(row)
         return cls(
             run_key=row.run_id,
+            said_by=row,
             id=global_id("ProvisioningEvent", row.id),
             cursor=CURSORS.below(row.tenant_id).write((row.sequence, row.id)),
             sequence=row.sequence,
             kind=kind,
             step=row.data.get("step"),
-            message=message,
             occurred_at=row.created_at,
         )
 
@@ -90,14 +89,21 @@ class ProvisioningEvent(Node):
         """Convert the progress of a step, for a client that has received all entries up to ``after``."""
         return cls(
             run_key=progress.run_id,
+            said_by=progress,
             id=global_id("ProvisioningEvent", new_id()),
             cursor=CURSORS.below(tenant_id).write((after.sequence, after.event_id)),
             sequence=None,
             kind=ProvisioningEventKind.STEP_PROGRESS,
             step=progress.step,
-            message=progress_message(progress),
             occurred_at=progress.read_at,
         )
+
+    @described_field
+    def message(self, info: Info) -> str:
+        """What happened, as a sentence for people. The wording may change: programs read kind."""
+        if isinstance(self.said_by, Progress):
+            return progress_message(self.said_by)
+        return message_of(self.said_by, visible_facts(self.said_by.data, info.context.caller))[1]
 
     @described_field
     async def run(self, info: Info) -> Annotated["ProvisioningRun", strawberry.lazy("schema.run")]:

@@ -153,10 +153,13 @@ _MESSAGES: dict[EventType, tuple[Kind, Callable[[Data], str]]] = {
 }
 
 
-def message_of(event: Event) -> tuple[Kind, str]:
-    """The kind and message of an event in a timeline. Raises KeyError for an event that is not in timelines."""
+def message_of(event: Event, data: Data | None = None) -> tuple[Kind, str]:
+    """The kind and message of an event in a timeline. Raises KeyError for an event that is not in timelines.
+
+    ``data`` are the facts that the reader may see, if these are not all.
+    """
     kind, message = _MESSAGES[EventType(event.type)]
-    return kind, message(event.data)
+    return kind, message(event.data if data is None else data)
 
 
 def progress_message(progress: Progress) -> str:

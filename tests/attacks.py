@@ -166,6 +166,18 @@ SCHEMA_PROBES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Documents whose errors could tell a caller without the right schema:read what the schema contains."""
 
+ACTOR_READS: dict[str, str] = {
+    "node": "{{ node(id: {actor}) {{ ... on Actor {{ displayName }} }} }}",
+    "the feed": "{{ auditEvents(first: 100) {{ edges {{ node {{ type data actor {{ displayName }} }} }} }} }}",
+    "runs": (
+        "{{ tenants(first: 1) {{ nodes {{ runs(first: 1) {{ edges {{ node {{ startedBy {{ displayName }} "
+        "cancelRequest {{ requestedBy {{ displayName }} }} resources {{ abandonedBy {{ displayName }} }} "
+        "timeline(first: 50) {{ edges {{ node {{ message }} }} }} }} }} }} }} }} }}"
+    ),
+    "viewer": "{{ viewer {{ actor {{ id }} }} }}",
+}
+"""Queries that could tell the addresses of people who acted; ``actor`` is the id of one, as a string in GraphQL."""
+
 HARMLESS = {
     *("a NUL in a string", "an event type with wildcards of LIKE", "a malformed id"),
     *("a long string", "a huge string in a variable"),

@@ -11,9 +11,11 @@ from uuid import UUID
 
 from access.permissions import Identity
 from models import Event
-from schema.audit import AuditEvent, without_personal_data
+from schema.actor import WITHOUT_ADDRESS
+from schema.audit import AuditEvent
 from schema.node import global_id
 from schema.scalars import serialize_instant
+from schema.visible_facts import visible_facts
 
 COLUMNS = (
     *("id", "cursor", "type", "occurredAt", "actorId", "actorKind", "actorName"),
@@ -40,16 +42,17 @@ def facts_of(row: Event, caller: Identity) -> Facts:
     """The fields of an event that the caller may see, with GraphQL's names and values."""
     event = AuditEvent.of(row)
     reads_tenants = caller.reads_tenants
+    name = event.actor.name_for(caller) or WITHOUT_ADDRESS[event.actor.kind]
     return {
         "id": event.id,
         "cursor": event.cursor,
         "type": event.type,
         "occurredAt": serialize_instant(event.occurred_at),
-        "actor": {"id": event.actor.id, "kind": event.actor.kind.value, "displayName": event.actor.display_name},
+        "actor": {"id": event.actor.id, "kind": event.actor.kind.value, "displayName": name},
         "tenant": _reference("Tenant", row.tenant_id) if reads_tenants else None,
         "run": _reference("ProvisioningRun", row.run_id) if reads_tenants else None,
         "requestId": event.request_id,
-        "data": row.data if caller.sees_first_admins else without_personal_data(row.data),
+        "data": visible_facts(row.data, caller),
     }
 
 

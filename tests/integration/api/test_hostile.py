@@ -186,6 +186,39 @@ def test_an_error_names_nothing_of_the_schema_that_a_caller_without_the_right_di
     assert set(posted.codes) | set(sent.codes) <= {"GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"}
 
 
+@pytest.mark.parametrize("reader", ["viewer", "partner", "support"])
+def test_the_addresses_of_people_who_acted_are_hidden_everywhere_from_callers_who_manage_no_members(
+    api: Api, harness: RunHarness, owner: Client, reader: str
+) -> None:
+    created = {"slug": "shop", "plan": "pro", "firstAdminEmail": "first@shop.example"}
+    tenant = owner.mutate("createTenant", "tenant { id }", **created)["tenant"]
+    assert owner.mutate("cancelProvisioning", tenantId=tenant["id"])["userErrors"] == []
+    actor = owner.execute("{ viewer { actor { id displayName } } }")["viewer"]["actor"]
+    scopes = ("tenants:read", "audit:read", "audit:export")
+    client = {
+        "viewer": lambda: api.member(harness.organisation.id, Role.VIEWER),
+        "partner": lambda: api.service_account(harness.organisation.id, *scopes),
+        "support": api.support,
+    }[reader]()
+
+    of_owner, of_reader = answers_about(actor["id"], owner, harness), answers_about(actor["id"], client, harness)
+
+    codes = {code for text in (*of_owner.values(), *of_reader.values()) for code in Reply(200, text).codes}
+    assert codes <= {"FORBIDDEN"}  # a viewer may not export
+    assert actor["displayName"] == "owner@shop.example"
+    assert {name for name, text in of_owner.items() if actor["displayName"] in text} == set(of_owner) - {"viewer"}
+    assert {name: text for name, text in of_reader.items() if actor["displayName"] in text} == {}
+    assert "Owner of" in of_reader["node"] + of_reader["the feed"]
+
+
+def answers_about(actor_id: str, client: Client, harness: RunHarness) -> dict[str, str]:
+    """What the API tells this client about an actor, by the name of the query or of the export's format."""
+    documents = {name: text.format(actor=json.dumps(actor_id)) for name, text in attacks.ACTOR_READS.items()}
+    answers = {name: attacks.document_by_post(text, {})(client).text for name, text in documents.items()}
+    exports = {name: f"/export/audit.{name}?organization={harness.organisation.slug}" for name in ("csv", "jsonl")}
+    return answers | {name: attacks.send_request(client, "GET", path).text for name, path in exports.items()}
+
+
 @pytest.mark.parametrize("name", attacks.LOOK_ALIKES)
 def test_a_look_alike_of_an_invited_address_does_not_take_the_invitation_over(
     harness: RunHarness, owner: Client, redis_url: str, name: str
