@@ -35,8 +35,11 @@ TEAR_DOWN = "before deployer.tear_down"
 LONGEST_UNDO = UNDO_ATTEMPTS * UNDO_SECONDS + 25.0
 """Seconds until a hanging undo has to be STUCK: its attempts, a back-off, and an expired lease with its sweep."""
 
+THREADS = 16
+"""A halted run occupies a thread: with fewer threads than halts, the run that is awaited may wait for the others."""
 
-@scenario(without="no_list_of_abandoned_resources", breaks="V2")
+
+@scenario(without="no_list_of_abandoned_resources", breaks="V2", options=Options(forward_threads=THREADS))
 def nothing_held_is_never_said_of_what_was_abandoned(harness: ScenarioHarness) -> str:
     """Undos end without a refused step: its resources are named wherever it is said what is held, with who and why."""
     steps = list(UNDO_CALLS)[:: harness.scaled(1, reduced=3)]
@@ -77,7 +80,7 @@ def nothing_held_is_never_said_of_what_was_abandoned(harness: ScenarioHarness) -
 @scenario(
     without="no_alarm_of_delayed_undos",
     breaks="V13",
-    options=Options(saga="short_undo", undo_alarm=1.5, http_deployer=True),
+    options=Options(saga="short_undo", undo_alarm=1.5, http_deployer=True, forward_threads=THREADS),
 )
 def undo_that_hangs_is_told_and_bounded(harness: ScenarioHarness) -> str:
     """Undos that hang are reported once, in their first attempt, in the deployer's words, and are STUCK in time."""
