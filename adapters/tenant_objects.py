@@ -54,7 +54,7 @@ def remove_all(connect: Connect, role: str) -> None:
     """Drop what the role owns and revoke what it was granted, everywhere. The role must not be able to log in."""
     with connect(None) as connection:
         end_sessions(connection, role)
-        found = connection.execute(DATABASES, {"role": _quoted(role), "name": role})
+        found = connection.execute(DATABASES, {"role": sql.Identifier(role).as_string(), "name": role})
         databases = [None, *(str(name) for (name,) in found)]
     for database in databases:
         _remove_in(connect, database, role)
@@ -121,7 +121,9 @@ def _drop_batch(connect: Connect, database: str | None, role: str) -> int:
     """Drop some objects of the role in one transaction. Returns their number."""
     with connect(database) as connection, ending_blockers(connect, connection):
         act_as(connection, role)
-        found = connection.execute(OWNED, {"role": _quoted(role), "kinds": KINDS, "batch": BATCH}).fetchall()
+        found = connection.execute(
+            OWNED, {"role": sql.Identifier(role).as_string(), "kinds": KINDS, "batch": BATCH}
+        ).fetchall()
         if drops := [_drop(*each) for each in found]:
             connection.execute("; ".join(drops).encode())  # one round trip
     return len(found)
@@ -135,7 +137,3 @@ def _drop(kind: str, identity: str, oid: int) -> str:
 def act_as(connection: Connection[Any], role: str) -> None:
     """Act as the tenant's role until the transaction ends: the role has rights on its own schema only."""
     connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
-
-
-def _quoted(role: str) -> str:
-    return '"' + role.replace('"', '""') + '"'
