@@ -4,7 +4,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 class OutageLog:
-    """Logs one line when the broker becomes unavailable and one when it is back, whoever notices it first."""
+    """Logs one line when the broker becomes unavailable and one when it is back, for all its users together."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -85,22 +86,24 @@ class PatientConsumer(_RedisConsumer):
 
     def ack(self, message: MessageProxy) -> None:
         """Acknowledge the message if the broker is available."""
-        try:
+        with self._if_available():
             super().ack(message)  # type: ignore[no-untyped-call]  # Dramatiq has no annotations here
-        except (ConnectionClosed, redis.RedisError) as error:
-            self.outage_log.unavailable(error)
 
     def nack(self, message: MessageProxy) -> None:
         """Reject the message if the broker is available."""
-        try:
+        with self._if_available():
             super().nack(message)  # type: ignore[no-untyped-call]  # Dramatiq has no annotations here
-        except (ConnectionClosed, redis.RedisError) as error:
-            self.outage_log.unavailable(error)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Return messages to their queue if the broker is available: the sweeper sends lost ones again."""
-        try:
+        with self._if_available():
             super().requeue(messages)  # type: ignore[no-untyped-call]  # Dramatiq has no annotations here
+
+    @contextmanager
+    def _if_available(self) -> Iterator[None]:
+        """Within the block, an unavailable broker is noted, and is no error."""
+        try:
+            yield
         except (ConnectionClosed, redis.RedisError) as error:
             self.outage_log.unavailable(error)
 
