@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, cast, func, literal, or_, select, true
+from sqlalchemy import BigInteger, ColumnElement, ScalarSelect, Select, and_, cast, func, literal, or_, select, true
 from sqlalchemy.orm import aliased
 from sqlalchemy.types import Text
 from sqlmodel import Session, col
@@ -187,8 +187,7 @@ def _sequence_before_newest_run(session: Session, tenant_id: UUID) -> int:
     found = session.scalar(first.execution_options(reads=ids_of_tenant(tenant_id)))
     if found is not None:
         return found - 1
-    last = select(col(Tenant.last_sequence)).where(col(Tenant.id) == tenant_id)
-    return session.scalar(last.execution_options(reads=ids_of_tenant(tenant_id))) or 0
+    return _last_sequence_of(session, tenant_id)
 
 
 def events_by_id(session: Session, ids: Sequence[UUID], *, by: Actor) -> dict[UUID, Event]:
@@ -316,5 +315,9 @@ def _unseen_in(snapshot: str) -> ColumnElement[bool]:
 def _last_sequence(session: Session, event_filter: EventFilter) -> int:
     of_run = select(col(Run.tenant_id)).where(col(Run.id) == event_filter.run_id).scalar_subquery()
     tenant_id = event_filter.tenant_id if event_filter.tenant_id is not None else of_run
+    return _last_sequence_of(session, tenant_id)
+
+
+def _last_sequence_of(session: Session, tenant_id: UUID | ScalarSelect[UUID]) -> int:
     last = select(col(Tenant.last_sequence)).where(col(Tenant.id) == tenant_id)
     return session.scalar(last.execution_options(reads=ids_of_tenant(tenant_id))) or 0
