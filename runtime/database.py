@@ -161,7 +161,7 @@ class Database:
 
 
 def engine_for(settings: Settings, name: str = "tenantry", url: str | None = None) -> Engine:
-    """Create an engine whose connections have the pinned session settings, with the timeouts of the settings."""
+    """Create an engine. Its connections have the pinned session settings, with the timeouts of the settings."""
     engine = create_engine(
         sqlalchemy_url(url or settings.database_url),
         pool_size=settings.database_pool,
