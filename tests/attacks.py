@@ -164,7 +164,7 @@ SCHEMA_PROBES: dict[str, tuple[str, dict[str, Any]]] = {
     "an enum in a variable": (BY_FILTER, {"filter": {"stateIn": ["LIVE"]}}),
     "a wrong variable": (BY_FILTER, {"filter": 3}),
 }
-"""Documents whose errors could tell a caller without the right schema:read what the schema contains."""
+"""Documents with errors that could show the schema to a caller without the right schema:read."""
 
 ACTOR_READS: dict[str, str] = {
     "node": "{{ node(id: {actor}) {{ ... on Actor {{ displayName }} }} }}",

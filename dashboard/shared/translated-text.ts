@@ -2,7 +2,7 @@
  * Keeps a page alive and current while a translator works on it (react#11538).
  *
  * A translator takes the page's texts out and puts elements of its own in their places. React does not know that: when it
- * removes or moves such a text the browser throws, and when it changes one nobody sees it. So before React touches a text
+ * removes or moves such a text the browser throws, and a change of it is not visible. So before React touches a text
  * that was taken out, the text is put back; the translator then translates it again. Imported first by each page.
  */
 

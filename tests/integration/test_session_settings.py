@@ -108,7 +108,7 @@ CONNECTIONS: Mapping[str, tuple[Callable[[str], Mapping[str, str]], Mapping[str,
 
 @pytest.fixture(scope="module")
 def hostile(database_url: str) -> Iterator[str]:
-    """An empty database, whose settings a test may change."""
+    """An empty database. A test may change its settings."""
     with scratch_database(database_url) as url:
         yield url
 

@@ -179,7 +179,7 @@ def test_an_operators_session_that_blocks_an_undo_is_not_ended(
 def test_a_tenants_login_cannot_hold_the_lock_of_a_name(
     storage: PostgresStorage, attacker: ResourceNames, victim: ResourceNames
 ) -> None:
-    """Storage used advisory locks, whose keys a tenant's login can compute."""
+    """Storage used advisory locks. A tenant's login can compute their keys."""
     with closing(log_in(storage, attacker)) as connection:
         for key in (victim.schema, victim.role):
             connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [0x7E4A, key])

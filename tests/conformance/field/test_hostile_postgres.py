@@ -1,4 +1,4 @@
-"""The product's processes work on a Postgres server whose settings are not the usual ones."""
+"""The product's processes work on a Postgres server with unusual settings."""
 
 import httpx
 

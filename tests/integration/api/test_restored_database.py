@@ -137,7 +137,7 @@ def exports_on_record(harness: RunHarness) -> int:
 
 @pytest.fixture
 def tenant(harness: RunHarness) -> str:
-    """A tenant whose run is in progress, with some events."""
+    """A tenant with a run in progress and some events."""
     harness.create()
     harness.make_moves(until="apply_schema")
     return tenant_gid(harness.tenant_id)
