@@ -32,6 +32,7 @@ from server.asgi import create_app
 from server.auth.tokens import sign_token
 from server.services import Services
 from server.uvicorn_config import Server, configuration
+from tests.http_client import HTTP
 from tests.waiting import wait_until
 
 Facts = dict[str, Any]
@@ -52,12 +53,11 @@ class Client:
 
     def post(self, document: str, **variables: object) -> httpx.Response:
         authorization = {"Authorization": self.authorization} if self.authorization else {}
-        return httpx.post(
+        return HTTP.post(
             f"http://{self.address}/graphql",
             content=json.dumps({"query": document, "variables": variables}),
             headers={"Content-Type": "application/json"} | self.headers | authorization,
             timeout=TIMEOUT,
-            trust_env=False,
         )
 
     def result(self, document: str, **variables: object) -> Facts:
@@ -190,7 +190,7 @@ class Api:
         wait_until(lambda: self.services.feed.watchers == count, within=within)
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.get(f"http://{self.address}{path}", headers=headers, timeout=TIMEOUT, trust_env=False)
+        return HTTP.get(f"http://{self.address}{path}", headers=headers, timeout=TIMEOUT)
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:

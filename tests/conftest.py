@@ -7,7 +7,7 @@ import pytest
 
 from runtime.migrations import migrate
 from runtime.settings import settings
-from tests.run_harness import RunHarness, run_harness_in
+from tests.run_harness import RunHarness, engine_of, new_run_harness
 from tests.servers import Servers, servers
 
 SECRET_KEY = "a secret that only the tests know, 32+"
@@ -39,10 +39,11 @@ def environment(embedded: Servers) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def database_url(embedded: Servers, environment: dict[str, str]) -> str:
+def database_url(embedded: Servers, environment: dict[str, str]) -> Iterator[str]:
     """The database, migrated to head once per test process. Rows of earlier tests stay: use a new organisation."""
     migrate(settings())
-    return embedded.database_url
+    yield embedded.database_url
+    engine_of(settings()).dispose()
 
 
 @pytest.fixture(scope="session")
@@ -52,5 +53,6 @@ def redis_url(embedded: Servers, environment: dict[str, str]) -> str:
 
 @pytest.fixture
 def harness(database_url: str) -> Iterator[RunHarness]:
-    with run_harness_in(settings()) as built:
-        yield built
+    built = new_run_harness(settings())
+    yield built
+    built.faults.release_all()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Engine, update
@@ -31,6 +31,7 @@ from runtime.settings import Settings
 from workers.actors import StepRunner
 from workers.running_steps import RunningSteps
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -84,13 +85,11 @@ class RunHarness:
         By default it stops before the absence checks that follow the compensation of a run.
         """
         for _ in range(200):
-            move = self.next_move()
-            if not isinstance(move, Forward | Backward) or move.step == until:
-                return
-            if self.run().due_at is None:
+            run, move = self.read(self._position)
+            if not isinstance(move, Forward | Backward) or move.step == until or run.due_at is None:
                 return
             self.end_waits()
-            self.step_runner.make_move(self.run().id, move)
+            self.step_runner.make_move(run.id, move)
         raise AssertionError(f"the run has not ended after 200 moves: {self.event_lines()[-20:]}")
 
     def claim(self, move: Forward | Backward | None = None) -> Claim:
@@ -147,19 +146,14 @@ class RunHarness:
             pass
 
     def next_move(self) -> Move:
-        return next_move(self.run(), self.steps())
+        return self.read(self._position)[1]
 
     def run(self, number: int | None = None) -> Run:
         """The run of this number, by default the newest."""
-        query = select(Run).where(Run.tenant_id == self.tenant_id).order_by(col(Run.number).desc())
-        if number is not None:
-            query = query.where(Run.number == number)
-        return self.read(lambda session: session.exec(query.limit(1)).one())
+        return self.read(self._run, number)
 
     def steps(self, number: int | None = None) -> list[RunStep]:
-        run_id = self.run(number).id
-        query = select(RunStep).where(RunStep.run_id == run_id).order_by(col(RunStep.position))
-        return self.read(lambda session: list(session.exec(query)))
+        return self.read(self._steps, number)
 
     def step(self, name: str) -> RunStep:
         return next(step for step in self.steps() if step.name == name)
@@ -195,8 +189,24 @@ class RunHarness:
         """The tenant's events, one line each: ``provisioning.step_started allocate_storage``."""
         return [f"{event.type.removeprefix('tenant.')} {event.data.get('step', '')}".strip() for event in self.events()]
 
-    def read(self, query: Callable[[Session], T]) -> T:
-        return self.database.transact(query)
+    def read(self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.database.transact(query, *args, **kwargs)
+
+    def _position(self, session: Session) -> tuple[Run, Move]:
+        """The newest run, and its next move."""
+        run = self._run(session)
+        return run, next_move(run, self._steps(session, run.number))
+
+    def _run(self, session: Session, number: int | None = None) -> Run:
+        query = select(Run).where(Run.tenant_id == self.tenant_id).order_by(col(Run.number).desc())
+        if number is not None:
+            query = query.where(Run.number == number)
+        return session.exec(query.limit(1)).one()
+
+    def _steps(self, session: Session, number: int | None = None) -> list[RunStep]:
+        run_id = self._run(session, number).id
+        query = select(RunStep).where(RunStep.run_id == run_id).order_by(col(RunStep.position))
+        return list(session.exec(query))
 
     def _deliver(self, outbox: Sequence[Any]) -> None:
         self.wake_ups.extend(outbox)
@@ -204,18 +214,23 @@ class RunHarness:
 
 @contextmanager
 def run_harness_in(settings: Settings, plan: str = "enterprise") -> Iterator[RunHarness]:
-    """A harness with a new organisation on the plan ``plan``."""
-    database = Database(settings, engine=engine_of(settings))
-    with database.transaction() as session:
-        slug = f"org-{new_id().hex[-12:]}"
-        organisation = Organisation(slug=slug, name=slug, plan_code=plan, created_at=clock(session))
-        session.add(organisation)
-    harness = RunHarness(settings, organisation, operator_of(organisation))
+    """A harness with a new organisation on the plan ``plan``. Its connections are closed at the end."""
+    harness = new_run_harness(settings, plan)
     try:
         yield harness
     finally:
         harness.faults.release_all()
         harness.database.close()
+
+
+def new_run_harness(settings: Settings, plan: str = "enterprise") -> RunHarness:
+    """A harness whose connections stay open for the next one: a new connection has to read the catalogs again."""
+    database = Database(settings, engine=engine_of(settings))
+    with database.transaction() as session:
+        slug = f"org-{new_id().hex[-12:]}"
+        organisation = Organisation(slug=slug, name=slug, plan_code=plan, created_at=clock(session))
+        session.add(organisation)
+    return RunHarness(settings, organisation, operator_of(organisation))
 
 
 @lru_cache(8)

@@ -8,8 +8,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import httpx
-
 import adapters
 from models import TenantState
 from provisioning.resource_names import ResourceNames
@@ -18,6 +16,7 @@ from runtime.database import Database
 from tests.api import Facts
 from tests.conformance.field.api_clients import ApiClients, Saga, accepted, codes, uuid_of
 from tests.conformance.field.failpoint_controller import TIMEOUT, until
+from tests.http_client import HTTP
 
 EMPTY_STATES = {"PENDING", "FAILED", "DECOMMISSIONED"}
 EDGE_STATUS = {"ACTIVE": 200, "SUSPENDED": 503, "DECOMMISSIONED": 410}
@@ -218,7 +217,7 @@ class InvariantChecker:
         """The HTTP status of a tenant's address."""
         host = url.split("//", 1)[1]
         address = f"http://{self.clients.testbed.address}/healthz"
-        return httpx.get(address, headers={"Host": host}, timeout=10, trust_env=False).status_code
+        return HTTP.get(address, headers={"Host": host}, timeout=10).status_code
 
     def mails(self) -> Counter[str]:
         """How many mails went to each address."""

@@ -1,11 +1,10 @@
 """The product's processes work on a Postgres server with unusual settings."""
 
-import httpx
-
 from tests.conformance.field.api_clients import create_clients
 from tests.conformance.field.invariant_checker import InvariantChecker
 from tests.conformance.field.scenario import ScenarioHarness
 from tests.conformance.field.testbed import Options, running_testbed
+from tests.http_client import HTTP
 
 HOSTILE = (
     ("client_encoding", "LATIN1"),
@@ -38,7 +37,7 @@ def test_runs_end_and_cancels_arrive_on_a_postgres_with_hostile_settings() -> No
         assert harness.cancel(cancelled)
         ends = harness.await_all_runs()
         tenant = harness.owner.execute("query Q($id: ID!) { tenant(id: $id) { name state } }", id=kept.id)["tenant"]
-        ready = httpx.get(f"http://{testbed.address}/readyz", timeout=10, trust_env=False)
+        ready = HTTP.get(f"http://{testbed.address}/readyz", timeout=10)
 
     assert ends == {"SUCCEEDED": 1, "CANCELLED": 1}
     assert tenant == {"name": NAME, "state": "ACTIVE"}

@@ -34,6 +34,7 @@ from tests.conformance.field.postgres_relay import CommitCuttingRelay
 from tests.conformance.field.relay import Relay
 from tests.conformance.field.resource_counts import counts_file_name
 from tests.conftest import SECRET_KEY
+from tests.http_client import HTTP
 from tests.local_deployer import LocalDeployer, local_deployer
 
 DATABASE = "tenantry"
@@ -262,7 +263,7 @@ class Testbed:
 
     def _api_is_up(self) -> bool:
         try:
-            return httpx.get(f"http://{self.address}/healthz", timeout=5, trust_env=False).is_success
+            return HTTP.get(f"http://{self.address}/healthz", timeout=5).is_success
         except httpx.TransportError:
             return False
 

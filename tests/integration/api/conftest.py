@@ -6,7 +6,7 @@ import pytest
 
 from runtime.settings import settings
 from tests.api import Api, Client, running_api
-from tests.run_harness import RunHarness, run_harness_in
+from tests.run_harness import RunHarness, new_run_harness
 
 
 @pytest.fixture(scope="session")
@@ -24,5 +24,6 @@ def owner(api: Api, harness: RunHarness) -> Client:
 @pytest.fixture
 def other(database_url: str) -> Iterator[RunHarness]:
     """A second organisation, with tenants of its own."""
-    with run_harness_in(settings()) as built:
-        yield built
+    built = new_run_harness(settings())
+    yield built
+    built.faults.release_all()

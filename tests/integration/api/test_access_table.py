@@ -18,6 +18,7 @@ from runtime.settings import settings
 from schema.node import global_id, parts_of
 from schema.root import build_schema as served_schema
 from tests.api import TIMEOUT, Api, Client, Facts, member_identity, running_api, tenant_gid
+from tests.http_client import HTTP
 from tests.run_harness import RunHarness, run_harness_in
 
 TABLE = """
@@ -236,9 +237,8 @@ def subscription_access(caller: Client, document: str, within: float) -> str:
         headers["Authorization"] = caller.authorization
     body, timeout = json.dumps({"query": document}), httpx.Timeout(TIMEOUT, read=within)
     try:
-        with httpx.stream(
+        with HTTP.stream(
             "POST", f"http://{caller.address}/graphql/stream", content=body, headers=headers, timeout=timeout,
-            trust_env=False,
         ) as response:  # fmt: skip
             if response.status_code != 200:
                 return str(response.status_code)

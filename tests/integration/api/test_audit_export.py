@@ -21,6 +21,7 @@ from schema.node import global_id
 from server.audit_export import endpoint
 from server.audit_export.formats import COLUMNS
 from tests.api import TIMEOUT, Api, Client, Facts, member_identity, running_api, service_account_identity, tenant_gid
+from tests.http_client import HTTP
 from tests.run_harness import RunHarness
 from tests.tenant_states import bring_tenant_to
 from tests.waiting import wait_until
@@ -37,12 +38,11 @@ query Page($filter: AuditEventFilter, $after: String) { auditEvents(first: 100, 
 
 def export(client: Client, path: str = "audit.jsonl", /, **parameters: str | list[str]) -> httpx.Response:
     authorization = {"Authorization": client.authorization} if client.authorization else {}
-    return httpx.get(
+    return HTTP.get(
         f"http://{client.address}/export/{path}",
         params=parameters,
         headers=client.headers | authorization,
         timeout=TIMEOUT,
-        trust_env=False,
     )
 
 
@@ -275,7 +275,7 @@ def test_an_invalid_parameter_is_refused_and_exports_nothing(
 
 
 def test_an_export_needs_get_a_token_a_known_format_and_no_foreign_origin(api: Api, owner: Client) -> None:
-    posted = httpx.post(f"http://{api.address}/export/audit.csv", timeout=TIMEOUT, trust_env=False)
+    posted = HTTP.post(f"http://{api.address}/export/audit.csv", timeout=TIMEOUT)
     foreign = export(Client(api.address, owner.authorization, {"Origin": "https://evil.example"}))
     unknown = export(Client(api.address, None))
 
@@ -401,7 +401,7 @@ def test_an_export_that_fails_midway_ends_without_the_last_chunk(
 def streamed_export(client: Client) -> Iterator[httpx.Response]:
     """An export with a client that reads the response as it arrives."""
     address, headers = f"http://{client.address}/export/audit.jsonl", {"Authorization": client.authorization or ""}
-    with httpx.stream("GET", address, headers=headers, timeout=TIMEOUT, trust_env=False) as response:
+    with HTTP.stream("GET", address, headers=headers, timeout=TIMEOUT) as response:
         yield response
 
 

@@ -12,6 +12,7 @@ import pytest
 from runtime.settings import settings
 from server import web_pages
 from tests.api import TIMEOUT, Api, Client, Facts, running_api
+from tests.http_client import HTTP
 from tests.identity_provider import AUDIENCE, IdentityProvider, identity_provider
 from tests.run_harness import RunHarness
 
@@ -67,7 +68,7 @@ def policy(connect_sources: str = "'self'") -> str:
 
 
 def request(api: Api, method: str, path: str) -> httpx.Response:
-    return httpx.request(method, f"http://{api.address}{path}", timeout=TIMEOUT, trust_env=False)
+    return HTTP.request(method, f"http://{api.address}{path}", timeout=TIMEOUT)
 
 
 def response_text(api: Api, token: str) -> str:

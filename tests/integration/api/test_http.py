@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from provisioning import commands, queries
 from tests.api import TIMEOUT, Api, Client, tenant_gid
+from tests.http_client import HTTP
 from tests.run_harness import RunHarness
 
 OUT_OF_RANGE = [
@@ -30,24 +31,22 @@ ANSWER = {"data": {"viewer": {"actor": {"kind": "USER"}}}}
 
 def send(client: Client, content: bytes | str, method: str = "POST", **headers: str) -> httpx.Response:
     assert client.authorization is not None
-    return httpx.request(
+    return HTTP.request(
         method,
         f"http://{client.address}/graphql",
         content=content,
         headers={"Content-Type": "application/json", "Authorization": client.authorization} | headers,
         timeout=TIMEOUT,
-        trust_env=False,
     )
 
 
 def get(client: Client, **parameters: str) -> httpx.Response:
     assert client.authorization is not None
-    return httpx.get(
+    return HTTP.get(
         f"http://{client.address}/graphql",
         params=parameters,
         headers={"Authorization": client.authorization},
         timeout=TIMEOUT,
-        trust_env=False,
     )
 
 

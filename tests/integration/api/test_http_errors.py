@@ -23,6 +23,7 @@ from server import web_pages
 from server.request_log import RequestLog
 from tests import attacks
 from tests.api import PROTOCOL, TIMEOUT, Api, Client, tenant_gid
+from tests.http_client import HTTP
 from tests.run_harness import RunHarness
 from tests.waiting import wait_until
 
@@ -96,12 +97,11 @@ def error_in(response: httpx.Response) -> dict[str, Any]:
 def test_every_http_error_is_json_with_a_code_and_the_request_id(
     api: Api, method: str, path: str, status: int, code: str
 ) -> None:
-    response = httpx.request(
+    response = HTTP.request(
         method,
         f"http://{api.address}{path}",
         headers=GIVEN | {"Accept": "application/json"},
         timeout=TIMEOUT,
-        trust_env=False,
     )
 
     assert response.status_code == status
@@ -109,11 +109,10 @@ def test_every_http_error_is_json_with_a_code_and_the_request_id(
 
 
 def test_a_preflight_from_a_foreign_origin_is_refused_in_json(api: Api) -> None:
-    response = httpx.options(
+    response = HTTP.options(
         f"http://{api.address}/graphql",
         headers=GIVEN | {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"},
         timeout=TIMEOUT,
-        trust_env=False,
     )
 
     assert response.status_code == 400

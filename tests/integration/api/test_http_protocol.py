@@ -9,6 +9,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from tests.api import PROTOCOL, TIMEOUT, Api, Client, running_api
+from tests.http_client import HTTP
 from tests.run_harness import RunHarness
 
 JSON = "application/json"
@@ -127,7 +128,7 @@ def api_for_console(harness: RunHarness, redis_url: str) -> Iterator[Api]:
 
 
 def preflight(api: Api, origin: str) -> httpx.Response:
-    return httpx.options(
+    return HTTP.options(
         f"http://{api.address}/graphql",
         headers={
             "Origin": origin,
@@ -135,7 +136,6 @@ def preflight(api: Api, origin: str) -> httpx.Response:
             "Access-Control-Request-Headers": "authorization, content-type",
         },
         timeout=TIMEOUT,
-        trust_env=False,
     )
 
 

@@ -19,6 +19,7 @@ from provisioning.audit_feed import EventFilter, FeedStart, anchor_of, feed, fee
 from provisioning.pagination import Window
 from server.audit_export import endpoint
 from tests.api import TIMEOUT, Api, Client, Subscription, tenant_gid
+from tests.http_client import HTTP
 from tests.run_harness import RunHarness
 from tests.tenant_states import bring_tenant_to
 
@@ -50,12 +51,11 @@ def restore(session: Session, harness: RunHarness, events: int) -> None:
 
 
 def export(client: Client, **parameters: str | None) -> httpx.Response:
-    return httpx.get(
+    return HTTP.get(
         f"http://{client.address}/export/audit.jsonl",
         params={name: value for name, value in parameters.items() if value},
         headers={"Authorization": client.authorization or ""},
         timeout=TIMEOUT,
-        trust_env=False,
     )
 
 

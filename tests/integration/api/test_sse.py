@@ -11,6 +11,7 @@ from httpx_sse import EventSource, ServerSentEvent
 from models import TenantState
 from server.graphql import sse
 from tests.api import TIMEOUT, Api, Client, Facts, member_identity, running_api, tenant_gid
+from tests.http_client import HTTP
 from tests.run_harness import RunHarness
 from tests.tenant_states import bring_tenant_to
 from tests.waiting import wait_until
@@ -28,13 +29,12 @@ def open_stream(
 ) -> Iterator[httpx.Response]:
     """The response with the stream as its body."""
     headers = {"Authorization": client.authorization or "", "Accept": "text/event-stream"}
-    with httpx.stream(
+    with HTTP.stream(
         "POST",
         f"http://{client.address}/graphql/stream",
         json={"query": document, "variables": variables},
         headers=headers | client.headers | ({"Last-Event-ID": last} if last else {}),
         timeout=TIMEOUT,
-        trust_env=False,
     ) as response:
         yield response
 
@@ -164,13 +164,12 @@ def test_an_idle_stream_is_kept_alive_with_comments(
 
 def events_by_get(client: Client, document: str) -> list[ServerSentEvent]:
     """Every event of a stream requested by GET, as a browser's EventSource does."""
-    with httpx.stream(
+    with HTTP.stream(
         "GET",
         f"http://{client.address}/graphql/stream",
         params={"query": document},
         headers={"Authorization": client.authorization or ""},
         timeout=TIMEOUT,
-        trust_env=False,
     ) as response:
         return list(EventSource(response).iter_sse())
 

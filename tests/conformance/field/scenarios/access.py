@@ -18,6 +18,7 @@ from tests.api import Facts, service_account_identity
 from tests.conformance.field.api_clients import ApiClient, Saga, codes, create_clients, uuid_of
 from tests.conformance.field.invariant_checker import nodes
 from tests.conformance.field.scenario import ALL_RUNS, ScenarioHarness, scenario
+from tests.http_client import HTTP
 
 OTHER_SECRET = "another-secret-key-0123456789abcdef-012345"  # no deployment has this key
 DENIALS = '{ auditEvents(first: 50, filter: { typeIn: ["access.denied"] }) { edges { node { actor { id } data } } } }'
@@ -198,10 +199,9 @@ def _with(payload: str, **claims: str) -> str:
 
 
 def _post(harness: ScenarioHarness, saga: Saga, headers: Mapping[str, str], **more: object) -> httpx.Response:
-    return httpx.post(
+    return HTTP.post(
         f"http://{harness.testbed.address}/graphql",
         json={"query": CANCEL, "variables": {"input": {"tenantId": saga.id, **more}}},
         headers=headers,
         timeout=20,
-        trust_env=False,
     )

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import closing
 
-import httpx
 import psycopg
 from psycopg.conninfo import make_conninfo
 
@@ -16,6 +15,7 @@ from tests.conformance.field.failpoint_controller import until
 from tests.conformance.field.invariant_checker import InvariantChecker, nodes
 from tests.conformance.field.scenario import ScenarioHarness, scenario
 from tests.conformance.field.testbed import Options
+from tests.http_client import HTTP
 from tests.sql_attacks import Login, TenantsLogin
 
 IN_THE_FEED_WITHIN = 10.0
@@ -90,7 +90,7 @@ def _expect_in_feed(harness: ScenarioHarness, saga: Saga, event_type: str) -> No
 
 
 def _expect_ready(harness: ScenarioHarness) -> None:
-    report = httpx.get(f"http://{harness.testbed.address}/readyz", timeout=10, trust_env=False)
+    report = HTTP.get(f"http://{harness.testbed.address}/readyz", timeout=10)
     assert report.status_code == 200, f"V8: {report.text}"
 
 
