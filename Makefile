@@ -21,6 +21,8 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 TOO_OLD := "Tenantry needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.11"
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONPATH := $(CURDIR)
+# Without byte code, each of the many processes that tests start compiles the product again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 # .venv and dashboard are also folders, so they have to be phony.

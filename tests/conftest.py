@@ -1,5 +1,6 @@
 """Fixtures for all tests: a migrated database, a broker, and the settings with their addresses."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -11,6 +12,12 @@ from tests.run_harness import RunHarness, engine_of, new_run_harness
 from tests.servers import Servers, servers
 
 SECRET_KEY = "a secret that only the tests know, 32+"
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the modules and the thousands of collected tests from garbage collection: they stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

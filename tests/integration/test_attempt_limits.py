@@ -37,20 +37,16 @@ def make_move(harness: RunHarness) -> None:
     harness.step_runner.make_move(harness.run().id, move)  # type: ignore[arg-type]  # the run has a move
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    error=st.sampled_from(
-        [FULL, errors.TooManyConnections(), errors.LockNotAvailable(), Scarce("429"), OSError(24, "")]
-    ),
-    step=st.sampled_from(list(CALLS)),
-    times=st.integers(1, 12),
-)
-def test_scarcity_counts_no_attempt_of_a_step(database_url: str, error: Exception, step: str, times: int) -> None:
+@pytest.mark.parametrize("step", list(CALLS))
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(failures=st.permutations(SCARCE * 2))
+def test_scarcity_counts_no_attempt_of_a_step(database_url: str, step: str, failures: list[Exception]) -> None:
+    """Each example has every kind of scarcity, and more failures than the step has attempts."""
     with run_harness_in(product_settings()) as harness:
         harness.create()
         harness.make_moves(until=step)
-        harness.faults.fail(CALLS[step], times=times, error=error)
-        for _ in range(times):
+        for error in failures:
+            harness.faults.fail(CALLS[step], error=error)
             make_move(harness)
             waiting = harness.step(step)
             assert (waiting.status, waiting.attempts, waiting.error) == (StepStatus.RUNNING, 1, None)
@@ -60,6 +56,7 @@ def test_scarcity_counts_no_attempt_of_a_step(database_url: str, error: Exceptio
 
         harness.make_moves()
 
+        assert len(failures) > saga[step].attempts
         assert harness.tenant().state is TenantState.ACTIVE
         assert (harness.step(step).attempts, harness.step(step).message) == (1, None)
         assert harness.event_lines().count(f"provisioning.step_started {step}") == 1
@@ -70,7 +67,7 @@ def test_scarcity_counts_no_attempt_of_a_step(database_url: str, error: Exceptio
 def test_scarcity_counts_no_attempt_of_an_undo(harness: RunHarness, step: str) -> None:
     harness.create()
     harness.make_moves(until="await_readiness")
-    harness.faults.fail(UNDO_CALLS[step], times=3 * UNDO_ATTEMPTS, error=FULL)
+    harness.faults.fail(UNDO_CALLS[step], times=UNDO_ATTEMPTS + 1, error=FULL)
     harness.cancel()
 
     harness.make_moves()
@@ -201,8 +198,10 @@ def test_a_resumed_undo_has_its_whole_time_again(harness: RunHarness) -> None:
 def test_a_mail_that_the_relay_refuses_temporarily_is_tried_for_a_day(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until=MAIL)
-    harness.faults.fail("mailer.send", times=60, error=Scarce("The mail relay refused the recipient (451): later."))
-    for _ in range(60):
+    refusals = saga[MAIL].attempts + 1
+    later = Scarce("The mail relay refused the recipient (451): later.")
+    harness.faults.fail("mailer.send", times=refusals, error=later)
+    for _ in range(refusals):
         make_move(harness)
     step = harness.step(MAIL)
     assert (step.status, step.attempts) == (StepStatus.RUNNING, 1)

@@ -24,7 +24,7 @@ from tests.run_harness import RunHarness, operator_of
 from tests.tenant_states import PIVOT, all_rows, claim_pivot
 from tests.waiting import wait_until_blocked
 
-RACES = 150
+RACES = 40
 
 
 def assert_cancelled(harness: RunHarness) -> None:
