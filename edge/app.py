@@ -20,6 +20,7 @@ from edge.pages import PAGES, Body
 from edge.tenants import EdgeTenant, tenant_at
 from models import TenantState
 from runtime.database import Database
+from runtime.request_ids import current_request_id
 from runtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -104,12 +105,15 @@ def _not_found(request: Request) -> Response:
 
 def _problem(request: Request, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> Response:
     if _prefers_text(request):
-        return Response(f"{message}\n", status, {**HEADERS, **(headers or {})}, "text/plain; charset=utf-8")
+        lines = [message, f"Request id: {current_request_id()}", ""]
+        return Response("\n".join(lines), status, {**HEADERS, **(headers or {})}, "text/plain; charset=utf-8")
     return _json(status, {"status": int(status), "message": message}, headers)
 
 
 def _json(status: HTTPStatus, body: Body, headers: Mapping[str, str] | None = None) -> Response:
-    content = json.dumps(body, indent=2) + "\n"
+    """A response in JSON. An error also has the id of the request, with which its line in the log can be found."""
+    request_id = {"requestId": current_request_id()} if status >= HTTPStatus.BAD_REQUEST else {}
+    content = json.dumps({**body, **request_id}, indent=2) + "\n"
     return Response(content, status, {**HEADERS, **(headers or {})}, "application/json")
 
 

@@ -11,16 +11,17 @@ from starlette.testclient import TestClient
 
 from adapters.identity import PostgresIdentity
 from adapters.sealing import Seal
-from edge import edge_app
-from edge.app import Edge
+from edge.app import Edge, edge_app
 from models import ActorKind, Organisation, Run, RunKind, RunStatus, Tenant, TenantState
 from provisioning.actors import PLATFORM
 from provisioning.resource_names import ResourceNames
 from runtime.database import Database, clock
 from runtime.settings import Settings
+from server.request_log import RequestLog
 from tests.builders import settings_with
 
-NOT_FOUND = {"status": 404, "message": "There is nothing at this address."}
+REQUEST_ID = "edge-1"
+NOT_FOUND = {"status": 404, "message": "There is nothing at this address.", "requestId": REQUEST_ID}
 NOT_LIVE = [TenantState.PENDING, TenantState.PROVISIONING, TenantState.FAILED]
 PATHS = ["/", "/healthz", "/.well-known/openid-configuration", "/.well-known/jwks.json", "/anything"]
 
@@ -44,8 +45,13 @@ def identity(settings: Settings, database: Database) -> PostgresIdentity:
 
 @pytest.fixture
 def client(settings: Settings, database: Database) -> Iterator[TestClient]:
-    with TestClient(edge_app(settings, database)) as client:
+    with client_of(settings, database) as client:
         yield client
+
+
+def client_of(settings: Settings, database: Database) -> TestClient:
+    """A client of the edge behind the middleware that gives each request its id."""
+    return TestClient(RequestLog(edge_app(settings, database)), headers={"X-Request-ID": REQUEST_ID})
 
 
 def tenant_in(database: Database, state: TenantState, *, address: str = "", age: timedelta = timedelta(0)) -> Tenant:
@@ -191,7 +197,10 @@ def test_a_suspended_tenant_says_that_it_is_paused(client: TestClient, database:
 
     answer = client.get(path, headers=at(tenant.address))
 
-    assert (answer.status_code, answer.json()) == (503, {"status": 503, "message": "This account is paused."})
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {"status": 503, "message": "This account is paused.", "requestId": REQUEST_ID},
+    )
     assert answer.headers["retry-after"] == "60"
 
 
@@ -201,7 +210,10 @@ def test_a_closed_tenant_is_gone(client: TestClient, database: Database, state: 
 
     answer = client.get("/healthz", headers=at(tenant.address))
 
-    assert (answer.status_code, answer.json()) == (410, {"status": 410, "message": "This account was closed."})
+    assert (answer.status_code, answer.json()) == (
+        410,
+        {"status": 410, "message": "This account was closed.", "requestId": REQUEST_ID},
+    )
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -290,12 +302,63 @@ def test_no_answer_may_be_cached_or_sniffed(client: TestClient, database: Databa
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("state", "method", "path", "status"),
+    [
+        (TenantState.PENDING, "GET", "/", 404),
+        (TenantState.ACTIVE, "GET", "/nothing", 404),
+        (TenantState.ACTIVE, "POST", "/", 405),
+        (TenantState.ACTIVE, "GET", "/healthz", 503),
+        (TenantState.ACTIVE, "GET", "/authorize", 400),
+        (TenantState.SUSPENDED, "GET", "/", 503),
+        (TenantState.DECOMMISSIONED, "GET", "/", 410),
+    ],
+)
+@pytest.mark.parametrize("accept", ["application/json", "*/*"])
+def test_every_error_has_the_id_of_its_request_in_header_and_body(
+    client: TestClient, database: Database, state: TenantState, method: str, path: str, status: int, accept: str
+) -> None:
+    tenant = tenant_in(database, state)
+
+    answer = client.request(method, path, headers=at(tenant.address, Accept=accept))
+
+    assert (answer.status_code, answer.headers["x-request-id"]) == (status, REQUEST_ID)
+    assert answer.json()["requestId"] == REQUEST_ID
+
+
+def test_an_unexpected_error_has_the_id_of_its_request_and_not_its_text(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("an inner detail")
+
+    monkeypatch.setattr("edge.app.tenant_at", fail)
+    app = RequestLog(edge_app(settings, database))
+
+    answer = TestClient(app, raise_server_exceptions=False).get("/", headers=at("shop-acme"))
+
+    assert answer.status_code == 500
+    assert answer.json()["requestId"] == answer.headers["x-request-id"]
+    assert "an inner detail" not in answer.text
+
+
+def test_an_answer_that_is_no_error_has_no_request_id_in_its_body(
+    client: TestClient, database: Database, identity: PostgresIdentity
+) -> None:
+    tenant, _ = live_tenant(database, identity)
+
+    assert "requestId" not in client.get("/", headers=at(tenant.address)).json()
+
+
 def test_a_browser_gets_a_text(client: TestClient, database: Database) -> None:
     tenant = tenant_in(database, TenantState.SUSPENDED)
 
     answer = client.get("/", headers=at(tenant.address, Accept="text/html,application/xhtml+xml,*/*;q=0.8"))
 
-    assert (answer.text, answer.headers["content-type"]) == ("This account is paused.\n", "text/plain; charset=utf-8")
+    assert (answer.text, answer.headers["content-type"]) == (
+        f"This account is paused.\nRequest id: {REQUEST_ID}\n",
+        "text/plain; charset=utf-8",
+    )
 
 
 @pytest.mark.parametrize("host", ["", "tenants.example", "a-b.other.example", "a-b.c.tenants.example", "[::1]:8000"])
@@ -334,9 +397,10 @@ def test_an_unreachable_database_is_answered_with_503_and_without_its_address() 
     settings = settings_with("postgresql://postgres@127.0.0.1:1/none")
     database = Database(settings)
 
-    with TestClient(edge_app(settings, database)) as client:
+    with client_of(settings, database) as client:
         answer = client.get("/healthz", headers={"Host": "shop-acme.localhost"})
     database.close()
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert answer.json()["requestId"] == REQUEST_ID
     assert "127.0.0.1" not in answer.text

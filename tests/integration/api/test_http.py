@@ -349,5 +349,10 @@ def test_requests_to_a_tenants_host_name_go_to_the_edge(api: Api, harness: RunHa
     host = f"shop-{harness.organisation.slug}.localhost"
 
     for path in ("/graphql", "/healthz", "/readyz", "/"):
-        assert api.get(path, Host=host).json() == {"status": 404, "message": "There is nothing at this address."}
+        answer = api.get(path, Host=host, **{"X-Request-ID": "edge-1"})
+        assert answer.json() == {
+            "status": 404,
+            "message": "There is nothing at this address.",
+            "requestId": "edge-1",
+        }
     assert api.get("/healthz", Host="localhost").json() == {"status": "ok"}
