@@ -25,6 +25,18 @@ INTERNAL_ERROR = HttpRefused(HTTPStatus.INTERNAL_SERVER_ERROR, INTERNAL_ERROR_ME
 NOT_HTTP = HttpRefused(
     HTTPStatus.BAD_REQUEST, "This is not a valid HTTP request.", "BAD_REQUEST", {"Connection": "close"}
 )
+NO_SUCH_VERSION = HttpRefused(
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
+    "The server speaks HTTP/1.1 and HTTP/1.0 only: send the request with one of them.",
+    "BAD_REQUEST",
+    {"Connection": "close"},
+)
+NO_TARGET = HttpRefused(
+    HTTPStatus.BAD_REQUEST,
+    "The address in the first line of a request must begin with a slash: the server is not a proxy.",
+    "BAD_REQUEST",
+    {"Connection": "close"},
+)
 
 
 def response_to(refused: HttpRefused, request_id: str) -> Response:

@@ -16,7 +16,7 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
 
 from server.graphql.request import HttpRefused
-from server.http_errors import NOT_HTTP, response_to
+from server.http_errors import NO_SUCH_VERSION, NO_TARGET, NOT_HTTP, response_to
 from server.limits.connections import LimitedConfig
 from server.request_context import request_id_of
 
@@ -67,14 +67,29 @@ class ConnectionTimeout:
 
 
 class StrictConnection(h11.Connection):
-    """Refuses requests if a proxy may see their end in another place: what follows could be taken for a new request."""
+    """Refuses requests that h11 accepts. ``refusal`` is the response to what was refused."""
+
+    refusal = NOT_HTTP
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """The next part of what the peer sent. Raises RemoteProtocolError."""
         event = super().next_event()
-        if isinstance(event, h11.Request) and _end_is_ambiguous(event):
-            raise h11.RemoteProtocolError("the length of the body is ambiguous")
+        if isinstance(event, h11.Request) and (refusal := _refusal_of(event)):
+            self.refusal = refusal
+            raise h11.RemoteProtocolError(str(refusal))
         return event
+
+
+def _refusal_of(request: h11.Request) -> HttpRefused | None:
+    """Why the head of a request is refused; None if it is not.
+
+    A proxy may see the end of an ambiguous body in another place: what follows could be taken for a new request.
+    """
+    if not request.http_version.startswith(b"1."):
+        return NO_SUCH_VERSION
+    if not request.target.startswith(b"/"):
+        return NO_TARGET
+    return NOT_HTTP if _end_is_ambiguous(request) else None
 
 
 def _end_is_ambiguous(request: h11.Request) -> bool:
@@ -113,12 +128,14 @@ class BoundedHttp(H11Protocol):
         return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # None at first
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text, the same for all
-        """Refuse what is not an HTTP request, and close the connection."""
-        request_id = uuid4().hex
-        response = response_to(NOT_HTTP, request_id)
-        logger.info("request answered", extra={"request_id": request_id, "method": "none", "status": 400})
+        """Refuse a request that is not valid, and close the connection."""
+        request_id, refusal = uuid4().hex, cast("StrictConnection", self.conn).refusal
+        response = response_to(refusal, request_id)
+        facts = {"request_id": request_id, "method": "none", "status": int(refusal.status)}
+        logger.info("request answered", extra=facts)
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:  # otherwise a response has begun
-            head = h11.Response(status_code=response.status_code, headers=response.raw_headers, reason=b"Bad Request")
+            reason = refusal.status.phrase.encode()
+            head = h11.Response(status_code=refusal.status, headers=response.raw_headers, reason=reason)
             for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()

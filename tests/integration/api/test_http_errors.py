@@ -29,6 +29,9 @@ from tests.waiting import wait_until
 
 LINE = re.compile(r"(request answered|websocket operation ended) \[")
 GIVEN = {"X-Request-ID": "abc-1"}
+VERSION = "The server speaks HTTP/1.1 and HTTP/1.0 only: send the request with one of them."
+SLASH = "The address in the first line of a request must begin with a slash: the server is not a proxy."
+INVALID = "This is not a valid HTTP request."
 
 
 class Lines(logging.Handler):
@@ -130,6 +133,64 @@ def test_bytes_that_are_not_http_are_refused_in_json_with_a_request_id_that_is_i
     request_id = error["extensions"]["requestId"]
     assert f"x-request-id: {request_id}" in head.lower()
     assert len(lines.answered(request_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "sentence"),
+    [
+        *[(f"GET /healthz HTTP/{version}", 505, VERSION) for version in ("3.0", "2.0", "0.9", "9.9", "2.1")],
+        ("PRI * HTTP/2.0", 505, VERSION),
+        ("GET healthz HTTP/1.1", 400, SLASH),
+        ("GET * HTTP/1.1", 400, SLASH),
+        ("OPTIONS * HTTP/1.1", 400, SLASH),
+        ("GET http://x/healthz HTTP/1.1", 400, SLASH),
+        ("CONNECT x:443 HTTP/1.1", 400, SLASH),
+        ("GET ?x HTTP/1.1", 400, SLASH),
+        *[
+            (line, 400, INVALID)
+            for line in (
+                "GET /healthz",
+                "GET /healthz HTTP/1",
+                "GET /healthz HTTP/1.10",
+                "GET /healthz HTTP/11.1",
+                "GET /healthz http/1.1",
+                "GET /healthz HTTPS/1.1",
+                "GET /healthz HTTP/1.1 HTTP/1.1",
+                "GET  /healthz HTTP/1.1",
+                "GET /healthz  HTTP/1.1",
+                "GET\t/healthz HTTP/1.1",
+                "GET /health z HTTP/1.1",
+                "GET /health\x00z HTTP/1.1",
+                "GET /healthé HTTP/1.1",
+                "G@T /healthz HTTP/1.1",
+                " GET /healthz HTTP/1.1",
+                "GET HTTP/1.1",
+                "/healthz HTTP/1.1",
+                "HTTP/1.1 200 OK",
+            )
+        ],
+    ],
+)
+def test_a_request_line_that_is_not_of_http_1_is_refused_in_one_sentence(
+    owner: Client, lines: Lines, request_line: str, status: int, sentence: str
+) -> None:
+    reply = attacks.over_tcp(f"{request_line}\r\nHost: x\r\n\r\n".encode())(owner)
+
+    head, _, body = reply.text.partition("\r\n\r\n")
+    (error,) = json.loads(body)["errors"]
+    request_id = error["extensions"]["requestId"]
+    assert (reply.status, error["message"], error["extensions"]["code"]) == (status, sentence, "BAD_REQUEST")
+    assert f"x-request-id: {request_id}" in head.lower()
+    assert "connection: close" in head.lower()
+    (line,) = lines.answered(request_id)
+    assert f"status={status}" in line
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_versions_of_http_1_are_served(owner: Client, version: str) -> None:
+    request = f"GET /healthz HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    assert attacks.over_tcp(request.encode())(owner).status == 200
 
 
 @pytest.mark.parametrize(("path", "status", "code"), [
