@@ -29,7 +29,7 @@ export default defineConfig(({ command }) => ({
       "/graphql": { target: API, ws: true },
       "/export": API,
       "/dashboard/sign-in.json": API,
-      // Every path below /dashboard is the same page, as on the server.
+      // Every path below /dashboard is the same file; the server answers 404 at paths of no page.
       "^/dashboard(/|$)": { target: API, bypass: () => "/dashboard.html" },
     },
   },

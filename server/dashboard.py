@@ -1,6 +1,7 @@
 """The dashboard's addresses: its page, the ways to sign in that it offers."""
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -8,6 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +21,9 @@ from server.graphql import responses
 from server.graphql.error_masking import SERVICE_UNAVAILABLE
 from server.graphql.request import HttpRefused
 from server.request_context import headers_of
+
+PAGE_PATH = re.compile(r"/dashboard/?|/dashboard/(tenants|tenants/(?!\.{1,2}/?$)[^/]+|audit|people|signed-in)/?")
+"""The paths of the dashboard's pages, as ``Pages`` in ``dashboard/app/app.tsx`` routes them."""
 
 PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 """Headers that a proxy adds to the requests that it forwards."""
@@ -40,9 +45,18 @@ class Dashboard:
     settings: Settings
     provider: OidcProvider | None
 
-    async def page(self, _: Request) -> Response:
-        """The dashboard's page, the same at each address: its script reads the address."""
-        return web_pages.page("dashboard.html", connect_to=await self._provider_origins())
+    async def page(self, request: Request) -> Response:
+        """The dashboard's file, the same for each page: its script reads the address, and shows what is not found.
+
+        Only a person's browser gets it at other addresses, with 404. Raises HTTPException for other clients.
+        """
+        is_page = PAGE_PATH.fullmatch(request.scope["path"]) is not None
+        if not is_page and "text/html" not in request.headers.get("accept", ""):
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        response = web_pages.page("dashboard.html", connect_to=await self._provider_origins())
+        if not is_page:
+            response.status_code = HTTPStatus.NOT_FOUND
+        return response
 
     async def sign_in(self, request: Request) -> Response:
         """The identity provider, if one is configured, and on a developer's own machine the tokens of the seed data.

@@ -1,6 +1,8 @@
-"""The dashboard's page at each of its paths, and the document with its sign-in options."""
+"""The dashboard's page at each of its paths and at no other, and the document with its sign-in options."""
 
+import http.client
 import json
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -9,8 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from runtime.migrations import ROOT
 from runtime.settings import settings
 from server import web_pages
+from server.dashboard import PAGE_PATH
+from tests import attacks
 from tests.api import TIMEOUT, Api, Client, Facts, running_api
 from tests.http_client import HTTP
 from tests.identity_provider import AUDIENCE, IdentityProvider, identity_provider
@@ -18,7 +23,37 @@ from tests.run_harness import RunHarness
 
 PAGE = '<!doctype html><script type="module" src="/assets/dashboard-1a2B3c4D.js"></script>'
 SIGN_IN = "/dashboard/sign-in.json"
-PATHS = ["/dashboard", "/dashboard/", "/dashboard/tenants", "/dashboard/tenants/books/runs/1", "/dashboard/x.json"]
+PATHS = [
+    "/dashboard",
+    "/dashboard/",
+    "/dashboard/tenants",
+    "/dashboard/tenants/",
+    "/dashboard/tenants/books",
+    "/dashboard/tenants/books/",
+    "/dashboard/tenants/books.v2.js",
+    "/dashboard/tenants/...",
+    "/dashboard/audit",
+    "/dashboard/people",
+    "/dashboard/signed-in",
+]
+NO_PATHS = [
+    "/dashboard/assets/nope.js",
+    "/dashboard/assets/nope",
+    "/dashboard/nope.unknown",
+    "/dashboard/dashboard-1a2B3c4D.js.map",
+    "/dashboard/dashboard.html",
+    "/dashboard/x.json",
+    "/dashboard/nowhere",
+    "/dashboard/tenants/books/runs/1",
+    "/dashboard/tenants.js",
+    "/dashboard//tenants",
+    "/dashboard/../dashboard.html",
+    "/dashboard/%2e%2e/assets/dashboard-1a2B3c4D.js",
+    "/dashboard/tenants/..",
+    "/dashboard/tenants/../",
+    "/dashboard/tenants/..%2f..%2fetc%2fpasswd",
+    "/dashboard/tenants/%2e%2e/%2e%2e/x",
+]
 TOKENS = {
     "support": "of support",
     "globex": {"owner": "of Olive", "partner": "tnt_2"},
@@ -92,6 +127,34 @@ def test_every_path_of_the_dashboard_serves_its_page(api: Api, path: str) -> Non
     assert page.headers["cache-control"] == "no-cache"
     assert page.headers["x-content-type-options"] == "nosniff"
     assert page.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", NO_PATHS)
+def test_a_path_of_no_page_is_not_found_and_the_page_says_so_to_browsers(api: Api, path: str) -> None:
+    """Sent as it is, because httpx resolves dots."""
+    program, browser = (raw_get(api, path, accept) for accept in ("*/*", "text/html,*/*;q=0.8"))
+
+    assert (program.status, program.codes) == (404, ["NOT_FOUND"])
+    assert browser.status == 404
+    assert browser.text.endswith(PAGE)
+
+
+def raw_get(api: Api, path: str, accept: str) -> attacks.Reply:
+    connection = http.client.HTTPConnection(api.address, timeout=TIMEOUT)
+    connection.request("GET", path, headers={"Accept": accept})
+    response = connection.getresponse()
+    reply = attacks.Reply(response.status, response.read().decode())
+    connection.close()
+    return reply
+
+
+def test_the_server_knows_the_paths_of_all_pages() -> None:
+    app = (ROOT / "dashboard" / "app" / "app.tsx").read_text()
+    options = (ROOT / "dashboard" / "app" / "sign-in" / "options.ts").read_text()
+    routed = re.findall(r'path="(/[^"]*)"', app) + re.findall(r'RETURN_PATH = "(/[^"]*)"', options)
+
+    assert len(routed) == 5
+    assert [path for path in routed if not PAGE_PATH.fullmatch(f"/dashboard{path.replace(':key', 'books')}")] == []
 
 
 @pytest.mark.parametrize("path", [*PATHS, SIGN_IN])
