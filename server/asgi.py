@@ -13,7 +13,8 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters.start_checks import RecentProblem, api_problem
-from edge import edge_app, is_tenant_host
+from edge.app import edge_app
+from edge.hosts import is_tenant_host
 from provisioning.events import FEED_CHANNEL
 from runtime.cancellable_queries import wait_for_cancelled
 from runtime.database import Database

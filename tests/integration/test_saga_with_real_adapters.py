@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from adapters import infrastructure
 from adapters.http_deployer import HttpDeployer
-from edge import edge_app
+from edge.app import edge_app
 from models import RunStatus, StepRole, TenantState
 from provisioning import commands
 from provisioning.ports import Infrastructure

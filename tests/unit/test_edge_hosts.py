@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge import is_tenant_host
+from edge.hosts import is_tenant_host
 from tests.builders import settings_with
 
 SETTINGS = settings_with(

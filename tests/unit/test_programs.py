@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 import adapters.kit.command_line
 import devserver.command_line
+import edge.__main__
 import server.command_line
 from adapters.registry import NoSuchFactory
 from devserver.development import STOPPING, stoppable
@@ -29,7 +30,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "devserver": devserver.command_line._parser,
     "adapters.kit": adapters.kit.command_line._parser,
 }
-PROGRAMS = ["server", "workers", "devserver", "adapters.kit"]
+PROGRAMS = ["server", "workers", "devserver", "adapters.kit", "edge"]
 
 
 def raising(error: BaseException) -> Callable[[], int]:
@@ -157,6 +158,16 @@ def test_a_program_without_its_packages_says_how_to_install_them(program: str) -
         assert "run make .venv" in ended.stderr
     else:
         assert ended.stdout.startswith("usage: ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--port", "9000"], ["serve"], ["--prot=1"], ["--", "x"]], ids=" ".join)
+def test_the_edge_names_the_program_that_serves_it(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    code = edge.__main__.main(arguments)
+
+    shown = capsys.readouterr()
+    assert (code, shown.out) == (2, "")
+    assert shown.err.startswith("The edge is a part of the API process: run python -m server serve, ")
+    assert shown.err.count("\n") == 1
 
 
 def options_of(parser: argparse.ArgumentParser, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
