@@ -1,10 +1,13 @@
 """Uvicorn's configuration: the protocols in use, with limits on the memory that a peer can occupy."""
 
+import asyncio
+import os
 import socket
 
 import uvicorn
 from starlette.applications import Starlette
 
+from runtime.programs import OperatorError
 from runtime.settings import Settings
 from server.limits.connections import BACKLOG, ConnectionLimit, LimitedConfig, connection_limit
 from server.uvicorn_protocols import BoundedHttp, BoundedWebSocketProtocol
@@ -16,13 +19,47 @@ SHUTDOWN_TIMEOUT = 10
 """Seconds for which open requests may go on after SIGTERM."""
 
 
+class CannotListen(OperatorError):
+    """The address or the port cannot be used."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"Cannot listen on port {port} of {host}: {reason}. "
+            "Name an address of this machine with --host, and a free port with --port."
+        )
+
+
 class Server(uvicorn.Server):
-    """Sets the application's ``stopping`` event on shutdown, so that streams end."""
+    """Says why it cannot listen; sets the application's ``stopping`` event on shutdown, so that streams end."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then start. Raises CannotListen, where uvicorn logs the error and exits."""
+        listening = sockets or await listen(self.config.host, self.config.port)
+        await super().startup(listening)
+        self._log_started_message(listening)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Signal the application, then shut down."""
         self.config.app.state.services.stopping.set()  # type: ignore[union-attr]  # the app is a Starlette
         await super().shutdown(sockets)
+
+
+async def listen(host: str, port: int) -> list[socket.socket]:
+    """One socket for each address of the host. Raises CannotListen."""
+    try:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port, start_serving=False)
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(host, port, _reason(error)) from error
+    sockets = [one.dup() for one in server.sockets]
+    server.close()
+    return sockets
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """The system's reason, without asyncio's words around it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return (error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno)) or str(error)
+    return str(error)
 
 
 def configuration(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> LimitedConfig:

@@ -1,6 +1,8 @@
 """The server's command line: its help, the tokens that it issues, its one-line error messages."""
 
+import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from runtime.migrations import head
 from server.__main__ import main
 from server.auth.issue import TokenRefused, TokenRequest, issue_token
 from server.auth.tokens import Credential, read_token
+from server.uvicorn_config import CannotListen, listen
 from tests.conftest import SECRET_KEY
 from tests.run_harness import RunHarness
 from tests.scratch_database import scratch_database
@@ -202,6 +205,59 @@ def test_an_unreachable_database_is_reported_in_one_line(arguments: list[str]) -
     assert (failed.returncode, failed.stdout) == (2, "")
     assert failed.stderr.startswith("The database cannot be used: ")
     assert failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "beginning"),
+    [
+        ("127.0.0.1", "Address already in use"),
+        ("nohost.invalid", ""),
+        ("192.0.2.1", "Cannot assign requested address"),
+        ("a..b", ""),
+    ],
+)
+def test_a_server_that_cannot_listen_says_so_in_one_sentence(host: str, beginning: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(CannotListen) as refused:
+            asyncio.run(listen(host, port))
+
+    text = str(refused.value)
+    assert text.startswith(f"Cannot listen on port {port} of {host}: {beginning}")
+    assert text.endswith(". Name an address of this machine with --host, and a free port with --port.")
+    assert "Errno" not in text
+
+
+def test_a_server_whose_port_is_taken_prints_the_sentence_last() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run(
+            "serve",
+            "--port",
+            str(port),
+            TENANTRY_DATABASE_URL="postgresql://127.0.0.1:1/x",
+            TENANTRY_REDIS_URL="redis://127.0.0.1:1",
+            TENANTRY_SECRET_KEY=SECRET_KEY,
+            TENANTRY_DEVELOPMENT="true",
+        )
+
+    last = ended.stderr.splitlines()[-1]
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert last.startswith(f"Cannot listen on port {port} of 127.0.0.1: Address already in use. ")
+    assert "ERROR" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_server_listens_on_each_address_of_its_host(host: str) -> None:
+    sockets = asyncio.run(listen(host, 0))
+    for one in sockets:
+        one.listen()
+        socket.create_connection(one.getsockname()[:2], timeout=5).close()
+        one.close()
+
+    assert sockets
 
 
 def test_a_revision_that_does_not_exist_is_refused_with_a_one_line_message(
