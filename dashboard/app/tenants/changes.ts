@@ -5,12 +5,17 @@ import { type CombinedError, useSubscription } from "urql";
 import { TenantsChangedDocument } from "../__generated__/graphql";
 import { useThrottle } from "../api/throttle";
 
-/** Milliseconds between two fetches at least: a page costs 530 points of the budget, and 500 points refill in a second. */
+/** Milliseconds between two fetches at least: a page costs 580 points of the budget, and 500 points refill in a second. */
 const REFETCH_INTERVAL = 1500;
 
-/** Events that change a tenant's state or create a tenant, so that it may join or leave the list. Others change only a row. */
-const CHANGES_LIST =
-  /^tenant\.(created|recreated|suspended|resumed|updated|.*provisioning\.(started|completed|failed|cancelled))$/;
+/**
+ * Events that create a tenant or change its state, so that it may join or leave the list, and those that change what it
+ * has left behind, which the subscription does not read. Others change only a row.
+ */
+const CHANGES_LIST = new RegExp(
+  "^tenant\\.(created|recreated|suspended|resumed|updated|" +
+    ".*provisioning\\.(started|completed|failed|cancelled|compensation_resumed|absence_confirmed))$",
+);
 
 /**
  * Subscribe from the newest event at the time of the query: its cursor, null if there was none, or undefined if the user

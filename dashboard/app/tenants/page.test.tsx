@@ -1,10 +1,10 @@
-import { screen, within } from "@testing-library/react";
+import { screen, waitFor, within } from "@testing-library/react";
 import { expect, test } from "vitest";
-import type { TenantRowFragment } from "../__generated__/graphql";
+import type { ListedTenantFragment } from "../__generated__/graphql";
 import { render } from "../testing";
 import { TenantsPage } from "./page";
 
-function row(slug: string, changes: Partial<TenantRowFragment> = {}): TenantRowFragment {
+function row(slug: string, changes: Partial<ListedTenantFragment> = {}): ListedTenantFragment {
   return {
     id: slug,
     databaseId: `key-of-${slug}`,
@@ -16,11 +16,12 @@ function row(slug: string, changes: Partial<TenantRowFragment> = {}): TenantRowF
     updatedAt: "2026-11-27T09:00:00Z",
     availableActions: ["CANCEL_PROVISIONING"],
     currentRun: { id: `run of ${slug}`, status: "RUNNING" },
+    abandonedResources: [],
     ...changes,
   };
 }
 
-function page(...rows: TenantRowFragment[]) {
+function page(...rows: ListedTenantFragment[]) {
   const edges = rows.map((node) => ({ cursor: node.id, node }));
   const pageInfo = { hasNextPage: true, hasPreviousPage: false, startCursor: "first", endCursor: "last" };
   const organization = { id: "acme", tenantsUsed: 1, tenantsAllowed: 50 };
@@ -158,6 +159,45 @@ test("the list can be limited to tenants that left something behind", async () =
   expect(url()).toBe("/?left=yes");
   expect(sent.findLast((one) => one.name === "Tenants")?.variables.filter).toEqual({ hasAbandonedResources: true });
 });
+
+test("a row says how many resources its tenant has left behind", () => {
+  const left = [{ name: "t_shop_1" }, { name: "workload-1" }];
+  const rows = [
+    row("none"),
+    row("one", { state: "PENDING", abandonedResources: left.slice(1) }),
+    row("two", { state: "DECOMMISSIONED", abandonedResources: left }),
+    row("stuck", { currentRun: { id: "r", status: "STUCK" }, abandonedResources: left }),
+  ];
+  render(<TenantsPage />, { answers: { Tenants: page(...rows), ProvisioningOptions: OPTIONS } });
+
+  const badges = screen
+    .getAllByRole("row")
+    .map((line) => [...line.querySelectorAll(".badge")].map((one) => one.textContent));
+
+  expect(badges.slice(1)).toEqual([
+    ["PROVISIONING"],
+    ["PENDING", "1 left behind"],
+    ["DECOMMISSIONED", "2 left behind"],
+    ["PROVISIONING", "Stuck", "2 left behind"],
+  ]);
+});
+
+test.each(["compensation_resumed", "absence_confirmed"])(
+  "a change of what a tenant has left behind (%s) fetches the list again",
+  async (change) => {
+    const { sent, emit } = render(<TenantsPage />, {
+      answers: { Tenants: page(row("a")), ProvisioningOptions: OPTIONS },
+    });
+    const requests = () => sent.filter((one) => one.name === "Tenants").length;
+    const before = requests();
+
+    emit("TenantsChanged", {
+      auditEventAdded: { id: "1", cursor: "1", type: `tenant.provisioning.${change}`, tenant: row("a") },
+    });
+
+    await waitFor(() => expect(requests()).toBe(before + 1));
+  },
+);
 
 test("a problem under a field of an empty form goes as soon as the field is filled", async () => {
   const { user } = render(<TenantsPage />, {

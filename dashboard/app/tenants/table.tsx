@@ -1,13 +1,13 @@
 /** The list as a table. Tenants with a provisioning that can be cancelled can be selected. */
 
 import { Link } from "react-router";
-import type { TenantRowFragment } from "../__generated__/graphql";
-import { isShownBesideState, RunBadge, StateBadge } from "../ui/badge";
+import type { ListedTenantFragment, TenantRowFragment } from "../__generated__/graphql";
+import { isShownBesideState, LeftBehindBadge, RunBadge, StateBadge } from "../ui/badge";
 import { Scroll } from "../ui/scroll";
 import { Time } from "../ui/time";
 
 interface Props {
-  rows: readonly TenantRowFragment[];
+  rows: readonly ListedTenantFragment[];
   selected: ReadonlySet<string>;
   onSelect: (selected: ReadonlySet<string>) => void;
 }
@@ -57,7 +57,7 @@ function Row({
   checked,
   onCheck,
 }: {
-  row: TenantRowFragment;
+  row: ListedTenantFragment;
   checked: boolean;
   onCheck: (checked: boolean) => void;
 }) {
@@ -70,7 +70,8 @@ function Row({
         {row.name !== row.slug && <span className="hint"> {row.slug}</span>}
       </th>
       <td>
-        <StateBadge state={row.state} /> {run && isShownBesideState(run.status) && <RunBadge status={run.status} />}
+        <StateBadge state={row.state} /> {run && isShownBesideState(run.status) && <RunBadge status={run.status} />}{" "}
+        <LeftBehindBadge count={row.abandonedResources.length} />
       </td>
       <td>{row.plan}</td>
       <td>{row.region}</td>

@@ -49,6 +49,11 @@ export function ResourceBadge({ status }: { status: ResourceStatus }) {
   return <Badge tone={RESOURCE[status] ?? "calm"}>{status.toLowerCase()}</Badge>;
 }
 
+/** What an operator left in place and may still exist; nothing without it. */
+export function LeftBehindBadge({ count }: { count: number }) {
+  return count > 0 && <Badge tone="bad">{`${count} left behind`}</Badge>;
+}
+
 export function Badge({ tone, children }: { tone: Tone; children: string }) {
   return <span className={`badge ${tone}`}>{children}</span>;
 }

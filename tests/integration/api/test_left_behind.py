@@ -1,5 +1,6 @@
 """What an operator abandoned is named wherever the product says what is held, until it is confirmed absent."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ from provisioning import commands
 from provisioning.moves import Forward
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
-from tests.api import Client, Facts, tenant_gid
+from runtime.migrations import ROOT
+from tests.api import Api, Client, Facts, tenant_gid
 from tests.run_harness import RunHarness
 from tests.tenant_states import bring_tenant_to
 
@@ -143,6 +145,32 @@ def test_a_tenant_that_left_nothing_behind_says_so(harness: RunHarness, owner: C
     assert last_message(run).endswith("6 resources were released and nothing is held.")
     assert listed(owner, left=True) == []
     assert listed(owner, left=False) == [str(harness.tenant_id)]
+
+
+def test_the_dashboards_list_shows_what_each_tenant_left_behind_with_as_many_statements_for_all_as_for_one(
+    harness: RunHarness, api: Api, owner: Client
+) -> None:
+    documents = (ROOT / "dashboard" / "app" / "tenants" / "tenants.graphql").read_text()
+    query = re.sub(r"\n(mutation|subscription|query SlugCheck).*?\n}", "", documents, flags=re.DOTALL)
+    harness.create("clean", start=False)
+    left = {"clean": 0}
+    for number in range(3):
+        harness.create(f"shop-{number}")
+        harness.make_moves(until="await_readiness")
+        harness.cancel()
+        abandon(harness, owner, *list(UNDOS)[: number + 1])
+        harness.faults.clear()
+        left[f"shop-{number}"] = len(harness.existing_resources())
+
+    with api.statements() as for_one:
+        owner.execute(query, first=1, follow=False)
+    with api.statements() as for_all:
+        page = owner.execute(query, first=25, follow=False)["tenants"]
+
+    listed = {edge["node"]["slug"]: len(edge["node"]["abandonedResources"]) for edge in page["edges"]}
+    assert listed == left
+    assert len(set(left.values())) == 4
+    assert len(for_all) == len(for_one)
 
 
 def test_a_later_end_of_the_tenant_still_names_what_an_earlier_run_left_behind(
