@@ -81,8 +81,8 @@ _publish(
     "left behind in an undo. Correct the cause, then call retryProvisioning.",
     SUSPENDED="The tenant keeps its resources, but its address answers 503. resumeTenant makes it ACTIVE again.",
     DECOMMISSIONING="A run is releasing the resources. DECOMMISSIONED follows.",
-    DECOMMISSIONED="Everything was released, except abandonedResources. Final. The slug is free again, also for "
-    "recreateTenant.",
+    DECOMMISSIONED="Everything was released, except abandonedResources. Final. The organisation can use the slug "
+    "again, also with recreateTenant. No other one gets the address for a year, unless the tenant was never ACTIVE.",
 )
 
 _publish(

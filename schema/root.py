@@ -154,8 +154,9 @@ class Mutation:
     )
     decommission_tenant: tenant_mutations.DecommissionTenantPayload | None = _mutation(
         resolver=lifecycle.decommission_tenant,
-        description="Release all resources of a tenant, which cannot be taken back, and then free its slug. A PENDING "
-        "or FAILED tenant is DECOMMISSIONED at once; for an ACTIVE or SUSPENDED one a run starts. INVALID_STATE in "
+        description="Release all resources of a tenant, which cannot be taken back. The organisation can then use the "
+        "slug again. No other one gets the address for a year, unless the tenant was never ACTIVE. A PENDING or FAILED "
+        "tenant is DECOMMISSIONED at once; for an ACTIVE or SUSPENDED one a run starts. INVALID_STATE in "
         "PROVISIONING: cancel first.",
     )
     recreate_tenant: tenant_mutations.RecreateTenantPayload | None = _mutation(

@@ -31,8 +31,10 @@ export function DecommissionDialog({ tenant, onClose }: { tenant: Tenant; onClos
     <Dialog title={`Decommission ${tenant.name}?`} onClose={onClose} alert>
       <Form onSubmit={submit} validationErrors={byField(refusals)}>
         <p>
-          {asksForSlug ? "All its resources and all its data are removed" : "It holds nothing, so nothing is removed"},
-          and the slug becomes available again. This cannot be undone: recreating it creates a new, empty tenant.
+          {asksForSlug
+            ? "All its resources and all its data are removed. Your organisation can then use the slug again; no other one gets its address for a year."
+            : "It holds nothing, so nothing is removed. Your organisation can then use the slug again, and any other one can get its address."}{" "}
+          This cannot be undone: recreating it creates a new, empty tenant.
         </p>
         {tenant.abandonedResources.length > 0 && (
           <>

@@ -128,12 +128,25 @@ test.each(["PENDING", "FAILED"] as const)(
       answers: { DecommissionTenant: { decommissionTenant: { userErrors: [] } } },
     });
     expect(screen.getByText(/It holds nothing, so nothing is removed/)).toBeVisible();
+    expect(screen.getByText(/any other one can get its address/)).toBeVisible();
     expect(screen.queryByRole("textbox")).toBeNull();
 
     await user.click(screen.getByRole("button", { name: "Decommission" }));
 
     const input = { tenantId: "tenant-1", confirmSlug: null, idempotencyKey: expect.any(String) };
     expect(sent).toEqual([{ name: "DecommissionTenant", variables: { input } }]);
+  },
+);
+
+test.each(["ACTIVE", "SUSPENDED"] as const)(
+  "decommissioning a %s tenant says for whom its slug and its address are free, and for how long they are not",
+  (state) => {
+    render(<DecommissionDialog tenant={tenant({ state, availableActions: ["DECOMMISSION"] })} onClose={close} />);
+
+    expect(screen.getByText(/Your organisation can then use the slug again; no other one gets/)).toHaveTextContent(
+      "no other one gets its address for a year.",
+    );
+    expect(document.body).not.toHaveTextContent("available again");
   },
 );
 
