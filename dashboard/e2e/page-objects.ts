@@ -101,8 +101,11 @@ export async function watchFor(page: Page, target: Target): Promise<() => Promis
   return () => watching.evaluate(({ seen }) => seen);
 }
 
-/** Milliseconds from a click until an element appears, both by the page's own clock. */
-export async function timeFromClick(button: Locator, target: Target): Promise<number> {
+/** Milliseconds from a click until each of the elements appears, all by the page's own clock. */
+export async function timesFromClick<T extends Target[]>(
+  button: Locator,
+  ...targets: T
+): Promise<{ [Index in keyof T]: number }> {
   const page = button.page();
   const clicked = await page.evaluateHandle(() => {
     const at = new Promise<number>((resolve) => {
@@ -110,10 +113,11 @@ export async function timeFromClick(button: Locator, target: Target): Promise<nu
     });
     return { at };
   });
-  const seen = await watchFor(page, target);
+  const seen = await Promise.all(targets.map((target) => watchFor(page, target)));
   await button.click();
-  const { at } = await seen();
-  return Math.round(at - (await clicked.evaluate((click) => click.at)));
+  const sightings = await Promise.all(seen.map((until) => until()));
+  const start = await clicked.evaluate((click) => click.at);
+  return sightings.map(({ at }) => Math.round(at - start)) as { [Index in keyof T]: number };
 }
 
 /** Move the keyboard focus to an element with the Tab key alone. */
