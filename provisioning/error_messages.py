@@ -38,8 +38,11 @@ def code_of(error: BaseException) -> RunErrorCode:
 
 
 def _refusal_in(text: str) -> str:
-    """Why the server refused a connection. The rest of the text contains its address."""
-    refusal = re.search(r"FATAL: +(.+)", text)
+    """Why the server refused a connection. The rest of the text contains its address.
+
+    libpq puts two blanks between the severity and the message of a server, both of which may be translated.
+    """
+    refusal = re.search(r":  (.+)", text)
     return refusal[1] if refusal else "the connection was lost"
 
 

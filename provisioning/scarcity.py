@@ -8,7 +8,8 @@ import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
 from provisioning.ports import Scarce, TryAgain
-from runtime.database import is_transient, sqlstate
+from runtime.connections import UnsupportedEncoding
+from runtime.database import is_transient, is_unavailable, sqlstate
 
 SCARCITY_TIME_LIMIT = timedelta(hours=1)
 """How long after its beginning a step or an undo may wait without an attempt being counted. Later, scarcity counts as a
@@ -57,16 +58,23 @@ def _is_scarce(error: BaseException) -> bool:
     match error:
         case Scarce() | MemoryError():
             return True
-        case SQLAlchemyError():  # the product's own database, also while it is unavailable
+        case SQLAlchemyError():  # the product's own database
             return is_transient(error)
         case psycopg.Error():
-            return (sqlstate(error) or "").startswith(SCARCE_SQLSTATES)
+            return _is_scarce_in_postgres(error)
         case OSError():
             return error.errno in SCARCE_ERRNOS
         case RuntimeError():
             return str(error) == "can't start new thread"
         case _:
             return False
+
+
+def _is_scarce_in_postgres(error: psycopg.Error) -> bool:
+    """A server that has no connection left cannot be told from one that is unavailable, so both are waited for."""
+    if isinstance(error, UnsupportedEncoding):
+        return False
+    return is_unavailable(error) or (sqlstate(error) or "").startswith(SCARCE_SQLSTATES)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

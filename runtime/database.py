@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import ConnStatus
 from sqlalchemy import URL, Dialect, Engine, create_engine, event, func
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -33,19 +34,6 @@ shutting down or starting up, disk failure."""
 BUSY = (*RETRYABLE, "53", "55P03", "57014")
 """Prefixes of the SQLSTATEs of a busy server: aborted in favour of another transaction (also after several attempts),
 out of connections, memory or disk space, lock timeout, statement timeout."""
-
-REFUSED_CONNECTIONS = {
-    "53300": (
-        "too many connections for role",
-        "too many connections for database",
-        "too many clients already",
-        "remaining connection slots are reserved",
-        "no more connections allowed",  # PgBouncer
-        "query_wait_timeout",  # PgBouncer
-    ),
-    "57P03": ("the database system is starting up", "the database system is shutting down"),
-}
-"""What Postgres and PgBouncer say when they refuse a connection for the moment, by SQLSTATE."""
 
 MAX_ATTEMPTS = 5
 
@@ -219,7 +207,7 @@ def is_transient(error: BaseException | None) -> bool:
 def is_unavailable(error: BaseException | None) -> bool:
     """Whether the server was unavailable. False for a statement that failed on an available server."""
     state = sqlstate(error)
-    return state.startswith(UNAVAILABLE) if state else isinstance(error, OperationalError)
+    return state.startswith(UNAVAILABLE) if state else _lacks_connection(error)
 
 
 def is_busy(error: BaseException | None) -> bool:
@@ -229,17 +217,27 @@ def is_busy(error: BaseException | None) -> bool:
 
 
 def sqlstate(error: BaseException | None) -> str | None:
-    """The five-character error code of Postgres; None when the error is not from Postgres."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(cause, psycopg.Error):
-        return None
-    return cause.sqlstate or _sqlstate_of_refused_connection(cause)
+    """The five-character error code of Postgres; None when the error is not from Postgres, or has no code.
+
+    A refused connection has none, because libpq keeps the server's code to itself.
+    """
+    cause = _from_driver(error)
+    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 
-def _sqlstate_of_refused_connection(error: psycopg.Error) -> str | None:
-    """The code of a refused connection, which libpq passes on as text only. Known for servers that log in English."""
-    text = str(error)
-    return next((code for code, words in REFUSED_CONNECTIONS.items() if any(each in text for each in words)), None)
+def _from_driver(error: BaseException | None) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _lacks_connection(error: BaseException | None) -> bool:
+    """Whether a connection was refused, could not be opened, or was lost.
+
+    Not found out from the text, which has the language of the server and of this machine.
+    """
+    connection = getattr(_from_driver(error), "pgconn", None)
+    return isinstance(error, OperationalError | psycopg.OperationalError) and (
+        connection is None or connection.status == ConnStatus.BAD
+    )
 
 
 def _milliseconds(length: timedelta) -> int:

@@ -105,7 +105,7 @@ class Health:
             if sqlstate(error) == READ_ONLY:
                 raise CheckFailed("it is read-only") from error
             if (sqlstate(error) or "").startswith(OUT_OF_RESOURCES):
-                raise CheckFailed("it is out of disk space, memory or connections") from error
+                raise CheckFailed("it is out of disk space or memory") from error
             raise
         finally:
             self._writing.release()
@@ -175,7 +175,7 @@ async def _result_of(check: Check) -> dict[str, Any]:
         return {"ok": False, "reason": f"no answer within {CHECK_TIMEOUT:.0f} s"}
     except Exception as error:  # noqa: BLE001  # any error means that the checked part cannot be used
         logger.warning("readiness check failed", extra={"cause": _first_line(error)})
-        return {"ok": False, "reason": "it cannot be reached"}
+        return {"ok": False, "reason": "it cannot be reached, or refuses connections"}
     return {"ok": True, **(facts or {})}
 
 

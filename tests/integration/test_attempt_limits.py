@@ -20,7 +20,7 @@ from runtime.settings import settings as product_settings
 from tests.run_harness import RunHarness, run_harness_in
 from tests.tenant_states import MAIL
 
-FULL = psycopg.OperationalError('connection failed: FATAL:  too many connections for role "tenants"')
+FULL = psycopg.OperationalError("connection failed: FATAL:  zu viele Verbindungen für Rolle »tenants«")
 SCARCE = [FULL, errors.TooManyConnections(), errors.LockNotAvailable(), Scarce("429"), OSError(24, "Too many files")]
 CALLS = {"allocate_storage": "storage.create", "deploy_workloads": "deployer.deploy"}
 UNDO_CALLS = {"allocate_storage": "storage.destroy", "deploy_workloads": "deployer.tear_down"}
@@ -101,7 +101,7 @@ def test_scarcity_that_lasts_too_long_counts_as_a_failure(harness: RunHarness) -
     harness.make_moves()
 
     assert harness.tenant().state is TenantState.FAILED
-    assert harness.run().error == 'PostgreSQL error: too many connections for role "tenants"'
+    assert harness.run().error == "PostgreSQL error: zu viele Verbindungen für Rolle »tenants«"
 
 
 @pytest.mark.parametrize("error", [TryAgain, Scarce])

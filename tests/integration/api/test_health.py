@@ -174,7 +174,10 @@ def test_an_unreachable_broker_fails_its_check_while_mutations_still_commit(
     payload = owner.mutate("createTenant", "run { status }", slug="shop", plan="free", firstAdminEmail="a@b.example")
 
     assert response.status_code == 503
-    assert response.json()["checks"]["broker"] == {"ok": False, "reason": "it cannot be reached"}
+    assert response.json()["checks"]["broker"] == {
+        "ok": False,
+        "reason": "it cannot be reached, or refuses connections",
+    }
     assert response.json()["checks"]["database"] == {"ok": True}
     assert payload == {"run": {"status": "QUEUED"}, "userErrors": []}
 
@@ -188,7 +191,10 @@ def test_an_exception_without_a_message_fails_its_check(api: Api, monkeypatch: p
     answer = api.get("/readyz")
 
     assert answer.status_code == 503
-    assert answer.json()["checks"]["oldest_due_run"] == {"ok": False, "reason": "it cannot be reached"}
+    assert answer.json()["checks"]["oldest_due_run"] == {
+        "ok": False,
+        "reason": "it cannot be reached, or refuses connections",
+    }
 
 
 def test_an_unreachable_database_fails_its_checks_while_the_process_is_alive(harness: RunHarness) -> None:
