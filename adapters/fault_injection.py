@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from provisioning.ports import Deployer, Identity, Infrastructure, Mailer, StopToken, Storage, Traffic
+from provisioning.ports import PORTS, Infrastructure, StopToken
 
 POLL_INTERVAL = 0.05
 """Seconds."""
@@ -41,13 +41,7 @@ class Faults:
 
     def wrap(self, infrastructure: Infrastructure) -> Infrastructure:
         """Return the same infrastructure, with these faults injected into its calls."""
-        return Infrastructure(
-            storage=cast("Storage", Port("storage", infrastructure.storage, self)),
-            identity=cast("Identity", Port("identity", infrastructure.identity, self)),
-            traffic=cast("Traffic", Port("traffic", infrastructure.traffic, self)),
-            deployer=cast("Deployer", Port("deployer", infrastructure.deployer, self)),
-            mailer=cast("Mailer", Port("mailer", infrastructure.mailer, self)),
-        )
+        return infrastructure.intercepted(self.perform)
 
     def fail(self, call: str, *, times: int = 1, after: bool = False, error: Exception | None = None) -> None:
         """Make the call raise: before its effect, or, with ``after``, after it, which the caller cannot tell apart."""
@@ -111,19 +105,6 @@ class Faults:
             return waiting[0]
 
 
-class Port:
-    """Wraps one port and passes every method on."""
-
-    def __init__(self, name: str, port: object, faults: Faults) -> None:
-        self._name = name
-        self._port = port
-        self._faults = faults
-
-    def __getattr__(self, method: str) -> Callable[..., object]:
-        original: Callable[..., object] = getattr(self._port, method)
-        return lambda *args: self._faults.perform(f"{self._name}.{method}", original, args)
-
-
 def _nothing(_: StopToken | None) -> None:
     """Do nothing to the call."""
 
@@ -131,7 +112,5 @@ def _nothing(_: StopToken | None) -> None:
 def _interruptible(args: tuple[Any, ...]) -> bool:
     return len(args) > STOP_TOKEN_POSITION and hasattr(args[STOP_TOKEN_POSITION], "checkpoint")
 
-
-PORTS = {"storage": Storage, "identity": Identity, "traffic": Traffic, "deployer": Deployer, "mailer": Mailer}
 
 NO_FAULT = PlannedFault(_nothing, _nothing, 0)

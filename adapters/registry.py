@@ -30,14 +30,15 @@ def infrastructure(settings: Settings, database: Database) -> Infrastructure:
     identity = PostgresIdentity(database, seal)
     traffic = HostNames(database, settings.tenant_domain)
     edge = EdgeDeployer(database, storage, identity, traffic, settings.tenant_domain)
-    return Infrastructure(
-        # The limit is outermost: a stop ends the wait for a slot, and a detached call keeps its slot.
-        storage=limit_calls(interruptible_port(storage), settings.adapter_calls),
-        identity=limit_calls(interruptible_port(identity), settings.adapter_calls),
-        traffic=limit_calls(interruptible_port(traffic), settings.adapter_calls),
-        deployer=limit_calls(_deployer(settings, edge), settings.adapter_calls),
-        mailer=limit_calls(_mailer(settings), settings.adapter_calls),
+    built = Infrastructure(
+        storage=interruptible_port(storage),
+        identity=interruptible_port(identity),
+        traffic=interruptible_port(traffic),
+        deployer=_deployer(settings, edge),
+        mailer=_mailer(settings),
     )
+    # The limit is outermost: a stop ends the wait for a slot, and a detached call keeps its slot.
+    return built.with_each_port(lambda _, port: limit_calls(port, settings.adapter_calls))
 
 
 def _deployer(settings: Settings, edge: EdgeDeployer) -> Deployer:

@@ -9,9 +9,10 @@ Three rules hold for every port, and the correctness of the saga depends on them
   system cannot be reached it raises, because unreachable does not mean absent.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from provisioning.resource_names import ResourceNames
 
@@ -158,6 +159,10 @@ class Mailer(Protocol):
         """Send the e-mail. Returns after the relay has accepted it."""
 
 
+Perform = Callable[[str, Callable[..., object], tuple[Any, ...]], object]
+"""Makes one call of a port: its name, such as ``storage.create``, its method and its arguments."""
+
+
 @dataclass(frozen=True, slots=True)
 class Infrastructure:
     """The external systems on which the steps act."""
@@ -167,6 +172,14 @@ class Infrastructure:
     traffic: Traffic
     deployer: Deployer
     mailer: Mailer
+
+    def with_each_port(self, wrap: Callable[[str, Any], Any]) -> "Infrastructure":
+        """Infrastructure with ``wrap(name, port)`` in place of each port, also of a port that is added later."""
+        return Infrastructure(**{port: wrap(port, getattr(self, port)) for port in PORTS})
+
+    def intercepted(self, perform: Perform) -> "Infrastructure":
+        """The same infrastructure, of which ``perform`` makes each call."""
+        return self.with_each_port(lambda name, port: _InterceptedPort(name, port, perform))
 
     def present(self, names: ResourceNames) -> list[str]:
         """Names of the run's resources that exist in any adapter. Raises TryAgain if an adapter did not answer."""
@@ -185,7 +198,21 @@ class Infrastructure:
         return result
 
 
-PROBED_PORTS = [field.name for field in fields(Infrastructure) if hasattr(field.type, "present")]
+class _InterceptedPort:
+    def __init__(self, name: str, port: object, perform: Perform) -> None:
+        self._name = name
+        self._port = port
+        self._perform = perform
+
+    def __getattr__(self, method: str) -> Callable[..., object]:
+        original: Callable[..., object] = getattr(self._port, method)
+        return lambda *args: self._perform(f"{self._name}.{method}", original, args)
+
+
+PORTS: Mapping[str, Any] = {field.name: field.type for field in fields(Infrastructure)}
+"""The interface of each port."""
+
+PROBED_PORTS = [name for name, port in PORTS.items() if hasattr(port, "present")]
 """The ports that hold resources: each is probed, also a port that is added later."""
 
 

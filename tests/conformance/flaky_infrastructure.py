@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
-from provisioning.ports import Deployer, Identity, Infrastructure, Mailer, Refused, Storage, Traffic, TryAgain
+from provisioning.ports import PORTS, Infrastructure, Refused, TryAgain
 from tests.conformance.virtual_worker import failpoint
 
 
@@ -17,19 +17,13 @@ class CallFault(StrEnum):
     REFUSED = "is refused permanently"
 
 
-CALLS = (
-    "storage.create",
-    "storage.migrate",
-    "storage.destroy",
-    "identity.create",
-    "identity.destroy",
-    "traffic.reserve",
-    "traffic.release",
-    "deployer.deploy",
-    "deployer.health",
-    "deployer.tear_down",
-    "mailer.send",
+CALLS = tuple(
+    f"{name}.{method}"
+    for name, port in PORTS.items()
+    for method in vars(port)
+    if not method.startswith("_") and method != "present"
 )
+"""The calls that can fail, of every port."""
 
 
 class FlakyInfrastructure:
@@ -43,13 +37,7 @@ class FlakyInfrastructure:
 
     def wrap(self, infrastructure: Infrastructure) -> Infrastructure:
         """The same infrastructure, with faults."""
-        return Infrastructure(
-            storage=cast("Storage", _Port("storage", infrastructure.storage, self)),
-            identity=cast("Identity", _Port("identity", infrastructure.identity, self)),
-            traffic=cast("Traffic", _Port("traffic", infrastructure.traffic, self)),
-            deployer=cast("Deployer", _Port("deployer", infrastructure.deployer, self)),
-            mailer=cast("Mailer", _Port("mailer", infrastructure.mailer, self)),
-        )
+        return infrastructure.intercepted(self.perform)
 
     def complete_late_call(self, number: int) -> str:
         """Let a call that timed out earlier take effect now. The expected result is a refusal."""
@@ -67,7 +55,9 @@ class FlakyInfrastructure:
         self.faults.clear()
 
     def perform(self, call: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:
-        """Make one call, between its two failpoints."""
+        """Make one call, between its two failpoints if it can fail."""
+        if call not in CALLS:
+            return method(*args)
         failpoint(f"before {call}")
         if call.endswith(("destroy", "release", "tear_down")):
             self._record_compensation(args[0].stem, call)
@@ -97,19 +87,6 @@ class FlakyInfrastructure:
         begun = self.compensations.setdefault(stem, [])
         if call not in begun:
             begun.append(call)
-
-
-class _Port:
-    def __init__(self, name: str, port: object, flaky: FlakyInfrastructure) -> None:
-        self._name = name
-        self._port = port
-        self._flaky = flaky
-
-    def __getattr__(self, method: str) -> Callable[..., object]:
-        original: Callable[..., object] = getattr(self._port, method)
-        if f"{self._name}.{method}" not in CALLS:
-            return original
-        return lambda *args: self._flaky.perform(f"{self._name}.{method}", original, args)
 
 
 class _NeverStops:

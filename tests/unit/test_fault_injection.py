@@ -2,12 +2,13 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 
 import pytest
 
 from adapters.fault_injection import Fault, Faults
 from adapters.simulated import SimulatedInfrastructure
-from provisioning.ports import Refused
+from provisioning.ports import PORTS, Infrastructure, Refused
 from provisioning.step_context import StepStopped
 from tests.builders import ManualStopToken, fresh_names, order_for
 from tests.waiting import wait_until
@@ -126,3 +127,27 @@ def test_a_delayed_call_ends_when_its_step_is_stopped() -> None:
 def test_a_fault_of_an_unknown_call_is_refused() -> None:
     with pytest.raises(AttributeError):
         Faults().fail("storage.explode")
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_a_fault_can_be_injected_into_every_call_of_every_port(port: str) -> None:
+    faults = Faults()
+    infrastructure = faults.wrap(SimulatedInfrastructure())
+    calls = [method for method in vars(PORTS[port]) if not method.startswith("_")]
+
+    for method in calls:
+        faults.fail(f"{port}.{method}")
+        with pytest.raises(Fault):
+            getattr(getattr(infrastructure, port), method)()
+
+    assert calls
+    assert faults.calls == [f"{port}.{method}" for method in calls]
+
+
+def test_a_port_that_is_added_later_is_wrapped_too() -> None:
+    """A field of Infrastructure is enough: no wrapper lists the ports."""
+    made = []
+
+    SimulatedInfrastructure().with_each_port(lambda name, _: made.append(name))
+
+    assert made == [field.name for field in fields(Infrastructure)]

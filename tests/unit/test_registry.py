@@ -14,7 +14,7 @@ from adapters.guarded_calls import LimitedPort
 from adapters.http_deployer import HttpDeployer
 from adapters.simulated import SimulatedInfrastructure
 from adapters.smtp import NoMail, SmtpMailer
-from provisioning.ports import Infrastructure
+from provisioning.ports import PORTS, Infrastructure
 from runtime.database import Database
 from runtime.migrations import ROOT
 from runtime.settings import SettingsRefused
@@ -98,10 +98,10 @@ def test_the_mailer_uses_the_relay_of_the_settings() -> None:
 def test_each_adapter_has_its_own_call_limit() -> None:
     built: Any = infrastructure_with(adapter_calls=5)
 
-    limits = [port.limit for port in (built.storage, built.identity, built.traffic, built.deployer, built.mailer)]
+    limits = [getattr(built, port).limit for port in PORTS]
 
-    assert [limit.calls for limit in limits] == [5] * 5
-    assert len(set(map(id, limits))) == 5
+    assert [limit.calls for limit in limits] == [5] * len(PORTS)
+    assert len(set(map(id, limits))) == len(PORTS)
 
 
 def test_simulated_infrastructure_can_be_chosen() -> None:

@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from select import select
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import adapters
 from adapters.guarded_calls import NEVER_STOPS
 from provisioning.claims import Claim
 from provisioning.moves import Backward, Forward
-from provisioning.ports import Deployer, Identity, Infrastructure, Mailer, Refused, Storage, Traffic, TryAgain
+from provisioning.ports import Infrastructure, Refused, TryAgain
 from provisioning.step_context import current_stop_token
 from runtime.database import Database
 from runtime.settings import Settings
@@ -75,7 +75,7 @@ class FailpointClient:
         original_transact = Database.transact
 
         def infrastructure(settings: Settings, database: Database) -> Infrastructure:
-            return self._wrap(original_infrastructure(settings, database))
+            return original_infrastructure(settings, database).intercepted(self.call)
 
         def transact(database: Database, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
             if work.__name__ not in TRANSACTIONS:
@@ -167,28 +167,6 @@ class FailpointClient:
             # Unbuffered: bytes in a buffer would not wake up the select of a call that hangs.
             self._local.stream = connection.makefile("rwb", buffering=0)
         return self._local.stream
-
-    def _wrap(self, infrastructure: Infrastructure) -> Infrastructure:
-        return Infrastructure(
-            storage=cast("Storage", FailpointPort("storage", infrastructure.storage, self)),
-            identity=cast("Identity", FailpointPort("identity", infrastructure.identity, self)),
-            traffic=cast("Traffic", FailpointPort("traffic", infrastructure.traffic, self)),
-            deployer=cast("Deployer", FailpointPort("deployer", infrastructure.deployer, self)),
-            mailer=cast("Mailer", FailpointPort("mailer", infrastructure.mailer, self)),
-        )
-
-
-class FailpointPort:
-    """Wraps one port: every call of it has failpoints."""
-
-    def __init__(self, name: str, port: object, client: FailpointClient) -> None:
-        self._name = name
-        self._port = port
-        self._client = client
-
-    def __getattr__(self, method: str) -> Callable[..., object]:
-        original: Callable[..., object] = getattr(self._port, method)
-        return lambda *args: self._client.call(f"{self._name}.{method}", original, args)
 
 
 def _move_context(run_id: object, move: Forward | Backward) -> dict[str, Any]:
