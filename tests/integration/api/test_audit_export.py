@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import col
 
 from models import Role, ServiceAccount, TenantState
+from models.columns import new_id
 from provisioning import audit_export
 from schema.node import global_id
 from server.audit_export import endpoint
@@ -308,10 +309,11 @@ def add_events(harness: RunHarness, count: int) -> None:
     with psycopg.connect(harness.settings.database_url) as connection:
         connection.execute(
             "INSERT INTO events (id, organisation_id, type, actor_kind, actor_id, actor_name, data, created_at) "
-            "SELECT gen_random_uuid(), %s, 'access.denied', 'USER', gen_random_uuid(), 'Olive', "
+            "SELECT id, %s, 'access.denied', 'USER', gen_random_uuid(), 'Olive', "
             "jsonb_build_object('action', 'suspendTenant', 'reason', repeat('No. ', 300)), now() "
-            "FROM generate_series(1, %s)",
-            [harness.organisation.id, count],
+            "FROM unnest(%s::uuid[]) AS id",
+            # In the order of their creation, as all ids: the newest event of the database is found by its id.
+            [harness.organisation.id, [new_id() for _ in range(count)]],
         )
 
 
