@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from urllib.parse import urlsplit
 
 from devserver import documents
@@ -19,6 +20,8 @@ SLUG = "lovelace"
 REASON = "wrong plan, says the customer"
 CANCEL_DURING = ("deploy_workloads", "await_readiness")
 MAIL_TIMEOUT_SECONDS = 15.0
+REQUESTS_IN_BUDGET = 25
+"""How many requests the undo of all steps may take. On a busy machine, where a request takes long, the budget grows."""
 
 
 @dataclass
@@ -62,7 +65,7 @@ class DemoScenario:
         entries = [arrival.entry for arrival in arrived]
         in_flight = self._check_that_it_was_accepted(_accepted(answer, "cancelProvisioning"), reply)
         self._check_the_order_of_the_undo(entries, in_flight)
-        self._check_the_duration(entries, arrived[-1].at - sent_at)
+        self._check_the_duration(entries, arrived[-1].at - sent_at, self._request_time(tenant_id))
 
     def _check_that_it_was_accepted(self, accepted: Facts, reply: float) -> str:
         in_flight: str = accepted["run"]["cancelRequest"]["stepInFlight"]
@@ -82,17 +85,27 @@ class DemoScenario:
         in_order = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         self._check("Every event arrived once and in order", in_order, f"{len(numbers)} events")
 
-    def _check_the_duration(self, entries: list[Facts], took: float) -> None:
+    def _check_the_duration(self, entries: list[Facts], took: float, request: float) -> None:
         """The safe point of an uninterruptible step is its end, directly before the first compensation."""
         moments = {entry["kind"]: entry["occurredAt"] for entry in reversed(entries)}
         stopped = moments.get("STEP_INTERRUPTED", moments["COMPENSATION_STARTED"])
         safe_point = _seconds_between(moments["CANCEL_REQUESTED"], stopped)
+        allowed = max(self.budget, REQUESTS_IN_BUDGET * request)
         figures = f"{_ms(took)} in all, {_ms(safe_point)} of it until the step's safe point"
         self.view.line(f"Cancelled: {figures}.")
-        stopped_in_time = 0 <= safe_point < self.budget
-        self._check(f"The step stopped at its safe point within {self.budget:g} s", stopped_in_time, _ms(safe_point))
-        quick = took - safe_point < self.budget
-        self._check(f"From the mutation to PENDING in under {self.budget:g} s more", quick, figures)
+        figures += f"; a request takes {_ms(request)} now"
+        self._check(f"The step stopped at its safe point within {allowed:.2g} s", 0 <= safe_point < allowed, figures)
+        quick = took - safe_point < allowed
+        self._check(f"From the mutation to PENDING in under {allowed:.2g} s more", quick, figures)
+
+    def _request_time(self, tenant_id: str) -> float:
+        """Seconds that a read of the tenant takes at the moment: the median of some."""
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            self._tenant(tenant_id)
+            times.append(time.perf_counter() - began)
+        return median(times)
 
     def _check_that_nothing_is_held(self, created: Facts) -> None:
         self.view.chapter("Check that no resource is left")
