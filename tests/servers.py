@@ -36,8 +36,8 @@ def servers(worker: str) -> Iterator[Servers]:
 
 
 @contextmanager
-def embedded_postgres(folder: Path) -> Iterator[str]:
-    server = Postgres(directories.prepare(folder), FAST)
+def embedded_postgres(folder: Path, **settings: str) -> Iterator[str]:
+    server = Postgres(directories.prepare(folder), FAST | settings)
     child = server.start()
     try:
         server.create_database("tenantry")

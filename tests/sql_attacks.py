@@ -91,6 +91,17 @@ OWN_UNDO: Mapping[str, tuple[Callable[[Login], None], str | None]] = {
 }
 """Objects with which a tenant tries to prevent its own undo, and their database (None: the tenants')."""
 
+
+def fills_the_queue_of_notify(listener: Login, sender: Login) -> None:
+    """A listener in an open transaction reads nothing, so that the notifications of the whole server pile up."""
+    listener.execute("LISTEN noise")
+    listener.execute("BEGIN")
+    listener.execute("SELECT 1")
+    with suppress(psycopg.errors.ProgramLimitExceeded):
+        for number in range(1000):
+            sender.execute("SELECT pg_notify('noise', %s)", [f"{number} {NOISE}"])
+
+
 BEYOND_ITS_SCHEMA = (
     "CREATE SCHEMA mine",
     "CREATE TABLE public.mine ()",
