@@ -97,7 +97,14 @@ def identity_provider() -> Iterator[IdentityProvider]:
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with provider_of(Handler) as provider:
+        yield provider
+
+
+@contextmanager
+def provider_of(handler: type[BaseHTTPRequestHandler]) -> Iterator[IdentityProvider]:
+    """Serve a provider with this handler on a free port, for the length of the block."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         provider = IdentityProvider(f"http://127.0.0.1:{server.server_port}")
         provider.new_key("one")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -4,16 +4,15 @@ import base64
 import hashlib
 import json
 import secrets
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from tests.identity_provider import DISCOVERY, KEYS, IdentityProvider
+from tests.identity_provider import DISCOVERY, KEYS, IdentityProvider, provider_of
 
 CLIENT_ID = "tenantry-dashboard"
 AUTHORIZE = "/authorize"
@@ -98,14 +97,6 @@ def running_provider() -> Iterator[IdentityProvider]:
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        provider = IdentityProvider(f"http://127.0.0.1:{server.server_port}")
-        provider.new_key("one")
+    with provider_of(Handler) as provider:
         flow = CodeFlow(provider)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield provider
-        finally:
-            server.shutdown()
-            thread.join(5)
+        yield provider

@@ -105,26 +105,16 @@ def test_scarcity_that_lasts_too_long_counts_as_a_failure(harness: RunHarness) -
 
 
 @pytest.mark.parametrize("error", [TryAgain, Scarce])
-def test_a_step_waits_as_long_as_the_external_system_asks(harness: RunHarness, error: type[TryAgain]) -> None:
+@pytest.mark.parametrize("call", ["deployer.deploy", "deployer.tear_down"])
+def test_a_step_or_an_undo_waits_as_long_as_the_external_system_asks(
+    harness: RunHarness, call: str, error: type[TryAgain]
+) -> None:
     harness.create()
+    if call == "deployer.tear_down":
+        harness.make_moves(until="await_readiness")
+        harness.cancel()
     harness.make_moves(until="deploy_workloads")
-    harness.faults.fail("deployer.deploy", error=error("Busy.", retry_after=timedelta(seconds=300)))
-    before = harness.events()[-1].created_at
-
-    make_move(harness)
-
-    due = harness.run().due_at
-    assert due is not None
-    assert (due - before).total_seconds() >= 300
-
-
-@pytest.mark.parametrize("error", [TryAgain, Scarce])
-def test_an_undo_waits_as_long_as_the_external_system_asks(harness: RunHarness, error: type[TryAgain]) -> None:
-    harness.create()
-    harness.make_moves(until="await_readiness")
-    harness.cancel()
-    harness.make_moves(until="deploy_workloads")
-    harness.faults.fail("deployer.tear_down", error=error("Busy.", retry_after=timedelta(seconds=300)))
+    harness.faults.fail(call, error=error("Busy.", retry_after=timedelta(seconds=300)))
     before = harness.events()[-1].created_at
 
     make_move(harness)

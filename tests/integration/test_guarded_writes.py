@@ -33,20 +33,23 @@ LEASE = timedelta(seconds=15)
 
 
 def taken_over(harness: RunHarness) -> Claim:
-    harness.create()
-    harness.make_moves(until="allocate_storage")
-    lost = harness.claim()
-    harness.expire_lease()
+    lost = lapsed(harness)
     harness.claim()
     return lost
 
 
 def cancelled_after_it_lapsed(harness: RunHarness) -> Claim:
+    lost = lapsed(harness)
+    harness.cancel()
+    return lost
+
+
+def lapsed(harness: RunHarness) -> Claim:
+    """A claim of a new tenant's run whose lease has ended."""
     harness.create()
     harness.make_moves(until="allocate_storage")
     lost = harness.claim()
     harness.expire_lease()
-    harness.cancel()
     return lost
 
 
