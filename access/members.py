@@ -11,7 +11,8 @@ from models import Member, Role
 from provisioning import validation
 from provisioning.actors import Actor
 from provisioning.errors import Malformed, NotFound, NotPermitted, Taken, VersionConflict
-from provisioning.events import EventType, emit_for_organisation
+from provisioning.event_types import EventType
+from provisioning.events import emit_for_organisation
 from provisioning.pagination import Order, Page, Window, page_of
 from runtime import email_addresses
 from runtime.database import clock

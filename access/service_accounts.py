@@ -15,7 +15,8 @@ from models import ServiceAccount, Tenant
 from provisioning import validation
 from provisioning.actors import Actor
 from provisioning.errors import Malformed, NotFound, NotPermitted
-from provisioning.events import EventType, emit_for_organisation
+from provisioning.event_types import EventType
+from provisioning.events import emit_for_organisation
 from provisioning.pagination import Order, Page, Window, page_of
 from runtime.database import clock
 

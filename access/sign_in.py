@@ -10,7 +10,8 @@ from sqlmodel import Session, col
 from access.members import has_address
 from access.principals import MemberBySubject, Principal, load_principal, member_principal
 from models import Member, Organisation
-from provisioning.events import EventType, emit_for_organisation
+from provisioning.event_types import EventType
+from provisioning.events import emit_for_organisation
 from runtime.database import clock
 from runtime.email_addresses import InvalidAddress
 

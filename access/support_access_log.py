@@ -14,7 +14,8 @@ from sqlmodel import Session, SQLModel, col
 
 from models import Event, Organisation, Tenant
 from provisioning.actors import Actor
-from provisioning.events import EventType, emit_for_organisation
+from provisioning.event_types import EventType
+from provisioning.events import emit_for_organisation
 
 REPEAT_AFTER = timedelta(hours=1)
 """After this time the same access is recorded again. A page that reloads every second makes one event an hour."""

@@ -85,6 +85,11 @@ NOTHING_TO_UNDO = (StepStatus.WAITING, StepStatus.COMPENSATED, StepStatus.ABANDO
 """Statuses of steps that did not begin, or that are already compensated or abandoned."""
 
 
+def is_to_be_undone(role: StepRole, status: StepStatus) -> bool:
+    """Whether compensating a run includes a step: it began, or may have begun, and is not yet compensated."""
+    return role not in FOLLOW_UPS and status not in NOTHING_TO_UNDO
+
+
 class Run(SQLModel, table=True):
     """One run. The row is its own outbox: it says when the run needs a worker, so that a lost message is found.
 
@@ -244,7 +249,7 @@ class RunStep(SQLModel, table=True):
     @property
     def to_be_undone(self) -> bool:
         """Whether compensating the run includes this step: it began, or may have begun, and is not yet compensated."""
-        return self.role not in FOLLOW_UPS and self.status not in NOTHING_TO_UNDO
+        return is_to_be_undone(self.role, self.status)
 
     @staticmethod
     def are_to_be_undone() -> ColumnElement[bool]:

@@ -14,7 +14,8 @@ from provisioning.actors import Actor
 from provisioning.anchors import Anchor, require_known
 from provisioning.audit_feed import EventFilter
 from provisioning.errors import NotFound
-from provisioning.events import EventType, emit_for_organisation
+from provisioning.event_types import EventType
+from provisioning.events import emit_for_organisation
 from provisioning.pagination import Key
 
 BATCH_SIZE = 200

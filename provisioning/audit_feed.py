@@ -15,7 +15,7 @@ from models import Event, Run, RunStep, StepStatus, Tenant
 from provisioning import anchors
 from provisioning.actors import Actor
 from provisioning.anchors import Anchor
-from provisioning.events import EventType
+from provisioning.event_types import EventType
 from provisioning.pagination import Key, Order, Page, Window, page_of, pages_by_parent
 from provisioning.queries import accessible_to, ids_of_tenant
 

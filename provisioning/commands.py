@@ -17,7 +17,8 @@ from models import Organisation, RunKind, Tenant, TenantState
 from provisioning import ledger, lifecycle, validation
 from provisioning.actors import Actor
 from provisioning.errors import IllegalMove, Malformed, NotConfirmed, NotPermitted, Taken
-from provisioning.events import EventType, emit
+from provisioning.event_types import EventType
+from provisioning.events import emit
 from provisioning.locking import Change, locked_tenant
 from provisioning.run_plan import start_decommissioning, start_provisioning
 from provisioning.steps import saga
@@ -76,13 +77,16 @@ def create_tenant(
         first_admin_email=validation.check_email(wanted.first_admin_email),
         address=validation.address_of(wanted.slug, organisation),
         provisioning_deadline=_deadline(wanted.provisioning_deadline),
-        state=TenantState.PENDING,
+        state=TenantState.PROVISIONING if wanted.start else TenantState.PENDING,
+        version=2 if wanted.start else 1,
         created_at=now,
         updated_at=now,
     )
+    if wanted.start:
+        validation.require_quota(session, organisation_id)
     _insert(session, tenant)
     emit(session, tenant, EventType.TENANT_CREATED, _facts(tenant), by=by, at=now)
-    return _start(session, tenant, by) if wanted.start else Change(tenant)
+    return Change(tenant, start_provisioning(session, saga, tenant, by, now) if wanted.start else None)
 
 
 def update_tenant(

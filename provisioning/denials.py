@@ -9,7 +9,8 @@ from sqlmodel import Session, col
 
 from models import Denial, Event
 from provisioning.actors import Actor
-from provisioning.events import EventType, emit_for_organisation
+from provisioning.event_types import EventType
+from provisioning.events import emit_for_organisation
 from runtime.database import clock
 
 SUMMARY_INTERVAL = timedelta(minutes=10)

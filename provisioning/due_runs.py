@@ -1,25 +1,26 @@
 """The sweeper's operations on runs that are due without an owner."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_
+from sqlalchemy import ColumnElement, and_, func
 from sqlmodel import Session, col, select
 
 from models import Run, RunStatus, RunStep, StepStatus
-from provisioning import settlement
+from provisioning import run_store, transitions
 from provisioning.actors import PLATFORM
 from provisioning.cancellation import cancel_provisioning
-from provisioning.decisions import BACKWARD, FORWARD, next_move
-from provisioning.errors import LedgerNotEmpty, ProvisioningRefused
-from provisioning.events import EventType, NewEvent, emit_each
-from provisioning.moves import Backward, Forward, Settle
-from provisioning.wakeups import wake
-from runtime.database import clock
+from provisioning.decisions import FORWARD, next_move
+from provisioning.errors import ProvisioningRefused
+from provisioning.event_types import EventType
+from provisioning.events import NewEvent, emit_each
+from provisioning.moves import Backward, Forward
+from provisioning.wakeups import WakeUp
+from runtime.database import Statements
 
 logger = logging.getLogger(__name__)
 
@@ -29,78 +30,58 @@ MAX_RUNS_PER_SWEEP = 200
 MAX_RUNS_ENDED_AT_ONCE = 20
 """Limit of runs that one transaction ends: each takes several statements, and all stay locked until the commit."""
 
-RETRY_SETTLING_AFTER = timedelta(minutes=1)
-"""When a run that could not settle, because it still holds resources, is tried again."""
-
-FULLY_COMPENSATED = and_(
-    col(Run.status).in_(BACKWARD),
-    ~exists().where(col(RunStep.run_id) == col(Run.id), RunStep.are_to_be_undone()),
-)
-"""A run that is being compensated and has no step left to compensate: it can settle."""
-
 REDISPATCH_AFTER = timedelta(seconds=1)
-"""A wake-up that no worker has acted on for this time is considered lost."""
+"""A wake-up that no worker has acted on for this time is lost if its queue is empty."""
+
+LOST_AFTER = timedelta(seconds=15)
+"""The same if the queue is not empty: then the wake-up is most likely still in it."""
 
 
 def redispatch_due_runs(
-    session: Session, statuses: Collection[RunStatus] = tuple(RunStatus), *, again: bool = True
+    statements: Statements,
+    statuses: Collection[RunStatus] = tuple(RunStatus),
+    *,
+    lost_after: timedelta | None = None,
 ) -> bool:
     """Send wake-ups for due runs in ``statuses`` without a recent one. Returns whether more runs may be due.
 
-    Without ``again`` it skips runs that had a wake-up since they became due.
+    A wake-up counts as lost after ``lost_after``, by default REDISPATCH_AFTER.
 
     This finds lost messages, lapsed leases, and back-offs and poll intervals that are over: all of them are due times
     in the run's row.
     """
-    fresh = or_(col(Run.dispatched_at).is_(None), col(Run.dispatched_at) < col(Run.due_at))
-    late = col(Run.dispatched_at) < func.clock_timestamp() - REDISPATCH_AFTER
-    runs = _due_runs(
-        session,
-        MAX_RUNS_PER_SWEEP,
-        col(Run.status).in_(statuses),
-        or_(fresh, late) if again else fresh,
-        ~FULLY_COMPENSATED,
-    )
-    if not runs:
-        return False
-    steps, now = settlement.steps_of(session, runs), clock(session)
-    for run in runs:
-        match next_move(run, steps[run.id]):
+    runs = run_store.dispatch(statements, statuses, lost_after or REDISPATCH_AFTER, MAX_RUNS_PER_SWEEP)
+    for run, steps in runs:
+        match next_move(run, steps):
             case Forward() | Backward() as move:
-                wake(session, run, move, now)
+                statements.outbox.append(WakeUp(run.id, move))
             case _:
-                run.due_at = None
+                _advance(statements, run.id)
     return len(runs) == MAX_RUNS_PER_SWEEP
 
 
-def end_due_runs(session: Session) -> bool:
+def end_due_runs(statements: Statements) -> bool:
     """End runs that have no step left to compensate. Returns whether there may be more. Needs no worker and no broker.
 
-    A run that cannot settle, because it still holds resources, is tried again later and does not block the others.
+    A run that cannot end, because it still holds resources, is tried again later and does not block the others.
     """
-    runs = _due_runs(session, MAX_RUNS_ENDED_AT_ONCE, FULLY_COMPENSATED)
-    for run in runs:
-        position = settlement.position_of(session, run)
-        move = next_move(run, position.steps)
-        assert isinstance(move, Settle), f"no step is left to compensate, but the next move is {move}"
-        try:
-            with session.begin_nested():
-                settlement.settle(session, position, move.status)
-        except LedgerNotEmpty:
-            logger.exception("run cannot settle, resources are still held", extra={"run": run.id})
-            run.due_at = position.now + RETRY_SETTLING_AFTER
-    return len(runs) == MAX_RUNS_ENDED_AT_ONCE
+    with statements.transaction():
+        positions = run_store.due_to_end(statements, MAX_RUNS_ENDED_AT_ONCE)
+        for position in positions:
+            transition = transitions.due_without_owner(position)
+            if transition is None:
+                continue
+            if transition.position.run.finished_at is None:
+                logger.error("run cannot end, resources are still held", extra={"run": position.run.id})
+            run_store.write(statements, transition)
+    return len(positions) == MAX_RUNS_ENDED_AT_ONCE
 
 
-def _due_runs(session: Session, most: int, *conditions: ColumnElement[bool]) -> Sequence[Run]:
-    """Due runs, locked. Runs that another transaction has locked are skipped."""
-    return session.exec(
-        select(Run)
-        .where(col(Run.due_at) <= func.clock_timestamp(), *conditions)
-        .order_by(col(Run.due_at))
-        .limit(most)
-        .with_for_update(key_share=True, skip_locked=True)
-    ).all()
+def _advance(statements: Statements, run_id: UUID) -> None:
+    """Take a run that is due without a next move out of the sweep."""
+    position = run_store.read(statements, run_id)
+    if position and (transition := transitions.due_without_owner(position)):
+        run_store.write(statements, transition)
 
 
 def overdue_runs(session: Session) -> list[tuple[UUID, UUID]]:
@@ -146,26 +127,20 @@ def report_delayed_undo(session: Session, run_id: UUID, alarm: timedelta) -> dic
     Returns None if the undo was reported or has ended in the meantime, or if another transaction has locked the run:
     the next sweep reports it then.
     """
-    found = session.execute(
-        select(Run, RunStep, func.clock_timestamp())
-        .join(RunStep, col(RunStep.run_id) == col(Run.id))
-        .where(Run.id == run_id, _is_delayed(alarm))
-        .with_for_update(key_share=True, skip_locked=True, of=Run)
-    ).first()
+    found = run_store.mark_delayed(Statements.of(session), run_id, alarm)
     if found is None:
         return None
-    run, step, now = found
-    step.compensation_delayed_at = now
+    tenant_id, step, attempt, max_attempts, began, message, error, now = found
     facts = {
-        "step": step.name,
-        "attempt": step.compensation_attempts,
-        "max_attempts": step.max_compensation_attempts,
-        "duration_ms": settlement.milliseconds(step.compensation_started_at, now),
-        "message": step.message,
-        "error": step.compensation_error,
+        "step": step,
+        "attempt": attempt,
+        "max_attempts": max_attempts,
+        "duration_ms": transitions.milliseconds(began, now),
+        "message": message,
+        "error": error,
     }
-    emit_each(session, EventType.COMPENSATION_DELAYED, [NewEvent(run.tenant_id, run.id, facts, now)], by=PLATFORM)
-    return {"tenant": run.tenant_id, **facts}
+    emit_each(session, EventType.COMPENSATION_DELAYED, [NewEvent(tenant_id, run_id, facts, now)], by=PLATFORM)
+    return {"tenant": tenant_id, **facts}
 
 
 def _is_delayed(alarm: timedelta) -> ColumnElement[bool]:

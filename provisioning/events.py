@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from sqlmodel import Session, select
 from models import Event, Run, Tenant
 from models.columns import new_id
 from provisioning.actors import PLATFORM, Actor
+from provisioning.event_types import EventType
 from runtime.database import clock
 
 FEED_CHANNEL = "tenantry_feed"
@@ -21,51 +21,6 @@ FEED_CHANNEL = "tenantry_feed"
 
 CANCEL_CHANNEL = "tenantry_cancel"
 """Payload: the id of a run that has to stop its current step."""
-
-
-class EventType(StrEnum):
-    """The type of an event, in the past tense. Types are never renamed. docs/audit-feed.md documents their ``data``."""
-
-    TENANT_CREATED = "tenant.created"
-    TENANT_UPDATED = "tenant.updated"
-    STARTED = "tenant.provisioning.started"
-    STEP_STARTED = "tenant.provisioning.step_started"
-    STEP_COMPLETED = "tenant.provisioning.step_completed"
-    STEP_FAILED = "tenant.provisioning.step_failed"
-    STEP_INTERRUPTED = "tenant.provisioning.step_interrupted"
-    CANCEL_REQUESTED = "tenant.provisioning.cancel_requested"
-    COMPENSATION_STARTED = "tenant.provisioning.compensation_started"
-    STEP_COMPENSATED = "tenant.provisioning.step_compensated"
-    COMPENSATION_DELAYED = "tenant.provisioning.compensation_delayed"
-    COMPENSATION_FAILED = "tenant.provisioning.compensation_failed"
-    COMPENSATION_RESUMED = "tenant.provisioning.compensation_resumed"
-    STUCK = "tenant.provisioning.stuck"
-    COMPLETED = "tenant.provisioning.completed"
-    FAILED = "tenant.provisioning.failed"
-    CANCELLED = "tenant.provisioning.cancelled"
-    DRIFT_FOUND = "tenant.provisioning.drift_found"
-    ABSENCE_CONFIRMED = "tenant.provisioning.absence_confirmed"
-    ABSENCE_UNCONFIRMED = "tenant.provisioning.absence_unconfirmed"
-    WELCOME_EMAIL_REQUESTED = "tenant.welcome_email_requested"
-    WELCOME_EMAIL_SENT = "tenant.welcome_email_sent"
-    WELCOME_EMAIL_FAILED = "tenant.welcome_email_failed"
-    SUSPENDED = "tenant.suspended"
-    RESUMED = "tenant.resumed"
-    DEPROVISIONING_STARTED = "tenant.deprovisioning.started"
-    DEPROVISIONING_STEP_COMPLETED = "tenant.deprovisioning.step_completed"
-    DEPROVISIONING_COMPLETED = "tenant.deprovisioning.completed"
-    RECREATED = "tenant.recreated"
-    MEMBER_INVITED = "org.member_invited"
-    MEMBER_JOINED = "org.member_joined"
-    MEMBER_ROLE_CHANGED = "org.member_role_changed"
-    MEMBER_REMOVED = "org.member_removed"
-    SERVICE_ACCOUNT_CREATED = "org.service_account_created"
-    SERVICE_ACCOUNT_UPDATED = "org.service_account_updated"
-    SERVICE_ACCOUNT_ROTATED = "org.service_account_rotated"
-    SERVICE_ACCOUNT_REVOKED = "org.service_account_revoked"
-    FEED_EXPORTED = "org.feed_exported"
-    ACCESS_DENIED = "access.denied"
-    SUPPORT_LOOKED = "access.support_looked"
 
 
 CHANGES_OF_TENANTS = frozenset({EventType.CANCEL_REQUESTED, EventType.STUCK, EventType.COMPENSATION_RESUMED})

@@ -1,4 +1,4 @@
-"""The transitions between tenant states. No other module writes ``tenant.state``."""
+"""The transitions between tenant states."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -28,9 +28,14 @@ def allowed_from(to: TenantState) -> list[TenantState]:
     return [state for state in TenantState if to in TRANSITIONS[state]]
 
 
+def require_transition(state: TenantState, to: TenantState) -> None:
+    """Raise IllegalMove with the current state unless the transition exists."""
+    if to not in TRANSITIONS[state]:
+        raise IllegalMove(state, allowed_from(to))
+
+
 def transition(tenant: Tenant, to: TenantState) -> None:
     """Change the state of a tenant that the caller has locked. Raises IllegalMove with the current state."""
-    if to not in TRANSITIONS[tenant.state]:
-        raise IllegalMove(tenant.state, allowed_from(to))
+    require_transition(tenant.state, to)
     tenant.state = to
     tenant.version += 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models import Resource, Run, RunStep, StepStatus
-from provisioning import ledger
+from provisioning.position import MAY_BE_HELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +29,5 @@ def preview_of(run: Run | None, steps: Sequence[RunStep], resources: Sequence[Re
         return None
     in_flight = next((step for step in steps if step.status is StepStatus.RUNNING), None)
     position = {step.name: step.position for step in steps}
-    held = [resource for resource in resources if resource.status in ledger.MAY_BE_HELD]
+    held = [resource for resource in resources if resource.status in MAY_BE_HELD]
     return Preview(in_flight, sorted(held, key=lambda resource: (position[resource.step], resource.id), reverse=True))

@@ -26,9 +26,9 @@ from models import (
     Tenant,
     TenantState,
 )
-from provisioning import ledger
 from provisioning.actors import PLATFORM, Actor
 from provisioning.pagination import Order, Page, Window, page_of, pages_by_parent
+from provisioning.position import MAY_BE_HELD
 from provisioning.validation import Quota, counted_tenants
 
 MAX_COUNT = 10_000
@@ -154,7 +154,7 @@ def held_resources(session: Session, tenants: Sequence[UUID]) -> dict[UUID, list
     """
     found = session.scalars(
         select(Resource)
-        .where(col(Resource.tenant_id).in_(tenants), col(Resource.status).in_(ledger.MAY_BE_HELD))
+        .where(col(Resource.tenant_id).in_(tenants), col(Resource.status).in_(MAY_BE_HELD))
         .order_by(col(Resource.id))
     )
     return _grouped(tenants, found.all(), lambda resource: resource.tenant_id)

@@ -1,50 +1,42 @@
 """Starting a run: its steps are copied into rows, so that a new release cannot change a run in progress."""
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
-from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from models import (
-    Plan,
-    Run,
-    RunKind,
-    RunStatus,
-    RunStep,
-    StepRole,
-    StepStatus,
-    Tenant,
-)
+from models import Plan, Run, RunKind, RunStatus, RunStep, StepRole, StepStatus, Tenant
+from models.columns import new_id
+from provisioning import run_store
 from provisioning.actors import Actor
-from provisioning.decisions import next_move
-from provisioning.events import EventType, emit
+from provisioning.event_types import EventType
+from provisioning.events import emit
 from provisioning.moves import Backward, Forward
 from provisioning.saga import Saga
-from provisioning.wakeups import wake
+from runtime.database import Statements
 
 
 def start_provisioning(session: Session, saga: Saga, tenant: Tenant, by: Actor, now: datetime) -> Run:
     """Start the tenant's next run at the first step. The caller has locked the tenant and made it PROVISIONING."""
-    run = _new_run(session, tenant, RunKind.PROVISION, by, now)
-    run.deadline_at = _deadline(session, tenant, now)
-    steps = [
-        RunStep(
-            run_id=run.id,
-            position=position,
-            name=step.name,
-            title=step.title,
-            role=step.role,
-            status=StepStatus.WAITING,
-            interruptible=step.interruptible,
-            timeout=step.timeout,
-            max_attempts=step.attempts,
-            compensation_timeout=step.undo_timeout or step.timeout,
-            max_compensation_attempts=step.undo_attempts,
-            compensation_time_limit=step.undo_time_limit,
-        )
+    steps: list[Mapping[str, object]] = [
+        {
+            "position": position,
+            "name": step.name,
+            "title": step.title,
+            "role": step.role,
+            "status": StepStatus.WAITING,
+            "interruptible": step.interruptible,
+            "timeout": step.timeout,
+            "max_attempts": step.attempts,
+            "compensation_timeout": step.undo_timeout or step.timeout,
+            "max_compensation_attempts": step.undo_attempts,
+            "compensation_time_limit": step.undo_time_limit,
+        }
         for position, step in enumerate(saga, start=1)
     ]
-    _insert(session, run, steps)
+    first = Forward(next(iter(saga)).name)
+    deadline = _deadline(session, tenant, now)
+    run = _insert(session, tenant, by, now, steps, first, status=RunStatus.QUEUED, deadline_at=deadline)
     facts = {
         "run_number": run.number,
         "slug": tenant.slug,
@@ -63,43 +55,60 @@ def start_decommissioning(session: Session, tenant: Tenant, by: Actor, now: date
         .order_by(col(Run.number).desc())
         .limit(1)
     ).one()
-    run = _new_run(session, tenant, RunKind.DECOMMISSION, by, now)
-    run.status = RunStatus.COMPENSATING
-    run.releases_run_id = source.id
-    run.started_at = now
-    _insert(session, run, [_copy_of(run, step) for step in _plan_of(session, source)])
+    planned = _plan_of(session, source)
+    last = Backward([step.name for step in planned if step.role is StepRole.STEP][-1])
+    run = _insert(
+        session,
+        tenant,
+        by,
+        now,
+        [_copy_of(step) for step in planned],
+        last,
+        kind=RunKind.DECOMMISSION,
+        status=RunStatus.COMPENSATING,
+        releases_run_id=source.id,
+        started_at=now,
+    )
     emit(session, tenant, EventType.DEPROVISIONING_STARTED, {"run_number": run.number}, run=run, by=by, at=now)
     return run
 
 
-def _new_run(session: Session, tenant: Tenant, kind: RunKind, by: Actor, now: datetime) -> Run:
-    last = session.exec(select(func.max(Run.number)).where(Run.tenant_id == tenant.id)).one()
-    return Run(
-        organisation_id=tenant.organisation_id,
-        tenant_id=tenant.id,
-        number=(last or 0) + 1,
-        address=tenant.address,
-        kind=kind,
-        status=RunStatus.QUEUED,
-        started_by_kind=by.kind,
-        started_by_id=by.id,
-        started_by_name=by.email or by.name,
-        due_at=now,
-        created_at=now,
+def _insert(
+    session: Session,
+    tenant: Tenant,
+    by: Actor,
+    now: datetime,
+    steps: Sequence[Mapping[str, object]],
+    first: Forward | Backward,
+    **values: object,
+) -> Run:
+    run_id = new_id()
+    run_store.insert(
+        Statements.of(session),
+        {
+            "id": run_id,
+            "organisation_id": tenant.organisation_id,
+            "tenant_id": tenant.id,
+            "address": tenant.address,
+            "kind": RunKind.PROVISION,
+            "started_by_kind": by.kind,
+            "started_by_id": by.id,
+            "started_by_name": by.email or by.name,
+            "due_at": now,
+            "dispatched_at": now,
+            "created_at": now,
+            **values,
+        },
+        steps,
+        first,
     )
-
-
-def _insert(session: Session, run: Run, steps: list[RunStep]) -> None:
-    session.add(run)
-    session.flush()
-    session.add_all(steps)
-    move = next_move(run, steps)
-    assert isinstance(move, Forward | Backward), "a new run has a next move"
-    wake(session, run, move, run.created_at)
+    return session.get_one(Run, run_id)
 
 
 def _deadline(session: Session, tenant: Tenant, now: datetime) -> datetime | None:
-    allowed = tenant.provisioning_deadline or session.get_one(Plan, tenant.plan_code).provisioning_deadline
+    allowed: timedelta | None = (
+        tenant.provisioning_deadline or session.get_one(Plan, tenant.plan_code).provisioning_deadline
+    )
     return now + allowed if allowed else None
 
 
@@ -113,19 +122,18 @@ def _plan_of(session: Session, run: Run) -> list[RunStep]:
     )
 
 
-def _copy_of(run: Run, step: RunStep) -> RunStep:
+def _copy_of(step: RunStep) -> Mapping[str, object]:
     """A copy for a decommission: steps are DONE and will be compensated, the absence check is still WAITING."""
-    return RunStep(
-        run_id=run.id,
-        position=step.position,
-        name=step.name,
-        title=step.title,
-        role=step.role,
-        status=StepStatus.DONE if step.role is StepRole.STEP else StepStatus.WAITING,
-        interruptible=step.interruptible,
-        timeout=step.timeout,
-        max_attempts=step.max_attempts,
-        compensation_timeout=step.compensation_timeout,
-        max_compensation_attempts=step.max_compensation_attempts,
-        compensation_time_limit=step.compensation_time_limit,
-    )
+    return {
+        "position": step.position,
+        "name": step.name,
+        "title": step.title,
+        "role": step.role,
+        "status": StepStatus.DONE if step.role is StepRole.STEP else StepStatus.WAITING,
+        "interruptible": step.interruptible,
+        "timeout": step.timeout,
+        "max_attempts": step.max_attempts,
+        "compensation_timeout": step.compensation_timeout,
+        "max_compensation_attempts": step.max_compensation_attempts,
+        "compensation_time_limit": step.compensation_time_limit,
+    }

@@ -1,11 +1,12 @@
 """A saga: ordered steps with their compensations, and a pivot."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from models import StepRole, Tenant
-from provisioning.step_context import StepContext
+from models import StepRole
+from provisioning.resource_names import ResourceNames
+from provisioning.step_context import StepContext, TenantFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,15 @@ Outcome = Done | NotYet
 
 
 Action = Callable[[StepContext], Outcome | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """A resource that a step takes. Its name derives from the run, so it is in the ledger before the step begins."""
+
+    kind: str
+    name: Callable[[ResourceNames, TenantFacts], str]
+
 
 UNDO_ATTEMPTS = 20
 """Attempts of a compensation before the run is STUCK, unless the step declares its own. With failures that come at once
@@ -52,6 +62,7 @@ class Step:
     undo_attempts: int = UNDO_ATTEMPTS
     undo_time_limit: timedelta = UNDO_TIME_LIMIT
     undo: Action = do_nothing
+    takes: Sequence[Takes] = ()
     retired: bool = False
 
     def compensation(self, undo: Action) -> Action:
@@ -76,7 +87,6 @@ class Saga:
 
     def __init__(self) -> None:
         self._steps: dict[str, Step] = {}
-        self._go_live: Callable[[Tenant], None] | None = None
 
     def __iter__(self) -> Iterator[Step]:
         """The steps of a run that begins now."""
@@ -99,8 +109,11 @@ class Saga:
         undo_attempts: int = UNDO_ATTEMPTS,
         undo_time_limit: timedelta = UNDO_TIME_LIMIT,
         interruptible: bool = True,
+        takes: Sequence[Takes] = (),
     ) -> Callable[[Action], Step]:
         """Declare the next step. ``timeout`` bounds one attempt; ``attempts`` are counted before they start.
+
+        ``takes`` are the resources that it takes or may take: they are written into the ledger with its begin.
 
         ``undo_timeout`` and ``undo_attempts`` are the same for its compensation. Without its own timeout a compensation
         has that of the step. No further attempt to undo begins later than ``undo_time_limit`` after the first failed.
@@ -109,10 +122,15 @@ class Saga:
         def declare(action: Action) -> Step:
             step = Step(action.__name__, title, StepRole.STEP, action, timeout, attempts, interruptible)
             step.undo_timeout, step.undo_attempts = undo_timeout, undo_attempts
-            step.undo_time_limit = undo_time_limit
+            step.undo_time_limit, step.takes = undo_time_limit, takes
             return self._add(step)
 
         return declare
+
+    def takes(self, step: str, names: ResourceNames, tenant: TenantFacts) -> list[tuple[str, str]]:
+        """Kinds and names of the resources that a step takes in a run. None for a step of another release."""
+        known = self._steps.get(step)
+        return [(taken.kind, taken.name(names, tenant)) for taken in known.takes] if known else []
 
     def retired(self, step: Step) -> Step:
         """Exclude the step from new runs. Runs that were planned with it can still perform and compensate it."""
@@ -120,15 +138,9 @@ class Saga:
         step.retired = True
         return step
 
-    def pivot(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Callable[[Tenant], None]], Step]:
-        """Declare the point of no return. It changes the tenant's row in the transaction that ends the run."""
-
-        def declare(go_live: Callable[[Tenant], None]) -> Step:
-            self._go_live = go_live
-            step = Step(go_live.__name__, title, StepRole.PIVOT, do_nothing, timeout, attempts, interruptible=False)
-            return self._add(step)
-
-        return declare
+    def pivot(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
+        """Declare the point of no return: the run ends with it, and the tenant becomes ACTIVE in the same statement."""
+        return self._declare(title, StepRole.PIVOT, timeout, attempts)
 
     def afterwards(self, title: str, *, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
         """Declare a step after the pivot. It is best effort: its failure does not change the tenant."""
@@ -155,11 +167,6 @@ class Saga:
                     failures.append(failure)
         if failures:
             raise failures[0]
-
-    def go_live(self, tenant: Tenant) -> None:
-        """Apply the pivot to the tenant."""
-        assert self._go_live is not None, "the saga has no pivot"
-        self._go_live(tenant)
 
     def _declare(self, title: str, role: StepRole, timeout: timedelta, attempts: int) -> Callable[[Action], Step]:
         def declare(action: Action) -> Step:

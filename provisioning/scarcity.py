@@ -11,18 +11,6 @@ from provisioning.ports import Scarce, TryAgain
 from runtime.connections import UnsupportedEncoding
 from runtime.database import is_transient, is_unavailable, sqlstate
 
-SCARCITY_TIME_LIMIT = timedelta(hours=1)
-"""How long after its beginning a step or an undo may wait without an attempt being counted. Later, scarcity counts as a
-failure like any other, so that the run ends."""
-
-SHORTEST_WAIT = timedelta(seconds=1)
-LONGEST_WAIT = timedelta(seconds=30)
-
-MAIL_TIME_LIMIT = timedelta(days=1)
-"""The same for welcome e-mails, which no run waits for: a relay may refuse a mail for hours."""
-
-LONGEST_WAIT_FOR_MAIL = timedelta(minutes=30)
-
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 """The longest wait that an external system may ask for."""
 
@@ -47,11 +35,6 @@ def retry_after(error: BaseException) -> timedelta | None:
     """How long an external system has asked to wait, if it has."""
     asked = [cause.retry_after for cause in _causes(error) if isinstance(cause, TryAgain) and cause.retry_after]
     return min(asked[0], LONGEST_RETRY_AFTER) if asked else None
-
-
-def wait_for_capacity(waited: timedelta, longest: timedelta = LONGEST_WAIT) -> timedelta:
-    """How long to wait now, after ``waited`` in all: half as long again, so that the waits grow by themselves."""
-    return min(max(waited / 2, SHORTEST_WAIT), longest)
 
 
 def _is_scarce(error: BaseException) -> bool:

@@ -78,9 +78,6 @@ class Abandoned:
 class Journal(Protocol):
     """What a step may read and write in the database, each in a short transaction fenced by the claim's token."""
 
-    def intend(self, kind: str, name: str) -> None:
-        """Write a resource into the ledger before it is created. Raises StepStopped if the claim is lost."""
-
     def progress(self, percent: int | None, message: str) -> None:
         """Publish the progress of the step."""
 
@@ -129,11 +126,6 @@ class StepContext:
     journal: Journal
     stop_signal: StopSignal = field(default_factory=StopSignal)
     parts_done: int = 0
-
-    def intend(self, kind: str, name: str) -> None:
-        """Record a resource before it is created. The step must not create it before this has returned."""
-        self.checkpoint()
-        self.journal.intend(kind, name)
 
     def progress(self, percent: int | None, message: str) -> None:
         """Publish the progress of the step. Also a safe point."""

@@ -2,10 +2,8 @@
 
 from datetime import timedelta
 
-from models import Tenant, TenantState
-from provisioning import lifecycle
 from provisioning.ports import Refused, TearDown, WorkloadOrder
-from provisioning.saga import Done, NotYet, Outcome, Saga
+from provisioning.saga import Done, NotYet, Outcome, Saga, Takes
 from provisioning.step_context import StepContext
 from provisioning.welcome_emails import welcome_mails
 
@@ -21,10 +19,16 @@ def validate_request(ctx: StepContext) -> None:
         raise Refused(" ".join(errors))
 
 
-@saga.step("Allocate storage", timeout=timedelta(minutes=5), attempts=5)
+@saga.step(
+    "Allocate storage",
+    timeout=timedelta(minutes=5),
+    attempts=5,
+    takes=[
+        Takes("postgres_role", lambda names, _: names.role),
+        Takes("postgres_schema", lambda names, _: names.schema),
+    ],
+)
 def allocate_storage(ctx: StepContext) -> None:
-    ctx.intend("postgres_role", ctx.names.role)
-    ctx.intend("postgres_schema", ctx.names.schema)
     ctx.infrastructure.storage.create(ctx.names)
 
 
@@ -33,10 +37,16 @@ def release_storage(ctx: StepContext) -> None:
     ctx.infrastructure.storage.destroy(ctx.names)
 
 
-@saga.step("Allocate identity", timeout=timedelta(minutes=5), attempts=5)
+@saga.step(
+    "Allocate identity",
+    timeout=timedelta(minutes=5),
+    attempts=5,
+    takes=[
+        Takes("signing_key", lambda names, _: names.signing_key),
+        Takes("admin_account", lambda names, _: names.account),
+    ],
+)
 def allocate_identity(ctx: StepContext) -> None:
-    ctx.intend("signing_key", ctx.names.signing_key)
-    ctx.intend("admin_account", ctx.names.account)
     ctx.infrastructure.identity.create(ctx.names, ctx.tenant.first_admin_email)
 
 
@@ -45,9 +55,13 @@ def release_identity(ctx: StepContext) -> None:
     ctx.infrastructure.identity.destroy(ctx.names)
 
 
-@saga.step("Reserve the host name", timeout=timedelta(minutes=5), attempts=5)
+@saga.step(
+    "Reserve the host name",
+    timeout=timedelta(minutes=5),
+    attempts=5,
+    takes=[Takes("host_name", lambda _, tenant: tenant.host_name)],
+)
 def allocate_traffic(ctx: StepContext) -> None:
-    ctx.intend("host_name", ctx.tenant.host_name)
     ctx.infrastructure.traffic.reserve(ctx.names)
 
 
@@ -67,9 +81,9 @@ def apply_schema(ctx: StepContext) -> None:
     timeout=timedelta(minutes=10),
     attempts=3,
     undo_timeout=timedelta(minutes=10),
+    takes=[Takes("workload", lambda names, _: names.workload)],
 )
 def deploy_workloads(ctx: StepContext) -> None:
-    ctx.intend("workload", ctx.names.workload)
     ctx.infrastructure.deployer.deploy(order_of(ctx), ctx)
 
 
@@ -91,9 +105,8 @@ def await_readiness(ctx: StepContext) -> Outcome:
 
 
 @saga.pivot("Go live", timeout=timedelta(seconds=30), attempts=10)
-def mark_active(tenant: Tenant) -> None:
-    """The point of no return: after its commit the run cannot be cancelled."""
-    lifecycle.transition(tenant, TenantState.ACTIVE)
+def mark_active(_: StepContext) -> None:
+    """The point of no return: after its commit the tenant is ACTIVE, and the run cannot be cancelled."""
 
 
 @saga.afterwards("Send the welcome e-mails", timeout=timedelta(minutes=1), attempts=5)

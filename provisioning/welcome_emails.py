@@ -6,16 +6,15 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from models import Event, Run, RunStatus, RunStep, StepRole, StepStatus, Tenant, TenantState
+from models import Event, Run, RunStatus, StepRole, Tenant, TenantState
+from provisioning import run_store, transitions
 from provisioning.actors import Actor
 from provisioning.errors import IllegalMove, TooSoon
-from provisioning.events import EventType, emit
+from provisioning.event_types import EventType
 from provisioning.locking import Change, locked_tenant, visible_tenant
-from provisioning.moves import Forward
 from provisioning.ports import Mail
 from provisioning.step_context import TenantFacts
-from provisioning.wakeups import wake
-from runtime.database import clock
+from runtime.database import Statements
 
 REQUEST_INTERVAL = timedelta(minutes=10)
 """The welcome e-mails of a tenant can be requested once in this time."""
@@ -38,8 +37,8 @@ def resend_welcome_emails(
     _check_active(tenant)
     if run.due_at is None:
         _check_recent_requests(session, tenant)
-        emit(session, tenant, EventType.WELCOME_EMAIL_REQUESTED, {}, run=run, by=by)
-        _repeat(session, run)
+        _repeat(session, run, by)
+        session.refresh(tenant)
     return Change(tenant)
 
 
@@ -86,16 +85,12 @@ def _check_recent_requests(session: Session, tenant: Tenant) -> None:
         raise TooSoon(what, ADDRESS_WINDOW - recent[-1][1])
 
 
-def _repeat(session: Session, run: Run) -> None:
-    steps = session.exec(select(RunStep).where(RunStep.run_id == run.id, RunStep.role == StepRole.AFTERWARDS)).all()
-    for step in steps:
-        step.status = StepStatus.WAITING
-        step.attempts = step.parts_done = step.lost_workers = 0
-        step.error = step.started_at = step.finished_at = step.next_attempt_at = step.attempt_started_at = None
-        step.failing_since = None
-    if steps:
-        run.due_at = now = clock(session)
-        wake(session, run, Forward(steps[0].name), now)
+def _repeat(session: Session, run: Run, by: Actor) -> None:
+    statements = Statements.of(session)
+    position = run_store.read(statements, run.id)
+    assert position is not None, "the run is locked"
+    requested = transitions.follow_up_requested(position, StepRole.AFTERWARDS, EventType.WELCOME_EMAIL_REQUESTED, by)
+    run_store.write(statements, requested)
 
 
 def welcome_mails(tenant: TenantFacts) -> list[Mail]:

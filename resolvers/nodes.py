@@ -13,7 +13,7 @@ from access import members, service_accounts
 from access.permissions import Permission
 from provisioning import queries
 from provisioning.audit_feed import TIMELINE
-from provisioning.events import EventType
+from provisioning.event_types import EventType
 from schema.actor import Actor
 from schema.audit import AuditEvent
 from schema.context import Context, Info

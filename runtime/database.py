@@ -5,14 +5,15 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import ConnStatus
+from psycopg.pq import ConnStatus, TransactionStatus
 from sqlalchemy import URL, Dialect, Engine, create_engine, event, func
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -45,6 +46,42 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Deliver = Callable[[Sequence[Any]], None]
+
+
+@dataclass(slots=True)
+class Statements:
+    """Statements on the driver's own connection, without the cost of the ORM. ``outbox`` is sent after the commit.
+
+    ``direct``: without a transaction around them, so each statement is a transaction, with one round trip.
+    """
+
+    connection: psycopg.Connection[Any]
+    outbox: list[Any]
+    request_id: str | None = None
+    direct: bool = False
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """Statements in the transaction of a session. What the session has not written yet is written first."""
+        session.flush()
+        connection: Any = session.connection().connection.driver_connection
+        return cls(connection, outbox_of(session), session.info.get("request_id"))
+
+    def rows(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Execute a statement, and return its rows. Raises the errors of SQLAlchemy."""
+        try:
+            return self.connection.execute(statement.encode(), values).fetchall()
+        except psycopg.Error as error:
+            raise _wrapped(error, lost=self.connection.closed) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Several statements in one transaction. Does nothing inside the transaction of a session."""
+        if not self.direct:
+            yield
+            return
+        with self.connection.transaction():
+            yield
 
 
 class Database:
@@ -110,10 +147,54 @@ class Database:
         with self.transaction() as session:
             return work(session, *args, **kwargs)
 
+    @contextmanager
+    def statements(self) -> Iterator[Statements]:
+        """Statements on a pooled connection, each of which is a transaction. The outbox is sent at the end."""
+        try:
+            pooled = self.engine.raw_connection()
+        except psycopg.Error as error:
+            raise _wrapped(error, lost=False) from error
+        try:
+            connection: Any = pooled.driver_connection
+            connection.autocommit = True
+            statements = Statements(connection, [], direct=True)
+            try:
+                yield statements
+            finally:
+                if connection.info.transaction_status is TransactionStatus.IDLE:
+                    connection.autocommit = False
+                else:  # the connection was lost, or the thread was interrupted inside a statement
+                    pooled.invalidate()
+        finally:
+            pooled.close()
+        self._send(statements.outbox)
+
+    def execute(self, work: Callable[Concatenate[Statements, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``work`` with statements of their own, and repeat it as ``transact`` does.
+
+        ``work`` must be safe to repeat, also when its last statement was committed and only the reply was lost.
+        """
+        for attempt in range(1, MAX_ATTEMPTS):
+            try:
+                with self.statements() as statements:
+                    return work(statements, *args, **kwargs)
+            except DBAPIError as error:
+                if not error.connection_invalidated and sqlstate(error) not in RETRYABLE:
+                    raise
+                logger.info("statement failed, retrying", extra={"attempt": attempt, "cause": str(error.orig)})
+                if not error.connection_invalidated:
+                    time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # spreads load, guards nothing
+        with self.statements() as statements:
+            return work(statements, *args, **kwargs)
+
     def retry_until_available(
-        self, stopped: threading.Event, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+        self,
+        stopped: threading.Event,
+        work: Callable[Concatenate[Statements, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
-        """Run ``transact`` until Postgres is available: the first retry at once, the others after a back-off.
+        """Run ``execute`` until Postgres is available: the first retry at once, the others after a back-off.
 
         Raises what ``work`` raises, and the last error of Postgres when ``stopped`` is set meanwhile. ``work`` must be
         safe to repeat, also when its transaction was committed and only the reply was lost.
@@ -121,7 +202,7 @@ class Database:
         pause = 0.0
         while True:
             try:
-                return self.transact(work, *args, **kwargs)
+                return self.execute(work, *args, **kwargs)
             except SQLAlchemyError as error:
                 if not is_transient(error) or stopped.wait(pause):
                     raise
@@ -146,6 +227,14 @@ class Database:
         except Exception:
             # The sweeper finds due runs by their rows. A transaction that was committed must not look like a failure.
             logger.warning("sending wake-ups failed, the sweeper will send them again", exc_info=True)
+
+
+def _wrapped(error: psycopg.Error, *, lost: bool) -> SQLAlchemyError:
+    """The error as SQLAlchemy raises it, so that there is one kind of errors of the database."""
+    wrapped: SQLAlchemyError = DBAPIError.instance(
+        None, None, error, psycopg.Error, connection_invalidated=lost, hide_parameters=True
+    )
+    return wrapped
 
 
 def engine_for(settings: Settings, name: str = "tenantry", url: str | None = None) -> Engine:

@@ -5,7 +5,7 @@ from typing import Any
 
 from models import Event, StepStatus
 from provisioning.audit_feed import Progress
-from provisioning.events import EventType
+from provisioning.event_types import EventType
 from provisioning.saga import UnknownStep
 from provisioning.steps import saga
 from schema.enums import ProvisioningEventKind

@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from models import Resource, ResourceStatus, Run
 from models.columns import new_id
 from provisioning.ports import WorkloadOrder
 from provisioning.resource_names import ResourceNames
@@ -37,3 +38,16 @@ def order_for(names: ResourceNames) -> WorkloadOrder:
 def settings_with(database_url: str, **more: object) -> Settings:
     known = {"database_url": database_url, "redis_url": "redis://127.0.0.1:1/0", "secret_key": SECRET_KEY}
     return Settings.model_validate(known | more)
+
+
+def stray_resource(run: Run) -> Resource:
+    """A row of the ledger that no step of the run releases."""
+    return Resource(
+        run_id=run.id,
+        tenant_id=run.tenant_id,
+        step="no_step",
+        kind="disk",
+        name="stray",
+        status=ResourceStatus.INTENDED,
+        intended_at=run.created_at,
+    )

@@ -52,7 +52,7 @@ class RunHarness:
         self.database = Database(self.settings, self._deliver, engine=engine_of(self.settings))
         self.infrastructure = self.faults.wrap(self.simulated)
         self.step_runner = StepRunner(
-            self.database, self.settings, self.infrastructure, self.running_steps, owner="harness"
+            self.database, self.settings, self.infrastructure, self.running_steps, owner="harness", keep_for=0
         )
 
     def create(self, slug: str = "shop", **wanted: Any) -> Change:
@@ -79,6 +79,9 @@ class RunHarness:
     def transact(self, command: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return self.database.transact(command, *args, **kwargs)
 
+    def execute(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        return self.database.execute(work, *args, **kwargs)
+
     def make_moves(self, *, until: str | None = "confirm_absence") -> None:
         """Make moves until none is left, without waiting for polls and back-offs. Stops before the step ``until``.
 
@@ -102,7 +105,7 @@ class RunHarness:
     def try_claim(self, move: Forward | Backward | None = None) -> Claim | None:
         wanted = move or self.next_move()
         assert isinstance(wanted, Forward | Backward), wanted
-        return self.transact(engine.claim, self.run().id, wanted, settings=self.settings, owner="harness")
+        return self.execute(engine.claim, self.run().id, wanted, settings=self.settings, owner="harness")
 
     def perform(self, claim: Claim, stop_signal: StopSignal | None = None) -> Outcome:
         return claim.perform(
@@ -110,10 +113,10 @@ class RunHarness:
         )
 
     def record(self, claim: Claim, outcome: Outcome) -> None:
-        self.transact(engine.record, claim, outcome)
+        self.execute(engine.record, claim, outcome)
 
     def record_failure(self, claim: Claim, error: BaseException) -> None:
-        self.transact(engine.record_failure, claim, error)
+        self.execute(engine.record_failure, claim, error)
 
     def expire_lease(self) -> None:
         """End the current lease of the tenant's run now."""
@@ -140,9 +143,9 @@ class RunHarness:
 
     def sweep(self) -> None:
         """End and dispatch all due runs: those that earlier tests left may fill the batch of one transaction."""
-        while self.transact(due_runs.end_due_runs):
+        while self.execute(due_runs.end_due_runs):
             pass
-        while self.transact(due_runs.redispatch_due_runs, again=False):
+        while self.execute(due_runs.redispatch_due_runs, lost_after=due_runs.LOST_AFTER):
             pass
 
     def next_move(self) -> Move:

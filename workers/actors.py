@@ -1,8 +1,9 @@
-"""The two actors. Each makes one move: claim, perform, record. A stale or duplicate message finds nothing to claim."""
+"""The two actors. Each makes moves of one run: claim, perform, record. A stale message finds nothing to claim."""
 
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec, TypeVar
@@ -10,9 +11,9 @@ from uuid import UUID, uuid4
 
 import dramatiq
 from dramatiq.middleware import Interrupt, Shutdown
-from sqlmodel import Session
 
 from provisioning import engine
+from provisioning.claims import Claim
 from provisioning.error_messages import describe
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Infrastructure
@@ -20,12 +21,17 @@ from provisioning.scarcity import is_scarcity
 from provisioning.step_context import StepStopped, StopReason
 from provisioning.step_journal import DatabaseJournal
 from provisioning.steps import saga
-from runtime.database import Database
+from provisioning.transitions import Lease
+from runtime.database import Database, Statements
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
 from workers.running_steps import RunningSteps
 
 logger = logging.getLogger(__name__)
+
+KEEP_RUN_FOR = 0.1
+"""Seconds for which a worker goes on with a run before it takes the next message: a run of short steps needs one
+message, and no other run waits long behind it."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,33 +46,44 @@ class StepRunner:
     infrastructure: Infrastructure
     running_steps: RunningSteps
     owner: str = field(default_factory=lambda: f"{socket.gethostname()[:80]}:{os.getpid()}")
+    keep_for: float = KEEP_RUN_FOR
 
     def make_move(self, run_id: UUID, move: Forward | Backward) -> None:
         """Claim the move, perform it and record the outcome. Do nothing when the run is not ready for this move.
 
-        A process that is shutting down makes no move: the sweeper of another process sends the wake-up again.
+        The run is kept for its next moves in the same direction, for at most ``keep_for`` seconds: the row is read, and
+        a cancel is seen, between every two. A process that is shutting down makes no move: the sweeper of another
+        process sends the wake-up again.
         """
         if self.running_steps.shutting_down:
             return
+        keep_until = time.monotonic() + self.keep_for
         claim = self._retry_until_available(
             engine.claim, run_id, move, settings=self.settings, owner=self.owner, token=uuid4()
         )
-        if claim is None:
-            return
+        while claim is not None:
+            claim = self._perform(claim, keep_until)
 
+    def _perform(self, claim: Claim, keep_until: float) -> Claim | None:
+        """Perform the claimed move and record its outcome. Returns the claim of the next move if the run is kept."""
         # No transaction is open during calls to external systems: they may take minutes.
         journal = DatabaseJournal(self.database, self.settings, claim)
         try:
             with self.running_steps.performing(claim) as stop_signal:
                 outcome = claim.perform(saga, self.infrastructure, journal, stop_signal, self.settings.pace)
         except (Exception, Interrupt) as error:  # noqa: BLE001  # any error of a step is an outcome
-            self._log(claim.run_id, move, error)
+            self._log(claim.run_id, claim.move, error)
             self._retry_until_available(engine.record_failure, claim, _recorded_error(error))
-        else:
-            self._retry_until_available(engine.record, claim, outcome)
+            return None
+        keep = Lease(uuid4(), self.owner, self.settings.lease) if self._may_keep(keep_until) else None
+        return self._retry_until_available(engine.record, claim, outcome, keep)
+
+    def _may_keep(self, until: float) -> bool:
+        """Whether the run may be kept for its next move: otherwise the move goes through the queue, behind others."""
+        return time.monotonic() < until and not self.running_steps.shutting_down
 
     def _retry_until_available(
-        self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+        self, work: Callable[Concatenate[Statements, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Retry while Postgres is unavailable: a lost record costs the rest of a lease. The token fences each try."""
         return self.database.retry_until_available(self.running_steps.drained, work, *args, **kwargs)

@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping
 from uuid import UUID
 
-from provisioning import claims
-from provisioning.claims import Renewal
+from provisioning import run_store
+from provisioning.run_store import Renewal
 from provisioning.step_context import StopReason
 from runtime.database import Database
 from runtime.settings import Settings
@@ -63,7 +63,7 @@ class Heartbeat(PeriodicThread):
     def _renewals(self, tokens: Mapping[UUID, UUID]) -> list[Renewal]:
         """Renew the leases. A lease that expires during an outage of Postgres is most likely still ours, not lost."""
         self._reason_for_missed_renewal = StopReason.DATABASE_UNAVAILABLE
-        renewals = self._database.transact(claims.renew, tokens, self._lease)
+        renewals = self._database.execute(run_store.renew, tokens, self._lease)
         self._reason_for_missed_renewal = StopReason.LEASE_LOST
         return renewals
 

@@ -9,6 +9,7 @@ import dramatiq
 import adapters
 from runtime.database import Database
 from runtime.settings import Settings
+from workers import actors
 from workers.actors import StepRunner, declare_compensate_step, declare_run_step
 from workers.broker import redis_broker
 from workers.cancel_listener import CancelListener
@@ -36,7 +37,11 @@ class WorkerProcess:
         self._database = Database(settings, self._dispatcher, name="tenantry-worker")
         self._running_steps = RunningSteps()
         step_runner = StepRunner(
-            self._database, settings, adapters.infrastructure(settings, self._database), self._running_steps
+            self._database,
+            settings,
+            adapters.infrastructure(settings, self._database),
+            self._running_steps,
+            keep_for=actors.KEEP_RUN_FOR,
         )
         self._workers = [
             _worker(settings, declare_run_step, step_runner, settings.forward_threads),

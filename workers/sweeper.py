@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from models import Run, RunStatus
@@ -26,6 +27,8 @@ retries to record an outcome."""
 
 HOUSEKEEPING_INTERVAL = 60.0
 """Seconds between two deletions of expired idempotency keys, and between two summaries of denied attempts."""
+
+NEVER = timedelta(days=365)
 
 MAX_BACKLOG = 200
 """Messages in a queue. With this many the workers are busy, and sending wake-ups again would only duplicate them."""
@@ -65,7 +68,7 @@ class Sweeper(PeriodicThread):
 
     def _sweep(self) -> float:
         began = time.monotonic()
-        more = [self._database.transact(due_runs.end_due_runs)]
+        more = [self._database.execute(due_runs.end_due_runs)]
         more += [self._redispatch(queue, statuses) for queue, statuses in STATUSES_OF_QUEUE.items()]
         report = self._database.transact(due_runs.sweep_report, self._undo_alarm)
         for tenant_id, run_id in report.overdue:
@@ -83,7 +86,7 @@ class Sweeper(PeriodicThread):
         backlog = self._dispatcher.backlog(queue)
         if backlog is None:
             return False
-        return self._database.transact(due_runs.redispatch_due_runs, statuses, again=backlog < MAX_BACKLOG)
+        return self._database.execute(due_runs.redispatch_due_runs, statuses, lost_after=_lost_after(backlog))
 
     def _pause_until_next(self, report: SweepReport) -> float:
         if report.next_due_in is None:
@@ -130,3 +133,10 @@ class Sweeper(PeriodicThread):
             }
             logger.error("run is stuck", extra=facts)
         self._reported_stuck = set(stuck)
+
+
+def _lost_after(backlog: int) -> timedelta:
+    """When a wake-up counts as lost: soon if its queue is empty, and never while the workers cannot keep up."""
+    if backlog == 0:
+        return due_runs.REDISPATCH_AFTER
+    return due_runs.LOST_AFTER if backlog < MAX_BACKLOG else NEVER

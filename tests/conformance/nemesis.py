@@ -1,20 +1,20 @@
 """A database with transaction faults, which detects writes of workers that have lost their lease."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import and_, false, func
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, SQLModel, col, select
 
 from models import Event, Resource, Run, RunStep
 from provisioning import engine
 from provisioning.claims import Claim
-from runtime.database import Database, outbox_of
+from provisioning.transitions import Lease
+from runtime.database import Database, Statements, outbox_of
 from tests.conformance.virtual_worker import VirtualWorker, current, failpoint
 
 P = ParamSpec("P")
@@ -36,6 +36,12 @@ class LostReply(OperationalError):
         super().__init__("COMMIT", None, psycopg.OperationalError("connection lost after COMMIT"))
 
 
+ABORTS: dict[TransactionFault | None, OperationalError] = {
+    TransactionFault.SERIALIZATION: OperationalError("", None, psycopg.errors.SerializationFailure("injected fault")),
+    TransactionFault.DEADLOCK: OperationalError("", None, psycopg.errors.DeadlockDetected("injected fault")),
+}
+
+
 class Nemesis(Database):
     """Shares the engine of a database and applies the planned faults to the next transactions."""
 
@@ -53,39 +59,72 @@ class Nemesis(Database):
         if fault is TransactionFault.LOST_REPLY:
             raise LostReply
 
+    @contextmanager
+    def statements(self) -> Iterator[Statements]:
+        fault = self.faults.pop(0) if self.faults else None
+        with super().statements() as statements:
+            if fault in ABORTS:
+                with statements.connection.transaction(force_rollback=True):
+                    yield statements
+                raise ABORTS[fault]
+            yield statements
+            if fault is TransactionFault.LOST_REPLY:
+                statements.outbox.clear()
+        if fault is TransactionFault.LOST_REPLY:
+            raise LostReply
+
     def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = self._between_failpoints(work, super().transact, *args, **kwargs)
+        return result
+
+    def execute(self, work: Callable[Concatenate[Statements, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        result: T = self._between_failpoints(work, super().execute, *args, **kwargs)
+        return result
+
+    def _between_failpoints(
+        self, work: Callable[..., Any], run: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
         worker = current()
         if worker is None:
-            return super().transact(work, *args, **kwargs)
+            return run(work, *args, **kwargs)
         failpoint(f"before {work.__name__.strip('_')}")
-        result = self._checked(worker, work, *args, **kwargs)
+        result = self._checked(worker, work, run, *args, **kwargs)
         failpoint(f"after {work.__name__.strip('_')}")
         return result
 
     def _checked(
-        self, worker: VirtualWorker, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+        self, worker: VirtualWorker, work: Callable[..., Any], run: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
         if work.__name__ == engine.claim.__name__:
-            return self._checked_claim(worker, work, *args, **kwargs)
+            return self._checked_claim(worker, work, run, [kwargs.get("token")], *args, **kwargs)
         stale = worker.paused and worker.claim is not None and not self._owns_lease(worker.claim)
         before = self.snapshot(worker.run_id) if stale else None
         try:
-            return super().transact(work, *args, **kwargs)
+            if work.__name__ == engine.record.__name__:
+                return self._checked_claim(worker, work, run, _tokens(args), *args, **kwargs)
+            return run(work, *args, **kwargs)
         finally:
             worker.recorded = worker.recorded or work.__name__ in {"record", "record_failure"}
             if stale and self.snapshot(worker.run_id) != before:
                 self.violations.append(f"V9: {worker.name} wrote without its token: {work.__name__}")
 
     def _checked_claim(
-        self, worker: VirtualWorker, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
+        self,
+        worker: VirtualWorker,
+        work: Callable[..., T],
+        run: Callable[..., Any],
+        own: Sequence[object],
+        /,
+        *args: Any,
+        **kwargs: Any,
     ) -> T:
         seen: list[tuple[bool, bool]] = []
 
-        def inspect_and_claim(session: Session, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            seen.append(_ownership(session, worker.run_id, kwargs.get("token")))
-            return work(session, *args, **kwargs)
+        def inspect_and_claim(statements: Statements, /, *args: Any, **kwargs: Any) -> Any:
+            seen.append(_ownership(statements, worker.run_id, own))
+            return work(statements, *args, **kwargs)
 
-        result = super().transact(inspect_and_claim, *args, **kwargs)
+        result: T = run(inspect_and_claim, *args, **kwargs)
         if isinstance(result, Claim):
             owned, cancelled = seen[-1]
             self._check_claim(worker, result, owned=owned, cancelled=cancelled)
@@ -118,12 +157,19 @@ class Nemesis(Database):
             return session.exec(select(Run.lease_token).where(Run.id == claim.run_id)).one() == claim.token
 
 
-def _ownership(session: Session, run_id: UUID, token: object) -> tuple[bool, bool]:
+OWNERSHIP = """
+SELECT coalesce(lease_until > clock_timestamp() AND lease_token <> ALL (%(tokens)s), false),
+    cancel_requested_at IS NOT NULL AND finished_at IS NULL
+FROM runs WHERE id = %(run_id)s
+"""
+
+
+def _ownership(statements: Statements, run_id: UUID, own: Sequence[object]) -> tuple[bool, bool]:
     """Whether another token has a valid lease of the run, and whether the run is being cancelled."""
-    owned = and_(col(Run.lease_until) > func.clock_timestamp(), col(Run.lease_token).is_distinct_from(token))
-    cancelled = and_(col(Run.cancel_requested_at).is_not(None), col(Run.finished_at).is_(None))
-    row = session.exec(select(func.coalesce(owned, false()), cancelled).where(Run.id == run_id)).one()
-    return row[0], row[1]
+    [(owned, cancelled)] = statements.rows(
+        OWNERSHIP, {"run_id": run_id, "tokens": [token for token in own if token is not None]}
+    )
+    return owned, cancelled
 
 
 def _inject_fault(session: Session, fault: TransactionFault | None) -> None:
@@ -139,3 +185,8 @@ def _inject_fault(session: Session, fault: TransactionFault | None) -> None:
             outbox_of(session).clear()
         case None:
             pass
+
+
+def _tokens(arguments: Sequence[object]) -> list[object]:
+    """The tokens of the claim and of the lease that are among the arguments of a record."""
+    return [argument.token for argument in arguments if isinstance(argument, Claim | Lease)]

@@ -42,6 +42,7 @@ class Simulation(Clock):
 
     def __init__(self, database: Database, settings: Settings, log: Callable[[str], None] = _discard) -> None:
         self.log = log
+        self.keep_for = 0.0
         self.move_context = self.uninterrupted
         super().__init__(database)
         self._settings = settings
@@ -162,8 +163,8 @@ class Simulation(Clock):
 
     def sweep(self) -> None:
         try:
-            self.nemesis.transact(due_runs.end_due_runs)
-            self.nemesis.transact(due_runs.redispatch_due_runs)
+            self.nemesis.execute(due_runs.end_due_runs)
+            self.nemesis.execute(due_runs.redispatch_due_runs)
             for tenant_id, run_id in self.nemesis.transact(due_runs.overdue_runs):
                 self.nemesis.transact(due_runs.cancel_overdue_run, tenant_id, run_id)
         except LostReply:
@@ -263,7 +264,9 @@ class Simulation(Clock):
 
     def _work(self, worker: VirtualWorker) -> None:
         flaky = self.flaky.wrap(self.infrastructure)
-        step_runner = StepRunner(self.nemesis, self._settings, flaky, worker.running_steps, owner=worker.name)
+        step_runner = StepRunner(
+            self.nemesis, self._settings, flaky, worker.running_steps, owner=worker.name, keep_for=self.keep_for
+        )
         with self.move_context():
             step_runner.make_move(worker.run_id, worker.move)
 

@@ -80,6 +80,43 @@ def test_a_worker_killed_at_any_failpoint_of_an_undo_only_delays_the_run(
     assert failpoint >= 4
 
 
+@pytest.mark.parametrize("cancelled", [False, True], ids=["forward", "undo"])
+def test_a_worker_killed_at_any_failpoint_of_a_kept_run_only_delays_it(
+    simulation_database: Database,
+    simulation_settings: Settings,
+    cancelled: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    """A crash between any two statements of a run that its worker keeps from its first step to its last."""
+    move = Backward(COMPENSATED_STEPS[-1]) if cancelled else Forward(UP_TO_THE_PIVOT[0])
+    for failpoint in count(step=1 if FULL else 5):
+        simulation = prepared(simulation_database, simulation_settings, move)
+        simulation.keep_for = 60.0
+        if not kill_next_move(simulation, failpoint):
+            break
+        expect_end(simulation, RunStatus.CANCELLED if cancelled else RunStatus.SUCCEEDED)
+
+    assert failpoint >= 10, "a kept run has failpoints in each of its steps"
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["forward", "undo"])
+def test_a_lost_reply_to_any_statement_of_a_kept_run_only_delays_it(
+    simulation_database: Database,
+    simulation_settings: Settings,
+    cancelled: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    move = Backward(COMPENSATED_STEPS[-1]) if cancelled else Forward(UP_TO_THE_PIVOT[0])
+    for statement in count(step=1 if FULL else 3):
+        simulation = prepared(simulation_database, simulation_settings, move)
+        simulation.keep_for = 60.0
+        simulation.nemesis.faults[:] = [*[None] * statement, TransactionFault.LOST_REPLY]
+        simulation.deliver(0)
+        if simulation.nemesis.faults:
+            break
+        expect_end(simulation, RunStatus.CANCELLED if cancelled else RunStatus.SUCCEEDED)
+
+    assert statement >= 5, "a kept run has a statement for each of its steps"
+
+
 @pytest.mark.parametrize("move", MOVES, ids=str)
 def test_a_lost_reply_to_a_commit_only_delays_the_run(
     simulation_database: Database, simulation_settings: Settings, move: Forward | Backward

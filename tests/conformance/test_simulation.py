@@ -36,10 +36,13 @@ class ExamplePlan:
 
 
 SHORT, LONG = (
-    (ExamplePlan(250, 6, 6), ExamplePlan(20, 50, 10)) if FULL else (ExamplePlan(66, 4, 6), ExamplePlan(4, 40, 10))
+    (ExamplePlan(250, 6, 6), ExamplePlan(20, 50, 10)) if FULL else (ExamplePlan(66, 4, 6), ExamplePlan(6, 40, 10))
 )
 PLANS = [SHORT] * (8 if FULL else 3) + [LONG] * 2
 """Several plans, so that several processes can share the work. Most bugs need few rules; some need many."""
+
+KEPT = 60.0
+"""Seconds for which the workers keep a run: longer than an example takes."""
 
 INDEX = st.integers(0, 5)
 OPERATOR = st.integers(0, 2)
@@ -79,6 +82,8 @@ class Machine(RuleBasedStateMachine):
         with_active_tenant = data.draw(st.sampled_from([False, False, True]))
         moves = data.draw(st.integers(0, self.undisturbed_moves))
         self.simulation = Simulation(self.database, self.settings, note)
+        # A worker that keeps its run makes many moves with one message; the others make one.
+        self.simulation.keep_for = data.draw(st.sampled_from([0.0, KEPT]))
         self.simulation.create("shop", start=True, by=self.simulation.operators[0])
         if with_active_tenant:
             self.simulation.deliver_all()

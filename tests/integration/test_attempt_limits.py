@@ -13,8 +13,8 @@ from sqlmodel import col
 from models import RunStatus, RunStep, StepStatus, TenantState
 from provisioning.ports import Refused, Scarce, TryAgain
 from provisioning.saga import UNDO_ATTEMPTS, UNDO_TIME_LIMIT
-from provisioning.scarcity import LONGEST_WAIT, MAIL_TIME_LIMIT, SCARCITY_TIME_LIMIT
 from provisioning.steps import saga
+from provisioning.transitions import LONGEST_WAIT, MAIL_TIME_LIMIT, SCARCITY_TIME_LIMIT
 from provisioning.welcome_emails import resend_welcome_emails
 from runtime.settings import settings as product_settings
 from tests.run_harness import RunHarness, run_harness_in

@@ -231,7 +231,7 @@ def test_a_worker_that_lost_its_lease_leaves_no_resources(harness: RunHarness) -
     harness.cancel()
     harness.make_moves()
 
-    with pytest.raises(StepStopped, match="another worker"):
+    with pytest.raises(Refused, match="was destroyed earlier"):
         harness.perform(paused)
     harness.record(paused, Done())
 

@@ -13,13 +13,14 @@ import pytest
 from sqlmodel import Session, col, select
 
 from models import Run, RunStatus, TenantState
-from provisioning import cancellation, claims, commands, engine
-from provisioning.claims import Claim
+from provisioning import cancellation, commands, engine, run_store
 from provisioning.errors import NotProvisioning
 from provisioning.locking import Change
 from provisioning.moves import Backward
 from provisioning.ports import Refused
 from provisioning.saga import Done
+from runtime.database import Statements
+from tests.conformance import mutants
 from tests.run_harness import RunHarness, operator_of
 from tests.tenant_states import PIVOT, all_rows, claim_pivot
 from tests.waiting import wait_until_blocked
@@ -66,7 +67,7 @@ def race_with_the_activation_first(harness: RunHarness, database_url: str) -> No
 
     with ThreadPoolExecutor() as pool:
         with harness.database.transaction() as session:
-            engine.record(session, claim, Done())
+            engine.record(Statements.of(session), claim, Done())
             cancel = pool.submit(harness.cancel)
             wait_until_blocked(cancel, database_url)
         refusal = cancel.exception(10)
@@ -84,38 +85,35 @@ def test_a_cancel_after_an_activation_committed_is_refused(harness: RunHarness, 
     race_with_the_activation_first(harness, database_url)
 
 
-def unlocked_owned_run(session: Session, held: Claim) -> Run | None:
-    """``claims.owned_run`` with its lock deleted."""
-    return session.exec(select(Run).where(Run.id == held.run_id, Run.lease_token == held.token)).one_or_none()
+def without_the_locked_run(patch: pytest.MonkeyPatch) -> None:
+    """Let a cancel read the run without its lock."""
 
+    def unlocked_live_run(session: Session, tenant_id: UUID) -> Run | None:
+        return session.exec(
+            select(Run)
+            .where(Run.tenant_id == tenant_id, col(Run.finished_at).is_(None))
+            .execution_options(populate_existing=True)
+        ).one_or_none()
 
-def unlocked_live_run(session: Session, tenant_id: UUID) -> Run | None:
-    """``lookup.locked_live_run`` with its lock deleted."""
-    return session.exec(
-        select(Run)
-        .where(Run.tenant_id == tenant_id, col(Run.finished_at).is_(None))
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    patch.setattr(cancellation, "locked_live_run", unlocked_live_run)
 
 
 @pytest.mark.parametrize(
-    ("module", "lock", "without", "race"),
+    ("remove", "race"),
     [
-        (claims, "owned_run", unlocked_owned_run, race_with_the_cancel_first),
-        (cancellation, "locked_live_run", unlocked_live_run, race_with_the_activation_first),
+        (mutants.no_fencing_token_check, race_with_the_cancel_first),
+        (without_the_locked_run, race_with_the_activation_first),
     ],
-    ids=["the engine's lock", "the cancel's lock"],
+    ids=["the guard of the record", "the lock of the cancel"],
 )
-def test_the_race_fails_without_its_lock(
+def test_the_race_fails_without_its_protection(
     harness: RunHarness,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
-    module: object,
-    lock: str,
-    without: Callable[..., object],
+    remove: mutants.Mutant,
     race: Callable[[RunHarness, str], None],
 ) -> None:
-    monkeypatch.setattr(module, lock, without)
+    remove(monkeypatch)
 
     with pytest.raises(AssertionError):
         race(harness, database_url)
@@ -202,7 +200,7 @@ def test_a_cancel_that_waits_for_a_run_to_settle_is_refused(harness: RunHarness,
 
     with ThreadPoolExecutor() as pool:
         with harness.database.transaction() as session:
-            engine.record(session, claim, Done())
+            engine.record(Statements.of(session), claim, Done())
             cancel = pool.submit(harness.cancel)
             wait_until_blocked(cancel, database_url)
         refusal = cancel.exception(10)
@@ -236,7 +234,7 @@ def test_decommissioning_does_not_wait_for_the_welcome_emails(harness: RunHarnes
     mails = harness.claim()
 
     with harness.database.transaction() as session:
-        assert claims.owned_run(session, mails) is not None
+        assert run_store.read(Statements.of(session), mails.run_id, lock=True) is not None
         by = {"by": harness.operator, "confirm_slug": "shop"}
         harness.transact(commands.decommission_tenant, harness.tenant_id, **by)
     harness.record(mails, Done())

@@ -15,7 +15,7 @@ from sqlmodel import Session
 
 from adapters.postgres_storage import PostgresStorage
 from adapters.sealing import Seal
-from runtime.database import Database, sqlalchemy_url
+from runtime.database import Database, Statements, sqlalchemy_url
 from runtime.feed import Feed
 from tests.builders import settings_with
 
@@ -148,10 +148,10 @@ def unreachable() -> OperationalError:
 def test_retry_until_available_succeeds_when_postgres_is_back(database: Database) -> None:
     answers: list[OperationalError | None] = [unreachable(), unreachable(), None]
 
-    def work(session: Session) -> object:
+    def work(statements: Statements) -> object:
         if error := answers.pop(0):
             raise error
-        return session.connection().exec_driver_sql("SELECT 7").scalar_one()
+        return statements.rows("SELECT 7", {})[0][0]
 
     assert database.retry_until_available(threading.Event(), work) == 7
     assert answers == []
@@ -160,7 +160,7 @@ def test_retry_until_available_succeeds_when_postgres_is_back(database: Database
 def test_retry_until_available_stops_when_the_event_is_set(database: Database) -> None:
     stopping, tries = threading.Event(), []
 
-    def work(_: Session) -> None:
+    def work(_: Statements) -> None:
         tries.append(1)
         if len(tries) == 3:
             stopping.set()
@@ -175,7 +175,7 @@ def test_retry_until_available_stops_when_the_event_is_set(database: Database) -
 def test_retry_until_available_does_not_retry_an_error_of_the_work(database: Database) -> None:
     tries = []
 
-    def work(_: Session) -> None:
+    def work(_: Statements) -> None:
         tries.append(1)
         raise ValueError("no")
 

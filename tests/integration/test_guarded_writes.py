@@ -16,14 +16,15 @@ from sqlalchemy import event
 
 from models import StepStatus, TenantState
 from models.columns import new_id
-from provisioning import claims, engine
+from provisioning import engine, run_store, transitions
 from provisioning.claims import Claim
 from provisioning.locking import locked_live_run
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.saga import Done, NotYet
-from provisioning.step_context import StepStopped, StopReason
+from provisioning.step_context import StepStopped, StopReason, StopSignal
 from provisioning.step_journal import DatabaseJournal
+from runtime.database import Statements
 from runtime.settings import settings
 from tests.run_harness import RunHarness, run_harness_in
 from tests.tenant_states import PIVOT, STEPS, all_rows
@@ -56,7 +57,7 @@ def lapsed(harness: RunHarness) -> Claim:
 def out_of_attempts(harness: RunHarness) -> Claim:
     harness.create()
     lost = harness.claim()
-    for _ in range(engine.MAX_LOST_WORKERS - 1):
+    for _ in range(transitions.MAX_LOST_WORKERS - 1):
         harness.expire_lease()
         lost = harness.claim()
     harness.expire_lease()
@@ -84,9 +85,9 @@ def undo_taken_over(harness: RunHarness) -> Claim:
 WAYS_TO_LOSE_A_CLAIM = [taken_over, cancelled_after_it_lapsed, out_of_attempts, recorded_before, undo_taken_over]
 
 
-def intend(harness: RunHarness, lost: Claim) -> None:
+def record_part(harness: RunHarness, lost: Claim) -> None:
     with pytest.raises(StepStopped, match="another worker"):
-        harness.transact(claims.intend, lost, "disk", "late")
+        DatabaseJournal(harness.database, harness.settings, lost).record_part_done(1)
 
 
 WRITES: dict[str, Callable[[RunHarness, Claim], object]] = {
@@ -95,9 +96,9 @@ WRITES: dict[str, Callable[[RunHarness, Claim], object]] = {
     "failed": lambda harness, lost: harness.record_failure(lost, RuntimeError("late")),
     "refused": lambda harness, lost: harness.record_failure(lost, Refused("late")),
     "stopped": lambda harness, lost: harness.record_failure(lost, StepStopped(StopReason.SHUTTING_DOWN)),
-    "intended": intend,
+    "part done": record_part,
     "progress": lambda harness, lost: DatabaseJournal(harness.database, harness.settings, lost).progress(99, "late"),
-    "renewed": lambda harness, lost: harness.transact(claims.renew, {lost.run_id: lost.token}, LEASE),
+    "renewed": lambda harness, lost: harness.execute(run_store.renew, {lost.run_id: lost.token}, LEASE),
 }
 
 
@@ -122,11 +123,11 @@ def test_a_renewal_extends_only_the_leases_that_are_still_owned(harness: RunHarn
         other.create()
         owned = other.claim()
 
-        renewals = harness.transact(
-            claims.renew, {lost.run_id: lost.token, owned.run_id: owned.token}, timedelta(minutes=5)
+        renewals = harness.execute(
+            run_store.renew, {lost.run_id: lost.token, owned.run_id: owned.token}, timedelta(minutes=5)
         )
 
-        assert renewals == [claims.Renewal(owned.run_id, cancelled=False, extended=True)]
+        assert renewals == [run_store.Renewal(owned.run_id, cancelled=False, extended=True)]
         assert other.run().lease_until == other.run().due_at
         assert other.run().due_at is not None
         assert harness.run().lease_until != other.run().lease_until
@@ -142,7 +143,7 @@ def test_a_renewal_skips_a_locked_run_and_extends_the_others(harness: RunHarness
 
         with harness.database.transaction() as session:
             locked_live_run(session, harness.tenant_id)
-            renewals = other.transact(claims.renew, tokens, timedelta(minutes=5))
+            renewals = other.execute(run_store.renew, tokens, timedelta(minutes=5))
 
         assert {renewal.run_id: renewal.extended for renewal in renewals} == {locked.run_id: False, owned.run_id: True}
 
@@ -152,21 +153,22 @@ def test_a_renewal_reports_a_requested_cancel(harness: RunHarness) -> None:
     claim = harness.claim()
     harness.cancel()
 
-    renewals = harness.transact(claims.renew, {claim.run_id: claim.token}, LEASE)
+    renewals = harness.execute(run_store.renew, {claim.run_id: claim.token}, LEASE)
 
-    assert renewals == [claims.Renewal(claim.run_id, cancelled=True, extended=True)]
+    assert renewals == [run_store.Renewal(claim.run_id, cancelled=True, extended=True)]
 
 
-def test_no_resource_is_intended_after_a_cancel_was_requested(harness: RunHarness) -> None:
+def test_no_resource_is_created_after_a_worker_was_told_of_a_cancel(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
-    claim = harness.claim()
+    claim, stop_signal = harness.claim(), StopSignal()
     harness.cancel()
+    stop_signal.set(StopReason.CANCELLED)
 
     with pytest.raises(StepStopped, match="a cancel was requested"):
-        harness.perform(claim)
+        harness.perform(claim, stop_signal)
 
-    assert harness.ledger() == harness.existing_resources() == []
+    assert harness.existing_resources() == []
 
 
 def test_a_claim_whose_reply_was_lost_is_repeatable_with_its_own_token_only(harness: RunHarness) -> None:
@@ -175,7 +177,7 @@ def test_a_claim_whose_reply_was_lost_is_repeatable_with_its_own_token_only(harn
     move, token = Forward("allocate_storage"), uuid4()
 
     def claimed_with(own: UUID) -> Claim | None:
-        return harness.transact(
+        return harness.execute(
             engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=own
         )
 
@@ -195,7 +197,7 @@ def test_a_claim_repeated_after_a_cancel_releases_the_run_at_once(harness: RunHa
     move, token = Forward("allocate_storage"), uuid4()
 
     def claim() -> Claim | None:
-        return harness.transact(
+        return harness.execute(
             engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=token
         )
 
@@ -218,8 +220,7 @@ def test_progress_that_waits_for_a_take_over_is_not_written(harness: RunHarness,
     with ThreadPoolExecutor() as pool:
         with harness.database.transaction() as session:
             move = Forward("allocate_storage")
-            assert engine.claim(session, late.run_id, move, settings=harness.settings, owner="second")
-            session.flush()
+            assert engine.claim(Statements.of(session), late.run_id, move, settings=harness.settings, owner="second")
             progress = pool.submit(DatabaseJournal(harness.database, harness.settings, late).progress, 99, "late")
             wait_until_blocked(progress, database_url)
         progress.result(10)
@@ -296,35 +297,43 @@ def test_duplicate_messages_in_any_order_to_several_workers_have_one_effect(harn
     assert harness.event_lines().count("provisioning.completed") == 1
 
 
-def test_a_claim_takes_at_most_five_statements_and_its_record_six(harness: RunHarness) -> None:
+def test_a_claim_takes_two_statements_and_a_record_one(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     harness.create()
     harness.make_moves(until="allocate_identity")
     harness.end_waits()
     move = Forward("allocate_identity")
     run_id = harness.run().id
 
-    with recorded_statements(harness) as claiming:
-        claim = harness.transact(engine.claim, run_id, move, settings=harness.settings, owner="harness")
+    with recorded_statements(harness, monkeypatch) as claiming:
+        claim = harness.execute(engine.claim, run_id, move, settings=harness.settings, owner="harness")
     assert claim is not None
     outcome = harness.perform(claim)
-    with recorded_statements(harness) as recording:
+    with recorded_statements(harness, monkeypatch) as recording:
         harness.record(claim, outcome)
 
-    assert len(claiming) <= 5, claiming
-    assert len(recording) <= 6, recording
+    assert len(claiming) == 2, claiming
+    assert len(recording) == 1, recording
 
 
 @contextmanager
-def recorded_statements(harness: RunHarness) -> Iterator[list[str]]:
+def recorded_statements(harness: RunHarness, patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The statements that are sent to the database within the block."""
     statements: list[str] = []
 
     def note(_: Any, __: Any, statement: str, *___: Any) -> None:
         statements.append(statement.splitlines()[0])
 
+    original = Statements.rows
+
+    def rows(self: Statements, statement: Any, values: Any) -> Any:
+        statements.append(statement)
+        return original(self, statement, values)
+
     event.listen(harness.database.engine, "before_cursor_execute", note)
     try:
-        yield statements
+        with patch.context() as patched:
+            patched.setattr(Statements, "rows", rows)
+            yield statements
     finally:
         event.remove(harness.database.engine, "before_cursor_execute", note)
 

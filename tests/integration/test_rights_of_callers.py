@@ -17,7 +17,8 @@ from access.service_accounts import Grantor, NewAccount
 from models import ActorKind, Member, Role, ServiceAccount, TenantState
 from models.columns import new_id
 from provisioning.actors import Actor
-from provisioning.events import EventType, emit, emit_for_organisation
+from provisioning.event_types import EventType
+from provisioning.events import emit, emit_for_organisation
 from runtime.database import clock
 from runtime.row_level_security import RowScope
 from runtime.settings import settings

@@ -33,7 +33,8 @@ from models import (
 from models.columns import new_id
 from provisioning import idempotency, validation
 from provisioning.actors import Actor
-from provisioning.events import EventType, emit_for_organisation
+from provisioning.event_types import EventType
+from provisioning.events import emit_for_organisation
 from provisioning.idempotency import KeyedCall
 from runtime.database import Database, clock, sqlstate
 from runtime.row_level_security import SET_ROLE

@@ -10,9 +10,9 @@ from sqlmodel import Session, col, select
 import adapters
 from adapters.fault_injection import Fault
 from models import ActorKind, Resource, ResourceStatus, Run, RunStatus, RunStep, StepStatus, TenantState
-from provisioning import cancellation, commands, due_runs, engine, ledger
+from provisioning import cancellation, commands, due_runs, transitions
 from provisioning.actors import PLATFORM
-from provisioning.errors import LedgerNotEmpty, Malformed, NotStuck
+from provisioning.errors import Malformed, NotStuck
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
@@ -20,8 +20,9 @@ from provisioning.saga import UNDO_ATTEMPTS, Done, NotYet
 from provisioning.step_context import StepStopped, StopReason
 from provisioning.steps import saga
 from provisioning.welcome_emails import resend_welcome_emails
-from runtime.database import clock, outbox_of
+from runtime.database import Statements, clock, outbox_of
 from runtime.settings import settings
+from tests.builders import stray_resource
 from tests.run_harness import RunHarness, operator_of, run_harness_in
 from tests.tenant_states import MAIL, PIVOT, STEPS, UP_TO_THE_PIVOT, all_rows, compensated_steps
 
@@ -207,7 +208,7 @@ def test_the_back_off_doubles_until_the_last_attempt_and_is_stored(harness: RunH
     failed_at = harness.events()[-1].created_at
     assert step.next_attempt_at is not None
     wait = (step.next_attempt_at - failed_at).total_seconds()
-    expected = engine.PAUSE_BEFORE_LAST_ATTEMPT.total_seconds() if attempt == 4 else 2 ** (attempt - 1)
+    expected = transitions.PAUSE_BEFORE_LAST_ATTEMPT.total_seconds() if attempt == 4 else 2 ** (attempt - 1)
     assert 0.8 * expected <= wait <= 1.2 * expected
     assert run.due_at == step.next_attempt_at
     assert run.lease_token is None
@@ -359,7 +360,7 @@ def test_a_lost_lease_without_a_new_owner_is_not_a_failure_of_the_step(harness: 
 def test_a_step_that_loses_every_worker_fails_after_its_attempts_and_is_undone(harness: RunHarness, step: str) -> None:
     harness.create()
     harness.make_moves(until=step)
-    allowed = max(saga[step].attempts, engine.MAX_LOST_WORKERS)
+    allowed = max(saga[step].attempts, transitions.MAX_LOST_WORKERS)
 
     for attempt in range(1, allowed + 1):
         claim = harness.claim()
@@ -429,7 +430,7 @@ def test_a_run_is_stuck_after_a_compensation_lost_every_worker(harness: RunHarne
     harness.make_moves(until="allocate_traffic")
     harness.cancel()
     last = harness.claim(Backward("allocate_identity"))
-    for _ in range(engine.MAX_WORKERS_LOST_UNDOING - 1):
+    for _ in range(transitions.MAX_WORKERS_LOST_UNDOING - 1):
         harness.expire_lease()
         last = harness.claim(Backward("allocate_identity"))
     harness.expire_lease()
@@ -612,26 +613,27 @@ def test_a_run_that_ended_before_its_deadline_is_not_cancelled(harness: RunHarne
     assert harness.transact(due_runs.cancel_overdue_run, harness.tenant_id, harness.run().id) is False
 
 
-def test_a_run_does_not_settle_while_its_ledger_holds_a_resource(harness: RunHarness) -> None:
+def test_a_run_does_not_end_while_its_ledger_holds_a_resource(harness: RunHarness) -> None:
     harness.create()
-    with harness.database.transaction() as session:
-        ledger.intend(session, harness.run(), "no_step", "disk", "stray")
-    before = all_rows(harness)
+    hold_stray_resource(harness)
 
-    with pytest.raises(LedgerNotEmpty, match="still holds"):
-        harness.cancel()
+    harness.cancel()
 
-    assert all_rows(harness) == before
+    run = harness.run()
+    assert (run.status, run.finished_at) == (RunStatus.CANCELLING, None)
+    assert run.due_at is not None
+    assert harness.tenant().state is TenantState.PROVISIONING
+    assert "provisioning.cancelled" not in harness.event_lines()
 
 
-def test_a_run_that_cannot_settle_is_logged_and_does_not_block_other_due_runs(
+def test_a_run_that_cannot_end_is_logged_and_does_not_block_other_due_runs(
     harness: RunHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.create()
     with run_harness_in(harness.settings) as other, harness.database.transaction() as session:
         other.create()
         run = session.get_one(Run, harness.run().id)
-        ledger.intend(session, run, "no_step", "disk", "stray")
+        session.add(stray_resource(run))
         run.cancel_requested_at = run.due_at = clock(session)
         run.status = RunStatus.CANCELLING
         run.cancel_actor_kind, run.cancel_actor_id, run.cancel_actor_name = ActorKind.USER, harness.operator.id, "x"
@@ -640,10 +642,11 @@ def test_a_run_that_cannot_settle_is_logged_and_does_not_block_other_due_runs(
         overdue = {"dispatched_at": None, "due_at": clock(session) - timedelta(days=1)}
         session.execute(update(Run).where(col(Run.id).in_([run.id, other.run().id])).values(overdue))
 
-        due_runs.end_due_runs(session)
-        due_runs.redispatch_due_runs(session)
+        due_runs.end_due_runs(Statements.of(session))
+        due_runs.redispatch_due_runs(Statements.of(session))
+        session.refresh(run)
 
-        assert caplog.messages == ["run cannot settle, resources are still held"]
+        assert caplog.messages == ["run cannot end, resources are still held"]
         assert run.due_at > clock(session)
         assert other.run().id in [wake_up.run_id for wake_up in outbox_of(session)]
         session.rollback()
@@ -735,3 +738,9 @@ def test_a_step_unknown_to_this_release_makes_the_run_stuck_and_can_be_skipped(h
     harness.make_moves()
     assert harness.tenant().state is TenantState.FAILED
     assert harness.existing_resources() == []
+
+
+def hold_stray_resource(harness: RunHarness) -> None:
+    """Write a resource into the ledger that no step of the run releases."""
+    with harness.database.transaction() as session:
+        session.add(stray_resource(harness.run()))

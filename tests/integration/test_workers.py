@@ -24,12 +24,12 @@ import workers.sweeper
 from devserver import directories
 from devserver.servers import Valkey
 from models import ActorKind, Run, RunStatus, StepRole, StepStatus, TenantState
-from provisioning import cancellation, due_runs, ledger
+from provisioning import cancellation, due_runs
 from provisioning.cancellation import BulkCancelResult
 from runtime.database import clock
 from runtime.migrations import ROOT, migrate
 from runtime.settings import Settings
-from tests.builders import settings_with
+from tests.builders import settings_with, stray_resource
 from tests.scratch_database import scratch_database
 from tests.tenant_states import STEPS, compensated_steps
 from tests.waiting import wait_until
@@ -371,6 +371,7 @@ def test_a_sweep_adds_nothing_to_a_full_queue_and_fills_the_other(
     worker_pool: WorkerPool, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(due_runs, "REDISPATCH_AFTER", timedelta(0))
+    monkeypatch.setattr(due_runs, "LOST_AFTER", timedelta(microseconds=1))
     monkeypatch.setattr(workers.sweeper, "MAX_BACKLOG", 3)
     postpone_runs_of_earlier_tests(worker_pool)
     create_many(worker_pool, 3)
@@ -560,7 +561,7 @@ def test_a_run_that_cannot_be_cancelled_does_not_keep_others_from_their_deadline
     broken, overdue = create_many(worker_pool, 2)
     with worker_pool.harness.database.transaction() as session:
         run = session.exec(select(Run).where(Run.tenant_id == broken)).one()
-        ledger.intend(session, run, "no_step", "disk", "stray")
+        session.add(stray_resource(run))
         late = "UPDATE runs SET deadline_at = %s WHERE tenant_id = %s"
         for hours, tenant_id in ((2, broken), (1, overdue)):
             session.connection().exec_driver_sql(late, (clock(session) - timedelta(hours=hours), tenant_id))
@@ -571,7 +572,9 @@ def test_a_run_that_cannot_be_cancelled_does_not_keep_others_from_their_deadline
     with worker_pool.harness.database.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM resources WHERE step = 'no_step'")
     worker_pool.harness.tenant_id = broken
-    worker_pool.harness.cancel()
+    worker_pool.harness.end_waits()
+    worker_pool.harness.sweep()
+    assert states(worker_pool, [broken]) == [TenantState.PENDING]
 
 
 def test_two_workers_perform_each_step_of_many_runs_once(worker_pool: WorkerPool) -> None:

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from access.permissions import SCOPES
 from models import ResourceStatus, RunStatus, StepStatus, TenantState
-from provisioning.events import EventType
+from provisioning.event_types import EventType
 from provisioning.lifecycle import TRANSITIONS
 from provisioning.steps import saga
 from runtime.migrations import ROOT

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from models import RunStep, StepRole
-from provisioning.claims import time_left
+from models import StepRole
 from provisioning.saga import Saga, UnknownStep, do_nothing
 from provisioning.step_context import StepContext, StepStopped, StopReason, StopSignal
 from provisioning.steps import saga
@@ -169,11 +168,3 @@ def test_a_stop_signal_that_is_not_set_stops_nothing() -> None:
     stop_signal.wait(0)
 
     assert stop_signal.reason is None
-
-
-@pytest.mark.parametrize(("spent", "left"), [(0, 300), (299, 1), (300, 0), (900, 0)])
-def test_the_time_left_of_an_attempt_is_its_timeout_minus_the_time_spent(spent: int, left: int) -> None:
-    facts: dict[str, Any] = {"timeout": timedelta(minutes=5)}
-    step = RunStep(**facts)
-
-    assert time_left(step, timedelta(seconds=spent)) == timedelta(seconds=left)

@@ -16,13 +16,11 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from provisioning.ports import Refused, Scarce, TryAgain
 from provisioning.scarcity import (
     LONGEST_RETRY_AFTER,
-    LONGEST_WAIT,
     SCARCE_ERRNOS,
-    SHORTEST_WAIT,
     is_scarcity,
     retry_after,
-    wait_for_capacity,
 )
+from provisioning.transitions import LONGEST_WAIT, SHORTEST_WAIT, wait_for_capacity
 
 SCARCE: list[BaseException] = [
     Scarce("Too many requests."),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models import ActorKind, Event, StepStatus
 from provisioning.audit_feed import TIMELINE, Progress
-from provisioning.events import EventType
+from provisioning.event_types import EventType
 from schema.enums import ProvisioningEventKind
 from schema.timeline_messages import message_of, progress_message
 

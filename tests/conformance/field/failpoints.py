@@ -23,7 +23,7 @@ from runtime.settings import Settings
 
 T = TypeVar("T")
 
-TRANSACTIONS = {"claim", "record", "record_failure"}
+STATEMENTS = {"claim", "record", "record_failure"}
 POLL_INTERVAL = 0.02
 """Seconds between two checks of the stop token in a call that hangs."""
 
@@ -33,7 +33,8 @@ class Failpoint:
     """A place in a process, for example ``before storage.create`` or ``after record``. Unknown fields are empty.
 
     ``before claim`` is reached for each message, also for a stale or duplicate one; its ``attempt`` is 0. If there is
-    nothing to claim, ``after empty claim`` follows instead of ``after claim``.
+    nothing to claim, ``after empty claim`` follows instead of ``after claim``. A move for which a run is kept is
+    claimed by the record before it: ``after record``, ``after claim``.
     """
 
     pid: int
@@ -72,22 +73,25 @@ class FailpointClient:
     def install(self) -> None:
         """Add the failpoints around every external call and every transaction of this process."""
         original_infrastructure, original_send = adapters.infrastructure, Database._send
-        original_transact = Database.transact
+        original_execute = Database.execute
 
         def infrastructure(settings: Settings, database: Database) -> Infrastructure:
             return original_infrastructure(settings, database).intercepted(self.call)
 
-        def transact(database: Database, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-            if work.__name__ not in TRANSACTIONS:
-                return original_transact(database, work, *args, **kwargs)
+        def execute(database: Database, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+            if work.__name__ not in STATEMENTS:
+                return original_execute(database, work, *args, **kwargs)
             if work.__name__ == "claim":
                 self._local.context = _move_context(*args)
             self.reach(f"before {work.__name__}")
-            result = original_transact(database, work, *args, **kwargs)
-            if isinstance(result, Claim):
+            result = original_execute(database, work, *args, **kwargs)
+            if work.__name__ == "claim" and result is None:
+                self.reach("after empty claim")
+            elif work.__name__ != "claim":
+                self.reach(f"after {work.__name__}")
+            if isinstance(result, Claim):  # also of a record: the run is kept for its next move
                 self._local.context = _claim_context(result)
-            empty = work.__name__ == "claim" and result is None
-            self.reach("after empty claim" if empty else f"after {work.__name__}")
+                self.reach("after claim")
             return result
 
         def send(database: Database, outbox: Sequence[Any]) -> None:
@@ -96,7 +100,7 @@ class FailpointClient:
             original_send(database, outbox)
 
         adapters.infrastructure = infrastructure
-        Database.transact = transact  # type: ignore[method-assign, assignment]  # a process under test
+        Database.execute = execute  # type: ignore[method-assign, assignment]  # a process under test
         Database._send = send  # type: ignore[method-assign, assignment]  # the same
 
     def call(self, name: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:

@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--clock", type=float, default=0.0, help="shift of the wall clock in seconds")
     parser.add_argument("--saga", default="", choices=["", *revisions.ALL], help="step list of another release")
     parser.add_argument("--without", default="", choices=["", *mutants.ALL], help="mutant to run")
+    parser.add_argument("--keep-runs", action="store_true", help="keep runs for their next moves, as in production")
     parser.add_argument("program", choices=["workers", "server"])
     parser.add_argument("arguments", nargs="*")
     options = parser.parse_args()
@@ -37,13 +38,17 @@ def main() -> int:
             mutants.ALL[options.without](stack.enter_context(pytest.MonkeyPatch.context()))
         FailpointClient(options.controller).install()
         write_counts_on_signal(options.controller.parent)
-        return _program(options.program, options.arguments)
+        return _program(options.program, options.arguments, keep_runs=options.keep_runs)
 
 
-def _program(name: str, arguments: list[str]) -> int:
+def _program(name: str, arguments: list[str], *, keep_runs: bool) -> int:
     # Imported here, because a mutant may have replaced names that they import.
     if name == "workers":
+        import workers.actors  # noqa: PLC0415  # see above
         from workers.__main__ import main as program  # noqa: PLC0415  # see above
+
+        if not keep_runs:
+            workers.actors.KEEP_RUN_FOR = 0.0
     else:
         from server.__main__ import main as program  # noqa: PLC0415  # see above
     return program(arguments)

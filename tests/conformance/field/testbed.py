@@ -76,6 +76,9 @@ class Options:
     undo_alarm: float = 120.0
     http_deployer: bool = False
     """Whether workloads run on a deployer behind HTTP, ``Testbed.deployer``, instead of the built-in one."""
+    keep_runs: bool = False
+    """Whether a worker keeps its run for the next moves, as in production. Otherwise each move has its own message and
+    its own claim, at which a scenario can halt it."""
     postgres: tuple[tuple[str, str], ...] = ()
     """Settings of the Postgres server."""
     tenants_cluster: bool = False
@@ -258,6 +261,7 @@ class Testbed:
             "--controller",
             str(self.folder / "controller"),
         ]
+        argv += ["--keep-runs"] if self.options.keep_runs else []
         argv += ["--saga", saga, "--without", self.options.without, f"--clock={clock}", *arguments]
         return spawn(name, argv, log=self.folder / f"{name}.log", environment=self.environment, timeout=30)
 

@@ -9,7 +9,8 @@ from typing import Any
 from sqlmodel import Session, select
 
 from models import Event, Tenant
-from provisioning.events import EventType, emit, emit_for_organisation
+from provisioning.event_types import EventType
+from provisioning.events import emit, emit_for_organisation
 from tests.api import Api, Client, Facts, Subscription, tenant_gid
 from tests.run_harness import RunHarness
 

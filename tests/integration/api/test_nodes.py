@@ -129,29 +129,20 @@ def test_a_tenant_has_its_run_steps_ledger_and_cancellation_preview(harness: Run
 
     assert claim.move.step == "allocate_traffic"
     run = tenant.pop("currentRun")
-    assert tenant.pop("heldResources") == [
-        {"kind": kind, "step": step, "status": "HELD", "heldAt": at, "releasedAt": None}
-        for kind, step, at in [
-            (kind, step, instant)
-            for (kind, step), instant in zip(
-                [
-                    ("postgres_role", "allocate_storage"),
-                    ("postgres_schema", "allocate_storage"),
-                    ("signing_key", "allocate_identity"),
-                    ("admin_account", "allocate_identity"),
-                ],
-                [
-                    one["heldAt"]
-                    for one in owner.execute(document, id=tenant_gid(harness.tenant_id))["tenant"]["heldResources"]
-                ],
-                strict=True,
-            )
-        ]
+    resources = tenant.pop("heldResources")
+    assert [(one["kind"], one["step"], one["status"], one["releasedAt"]) for one in resources] == [
+        ("postgres_role", "allocate_storage", "HELD", None),
+        ("postgres_schema", "allocate_storage", "HELD", None),
+        ("signing_key", "allocate_identity", "HELD", None),
+        ("admin_account", "allocate_identity", "HELD", None),
+        ("host_name", "allocate_traffic", "INTENDED", None),
     ]
+    assert [one["heldAt"] is not None for one in resources] == [True, True, True, True, False]
     assert tenant.pop("cancellationPreview") == {
         "stepInFlight": {"name": "allocate_traffic"},
         "interruptible": True,
         "releases": [
+            {"kind": "host_name", "step": "allocate_traffic"},
             {"kind": "admin_account", "step": "allocate_identity"},
             {"kind": "signing_key", "step": "allocate_identity"},
             {"kind": "postgres_schema", "step": "allocate_storage"},
@@ -185,7 +176,7 @@ def test_a_tenant_has_its_run_steps_ledger_and_cancellation_preview(harness: Run
         "cancellable": True,
         "cancelRequest": None,
         "startedBy": {"kind": "USER", "displayName": harness.operator.email},
-        "resources": [{"kind": one} for one in ("postgres_role", "postgres_schema", "signing_key", "admin_account")],
+        "resources": [{"kind": resource["kind"]} for resource in resources],
         "tenant": {"slug": "shop"},
     }
 

@@ -22,7 +22,7 @@ from models.columns import new_id
 from provisioning import audit_feed
 from provisioning.anchors import Anchor
 from provisioning.events import FEED_CHANNEL
-from provisioning.step_journal import _publish
+from provisioning.step_journal import DatabaseJournal
 from resolvers.subscriptions import PROGRESS_INTERVAL
 from schema.node import global_id
 from tests.api import PROTOCOL, TIMEOUT, Api, Client, Facts, Subscription, tenant_gid
@@ -107,7 +107,7 @@ def test_a_cancel_of_a_running_step_is_delivered_live_with_that_step_compensated
         "RUN_FINISHED",
     ]
     assert entries[-1]["run"] == {"number": 1, "status": "CANCELLED", "tenant": {"state": "PENDING"}}
-    assert entries[-1]["message"] == "The run was cancelled. 4 resources were released and nothing is held."
+    assert entries[-1]["message"] == "The run was cancelled. 5 resources were released and nothing is held."
 
 
 def test_every_entry_shows_its_run_as_it_is_at_delivery(harness: RunHarness, owner: Client) -> None:
@@ -195,7 +195,7 @@ def test_progress_is_delivered_live_without_a_number_and_is_never_replayed(harne
     claim = harness.claim()
     with subscribed_to(owner, harness) as early:
         replayed = [early.next() for _ in timeline_numbers(harness)]
-        harness.transact(_publish, claim, 40, "Table 2 of 5")
+        DatabaseJournal(harness.database, harness.settings, claim).progress(40, "Table 2 of 5")
         entry = early.next()
         with subscribed_to(owner, harness) as late:
             assert [late.next()["kind"] for _ in timeline_numbers(harness)] == [entry["kind"] for entry in replayed]
@@ -244,7 +244,7 @@ def test_progress_is_delivered_at_most_four_times_a_second_and_ends_with_the_new
         assert [subscription.next() for _ in timeline_numbers(harness)]
         began = time.monotonic()
         for percent in range(1, 100):
-            harness.transact(_publish, claim, percent, f"{percent} of 99")
+            DatabaseJournal(harness.database, harness.settings, claim).progress(percent, f"{percent} of 99")
         entries = [subscription.next()]
         while entries[-1]["message"] != "Apply the schema: 99 of 99":
             entries.append(subscription.next())

@@ -1,18 +1,20 @@
 """Mutants without the protections of a cancel."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlmodel import Session, col, select
 
-from models import FOLLOW_UPS, Run, RunStatus, RunStep, StepRole, StepStatus
-from provisioning import cancellation, decisions, engine
+from models import FOLLOW_UPS, Run, RunStatus, StepRole, StepStatus
+from provisioning import cancellation, decisions, position, run_store, transitions
 from provisioning.actors import Actor
+from provisioning.decisions import DecidingRun
 from provisioning.errors import NotProvisioning
 from provisioning.locking import Change, locked_tenant
 from provisioning.moves import Move
-from provisioning.settlement import Position
+from provisioning.position import StepValues
 from provisioning.step_context import StopReason
 from tests.conformance.field.mutants import mutant
 from workers import running_steps
@@ -23,17 +25,15 @@ from workers.running_steps import RunningStep
 def no_checks_in_claim(patch: pytest.MonkeyPatch) -> None:
     """A message is obeyed without a check of the run's status, due time or lease."""
 
-    def due_run(session: Session, run_id: UUID, _: Collection[RunStatus], __: UUID) -> Run | None:
-        return session.exec(select(Run).where(Run.id == run_id).with_for_update(key_share=True)).one_or_none()
-
     original = decisions.next_move
 
-    def next_move(run: Run, steps: Sequence[RunStep]) -> Move:
+    def next_move(run: DecidingRun, steps: Iterable[Any]) -> Move:
+        steps = list(steps)
         began = any(step.compensation_attempts for step in steps)
         return original(run, steps) if began else decisions._forward(steps)
 
-    patch.setattr(engine, "_due_run", due_run)
-    patch.setattr(engine, "next_move", next_move)
+    patch.setattr(transitions, "is_due", lambda _: True)
+    patch.setattr(transitions, "next_move", next_move)
 
 
 @mutant
@@ -41,10 +41,11 @@ def no_undo_of_step_in_flight(patch: pytest.MonkeyPatch) -> None:
     """Only completed steps are undone."""
     spared = {StepStatus.WAITING, StepStatus.COMPENSATED, StepStatus.ABANDONED, StepStatus.INTERRUPTED}
 
-    def to_be_undone(step: RunStep) -> bool:
-        return step.role not in FOLLOW_UPS and step.status not in spared
+    def is_to_be_undone(role: StepRole, status: StepStatus) -> bool:
+        return role not in FOLLOW_UPS and status not in spared
 
-    patch.setattr(RunStep, "to_be_undone", property(to_be_undone))
+    patch.setattr(position, "is_to_be_undone", is_to_be_undone)
+    patch.setattr(run_store, "is_to_be_undone", is_to_be_undone)
 
 
 @mutant
@@ -60,14 +61,14 @@ def no_interruptible_check(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def no_cancel_check_at_pivot(patch: pytest.MonkeyPatch) -> None:
     """A claimed pivot makes the tenant ACTIVE even if the run was cancelled meanwhile."""
-    original = engine._done
+    original = transitions._done
 
-    def done(session: Session, position: Position, step: RunStep) -> None:
+    def done(draft: Any, step: StepValues) -> None:
         if step.role is StepRole.PIVOT:
-            position.run.status = RunStatus.RUNNING
-        original(session, position, step)
+            draft.change_run(status=RunStatus.RUNNING)
+        original(draft, step)
 
-    patch.setattr(engine, "_done", done)
+    patch.setattr(transitions, "_done", done)
 
 
 @mutant

@@ -1,14 +1,16 @@
 """Mutants without the protections of an undo."""
 
+from typing import Any
+
 import pytest
 from sqlmodel import Session
 
-from models import Run, RunStatus, RunStep, Tenant, TenantState
-from provisioning import commands, decisions, engine
+from models import RunStatus, Tenant, TenantState
+from provisioning import commands, decisions, transitions
 from provisioning.actors import Actor
 from provisioning.locking import locked_live_run
+from provisioning.position import StepValues
 from provisioning.resource_names import ResourceNames
-from provisioning.settlement import Position
 from runtime.database import clock
 from tests.conformance.field.mutants import mutant
 
@@ -17,7 +19,7 @@ from tests.conformance.field.mutants import mutant
 def no_cancel_check_in_outcome(patch: pytest.MonkeyPatch) -> None:
     """A run that failed before it was cancelled ends as FAILED."""
 
-    def outcome_of(run: Run) -> RunStatus:
+    def outcome_of(run: Any) -> RunStatus:
         return RunStatus.FAILED if run.failed_step else original(run)
 
     original = decisions.outcome_of
@@ -28,10 +30,10 @@ def no_cancel_check_in_outcome(patch: pytest.MonkeyPatch) -> None:
 def no_stop_at_failed_undo(patch: pytest.MonkeyPatch) -> None:
     """A failed undo counts as done."""
 
-    def compensation_failed(session: Session, position: Position, step: RunStep, _: str, **_how: object) -> None:
-        engine._undone(session, position, step)
+    def compensation_failed(draft: Any, step: StepValues, _: object) -> None:
+        transitions._undone(draft, step)
 
-    patch.setattr(engine, "_compensation_failed", compensation_failed)
+    patch.setattr(transitions, "_compensation_failed", compensation_failed)
 
 
 @mutant

@@ -1,5 +1,7 @@
 """Mutants that keep from operators what they have to know about an undo."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -7,7 +9,8 @@ from uuid import UUID
 import pytest
 from sqlmodel import Session
 
-from provisioning import due_runs, ledger
+from provisioning import due_runs, run_store
+from provisioning.position import Position
 from tests.conformance.field.mutants import mutant
 
 
@@ -15,10 +18,12 @@ from tests.conformance.field.mutants import mutant
 def no_list_of_abandoned_resources(patch: pytest.MonkeyPatch) -> None:
     """The end of an undo does not look for abandoned resources."""
 
-    def left_behind(session: Session, tenant_id: UUID) -> list[dict[str, Any]]:
-        return []
+    original = run_store._position_of
 
-    patch.setattr(ledger, "left_behind", left_behind)
+    def position_of(row: Sequence[Any]) -> Position:
+        return replace(original(row), left_behind=())
+
+    patch.setattr(run_store, "_position_of", position_of)
 
 
 @mutant

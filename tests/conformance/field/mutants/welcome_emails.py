@@ -1,31 +1,34 @@
 """Mutants without the protection of welcome emails."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
-from sqlmodel import Session
 
-from models import UNDONE_STATUSES, RunStep, StepRole
-from provisioning import decisions, engine
+from models import UNDONE_STATUSES, StepRole
+from provisioning import decisions, transitions
+from provisioning.decisions import DecidingStep
 from provisioning.moves import Forward, Move
-from provisioning.settlement import Position
+from provisioning.position import StepValues
+from provisioning.transition import Takes
 from tests.conformance.field.mutants import mutant
 
 
 @mutant
 def no_status_check_before_welcome_email(patch: pytest.MonkeyPatch) -> None:
     """Cancelled and failed runs send the welcome email as well."""
-    original, original_begin = decisions._follow_up, engine._begin
+    original, original_begin = decisions._follow_up, transitions._begin
 
-    def follow_up(steps: Sequence[RunStep], role: StepRole) -> Move:
+    def follow_up(steps: Iterable[DecidingStep], role: StepRole) -> Move:
+        steps = list(steps)
         mails = original(steps, StepRole.AFTERWARDS)
         return mails if isinstance(mails, Forward) else original(steps, role)
 
-    def begin(session: Session, position: Position, step: RunStep) -> bool:
-        if position.run.status in UNDONE_STATUSES and step.role is StepRole.AFTERWARDS:
-            engine._begin_attempt(session, position, step)
+    def begin(draft: Any, step: StepValues, takes: Takes) -> bool:
+        if draft.run.status in UNDONE_STATUSES and step.role is StepRole.AFTERWARDS:
+            transitions._begin_attempt(draft, step, takes)
             return True
-        return original_begin(session, position, step)
+        return original_begin(draft, step, takes)
 
     patch.setattr(decisions, "_follow_up", follow_up)
-    patch.setattr(engine, "_begin", begin)
+    patch.setattr(transitions, "_begin", begin)

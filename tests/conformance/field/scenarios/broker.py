@@ -51,7 +51,7 @@ def cancel_then_redis_flush(harness: ScenarioHarness) -> str:
     return f"{len(sagas)} runs lost every message; {figure}"
 
 
-@scenario(without="no_redispatch", breaks="V8", options=Options(lose_every_reply=5))
+@scenario(without="no_redispatch", breaks="V8", options=Options(lose_every_reply=5, keep_runs=True))
 def cancel_with_lost_fetch_reply(harness: ScenarioHarness) -> str:
     """Every fifth reply with messages gets lost on the way to a worker that continues to run."""
     relay = cast("ReplyLosingRelay", harness.testbed.relays[1])

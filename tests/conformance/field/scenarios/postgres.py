@@ -10,7 +10,7 @@ from tests.conformance.field.scenario import ScenarioHarness, scenario
 from tests.conformance.field.testbed import Options
 
 
-@scenario(without="no_fencing_token_check", breaks=("V1", "V9"), options=Options(cut_commits=0.02))
+@scenario(without="no_fencing_token_check", breaks=("V1", "V9"), options=Options(cut_commits=0.02, keep_runs=True))
 def cancel_across_postgres_restart(harness: ScenarioHarness) -> str:
     """Postgres crashes repeatedly, connections are cut at COMMIT: one tenant per create, no accepted cancel is lost."""
     relay = cast("CommitCuttingRelay", harness.testbed.relays[0])
@@ -23,7 +23,9 @@ def cancel_across_postgres_restart(harness: ScenarioHarness) -> str:
     return f"{relay.never_sent} commits never sent, {relay.never_answered} never answered; {figure}"
 
 
-@scenario(without="lease_times_by_worker_clock", breaks="V8", options=Options(clocks=(-300, 300), lease=15))
+@scenario(
+    without="lease_times_by_worker_clock", breaks="V8", options=Options(clocks=(-300, 300), lease=15, keep_runs=True)
+)
 def cancel_with_skewed_clocks(harness: ScenarioHarness) -> str:
     """One worker's clock is five minutes slow, another's five minutes fast: no run waits, each step starts once."""
     figure = run_sagas(harness, harness.scaled(200), _nothing, within=harness.within(120))

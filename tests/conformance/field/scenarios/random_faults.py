@@ -62,7 +62,7 @@ class Messages:
 @scenario(
     without="no_fencing_token_check",
     breaks=("V1", "V3", "V4", "V9"),
-    options=Options(workers=3, lose_every_reply=20, cut_commits=0.01),
+    options=Options(workers=3, lose_every_reply=20, cut_commits=0.01, keep_runs=True),
     alone=True,
 )
 def random_faults_500(harness: ScenarioHarness) -> str:

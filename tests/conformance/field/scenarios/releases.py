@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from provisioning.engine import RELEASE_REASONS
+from provisioning.transitions import RELEASE_REASONS
 from tests.api import Facts
 from tests.conformance.field.invariant_checker import FAILED, STARTED
 from tests.conformance.field.revisions import NEXT_STEPS

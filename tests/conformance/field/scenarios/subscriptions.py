@@ -15,7 +15,8 @@ from sqlmodel import Session
 
 from provisioning import commands
 from provisioning.commands import Corrections
-from provisioning.events import EventType, emit_for_organisation
+from provisioning.event_types import EventType
+from provisioning.events import emit_for_organisation
 from runtime.database import Database
 from runtime.feed import POLL_EVERY
 from tests.api import Client, Facts, Subscription

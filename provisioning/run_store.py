@@ -1,0 +1,544 @@
+"""Every statement that writes runs and their steps, each with its name, its reason and its locks.
+
+A run changes in one way: ``read`` its position, let a function of ``transitions`` decide, and ``write`` the transition.
+``write`` is one statement, guarded by the version of the run's row (``xmin``): it writes nothing if anything else wrote
+the row after it was read. So no lock is held while a decision is made, and no decision is made on old values.
+
+Locks are taken in one order: the run, its steps and resources, its tenant. A command that must not repeat its decision
+locks the run first.
+"""
+
+import json
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, cast
+from uuid import UUID
+
+from models import (
+    ActorKind,
+    ResourceStatus,
+    RunErrorCode,
+    RunKind,
+    RunStatus,
+    StepRole,
+    StepStatus,
+    TenantState,
+)
+from models.columns import new_id
+from models.run import is_to_be_undone
+from provisioning.events import CANCEL_CHANNEL, FEED_CHANNEL
+from provisioning.moves import Backward, Forward
+from provisioning.position import Position, ResourceValues, RunValues, StepValues, TenantValues
+from provisioning.resource_names import ResourceNames
+from provisioning.transition import Transition
+from provisioning.wakeups import WakeUp
+from runtime.database import Statements
+
+STEP_COLUMNS = [column.name for column in fields(StepValues)]
+INTERVALS = ("timeout", "compensation_timeout", "compensation_time_limit")
+RUN_COLUMNS = [column.name for column in fields(RunValues)]
+TENANT_COLUMNS = [column.name for column in fields(TenantValues)]
+
+_TENANT_VALUES = ", ".join(
+    "organisations.slug" if column == "organisation_slug" else f"tenants.{column}" for column in TENANT_COLUMNS
+)
+_STEP_VALUES = ", ".join(f"extract(epoch FROM {column})" if column in INTERVALS else column for column in STEP_COLUMNS)
+
+READ = f"""
+-- Everything that a transition reads, at one moment: a single statement sees one snapshot.
+-- Locks: none.
+SELECT runs.xmin::text, clock_timestamp(), {", ".join(f"runs.{column}" for column in RUN_COLUMNS)},
+    {_TENANT_VALUES},
+    coalesce(released.address, runs.address), coalesce(released.number, runs.number),
+    (SELECT json_agg(json_build_array({_STEP_VALUES}) ORDER BY position) FROM run_steps WHERE run_id = runs.id),
+    (SELECT json_agg(json_build_array(id, step, kind, resources.name, resources.status) ORDER BY id)
+        FROM resources WHERE run_id = coalesce(runs.releases_run_id, runs.id)),
+    (SELECT json_agg(json_build_object('kind', resources.kind, 'name', resources.name, 'step', step,
+            'run_number', taker.number, 'by', abandoned_by, 'at', abandoned_at, 'reason', abandoned_reason
+        ) ORDER BY resources.id)
+        FROM resources JOIN runs AS taker ON taker.id = resources.run_id
+        WHERE resources.tenant_id = tenants.id AND resources.status = 'ABANDONED' AND absent_at IS NULL)
+FROM runs
+JOIN tenants ON tenants.id = runs.tenant_id
+JOIN organisations ON organisations.id = tenants.organisation_id
+LEFT JOIN runs AS released ON released.id = runs.releases_run_id
+WHERE runs.id = ANY(%(run_ids)s)
+ORDER BY runs.tenant_id
+"""
+
+LOCK = """
+-- Before READ, where the decision must not be repeated. A statement of its own: what it waits for is visible to READ.
+-- Locks: the runs, in the order of their tenants.
+SELECT id FROM runs WHERE id = ANY(%(run_ids)s) ORDER BY tenant_id FOR NO KEY UPDATE
+"""
+
+
+def read(statements: Statements, run_id: UUID, *, lock: bool = False) -> Position | None:
+    """The position of a run now. None if there is no such run."""
+    positions = read_each(statements, [run_id], lock=lock)
+    return positions[0] if positions else None
+
+
+def read_each(statements: Statements, run_ids: Collection[UUID], *, lock: bool = False) -> list[Position]:
+    """The positions of these runs, in the order of their tenants. With ``lock``, the runs stay locked."""
+    values = {"run_ids": list(run_ids)}
+    if lock:
+        statements.rows(LOCK, values)
+    return [_position_of(row) for row in statements.rows(READ, values)]
+
+
+def write(statements: Statements, transition: Transition) -> Position | None:
+    """Write a transition. Returns the position after it; None, and nothing is written, if the run has changed since.
+
+    Locks: the run, its steps and resources, its tenant. The wake-up is sent after the commit.
+    """
+    position = transition.position
+    parts = _Parts(
+        tuple(transition.run),
+        tuple(sorted({column for changes in transition.steps.values() for column in changes})),
+        tuple(transition.tenant),
+        tuple(sorted({column for changes in transition.ledger.values() for column in changes})),
+        intended=bool(transition.intended),
+        events=bool(transition.events),
+        notifies_owner=transition.interrupts_owner,
+    )
+    values = {
+        "run_id": position.run.id,
+        "revision": position.revision,
+        "run": _json(transition.run),
+        "steps": _json(transition.steps),
+        "tenant": _json(transition.tenant),
+        "intended": _json([asdict(resource) for resource in transition.intended]),
+        "ledger": _json({str(id_): changes for id_, changes in transition.ledger.items()}),
+        "events": _json(_events(transition)),
+        "event_count": len(transition.events),
+        "request_id": statements.request_id,
+        "now": position.now,
+    }
+    rows = statements.rows(_write_statement(parts), values)
+    if not rows:
+        return None
+    if transition.wake_up is not None:
+        statements.outbox.append(WakeUp(position.run.id, transition.wake_up))
+    return replace(position, revision=rows[0][0])
+
+
+UNCHANGED = "runs.xmin = %(revision)s::xid"
+"""The guard of every write: nothing else has written the run since its position was read. Postgres checks it again
+after it has waited for the row's lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The shape of a transition: which columns and tables it changes. Each shape has its own prepared statement."""
+
+    run: tuple[str, ...]
+    steps: tuple[str, ...]
+    tenant: tuple[str, ...]
+    ledger: tuple[str, ...]
+    intended: bool
+    events: bool
+    notifies_owner: bool
+
+
+@lru_cache(500)
+def _write_statement(parts: _Parts) -> str:
+    """The statement that writes transitions of this shape. It names only columns that change: a role needs no others.
+
+    Every part reads from ``written``, the row of the run: without it, nothing is written, and it is locked first.
+    """
+    ctes = [
+        f"""written AS (
+            UPDATE runs SET {", ".join(f"{column} = changed.{column}" for column in parts.run)}
+            FROM jsonb_populate_record(NULL::runs, %(run)s::jsonb) AS changed
+            WHERE runs.id = %(run_id)s AND {UNCHANGED}
+            RETURNING runs.id, runs.tenant_id, runs.organisation_id, runs.xmin::text AS revision,
+                coalesce(runs.releases_run_id, runs.id) AS taker_id
+        )"""
+    ]
+    if parts.steps:
+        ctes.append(
+            f"""steps AS (
+            UPDATE run_steps SET ({", ".join(parts.steps)}) = (
+                SELECT {", ".join(f"changed.{column}" for column in parts.steps)}
+                FROM jsonb_populate_record(run_steps, change.value) AS changed
+            )
+            FROM written, jsonb_each(%(steps)s::jsonb) AS change
+            WHERE run_steps.run_id = written.id AND run_steps.position = change.key::int
+        )"""
+        )
+    if parts.intended:
+        ctes.append(
+            """intended AS (
+            INSERT INTO resources (id, run_id, tenant_id, step, kind, name, status, intended_at)
+            SELECT taken.id, written.taker_id, written.tenant_id, step, kind, name, 'INTENDED', %(now)s
+            FROM written, jsonb_to_recordset(%(intended)s::jsonb) AS taken(id uuid, step text, kind text, name text)
+            ON CONFLICT ON CONSTRAINT a_run_takes_a_resource_once DO NOTHING
+        )"""
+        )
+    if parts.ledger:
+        ctes.append(
+            f"""ledger AS (
+            UPDATE resources SET ({", ".join(parts.ledger)}) = (
+                SELECT {", ".join(f"changed.{column}" for column in parts.ledger)}
+                FROM jsonb_populate_record(resources, change.value) AS changed
+            )
+            FROM written, jsonb_each(%(ledger)s::jsonb) AS change
+            WHERE resources.id = change.key::uuid
+        )"""
+        )
+    if parts.tenant or parts.events:
+        ctes.append(_placed(parts.tenant))
+    if parts.events:
+        ctes.append(TOLD)
+    hints = f", pg_notify('{FEED_CHANNEL}', concat(organisation_id, ' ', tenant_id, ' event'))" if parts.events else ""
+    if parts.notifies_owner:
+        hints += f", pg_notify('{CANCEL_CHANNEL}', id::text)"
+    return f"WITH {', '.join(ctes)} SELECT revision{hints} FROM written"
+
+
+def _placed(columns: Sequence[str]) -> str:
+    """The tenant, with the numbers of its new events taken: its row orders the events of one tenant."""
+    # The version is counted in the row: a command may change other values of the tenant meanwhile.
+    changes = "".join(
+        f", {column} = {'tenants.version + 1' if column == 'version' else f'changed.{column}'}" for column in columns
+    )
+    values = ", jsonb_populate_record(NULL::tenants, %(tenant)s::jsonb) AS changed" if columns else ""
+    return f"""placed AS (
+            UPDATE tenants SET last_sequence = tenants.last_sequence + %(event_count)s,
+                last_rank = greatest(tenants.last_rank, pg_current_xact_id()::text::bigint){changes}
+            FROM written{values}
+            WHERE tenants.id = written.tenant_id
+            RETURNING tenants.id AS tenant_id, tenants.organisation_id, tenants.last_sequence, tenants.last_rank
+        )"""
+
+
+TOLD = """told AS (
+            INSERT INTO events (
+                id, organisation_id, tenant_id, run_id, sequence, rank, type,
+                actor_kind, actor_id, actor_name, actor_email, data, request_id, created_at
+            )
+            SELECT new.id, organisation_id, tenant_id, %(run_id)s, last_sequence - %(event_count)s + number, last_rank,
+                type, actor_kind, actor_id, actor_name, actor_email, data, %(request_id)s, %(now)s
+            FROM placed, jsonb_to_recordset(%(events)s::jsonb) AS new(
+                id uuid, number int, type text, actor_kind text, actor_id uuid, actor_name text, actor_email text,
+                data jsonb
+            )
+            ORDER BY number
+        )"""
+
+
+def _events(transition: Transition) -> list[dict[str, object]]:
+    return [
+        {
+            "id": new_id(),
+            "number": number,
+            "type": event.type,
+            "actor_kind": event.by.kind,
+            "actor_id": event.by.id,
+            "actor_name": event.by.name,
+            "actor_email": event.by.email,
+            "data": event.data,
+        }
+        for number, event in enumerate(transition.events, start=1)
+    ]
+
+
+def _json(values: object) -> str:
+    return json.dumps(values, default=_encoded)
+
+
+def _encoded(value: object) -> str:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return f"{value.total_seconds()} s"
+        case _:
+            return str(value)
+
+
+def _position_of(row: Sequence[Any]) -> Position:
+    width = 2 + len(RUN_COLUMNS)
+    revision, now, *run = row[:width]
+    tenant, (address, number, steps, resources, left_behind) = row[width:-5], row[-5:]
+    values = [_step(step) for step in steps or ()]
+    return Position(
+        revision=revision,
+        now=now,
+        jitter=random.uniform(0.8, 1.2),  # noqa: S311  # spreads load, guards nothing
+        run=_run(run),
+        steps=MappingProxyType({step.name: step for step in values}),
+        tenant=_tenant(tenant),
+        names=ResourceNames(tenant[0], address, number),
+        resources=tuple(
+            ResourceValues(UUID(id_), step, kind, name, ResourceStatus(status))
+            for id_, step, kind, name, status in resources or ()
+        ),
+        left_behind=tuple(left_behind or ()),
+    )
+
+
+def _tenant(row: Sequence[Any]) -> TenantValues:
+    values = dict(zip(TENANT_COLUMNS, row, strict=True))
+    return TenantValues(**{**values, "state": TenantState(values["state"])})
+
+
+def _run(row: Sequence[Any]) -> RunValues:
+    values = dict(zip(RUN_COLUMNS, row, strict=True))
+    values["kind"], values["status"] = RunKind(values["kind"]), RunStatus(values["status"])
+    if values["cancel_actor_kind"] is not None:
+        values["cancel_actor_kind"] = ActorKind(values["cancel_actor_kind"])
+    if values["error_code"] is not None:
+        values["error_code"] = RunErrorCode(values["error_code"])
+    return RunValues(**values)
+
+
+def _step(row: Sequence[Any]) -> StepValues:
+    values = [
+        value if value is None or decode is None else decode(value)
+        for decode, value in zip(STEP_DECODERS, row, strict=True)
+    ]
+    return StepValues(*values)
+
+
+def _seconds(value: float) -> timedelta:
+    return timedelta(seconds=value)
+
+
+STEP_DECODERS: list[Callable[[Any], Any] | None] = [
+    {"role": StepRole, "status": StepStatus}.get(
+        column,
+        _seconds if column in INTERVALS else datetime.fromisoformat if column.endswith(("_at", "_since")) else None,
+    )
+    for column in STEP_COLUMNS
+]
+
+
+# A new run
+
+
+NEW_RUN_COLUMNS = (
+    "id, organisation_id, tenant_id, number, address, kind, status, releases_run_id, started_by_kind, started_by_id,"
+    " started_by_name, due_at, dispatched_at, deadline_at, started_at, created_at"
+)
+NEXT_NUMBER = "coalesce((SELECT max(number) FROM runs WHERE tenant_id = new.tenant_id), 0) + 1"
+INSERT_RUN = f"""
+-- The next run of a tenant, which the caller has locked.
+-- Locks: none but the new row.
+INSERT INTO runs ({NEW_RUN_COLUMNS})
+SELECT {NEW_RUN_COLUMNS.replace("number", NEXT_NUMBER)}
+FROM jsonb_populate_record(NULL::runs, %(run)s::jsonb) AS new
+RETURNING number
+"""
+
+NEW_STEP_COLUMNS = (
+    "run_id, position, name, title, role, status, interruptible, timeout, max_attempts, compensation_timeout,"
+    " max_compensation_attempts, compensation_time_limit"
+)
+INSERT_STEPS = f"""
+-- All steps of a new run. A statement of its own, because row-level security looks for the run.
+-- Locks: none but the new rows.
+INSERT INTO run_steps ({NEW_STEP_COLUMNS}, attempts, compensation_attempts)
+SELECT {NEW_STEP_COLUMNS}, 0, 0 FROM jsonb_populate_recordset(NULL::run_steps, %(steps)s::jsonb)
+RETURNING position
+"""
+
+
+def insert(
+    statements: Statements,
+    run: Mapping[str, object],
+    steps: Sequence[Mapping[str, object]],
+    wake_up: Forward | Backward,
+) -> int:
+    """Insert a run with its steps, and announce its first move. Returns the number of the run."""
+    [(number,)] = statements.rows(INSERT_RUN, {"run": _json(run)})
+    statements.rows(INSERT_STEPS, {"steps": _json([{"run_id": run["id"], **step} for step in steps])})
+    statements.outbox.append(WakeUp(cast("UUID", run["id"]), wake_up))
+    return int(number)
+
+
+# What a worker writes while it performs a move
+
+
+PUBLISH_PROGRESS = f"""
+-- The progress of a step, for people that watch. Written only by the owner: after another claim, nothing is written.
+-- Locks: the run, so that the owner cannot change meanwhile.
+WITH owned AS (
+    SELECT id, tenant_id, organisation_id FROM runs
+    WHERE id = %(run_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
+), written AS (
+    UPDATE run_steps SET percent = %(percent)s, message = %(message)s FROM owned
+    WHERE run_steps.run_id = owned.id AND run_steps.name = %(step)s
+)
+SELECT pg_notify('{FEED_CHANNEL}', concat(organisation_id, ' ', tenant_id, ' progress')) FROM owned
+"""
+
+
+def publish_progress(
+    statements: Statements, run_id: UUID, token: UUID, step: str, percent: int | None, message: str
+) -> None:
+    """Publish the progress of a step. Does nothing if the claim was lost."""
+    values = {"run_id": run_id, "token": token, "step": step, "percent": percent, "message": message}
+    statements.rows(PUBLISH_PROGRESS, values)
+
+
+RECORD_PART_DONE = """
+-- How many parts of a step are done, so that its next attempt goes on after them.
+-- Locks: the run, so that the owner cannot change meanwhile.
+WITH owned AS (
+    SELECT id FROM runs WHERE id = %(run_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
+)
+UPDATE run_steps SET parts_done = %(parts)s FROM owned
+WHERE run_steps.run_id = owned.id AND run_steps.name = %(step)s
+RETURNING parts_done
+"""
+
+
+def record_part_done(statements: Statements, run_id: UUID, token: UUID, step: str, parts: int) -> bool:
+    """Record that so many parts of the step are done. Returns False, and writes nothing, if the claim was lost."""
+    values = {"run_id": run_id, "token": token, "step": step, "parts": parts}
+    return bool(statements.rows(RECORD_PART_DONE, values))
+
+
+RENEW = """
+-- The leases that a worker still owns. A run that another transaction has locked is not extended, only reported:
+-- waiting for its lock could let the other leases lapse.
+-- Locks: the runs that are free.
+WITH own AS (
+    SELECT * FROM unnest(%(run_ids)s::uuid[], %(tokens)s::uuid[]) AS own(id, token)
+), free AS (
+    SELECT runs.id FROM runs JOIN own ON own.id = runs.id AND own.token = runs.lease_token
+    FOR NO KEY UPDATE OF runs SKIP LOCKED
+), extended AS (
+    UPDATE runs SET lease_until = statement_timestamp() + %(lease)s, due_at = statement_timestamp() + %(lease)s
+    FROM free WHERE runs.id = free.id
+    RETURNING runs.id
+), beaten AS (
+    UPDATE run_steps SET heartbeat_at = clock_timestamp() FROM extended
+    WHERE run_steps.run_id = extended.id AND run_steps.status IN ('RUNNING', 'COMPENSATING')
+)
+SELECT runs.id, runs.status = 'CANCELLING', EXISTS (SELECT FROM extended WHERE extended.id = runs.id)
+FROM runs JOIN own ON own.id = runs.id AND own.token = runs.lease_token
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The result of a heartbeat for a run that the worker still owns.
+
+    ``cancelled``: a cancel was requested. ``extended``: the lease was extended.
+    """
+
+    run_id: UUID
+    cancelled: bool
+    extended: bool
+
+
+def renew(statements: Statements, tokens: Mapping[UUID, UUID], lease: timedelta) -> list[Renewal]:
+    """Extend the leases with these tokens, by run. A run that is missing in the result was lost."""
+    values = {"run_ids": list(tokens), "tokens": list(tokens.values()), "lease": lease}
+    return [Renewal(*row) for row in statements.rows(RENEW, values)]
+
+
+# What a sweeper writes
+
+
+FULLY_COMPENSATED = """(runs.status IN ('CANCELLING', 'COMPENSATING') AND NOT EXISTS (
+        SELECT FROM run_steps WHERE run_id = runs.id
+            AND role NOT IN ('AFTERWARDS', 'CONFIRMATION') AND status NOT IN ('WAITING', 'COMPENSATED', 'ABANDONED')
+    ))"""
+"""A run that is being compensated and has no step left to compensate: it can end."""
+
+DISPATCH = f"""
+-- Due runs without a wake-up since they became due, or whose wake-up counts as lost.
+-- Locks: these runs, except those that another transaction has locked.
+WITH due AS (
+    SELECT id FROM runs
+    WHERE due_at <= clock_timestamp() AND status = ANY(%(statuses)s)
+        AND (dispatched_at IS NULL OR dispatched_at < due_at OR dispatched_at < clock_timestamp() - %(lost_after)s)
+        AND NOT {FULLY_COMPENSATED}
+    ORDER BY due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE runs SET dispatched_at = clock_timestamp() FROM due WHERE runs.id = due.id
+RETURNING runs.id, runs.kind, runs.status, runs.cancel_requested_at IS NOT NULL, (
+    SELECT json_agg(json_build_array(name, role, run_steps.status) ORDER BY run_steps.position)
+    FROM run_steps WHERE run_id = runs.id
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchedRun:
+    """What decides the next move of a run, without the rest of its position."""
+
+    id: UUID
+    kind: RunKind
+    status: RunStatus
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchedStep:
+    """What decides whether a step is the next move."""
+
+    name: str
+    role: StepRole
+    status: StepStatus
+
+    @property
+    def to_be_undone(self) -> bool:
+        """Whether compensating the run includes this step."""
+        return is_to_be_undone(self.role, self.status)
+
+
+def dispatch(
+    statements: Statements, statuses: Collection[RunStatus], lost_after: timedelta, limit: int
+) -> list[tuple[DispatchedRun, list[DispatchedStep]]]:
+    """Mark due runs as dispatched, and return them. A wake-up counts as lost after ``lost_after``."""
+    values = {"statuses": list(statuses), "lost_after": lost_after, "limit": limit}
+    return [
+        (
+            DispatchedRun(id_, RunKind(kind), RunStatus(status), cancelled),
+            [DispatchedStep(name, StepRole(role), StepStatus(at)) for name, role, at in steps],
+        )
+        for id_, kind, status, cancelled, steps in statements.rows(DISPATCH, values)
+    ]
+
+
+DUE_TO_END = f"""
+-- Due runs that have no step left to compensate: they need no worker and no broker to end.
+-- Locks: these runs, except those that another transaction has locked.
+SELECT id FROM runs WHERE due_at <= clock_timestamp() AND {FULLY_COMPENSATED}
+ORDER BY due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+"""
+
+
+def due_to_end(statements: Statements, limit: int) -> list[Position]:
+    """The positions of due runs that have no step left to compensate, locked."""
+    ids = [row[0] for row in statements.rows(DUE_TO_END, {"limit": limit})]
+    return read_each(statements, ids) if ids else []
+
+
+MARK_DELAYED = """
+-- An undo that takes longer than the alarm, once for each undo.
+-- Locks: the run, unless another transaction has locked it: then the next sweep marks it.
+WITH free AS (
+    SELECT id, tenant_id FROM runs WHERE id = %(run_id)s FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE run_steps SET compensation_delayed_at = clock_timestamp() FROM free
+WHERE run_steps.run_id = free.id AND run_steps.status = 'COMPENSATING' AND compensation_delayed_at IS NULL
+    AND compensation_started_at <= clock_timestamp() - %(alarm)s
+RETURNING free.tenant_id, name, compensation_attempts, max_compensation_attempts, compensation_started_at, message,
+    compensation_error, compensation_delayed_at
+"""
+
+
+def mark_delayed(statements: Statements, run_id: UUID, alarm: timedelta) -> tuple[Any, ...] | None:
+    """Mark the undo of a run that takes longer than ``alarm``. Returns its facts; None if there is nothing to mark."""
+    rows = statements.rows(MARK_DELAYED, {"run_id": run_id, "alarm": alarm})
+    return rows[0] if rows else None
