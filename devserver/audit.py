@@ -12,7 +12,7 @@ from runtime.migrations import ROOT
 
 PIP_AUDIT = (".audit/bin/pip-audit", "--disable-pip", "--require-hashes", "--progress-spinner=off", "--format=json")
 NPM_AUDIT = ("npm", "audit", "--package-lock-only", "--json")
-PYTHON_LOCKS = ("requirements.lock", "node.lock", "audit.lock")
+PYTHON_LOCKS = ("requirements.lock", "node.lock", "audit.lock", "bench.lock")
 NPM_FOLDERS = ("dashboard", "tests/clients")
 
 TIMEOUT = 600
