@@ -23,7 +23,7 @@ def run(settings: Settings, rounds: int) -> None:
         idle = Samples(f"a sweep with {rounds} finished runs")
         for _ in range(rounds):
             with idle.timed():
-                harness.transact(due_runs.redispatch_due_runs)
+                harness.execute(due_runs.redispatch_due_runs)
         for samples in (create, claim, record, stale, accept, idle):
             samples.report()
 

@@ -8,12 +8,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from benchmarks import chain_worker
+from benchmarks import chain_worker, moves
 from benchmarks.chain_worker import CLAIM, KEEP, RECORD, STEPS, TABLE
 from benchmarks.worker import Counted
 from benchmarks.world import HELD, WAITING, FactFile, InstantWorld
 from models import TenantState
 from provisioning.event_types import EventType
+from runtime.settings import settings
 from tests.run_harness import RunHarness
 
 
@@ -61,6 +62,14 @@ def test_a_counted_claim_counts_stale_messages(harness: RunHarness) -> None:
 
     assert [claim(None), claim("claim"), claim(None)] == [None, "claim", None]
     assert (counted.calls, counted.without_result) == (3, 2)
+
+
+def test_the_cost_of_moves_is_printed(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    moves.run(settings(), rounds=1)
+
+    measured = [line.split(" p50 ")[0].strip() for line in capsys.readouterr().out.splitlines()]
+    expected = ["createTenant", "claim", "record", "dropping a stale message", "cancelProvisioning"]
+    assert measured == [*expected, "a sweep with 1 finished runs"]
 
 
 @pytest.fixture
