@@ -16,7 +16,10 @@ from workers.running_steps import RunningStep, RunningSteps
 logger = logging.getLogger(__name__)
 
 TICK = 0.25
-"""Seconds between two checks of deadlines."""
+"""Seconds between two checks of deadlines while steps are running."""
+
+IDLE_TICK = 1.0
+"""Seconds until the next look for running steps, at most a quarter of the time between two renewals."""
 
 
 class Heartbeat(PeriodicThread):
@@ -34,12 +37,13 @@ class Heartbeat(PeriodicThread):
     def run_once(self) -> float:
         """Stop the steps that are out of time, and renew the leases when that is due."""
         now = time.monotonic()
-        for running_step in self._running_steps.all_steps():
+        running_steps = self._running_steps.all_steps()
+        for running_step in running_steps:
             self._check_time(running_step, now)
         if now >= self._renewal_due:
             self.renew()
             self._renewal_due = now + self._renew_every
-        return TICK
+        return TICK if running_steps else min(IDLE_TICK, self._renew_every / 4)
 
     def renew(self) -> None:
         """Renew the lease of every step that still responds. Stop the steps of cancelled runs and of lost leases."""

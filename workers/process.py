@@ -11,7 +11,7 @@ from runtime.database import Database
 from runtime.settings import Settings
 from workers import actors
 from workers.actors import StepRunner, declare_compensate_step, declare_run_step
-from workers.broker import redis_broker
+from workers.broker import Worker, redis_broker
 from workers.cancel_listener import CancelListener
 from workers.dispatcher import Dispatcher
 from workers.heartbeat import Heartbeat
@@ -19,11 +19,6 @@ from workers.running_steps import RunningSteps
 from workers.sweeper import Sweeper
 
 logger = logging.getLogger(__name__)
-
-IDLE_POLL = 100
-"""Milliseconds between two polls of an empty queue: a message is received after 39 ms instead of 385 ms (median,
-measured)."""
-
 
 Declare = Callable[[dramatiq.Broker, StepRunner], object]
 
@@ -77,10 +72,8 @@ class WorkerProcess:
         logger.info("worker stopped")
 
 
-def _worker(settings: Settings, declare: Declare, step_runner: StepRunner, threads: int) -> dramatiq.Worker:
+def _worker(settings: Settings, declare: Declare, step_runner: StepRunner, threads: int) -> Worker:
     """Create a Dramatiq worker with a separate broker, so that its threads serve one queue only."""
     broker = redis_broker(settings)
     declare(broker, step_runner)
-    worker = dramatiq.Worker(broker, worker_timeout=IDLE_POLL, worker_threads=threads)
-    worker.queue_prefetch = threads
-    return worker
+    return Worker(broker, threads)

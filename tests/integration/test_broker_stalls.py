@@ -19,7 +19,7 @@ from runtime.settings import Settings, settings
 from tests.conformance.field.relay import Relay
 from tests.waiting import wait_until
 from workers import broker as broker_module
-from workers.broker import redis_broker
+from workers.broker import Worker, redis_broker
 from workers.dispatcher import Dispatcher
 
 QUEUE = "steps"
@@ -53,7 +53,7 @@ def consuming(
     actor = dramatiq.actor(broker=sender, queue_name=QUEUE)(receive)
     with redis.Redis.from_url(redis_url) as client:
         client.flushdb()
-    worker = dramatiq.Worker(consumer, worker_timeout=50, worker_threads=2)
+    worker = Worker(consumer, threads=2)
     worker.start()
     try:
         actor.send("before")
@@ -117,7 +117,7 @@ def test_an_acknowledgement_during_a_stall_blocks_no_thread_beyond_it(
             release.wait(10)
 
         dramatiq.actor(broker=consumer_broker, queue_name="held")(hold)
-        worker = dramatiq.Worker(consumer_broker, worker_timeout=50, worker_threads=1)
+        worker = Worker(consumer_broker, threads=1)
         worker.start()
         dramatiq.actor(broker=redis_broker(settings()), queue_name="held")(hold).send("one")
         assert started.wait(5)

@@ -16,7 +16,7 @@ from server.limits.rate_limit import RateLimiter
 from tests.builders import settings_with
 from tests.promises.documents import document
 from tests.waiting import wait_until
-from workers.broker import FORWARD_QUEUE, redis_broker
+from workers.broker import FORWARD_QUEUE, Worker, redis_broker
 from workers.dispatcher import Dispatcher
 
 
@@ -56,7 +56,7 @@ def sends_and_consumes(settings: Settings) -> bool:
     def run_step(run_id: str, step: str) -> None:
         received.set()
 
-    worker = dramatiq.Worker(broker, worker_timeout=50, worker_threads=1)
+    worker = Worker(broker, threads=1)
     worker.start()
     try:
         dispatcher([WakeUp(uuid4(), Forward("validate_request"))])
