@@ -31,6 +31,7 @@ from models import (
 from models.columns import new_id
 from models.run import is_to_be_undone
 from provisioning.events import CANCEL_CHANNEL, FEED_CHANNEL
+from provisioning.lost_workers import HELD_KEYS, lock_key
 from provisioning.moves import Backward, Forward
 from provisioning.position import Position, ResourceValues, RunValues, StepValues, TenantValues
 from provisioning.resource_names import ResourceNames
@@ -446,6 +447,26 @@ def renew(statements: Statements, tokens: Mapping[UUID, UUID], lease: timedelta)
 
 
 # What a sweeper writes
+
+
+END_LEASES = f"""
+-- The leases of an owner that holds no session lock. Its runs become due, as if the leases had expired, and the
+-- attempts count. The tokens stay: an owner that lives after all extends a lease again with its next renewal, unless
+-- another worker has claimed the run with a new token.
+-- Locks: these runs, except those that another transaction has locked: its owner, or who claims it, is writing it.
+UPDATE runs SET lease_until = statement_timestamp(), due_at = statement_timestamp()
+WHERE id IN (
+    SELECT id FROM runs
+    WHERE due_at > statement_timestamp() AND lease_until > statement_timestamp() AND lease_owner = %(owner)s
+    FOR NO KEY UPDATE SKIP LOCKED
+) AND {lock_key("%(owner)s")} NOT IN ({HELD_KEYS})
+RETURNING id
+"""
+
+
+def end_leases(statements: Statements, owner: str) -> int:
+    """End the leases of a worker that is lost. Returns how many."""
+    return len(statements.rows(END_LEASES, {"owner": owner}))
 
 
 FULLY_COMPENSATED = """(runs.status IN ('CANCELLING', 'COMPENSATING') AND NOT EXISTS (

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import dramatiq
 
@@ -15,6 +16,7 @@ from workers.broker import Worker, redis_broker
 from workers.cancel_listener import CancelListener
 from workers.dispatcher import Dispatcher
 from workers.heartbeat import Heartbeat
+from workers.presence import GRACE, Presence
 from workers.running_steps import RunningSteps
 from workers.sweeper import Sweeper
 
@@ -38,18 +40,21 @@ class WorkerProcess:
             self._running_steps,
             keep_for=actors.KEEP_RUN_FOR,
         )
+        self._presence = Presence(partial(setattr, step_runner, "owner"))
         self._workers = [
             _worker(settings, declare_run_step, step_runner, settings.forward_threads),
             _worker(settings, declare_compensate_step, step_runner, settings.compensation_threads),
         ]
         self._heartbeat = Heartbeat(self._database, self._running_steps, settings)
-        self._cancel_listener = CancelListener(self._database, self._running_steps, self._heartbeat)
-        self._sweeper = Sweeper(self._database, self._dispatcher, settings)
+        self._cancel_listener = CancelListener(self._database, self._running_steps, self._heartbeat, self._presence)
+        self._sweeper = Sweeper(self._database, self._dispatcher, settings, self._presence)
 
     def start(self) -> None:
         """Start all threads."""
         for thread in (self._heartbeat, self._cancel_listener, self._sweeper):
             thread.start()
+        # The first leases have the name with which the end of this process is noticed at once.
+        self._presence.decided.wait(GRACE)
         for worker in self._workers:
             worker.start()
         logger.info("worker started")

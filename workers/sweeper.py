@@ -7,14 +7,15 @@ from datetime import timedelta
 from uuid import UUID
 
 from models import Run, RunStatus
-from provisioning import denials, due_runs, idempotency
+from provisioning import denials, due_runs, idempotency, run_store
 from provisioning.decisions import BACKWARD
-from provisioning.due_runs import SweepReport
+from provisioning.due_work import due_work
 from runtime.database import Database, clock
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
 from workers.dispatcher import Dispatcher
 from workers.periodic_thread import PeriodicThread
+from workers.presence import LostWorkers, Presence
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +39,20 @@ STATUSES_OF_QUEUE = {FORWARD_QUEUE: frozenset(RunStatus) - BACKWARD, COMPENSATIO
 
 
 class Sweeper(PeriodicThread):
-    """Runs in every worker process. Sweepers do not block each other (SKIP LOCKED)."""
+    """Runs in every worker process. Sweepers do not block each other (SKIP LOCKED).
 
-    def __init__(self, database: Database, dispatcher: Dispatcher, settings: Settings) -> None:
+    With ``presence``, the session lock of its process, it also ends the leases of processes that died.
+    """
+
+    def __init__(
+        self, database: Database, dispatcher: Dispatcher, settings: Settings, presence: Presence | None = None
+    ) -> None:
         super().__init__("sweeper")
         self._database = database
         self._dispatcher = dispatcher
+        self._presence = presence or Presence()
+        self._lost_workers = LostWorkers(self._presence)
+        self._lease = settings.lease
         self._interval = settings.sweep_interval.total_seconds()
         self._undo_alarm = settings.undo_alarm
         self._reported_stuck: set[UUID] = set()
@@ -51,7 +60,9 @@ class Sweeper(PeriodicThread):
         self._was_unavailable = False
 
     def run_once(self) -> float:
-        """End or dispatch due runs, cancel overdue runs, report delayed and stuck undos. Pause until the next is due.
+        """End leases of lost workers, end or dispatch due runs, cancel overdue runs, report delayed and stuck undos.
+
+        Pause until the next run is due. A sweep that finds nothing to do is one statement.
 
         When more runs are due than one sweep handles, the pause is as long as the sweep was, to leave capacity for
         other work. After an outage of Postgres the first sweep waits, so that the workers can record their outcomes:
@@ -67,6 +78,21 @@ class Sweeper(PeriodicThread):
         return pause
 
     def _sweep(self) -> float:
+        work = self._database.execute(due_work, self._presence.locked_owner, self._lease, self._undo_alarm)
+        lost = self._lost_workers.after(work.locks)
+        for owner in lost:
+            self._end_leases(owner)
+        if lost or work.is_due or not self._reported_stuck.issuperset(work.stuck):
+            return self._sweep_runs()
+        self._reported_stuck.intersection_update(work.stuck)
+        self._keep_house()
+        return self._pause_until(work.next_due_in)
+
+    def _end_leases(self, owner: str) -> None:
+        if runs := self._database.execute(run_store.end_leases, owner):
+            logger.warning("worker lost, its runs continue on others", extra={"owner": owner, "runs": runs})
+
+    def _sweep_runs(self) -> float:
         began = time.monotonic()
         more = [self._database.execute(due_runs.end_due_runs)]
         more += [self._redispatch(queue, statuses) for queue, statuses in STATUSES_OF_QUEUE.items()]
@@ -79,7 +105,7 @@ class Sweeper(PeriodicThread):
         self._keep_house()
         if any(more):
             return min(max(time.monotonic() - began, MIN_PAUSE), self._interval)
-        return self._pause_until_next(report)
+        return self._pause_until(report.next_due_in)
 
     def _redispatch(self, queue: str, statuses: Collection[RunStatus]) -> bool:
         """Send wake-ups for due runs. Without a broker none is marked as dispatched: all are sent when it is back."""
@@ -88,10 +114,11 @@ class Sweeper(PeriodicThread):
             return False
         return self._database.execute(due_runs.redispatch_due_runs, statuses, lost_after=_lost_after(backlog))
 
-    def _pause_until_next(self, report: SweepReport) -> float:
-        if report.next_due_in is None:
-            return self._interval
-        return min(max(report.next_due_in.total_seconds(), MIN_PAUSE), self._interval)
+    def _pause_until(self, next_due_in: timedelta | None) -> float:
+        pauses = [self._interval, self._lost_workers.next_look_in]
+        if next_due_in is not None:
+            pauses.append(next_due_in.total_seconds())
+        return max(MIN_PAUSE, min(pause for pause in pauses if pause is not None))
 
     def _keep_house(self) -> None:
         """Delete expired idempotency keys and summarise denied attempts, when that is due."""

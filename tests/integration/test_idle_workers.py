@@ -9,16 +9,20 @@ from typing import Any
 from uuid import uuid4
 
 import dramatiq
+import psycopg
 import pytest
 import redis
 from dramatiq import MessageProxy
 
+from provisioning.events import CANCEL_CHANNEL
 from runtime.database import Database
 from runtime.settings import settings
 from tests.waiting import wait_until
 from workers import broker as broker_module
 from workers.broker import PatientBroker, PatientConsumer, Worker, redis_broker
+from workers.cancel_listener import CancelListener
 from workers.heartbeat import IDLE_TICK, TICK, Heartbeat
+from workers.presence import Presence
 from workers.running_steps import RunningSteps
 
 NOT_WOKEN = 6.0
@@ -208,3 +212,60 @@ def test_the_heartbeat_ticks_rarely_while_no_step_is_running(database_url: str) 
     heartbeat = Heartbeat(Database(settings()), RunningSteps(), settings())
 
     assert heartbeat.run_once() == min(IDLE_TICK, settings().lease_renewal.total_seconds() / 4) > TICK
+
+
+@pytest.fixture
+def listener(database_url: str) -> Iterator[tuple[CancelListener, RunningSteps]]:
+    database, running_steps = Database(settings()), RunningSteps()
+    presence = Presence()
+    started = CancelListener(database, running_steps, Heartbeat(database, running_steps, settings()), presence)
+    started.start()
+    wait_until(lambda: presence.age > 0)
+    yield started, running_steps
+    started.stop()
+
+
+def test_the_cancel_listener_stops_at_once(database_url: str) -> None:
+    database, running_steps, presence = Database(settings()), RunningSteps(), Presence()
+    listener = CancelListener(database, running_steps, Heartbeat(database, running_steps, settings()), presence)
+    listener.start()
+    wait_until(lambda: presence.age > 0)
+
+    assert seconds_of(listener.stop) < 1.0
+    assert not listener._thread.is_alive()
+
+
+def test_every_cancel_that_is_notified_is_received(
+    listener: tuple[CancelListener, RunningSteps], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, running_steps = listener
+    runs = [uuid4() for _ in range(20)]
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for run in runs:
+            connection.execute("SELECT pg_notify(%s, %s)", [CANCEL_CHANNEL, str(run)])
+
+    wait_until(lambda: set(runs) <= set(running_steps._cancelled))
+
+
+def test_a_cancel_that_arrives_while_the_listener_starts_is_received(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its notification comes with the answer to a statement, so that the socket has nothing more to read."""
+    database, running_steps, run = Database(settings()), RunningSteps(), uuid4()
+    heartbeat = Heartbeat(database, running_steps, settings())
+    listener = CancelListener(database, running_steps, heartbeat, Presence())
+    listen = database.listen
+
+    def listen_and_be_notified() -> Any:
+        connection = listen()
+        connection.execute(f"LISTEN {CANCEL_CHANNEL}")
+        connection.execute("SELECT pg_notify(%s, %s)", [CANCEL_CHANNEL, str(run)])
+        return connection
+
+    monkeypatch.setattr(database, "listen", listen_and_be_notified)
+    listener.start()
+    try:
+        wait_until(lambda: run in running_steps._cancelled, within=2)
+    finally:
+        listener.stop()

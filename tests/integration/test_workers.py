@@ -3,9 +3,11 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,17 +18,19 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 import redis
-from sqlalchemy import update
+from sqlalchemy import event, update
 from sqlmodel import col, select
 
 import adapters.registry
+import workers.broker
 import workers.sweeper
 from devserver import directories
 from devserver.servers import Valkey
 from models import ActorKind, Run, RunStatus, StepRole, StepStatus, TenantState
 from provisioning import cancellation, due_runs
 from provisioning.cancellation import BulkCancelResult
-from runtime.database import clock
+from provisioning.lost_workers import MARK, lock_key
+from runtime.database import Database, Statements, clock
 from runtime.migrations import ROOT, migrate
 from runtime.settings import Settings
 from tests.builders import settings_with, stray_resource
@@ -38,6 +42,8 @@ from workers.__main__ import main
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE, NAMESPACE
 from workers.cancel_listener import CancelListener
 from workers.dispatcher import Dispatcher
+from workers.presence import GRACE
+from workers.process import WorkerProcess
 from workers.sweeper import Sweeper
 
 SHORT = {
@@ -255,25 +261,69 @@ def make_moves_before(worker_pool: WorkerPool, step: str) -> None:
     worker_pool.harness.make_moves(until=step)
 
 
-def test_the_step_of_a_killed_worker_is_retried_by_another_within_twenty_seconds(
+def test_the_step_of_a_killed_worker_is_retried_by_another_within_three_seconds(
     worker_pool: WorkerPool, tmp_path: Path
 ) -> None:
+    """Long before its lease of 15 s ends."""
     step = "allocate_storage"
     use_real_adapters(worker_pool)
     worker_pool.harness.create()
     make_moves_before(worker_pool, step)
     with program(worker_pool.settings, tmp_path, **DEFAULT_LEASE) as killed:
         wait_until(lambda: worker_pool.harness.step(step).percent is not None, within=60)
+        other = worker_pool.start_worker(worker_pool.settings.model_copy(update=RARE_RENEWALS))
+        wait_until(lambda: other._presence.age > 2 * GRACE)
+        assert (worker_pool.harness.run().lease_owner or "").startswith(f"{socket.gethostname()}:{killed.pid}{MARK}")
 
         killed.send_signal(signal.SIGKILL)
         killed.wait(10)
+        wait_until(lambda: worker_pool.harness.step(step).attempts == 2, within=3)
 
-    assert worker_pool.harness.run().lease_token is not None, "the killed worker still owns the run"
-    worker_pool.start_worker()
-    wait_until(lambda: worker_pool.harness.step(step).attempts == 2, within=20)
     worker_pool.await_completion()
     assert worker_pool.harness.tenant().state is TenantState.ACTIVE
     assert worker_pool.harness.step(step).attempts == 2
+
+
+def cut_connection(worker_pool: WorkerPool, worker: WorkerProcess) -> None:
+    """End the connection on which a worker holds its lock."""
+    held = f"locktype = 'advisory' AND granted AND {lock_key('%s')} = (classid::bigint << 32 | objid::bigint)"
+    with psycopg.connect(worker_pool.settings.database_url, autocommit=True) as connection:
+        query = f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {held}"
+        assert connection.execute(query.encode(), [worker._presence.locked_owner]).fetchall() == [(True,)]
+
+
+def test_a_live_worker_that_loses_its_connection_loses_its_step_only_if_it_cannot_reconnect(
+    worker_pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = "deploy_workloads"
+    worker_pool.harness.faults.hang("deployer.deploy", times=2)
+    performing = worker_pool.start_worker(worker_pool.settings.model_copy(update=RARE_RENEWALS))
+    wait_until(lambda: performing._presence.age > 0)
+    worker_pool.harness.create()
+    worker_pool.await_call("deployer.deploy")
+    other = worker_pool.start_worker(worker_pool.settings.model_copy(update=RARE_RENEWALS))
+    wait_until(lambda: other._presence.age > 2 * GRACE)
+    token = worker_pool.harness.run().lease_token
+
+    cut_connection(worker_pool, performing)
+    wait_until(lambda: other._presence.age > 4 * GRACE)
+
+    assert performing._presence.age > GRACE
+    assert worker_pool.harness.run().lease_token == token
+
+    def refuse() -> Any:
+        raise psycopg.OperationalError("too many connections")
+
+    monkeypatch.setattr(performing._database, "listen", refuse)
+    cut_connection(worker_pool, performing)
+    worker_pool.await_call("deployer.deploy", times=2)
+    worker_pool.harness.faults.release_all()
+    worker_pool.await_completion()
+
+    assert worker_pool.harness.tenant().state is TenantState.ACTIVE
+    assert worker_pool.harness.step(step).attempts == 2
+    completed = [line for line in worker_pool.harness.event_lines() if f"step_completed {step}" in line]
+    assert len(completed) == 1
 
 
 def test_a_worker_program_releases_its_step_on_sigterm_and_exits_with_zero(
@@ -427,6 +477,45 @@ def test_a_full_queue_takes_a_run_that_was_never_dispatched(
 def queue_lengths(broker: redis.Redis) -> tuple[int, ...]:
     """Messages in the queues of steps and of compensations."""
     return tuple(broker.llen(f"{NAMESPACE}:{queue}") for queue in (FORWARD_QUEUE, COMPENSATION_QUEUE))
+
+
+def test_an_idle_process_only_waits_and_looks_once_a_sweep(
+    worker_pool: WorkerPool, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep is one statement. A wait is one command and one fetch, a script with two commands."""
+    monkeypatch.setattr(workers.broker, "LONGEST_WAIT", 0.1)
+    postpone_runs_of_earlier_tests(worker_pool)
+    worker = worker_pool.start_worker()
+    statements, blocked = list[str](), 2
+    with redis.Redis.from_url(redis_url) as broker:
+        wait_until(lambda: broker.info("clients")["blocked_clients"] == blocked)
+        wait_until(lambda: worker._sweeper._housekeeping_due > 0)
+        record_statements(worker._database, monkeypatch, statements)
+        before = calls_of_commands(broker)
+        wait_until(lambda: len(statements) >= 5)
+        wait_until(lambda: calls_of_commands(broker)["blpop"] >= before["blpop"] + 10)
+        calls = calls_of_commands(broker) - before
+
+    assert {"AS is_due" in statement for statement in statements} == {True}
+    assert set(calls) - {"info"} == {"blpop", "evalsha", "zadd", "lpop"}
+    assert calls["evalsha"] <= calls["blpop"] + blocked
+
+
+def record_statements(database: Database, monkeypatch: pytest.MonkeyPatch, into: list[str]) -> None:
+    """Record what the ORM and the driver execute from now on."""
+    execute = Statements.rows
+
+    def rows(statements: Statements, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        into.append(statement)
+        return execute(statements, statement, values)
+
+    monkeypatch.setattr(Statements, "rows", rows)
+    event.listen(database.engine, "before_cursor_execute", lambda *facts: into.append(facts[2]))
+
+
+def calls_of_commands(broker: redis.Redis) -> Counter[str]:
+    stats: Any = broker.info("commandstats")
+    return Counter({name.removeprefix("cmdstat_"): value["calls"] for name, value in stats.items()})
 
 
 def test_bulk_cancels_in_any_order_and_workers_do_not_deadlock(worker_pool: WorkerPool) -> None:

@@ -198,6 +198,13 @@ class Testbed:
         self.stop_postgres()
         self.start_postgres()
 
+    def cut_listeners(self) -> None:
+        """End the connections on which the processes listen, and on which workers hold their session locks."""
+        with psycopg.connect(self.postgres.url(DATABASE), autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tenantry-listen'"
+            )
+
     def stop_postgres(self) -> None:
         """Stop Postgres by an immediate shutdown: the next start recovers from the write-ahead log."""
         assert self.server is not None

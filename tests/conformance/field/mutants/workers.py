@@ -17,13 +17,21 @@ from provisioning.position import Position
 from provisioning.steps import saga
 from runtime.database import Database, Statements
 from tests.conformance.field.mutants import mutant
+from workers.presence import LostWorkers
 
 FOR_EVER = timedelta(hours=1)
 
 
 @mutant
+def no_notice_of_dead_workers(patch: pytest.MonkeyPatch) -> None:
+    """A run of a dead worker waits until its lease expires."""
+    patch.setattr(LostWorkers, "after", lambda *_: [])
+
+
+@mutant
 def no_lease_expiry(patch: pytest.MonkeyPatch) -> None:
     """A claimed run stays leased for an hour, even if its worker is dead."""
+    no_notice_of_dead_workers(patch)
     original, original_renew = transitions._lease, run_store.renew
 
     def lease(draft: Any, move: Forward | Backward, taken: transitions.Lease) -> None:

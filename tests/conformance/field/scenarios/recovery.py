@@ -15,6 +15,15 @@ DEFAULT_OPTIONS = Options(lease=15, sweep=1, forward_threads=30)
 AFTER_A_KILL = 20.0
 """Seconds until a run has to continue: the rest of its lease (15 s), a sweep (1 s), and 4 s for its next attempt."""
 
+AFTER_A_DEATH = 3.0
+"""The same for a process that dies on a live machine: a look (0.5 s), another after 1 s, and 1.5 s to claim the run."""
+
+STEPS_OF_TWO_WORKERS = 20
+"""As many as two workers perform at once by default."""
+
+LOCKS_SETTLE = 3.0
+"""Seconds after which new processes decide about others, and a second more."""
+
 AFTER_A_FLUSH = 3.0
 """The same: the message counts as lost after 1 s, the next sweep (1 s) sends another, and 1 s to claim it."""
 
@@ -29,20 +38,52 @@ most."""
 
 @scenario(without="no_lease_expiry", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
 def worker_killed_recovers(harness: ScenarioHarness) -> str:
-    """Workers are killed in the middle of many steps: the next attempt of each starts within 20 s."""
+    """Workers vanish in the middle of many steps, as with their machine: the next attempts start within 20 s.
+
+    They are paused, so that no connection is closed, and killed at the end.
+    """
     took = []
     for _ in range(harness.scaled(2, reduced=1)):
         sagas, halts = _halted(harness, harness.scaled(54, reduced=6), "before deployer.deploy")
         victims = list(harness.testbed.workers)
         harness.testbed.start_workers(len(victims))
+        vanished = datetime.now(UTC)
+        for victim in victims:
+            harness.testbed.pause(victim)
+        for halt in halts:
+            halt.release()
+        took += _recovered(harness, sagas, vanished, AFTER_A_KILL)
+        for victim in victims:
+            harness.testbed.kill(victim)
+    harness.await_all_runs()
+    return _percentiles(took, AFTER_A_KILL)
+
+
+@scenario(without="no_notice_of_dead_workers", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
+def a_dead_worker_is_noticed_at_once(harness: ScenarioHarness) -> str:
+    """A worker is killed in the middle of many steps, and its machine lives: the next attempts start within 3 s.
+
+    The connections that show that the workers live are cut before: no step is repeated because of that.
+    """
+    took, repeated = [], 0
+    for _ in range(harness.scaled(3, reduced=1)):
+        sagas, halts = _halted(harness, harness.scaled(STEPS_OF_TWO_WORKERS, reduced=6), "before deployer.deploy")
+        victims = list(harness.testbed.workers)
+        harness.testbed.start_workers(len(victims))
+        let_time_pass(LOCKS_SETTLE)
+        cut = datetime.now(UTC)
+        harness.testbed.cut_listeners()
+        let_time_pass(LOCKS_SETTLE)
+        repeated += len(_moved(harness, cut).keys() & {saga.run for saga in sagas})
         killed = datetime.now(UTC)
         for victim in victims:
             harness.testbed.kill(victim)
         for halt in halts:
             halt.release()
-        took += _recovered(harness, sagas, killed, AFTER_A_KILL)
+        took += _recovered(harness, sagas, killed, AFTER_A_DEATH)
+    assert repeated <= len(took) / 20, f"V9: {repeated} of {len(took)} steps were taken from live workers"
     harness.await_all_runs()
-    return _percentiles(took, AFTER_A_KILL)
+    return f"{_percentiles(took, AFTER_A_DEATH)}; {repeated} repeated after {len(took)} cut connections"
 
 
 @scenario(without="no_sweeper", breaks="V8", options=DEFAULT_OPTIONS, alone=True)
@@ -107,19 +148,20 @@ def _halted(harness: ScenarioHarness, count: int, where: str) -> tuple[list[Saga
 def _recovered(harness: ScenarioHarness, sagas: Collection[Saga], since: datetime, limit: float) -> list[float]:
     """Seconds until the next event of each run."""
     expected = {saga.run for saga in sagas}
-
-    def moved() -> dict[str, float]:
-        times: dict[str, float] = {}
-        for event in harness.checker.events():
-            after = (datetime.fromisoformat(event["occurredAt"]) - since).total_seconds()
-            if after > 0 and event["run"]:
-                times.setdefault(event["run"]["id"], after)
-        return times
-
     # The times are those of the events; the delay until an event is in the feed does not count.
     within = harness.within(limit + 30, without_protection=limit + 5)
-    until(lambda: expected <= moved().keys(), "V8: not every run continues", within=within, every=1)
-    return [after for run, after in moved().items() if run in expected]
+    until(lambda: expected <= _moved(harness, since).keys(), "V8: not every run continues", within=within, every=1)
+    return [after for run, after in _moved(harness, since).items() if run in expected]
+
+
+def _moved(harness: ScenarioHarness, since: datetime) -> dict[str, float]:
+    """Seconds until the next event of each run that has one."""
+    times: dict[str, float] = {}
+    for event in harness.checker.events():
+        after = (datetime.fromisoformat(event["occurredAt"]) - since).total_seconds()
+        if after > 0 and event["run"]:
+            times.setdefault(event["run"]["id"], after)
+    return times
 
 
 def _percentiles(took: list[float], limit: float) -> str:
