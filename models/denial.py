@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlmodel import Field, SQLModel
 
 from models.columns import INSTANT
@@ -18,4 +19,10 @@ class Denial(SQLModel, table=True):
     action: str = Field(primary_key=True, max_length=80)
     reason: str = Field(max_length=500)
     repeated: int = 0
-    recorded_at: datetime = Field(sa_type=INSTANT, nullable=False, index=True)
+    recorded_at: datetime = Field(
+        default=None,
+        sa_type=INSTANT,
+        nullable=False,
+        index=True,
+        sa_column_kwargs={"server_default": text("clock_timestamp()")},
+    )

@@ -31,7 +31,6 @@ def record_denial(session: Session, organisation_id: UUID, action: str, reason: 
         action=action,
         reason=reason,
         repeated=0,
-        recorded_at=func.clock_timestamp(),
     )
     counted = denial.on_conflict_do_update(
         index_elements=["organisation_id", "actor_id", "action"],

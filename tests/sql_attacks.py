@@ -155,6 +155,114 @@ CHANGES_OF_ACCESS = (
 )
 """The same."""
 
+NEW_TENANT = """
+    INSERT INTO tenants (id, organisation_id, slug, name, region, plan_code, first_admin_email, address, state, version,
+                         last_sequence, created_at, updated_at)
+    SELECT gen_random_uuid(), organisation_id, 'new', name, region, plan_code, first_admin_email,
+           'new-' || right(id::text, 12), '{state}', 1, 0, {created_at}, clock_timestamp()
+    FROM tenants
+"""
+NEW_RUN = """
+    INSERT INTO runs (id, organisation_id, tenant_id, address, number, kind, status, started_by_kind, started_by_id,
+                      started_by_name, created_at, {columns})
+    SELECT gen_random_uuid(), organisation_id, id, address, 9, 'PROVISION', '{status}', 'USER', {starter}, 'Eve',
+           clock_timestamp(), {values}
+    FROM tenants
+"""
+FURTHER_STEP = """
+    INSERT INTO run_steps (run_id, position, name, title, role, status, interruptible, timeout, max_attempts, attempts,
+                           compensation_attempts)
+    SELECT id, 99, 'more', 'More', 'STEP', 'WAITING', true, '1 s', 1, 0, 0 FROM runs
+"""
+
+CANCELLED_AT_ONCE = """
+    UPDATE runs SET cancel_requested_at = now(), cancel_actor_id = caller_id(), status = 'CANCELLED',
+        finished_at = now(), due_at = NULL
+"""
+CHANGES_OF_TENANTS_AND_RUNS: Mapping[str, tuple[str, ...]] = {
+    "PENDING": (
+        "UPDATE tenants SET state = 'ACTIVE'",
+        "UPDATE tenants SET last_sequence = 1000000000",
+        "UPDATE tenants SET last_sequence = last_sequence + 11",
+        "UPDATE tenants SET last_sequence = last_sequence - 1",
+        NEW_TENANT.format(state="ACTIVE", created_at="clock_timestamp()"),
+        NEW_TENANT.format(state="PROVISIONING", created_at="clock_timestamp()"),
+        NEW_TENANT.format(state="PENDING", created_at="'2020-01-01'"),
+        NEW_RUN.format(columns="finished_at", status="SUCCEEDED", starter="caller_id()", values="clock_timestamp()"),
+        NEW_RUN.format(columns="due_at", status="QUEUED", starter="gen_random_uuid()", values="clock_timestamp()"),
+        NEW_RUN.format(
+            columns="due_at, lease_token, lease_until",
+            status="QUEUED",
+            starter="caller_id()",
+            values="clock_timestamp(), gen_random_uuid(), 'infinity'",
+        ),
+    ),
+    "PROVISIONING": (
+        "UPDATE tenants SET state = 'ACTIVE'",
+        "UPDATE tenants SET state = 'PENDING'",
+        "UPDATE tenants SET state = 'FAILED'",
+        "UPDATE tenants SET version = version - 1",
+        "UPDATE tenants SET slug = 'other'",
+        "UPDATE tenants SET address = 'other'",
+        "UPDATE tenants SET plan_code = 'free'",
+        "UPDATE runs SET status = 'SUCCEEDED', finished_at = now(), due_at = NULL",
+        "UPDATE runs SET status = 'FAILED', finished_at = now(), due_at = NULL",
+        CANCELLED_AT_ONCE,
+        "UPDATE runs SET status = 'COMPENSATING'",
+        "UPDATE runs SET status = 'STUCK', due_at = NULL",
+        "UPDATE runs SET lease_token = gen_random_uuid(), lease_until = 'infinity'",
+        "UPDATE runs SET lease_until = 'infinity'",
+        "UPDATE runs SET lease_owner = 'eve'",
+        "UPDATE runs SET stuck_error = 'call this number'",
+        "UPDATE run_steps SET status = 'DONE' WHERE status = 'WAITING'",
+        "UPDATE run_steps SET status = 'WAITING' WHERE status = 'DONE'",
+        "UPDATE run_steps SET status = 'COMPENSATED' WHERE status = 'DONE'",
+        "UPDATE run_steps SET status = 'FAILED'",
+        "UPDATE run_steps SET status = 'ABANDONED' WHERE name = 'allocate_storage'",
+        "UPDATE resources SET status = 'ABANDONED', abandoned_reason = 'mine'",
+        "UPDATE resources SET status = 'INTENDED'",
+        FURTHER_STEP,
+    ),
+    "ACTIVE": (
+        "UPDATE tenants SET state = 'DECOMMISSIONED'",
+        "UPDATE tenants SET state = 'PENDING'",
+        "UPDATE tenants SET address = 'other'",
+        "UPDATE tenants SET first_admin_email = 'eve@shop.example'",
+        "UPDATE runs SET status = 'RUNNING', finished_at = NULL, due_at = now()",
+        "UPDATE runs SET finished_at = '2020-01-01'",
+        "UPDATE runs SET cancel_requested_at = now(), cancel_actor_id = caller_id()",
+        "UPDATE run_steps SET status = 'WAITING' WHERE role = 'STEP'",
+    ),
+    "DECOMMISSIONING": (
+        "UPDATE tenants SET state = 'DECOMMISSIONED'",
+        "UPDATE tenants SET state = 'ACTIVE'",
+        "UPDATE runs SET status = 'DECOMMISSIONED', finished_at = now(), due_at = NULL",
+        "UPDATE runs SET cancel_requested_at = now(), cancel_actor_id = caller_id() WHERE finished_at IS NULL",
+    ),
+    "CANCELLING": (
+        "UPDATE tenants SET state = 'PENDING'",
+        "UPDATE runs SET cancel_reason = 'Ada asked for it'",
+        "UPDATE runs SET cancel_actor_id = gen_random_uuid(), cancel_actor_name = 'Ada'",
+        "UPDATE runs SET cancel_requested_at = NULL, cancel_actor_id = NULL, status = 'RUNNING'",
+        "UPDATE runs SET status = 'CANCELLED', finished_at = now(), due_at = NULL",
+    ),
+    "STUCK": (
+        "UPDATE runs SET stuck_error = 'call this number'",
+        "UPDATE runs SET status = 'SUCCEEDED', finished_at = now()",
+        "UPDATE runs SET status = 'FAILED', finished_at = now()",
+        "UPDATE run_steps SET status = 'ABANDONED' WHERE status = 'COMPENSATION_FAILED'",
+        "UPDATE resources SET status = 'INTENDED' WHERE status = 'HELD'",
+    ),
+    "DECOMMISSIONED": (
+        "UPDATE tenants SET state = 'ACTIVE'",
+        "UPDATE tenants SET name = 'Other'",
+        "UPDATE tenants SET slug = 'other'",
+        "UPDATE tenants SET version = version + 1",
+    ),
+}
+"""Statements of a caller's role that the database refuses, by the state of the tenant or its run. The role may write
+each of these columns, with other values."""
+
 
 class TenantsLogin:
     """A tenant's own login that uses every right it has against another tenant, until the end of the block."""

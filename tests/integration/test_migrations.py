@@ -74,6 +74,12 @@ STUCK_AND_ABANDONED = """
         (4, 'stuck', '{"step": "deploy_workloads"}')
     ) AS told (number, type, data)
 """
+RIGHTS_ON_WHOLE_TABLES = """
+    SELECT role, privilege, relname FROM pg_class,
+        unnest(ARRAY['tenantry_api', 'tenantry_manager', 'tenantry_limited', 'tenantry_support']) AS role,
+        unnest(ARRAY['INSERT', 'UPDATE']) AS privilege
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND has_table_privilege(role, oid, privilege)
+"""
 OBJECT_NAMES = """
     SELECT relname::text FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'alembic_version%'
@@ -286,6 +292,22 @@ def test_stuck_runs_and_abandoned_resources_of_the_release_before_say_since_when
         assert steps.fetchall() == [("Not yours.", 8)]
         resources = connection.execute("SELECT abandoned_at, abandoned_by_kind, abandoned_by_id FROM resources")
         assert resources.fetchall() == [(datetime(2026, 11, 30, 12, 3, tzinfo=UTC), "USER", ada)]
+
+
+def test_rights_on_tables_of_the_release_before_become_rights_on_columns_and_back(empty: Settings) -> None:
+    def whole_tables() -> set[tuple[object, ...]]:
+        with psycopg.connect(empty.database_url) as connection:
+            return set(connection.execute(RIGHTS_ON_WHOLE_TABLES))
+
+    migrate(empty, "0012")
+    before = whole_tables()
+    migrate(empty)
+    after = whole_tables()
+    migrate(empty, "0012")
+
+    assert {("tenantry_api", "UPDATE", "runs"), ("tenantry_limited", "INSERT", "tenants")} <= before
+    assert after == set()
+    assert whole_tables() == before
 
 
 @pytest.fixture
