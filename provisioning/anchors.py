@@ -1,4 +1,4 @@
-"""Anchors: the stored event at the place of a reader. A database that was restored to an earlier time lacks it."""
+"""Anchors: the stored event at the place of a reader. The feed may have lost it, or never have had it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ class UnknownCursor(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            "The feed has no event at this cursor: the database was restored to an earlier time. Continue after an "
-            "older cursor, or from the beginning."
+            "The feed has no event at this cursor: its retention is over, or the database was restored to an earlier "
+            "time, or this installation never returned the cursor. Read again without a cursor, and continue after the "
+            "newest cursor of the answer, or subscribe from now on."
         )
 
 

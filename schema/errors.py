@@ -31,7 +31,7 @@ class TooComplex(RequestRefused):
 
 
 class UnknownCursor(RequestRefused):
-    """The feed has no event at the cursor."""
+    """The feed has no event at the cursor: deleted after its retention, lost in a restore, or never in this feed."""
 
     code = "UNKNOWN_CURSOR"
 

@@ -215,12 +215,17 @@ class Subscription:
         resolver=subscriptions.tenant_provisioning,
         description="The timeline of a tenant's newest run: the entries so far, then each new one, until RUN_FINISHED. "
         "Resume with after: no stored entry is skipped and none is repeated. Without follow it ends at once when the "
-        "tenant has no run. FORBIDDEN without the right tenants:read.",
+        "tenant has no run. UNKNOWN_CURSOR when the entry of the cursor is not stored (any more): read the timeline "
+        "again, without after. FORBIDDEN without the right tenants:read.",
     )
     audit_event_added: AsyncGenerator[AuditEvent, None] = strawberry.subscription(
         resolver=audit.audit_event_added,
         description="Each new event of the audit feed, in the order of the feed. Resume with after: no event is "
-        "skipped and none is repeated. FORBIDDEN without the right audit:read.",
+        "skipped and none is repeated. UNKNOWN_CURSOR when the event of the cursor is not stored (any more): its "
+        "retention is over, the database was restored to an earlier time, or this "
+        "installation never returned the cursor. Read auditEvents without a cursor, then subscribe after its newest "
+        "cursor or from now on. FORBIDDEN without the "
+        "right audit:read.",
     )
 
 

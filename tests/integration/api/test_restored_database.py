@@ -1,12 +1,14 @@
-"""A database that was restored to an earlier time: a cursor of a lost event is refused, others continue."""
+"""A cursor of an event that the database lost, deleted or never had is refused, and others continue."""
 
 import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from uuid import uuid4
 
 import httpx
 import pytest
+from httpx_sse import EventSource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -18,7 +20,7 @@ from provisioning.anchors import UnknownCursor
 from provisioning.audit_feed import EventFilter, FeedStart, anchor_of, feed, feed_since, read_timeline
 from provisioning.pagination import Window
 from server.audit_export import endpoint
-from tests.api import TIMEOUT, Api, Client, Subscription, tenant_gid
+from tests.api import TIMEOUT, Api, Client, Facts, Subscription, tenant_gid
 from tests.http_client import HTTP
 from tests.run_harness import RunHarness
 from tests.tenant_states import bring_tenant_to
@@ -169,6 +171,93 @@ def test_a_timeline_cursor_of_a_lost_event_is_refused(
         harness.make_moves()
 
     assert TIMELINE_WAYS[way](owner, lost, tenant) == UNKNOWN
+
+
+def delete_after_retention(session: Session, harness: RunHarness, events: int) -> None:
+    """Delete the tenant's first ``events`` events, as an operator does when their retention is over."""
+    session.execute(text("SET LOCAL tenantry.retention = 'on'"))
+    values = {"tenant": harness.tenant_id, "deleted": events}
+    session.execute(text("DELETE FROM events WHERE tenant_id = :tenant AND sequence <= :deleted"), values)
+
+
+def lost_in_a_restore(harness: RunHarness, cursors: list[str]) -> str:
+    harness.transact(restore, harness, 5)
+    return cursors[-1]
+
+
+def deleted(harness: RunHarness, cursors: list[str]) -> str:
+    harness.transact(delete_after_retention, harness, 3)
+    return cursors[0]
+
+
+def forged(_: RunHarness, cursors: list[str]) -> str:
+    *place, _event = decoded(cursors[3])
+    return encoded([*place, str(uuid4())])
+
+
+CAUSES = {"restored": lost_in_a_restore, "retention": deleted, "forged": forged}
+SAID = [
+    "its retention is over",
+    "the database was restored to an earlier time",
+    "this installation never returned the cursor",
+    "Read again without a cursor",
+    "subscribe from now on",
+]
+
+
+def error_of_stream(client: Client, cursor: str) -> Facts:
+    """The error of a subscription as Server-Sent Events that continues after ``Last-Event-ID``."""
+    headers = {"Authorization": client.authorization or "", "Accept": "text/event-stream", "Last-Event-ID": cursor}
+    body = {"query": FEED, "variables": {}}
+    url = f"http://{client.address}/graphql/stream"
+    with HTTP.stream("POST", url, json=body, headers=headers, timeout=TIMEOUT) as response:
+        first = next(event.json() for event in EventSource(response).iter_sse() if event.data)
+    error: Facts = first["errors"][0]
+    return error
+
+
+def error_of_websocket(client: Client, cursor: str) -> Facts:
+    with client.subscribed(FEED, at=cursor, t=None) as subscription:
+        message = subscription.message(within=TIMEOUT)
+    payload = message["payload"]
+    error: Facts = (payload if message["type"] == "error" else payload["errors"])[0]
+    return error
+
+
+ERRORS: dict[str, Callable[[Client, str], Facts]] = {
+    "page": lambda client, cursor: client.result(PAGE_AFTER, at=cursor, t=None)["errors"][0],
+    "export": lambda client, cursor: export(client, after=cursor).json()["errors"][0],
+    "websocket": error_of_websocket,
+    "stream": error_of_stream,
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_every_way_says_why_a_cursor_can_be_unknown_and_what_to_do(
+    harness: RunHarness, owner: Client, tenant: str, cause: str
+) -> None:
+    cursor = CAUSES[cause](harness, feed_cursors(owner, tenant))
+
+    errors = {way: error_of(owner, cursor) for way, error_of in ERRORS.items()}
+
+    assert {way: error["extensions"]["code"] for way, error in errors.items()} == dict.fromkeys(ERRORS, UNKNOWN)
+    for way, error in errors.items():
+        assert [words for words in SAID if words not in error["message"]] == [], way
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_a_client_with_an_unknown_cursor_continues_as_the_error_says(
+    harness: RunHarness, owner: Client, tenant: str, cause: str
+) -> None:
+    CAUSES[cause](harness, feed_cursors(owner, tenant))
+
+    read_again = feed_cursors(owner, tenant)
+    harness.make_moves(until="await_readiness")
+    expected = feed_cursors(owner, tenant)[len(read_again) :]
+    with owner.subscribed(FEED, at=read_again[-1], t=None) as subscription:
+        delivered = [subscription.next()["cursor"] for _ in expected]
+
+    assert delivered == expected != []
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
