@@ -154,7 +154,7 @@ def _set_up(servers: Servers) -> Servers:
     os.environ["TENANTRY_DATABASE_URL"] = servers.postgres.url(TEMPLATE)
     os.environ["TENANTRY_REDIS_URL"] = servers.valkey.url
     os.environ["TENANTRY_DEVELOPMENT"] = "true"
-    os.environ["TENANTRY_SECRET_KEY"] = "benchmarks only, and at least 32 long"  # noqa: S105  # a secret of benchmarks only
+    os.environ["TENANTRY_SECRET_KEY"] = "2d9f7b40c8e1563ab04f9d7ce6528a13"  # noqa: S105  # a secret of benchmarks only
     migrate(read_settings())
     servers.renew()
     return servers

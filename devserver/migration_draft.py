@@ -1,6 +1,7 @@
 """Drafts a migration for the changes of the models, on a temporary Postgres."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,7 +23,7 @@ def draft(name: str) -> int:
         os.environ |= {
             "TENANTRY_DATABASE_URL": url,
             "TENANTRY_REDIS_URL": "redis://unused",
-            "TENANTRY_SECRET_KEY": "only for this draft: kept nowhere",
+            "TENANTRY_SECRET_KEY": secrets.token_hex(),
         }
         migrate(settings())
         command.revision(Config("alembic.ini"), message=name, autogenerate=True)

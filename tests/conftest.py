@@ -11,7 +11,7 @@ from runtime.settings import settings
 from tests.run_harness import RunHarness, engine_of, new_run_harness
 from tests.servers import Servers, servers
 
-SECRET_KEY = "a secret that only the tests know, 32+"
+SECRET_KEY = "5b1f0c6e93d84a27b7e2d95c0fa3168d"
 
 
 def pytest_collection_finish() -> None:

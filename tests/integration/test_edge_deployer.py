@@ -68,7 +68,7 @@ def test_a_key_that_cannot_be_unsealed_makes_the_workload_unhealthy(
 ) -> None:
     names = fresh_names()
     create_all(built, names)
-    rotated = infrastructure(settings_with(database_url, secret_key="another secret, just as long as 32"), database)
+    rotated = infrastructure(settings_with(database_url, secret_key="e7305da8f41b9c62d80e35f7a1c4962b"), database)
 
     assert health(rotated, names).summary == "The signing key cannot be used."
 

@@ -10,7 +10,7 @@ from runtime.settings import Settings, SettingsRefused, read_settings, read_work
 ENOUGH = {
     "TENANTRY_DATABASE_URL": "postgresql://app@db/tenantry",
     "TENANTRY_REDIS_URL": "redis://127.0.0.1:6379/0",
-    "TENANTRY_SECRET_KEY": "not so secret, but more than 32 characters",
+    "TENANTRY_SECRET_KEY": "c94e7a0d52b1f86390ad4be7f1582c6d",
 }
 
 
