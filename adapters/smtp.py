@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, make_msgid, parseaddr
+from email.utils import format_datetime, make_msgid
 from typing import Self
 
 from pydantic import SecretStr
@@ -88,21 +88,15 @@ class NoMail:
 def compose(mail: Mail, sender: str) -> EmailMessage:
     """Build the message. Raises Refused when the recipient is not a valid address."""
     message = EmailMessage(policy=SMTP)
-    message["From"] = _sender(sender)
+    message["From"] = email_addresses.mailbox(sender)
     message["To"] = _recipient(mail.to)
     # A subject contains the tenant's name, which is free text: a line feed in it would start another header.
     message["Subject"] = single_line(mail.subject)
     message["Date"] = format_datetime(datetime.now(UTC))
-    message["Message-ID"] = make_msgid(domain=_sender(sender).domain)
+    message["Message-ID"] = make_msgid(domain=email_addresses.mailbox(sender).domain)
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)
     return message
-
-
-def _sender(sender: str) -> Address:
-    name, address = parseaddr(sender)
-    local, _, domain = address.rpartition("@")
-    return Address(name, local, email_addresses.ascii_domain(domain))
 
 
 def _recipient(address: str) -> Address:

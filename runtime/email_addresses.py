@@ -4,12 +4,18 @@ In the normal form the domain consists of A-labels (``xn--…``), which every re
 apart. A local part in ASCII keeps its capitals; any other is in NFKC and folded.
 """
 
+import re
 import unicodedata
+from email.headerregistry import Address
+from email.utils import unquote
 
 import idna
 from email_validator import EmailNotValidError, validate_email
 
 MAX_LENGTH = 254
+
+MAILBOX = re.compile(r"""(?P<name>"([^"\\]|\\.)*"|[^"<>,;:@()\[\]\\]*)\s*<(?P<address>[^<>]*)>|(?P<alone>[^<>]+)""")
+"""RFC 5322, section 3.4, without comments and groups, and with characters outside of ASCII."""
 
 
 class InvalidAddress(ValueError):
@@ -27,6 +33,21 @@ def normal_form(address: str) -> str:
     if len(normal) > MAX_LENGTH:
         raise InvalidAddress(f"An e-mail address must have at most {MAX_LENGTH} characters.")
     return normal
+
+
+def mailbox(text: str) -> Address:
+    """The display name and the normal form of the address in ``Name <address>``, or in an address alone.
+
+    Raises InvalidAddress.
+    """
+    found = MAILBOX.fullmatch(text)
+    if found is None:
+        raise InvalidAddress(
+            "An e-mail address stands alone, or in angle brackets behind a name; "
+            'a name with a comma or another mark stands in quotes: "Acme, Inc." <no-reply@acme.example>'
+        )
+    local, _, domain = normal_form(found["alone"] or found["address"]).rpartition("@")
+    return Address(unquote(found["name"] or "").strip(), local, domain)
 
 
 def comparison_keys(address: str) -> list[str]:

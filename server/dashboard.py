@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runtime.settings import LOOPBACK, Settings
+from runtime.addresses import LOOPBACK
+from runtime.settings import Settings
 from server import web_pages
 from server.auth.csrf import is_cross_site, origin_of
 from server.auth.oidc import RETRY_INTERVAL, Endpoints, OidcProvider, ProviderUnavailable

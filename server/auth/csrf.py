@@ -6,7 +6,8 @@ from http import HTTPStatus
 from starlette.requests import HTTPConnection
 from strawberry.http.websocket_origin import is_same_origin, normalize_origin
 
-from runtime.settings import ORIGIN, Settings
+from runtime.addresses import is_origin
+from runtime.settings import Settings
 from server.graphql.request import HttpRefused
 
 PREFLIGHT = "graphql-require-preflight"
@@ -41,4 +42,4 @@ def is_cross_site(request: HTTPConnection, allowed_origins: Collection[str] = ()
 def origin_of(url: str) -> str | None:
     """The origin of a URL, for a Content-Security-Policy; None for a URL without a safe origin."""
     origin = normalize_origin(url)
-    return origin if origin and ORIGIN.fullmatch(origin) else None
+    return origin if origin and is_origin(origin) else None

@@ -14,7 +14,8 @@ import jwt
 from jwt import PyJWK, PyJWKSet
 
 from access.sign_in import VerifiedIdentity
-from runtime.settings import Settings, is_secure_url
+from runtime.addresses import is_secure_url
+from runtime.settings import Settings
 from server.auth.tokens import Unauthenticated
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.columns import new_id
 from provisioning.resource_names import ResourceNames
 from provisioning.validation import MAX_ADDRESS_LENGTH
-from runtime.settings import LONGEST_DOMAIN
+from runtime.addresses import LONGEST_DOMAIN
 from tests.promises.documents import document, quoted
 
 LONGEST = "t" * 40 + "-" + "o" * 22

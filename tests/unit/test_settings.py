@@ -176,7 +176,6 @@ def test_an_empty_variable_counts_as_not_set(environment: pytest.MonkeyPatch, na
         ("REDIS_URL", "redis://127.0.0.1"),
         ("REDIS_URL", "rediss://user:secret@[::1]:6380/15"),
         ("REDIS_URL", "unix:///run/valkey.sock?db=3"),
-        ("DATABASE_URL", "postgresql:///?service=tenantry"),
         ("SECRET_KEY", "8119e59753e481a83a286d777ac270bf"),
         ("SECRET_KEY", "pZ2/u1mH0c8dX7aLr4nVYwq3KfT6sJbE\n9gQxR5vNhU"),
         ("SMTP_PASSWORD", "p\u00e4ss w\u00f6rd"),
