@@ -1,4 +1,4 @@
-"""The written forms of numbers, lengths of time and switches in the settings, and what is said of any other."""
+"""The reader of settings: numbers, lengths of time and switches in their written forms, and the words for any other."""
 
 import re
 from datetime import timedelta
