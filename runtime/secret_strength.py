@@ -9,12 +9,15 @@ if TYPE_CHECKING:
     from zxcvbn.matching import _Match
 
 LEAST_LENGTH = 32
-LEAST_GUESSES = 84
+LEAST_GUESSES = 76
 """Bits that a guesser needs who knows words, names, dates, keyboards, sequences and repetitions. A random key of 32
-hexadecimal digits has at least 90 in 1500 trials: its 128, less patterns that are there by accident."""
+hexadecimal digits has 128, less those of patterns that are there by accident: below 97 in one of 100 keys, and below 93
+in one of 1000. Continued in a straight line, one of a million has less than 81."""
 
-MOST_KNOWN = 0.55
-"""The share of a key that may consist of words and patterns. In random keys it is 0.05, and never was above 0.5."""
+MOST_KNOWN = 0.59
+"""The share of a key that may consist of words and patterns. Measured with 4000 random keys of each usual recipe, it is
+above 0.22 in one of 100 keys of 32 hexadecimal digits, above 0.31 in one of 1000, and never above 0.41. Continued in a
+straight line, it is above 0.58 in one of a million. The other recipes have less."""
 
 LONGEST_JUDGED = 72
 """Characters at the start of a key that are judged: the time grows with the square of their number."""
@@ -22,10 +25,15 @@ LONGEST_JUDGED = 72
 SHORTEST_WORD = 3
 SHORTEST_PATTERN = 4
 SHORTEST_OF_DIGITS = 6
+STRETCH = re.compile(r"K{5,}|\bK+\b")
+"""What counts as known: several words or patterns in a row, a long one, or one between marks. A short one between other
+letters and digits is in many random keys."""
+
 BITS_OF_A_DIGIT = math.log2(10)
 
 PLACEHOLDER = re.compile(
-    r"insecure|placeholder|password|secret|change[\W_]?(me|this|it)|replace[\W_]?(me|this|with)|your[\W_]|example"
+    r"insecure|placeholder|password|secret|change[\W_]?(me|this|it)|replace[\W_]?(me|this|with)|(?<![^\W_])your[\W_]"
+    r"|example"
     r"|^<.+>$|^\$\{?\w+\}?$",
     re.IGNORECASE,
 )
@@ -68,8 +76,9 @@ def _guesses(text: str) -> float:
 def _known_share(text: str) -> float:
     """The share of the letters and digits that are part of a word or a pattern."""
     known = {at for match in _matches(text) if _is_known(match) for at in range(match["i"], match["j"] + 1)}
-    counted = {at for at, character in enumerate(text) if character.isalnum()}
-    return len(known & counted) / max(1, len(counted))
+    kinds = ["K" if at in known else "U" for at in range(len(text))]  # K for known, U for unknown
+    line = "".join(kind if text[at].isalnum() else " " for at, kind in enumerate(kinds))
+    return sum(map(len, STRETCH.findall(line))) / max(1, len(line.replace(" ", "")))
 
 
 def _is_known(match: "_Match") -> bool:

@@ -34,6 +34,18 @@ def test_a_random_key_passes(recipe: str, seed: int) -> None:
 @pytest.mark.parametrize(
     "key",
     [
+        "bad4baba6dad2ada1abad6dead4feed0",
+        "BACA2BEBE4DEE5ADA9BED6DADE3BABE3",
+        "Xq7your-9Jw2LpZ0vTn4RkHy8sBd3MfGcQ_u1eWoAiK",
+    ],
+)
+def test_short_words_between_other_letters_and_digits_are_accidents(key: str) -> None:
+    assert secret_key(key) == key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
         "your-secret-key-here-please-change",
         "changeme-changeme-changeme-changeme",
         "change-this-secret-before-production-use-please",
@@ -54,6 +66,9 @@ def test_a_random_key_passes(recipe: str, seed: int) -> None:
         "monkey-dragon-football-baseball-superman-batman-shadow",
         "admin-admin-root-toor-letmein-welcome-123456",
         "tenantry-production-key-tenantry-production-key",
+        "the cat sat on the mat and the dog ran off far",
+        "thecatsatonthematandthedogranoffforone",
+        "a1b2c3d4-the-old-man-and-the-sea-by-him",
         "2024-01-01-2024-12-31-2025-01-01-2025-12-31",
         "01.02.2023/03.04.2024/05.06.2025/07.08.2026/09.10.2027",
         "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/",
