@@ -8,6 +8,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from runtime.connections import UnsupportedEncoding, connect
+from runtime.error_lines import first_line
 from runtime.row_level_security import CALLERS_ROLES
 from runtime.settings import Settings, SettingsRefused, WorldKind
 
@@ -55,10 +56,10 @@ def refuse_to_start(settings: Settings, find: Find) -> None:
     except UnsupportedEncoding as error:
         problem = f"The database cannot be used: {error}."
     except psycopg.OperationalError as error:
-        logger.warning("databases not checked: a database is unreachable", extra={"cause": _first_line(error)})
+        logger.warning("databases not checked: a database is unreachable", extra={"cause": first_line(error)})
         return
     except psycopg.Error as error:
-        problem = f"The database cannot be used: {_first_line(error)}."
+        problem = f"The database cannot be used: {first_line(error)}."
     if problem:
         raise SettingsRefused(problem)
 
@@ -134,7 +135,3 @@ def _callers_problem(settings: Settings) -> str | None:
     return (
         f"The login {login} of {variable} may not act for callers: as an administrator, run GRANT {roles} TO {login}."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__).removesuffix(".")

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+from runtime.error_lines import first_line
 from runtime.masking import without_secrets
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,12 +68,12 @@ def sentence_of(error: BaseException) -> str:
     if _is_from("psycopg", from_server):
         return _about_postgres(from_server)
     if _is_from("redis", error):
-        return f"The broker cannot be used: {_first_line(error)}. Check TENANTRY_REDIS_URL and the server it names."
+        return f"The broker cannot be used: {first_line(error)}. Check TENANTRY_REDIS_URL and the server it names."
     if isinstance(error, OSError) and error.strerror:
         what = f"{error.filename} cannot be used: {error.strerror}" if error.filename else error.strerror
         return f"{what}. Check that it exists and that this user may use it."
     return (
-        f"Unexpected error: {type(error).__name__}: {_first_line(error)}. This is a fault of the program: set "
+        f"Unexpected error: {_with_type(error)}. This is a fault of the program: set "
         "TENANTRY_LOG_LEVEL=debug to see where it happened, and report it."
     )
 
@@ -133,7 +134,7 @@ def _is_from(library: str, error: BaseException) -> bool:
 
 
 def _about_postgres(error: BaseException) -> str:
-    state, reason = getattr(error, "sqlstate", None), _first_line(error)
+    state, reason = getattr(error, "sqlstate", None), first_line(error)
     if state == "42501":
         return (
             f"The database refused it: {reason}. Log in as the owner of the database and its tables, or give the login "
@@ -144,15 +145,15 @@ def _about_postgres(error: BaseException) -> str:
     return f"The database refused it: {reason}. Check that it is at the revision of this release (migrate)."
 
 
+def _with_type(error: BaseException) -> str:
+    kind, reason = type(error).__name__, first_line(error)
+    return kind if reason == kind else f"{kind}: {reason}"
+
+
 def _exit_code(error: Exception) -> int:
     from_server = getattr(error, "orig", None) or error
     expected = isinstance(error, ModuleNotFoundError) or _is_from("psycopg", from_server) or _is_from("redis", error)
     return REFUSED if expected else FAILED
-
-
-def _first_line(error: BaseException) -> str:
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
-    return line.removesuffix(".")
 
 
 def _wants_traceback() -> bool:

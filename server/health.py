@@ -24,6 +24,7 @@ from adapters.start_checks import RecentProblem
 from models import ReadinessCheck, Run
 from runtime import migrations
 from runtime.database import Database, sqlstate
+from runtime.error_lines import first_line
 from runtime.settings import Settings
 from workers.broker import NAMESPACE
 
@@ -174,14 +175,9 @@ async def _result_of(check: Check) -> dict[str, Any]:
     except TimeoutError:
         return {"ok": False, "reason": f"no answer within {CHECK_TIMEOUT:.0f} s"}
     except Exception as error:  # noqa: BLE001  # any error means that the checked part cannot be used
-        logger.warning("readiness check failed", extra={"cause": _first_line(error)})
+        logger.warning("readiness check failed", extra={"cause": first_line(error)})
         return {"ok": False, "reason": "it cannot be reached, or refuses connections"}
     return {"ok": True, **(facts or {})}
-
-
-def _first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type if the message is empty."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _write_row(session: Session) -> None:

@@ -83,7 +83,7 @@ def raising(error: BaseException) -> Callable[[], int]:
             1,
             "Unexpected error: TypeError: unsupported. This is a fault of the program:",
         ),
-        (AssertionError(), 1, "Unexpected error: AssertionError: no reason given."),
+        (AssertionError(), 1, "Unexpected error: AssertionError. This is a fault"),
         (RecursionError("too deep"), 1, "Unexpected error: RecursionError: too deep."),
     ],
 )
