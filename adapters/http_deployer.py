@@ -48,22 +48,33 @@ class DeployerResponse:
     @property
     def document(self) -> dict[str, Any]:
         """The body as a JSON object. Raises DeployerError."""
-        try:
-            document = json.loads(self.body)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict):
+        if (document := self._object()) is None:
             raise DeployerError(f"The deployer responded {self.status} with a body that is not a JSON object.")
         return document
 
     @property
+    def percent(self) -> int | None:
+        """The reported percentage; None if the response has none."""
+        document = self._object() or {}
+        return _percent(document) if "percent" in document else None
+
+    @property
     def message(self) -> str:
         """The message of the response, short enough for the timeline."""
+        return self.text_of("message") or "no explanation"
+
+    def text_of(self, *fields: str) -> str:
+        """The first of these fields that has a value, or a body that cannot be read; short enough for the timeline."""
+        if (document := self._object()) is None:
+            return message_from(self.body.decode(errors="replace"))
+        return message_from(str(next(filter(None, map(document.get, fields)), "")))
+
+    def _object(self) -> dict[str, Any] | None:
         try:
-            message = str(self.document.get("message", ""))
-        except DeployerError:
-            message = self.body.decode(errors="replace")
-        return message_from(message) or "no explanation"
+            document = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return document if isinstance(document, dict) else None
 
 
 class HttpDeployer:
@@ -190,17 +201,9 @@ def _tear_down(response: DeployerResponse) -> TearDown:
     """Return whether the workload is gone; otherwise with the deployer's words, which need not keep to the contract."""
     if not _exists(response):
         return TearDown(gone=True, summary="The workload is gone.")
-    try:
-        document = response.document
-    except DeployerError:
-        return TearDown(gone=False, summary=_still_there(message_from(response.body.decode(errors="replace"))))
-    said = document.get("message") or document.get("status") or ""
-    percent = _percent(document) if "percent" in document else None
-    return TearDown(gone=False, summary=_still_there(message_from(str(said))), percent=percent)
-
-
-def _still_there(words: str) -> str:
-    return f"The deployer says: {words}" if words else "The deployer still has the workload."
+    words = response.text_of("message", "status")
+    summary = f"The deployer says: {words}" if words else "The deployer still has the workload."
+    return TearDown(gone=False, summary=summary, percent=response.percent)
 
 
 def _health(document: dict[str, Any]) -> Health:

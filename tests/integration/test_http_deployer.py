@@ -231,6 +231,7 @@ def test_a_deletion_is_not_confirmed_while_the_workload_is_found(remote: LocalDe
         ([], "The deployer says: []", None),
         ("still terminating", "The deployer says: still terminating", None),
         ("", "The deployer still has the workload.", None),
+        ({"message": None, "status": 0}, "The deployer still has the workload.", None),
     ],
 )
 def test_the_words_of_the_deployer_during_a_tear_down_are_kept(
