@@ -44,7 +44,7 @@ def product(name: str, pace: float, **variables: str) -> Iterator[Product]:
         yield Product(f"http://{HOST}:{running.options.port}", tokens)
 
 
-def run(command: Sequence[str], folder: Path, **variables: str) -> int:
+def run_command(command: Sequence[str], folder: Path, **variables: str) -> int:
     """Run a program in a folder with more environment variables. Returns its exit code."""
     return subprocess.run(command, cwd=folder, env=os.environ | variables, check=False).returncode
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from runtime.migrations import ROOT
-from tests.conformance.__main__ import main
+from tests.conformance.command_line import run
 from tests.conformance.field import mutants, scenarios
 from tests.conformance.field.scenario import MANIFEST
 
@@ -67,10 +67,10 @@ def test_the_published_run_without_protections_needs_each_of_them() -> None:
 def test_a_misspelt_scenario_is_refused_with_the_nearest_ids(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TENANTRY_CONFORMANCE", "reduced")  # main() sets it for its own process
+    monkeypatch.setenv("TENANTRY_CONFORMANCE", "reduced")  # run() sets it for its own process
 
     with pytest.raises(SystemExit) as ended:
-        main(["--only", "cancel_twise"])
+        run(["--only", "cancel_twise"])
 
     assert ended.value.code == 2
     assert "cancel_twice_parallel" in capsys.readouterr().err
