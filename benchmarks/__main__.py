@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import cancel, export, hostile, moves, report, summary
+from benchmarks import cancel, export, hostile, log_lines, moves, report, summary
 from benchmarks.rounds import PARTS, STEPS, measure
 from benchmarks.servers import production_servers
 from runtime.programs import Parser, in_one_sentence
@@ -16,6 +16,7 @@ SEPARATE: dict[str, Callable[[Settings, int], None]] = {
     "moves": moves.run,
     "cancel": cancel.run,
     "export": export.run,
+    "log-lines": log_lines.run,
     "hostile": hostile.run,
 }
 """Benchmarks of one aspect each. They run only when they are named, and print their figures."""

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
 from runtime import masking
-from runtime.masking import KnownSecrets, masked
+from runtime.known_secrets import KnownSecrets
+from runtime.masking import masked
 from runtime.settings import Settings, SettingsRefused, read_settings
 
 ENOUGH = {
