@@ -29,12 +29,16 @@ class KnownSecrets:
     def __init__(self) -> None:
         self._forms: tuple[str, ...] = ()  # the longest first
         self._parts: tuple[str, ...] = ()  # the forms that contain no other form
+        self._encoded: frozenset[str] = frozenset()  # the forms that are no words, even if they have only letters
         self._lock = threading.Lock()
 
     def add(self, secrets: Iterable[str]) -> None:
         """Remember these secrets until the process ends."""
-        forms = {form for secret in secrets for form in _forms_of(secret)}
+        texts = {text for secret in secrets for text in _texts_of(secret)}
+        encoded = {form for text in texts for form in _encoded(text.encode(errors=ANY))}
+        forms = encoded | {form for text in texts for form in _quoted_twice(text)}
         with self._lock:
+            self._encoded |= encoded
             if not forms <= set(self._forms):
                 self._forms = tuple(sorted(forms | set(self._forms), key=lambda form: (-len(form), form)))
                 self._parts = tuple(_without_longer(self._forms))
@@ -50,7 +54,7 @@ class KnownSecrets:
         """Replace every known secret in the text."""
         for form in self._forms:
             if form in text:
-                text = _replaced(form, text)
+                text = _replaced(form, text) if form not in self._encoded else text.replace(form, MASK)
         return text
 
     @property
@@ -71,12 +75,15 @@ def _replaced(form: str, text: str) -> str:
     return text.replace(form, MASK)
 
 
-def _forms_of(secret: str) -> Iterator[str]:
-    for plain in {secret, secret.strip(), unquote(secret).strip(), *map(str.strip, secret.splitlines())}:
-        if len(plain) >= SHORTEST_SECRET:
-            quoted = {plain, *_quoted(plain)}
-            yield from quoted | {twice for form in quoted - {plain} for twice in _quoted(form)}
-            yield from _encoded(plain.encode(errors=ANY))
+def _texts_of(secret: str) -> Iterator[str]:
+    for text in {secret, secret.strip(), unquote(secret).strip(), *map(str.strip, secret.splitlines())}:
+        if len(text) >= SHORTEST_SECRET:
+            yield text
+
+
+def _quoted_twice(text: str) -> Iterator[str]:
+    quoted = {text, *_quoted(text)}
+    yield from quoted | {twice for form in quoted - {text} for twice in _quoted(form)}
 
 
 def _quoted(text: str) -> Iterator[str]:

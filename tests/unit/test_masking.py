@@ -162,6 +162,7 @@ def test_a_known_secret_is_masked_in_every_form_in_which_a_library_quotes_it(for
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @settings(max_examples=50, deadline=None)
 @given(secret=SECRETS, before=st.text(max_size=5), after=st.text(max_size=5))
+@example(secret="00000000", before="", after="0")  # its base64 has only letters
 def test_a_known_secret_is_masked_inside_a_longer_text_in_base64(
     encode: Callable[[bytes], bytes], secret: str, before: str, after: str
 ) -> None:
