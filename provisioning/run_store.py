@@ -98,15 +98,7 @@ def write(statements: Statements, transition: Transition) -> Position | None:
     Locks: the run, its steps and resources, its tenant. The wake-up is sent after the commit.
     """
     position = transition.position
-    parts = _Parts(
-        tuple(transition.run),
-        tuple(sorted({column for changes in transition.steps.values() for column in changes})),
-        tuple(transition.tenant),
-        tuple(sorted({column for changes in transition.ledger.values() for column in changes})),
-        intended=bool(transition.intended),
-        events=bool(transition.events),
-        notifies_owner=transition.interrupts_owner,
-    )
+    parts = _parts_of_any(transition) if statements.direct else _parts_of(transition)
     values = {
         "run_id": position.run.id,
         "revision": position.revision,
@@ -146,6 +138,71 @@ class _Parts:
     notifies_owner: bool
 
 
+def _parts_of(transition: Transition) -> _Parts:
+    """Only what changes: a caller's role has no rights on other columns."""
+    return _Parts(
+        tuple(transition.run),
+        tuple(sorted({column for changes in transition.steps.values() for column in changes})),
+        tuple(transition.tenant),
+        tuple(sorted({column for changes in transition.ledger.values() for column in changes})),
+        intended=bool(transition.intended),
+        events=bool(transition.events),
+        notifies_owner=transition.interrupts_owner,
+    )
+
+
+def _parts_of_any(transition: Transition) -> _Parts:
+    """All that a transition of a worker may change: few shapes, so that each connection plans few statements."""
+    exact = _parts_of(transition)
+    assert set(exact.run) <= set(RUN_COLUMNS_OF_WORKERS), exact.run
+    assert set(exact.steps) <= set(STEP_COLUMNS_OF_WORKERS), exact.steps
+    assert set(exact.ledger) <= set(LEDGER_COLUMNS_OF_WORKERS), exact.ledger
+    return replace(
+        exact,
+        run=RUN_COLUMNS_OF_WORKERS,
+        steps=STEP_COLUMNS_OF_WORKERS,
+        ledger=LEDGER_COLUMNS_OF_WORKERS,
+        intended=True,
+    )
+
+
+RUN_COLUMNS_OF_WORKERS = (
+    "status",
+    "due_at",
+    "dispatched_at",
+    "lease_token",
+    "lease_until",
+    "lease_owner",
+    "failed_step",
+    "error",
+    "error_code",
+    "stuck_since",
+    "stuck_step",
+    "stuck_error",
+    "started_at",
+    "finished_at",
+)
+STEP_COLUMNS_OF_WORKERS = (
+    "status",
+    "attempts",
+    "compensation_attempts",
+    "lost_workers",
+    "percent",
+    "message",
+    "error",
+    "compensation_error",
+    "heartbeat_at",
+    "attempt_started_at",
+    "next_attempt_at",
+    "started_at",
+    "finished_at",
+    "compensation_started_at",
+    "compensated_at",
+    "failing_since",
+)
+LEDGER_COLUMNS_OF_WORKERS = ("status", "held_at", "released_at")
+
+
 @lru_cache(500)
 def _write_statement(parts: _Parts) -> str:
     """The statement that writes transitions of this shape. It names only columns that change: a role needs no others.
@@ -154,8 +211,10 @@ def _write_statement(parts: _Parts) -> str:
     """
     ctes = [
         f"""written AS (
-            UPDATE runs SET {", ".join(f"{column} = changed.{column}" for column in parts.run)}
-            FROM jsonb_populate_record(NULL::runs, %(run)s::jsonb) AS changed
+            UPDATE runs SET ({", ".join(parts.run)}) = (
+                SELECT {", ".join(f"changed.{column}" for column in parts.run)}
+                FROM jsonb_populate_record(runs, %(run)s::jsonb) AS changed
+            )
             WHERE runs.id = %(run_id)s AND {UNCHANGED}
             RETURNING runs.id, runs.tenant_id, runs.organisation_id, runs.xmin::text AS revision,
                 coalesce(runs.releases_run_id, runs.id) AS taker_id

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import psycopg
@@ -52,7 +53,8 @@ Deliver = Callable[[Sequence[Any]], None]
 class Statements:
     """Statements on the driver's own connection, without the cost of the ORM. ``outbox`` is sent after the commit.
 
-    ``direct``: without a transaction around them, so each statement is a transaction, with one round trip.
+    ``direct``: without a transaction around them, so each statement is a transaction, with one round trip. It is
+    prepared at its first use, because it is one of a few that are repeated for ever.
     """
 
     connection: psycopg.Connection[Any]
@@ -70,7 +72,7 @@ class Statements:
     def rows(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Execute a statement, and return its rows. Raises the errors of SQLAlchemy."""
         try:
-            return self.connection.execute(statement.encode(), values).fetchall()
+            return self.connection.execute(statement.encode(), values, prepare=self.direct or None).fetchall()
         except psycopg.Error as error:
             raise _wrapped(error, lost=self.connection.closed) from error
 
@@ -100,9 +102,10 @@ class Database:
         *,
         name: str = "tenantry",
         engine: Engine | None = None,
+        pinned: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.url = settings.database_url
-        self.engine = engine or engine_for(settings, name)
+        self.engine = engine or engine_for(settings, name, pinned=pinned)
         self.caller_engine = _create_caller_engine(settings, name) or self.engine
         self.deliver = deliver
         self.row_scope: RowScope | None = None
@@ -237,7 +240,12 @@ def _wrapped(error: psycopg.Error, *, lost: bool) -> SQLAlchemyError:
     return wrapped
 
 
-def engine_for(settings: Settings, name: str = "tenantry", url: str | None = None) -> Engine:
+def engine_for(
+    settings: Settings,
+    name: str = "tenantry",
+    url: str | None = None,
+    pinned: Mapping[str, str] = MappingProxyType({}),
+) -> Engine:
     """Create an engine. Its connections have the pinned session settings, with the timeouts of the settings."""
     engine = create_engine(
         sqlalchemy_url(url or settings.database_url),
@@ -250,6 +258,7 @@ def engine_for(settings: Settings, name: str = "tenantry", url: str | None = Non
     )
     pinned = {
         **PINNED,
+        **pinned,
         "statement_timeout": f"{_milliseconds(settings.statement_timeout)}",
         "lock_timeout": f"{_milliseconds(settings.lock_timeout)}",
     }

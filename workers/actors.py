@@ -29,9 +29,9 @@ from workers.running_steps import RunningSteps
 
 logger = logging.getLogger(__name__)
 
-KEEP_RUN_FOR = 0.1
+KEEP_RUN_FOR = 1.0
 """Seconds for which a worker goes on with a run before it takes the next message: a run of short steps needs one
-message, and no other run waits long behind it."""
+message, also on a busy machine, and no other run waits long behind it."""
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -22,6 +22,9 @@ from workers.sweeper import Sweeper
 
 logger = logging.getLogger(__name__)
 
+PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
+"""A worker repeats a few statements, which find their rows by keys: it does not plan them for each value."""
+
 Declare = Callable[[dramatiq.Broker, StepRunner], object]
 
 
@@ -31,7 +34,7 @@ class WorkerProcess:
     def __init__(self, settings: Settings) -> None:
         self._drain = int(settings.drain_timeout.total_seconds() * 1000)
         self._dispatcher = Dispatcher(settings)
-        self._database = Database(settings, self._dispatcher, name="tenantry-worker")
+        self._database = Database(settings, self._dispatcher, name="tenantry-worker", pinned=PLANNED_ONCE)
         self._running_steps = RunningSteps()
         step_runner = StepRunner(
             self._database,
