@@ -248,7 +248,7 @@ def _write_statement(parts: _Parts) -> str:
                 FROM jsonb_populate_record(resources, change.value) AS changed
             )
             FROM written, jsonb_each(%(ledger)s::jsonb) AS change
-            WHERE resources.id = change.key::uuid
+            WHERE resources.run_id = written.taker_id AND resources.id = change.key::uuid
         )"""
         )
     if parts.tenant or parts.events:
