@@ -3,6 +3,9 @@
 The messages are those of https://www.postgresql.org/docs/18/protocol-message-formats.html.
 """
 
+import re
+from enum import Enum, auto
+
 LENGTH = 4
 """Bytes of the length field. The length includes the field itself, but not the type byte before it."""
 
@@ -38,28 +41,65 @@ def is_commit_complete(message: bytes) -> bool:
     return message[:1] == b"C" and message[1 + LENGTH :] == b"COMMIT\0"
 
 
+def is_error(message: bytes) -> bool:
+    """Whether the message of the server reports that a statement or a commit has failed."""
+    return message[:1] == b"E"
+
+
+def ends_transaction(message: bytes) -> bool:
+    """Whether the message is ReadyForQuery of a session that is not in a transaction."""
+    return is_ready_for_query(message) and message[1 + LENGTH :] == b"I"
+
+
+class Statement(Enum):
+    """What a statement means for the transaction of its session."""
+
+    BEGIN = auto()
+    COMMIT = auto()
+    WRITE = auto()
+    """It changes rows. Outside a transaction it is a transaction of its own, without a COMMIT."""
+    OTHER = auto()
+
+
 class Statements:
-    """Finds the messages of a client that make the server commit, as a simple query or as a prepared statement."""
+    """Finds the messages with which a client executes a statement: as a simple query, or as a prepared one."""
 
     def __init__(self) -> None:
-        self._prepared: dict[bytes, bool] = {}
-        self._bound: dict[bytes, bool] = {}
+        self._prepared: dict[bytes, Statement] = {}
+        self._bound: dict[bytes, Statement] = {}
 
-    def commits(self, message: bytes) -> bool:
-        """Whether this message commits. Has to be called for each message, in order."""
+    def executed_by(self, message: bytes) -> Statement | None:
+        """The statement that this message executes, if it executes one. Has to be called for each message, in order."""
         words = message[1 + LENGTH :].split(b"\0", 2)
         match message[:1]:
             case b"Q":
-                return _is_commit(words[0])
+                return kind_of(words[0])
             case b"P":
-                self._prepared[words[0]] = _is_commit(words[1])
+                self._prepared[words[0]] = kind_of(words[1])
             case b"B":
-                self._bound[words[0]] = self._prepared.get(words[1], False)
+                self._bound[words[0]] = self._prepared.get(words[1], Statement.OTHER)
             case b"E":
-                return self._bound.get(words[0], False)
+                return self._bound.get(words[0], Statement.OTHER)
             case _:
                 pass
-        return False
+        return None
+
+
+NO_CODE = re.compile(rb"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
+"""Comments and constants."""
+
+CHANGES_ROWS = re.compile(rb"\b(INSERT\s+INTO|DELETE\s+FROM|MERGE\s+INTO|(?<!\bFOR )(?<!\bKEY )UPDATE)\b")
+"""A lock, such as FOR NO KEY UPDATE, changes no row."""
+
+
+def kind_of(statement: bytes) -> Statement:
+    """What the statement means for the transaction of its session."""
+    code = NO_CODE.sub(b" ", statement).strip(b" ;\n").upper()
+    if code == b"COMMIT":
+        return Statement.COMMIT
+    if code.startswith((b"BEGIN", b"START TRANSACTION")):
+        return Statement.BEGIN
+    return Statement.WRITE if CHANGES_ROWS.search(code) else Statement.OTHER
 
 
 def _take(buffer: bytearray, start: int) -> bytes | None:
@@ -71,7 +111,3 @@ def _take(buffer: bytearray, start: int) -> bytes | None:
     message = bytes(buffer[:end])
     del buffer[:end]
     return message
-
-
-def _is_commit(statement: bytes) -> bool:
-    return statement.strip(b" ;\n").upper() == b"COMMIT"

@@ -68,7 +68,7 @@ class Options:
     lose_every_reply: int = 0
     """Every n-th reply of the broker that contains messages gets lost; 0 loses none."""
     cut_commits: float = 0.0
-    """The share of the workers' COMMITs at which the connection is cut, before or after the commit."""
+    """The share of the workers' commits, with and without COMMIT, at which the connection is cut, before or after."""
     tenant_connections: int = 0
     """The CONNECTION LIMIT of a login of its own for tenants' storage; 0: no such login."""
     relayed: bool = False

@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from typing import cast
 from uuid import UUID
 
 from provisioning.moves import Backward, Forward
@@ -9,6 +10,7 @@ from provisioning.wakeups import WakeUp
 from tests.conformance.field.failpoint_controller import let_time_pass, until
 from tests.conformance.field.failpoints import Answers, Failpoint
 from tests.conformance.field.invariant_checker import nodes
+from tests.conformance.field.postgres_relay import CommitCuttingRelay
 from tests.conformance.field.saga_load import Nemesis, run_sagas
 from tests.conformance.field.scenario import ScenarioHarness, scenario
 from tests.conformance.field.scenarios.broker import flush
@@ -68,6 +70,7 @@ class Messages:
 def random_faults_500(harness: ScenarioHarness) -> str:
     """Calls fail, hang, are late or kill; workers, broker and Postgres restart; messages are lost and duplicated."""
     harness.checker.moves_handed_over = True
+    relay = cast("CommitCuttingRelay", harness.testbed.relays[0])
     rng, messages = random.Random(500), Messages()
 
     def fault(failpoint: Failpoint) -> str | None:
@@ -93,8 +96,10 @@ def random_faults_500(harness: ScenarioHarness) -> str:
     injected = harness.testbed.controller.injected
     missing = {answer.split()[0] for answer in PROBABILITIES} - injected.keys()
     assert harness.reduced or not missing, f"void: faults that never occurred: {missing}"
+    cut = relay.never_sent + relay.never_answered
+    assert harness.reduced or cut, "void: no connection was cut at a commit"
     counts = ", ".join(f"{count} {what}" for what, count in sorted(injected.items()))
-    return f"{figure}; in calls and transactions {counts}"
+    return f"{figure}; in calls and transactions {counts}; {cut} connections cut at a commit"
 
 
 def take_broker_away(harness: ScenarioHarness, rng: random.Random) -> None:
