@@ -1,6 +1,5 @@
 """Mutants without the protections of a cancel."""
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +9,13 @@ from sqlmodel import Session, col, select
 from models import FOLLOW_UPS, Run, RunStatus, StepRole, StepStatus
 from provisioning import cancellation, decisions, position, run_store, transitions
 from provisioning.actors import Actor
-from provisioning.decisions import DecidingRun
 from provisioning.errors import NotProvisioning
 from provisioning.locking import Change, locked_tenant
-from provisioning.moves import Move
-from provisioning.position import StepValues
+from provisioning.moves import Backward, Forward
+from provisioning.position import Position, StepValues
 from provisioning.step_context import StopReason
+from provisioning.transition import Draft, Takes, Transition
+from provisioning.transitions import Lease
 from tests.conformance.field.mutants import mutant
 from workers import running_steps
 from workers.running_steps import RunningStep
@@ -25,15 +25,19 @@ from workers.running_steps import RunningStep
 def no_checks_in_claim(patch: pytest.MonkeyPatch) -> None:
     """A message is obeyed without a check of the run's status, due time or lease."""
 
-    original = decisions.next_move
+    original = transitions.claim
 
-    def next_move(run: DecidingRun, steps: Iterable[Any]) -> Move:
-        steps = list(steps)
+    def claim(position: Position, move: Forward | Backward, lease: Lease, takes: Takes = ()) -> Transition | None:
+        steps = position.steps.values()
         began = any(step.compensation_attempts for step in steps)
-        return original(run, steps) if began else decisions._forward(steps)
+        if began or move != decisions._forward(steps):
+            return original(position, move, lease, takes)
+        draft = Draft(position)
+        draft.release_lease(due=position.now)
+        transitions._claim(draft, move, lease, takes)
+        return draft.transition()
 
-    patch.setattr(transitions, "is_due", lambda _: True)
-    patch.setattr(transitions, "next_move", next_move)
+    patch.setattr(transitions, "claim", claim)
 
 
 @mutant
