@@ -14,7 +14,7 @@ from tests.conformance.field.postgres_relay import CommitCuttingRelay
 from tests.conformance.field.saga_load import Nemesis, run_sagas
 from tests.conformance.field.scenario import ScenarioHarness, scenario
 from tests.conformance.field.scenarios.broker import flush
-from tests.conformance.field.scenarios.postgres import restart
+from tests.conformance.field.scenarios.postgres import GUARDED, restart
 from tests.conformance.field.scenarios.workers import kill_one, pause_one
 from tests.conformance.field.testbed import Options
 from workers.broker import redis_broker
@@ -63,7 +63,7 @@ class Messages:
 
 @scenario(
     without="no_fencing_token_check",
-    breaks=("V1", "V3", "V4", "V9"),
+    breaks=GUARDED,
     options=Options(workers=3, lose_every_reply=20, cut_commits=0.01, keep_runs=True),
     alone=True,
 )
