@@ -188,16 +188,22 @@ class PatientBroker(RedisBroker):
         """Create a consumer for a queue."""
         return PatientConsumer(self, queue_name, prefetch)
 
-    def stop_consuming(self) -> None:
-        """Fetch no more messages, and end the wait of a consumer."""
+    def stop_consuming(self) -> threading.Thread:
+        """Fetch no more messages, and end the wait of a consumer. Returns the thread that does it."""
         self.stopping = True
         # In another thread: a broker that hangs does not delay the end of the steps.
-        threading.Thread(target=self._end_wait, name="end of waiting", daemon=True).start()
+        ending = threading.Thread(target=self._end_wait, name="end of waiting", daemon=True)
+        ending.start()
+        return ending
 
     def _end_wait(self) -> None:
-        with suppress(redis.RedisError):  # then the wait ends in an error too
-            self.client.rpush(self.stop_key, *["1"] * max(1, len(self.queues)))
-            self.client.expire(self.stop_key, STOP_KEY_EXPIRY)
+        with (
+            suppress(redis.RedisError),
+            self.client.pipeline(transaction=False) as pipeline,
+        ):  # then the wait ends in an error too
+            pipeline.rpush(self.stop_key, *["1"] * max(1, len(self.queues)))
+            pipeline.expire(self.stop_key, STOP_KEY_EXPIRY)
+            pipeline.execute()
 
 
 class _WorkQueue(PriorityQueue[Any]):
@@ -237,8 +243,9 @@ class Worker(dramatiq.Worker):
         for thread in self.workers:
             thread.stop()
         self._messages.close()
-        self.broker.stop_consuming()
+        ending = self.broker.stop_consuming()
         super().stop(timeout)
+        ending.join(LONGEST_WAIT)  # the caller may close the client after this
 
 
 def redis_broker(settings: Settings, *, timeout: float = CONSUMER_TIMEOUT, retries: int = 1) -> PatientBroker:
