@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -14,7 +13,7 @@ from adapters.kit.ports import PORTS
 from adapters.kit.runner import Results, run
 from adapters.kit.subject import Subject
 from adapters.simulated import SimulatedInfrastructure
-from provisioning.step_context import Journal, StepContext, TenantFacts
+from provisioning.step_context import TenantFacts
 from provisioning.steps import saga
 from tests import broken_adapters as broken
 from tests.broken_adapters import deployer, mailer, subject
@@ -249,16 +248,6 @@ def test_the_adapter_in_the_document_passes_the_kit(tmp_path: Path) -> None:
     assert command.returncode == 3
 
 
-class Recording:
-    """A journal that stores the names that a step intends to create."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def intend(self, _kind: str, name: str) -> None:
-        self.names.append(name)
-
-
 @pytest.mark.parametrize(
     ("port", "step"),
     [
@@ -269,9 +258,9 @@ class Recording:
     ],
 )
 def test_the_kit_expects_the_names_that_the_steps_write_into_the_ledger(port: str, step: str) -> None:
-    names, journal = fresh_names(), Recording()
+    names = fresh_names()
     tenant = TenantFacts("shop", "Shop", "acme", "eu", "pro", "ada@example.com", f"{names.address}.localhost", "", "")
 
-    saga[step].action(StepContext(SimulatedInfrastructure(), names, tenant, 1, cast("Journal", journal)))
+    taken = [name for _, name in saga.takes(step, names, tenant)]
 
-    assert PORTS[port].names(names, Subject(make=SimulatedInfrastructure)) == journal.names
+    assert PORTS[port].names(names, Subject(make=SimulatedInfrastructure)) == taken

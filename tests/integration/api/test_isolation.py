@@ -140,6 +140,8 @@ def _cursors(owner: Client, tenant: str) -> dict[str, str]:
       auditEvents(first: 1) { edges { cursor } }
       tenant(id: $id) { runs(first: 1) { edges { cursor node { timeline(first: 2) { edges { cursor } } } } } }
     }"""
+    # The feed shows an event once no older transaction is open, also one of the server itself.
+    wait_until(lambda: owner.execute("{ auditEvents(first: 1) { edges { cursor } } }")["auditEvents"]["edges"])
     found = owner.execute(document, id=tenant)
     (run,) = found["tenant"]["runs"]["edges"]
     return {
