@@ -53,6 +53,7 @@ test("where the browser refuses storage and channels, a user can sign in, work, 
 });
 
 test("an unknown address is called no page, and leads back to the list", async ({ users }) => {
+  users.allowConsoleMessage(/status of 404/);
   const page = await users.signedIn("viewer", "/dashboard/nonsense");
 
   await expect(page.getByRole("heading", { name: "No such page" })).toBeVisible();
