@@ -14,6 +14,8 @@ from models.columns import UUID_ARRAY
 from provisioning import run_store, transitions, validation
 from provisioning.actors import Actor
 from provisioning.errors import Malformed, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
+from provisioning.event_types import EventType
+from provisioning.events import NewEvent, emit_each
 from provisioning.locking import Change, locked_live_run, locked_tenant, visible_tenant
 from provisioning.position import Position
 from provisioning.queries import visible_tenants
@@ -71,7 +73,7 @@ def cancel_provisionings(
     runs = _locked_runs(session, ids, by)
     results = {run.tenant_id: BulkCancelResult(run.tenant_id, run.id, run.already_requested) for run in runs}
     if new := [run.id for run in runs if not run.already_requested]:
-        _request(session, new, by, reason)
+        _request_each(session, new, by, reason)
     results |= {id_: _cancel_one(session, id_, by, reason) for id_ in ids if id_ not in results}
     return [results[tenant_id] for tenant_id in tenant_ids]
 
@@ -151,6 +153,24 @@ def _cancel_one(session: Session, tenant_id: UUID, by: Actor, reason: str | None
         return BulkCancelResult(tenant_id, refusal=refusal)
     assert change.run is not None, "an accepted cancel has a run"
     return BulkCancelResult(tenant_id, change.run.id, change.already_requested)
+
+
+def _request_each(session: Session, run_ids: Collection[UUID], by: Actor, reason: str | None) -> None:
+    """Request the cancel of many locked runs in a few statements.
+
+    Their undo is due at once, and left to the workers: to start it here would keep all of them locked for long.
+    """
+    statements = Statements.of(session)
+    requested = [
+        transitions.cancel_requested(position, by, reason, leave_undo_to_workers=True)
+        for position in run_store.read_each(statements, run_ids)
+    ]
+    run_store.write_cancels(statements, requested)
+    events = [
+        NewEvent(one.position.tenant.id, one.position.run.id, dict(one.events[0].data), one.position.now)
+        for one in requested
+    ]
+    emit_each(session, EventType.CANCEL_REQUESTED, events, by=by)
 
 
 def _check_skipped(position: Position, names: Sequence[str]) -> None:

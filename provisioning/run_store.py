@@ -120,6 +120,20 @@ def write(statements: Statements, transition: Transition) -> Position | None:
     return replace(position, revision=rows[0][0])
 
 
+CANCEL_COLUMNS = (
+    "status",
+    "due_at",
+    "lease_token",
+    "lease_until",
+    "lease_owner",
+    "cancel_requested_at",
+    "cancel_actor_kind",
+    "cancel_actor_id",
+    "cancel_actor_name",
+    "cancel_reason",
+    "cancel_step_in_flight",
+)
+
 UNCHANGED = "runs.xmin = %(revision)s::xid"
 """The guard of every write: nothing else has written the run since its position was read. Postgres checks it again
 after it has waited for the row's lock."""
@@ -377,6 +391,30 @@ STEP_DECODERS: list[Callable[[Any], Any] | None] = [
     )
     for column in STEP_COLUMNS
 ]
+
+
+WRITE_CANCELS = f"""
+-- The cancel requests of many runs, which the caller has locked: one statement for all of them.
+-- Locks: the runs, which are locked.
+WITH written AS (
+    UPDATE runs SET ({", ".join(CANCEL_COLUMNS)}) = (
+        SELECT {", ".join(f"changed.{column}" for column in CANCEL_COLUMNS)}
+        FROM jsonb_populate_record(runs, requested.changes) AS changed
+    )
+    FROM jsonb_to_recordset(%(requested)s::jsonb) AS requested(id uuid, revision text, changes jsonb)
+    WHERE runs.id = requested.id AND runs.id = ANY(%(run_ids)s) AND runs.xmin::text = requested.revision
+    RETURNING runs.id, runs.lease_token IS NOT NULL AS owned
+)
+SELECT id, CASE WHEN owned THEN pg_notify('{CANCEL_CHANNEL}', id::text) END FROM written
+"""
+
+
+def write_cancels(statements: Statements, requested: Sequence[Transition]) -> None:
+    """Write the runs of these cancel requests, and tell the workers that own one. The caller appends the events."""
+    values = [{"id": one.position.run.id, "revision": one.position.revision, "changes": one.run} for one in requested]
+    run_ids = [one.position.run.id for one in requested]
+    written = statements.rows(WRITE_CANCELS, {"requested": _json(values), "run_ids": run_ids})
+    assert len(written) == len(requested), "the runs are locked, so nothing else has written them"
 
 
 # A new run

@@ -171,10 +171,13 @@ def step_failed(position: Position, move: Forward | Backward, failure: Failure, 
     return draft.transition()
 
 
-def cancel_requested(position: Position, by: Actor, reason: str | None) -> Transition:
+def cancel_requested(
+    position: Position, by: Actor, reason: str | None, *, leave_undo_to_workers: bool = False
+) -> Transition:
     """A cancel is requested. No forward step is claimed after it, and the run cannot make the tenant ACTIVE.
 
-    If no worker owns the run, its undo starts at once. A STUCK run stays STUCK: it waits for resumeCompensation.
+    If no worker owns the run, its undo starts at once, or is due at once for the workers. A STUCK run stays STUCK: it
+    waits for resumeCompensation.
     """
     draft = Draft(position)
     run, now = draft.run, position.now
@@ -194,6 +197,7 @@ def cancel_requested(position: Position, by: Actor, reason: str | None) -> Trans
     owned = run.lease_until is not None and run.lease_until > now
     if not owned and not stuck:
         draft.release_lease(due=now)
+    if not owned and not stuck and not leave_undo_to_workers:
         for step in list(draft.steps.values()):
             if step.status is StepStatus.RUNNING:
                 _interrupt_idle(draft, step)

@@ -467,7 +467,7 @@ def test_a_bulk_cancel_returns_one_result_per_tenant_in_the_order_of_the_ids(
         "alreadyRequested": False,
         "userErrors": [{"__typename": "GenericError", "code": "NOT_FOUND"}],
     }
-    cancelled = {"run": {"status": "CANCELLED"}, "alreadyRequested": False, "userErrors": []}
+    cancelled = {"run": {"status": "CANCELLING"}, "alreadyRequested": False, "userErrors": []}
     assert payload["results"] == [
         {"tenant": {"slug": "three"}, **cancelled},
         not_found,
