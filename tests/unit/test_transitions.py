@@ -187,6 +187,9 @@ INPUTS: Mapping[str, Callable[[Position], Transition | None]] = {
     "shut down": lambda it: failed(it, stopped=StopReason.SHUTTING_DOWN),
     "lease lost": lambda it: failed(it, stopped=StopReason.LEASE_LOST),
     "cancel requested": lambda it: transitions.cancel_requested(it, OPERATOR, "wrong plan"),
+    "one of many cancelled": lambda it: transitions.cancel_requested(
+        it, OPERATOR, "wrong plan", leave_undo_to_workers=True
+    ),
     "resumed": lambda it: transitions.compensation_resumed(it, [], OPERATOR, None),
     "resumed without the step": lambda it: transitions.compensation_resumed(it, ["second"], OPERATOR, "by hand"),
     "due": transitions.due_without_owner,
@@ -213,7 +216,7 @@ def unreachable(position: Position, happened: str) -> str | None:
     run = position.run
     if happened in OF_AN_OWNER and not run.owned:
         return "no worker owns the run, so its token is not in the row"
-    if happened == "cancel requested" and (run.finished_at or run.cancel_requested):
+    if happened in {"cancel requested", "one of many cancelled"} and (run.finished_at or run.cancel_requested):
         return "refused, or already requested"
     if happened.startswith("resumed") and run.status is not RunStatus.STUCK:
         return "refused: the run is not STUCK"
