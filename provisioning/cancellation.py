@@ -163,7 +163,7 @@ def _request_each(session: Session, run_ids: Collection[UUID], by: Actor, reason
     statements = Statements.of(session)
     requested = [
         transitions.cancel_requested(position, by, reason, leave_undo_to_workers=True)
-        for position in run_store.read_each(statements, run_ids)
+        for position in run_store.read_for_cancels(statements, run_ids)
     ]
     run_store.write_cancels(statements, requested)
     events = [

@@ -71,6 +71,23 @@ WHERE runs.id = ANY(%(run_ids)s)
 ORDER BY runs.tenant_id
 """
 
+READ_FOR_MANY_CANCELS = f"""
+-- What the cancel of many runs reads: the run, and the step in flight. The undo is left to the workers.
+-- Locks: none.
+SELECT runs.xmin::text, clock_timestamp(), {", ".join(f"runs.{column}" for column in RUN_COLUMNS)},
+    {_TENANT_VALUES},
+    coalesce(released.address, runs.address), coalesce(released.number, runs.number),
+    (SELECT json_agg(json_build_array({_STEP_VALUES}) ORDER BY position) FROM run_steps
+        WHERE run_id = runs.id AND run_steps.status = 'RUNNING'),
+    NULL, NULL
+FROM runs
+JOIN tenants ON tenants.id = runs.tenant_id
+JOIN organisations ON organisations.id = tenants.organisation_id
+LEFT JOIN runs AS released ON released.id = runs.releases_run_id
+WHERE runs.id = ANY(%(run_ids)s)
+ORDER BY runs.tenant_id
+"""
+
 LOCK = """
 -- Before READ, where the decision must not be repeated. A statement of its own: what it waits for is visible to READ.
 -- Locks: the runs, in the order of their tenants.
@@ -90,6 +107,11 @@ def read_each(statements: Statements, run_ids: Collection[UUID], *, lock: bool =
     if lock:
         statements.rows(LOCK, values)
     return [_position_of(row) for row in statements.rows(READ, values)]
+
+
+def read_for_cancels(statements: Statements, run_ids: Collection[UUID]) -> list[Position]:
+    """The positions of these runs without their ledger, and with no other step than the one in flight."""
+    return [_position_of(row) for row in statements.rows(READ_FOR_MANY_CANCELS, {"run_ids": list(run_ids)})]
 
 
 def write(statements: Statements, transition: Transition) -> Position | None:
