@@ -73,18 +73,6 @@ class Claim:
         return outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """The result of a heartbeat for a run that the worker still owns.
-
-    ``cancelled``: a cancel was requested. ``extended``: the lease was extended.
-    """
-
-    run_id: UUID
-    cancelled: bool
-    extended: bool
-
-
 def tenant_facts(tenant: TenantValues, settings: Settings) -> TenantFacts:
     """The facts of a tenant that its steps use."""
     return TenantFacts(

@@ -49,13 +49,32 @@ _TENANT_VALUES = ", ".join(
 )
 _STEP_VALUES = ", ".join(f"extract(epoch FROM {column})" if column in INTERVALS else column for column in STEP_COLUMNS)
 
+
+def _update(table: str, columns: Sequence[str], changes: str) -> str:
+    """The beginning of an UPDATE of these columns. A column that ``changes`` (SQL, jsonb) does not name stays."""
+    values = ", ".join(f"changed.{column}" for column in columns)
+    return f"""UPDATE {table} SET ({", ".join(columns)}) = (
+                SELECT {values} FROM jsonb_populate_record({table}, {changes}) AS changed
+            )"""
+
+
+FROM_RUNS = """FROM runs
+JOIN tenants ON tenants.id = runs.tenant_id
+JOIN organisations ON organisations.id = tenants.organisation_id
+LEFT JOIN runs AS released ON released.id = runs.releases_run_id
+WHERE runs.id = ANY(%(run_ids)s)
+ORDER BY runs.tenant_id
+"""
+_VALUES = f"""runs.xmin::text, clock_timestamp(), {", ".join(f"runs.{column}" for column in RUN_COLUMNS)},
+    {_TENANT_VALUES},
+    coalesce(released.address, runs.address), coalesce(released.number, runs.number)"""
+_STEPS = f"SELECT json_agg(json_build_array({_STEP_VALUES}) ORDER BY position) FROM run_steps WHERE run_id = runs.id"
+
 READ = f"""
 -- Everything that a transition reads, at one moment: a single statement sees one snapshot.
 -- Locks: none.
-SELECT runs.xmin::text, clock_timestamp(), {", ".join(f"runs.{column}" for column in RUN_COLUMNS)},
-    {_TENANT_VALUES},
-    coalesce(released.address, runs.address), coalesce(released.number, runs.number),
-    (SELECT json_agg(json_build_array({_STEP_VALUES}) ORDER BY position) FROM run_steps WHERE run_id = runs.id),
+SELECT {_VALUES},
+    ({_STEPS}),
     (SELECT json_agg(json_build_array(id, step, kind, resources.name, resources.status) ORDER BY id)
         FROM resources WHERE run_id = coalesce(runs.releases_run_id, runs.id)),
     (SELECT json_agg(json_build_object('kind', resources.kind, 'name', resources.name, 'step', step,
@@ -63,30 +82,15 @@ SELECT runs.xmin::text, clock_timestamp(), {", ".join(f"runs.{column}" for colum
         ) ORDER BY resources.id)
         FROM resources JOIN runs AS taker ON taker.id = resources.run_id
         WHERE resources.tenant_id = tenants.id AND resources.status = 'ABANDONED' AND absent_at IS NULL)
-FROM runs
-JOIN tenants ON tenants.id = runs.tenant_id
-JOIN organisations ON organisations.id = tenants.organisation_id
-LEFT JOIN runs AS released ON released.id = runs.releases_run_id
-WHERE runs.id = ANY(%(run_ids)s)
-ORDER BY runs.tenant_id
-"""
+{FROM_RUNS}"""
 
 READ_FOR_MANY_CANCELS = f"""
 -- What the cancel of many runs reads: the run, and the step in flight. The undo is left to the workers.
 -- Locks: none.
-SELECT runs.xmin::text, clock_timestamp(), {", ".join(f"runs.{column}" for column in RUN_COLUMNS)},
-    {_TENANT_VALUES},
-    coalesce(released.address, runs.address), coalesce(released.number, runs.number),
-    (SELECT json_agg(json_build_array({_STEP_VALUES}) ORDER BY position) FROM run_steps
-        WHERE run_id = runs.id AND run_steps.status = 'RUNNING'),
+SELECT {_VALUES},
+    ({_STEPS} AND run_steps.status = 'RUNNING'),
     NULL, NULL
-FROM runs
-JOIN tenants ON tenants.id = runs.tenant_id
-JOIN organisations ON organisations.id = tenants.organisation_id
-LEFT JOIN runs AS released ON released.id = runs.releases_run_id
-WHERE runs.id = ANY(%(run_ids)s)
-ORDER BY runs.tenant_id
-"""
+{FROM_RUNS}"""
 
 LOCK = """
 -- Before READ, where the decision must not be repeated. A statement of its own: what it waits for is visible to READ.
@@ -247,10 +251,7 @@ def _write_statement(parts: _Parts) -> str:
     """
     ctes = [
         f"""written AS (
-            UPDATE runs SET ({", ".join(parts.run)}) = (
-                SELECT {", ".join(f"changed.{column}" for column in parts.run)}
-                FROM jsonb_populate_record(runs, %(run)s::jsonb) AS changed
-            )
+            {_update("runs", parts.run, "%(run)s::jsonb")}
             WHERE runs.id = %(run_id)s AND {UNCHANGED}
             RETURNING runs.id, runs.tenant_id, runs.organisation_id, runs.xmin::text AS revision,
                 coalesce(runs.releases_run_id, runs.id) AS taker_id
@@ -259,10 +260,7 @@ def _write_statement(parts: _Parts) -> str:
     if parts.steps:
         ctes.append(
             f"""steps AS (
-            UPDATE run_steps SET ({", ".join(parts.steps)}) = (
-                SELECT {", ".join(f"changed.{column}" for column in parts.steps)}
-                FROM jsonb_populate_record(run_steps, change.value) AS changed
-            )
+            {_update("run_steps", parts.steps, "change.value")}
             FROM written, jsonb_each(%(steps)s::jsonb) AS change
             WHERE run_steps.run_id = written.id AND run_steps.position = change.key::int
         )"""
@@ -279,10 +277,7 @@ def _write_statement(parts: _Parts) -> str:
     if parts.ledger:
         ctes.append(
             f"""ledger AS (
-            UPDATE resources SET ({", ".join(parts.ledger)}) = (
-                SELECT {", ".join(f"changed.{column}" for column in parts.ledger)}
-                FROM jsonb_populate_record(resources, change.value) AS changed
-            )
+            {_update("resources", parts.ledger, "change.value")}
             FROM written, jsonb_each(%(ledger)s::jsonb) AS change
             WHERE resources.run_id = written.taker_id AND resources.id = change.key::uuid
         )"""
@@ -419,10 +414,7 @@ WRITE_CANCELS = f"""
 -- The cancel requests of many runs, which the caller has locked: one statement for all of them.
 -- Locks: the runs, which are locked.
 WITH written AS (
-    UPDATE runs SET ({", ".join(CANCEL_COLUMNS)}) = (
-        SELECT {", ".join(f"changed.{column}" for column in CANCEL_COLUMNS)}
-        FROM jsonb_populate_record(runs, requested.changes) AS changed
-    )
+    {_update("runs", CANCEL_COLUMNS, "requested.changes")}
     FROM jsonb_to_recordset(%(requested)s::jsonb) AS requested(id uuid, revision text, changes jsonb)
     WHERE runs.id = requested.id AND runs.id = ANY(%(run_ids)s) AND runs.xmin::text = requested.revision
     RETURNING runs.id, runs.lease_token IS NOT NULL AS owned

@@ -442,7 +442,7 @@ NOT_SECRET: dict[str, st.SearchStrategy[str]] = {
     "a name in Python": st.sampled_from(
         ["TENANTRY_DATABASE_URL", "IdempotencyKeyJanitor.run.started", "test_disk_test_installations", "AssertionError"]
     ),
-    "a path": SLUGS.map(lambda it: f"/work/{it}/server/graphql/http.py"),
+    "a path": SLUGS.map(lambda it: f"/srv/{it}/server/graphql/http.py"),
 }
 
 
