@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
@@ -12,8 +13,22 @@ from sqlmodel import Session, col, select
 
 from adapters.fault_injection import Faults
 from adapters.simulated import SimulatedInfrastructure
-from models import ActorKind, Event, Organisation, Resource, ResourceStatus, Run, RunStep, Tenant
+from models import (
+    ActorKind,
+    Event,
+    Organisation,
+    Resource,
+    ResourceStatus,
+    Run,
+    RunKind,
+    RunStatus,
+    RunStep,
+    StepRole,
+    StepStatus,
+    Tenant,
+)
 from models.columns import new_id
+from models.run import is_to_be_undone
 from provisioning import cancellation, commands, due_runs, engine
 from provisioning.actors import Actor
 from provisioning.claims import Claim
@@ -26,13 +41,52 @@ from provisioning.step_context import StopSignal
 from provisioning.step_journal import DatabaseJournal
 from provisioning.steps import saga
 from provisioning.wakeups import WakeUp
-from runtime.database import Database, clock, engine_for
+from runtime.database import Database, Statements, clock, engine_for
 from runtime.settings import Settings
+from runtime.settings import settings as settings_of_this_process
 from workers.actors import StepRunner
 from workers.running_steps import RunningSteps
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+END_WAITS = """
+UPDATE runs SET due_at = clock_timestamp()
+WHERE tenant_id = %(tenant_id)s AND lease_until IS NULL AND due_at IS NOT NULL
+"""
+POSITION = """
+SELECT id, kind, status, cancel_requested_at IS NOT NULL, due_at IS NOT NULL,
+    coalesce(due_at > clock_timestamp(), false),
+    (SELECT json_agg(json_build_array(name, role, status) ORDER BY position) FROM run_steps WHERE run_id = runs.id)
+FROM runs WHERE tenant_id = %(tenant_id)s ORDER BY number DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class RunPosition:
+    """What decides the next move of a run, and whether the run waits for it."""
+
+    id: UUID
+    kind: RunKind
+    status: RunStatus
+    cancel_requested: bool
+    has_due_time: bool
+    waits: bool
+
+
+@dataclass(frozen=True)
+class StepPosition:
+    """What decides whether a step is the next move."""
+
+    name: str
+    role: StepRole
+    status: StepStatus
+
+    @property
+    def to_be_undone(self) -> bool:
+        """Whether compensating the run includes it."""
+        return is_to_be_undone(self.role, self.status)
 
 
 @dataclass
@@ -88,10 +142,11 @@ class RunHarness:
         By default it stops before the absence checks that follow the compensation of a run.
         """
         for _ in range(200):
-            run, move = self.read(self._position)
-            if not isinstance(move, Forward | Backward) or move.step == until or run.due_at is None:
+            run, move = self._position()
+            if not isinstance(move, Forward | Backward) or move.step == until or not run.has_due_time:
                 return
-            self.end_waits()
+            if run.waits:
+                self.end_waits()
             self.step_runner.make_move(run.id, move)
         raise AssertionError(f"the run has not ended after 200 moves: {self.event_lines()[-20:]}")
 
@@ -103,9 +158,10 @@ class RunHarness:
         return claim
 
     def try_claim(self, move: Forward | Backward | None = None) -> Claim | None:
-        wanted = move or self.next_move()
+        run, due_move = self._position()
+        wanted = move or due_move
         assert isinstance(wanted, Forward | Backward), wanted
-        return self.execute(engine.claim, self.run().id, wanted, settings=self.settings, owner="harness")
+        return self.execute(engine.claim, run.id, wanted, settings=self.settings, owner="harness")
 
     def perform(self, claim: Claim, stop_signal: StopSignal | None = None) -> Outcome:
         return claim.perform(
@@ -130,16 +186,8 @@ class RunHarness:
 
     def end_waits(self) -> None:
         """End the back-offs and poll intervals of the tenant's runs now. Leases stay."""
-        with self.database.transaction() as session:
-            session.execute(
-                update(Run)
-                .where(
-                    col(Run.tenant_id) == self.tenant_id,
-                    col(Run.lease_until).is_(None),
-                    col(Run.due_at).is_not(None),
-                )
-                .values(due_at=clock(session))
-            )
+        with self.database.statements() as statements:
+            statements.connection.execute(END_WAITS.encode(), {"tenant_id": self.tenant_id})
 
     def sweep(self) -> None:
         """End and dispatch all due runs: those that earlier tests left may fill the batch of one transaction."""
@@ -149,7 +197,7 @@ class RunHarness:
             pass
 
     def next_move(self) -> Move:
-        return self.read(self._position)[1]
+        return self._position()[1]
 
     def run(self, number: int | None = None) -> Run:
         """The run of this number, by default the newest."""
@@ -195,10 +243,13 @@ class RunHarness:
     def read(self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return self.database.transact(query, *args, **kwargs)
 
-    def _position(self, session: Session) -> tuple[Run, Move]:
-        """The newest run, and its next move."""
-        run = self._run(session)
-        return run, next_move(run, self._steps(session, run.number))
+    def _position(self) -> tuple["RunPosition", Move]:
+        """The newest run, and its next move. One statement without the ORM: tests make thousands of moves."""
+        [(id_, kind, status, *facts, steps)] = self.execute(Statements.rows, POSITION, {"tenant_id": self.tenant_id})
+        run = RunPosition(id_, RunKind(kind), RunStatus(status), *facts)
+        return run, next_move(
+            run, [StepPosition(name, StepRole(role), StepStatus(status)) for name, role, status in steps]
+        )
 
     def _run(self, session: Session, number: int | None = None) -> Run:
         query = select(Run).where(Run.tenant_id == self.tenant_id).order_by(col(Run.number).desc())
@@ -217,21 +268,24 @@ class RunHarness:
 
 @contextmanager
 def run_harness_in(settings: Settings, plan: str = "enterprise") -> Iterator[RunHarness]:
-    """A harness with a new organisation on the plan ``plan``. Its connections are closed at the end."""
+    """A harness with a new organisation on the plan ``plan``.
+
+    Its connections are closed at the end, unless they are those of this process's settings, which the next test uses.
+    """
     harness = new_run_harness(settings, plan)
     try:
         yield harness
     finally:
         harness.faults.release_all()
-        harness.database.close()
+        if settings != settings_of_this_process():
+            harness.database.close()
 
 
 def new_run_harness(settings: Settings, plan: str = "enterprise") -> RunHarness:
     """A harness whose connections stay open for the next one: a new connection has to read the catalogs again."""
-    database = Database(settings, engine=engine_of(settings))
-    with database.transaction() as session:
-        slug = f"org-{new_id().hex[-12:]}"
-        organisation = Organisation(slug=slug, name=slug, plan_code=plan, created_at=clock(session))
+    slug = f"org-{new_id().hex[-12:]}"
+    organisation = Organisation(slug=slug, name=slug, plan_code=plan, created_at=datetime.now(UTC))
+    with Database(settings, engine=engine_of(settings)).transaction() as session:
         session.add(organisation)
     return RunHarness(settings, organisation, operator_of(organisation))
 

@@ -21,8 +21,7 @@ from provisioning.event_types import EventType
 from provisioning.events import emit, emit_for_organisation
 from runtime.database import clock
 from runtime.row_level_security import RowScope
-from runtime.settings import settings
-from tests.run_harness import RunHarness, run_harness_in
+from tests.run_harness import RunHarness
 from tests.sql_attacks import CHANGES_OF_ACCESS, READS_OF_PERSONAL_DATA
 from tests.tenant_states import bring_tenant_to
 
@@ -93,15 +92,14 @@ class Scene:
 
 
 @pytest.fixture
-def scene(database_url: str) -> Iterator[Scene]:
-    with run_harness_in(settings()) as harness:
-        bring_tenant_to(harness, TenantState.ACTIVE)
-        facts: dict[str, Any] = {"organisation_id": harness.organisation.id, "created_at": harness.read(clock)}
-        owner = Member(email="ada@shop.example", name="Ada", role=Role.OWNER, **facts)
-        viewer = Member(email="vera@shop.example", name="Vera", role=Role.VIEWER, **facts)
-        account = ServiceAccount(name="Billing", scopes=["tenants:read"], token_sha256=new_id().hex * 2, **facts)
-        harness.transact(lambda session: session.add_all([owner, viewer, account]))
-        yield Scene(harness, owner, viewer, account, database_url)
+def scene(harness: RunHarness, database_url: str) -> Scene:
+    bring_tenant_to(harness, TenantState.ACTIVE)
+    facts: dict[str, Any] = {"organisation_id": harness.organisation.id, "created_at": harness.read(clock)}
+    owner = Member(email="ada@shop.example", name="Ada", role=Role.OWNER, **facts)
+    viewer = Member(email="vera@shop.example", name="Vera", role=Role.VIEWER, **facts)
+    account = ServiceAccount(name="Billing", scopes=["tenants:read"], token_sha256=new_id().hex * 2, **facts)
+    harness.transact(lambda session: session.add_all([owner, viewer, account]))
+    return Scene(harness, owner, viewer, account, database_url)
 
 
 @pytest.mark.parametrize("how", ["takes the role on", "inherits it"])
