@@ -5,7 +5,8 @@ import { type UserEvent, userEvent } from "@testing-library/user-event";
 import { type ReactElement, useEffect } from "react";
 import { MemoryRouter, useLocation } from "react-router";
 import { type Client, CombinedError, type GraphQLRequest, type OperationResult, Provider } from "urql";
-import { fromValue, makeSubject, never, type Source, type Subject } from "wonka";
+import { concat, fromValue, makeSubject, never, type Source, type Subject } from "wonka";
+import { FreshStarts } from "./api/fresh-start";
 import { type Me, MeContext, meIn } from "./me";
 
 type Variables = Record<string, unknown>;
@@ -46,6 +47,12 @@ export function me(scopes: readonly string[] = ALL_SCOPES): Me {
   });
 }
 
+/** The refusal of a cursor, as a restored database answers it. */
+export function unknownCursor(): CombinedError {
+  const extensions = { code: "UNKNOWN_CURSOR", requestId: "request-9" };
+  return new CombinedError({ graphQLErrors: [{ message: "The feed has no event at this cursor.", extensions }] });
+}
+
 export function render(ui: ReactElement, { answers = {}, route = "/", scopes = ALL_SCOPES }: Options = {}): Rendered {
   const sent: Rendered["sent"] = [];
   const subscriptions = new Map<string, Subject<OperationResult>>();
@@ -56,7 +63,9 @@ export function render(ui: ReactElement, { answers = {}, route = "/", scopes = A
     sent.push({ name, variables });
     if (!(name in answers)) return never as unknown as Source<OperationResult>;
     const answer = answers[name];
-    return fromValue(resultOf(typeof answer === "function" ? answer(variables) : answer));
+    const result = fromValue(resultOf(typeof answer === "function" ? answer(variables) : answer));
+    // As in the client, a source does not end with its result: a hook forgets an error when its source ends.
+    return concat([result, never as unknown as Source<OperationResult>]);
   }
 
   function subscribe(request: GraphQLRequest): Source<OperationResult> {
@@ -78,12 +87,12 @@ export function render(ui: ReactElement, { answers = {}, route = "/", scopes = A
   } as unknown as Client;
   const rendered = renderPlainly(
     <MemoryRouter initialEntries={[route]}>
-      <Provider value={client}>
-        <MeContext value={me(scopes)}>
-          {ui}
-          <LocationObserver onChange={setCurrent} />
-        </MeContext>
-      </Provider>
+      <FreshStarts>
+        <Provider value={client}>
+          <MeContext value={me(scopes)}>{ui}</MeContext>
+        </Provider>
+      </FreshStarts>
+      <LocationObserver onChange={setCurrent} />
     </MemoryRouter>,
   );
   return {

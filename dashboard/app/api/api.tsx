@@ -9,6 +9,7 @@ import { messagesOf } from "../ui/notice";
 import { createCache } from "./cache";
 import { syncClock } from "./clock";
 import { type ConnectionStatus, ConnectionStore, useStatusOf } from "./connection-status";
+import { FreshStarts } from "./fresh-start";
 import { resumableSubscription } from "./resumable-subscription";
 import { openSocket } from "./socket";
 
@@ -20,7 +21,21 @@ interface Connection {
 
 const ConnectionContext = createContext(new ConnectionStore());
 
-export function Api({ identity, children }: { identity: Identity; children: ReactNode }) {
+interface ApiProps {
+  identity: Identity;
+  children: ReactNode;
+}
+
+/** A fresh start opens another connection, whose cache is empty. */
+export function Api(props: ApiProps) {
+  return (
+    <FreshStarts>
+      <Connected {...props} />
+    </FreshStarts>
+  );
+}
+
+function Connected({ identity, children }: ApiProps) {
   const [connection, setConnection] = useState<Connection>();
   useEffect(() => {
     const opened = connect(identity);

@@ -3,22 +3,46 @@
 import type { ReactNode } from "react";
 import { CombinedError } from "urql";
 import type { RefusalFragment } from "../__generated__/graphql";
+import { useFreshStart } from "../api/fresh-start";
 import { Button } from "./button";
 
 /** An error: what happened, the request id for support, and a button to try again. */
 export function Problem({ error, onRetry }: { error: Error; onRetry?: () => void }) {
+  if (isUnknownCursor(error)) return <LostPlace error={error} />;
   return (
     <div className="notice bad" role="alert">
       {messagesOf(error).map((message) => (
         <p key={message}>{message}</p>
       ))}
-      {requestIdOf(error) && (
-        <p className="hint">
-          Request ID for support: <code>{requestIdOf(error)}</code>
-        </p>
-      )}
+      <RequestId error={error} />
       {onRetry && <Button onPress={onRetry}>Try again</Button>}
     </div>
+  );
+}
+
+/** The same request would be refused again, and so would every cursor of an entry that was lost with this one. */
+function LostPlace({ error }: { error: Error }) {
+  const startAfresh = useFreshStart();
+  return (
+    <div className="notice bad" role="alert">
+      <p>
+        The audit feed does not have the entry at which this page continues: the database was restored to an earlier
+        time, the retention of the entry is over, or the address of this page is from another installation. What you see
+        here may be out of date.
+      </p>
+      <RequestId error={error} />
+      <Button onPress={startAfresh}>Load the newest entries</Button>
+    </div>
+  );
+}
+
+function RequestId({ error }: { error: Error }) {
+  const id = requestIdOf(error);
+  if (!id) return null;
+  return (
+    <p className="hint">
+      Request ID for support: <code>{id}</code>
+    </p>
   );
 }
 
@@ -36,6 +60,10 @@ export const UNEXPECTED = "Something unexpected happened in this page. Reload it
 /** Anything can be thrown. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+function isUnknownCursor(error: Error): boolean {
+  return error instanceof CombinedError && error.graphQLErrors.some((one) => one.extensions.code === "UNKNOWN_CURSOR");
 }
 
 function requestIdOf(error: Error): string | undefined {
