@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import __main__ as command_line
-from benchmarks import report, summary
+from benchmarks import command_line, report, summary
 from benchmarks.servers import Statements
 from benchmarks.waiting import ASKED_INTERVAL
 from benchmarks.world import WAITING, FactFile, InstantWorld
@@ -114,13 +113,9 @@ MACHINE = (
 
 
 @pytest.mark.parametrize("arguments", [["--only", "nothing"], ["--rounds", "0"], ["--sagas", "-1"], ["--samples", "x"]])
-def test_an_option_that_cannot_be_meant_is_refused(
-    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.argv", ["benchmarks", *arguments])
-
+def test_an_option_that_cannot_be_meant_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
-        command_line.main()
+        command_line.run(arguments)
 
     assert refused.value.code == 2
     assert arguments[-1] in capsys.readouterr().err

@@ -30,7 +30,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "devserver": devserver.command_line._parser,
     "adapters.kit": adapters.kit.command_line._parser,
 }
-PROGRAMS = ["server", "workers", "devserver", "adapters.kit", "edge"]
+PROGRAMS = ["server", "workers", "devserver", "adapters.kit", "edge", "benchmarks"]
 
 
 def raising(error: BaseException) -> Callable[[], int]:
