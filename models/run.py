@@ -90,6 +90,11 @@ def is_to_be_undone(role: StepRole, status: StepStatus) -> bool:
     return role not in FOLLOW_UPS and status not in NOTHING_TO_UNDO
 
 
+def timeout_of_attempt(status: StepStatus, forward: timedelta, back: timedelta | None) -> timedelta:
+    """The timeout of one attempt of a step in this status. A run of an earlier release may have none for its undo."""
+    return forward if back is None or status is not StepStatus.COMPENSATING else back
+
+
 class Run(SQLModel, table=True):
     """One run. The row is its own outbox: it says when the run needs a worker, so that a lost message is found.
 
@@ -237,14 +242,9 @@ class RunStep(SQLModel, table=True):
     failing_since: datetime | None = instant(optional=True)
 
     @property
-    def undo_timeout(self) -> timedelta:
-        """The timeout of one attempt to undo the step. A run of the release before this one has none of its own."""
-        return self.timeout if self.compensation_timeout is None else self.compensation_timeout
-
-    @property
     def attempt_timeout(self) -> timedelta:
         """The timeout of one attempt in the direction in which the step is performed now."""
-        return self.undo_timeout if self.status is StepStatus.COMPENSATING else self.timeout
+        return timeout_of_attempt(self.status, self.timeout, self.compensation_timeout)
 
     @property
     def to_be_undone(self) -> bool:

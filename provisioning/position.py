@@ -15,7 +15,7 @@ from models import (
     StepStatus,
     TenantState,
 )
-from models.run import is_to_be_undone
+from models.run import is_to_be_undone, timeout_of_attempt
 from provisioning.resource_names import ResourceNames
 
 MAY_BE_HELD = (ResourceStatus.INTENDED, ResourceStatus.HELD)
@@ -98,12 +98,12 @@ class StepValues:
     @property
     def undo_timeout(self) -> timedelta:
         """The timeout of one attempt to undo the step."""
-        return self.timeout if self.compensation_timeout is None else self.compensation_timeout
+        return timeout_of_attempt(StepStatus.COMPENSATING, self.timeout, self.compensation_timeout)
 
     @property
     def attempt_timeout(self) -> timedelta:
         """The timeout of one attempt in the direction in which the step is performed now."""
-        return self.undo_timeout if self.status is StepStatus.COMPENSATING else self.timeout
+        return timeout_of_attempt(self.status, self.timeout, self.compensation_timeout)
 
     @property
     def to_be_undone(self) -> bool:
