@@ -20,6 +20,7 @@ import psutil
 import psycopg
 import redis
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from devserver import directories, product
 from devserver.mailbox import mail_catcher
@@ -33,6 +34,7 @@ from tests.conformance.field.failpoint_controller import FailpointController, se
 from tests.conformance.field.postgres_relay import CommitCuttingRelay
 from tests.conformance.field.relay import Relay
 from tests.conformance.field.resource_counts import counts_file_name
+from tests.conformance.field.standby import SOCKET, Standby
 from tests.conftest import SECRET_KEY
 from tests.http_client import HTTP
 from tests.local_deployer import LocalDeployer, local_deployer
@@ -101,6 +103,8 @@ class Testbed:
     mails: Path
     port: int
     relays: list[Relay]
+    stack: ExitStack
+    """Ends what is started later, after the processes of the product."""
     deployer: LocalDeployer | None = None
     workers: list[Child] = field(default_factory=list)
     api: Child | None = None
@@ -230,6 +234,24 @@ class Testbed:
         _copy(backup, self.postgres.data)
         self.start_postgres()
 
+    def start_standby(self) -> Standby:
+        """Start a second Postgres that streams from the first."""
+        socket = Path(str(conninfo_to_dict(self.postgres.url(DATABASE))["host"])) / SOCKET
+        standby = Standby(self.postgres, socket, self.folder / "standby", FAST | dict(self.options.postgres))
+        standby.start(self.stack)
+        return standby
+
+    def fail_over(self, standby: Standby) -> None:
+        """Crash Postgres and promote the standby. The processes of the product reach it at the same address."""
+        (database, *_) = self.relays
+        self.stop_postgres()
+        database.cut()
+        standby.promote()
+        self.postgres, self.server = standby.postgres, standby.server
+        self.settings = self.settings.model_copy(update={"database_url": standby.postgres.url(DATABASE)})
+        database.target = standby.socket
+        database.restore()
+
     def close(self) -> None:
         """End all processes of the product."""
         self.http.close()
@@ -319,6 +341,7 @@ def running_testbed(options: Options) -> Iterator[Testbed]:
             mails=folder / "mails",
             port=port,
             relays=relays,
+            stack=stack,
             deployer=deployer,
             server=server,
             broker=broker,

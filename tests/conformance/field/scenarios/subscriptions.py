@@ -1,15 +1,13 @@
 """Scenarios of followers of timelines and feed: no gap, no duplicate, no leaked resources."""
 
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
-import websockets.exceptions
 from sqlalchemy import func, select
 from sqlmodel import Session
 
@@ -18,11 +16,11 @@ from provisioning.commands import Corrections
 from provisioning.event_types import EventType
 from provisioning.events import emit_for_organisation
 from runtime.database import Database
-from runtime.feed import POLL_EVERY
-from tests.api import Client, Facts, Subscription
+from tests.api import Facts
 from tests.conformance.field.abrupt_client import AbruptClient
 from tests.conformance.field.api_clients import ApiClient, Saga, uuid_of
 from tests.conformance.field.failpoint_controller import until
+from tests.conformance.field.follower import MAX_SILENCE, Follower
 from tests.conformance.field.invariant_checker import nodes
 from tests.conformance.field.scenario import ScenarioHarness, scenario
 from tests.conformance.field.testbed import Options
@@ -47,15 +45,6 @@ TIMELINE = """
     query T($id: ID!) { tenant(id: $id) { runs(first: 1) { edges { node {
       timeline(first: 100) { edges { node { id sequence kind } } } } } } } }
 """
-ENTRY_TIMEOUT = POLL_EVERY + 1.0
-"""Seconds that a follower waits for the next entry before it continues: the product polls every two."""
-
-MAX_SILENCE = 60.0
-"""Seconds without an entry after which the next one counts as lost: twice the longest wait for a run, 30 s."""
-
-MAX_CUTS_WITHOUT_PROGRESS = 20
-"""How often a follower may be cut off without a new entry."""
-
 IDLE_THREADS_END_AFTER = 10.0
 """Seconds after which anyio ends an idle thread, at the next call that uses a thread (``MAX_IDLE_TIME`` of its worker
 threads). Until then there are as many threads as were ever used at once."""
@@ -89,45 +78,6 @@ class Goal:
         ids = [entry["id"] for entry in entries]
         assert len(ids) == len(set(ids)), "V10: a reader saw an event twice"
         return entries[: ids.index(self.last) + 1] if self.last in ids else entries
-
-
-@dataclass
-class Follower:
-    """Follows a subscription, is disconnected repeatedly, and resumes after the last entry that it saw."""
-
-    client: ApiClient
-    document: str
-    variables: Facts
-    seed: int
-    cursor: str | None = None
-    seen: list[Facts] = field(default_factory=list)
-    cuts: int = 0
-    last_entry_at: float = field(default_factory=time.monotonic)
-
-    def follow(self, enough: Callable[[list[Facts]], bool]) -> None:
-        """Follow until ``enough`` is true, over several connections."""
-        rng = random.Random(self.seed)  # reproducible, not a secret
-        while not self._follow_once(rng.randint(1, 12), enough, abruptly=rng.random() < 0.5):
-            self.cuts += 1
-            new = len({entry["id"] for entry in self.seen})
-            assert self.cuts < MAX_CUTS_WITHOUT_PROGRESS + new, f"V10: no progress after {self.cuts} cuts"
-
-    def _follow_once(self, entries: int, enough: Callable[[list[Facts]], bool], *, abruptly: bool) -> bool:
-        client = Client(self.client.testbed.address, f"Bearer {self.client.token}")
-        with client.subscribed(self.document, after=self.cursor, **self.variables) as subscription:
-            for _ in range(entries):
-                entry = _next(subscription)
-                if entry is not None:
-                    self.last_entry_at = time.monotonic()
-                    self.cursor = entry["cursor"]
-                    self.seen += [entry] if entry.get("sequence", 0) is not None else []
-                if enough(self.seen):
-                    return True
-                silent = time.monotonic() - self.last_entry_at
-                assert silent < MAX_SILENCE, f"V10: no entry for {silent:.0f} s"
-            if abruptly:
-                subscription.socket.socket.shutdown(socket.SHUT_RDWR)
-        return False
 
 
 @scenario(without="no_subscription_cursors", breaks="V10")
@@ -245,19 +195,6 @@ def subscriptions_do_not_leak(harness: ScenarioHarness) -> str:
         ) from None
     counts = f"{base['tasks']} tasks, {base['threads']} threads, {base['files']} files"
     return f"{cycles} connections, {counts} before and after"
-
-
-def _next(subscription: Subscription) -> Facts | None:
-    """The next entry; None if none comes in time or the subscription has ended."""
-    try:
-        message = subscription.message(ENTRY_TIMEOUT)
-    except (TimeoutError, websockets.exceptions.ConnectionClosed):
-        return None
-    if message["type"] == "complete":
-        return None
-    assert message["type"] == "next", f"V10: {message}"
-    entry: Facts = message["payload"]["data"]["it"]
-    return entry
 
 
 def _newest_cursor(reader: ApiClient) -> str:
