@@ -21,6 +21,18 @@ UP_TO_THE_PIVOT = [step.name for step in saga if step.role not in FOLLOW_UPS]
 PIVOT = "mark_active"
 MAIL = "send_welcome_emails"
 
+ADAPTER_CALLS = {
+    "allocate_storage": ("storage.create", "storage.destroy"),
+    "allocate_identity": ("identity.create", "identity.destroy"),
+    "allocate_traffic": ("traffic.reserve", "traffic.release"),
+    "apply_schema": ("storage.migrate", None),
+    "deploy_workloads": ("deployer.deploy", "deployer.tear_down"),
+    "await_readiness": ("deployer.health", None),
+}
+"""The adapter call of each step, and the call that undoes it."""
+
+UNDOABLE = [step for step, (_, undo) in ADAPTER_CALLS.items() if undo]
+
 
 def bring_tenant_to(harness: RunHarness, state: TenantState) -> None:
     """Create the harness's tenant and bring it into a state, by commands and moves."""
@@ -43,6 +55,12 @@ def claim_pivot(harness: RunHarness) -> Claim:
             update(Run).where(col(Run.id) == change.run.id).values(status=RunStatus.RUNNING, started_at=now)
         )
     return harness.claim(Forward(PIVOT))
+
+
+def tenants_of(harness: RunHarness) -> list[Tenant]:
+    """The tenants of the harness's organisation."""
+    wanted = select(Tenant).where(Tenant.organisation_id == harness.organisation.id)
+    return harness.read(lambda session: list(session.exec(wanted)))
 
 
 def all_rows(harness: RunHarness) -> list[dict[str, Any]]:

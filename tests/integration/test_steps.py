@@ -5,18 +5,16 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
 import adapters
 from adapters.fault_injection import Fault
-from models import ActorKind, Resource, ResourceStatus, Run, RunStatus, RunStep, StepStatus, TenantState
-from provisioning import cancellation, commands, due_runs, transitions
+from models import ActorKind, Run, RunStatus, RunStep, StepStatus, TenantState
+from provisioning import commands, due_runs, transitions
 from provisioning.actors import PLATFORM
-from provisioning.errors import Malformed, NotStuck
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
-from provisioning.saga import UNDO_ATTEMPTS, Done, NotYet
 from provisioning.step_context import StepStopped, StopReason
 from provisioning.steps import saga
 from provisioning.welcome_emails import resend_welcome_emails
@@ -24,19 +22,15 @@ from runtime.database import Statements, clock, outbox_of
 from runtime.settings import settings
 from tests.builders import stray_resource
 from tests.run_harness import RunHarness, operator_of, run_harness_in
-from tests.tenant_states import MAIL, PIVOT, STEPS, UP_TO_THE_PIVOT, all_rows, compensated_steps
-
-ADAPTER_CALLS = {
-    "allocate_storage": ("storage.create", "storage.destroy"),
-    "allocate_identity": ("identity.create", "identity.destroy"),
-    "allocate_traffic": ("traffic.reserve", "traffic.release"),
-    "apply_schema": ("storage.migrate", None),
-    "deploy_workloads": ("deployer.deploy", "deployer.tear_down"),
-    "await_readiness": ("deployer.health", None),
-}
-"""The adapter call of each step, and the call that undoes it."""
-
-UNDOABLE = [step for step, (_, undo) in ADAPTER_CALLS.items() if undo]
+from tests.tenant_states import (
+    ADAPTER_CALLS,
+    MAIL,
+    PIVOT,
+    STEPS,
+    UP_TO_THE_PIVOT,
+    all_rows,
+    compensated_steps,
+)
 
 
 @pytest.fixture(scope="module", params=["simulated", "real"])
@@ -215,78 +209,6 @@ def test_the_back_off_doubles_until_the_last_attempt_and_is_stored(harness: RunH
     assert harness.try_claim() is None, "the step cannot be claimed before its back-off has ended"
 
 
-def test_a_step_that_polls_holds_no_lease_between_its_polls(harness: RunHarness) -> None:
-    harness.simulated.deployer._probes_until_ready = 3  # type: ignore[attr-defined]  # an attribute of the simulated deployer
-    harness.create()
-    harness.make_moves(until="await_readiness")
-
-    harness.step_runner.make_move(harness.run().id, Forward("await_readiness"))
-
-    step = harness.step("await_readiness")
-    assert (step.status, step.attempts) == (StepStatus.RUNNING, 1)
-    assert (step.percent, step.message) == (33, "The workload is starting.")
-    assert step.next_attempt_at == harness.run().due_at
-    assert harness.run().lease_until is None
-    harness.make_moves()
-    assert harness.step("await_readiness").attempts == 1
-    assert harness.tenant().state is TenantState.ACTIVE
-
-
-def exceed_timeout(harness: RunHarness, step: str) -> None:
-    """Move the start of the current attempt back by the timeout of its step."""
-    with harness.database.transaction() as session:
-        session.execute(
-            update(RunStep)
-            .where(col(RunStep.run_id) == harness.run().id, col(RunStep.name) == step)
-            .values(attempt_started_at=col(RunStep.attempt_started_at) - col(RunStep.timeout))
-        )
-
-
-def test_an_attempt_of_a_polling_step_fails_at_its_timeout(harness: RunHarness) -> None:
-    harness.create()
-    harness.make_moves(until="await_readiness")
-    harness.record(harness.claim(), NotYet(after=timedelta(seconds=2)))
-    exceed_timeout(harness, "await_readiness")
-    harness.end_waits()
-
-    assert harness.try_claim() is None
-
-    assert harness.step("await_readiness").error == "Wait until the workload is ready: not done after 600 s."
-    assert harness.event_lines()[-1] == "provisioning.step_failed await_readiness"
-    assert harness.claim().attempt == 2
-
-
-def test_an_attempt_of_a_polling_compensation_fails_at_its_timeout_and_is_retried(harness: RunHarness) -> None:
-    harness.create()
-    harness.make_moves(until="await_readiness")
-    harness.cancel()
-    harness.record(harness.claim(), NotYet(after=timedelta(seconds=1)))
-    assert harness.claim().attempt == 1
-    harness.expire_lease()
-    harness.record(harness.claim(), NotYet(after=timedelta(seconds=1)))
-    exceed_timeout(harness, "deploy_workloads")
-    harness.end_waits()
-
-    assert harness.try_claim() is None
-
-    assert harness.step("deploy_workloads").compensation_error == "Deploy the workload: not undone after 600 s."
-    assert harness.event_lines()[-1] == "provisioning.compensation_failed deploy_workloads"
-    assert harness.claim().attempt == 3
-
-
-def test_a_claim_has_the_time_left_of_its_attempt(harness: RunHarness) -> None:
-    harness.create()
-    harness.make_moves(until="await_readiness")
-    first = harness.claim()
-    harness.record(first, NotYet(after=timedelta(seconds=2)))
-
-    second = harness.claim()
-
-    assert first.time_left == timedelta(minutes=10)
-    assert timedelta(minutes=9) < second.time_left < first.time_left
-    assert second.attempt == first.attempt == 1
-
-
 def test_a_step_stopped_by_its_timeout_is_retried(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
@@ -306,34 +228,6 @@ def test_a_move_released_by_a_shutdown_counts_no_attempt(harness: RunHarness) ->
     assert harness.run().lease_token is None
     assert harness.wake_ups[-1].move == Forward("allocate_storage")
     assert harness.claim().attempt == 1
-
-
-@pytest.mark.parametrize("reason", [StopReason.SHUTTING_DOWN, StopReason.DATABASE_UNAVAILABLE])
-def test_a_poll_released_by_a_restart_does_not_extend_its_attempt(harness: RunHarness, reason: StopReason) -> None:
-    harness.create()
-    harness.make_moves(until="await_readiness")
-    first = harness.claim()
-    harness.record(first, NotYet(timedelta(seconds=2)))
-    started_at = harness.step("await_readiness").attempt_started_at
-
-    harness.record_failure(harness.claim(), StepStopped(reason))
-    third = harness.claim()
-
-    assert harness.step("await_readiness").attempt_started_at == started_at
-    assert (first.attempt, third.attempt, third.starts_attempt) == (1, 1, False)
-
-
-def test_a_later_poll_of_a_compensation_released_by_a_shutdown_does_not_extend_its_attempt(harness: RunHarness) -> None:
-    harness.create()
-    harness.make_moves(until="await_readiness")
-    harness.cancel()
-    harness.record(harness.claim(Backward("deploy_workloads")), NotYet(timedelta(seconds=1)))
-    started_at = harness.step("deploy_workloads").attempt_started_at
-
-    harness.record_failure(harness.claim(), StepStopped(StopReason.SHUTTING_DOWN))
-
-    assert harness.claim().attempt == 1
-    assert harness.step("deploy_workloads").attempt_started_at == started_at
 
 
 def test_a_compensation_released_by_a_shutdown_counts_no_attempt(harness: RunHarness) -> None:
@@ -375,199 +269,6 @@ def test_a_step_that_loses_every_worker_fails_after_its_attempts_and_is_undone(h
     assert harness.tenant().state is TenantState.FAILED
     assert compensated_steps(harness)[0] == step
     assert harness.held_resources() == harness.existing_resources() == []
-
-
-def make_run_stuck(harness: RunHarness, step: str = "allocate_identity") -> None:
-    """Fail a run with a step that the adapter refuses to compensate."""
-    harness.create()
-    harness.make_moves(until=PIVOT)
-    harness.faults.fail(ADAPTER_CALLS[step][1] or "", times=99, error=Refused("The vault is sealed."))
-    harness.record_failure(harness.claim(), Refused("No."))
-    harness.make_moves()
-    assert harness.run().status is RunStatus.STUCK
-
-
-@pytest.mark.parametrize("step", UNDOABLE)
-def test_a_refused_compensation_makes_the_run_stuck_and_names_the_held_resources(
-    harness: RunHarness, step: str
-) -> None:
-    make_run_stuck(harness, step)
-
-    run = harness.run()
-    assert harness.tenant().state is TenantState.PROVISIONING
-    assert (run.due_at, run.lease_token, run.finished_at) == (None, None, None)
-    assert (run.stuck_step, run.stuck_error) == (step, "The vault is sealed.")
-    assert run.error == "No."
-    assert harness.step(step).status is StepStatus.COMPENSATION_FAILED
-    event = harness.events()[-1]
-    assert event.type == "tenant.provisioning.stuck"
-    assert event.data["step"] == step
-    assert (
-        [resource["name"] for resource in event.data["held"]]
-        == harness.held_resources()
-        == harness.existing_resources()
-    )
-    stuck = harness.transact(due_runs.sweep_report, harness.settings.undo_alarm).stuck
-    assert [one.id for one in stuck if one.tenant_id == harness.tenant_id] == [run.id]
-
-
-def test_a_run_is_stuck_after_the_last_failed_attempt_of_a_compensation(harness: RunHarness) -> None:
-    harness.create()
-    harness.make_moves(until="allocate_traffic")
-    harness.faults.fail("identity.destroy", times=99)
-    harness.cancel()
-
-    harness.make_moves()
-
-    assert harness.run().status is RunStatus.STUCK
-    failures = [event.data for event in harness.events() if event.type.endswith("compensation_failed")]
-    assert [failure["attempt"] for failure in failures] == list(range(1, UNDO_ATTEMPTS + 1))
-    assert [failure["will_retry"] for failure in failures] == [True] * (UNDO_ATTEMPTS - 1) + [False]
-
-
-def test_a_run_is_stuck_after_a_compensation_lost_every_worker(harness: RunHarness) -> None:
-    harness.create()
-    harness.make_moves(until="allocate_traffic")
-    harness.cancel()
-    last = harness.claim(Backward("allocate_identity"))
-    for _ in range(transitions.MAX_WORKERS_LOST_UNDOING - 1):
-        harness.expire_lease()
-        last = harness.claim(Backward("allocate_identity"))
-    harness.expire_lease()
-
-    assert harness.try_claim() is None
-
-    assert harness.run().status is RunStatus.STUCK
-    before = all_rows(harness)
-    harness.record(last, Done())
-    assert all_rows(harness) == before, "the last worker is fenced, although no other took over"
-    assert harness.run().due_at is None
-
-
-def test_a_resumed_stuck_run_continues_with_the_failed_compensation(harness: RunHarness) -> None:
-    make_run_stuck(harness)
-    harness.faults.clear()
-
-    harness.transact(
-        cancellation.resume_compensation, harness.tenant_id, by=harness.operator, reason="The vault is open."
-    )
-
-    assert harness.run().status is RunStatus.COMPENSATING
-    assert harness.wake_ups[-1].move == Backward("allocate_identity")
-    harness.make_moves()
-    assert harness.run().status is RunStatus.FAILED
-    assert harness.held_resources() == harness.existing_resources() == []
-    assert compensated_steps(harness) == UP_TO_THE_PIVOT[::-1]
-    resumed = next(event for event in harness.events() if event.type.endswith("compensation_resumed"))
-    assert resumed.data == {"skipped": [], "abandoned": [], "reason": "The vault is open."}
-    assert resumed.actor_email == harness.operator.email
-
-
-def test_a_resumed_compensation_has_all_its_attempts_again(harness: RunHarness) -> None:
-    make_run_stuck(harness)
-
-    harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
-
-    assert harness.claim().attempt == 1
-
-
-def test_the_resources_of_a_skipped_step_are_abandoned_with_actor_and_reason(harness: RunHarness) -> None:
-    make_run_stuck(harness)
-    left = harness.existing_resources()
-
-    harness.transact(
-        cancellation.resume_compensation,
-        harness.tenant_id,
-        by=harness.operator,
-        skip_steps=["allocate_identity"],
-        reason="The vault burned down.",
-    )
-    harness.make_moves()
-
-    assert harness.tenant().state is TenantState.FAILED
-    assert harness.step("allocate_identity").status is StepStatus.ABANDONED
-    assert harness.ledger(ResourceStatus.ABANDONED) == harness.existing_resources()
-    assert set(harness.existing_resources()) < set(left)
-    assert harness.held_resources() == []
-    wanted = select(Resource).where(
-        Resource.tenant_id == harness.tenant_id, Resource.status == ResourceStatus.ABANDONED
-    )
-    for row in harness.read(lambda session: session.exec(wanted).all()):
-        assert (row.abandoned_by, row.abandoned_reason) == (harness.operator.email, "The vault burned down.")
-    resumed = next(event for event in harness.events() if event.type.endswith("compensation_resumed"))
-    abandoned = [resource["name"] for resource in resumed.data.pop("abandoned")]
-    assert sorted(abandoned) == sorted(harness.existing_resources())
-    assert resumed.data == {"skipped": ["allocate_identity"], "reason": "The vault burned down."}
-
-
-@pytest.mark.parametrize(
-    ("skip_steps", "reason", "field"),
-    [
-        (["allocate_identity"], None, "reason"),
-        (["allocate_identity"], "  ", "reason"),
-        (["boil_the_ocean"], "because", "skip_steps"),
-        (["deploy_workloads"], "it is undone already", "skip_steps"),
-        (["allocate_identity"], "x" * 501, "reason"),
-    ],
-)
-def test_an_invalid_skip_is_refused_and_changes_nothing(
-    harness: RunHarness, skip_steps: list[str], reason: str | None, field: str
-) -> None:
-    make_run_stuck(harness)
-    before = all_rows(harness)
-
-    with pytest.raises(Malformed) as refusal:
-        harness.transact(
-            cancellation.resume_compensation,
-            harness.tenant_id,
-            by=harness.operator,
-            skip_steps=skip_steps,
-            reason=reason,
-        )
-
-    assert refusal.value.field == field
-    assert all_rows(harness) == before
-
-
-def test_resuming_a_run_that_is_not_stuck_is_refused(harness: RunHarness) -> None:
-    harness.create()
-    before = all_rows(harness)
-
-    with pytest.raises(NotStuck):
-        harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
-
-    assert all_rows(harness) == before
-
-
-def test_a_cancelled_stuck_run_ends_cancelled_after_it_is_resumed(harness: RunHarness) -> None:
-    make_run_stuck(harness)
-
-    change = harness.cancel(reason="no longer wanted")
-
-    assert not change.already_requested
-    assert harness.run().status is RunStatus.STUCK
-    assert harness.event_lines()[-1] == "provisioning.cancel_requested"
-    harness.faults.clear()
-    harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
-    harness.make_moves()
-    assert harness.run().status is RunStatus.CANCELLED
-    assert harness.tenant().state is TenantState.PENDING
-    assert harness.existing_resources() == []
-
-
-def test_a_stuck_decommissioning_can_be_resumed(harness: RunHarness) -> None:
-    harness.create()
-    harness.make_moves()
-    harness.faults.fail("storage.destroy", error=Refused("A client is connected."))
-    harness.transact(commands.decommission_tenant, harness.tenant_id, by=harness.operator, confirm_slug="shop")
-    harness.make_moves()
-    assert harness.run().status is RunStatus.STUCK
-
-    harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator)
-    harness.make_moves()
-
-    assert harness.tenant().state is TenantState.DECOMMISSIONED
-    assert harness.existing_resources() == []
 
 
 def set_deadline(session: Session, harness: RunHarness) -> None:
@@ -717,27 +418,6 @@ def test_a_cancelled_event_names_the_operator_by_email_address(harness: RunHarne
     harness.cancel(by=operator_of(harness.organisation, "Ada Admin"))
 
     assert harness.events()[-1].data["cancelled_by"] == f"ada@{harness.organisation.slug}.example"
-
-
-def test_a_step_unknown_to_this_release_makes_the_run_stuck_and_can_be_skipped(harness: RunHarness) -> None:
-    harness.create()
-    harness.make_moves(until="allocate_traffic")
-    with harness.database.transaction() as session:
-        session.execute(
-            update(RunStep)
-            .where(col(RunStep.run_id) == harness.run().id, col(RunStep.name) == "allocate_traffic")
-            .values(name="boil_the_ocean")
-        )
-
-    harness.make_moves()
-
-    assert harness.run().status is RunStatus.STUCK
-    assert harness.run().error == "This release has no step 'boil_the_ocean': deploy a release that has it."
-    skip = {"skip_steps": ["boil_the_ocean"], "reason": "It held nothing."}
-    harness.transact(cancellation.resume_compensation, harness.tenant_id, by=harness.operator, **skip)
-    harness.make_moves()
-    assert harness.tenant().state is TenantState.FAILED
-    assert harness.existing_resources() == []
 
 
 def hold_stray_resource(harness: RunHarness) -> None:
