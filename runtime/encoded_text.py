@@ -42,7 +42,10 @@ READABLE: Final = re.compile(
 BLANKS: Final = str.maketrans("\t\r\n", "   ")
 
 ESCAPED_WORD: Final = re.compile(r'(?<![^\s"<>])[^\s"<>%&\\]*+[%&\\][^\s"<>]*+')
-ESCAPE: Final = re.compile(r"\\{1,16}(?:u([0-9A-F]{4})|x([0-9A-F]{2}))", re.IGNORECASE)
+ESCAPE: Final = re.compile(r"\\{1,16}u([0-9A-F]{4})|((?:\\{1,16}x[0-9A-F]{2})++)", re.IGNORECASE)
+NO_DIGITS: Final = str.maketrans("", "", "\\xX")
+LATIN_1: Final = {0xDC00 + byte: byte for byte in range(0x80, 0x100)}
+"""What ``surrogateescape`` makes of bytes that are not UTF-8, with the characters that they may be."""
 
 MAIL_WORD = r"=\?[^?\s]{1,40}+\?([bq])\?([^?\s]*+)\?="
 MAIL_WORDS: Final = re.compile(rf"{MAIL_WORD}(?:\s++{MAIL_WORD})*+", re.IGNORECASE)
@@ -85,7 +88,7 @@ def _of_mail(words: str) -> str:
 
 def _unescaped(word: str) -> str:
     for _ in range(MOST_ESCAPES):
-        before, word = word, ESCAPE.sub(_character, _without_references(unquote(word)))
+        before, word = word, ESCAPE.sub(_characters, _without_references(unquote(word)))
         if word == before:
             break
     return word
@@ -98,8 +101,10 @@ def _without_references(text: str) -> str:
         return text
 
 
-def _character(escape: re.Match[str]) -> str:
-    return chr(int(escape[1] or escape[2], 16))
+def _characters(escape: re.Match[str]) -> str:
+    if escape[1]:
+        return chr(int(escape[1], 16))
+    return bytes.fromhex(escape[2].translate(NO_DIGITS)).decode(errors="surrogateescape").translate(LATIN_1)
 
 
 def _from_digits(run: str) -> str:

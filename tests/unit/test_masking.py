@@ -346,6 +346,7 @@ DOMAINS = st.sampled_from(["acme.example", "localhost.localdomain", "b.cd", "mai
     local=LOCAL_PARTS, domain=DOMAINS, around=st.sampled_from(["{}", "550 <{}>: unknown", "/t/{}?page=1", "to {}, x"])
 )
 @example(local="ada.lovelace", domain="acme.example", around="{}")
+@example(local="ad\u00e0", domain="acme.example", around="{}")  # its last byte alone is a blank
 def test_an_address_is_masked_in_every_encoding_of_mails_and_addresses(
     encoding: str, local: str, domain: str, around: str
 ) -> None:
