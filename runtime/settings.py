@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import PydanticBaseSettingsSource as Source
 
 from runtime import addresses
 from runtime.email_addresses import InvalidAddress, mailbox
@@ -87,6 +88,18 @@ class Settings(BaseSettings):
     """The settings, immutable. The variable of a field is ``TENANTRY_`` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="TENANTRY_", frozen=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # pydantic passes them all
+        init_settings: Source,
+        env_settings: Source,
+        dotenv_settings: Source,  # noqa: ARG003  # there is no file of settings
+        file_secret_settings: Source,  # noqa: ARG003  # there is no folder of secrets
+    ) -> tuple[Source, ...]:
+        """The options of a command line come first, then the environment."""
+        return init_settings, env_settings
 
     database_url: PostgresAddress = Field(
         description="The product's own Postgres, for example postgresql://app@db/tenantry."

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from difflib import SequenceMatcher, get_close_matches
+from functools import lru_cache
 
 PREFIX = "TENANTRY_"
 
@@ -58,17 +59,23 @@ def _nearest(name: str, known: Collection[str]) -> str | None:
 
 def _meant_without_our_prefix(variable: str, known: Collection[str]) -> str | None:
     """The setting with the same letters, such as TENANTRY-LEASE, or the same name behind a misspelt prefix."""
-    letters = NOT_IN_NAMES.sub("", variable.upper())
+    written = variable.upper()
+    letters = _letters(written)
     for one in known:
-        if letters == NOT_IN_NAMES.sub("", one):
+        if letters == _letters(one):
             return one
-        name = one.removeprefix(PREFIX)
-        if variable.upper().endswith(f"_{name}") and _is_our_prefix(variable.upper().removesuffix(f"_{name}")):
+        ending = one.removeprefix(PREFIX.rstrip("_"))
+        if written.endswith(ending) and _is_our_prefix(written.removesuffix(ending)):
             return one
     if letters.startswith(PREFIX.rstrip("_")):
-        found = get_close_matches(letters, [NOT_IN_NAMES.sub("", one) for one in known], 1, 0.9)
-        return next((one for one in known if [NOT_IN_NAMES.sub("", one)] == found), None)
+        found = get_close_matches(letters, map(_letters, known), 1, 0.9)
+        return next((one for one in known if [_letters(one)] == found), None)
     return None
+
+
+@lru_cache(1000)
+def _letters(name: str) -> str:
+    return NOT_IN_NAMES.sub("", name)
 
 
 def _is_our_prefix(written: str) -> bool:

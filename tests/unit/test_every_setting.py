@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from unittest.mock import patch
 
 import pytest
@@ -112,18 +113,23 @@ def with_what_it_needs(name: str, value: str) -> dict[str, str]:
     return {other: VALID[other] for other in NEEDS.get(name, [])} | {name: value}
 
 
+@cache
+def settings_with(name: str = "", value: str = "") -> Settings:
+    """The settings with this one, or with those that are required. Read once for all examples."""
+    with environment(**with_what_it_needs(name, value) if name else {}):
+        return read_settings()
+
+
 @pytest.mark.parametrize("name", EVERY)
 @hypothesis(max_examples=5, deadline=None)
 @given(before=st.just("") | BLANK, after=BLANK)
 @example(before="", after="\n")
 def test_blanks_at_the_ends_of_a_setting_do_not_count(name: str, before: str, after: str) -> None:
     value = (VALID | ENOUGH)[name]
-    with environment(**with_what_it_needs(name, value)):
-        plain = read_settings()
     with environment(**with_what_it_needs(name, f"{before}{value}{after}")):
         padded = read_settings()
 
-    assert padded == plain
+    assert padded == settings_with(name, value)
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
@@ -131,12 +137,10 @@ def test_blanks_at_the_ends_of_a_setting_do_not_count(name: str, before: str, af
 @given(blank=BLANK)
 @example(blank="")
 def test_an_optional_setting_that_is_empty_has_its_default(name: str, blank: str) -> None:
-    with environment():
-        default = read_settings()
     with environment(**{name: blank}):
         emptied = read_settings()
 
-    assert emptied == default
+    assert emptied == settings_with()
 
 
 @pytest.mark.parametrize("name", ENOUGH)
