@@ -1,6 +1,8 @@
 """The root types of the GraphQL schema: every query, mutation and subscription."""
 
+import copy
 from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import cache
 from typing import Any
 
 import strawberry
@@ -248,11 +250,18 @@ class Schema(strawberry.Schema):
 
 def build_schema(extensions: Iterable[Callable[[], SchemaExtension]] = ()) -> Schema:
     """The schema, with extensions that run around each operation."""
+    schema = copy.copy(_schema_without_extensions())
+    schema.extensions = tuple(extensions)
+    return schema
+
+
+@cache
+def _schema_without_extensions() -> Schema:
+    """Converted once per process: that takes half a second, and every API of this process has the same types."""
     return Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         types=[GenericError, InvalidStateError],
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=False),
-        extensions=extensions,
     )
