@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from access.permissions import SCOPES
-from adapters.start_checks import api_problem, refuse_to_start
 from models import Role
 from runtime.logging import configure_logging
 from runtime.migrations import migrate
-from runtime.programs import Parser
+from runtime.programs import Parser, no_garbage_collection
 from runtime.settings import settings
-from schema.root import build_schema
-from server.asgi import create_app
 from server.auth.issue import TokenRefused, TokenRequest, issue_token
-from server.uvicorn_config import Server, configuration
 
 DESCRIPTION = "Tenantry's API process and its tools. Settings come from TENANTRY_* variables; see docs/operating.md."
 
@@ -33,6 +29,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     configure_logging(settings())
+    # Imported here, because the other commands, and a refusal of the settings, need none of it.
+    with no_garbage_collection():
+        from adapters.start_checks import api_problem, refuse_to_start  # noqa: PLC0415  # see above
+        from server.asgi import create_app  # noqa: PLC0415  # see above
+        from server.uvicorn_config import Server, configuration  # noqa: PLC0415  # see above
+
     refuse_to_start(settings(), api_problem)
     app = create_app(settings())
     # Schema and classes live as long as the process: the garbage collector need not traverse them each time.
@@ -47,6 +49,8 @@ def _migrate(options: argparse.Namespace) -> None:
 
 
 def _schema(_: argparse.Namespace) -> None:
+    from schema.root import build_schema  # noqa: PLC0415  # the other commands need no schema
+
     print(build_schema().as_str())  # noqa: T201  # the command's output
 
 

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Sequence
 
-from runtime.programs import Parser, handle_signals
+from runtime.programs import Parser, handle_signals, no_garbage_collection
 
 RESTART_AFTER = "500"
 """Milliseconds until a consumer reconnects to the broker. Dramatiq reads it at import."""
@@ -33,10 +33,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _work(options: dict[str, int | None]) -> int:
     # Imported here, because Dramatiq reads its environment at import.
-    from adapters.start_checks import refuse_to_start, worker_problem  # noqa: PLC0415  # see above
-    from runtime.logging import configure_logging  # noqa: PLC0415  # see above
-    from runtime.settings import read_worker_settings  # noqa: PLC0415  # see above
-    from workers.process import WorkerProcess  # noqa: PLC0415  # see above
+    with no_garbage_collection():
+        from adapters.start_checks import refuse_to_start, worker_problem  # noqa: PLC0415  # see above
+        from runtime.logging import configure_logging  # noqa: PLC0415  # see above
+        from runtime.settings import read_worker_settings  # noqa: PLC0415  # see above
+        from workers.process import WorkerProcess  # noqa: PLC0415  # see above
 
     settings = read_worker_settings({name: value for name, value in options.items() if value is not None})
     configure_logging(settings)
