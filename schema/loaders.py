@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -29,26 +30,85 @@ class SharedLoader(DataLoader[K, V]):
 
 
 class Loaders:
-    """The data loaders of one operation. Nothing is read twice, and nothing is kept for the next operation."""
+    """The data loaders of one operation. Nothing is read twice, and nothing is kept for the next operation.
+
+    Each is made when it is first used: an operation needs few of them, and every entry of a stream is an operation.
+    """
 
     def __init__(self, transact: Transact, by: Actor, *, reads: bool) -> None:
         self._transact = transact
         self._by = by
         self._reads = reads
-        self.tenants: DataLoader[UUID, Tenant | None] = self._one(queries.tenants_by_id, by=by)
-        self.runs: DataLoader[UUID, Run | None] = self._one(queries.runs_by_id, by=by)
-        self.live_runs: DataLoader[UUID, Run | None] = self._one(queries.live_runs, by=by)
-        self.events: DataLoader[UUID, Event | None] = self._one(audit_feed.events_by_id, by=by)
-        self.member_names: DataLoader[UUID, str | None] = self._one(queries.member_names, by=by)
-        self.organisations: DataLoader[UUID, Organisation | None] = self._one(queries.organisations_by_id)
-        self.quotas: DataLoader[UUID, Quota | None] = self._one(queries.quotas)
-        self.steps: DataLoader[UUID, list[RunStep] | None] = self._details(queries.steps_of_runs)
-        self.resources: DataLoader[UUID, list[Resource] | None] = self._details(queries.resources_of_runs)
-        self.absence_checks: DataLoader[UUID, list[AbsenceCheck] | None] = self._details(queries.absence_checks_of_runs)
-        self.held: DataLoader[UUID, list[Resource] | None] = self._details(queries.held_resources)
-        self.abandoned: DataLoader[UUID, list[Resource] | None] = self._details(queries.abandoned_resources)
-        self.runs_of_tenants: DataLoader[tuple[UUID, Window], Page[Run]] = SharedLoader(self._run_pages)
-        self.timelines: DataLoader[tuple[UUID, Window], Page[Event]] = SharedLoader(self._timeline_pages)
+
+    @cached_property
+    def tenants(self) -> DataLoader[UUID, Tenant | None]:
+        """Tenants by id, of those that the caller may read."""
+        return self._one(queries.tenants_by_id, by=self._by)
+
+    @cached_property
+    def runs(self) -> DataLoader[UUID, Run | None]:
+        """Runs by id, of those that the caller may read."""
+        return self._one(queries.runs_by_id, by=self._by)
+
+    @cached_property
+    def live_runs(self) -> DataLoader[UUID, Run | None]:
+        """The live run of each tenant."""
+        return self._one(queries.live_runs, by=self._by)
+
+    @cached_property
+    def events(self) -> DataLoader[UUID, Event | None]:
+        """Events by id, of those that the caller may read."""
+        return self._one(audit_feed.events_by_id, by=self._by)
+
+    @cached_property
+    def member_names(self) -> DataLoader[UUID, str | None]:
+        """The names of members by id."""
+        return self._one(queries.member_names, by=self._by)
+
+    @cached_property
+    def organisations(self) -> DataLoader[UUID, Organisation | None]:
+        """Organisations by id."""
+        return self._one(queries.organisations_by_id)
+
+    @cached_property
+    def quotas(self) -> DataLoader[UUID, Quota | None]:
+        """The quota of each organisation."""
+        return self._one(queries.quotas)
+
+    @cached_property
+    def steps(self) -> DataLoader[UUID, list[RunStep] | None]:
+        """The steps of each run."""
+        return self._details(queries.steps_of_runs)
+
+    @cached_property
+    def resources(self) -> DataLoader[UUID, list[Resource] | None]:
+        """The resources that each run took."""
+        return self._details(queries.resources_of_runs)
+
+    @cached_property
+    def absence_checks(self) -> DataLoader[UUID, list[AbsenceCheck] | None]:
+        """The absence checks of each run."""
+        return self._details(queries.absence_checks_of_runs)
+
+    @cached_property
+    def held(self) -> DataLoader[UUID, list[Resource] | None]:
+        """The resources that each tenant holds."""
+        return self._details(queries.held_resources)
+
+    @cached_property
+    def abandoned(self) -> DataLoader[UUID, list[Resource] | None]:
+        """The resources that each tenant has abandoned."""
+        return self._details(queries.abandoned_resources)
+
+    @cached_property
+    def runs_of_tenants(self) -> DataLoader[tuple[UUID, Window], Page[Run]]:
+        """Pages of the runs of each tenant."""
+        return SharedLoader(self._run_pages)
+
+    @cached_property
+    def timelines(self) -> DataLoader[tuple[UUID, Window], Page[Event]]:
+        """Pages of the timeline of each run."""
+        return SharedLoader(self._timeline_pages)
 
     def _one(self, query: Callable[..., Mapping[UUID, V]], **scope: Actor) -> DataLoader[UUID, V | None]:
         async def load(keys: list[UUID]) -> list[V | None]:

@@ -14,10 +14,16 @@ from tests.servers import Servers, servers
 SECRET_KEY = "5b1f0c6e93d84a27b7e2d95c0fa3168d"
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
     """Exclude the modules and the thousands of collected tests from garbage collection: they stay to the end."""
-    gc.collect()
-    gc.freeze()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
