@@ -214,9 +214,11 @@ def feed_start(session: Session, event_filter: EventFilter) -> FeedStart:
     snapshot, oldest_open, newest = session.execute(
         select(cast(func.pg_current_snapshot(), Text), _oldest_open_transaction(), anchors.newest_event())
     ).one()
+    # A feed without events cannot have lost one.
+    anchor = Anchor(newest) if newest else Anchor(None, rank=0)
     if event_filter.of_one_tenant:
-        return FeedStart((_last_sequence(session, event_filter),), Anchor(newest))
-    return FeedStart((oldest_open - 1, MAX_BIGINT), Anchor(newest), snapshot)
+        return FeedStart((_last_sequence(session, event_filter),), anchor)
+    return FeedStart((oldest_open - 1, MAX_BIGINT), anchor, snapshot)
 
 
 def feed_since(session: Session, event_filter: EventFilter, start: FeedStart, *, by: Actor) -> FeedPage:

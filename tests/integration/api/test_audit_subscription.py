@@ -6,9 +6,12 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
+import pytest
+from sqlalchemy import text
 from sqlmodel import Session, select
 
 from models import Event, Tenant
+from provisioning.audit_feed import EventFilter, feed_since, feed_start
 from provisioning.event_types import EventType
 from provisioning.events import emit, emit_for_organisation
 from tests.api import Api, Client, Facts, Subscription, tenant_gid
@@ -45,6 +48,20 @@ def tell(session: Session, harness: RunHarness, number: int) -> None:
 
 def actions(entries: list[Facts]) -> list[str]:
     return [entry["data"]["action"] for entry in entries]
+
+
+@pytest.mark.parametrize("one_tenant", [False, True])
+def test_a_subscription_starts_on_a_feed_without_events(harness: RunHarness, *, one_tenant: bool) -> None:
+    harness.create(start=False)
+    event_filter = EventFilter(tenant_id=harness.tenant_id) if one_tenant else EventFilter()
+
+    with harness.database.transaction() as session:
+        session.execute(text("SET LOCAL tenantry.retention = 'on'; DELETE FROM events"))
+        start = feed_start(session, event_filter)
+        page = feed_since(session, event_filter, start, by=harness.operator)
+        session.rollback()
+
+    assert page.entries == []
 
 
 def test_a_subscription_without_a_cursor_delivers_only_events_from_now_on(
