@@ -42,6 +42,7 @@ READABLE: Final = re.compile(
 BLANKS: Final = str.maketrans("\t\r\n", "   ")
 
 ESCAPED_WORD: Final = re.compile(r'(?<![^\s"<>])[^\s"<>%&\\]*+[%&\\][^\s"<>]*+')
+WORD_WITH_BACKSLASH: Final = re.compile(r'(?<![^\s"<>])[^\s"<>\\]*+\\[^\s"<>]*+')
 ESCAPE: Final = re.compile(r"\\{1,16}u([0-9A-F]{4})|((?:\\{1,16}x[0-9A-F]{2})++)", re.IGNORECASE)
 NO_DIGITS: Final = str.maketrans("", "", "\\xX")
 LATIN_1: Final = {0xDC00 + byte: byte for byte in range(0x80, 0x100)}
@@ -63,6 +64,11 @@ def mask_encoded(text: str, mask: Callable[[str], str]) -> str:
     for words, decoded in ((MAIL_WORDS, _of_mail), (ESCAPED_WORD, _unescaped), (RUN, _from_digits)):
         text = _mask_words(text, words, decoded, mask)
     return text
+
+
+def mask_escaped(text: str, mask: Callable[[str], str]) -> str:
+    """The same for words with escapes of JSON or Python: a pattern for addresses would take a part of such a word."""
+    return _mask_words(text, WORD_WITH_BACKSLASH, _unescaped, mask)
 
 
 def _mask_words(text: str, words: re.Pattern[str], decoded: Callable[[str], str], mask: Callable[[str], str]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from runtime.encoded_text import mask_encoded, may_hide_text
+from runtime.encoded_text import mask_encoded, mask_escaped, may_hide_text
 from runtime.known_secrets import KnownSecrets
 from runtime.secret_shapes import ADDRESSES, SECRETS, Shape, may_have_shape
 
@@ -58,6 +58,8 @@ def _ends(text: str, shapes: tuple[Shape, ...]) -> str:
 
 def _masked(text: str, shapes: tuple[Shape, ...], depth: int) -> str:
     text = _known.mask(text)
+    if depth and "\\" in text:
+        text = mask_escaped(text, lambda decoded: _masked(decoded, shapes, 0))
     folded = text.casefold()
     for shape in shapes:
         if any(sign in folded for sign in shape.signs):

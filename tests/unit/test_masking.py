@@ -336,7 +336,9 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "hexadecimal digits": lambda text: text.encode().hex(),
     "bytea of Postgres": lambda text: f"\\x{text.encode().hex()}",
 }
-LOCAL_PARTS = st.from_regex(r"[a-z0-9\u00e0-\u00ff][a-z0-9\u00e0-\u00ff.+_-]{3,30}", fullmatch=True)
+LOCAL_PARTS = st.from_regex(
+    r"[a-z0-9\u00e0-\u00f6\u00f8-\u00ff][a-z0-9\u00e0-\u00f6\u00f8-\u00ff.+_-]{3,30}", fullmatch=True
+)
 DOMAINS = st.sampled_from(["acme.example", "localhost.localdomain", "b.cd", "mail.b\u00fccher.example", "a-b.co.uk"])
 
 
@@ -357,6 +359,23 @@ def test_an_address_is_masked_in_every_encoding_of_mails_and_addresses(
     assert "***" in shown
     assert encoded not in shown
     assert not any(word in shown for word in encoded.split())
+
+
+ESCAPING: dict[str, Callable[[str], str]] = {"JSON": json.dumps, "Python": ascii}
+
+
+@pytest.mark.parametrize("escaping", ESCAPING)
+@settings(max_examples=30, deadline=None)
+@given(local=LOCAL_PARTS, domain=DOMAINS, around=st.sampled_from(["{}", "TO <{}>: REFUSED", "/T/{}?P=1"]))
+@example(local="j\u00f6rg.m\u00fcller", domain="acme.example", around="{}")
+def test_no_part_of_an_address_with_escaped_letters_is_left(
+    escaping: str, local: str, domain: str, around: str
+) -> None:
+    shown = masked(ESCAPING[escaping](around.format(f"{local}@{domain}")))
+
+    assert "***" in shown
+    beside_the_domain = shown.replace(ESCAPING[escaping](domain).strip("\"'"), "")
+    assert [part for part in re.findall("[a-z0-9]{2,}", local) if part in beside_the_domain] == []
 
 
 def digits(alphabet: str, least: int, most: int | None = None) -> st.SearchStrategy[str]:
