@@ -73,7 +73,7 @@ def create_tenant(
         slug=validation.check_slug(wanted.slug),
         name=validation.check_name(wanted.slug if wanted.name is None else wanted.name),
         region=validation.check_region(regions[0] if wanted.region is None else wanted.region, regions),
-        plan_code=validation.check_plan(session, wanted.plan),
+        plan_code=validation.check_plan(wanted.plan, validation.plan_codes(session)),
         first_admin_email=validation.check_email(wanted.first_admin_email),
         address=validation.address_of(wanted.slug, organisation),
         provisioning_deadline=_deadline(wanted.provisioning_deadline),
@@ -231,7 +231,7 @@ def _apply(session: Session, tenant: Tenant, wanted: Corrections, regions: Seque
     if wanted.name is not None:
         tenant.name = validation.check_name(wanted.name)
     if wanted.plan is not None:
-        tenant.plan_code = validation.check_plan(session, wanted.plan)
+        tenant.plan_code = validation.check_plan(wanted.plan, validation.plan_codes(session))
     if wanted.region is not None:
         tenant.region = validation.check_region(wanted.region, regions)
     if wanted.first_admin_email is not None:

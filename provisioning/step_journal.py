@@ -60,7 +60,10 @@ class DatabaseJournal:
 
     def validation_errors(self) -> list[str]:
         """Why the tenant cannot be provisioned with its current values: one sentence each."""
-        return self._transact(_validation_errors, self.settings.regions)
+        with _unavailable_is_no_failure():
+            return self.database.execute(
+                validation.validation_errors, self.claim.names.tenant_id, self.settings.regions
+            )
 
     def _execute(
         self,
@@ -112,8 +115,3 @@ def _record_absence_check(
         tenant = session.get_one(Tenant, run.tenant_id)
         events.emit(session, tenant, EventType.DRIFT_FOUND, facts, run=run, at=now)
     return len(before) + 1
-
-
-def _validation_errors(session: Session, claim: Claim, regions: tuple[str, ...]) -> list[str]:
-    tenant = session.exec(select(Tenant).where(Tenant.id == claim.names.tenant_id)).one()
-    return validation.validation_errors(session, tenant, regions)

@@ -5,14 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Function, Text, cast, func, literal
+from sqlalchemy import ARRAY, ColumnElement, Function, Text, cast, func
 from sqlalchemy.orm import Mapped
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
-from models import QUOTA_STATES, Organisation, Plan, Tenant
+from models import QUOTA_STATES, Organisation, Plan
 from models.columns import BIGINT
 from provisioning.errors import Malformed, QuotaExceeded
 from runtime import email_addresses, shown_text
+from runtime.database import Statements
 
 SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 RESERVED_SLUGS = frozenset(
@@ -80,9 +81,8 @@ def check_region(region: str, regions: Sequence[str]) -> str:
     return region
 
 
-def check_plan(session: Session, code: str) -> str:
-    """Return the code of the plan if it exists. Raises Malformed."""
-    codes = session.exec(select(Plan.code).order_by(Plan.code)).all()
+def check_plan(code: str, codes: Sequence[str]) -> str:
+    """Return the code of the plan if it is one of ``codes``. Raises Malformed."""
     if code not in codes:
         raise Malformed("plan", f"There is no plan {code[:40]!r}: choose one of {', '.join(codes)}.")
     return code
@@ -118,22 +118,37 @@ def address_of(slug: str, organisation: Organisation) -> str:
     return address
 
 
-def limit_of(session: Session, organisation_id: UUID) -> int | None:
-    """How many tenants an organisation may have; None when its plan sets no limit."""
-    return session.exec(
-        select(Plan.tenants_allowed)
-        .join(Organisation, col(Organisation.plan_code) == col(Plan.code))
-        .where(Organisation.id == organisation_id)
-    ).one()
+def plan_codes(session: Session) -> Sequence[str]:
+    """The codes of all plans, in their order."""
+    return session.exec(select(Plan.code).order_by(Plan.code)).all()
+
+
+QUOTA = """plans.tenants_allowed,
+    CASE WHEN plans.tenants_allowed IS NOT NULL THEN count_tenants(organisations.id, %(quota_states)s) END"""
+"""The columns of a quota. Tenants are not counted when the plan sets no limit. Index: tenants_by_state."""
+
+READ_QUOTA = f"""
+-- How much of its plan an organisation uses.
+-- Locks: none.
+SELECT {QUOTA}
+FROM organisations JOIN plans ON plans.code = organisations.plan_code
+WHERE organisations.id = %(organisation_id)s
+"""  # noqa: S608  # made of constants
 
 
 def quota_of(session: Session, organisation_id: UUID) -> Quota | None:
     """How much of its plan an organisation uses. None, without counting, when the plan sets no limit."""
-    allowed = limit_of(session, organisation_id)
-    if allowed is None:
-        return None
-    used = session.scalar(select(counted_tenants(literal(organisation_id))))
-    return Quota(used or 0, allowed)
+    values = {"organisation_id": organisation_id, "quota_states": _quota_states()}
+    [(allowed, used)] = Statements.of(session).rows(READ_QUOTA, values)
+    return _quota(allowed, used)
+
+
+def _quota(allowed: int | None, used: int | None) -> Quota | None:
+    return None if allowed is None else Quota(used or 0, allowed)
+
+
+def _quota_states() -> list[str]:
+    return [state.value for state in QUOTA_STATES]
 
 
 def counted_tenants(organisation_id: ColumnElement[UUID] | Mapped[UUID]) -> Function[int]:
@@ -141,7 +156,7 @@ def counted_tenants(organisation_id: ColumnElement[UUID] | Mapped[UUID]) -> Func
 
     Index: tenants_by_state.
     """
-    return func.count_tenants(organisation_id, cast([state.value for state in QUOTA_STATES], ARRAY(Text)), type_=BIGINT)
+    return func.count_tenants(organisation_id, cast(_quota_states(), ARRAY(Text)), type_=BIGINT)
 
 
 def require_quota(session: Session, organisation_id: UUID) -> None:
@@ -150,7 +165,7 @@ def require_quota(session: Session, organisation_id: UUID) -> None:
     Locks the organisation, so that two transactions cannot both take the last place. Locks nothing when the plan
     sets no limit.
     """
-    if limit_of(session, organisation_id) is None:
+    if quota_of(session, organisation_id) is None:
         return
     session.exec(
         select(Organisation.id).where(Organisation.id == organisation_id).with_for_update(key_share=True)
@@ -160,17 +175,31 @@ def require_quota(session: Session, organisation_id: UUID) -> None:
         raise QuotaExceeded(quota.used, quota.allowed)
 
 
-def validation_errors(session: Session, tenant: Tenant, regions: Sequence[str]) -> list[str]:
+READ_REQUEST = f"""
+-- What the rules for a tenant's values read, at one moment.
+-- Locks: none.
+SELECT tenants.slug, tenants.plan_code, tenants.region, tenants.first_admin_email,
+    ARRAY(SELECT code FROM plans ORDER BY code), {QUOTA}
+FROM tenants
+JOIN organisations ON organisations.id = tenants.organisation_id
+JOIN plans ON plans.code = organisations.plan_code
+WHERE tenants.id = %(tenant_id)s
+"""  # noqa: S608  # made of constants
+
+
+def validation_errors(statements: Statements, tenant_id: UUID, regions: Sequence[str]) -> list[str]:
     """Why the tenant cannot be provisioned with its values and its organisation's plan now: one sentence each."""
-    quota = quota_of(session, tenant.organisation_id)
+    values = {"tenant_id": tenant_id, "quota_states": _quota_states()}
+    [(slug, plan, region, email, plans, allowed, used)] = statements.rows(READ_REQUEST, values)
+    quota = _quota(allowed, used)
     found = []
     if quota and quota.exceeded:
         found.append(f"The plan allows {quota.allowed} tenants and {quota.used} are in use.")
     checks: list[Callable[[], str]] = [
-        lambda: check_slug(tenant.slug),
-        lambda: check_plan(session, tenant.plan_code),
-        lambda: check_region(tenant.region, regions),
-        lambda: check_email(tenant.first_admin_email),
+        lambda: check_slug(slug),
+        lambda: check_plan(plan, plans),
+        lambda: check_region(region, regions),
+        lambda: check_email(email),
     ]
     for check in checks:
         try:

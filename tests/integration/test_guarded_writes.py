@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 from models import StepStatus, TenantState
 from models.columns import new_id
-from provisioning import engine, run_store, transitions
+from provisioning import engine, run_store, transitions, validation
 from provisioning.claims import Claim
 from provisioning.locking import locked_live_run
 from provisioning.moves import Backward, Forward
@@ -313,6 +313,32 @@ def test_a_claim_takes_two_statements_and_a_record_one(harness: RunHarness, monk
 
     assert len(claiming) == 2, claiming
     assert len(recording) == 1, recording
+
+
+def test_a_saga_of_one_message_has_one_write_for_each_step(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.create()
+    run_id, harness.step_runner.keep_for = harness.run().id, 60
+
+    with recorded_statements(harness, monkeypatch) as statements:
+        harness.step_runner.make_move(run_id, Forward("validate_request"))
+
+    assert [KINDS.get(statement, statement.split(maxsplit=2)[1]) for statement in statements] == [
+        *("read", "written"),  # the claim of the first step
+        *("validate", "written"),
+        *["written"] * (len(STEPS) - 2),
+        *("progress", "written"),
+        *("read", "written"),  # the end of the run says what is held
+    ]
+
+
+KINDS = {
+    run_store.READ: "read",
+    run_store.PUBLISH_PROGRESS: "progress",
+    run_store.RECORD_PART_DONE: "part",
+    validation.READ_REQUEST: "validate",
+}
 
 
 @contextmanager
