@@ -100,8 +100,11 @@ def tear_down_workloads(ctx: StepContext) -> Outcome:
 @saga.step("Wait until the workload is ready", timeout=timedelta(minutes=10), attempts=5)
 def await_readiness(ctx: StepContext) -> Outcome:
     health = ctx.infrastructure.deployer.health(ctx.names, ctx)
+    ctx.checkpoint()
+    if health.ready:
+        return Done()
     ctx.progress(health.percent, health.summary)
-    return Done() if health.ready else NotYet(after=timedelta(seconds=2))
+    return NotYet(after=timedelta(seconds=2))
 
 
 @saga.pivot("Go live", timeout=timedelta(seconds=30), attempts=10)

@@ -354,6 +354,7 @@ def test_a_run_that_cannot_end_is_logged_and_does_not_block_other_due_runs(
 
 
 def test_a_running_step_stores_its_progress(harness: RunHarness) -> None:
+    harness.simulated.deployer._probes_until_ready = 2  # type: ignore[attr-defined]  # an attribute of the simulated deployer
     harness.create()
     harness.make_moves(until="await_readiness")
     claim = harness.claim()
@@ -361,7 +362,7 @@ def test_a_running_step_stores_its_progress(harness: RunHarness) -> None:
     harness.perform(claim)
 
     step = harness.step("await_readiness")
-    assert (step.percent, step.message) == (100, "The workload is ready.")
+    assert (step.percent, step.message) == (50, "The workload is starting.")
 
 
 def test_failing_welcome_emails_are_retried_and_do_not_fail_the_tenant(harness: RunHarness) -> None:
