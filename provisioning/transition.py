@@ -12,7 +12,7 @@ from models.columns import new_id
 from provisioning.actors import PLATFORM, Actor
 from provisioning.event_types import EventType
 from provisioning.moves import Backward, Forward
-from provisioning.position import Position, ResourceValues, RunValues, StepValues
+from provisioning.position import Position, ResourceValues, RunValues, StepValues, TenantValues
 
 Takes = Sequence[tuple[str, str]]
 """Kinds and names of the resources that a step takes."""
@@ -93,6 +93,14 @@ class Draft:
         """The time of the position."""
         return self.before.now
 
+    @property
+    def tenant(self) -> TenantValues:
+        """The tenant as changed so far."""
+        tenant, changes = self.before.tenant, self.tenant_changes
+        if "state" not in changes:
+            return tenant
+        return replace(tenant, state=changes["state"], version=changes["version"])
+
     def change_run(self, **values: Any) -> None:  # noqa: ANN401  # of any column
         """Change the run."""
         self.run = replace(self.run, **values)
@@ -143,9 +151,6 @@ class Draft:
 
     def transition(self, *, interrupts_owner: bool = False) -> Transition:
         """The transition with all changes so far."""
-        tenant = self.before.tenant
-        if "state" in self.tenant_changes:
-            tenant = replace(tenant, state=self.tenant_changes["state"], version=self.tenant_changes["version"])
         return Transition(
             replace(
                 self.before,
@@ -153,7 +158,7 @@ class Draft:
                 steps=MappingProxyType(self.steps),
                 resources=self.resources,
                 left_behind=self.left_behind,
-                tenant=tenant,
+                tenant=self.tenant,
             ),
             self.run_changes,
             self.step_changes,

@@ -20,7 +20,7 @@ from models import (
     StepStatus,
     TenantState,
 )
-from provisioning import decisions, lifecycle
+from provisioning import lifecycle
 from provisioning.actors import PLATFORM, Actor
 from provisioning.decisions import next_move, way_back
 from provisioning.event_types import EventType
@@ -315,7 +315,7 @@ def _lease(draft: Draft, move: Forward | Backward, lease: Lease) -> None:
 
 def _begin(draft: Draft, step: StepValues, takes: Takes) -> bool:
     """Begin or continue an attempt of the step. Returns False if it must not be performed."""
-    if step.role is StepRole.AFTERWARDS and draft.before.tenant.state is not TenantState.ACTIVE:
+    if step.role is StepRole.AFTERWARDS and draft.tenant.state is not TenantState.ACTIVE:
         draft.change_run(due_at=None)
         return False
     if step.attempt_started_at is not None and step.next_attempt_at is not None:
@@ -580,15 +580,17 @@ def _advance(
     keep: Lease | None = None,
     takes: Callable[[str], Takes] | None = None,
 ) -> None:
-    """Start the next move: end the run, keep it for its next step, or wake a worker if it is due."""
+    """Start the next move: keep the run for it, or wake a worker, if it is due. An ended run may have a follow-up."""
     move = next_move(draft.run, draft.steps.values())
     match move:
         case Settle(status):
             _end(draft, status)
+            if draft.run.finished_at is not None:
+                _advance(draft, after, keep, takes)
         case Forward() | Backward():
             if draft.run.due_at is None or draft.run.due_at > draft.now:
                 return
-            if keep is not None and type(move) is type(after) and draft.run.finished_at is None:
+            if keep is not None and type(move) is type(after):
                 _claim(draft, move, keep, takes(move.step) if takes else ())
             else:
                 _wake(draft, move)
@@ -608,7 +610,7 @@ def _end(draft: Draft, status: RunStatus) -> None:
     if status is not RunStatus.SUCCEEDED and held:
         draft.change_run(due_at=draft.now + RETRY_ENDING_AFTER)
         return
-    draft.change_run(status=status, finished_at=draft.now, due_at=None)
+    draft.change_run(status=status, finished_at=draft.now, due_at=draft.now)
     facts: dict[str, object]
     match status:
         case RunStatus.SUCCEEDED:
@@ -626,7 +628,6 @@ def _end(draft: Draft, status: RunStatus) -> None:
             _end_undone(draft, TenantState.DECOMMISSIONED, EventType.DEPROVISIONING_COMPLETED, facts)
         case _:
             raise ValueError(f"{status} is not a final status")
-    _start_follow_up(draft)
 
 
 def _end_undone(
@@ -642,14 +643,6 @@ def _change_state(draft: Draft, to: TenantState) -> None:
     tenant = draft.before.tenant
     lifecycle.require_transition(tenant.state, to)
     draft.change_tenant(state=to, version=tenant.version + 1, updated_at=draft.now)
-
-
-def _start_follow_up(draft: Draft) -> None:
-    """Start the follow-up of an ended run: welcome e-mails after the pivot, absence checks after the undo."""
-    move = decisions.next_move(draft.run, draft.steps.values())
-    if isinstance(move, Forward):
-        draft.change_run(due_at=draft.now)
-        _wake(draft, move)
 
 
 def _canceller(run: RunValues) -> Actor:
