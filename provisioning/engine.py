@@ -17,7 +17,7 @@ from provisioning.error_messages import code_of, describe
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.position import Position
-from provisioning.saga import NotYet, Outcome
+from provisioning.saga import Done, NotYet, Outcome
 from provisioning.scarcity import is_scarcity, retry_after
 from provisioning.step_context import StepStopped
 from provisioning.steps import saga
@@ -68,8 +68,9 @@ def record(statements: Statements, held: Claim, outcome: Outcome, keep: Lease | 
         match outcome:
             case NotYet(after):
                 return transitions.step_waits(position, held.move, after)
-            case _:
-                return transitions.step_succeeded(position, held.move, keep, _takes(position, held.settings))
+            case Done(parts_done):
+                takes = _takes(position, held.settings)
+                return transitions.step_succeeded(position, held.move, keep, takes, parts_done)
 
     return _claim_of(_change(statements, held.run_id, decide, remembered=_position_now(held)), held.settings)
 

@@ -227,6 +227,7 @@ STEP_COLUMNS_OF_WORKERS = (
     "attempts",
     "compensation_attempts",
     "lost_workers",
+    "parts_done",
     "percent",
     "message",
     "error",

@@ -124,7 +124,11 @@ def claim_again(position: Position, move: Forward | Backward, lease: Lease) -> T
 
 
 def step_succeeded(
-    position: Position, move: Forward | Backward, keep: Lease | None = None, takes: Callable[[str], Takes] | None = None
+    position: Position,
+    move: Forward | Backward,
+    keep: Lease | None = None,
+    takes: Callable[[str], Takes] | None = None,
+    parts_done: int | None = None,
 ) -> Transition:
     """The step, or its undo, is done. With ``keep``, the next move in the same direction is claimed as well."""
     draft = Draft(position)
@@ -133,7 +137,7 @@ def step_succeeded(
     if isinstance(move, Backward):
         _undone(draft, step)
     else:
-        _done(draft, step)
+        _done(draft, step, parts_done)
     _advance(draft, move, keep, takes)
     return draft.transition()
 
@@ -395,10 +399,12 @@ def _continue_compensation(draft: Draft, step: StepValues, began: datetime) -> b
 # Ending a move
 
 
-def _done(draft: Draft, step: StepValues) -> None:
+def _done(draft: Draft, step: StepValues, parts_done: int | None) -> None:
     if step.role is StepRole.PIVOT and draft.run.status is not RunStatus.RUNNING:
         _interrupt(draft, step, None)
         return
+    if parts_done is not None:
+        draft.change(step, parts_done=parts_done)
     draft.change(step, status=StepStatus.DONE, finished_at=draft.now, percent=100, error=None)
     _clear_attempt(draft, step)
     taken = draft.move_resources(step.name, [ResourceStatus.INTENDED], status=ResourceStatus.HELD, held_at=draft.now)

@@ -236,6 +236,20 @@ def test_a_mail_that_was_accepted_is_not_sent_again_with_the_others(harness: Run
     assert [mail.subject for mail in harness.simulated.outbox.mails] == sent[1:]
 
 
+def test_a_worker_lost_after_the_last_mail_repeats_that_mail_only(harness: RunHarness) -> None:
+    harness.create()
+    harness.make_moves(until=MAIL)
+    harness.perform(harness.claim())
+    sent = [mail.subject for mail in harness.simulated.outbox.mails]
+    harness.simulated.outbox.mails.clear()
+    harness.expire_lease()
+
+    harness.make_moves()
+
+    assert [mail.subject for mail in harness.simulated.outbox.mails] == sent[-1:]
+    assert harness.step(MAIL).status is StepStatus.DONE
+
+
 def test_resent_mails_are_all_sent_again(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves()

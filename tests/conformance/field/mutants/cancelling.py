@@ -67,10 +67,10 @@ def no_cancel_check_at_pivot(patch: pytest.MonkeyPatch) -> None:
     """A claimed pivot makes the tenant ACTIVE even if the run was cancelled meanwhile."""
     original = transitions._done
 
-    def done(draft: Any, step: StepValues) -> None:
+    def done(draft: Any, step: StepValues, parts_done: int | None) -> None:
         if step.role is StepRole.PIVOT:
             draft.change_run(status=RunStatus.RUNNING)
-        original(draft, step)
+        original(draft, step, parts_done)
 
     patch.setattr(transitions, "_done", done)
 
