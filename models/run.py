@@ -204,9 +204,11 @@ class RunStep(SQLModel, table=True):
         CheckConstraint("percent BETWEEN 0 AND 100", name="percent_is_a_percentage"),
         CheckConstraint("attempts >= 0 AND compensation_attempts >= 0", name="attempts_are_counted_up"),
         Index(
-            "undos_that_may_be_delayed",
+            "undos_in_progress",
             "compensation_started_at",
-            postgresql_where=text("status = 'COMPENSATING' AND compensation_delayed_at IS NULL"),
+            postgresql_where=text(
+                "compensation_started_at IS NOT NULL AND compensated_at IS NULL AND compensation_delayed_at IS NULL"
+            ),
         ),
     )
 

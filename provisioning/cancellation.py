@@ -13,7 +13,7 @@ from models import Run, RunKind, RunStatus, Tenant, TenantState
 from models.columns import UUID_ARRAY
 from provisioning import run_store, transitions, validation
 from provisioning.actors import Actor
-from provisioning.errors import Malformed, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
+from provisioning.errors import Malformed, NotFound, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
 from provisioning.event_types import EventType
 from provisioning.events import NewEvent, emit_each
 from provisioning.locking import Change, locked_live_run, locked_tenant, visible_tenant
@@ -65,8 +65,8 @@ def cancel_provisionings(
     """Record a cancel request for each tenant. The results are in the order given.
 
     The runs stay locked until the caller commits. Locks are taken in the order of ids, all runs before all tenants. A
-    tenant without a locked run (no run, or a run started after the lock) is cancelled in a separate call. That call can
-    deadlock with another bulk cancel: then Postgres aborts one of the two, and it is retried.
+    tenant with a run that began after the lock is cancelled in a separate call. That call can deadlock with another
+    bulk cancel: then Postgres aborts one of the two, and it is retried.
     """
     reason = validation.check_reason(reason)
     ids = sorted(set(tenant_ids))
@@ -74,7 +74,7 @@ def cancel_provisionings(
     results = {run.tenant_id: BulkCancelResult(run.tenant_id, run.id, run.already_requested) for run in runs}
     if new := [run.id for run in runs if not run.already_requested]:
         _request_each(session, new, by, reason)
-    results |= {id_: _cancel_one(session, id_, by, reason) for id_ in ids if id_ not in results}
+    results |= _cancel_others(session, [id_ for id_ in ids if id_ not in results], by, reason)
     return [results[tenant_id] for tenant_id in tenant_ids]
 
 
@@ -145,8 +145,26 @@ def _is_in(ids: Collection[UUID], column: Mapped[UUID]) -> ColumnElement[bool]:
     return column == any_(literal(list(ids), UUID_ARRAY))
 
 
+def _cancel_others(
+    session: Session, tenant_ids: Sequence[UUID], by: Actor, reason: str | None
+) -> dict[UUID, BulkCancelResult]:
+    """Refuse the tenants that are not being provisioned, which one statement tells, and cancel each other one."""
+    if not tenant_ids:
+        return {}
+    found = select(Tenant.id, Tenant.state).where(_is_in(tenant_ids, col(Tenant.id)), visible_tenants(by))
+    states = {id_: TenantState(state) for id_, state in session.execute(found)}
+    results = {}
+    for id_ in tenant_ids:
+        if states.get(id_) is TenantState.PROVISIONING:
+            results[id_] = _cancel_one(session, id_, by, reason)
+        else:
+            refusal = NotProvisioning(states[id_]) if id_ in states else NotFound("tenant")
+            results[id_] = BulkCancelResult(id_, refusal=refusal)
+    return results
+
+
 def _cancel_one(session: Session, tenant_id: UUID, by: Actor, reason: str | None) -> BulkCancelResult:
-    """Cancel a tenant without a locked run: it has no run, or its run began after the runs were locked."""
+    """Cancel a tenant that was not being provisioned when the runs were locked."""
     try:
         change = cancel_provisioning(session, tenant_id, by=by, reason=reason)
     except ProvisioningRefused as refusal:

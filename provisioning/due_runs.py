@@ -116,7 +116,7 @@ def cancel_overdue_run(session: Session, tenant_id: UUID, run_id: UUID) -> bool:
 def delayed_undos(session: Session, alarm: timedelta) -> list[UUID]:
     """Runs with an undo that takes longer than ``alarm`` and of which no operator was warned.
 
-    Index: undos_that_may_be_delayed.
+    Index: undos_in_progress.
     """
     return list(session.exec(select(RunStep.run_id).where(_is_delayed(alarm)).limit(MAX_RUNS_PER_SWEEP)))
 
@@ -146,6 +146,7 @@ def report_delayed_undo(session: Session, run_id: UUID, alarm: timedelta) -> dic
 def _is_delayed(alarm: timedelta) -> ColumnElement[bool]:
     return and_(
         col(RunStep.status) == StepStatus.COMPENSATING,
+        col(RunStep.compensated_at).is_(None),
         col(RunStep.compensation_delayed_at).is_(None),
         col(RunStep.compensation_started_at) <= func.clock_timestamp() - alarm,
     )

@@ -12,7 +12,7 @@ from runtime.database import Statements
 
 DUE_WORK = f"""
     -- One statement for an idle sweep. Times are those of the statement, so that the partial indexes are used:
-    -- runs_that_are_due, runs_with_a_deadline, undos_that_may_be_delayed, runs_that_are_stuck.
+    -- runs_that_are_due, runs_with_a_deadline, undos_in_progress, runs_that_are_stuck.
     -- Locks: none. The locks of workers are read only while other workers have leases.
     WITH others AS MATERIALIZED (
         SELECT DISTINCT lease_owner AS owner FROM runs
@@ -27,7 +27,7 @@ DUE_WORK = f"""
         )
         OR EXISTS (
             SELECT FROM run_steps WHERE compensation_started_at <= statement_timestamp() - %(undo_alarm)s
-                AND status = 'COMPENSATING' AND compensation_delayed_at IS NULL
+                AND status = 'COMPENSATING' AND compensated_at IS NULL AND compensation_delayed_at IS NULL
         ) AS is_due,
         ARRAY(SELECT id FROM runs WHERE status = 'STUCK' ORDER BY id LIMIT {MAX_RUNS_PER_SWEEP}) AS stuck,
         (SELECT min(due_at) FROM runs WHERE due_at > statement_timestamp()) - statement_timestamp() AS next_due_in,

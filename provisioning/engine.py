@@ -154,7 +154,7 @@ def _claim_kept_again(position: Position, keep: Lease) -> Transition:
 def _position_now(held: Claim) -> Position:
     """The position that the claim remembers, at the time of the database's clock: it went on like this process's."""
     passed = timedelta(seconds=time.monotonic() - held.claimed_at)
-    return replace(held.position, now=held.position.now + passed)
+    return held.position._replace(now=held.position.now + passed)
 
 
 def _takes(position: Position, settings: Settings) -> Callable[[str], Takes]:

@@ -4,17 +4,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, cast, func, insert, text
-from sqlmodel import Session, select
+from sqlalchemy import insert, text
+from sqlmodel import Session
 
 from models import Event, Run, Tenant
 from models.columns import new_id
 from provisioning.actors import PLATFORM, Actor
 from provisioning.event_types import EventType
-from runtime.database import clock
+from runtime.database import clock, outbox_of
+from runtime.hints import Hint
 
 FEED_CHANNEL = "tenantry_feed"
 """Payload: ``<organisation id> <tenant id> event|progress``. It makes subscribers read again, and has no data."""
@@ -37,18 +38,19 @@ APPEND_EVENTS = text("""
             last_rank = greatest(last_rank, CAST(CAST(pg_current_xact_id() AS text) AS bigint)),
             updated_at = CASE WHEN :changes_tenant THEN coalesce(facts.at, clock_timestamp()) ELSE updated_at END
         FROM facts WHERE tenants.id = facts.tenant_id AND tenants.id = ANY(:tenant_ids)
-        RETURNING tenants.organisation_id, last_sequence, last_rank, facts.*,
-            pg_notify(:channel, concat(tenants.organisation_id, ' ', tenants.id, ' event'))
+        RETURNING tenants.organisation_id, last_sequence, last_rank, facts.*
+    ), told AS (
+        INSERT INTO events (
+            id, organisation_id, tenant_id, run_id, sequence, rank, type,
+            actor_kind, actor_id, actor_name, actor_email, data, request_id, created_at
+        )
+        SELECT id, organisation_id, tenant_id, run_id, last_sequence, last_rank, :type,
+            :actor_kind, :actor_id, :actor_name, :actor_email, data, :request_id, coalesce(at, clock_timestamp())
+        FROM placed
     )
-    INSERT INTO events (
-        id, organisation_id, tenant_id, run_id, sequence, rank, type,
-        actor_kind, actor_id, actor_name, actor_email, data, request_id, created_at
-    )
-    SELECT id, organisation_id, tenant_id, run_id, last_sequence, last_rank, :type,
-        :actor_kind, :actor_id, :actor_name, :actor_email, data, :request_id, coalesce(at, clock_timestamp())
-    FROM placed
+    SELECT organisation_id, tenant_id FROM placed
 """)
-"""Numbers and inserts one event for each of these tenants, and notifies their subscribers, in one round trip."""
+"""Numbers and inserts one event for each of these tenants, in one round trip. Returns the tenants of the feeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,6 @@ def emit_each(session: Session, event_type: EventType, events: Sequence[NewEvent
     values = {
         "facts": json.dumps(rows),
         "tenant_ids": [event.tenant_id for event in events],  # lets Postgres find the tenants by their primary key
-        "channel": FEED_CHANNEL,
         "type": event_type.value,
         "changes_tenant": event_type in CHANGES_OF_TENANTS,
         "actor_kind": by.kind.value,
@@ -102,7 +103,8 @@ def emit_each(session: Session, event_type: EventType, events: Sequence[NewEvent
         "request_id": session.info.get("request_id"),
     }
     with session.no_autoflush:  # other changes are flushed once, before the commit
-        session.execute(APPEND_EVENTS, values)
+        changed = session.execute(APPEND_EVENTS, values).all()
+    outbox_of(session).extend(feed_hint(organisation_id, tenant_id) for organisation_id, tenant_id in changed)
 
 
 def emit_for_organisation(
@@ -123,15 +125,14 @@ def emit_for_organisation(
     }
     # ``inline`` reads nothing back: an actor that cannot read the feed, or is limited to some tenants, can insert.
     session.execute(insert(Event).values(**facts).inline())
-    notify_feed(session, organisation_id, None)
+    outbox_of(session).append(feed_hint(organisation_id, None))
 
 
-def notify_feed(session: Session, organisation_id: UUID, tenant_id: UUID | None, kind: str = "event") -> None:
-    """Notify subscribers when this transaction commits."""
-    session.exec(select(func.pg_notify(FEED_CHANNEL, f"{organisation_id} {tenant_id or '-'} {kind}")))
+def feed_hint(organisation_id: UUID, tenant_id: UUID | None, kind: Literal["event", "progress"] = "event") -> Hint:
+    """The hint that the feed of an organisation, and of the tenant if there is one, has changed."""
+    return Hint(FEED_CHANNEL, f"{organisation_id} {tenant_id or '-'} {kind}")
 
 
-def notify_cancels(session: Session, run_ids: Sequence[UUID]) -> None:
-    """Notify the workers that perform steps of these runs when this transaction commits."""
-    ids = func.unnest(cast([str(run_id) for run_id in run_ids], ARRAY(Text))).column_valued("id")
-    session.execute(select(func.pg_notify(CANCEL_CHANNEL, ids)))
+def cancel_hint(run_id: UUID) -> Hint:
+    """The hint for the worker that performs a step of this run: it has to stop the step."""
+    return Hint(CANCEL_CHANNEL, str(run_id), urgent=True)

@@ -1,8 +1,8 @@
 """The position of a run: the values of its rows at one moment, as transitions read and change them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from models import (
@@ -21,8 +21,7 @@ from provisioning.resource_names import ResourceNames
 MAY_BE_HELD = (ResourceStatus.INTENDED, ResourceStatus.HELD)
 
 
-@dataclass(frozen=True, slots=True)
-class RunValues:
+class RunValues(NamedTuple):
     """The values of a run that transitions read or change. The names are those of the columns of ``runs``."""
 
     id: UUID
@@ -62,8 +61,7 @@ class RunValues:
         return self.lease_token is not None
 
 
-@dataclass(frozen=True, slots=True)
-class StepValues:
+class StepValues(NamedTuple):
     """The values of a step that transitions read or change. The names are those of the columns of ``run_steps``."""
 
     position: int
@@ -111,8 +109,7 @@ class StepValues:
         return is_to_be_undone(self.role, self.status)
 
 
-@dataclass(frozen=True, slots=True)
-class TenantValues:
+class TenantValues(NamedTuple):
     """The values of the run's tenant."""
 
     id: UUID
@@ -128,8 +125,7 @@ class TenantValues:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceValues:
+class ResourceValues(NamedTuple):
     """One row of the run's ledger."""
 
     id: UUID
@@ -144,8 +140,7 @@ class ResourceValues:
         return {"kind": self.kind, "name": self.name}
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """A run with its steps in the order of the saga, its tenant and its ledger, at the time ``now``.
 
     ``revision`` is the version of the run's row: a transition is written only if no other write came in between.

@@ -11,12 +11,14 @@ locks the run first.
 import json
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
+
+from psycopg.types.json import Jsonb
 
 from models import (
     ActorKind,
@@ -30,7 +32,7 @@ from models import (
 )
 from models.columns import new_id
 from models.run import is_to_be_undone
-from provisioning.events import CANCEL_CHANNEL, FEED_CHANNEL
+from provisioning.events import cancel_hint, feed_hint
 from provisioning.lost_workers import HELD_KEYS, lock_key
 from provisioning.moves import Backward, Forward
 from provisioning.position import Position, ResourceValues, RunValues, StepValues, TenantValues
@@ -39,10 +41,10 @@ from provisioning.transition import Transition
 from provisioning.wakeups import WakeUp
 from runtime.database import Statements
 
-STEP_COLUMNS = [column.name for column in fields(StepValues)]
+STEP_COLUMNS = list(StepValues._fields)
 INTERVALS = ("timeout", "compensation_timeout", "compensation_time_limit")
-RUN_COLUMNS = [column.name for column in fields(RunValues)]
-TENANT_COLUMNS = [column.name for column in fields(TenantValues)]
+RUN_COLUMNS = list(RunValues._fields)
+TENANT_COLUMNS = list(TenantValues._fields)
 
 _TENANT_VALUES = ", ".join(
     "organisations.slug" if column == "organisation_slug" else f"tenants.{column}" for column in TENANT_COLUMNS
@@ -128,12 +130,7 @@ def write(statements: Statements, transition: Transition) -> Position | None:
     values = {
         "run_id": position.run.id,
         "revision": position.revision,
-        "run": _json(transition.run),
-        "steps": _json(transition.steps),
-        "tenant": _json(transition.tenant),
-        "intended": _json([asdict(resource) for resource in transition.intended]),
-        "ledger": _json({str(id_): changes for id_, changes in transition.ledger.items()}),
-        "events": _json(_events(transition)),
+        "changes": Jsonb(_changes(transition), _json),
         "event_count": len(transition.events),
         "request_id": statements.request_id,
         "now": position.now,
@@ -143,7 +140,11 @@ def write(statements: Statements, transition: Transition) -> Position | None:
         return None
     if transition.wake_up is not None:
         statements.outbox.append(WakeUp(position.run.id, transition.wake_up))
-    return replace(position, revision=rows[0][0])
+    if transition.interrupts_owner:
+        statements.outbox.append(cancel_hint(position.run.id))
+    if transition.events:
+        statements.outbox.append(feed_hint(position.tenant.organisation_id, position.tenant.id))
+    return position._replace(revision=rows[0][0])
 
 
 CANCEL_COLUMNS = (
@@ -175,7 +176,6 @@ class _Parts:
     ledger: tuple[str, ...]
     intended: bool
     events: bool
-    notifies_owner: bool
 
 
 def _parts_of(transition: Transition) -> _Parts:
@@ -187,7 +187,6 @@ def _parts_of(transition: Transition) -> _Parts:
         tuple(sorted({column for changes in transition.ledger.values() for column in changes})),
         intended=bool(transition.intended),
         events=bool(transition.events),
-        notifies_owner=transition.interrupts_owner,
     )
 
 
@@ -252,7 +251,7 @@ def _write_statement(parts: _Parts) -> str:
     """
     ctes = [
         f"""written AS (
-            {_update("runs", parts.run, "%(run)s::jsonb")}
+            {_update("runs", parts.run, "%(changes)s -> 'run'")}
             WHERE runs.id = %(run_id)s AND {UNCHANGED}
             RETURNING runs.id, runs.tenant_id, runs.organisation_id, runs.xmin::text AS revision,
                 coalesce(runs.releases_run_id, runs.id) AS taker_id
@@ -262,7 +261,7 @@ def _write_statement(parts: _Parts) -> str:
         ctes.append(
             f"""steps AS (
             {_update("run_steps", parts.steps, "change.value")}
-            FROM written, jsonb_each(%(steps)s::jsonb) AS change
+            FROM written, jsonb_each(%(changes)s -> 'steps') AS change
             WHERE run_steps.run_id = written.id AND run_steps.position = change.key::int
         )"""
         )
@@ -271,7 +270,8 @@ def _write_statement(parts: _Parts) -> str:
             """intended AS (
             INSERT INTO resources (id, run_id, tenant_id, step, kind, name, status, intended_at)
             SELECT taken.id, written.taker_id, written.tenant_id, step, kind, name, 'INTENDED', %(now)s
-            FROM written, jsonb_to_recordset(%(intended)s::jsonb) AS taken(id uuid, step text, kind text, name text)
+            FROM written,
+                jsonb_to_recordset(%(changes)s -> 'intended') AS taken(id uuid, step text, kind text, name text)
             ON CONFLICT ON CONSTRAINT a_run_takes_a_resource_once DO NOTHING
         )"""
         )
@@ -279,7 +279,7 @@ def _write_statement(parts: _Parts) -> str:
         ctes.append(
             f"""ledger AS (
             {_update("resources", parts.ledger, "change.value")}
-            FROM written, jsonb_each(%(ledger)s::jsonb) AS change
+            FROM written, jsonb_each(%(changes)s -> 'ledger') AS change
             WHERE resources.run_id = written.taker_id AND resources.id = change.key::uuid
         )"""
         )
@@ -287,10 +287,7 @@ def _write_statement(parts: _Parts) -> str:
         ctes.append(_placed(parts.tenant))
     if parts.events:
         ctes.append(TOLD)
-    hints = f", pg_notify('{FEED_CHANNEL}', concat(organisation_id, ' ', tenant_id, ' event'))" if parts.events else ""
-    if parts.notifies_owner:
-        hints += f", pg_notify('{CANCEL_CHANNEL}', id::text)"
-    return f"WITH {', '.join(ctes)} SELECT revision{hints} FROM written"
+    return f"WITH {', '.join(ctes)} SELECT revision FROM written"
 
 
 def _placed(columns: Sequence[str]) -> str:
@@ -299,7 +296,7 @@ def _placed(columns: Sequence[str]) -> str:
     changes = "".join(
         f", {column} = {'tenants.version + 1' if column == 'version' else f'changed.{column}'}" for column in columns
     )
-    values = ", jsonb_populate_record(NULL::tenants, %(tenant)s::jsonb) AS changed" if columns else ""
+    values = ", jsonb_populate_record(NULL::tenants, %(changes)s -> 'tenant') AS changed" if columns else ""
     return f"""placed AS (
             UPDATE tenants SET last_sequence = tenants.last_sequence + %(event_count)s,
                 last_rank = greatest(tenants.last_rank, pg_current_xact_id()::text::bigint){changes}
@@ -316,12 +313,24 @@ TOLD = """told AS (
             )
             SELECT new.id, organisation_id, tenant_id, %(run_id)s, last_sequence - %(event_count)s + number, last_rank,
                 type, actor_kind, actor_id, actor_name, actor_email, data, %(request_id)s, %(now)s
-            FROM placed, jsonb_to_recordset(%(events)s::jsonb) AS new(
+            FROM placed, jsonb_to_recordset(%(changes)s -> 'events') AS new(
                 id uuid, number int, type text, actor_kind text, actor_id uuid, actor_name text, actor_email text,
                 data jsonb
             )
             ORDER BY number
         )"""
+
+
+def _changes(transition: Transition) -> dict[str, object]:
+    """What to write, as one document: the statement reads each part by its name."""
+    return {
+        "run": transition.run,
+        "steps": transition.steps,
+        "tenant": transition.tenant,
+        "intended": [resource._asdict() for resource in transition.intended],
+        "ledger": {str(id_): changes for id_, changes in transition.ledger.items()},
+        "events": _events(transition),
+    }
 
 
 def _events(transition: Transition) -> list[dict[str, object]]:
@@ -340,10 +349,6 @@ def _events(transition: Transition) -> list[dict[str, object]]:
     ]
 
 
-def _json(values: object) -> str:
-    return json.dumps(values, default=_encoded)
-
-
 def _encoded(value: object) -> str:
     match value:
         case datetime():
@@ -352,6 +357,10 @@ def _encoded(value: object) -> str:
             return f"{value.total_seconds()} s"
         case _:
             return str(value)
+
+
+_json = json.JSONEncoder(default=_encoded).encode
+"""One encoder for all statements."""
 
 
 def _position_of(row: Sequence[Any]) -> Position:
@@ -420,7 +429,7 @@ WITH written AS (
     WHERE runs.id = requested.id AND runs.id = ANY(%(run_ids)s) AND runs.xmin::text = requested.revision
     RETURNING runs.id, runs.lease_token IS NOT NULL AS owned
 )
-SELECT id, CASE WHEN owned THEN pg_notify('{CANCEL_CHANNEL}', id::text) END FROM written
+SELECT id, owned FROM written
 """
 
 
@@ -429,6 +438,7 @@ def write_cancels(statements: Statements, requested: Sequence[Transition]) -> No
     values = [{"id": one.position.run.id, "revision": one.position.revision, "changes": one.run} for one in requested]
     run_ids = [one.position.run.id for one in requested]
     written = statements.rows(WRITE_CANCELS, {"requested": _json(values), "run_ids": run_ids})
+    statements.outbox.extend(cancel_hint(run_id) for run_id, owned in written if owned)
     assert len(written) == len(requested), "the runs are locked, so nothing else has written them"
 
 
@@ -478,7 +488,7 @@ def insert(
 # What a worker writes while it performs a move
 
 
-PUBLISH_PROGRESS = f"""
+PUBLISH_PROGRESS = """
 -- The progress of a step, for people that watch. Written only by the owner: after another claim, nothing is written.
 -- Locks: the run, so that the owner cannot change meanwhile.
 WITH owned AS (
@@ -488,7 +498,7 @@ WITH owned AS (
     UPDATE run_steps SET percent = %(percent)s, message = %(message)s FROM owned
     WHERE run_steps.run_id = owned.id AND run_steps.name = %(step)s
 )
-SELECT pg_notify('{FEED_CHANNEL}', concat(organisation_id, ' ', tenant_id, ' progress')) FROM owned
+SELECT organisation_id, tenant_id FROM owned
 """
 
 
@@ -497,7 +507,8 @@ def publish_progress(
 ) -> None:
     """Publish the progress of a step. Does nothing if the claim was lost."""
     values = {"run_id": run_id, "token": token, "step": step, "percent": percent, "message": message}
-    statements.rows(PUBLISH_PROGRESS, values)
+    for organisation_id, tenant_id in statements.rows(PUBLISH_PROGRESS, values):
+        statements.outbox.append(feed_hint(organisation_id, tenant_id, "progress"))
 
 
 RECORD_PART_DONE = """

@@ -1,7 +1,7 @@
 """A transition: what to write, and the draft in which the rules of ``transitions`` put it together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -99,16 +99,16 @@ class Draft:
         tenant, changes = self.before.tenant, self.tenant_changes
         if "state" not in changes:
             return tenant
-        return replace(tenant, state=changes["state"], version=changes["version"])
+        return tenant._replace(state=changes["state"], version=changes["version"])
 
     def change_run(self, **values: Any) -> None:  # noqa: ANN401  # of any column
         """Change the run."""
-        self.run = replace(self.run, **values)
+        self.run = self.run._replace(**values)
         self.run_changes.update(values)
 
     def change(self, step: StepValues, **values: Any) -> StepValues:  # noqa: ANN401  # of any column
         """Change a step. Returns it with its new values."""
-        self.steps[step.name] = changed = replace(self.steps[step.name], **values)
+        self.steps[step.name] = changed = self.steps[step.name]._replace(**values)
         self.step_changes.setdefault(step.position, {}).update(values)
         return changed
 
@@ -144,7 +144,7 @@ class Draft:
             self.ledger[resource.id] = {"status": status, **values}
         if moved:
             self.resources = tuple(
-                replace(resource, status=status) if resource.id in self.ledger else resource
+                resource._replace(status=status) if resource.id in self.ledger else resource
                 for resource in self.resources
             )
         return [resource.as_fact for resource in moved]
@@ -152,8 +152,7 @@ class Draft:
     def transition(self, *, interrupts_owner: bool = False) -> Transition:
         """The transition with all changes so far."""
         return Transition(
-            replace(
-                self.before,
+            self.before._replace(
                 run=self.run,
                 steps=MappingProxyType(self.steps),
                 resources=self.resources,

@@ -60,6 +60,10 @@ MAIL_TIME_LIMIT = timedelta(days=1)
 
 LONGEST_WAIT_FOR_MAIL = timedelta(minutes=30)
 
+ENOUGH_OF_A_LEASE = 0.75
+"""A kept run keeps the end of its lease while this share of its length is left: Postgres then writes the row without
+its indexes. The heartbeat extends it in time."""
+
 RETRY_ENDING_AFTER = timedelta(minutes=1)
 """When a run that could not end, because it still holds resources, is tried again."""
 
@@ -112,7 +116,7 @@ def claim_again(position: Position, move: Forward | Backward, lease: Lease) -> T
     draft = Draft(position)
     step = draft.steps[move.step]
     if next_move(draft.run, draft.steps.values()) == move:
-        if draft.run.lease_until == (step.attempt_started_at or position.now) + lease.length:
+        if step.attempt_started_at == step.heartbeat_at:
             draft.change(step, attempt_started_at=position.now)  # its first poll: none of its timeout is used yet
         _lease(draft, move, lease)
         return draft.transition()
@@ -311,10 +315,15 @@ def _claim(draft: Draft, move: Forward | Backward, lease: Lease, takes: Takes) -
 
 
 def _lease(draft: Draft, move: Forward | Backward, lease: Lease) -> None:
-    until = draft.now + lease.length
+    until = _end_of_lease(draft, lease)
     draft.change_run(lease_token=lease.token, lease_owner=lease.owner, lease_until=until, due_at=until)
     draft.change(draft.steps[move.step], next_attempt_at=None, heartbeat_at=draft.now)
     draft.claimed, draft.wake_up = move, None
+
+
+def _end_of_lease(draft: Draft, lease: Lease) -> datetime:
+    own = draft.before.run.lease_until
+    return own if own and own >= draft.now + lease.length * ENOUGH_OF_A_LEASE else draft.now + lease.length
 
 
 def _begin(draft: Draft, step: StepValues, takes: Takes) -> bool:

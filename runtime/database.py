@@ -20,7 +20,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlmodel import Session, select
 
+from runtime import hints
 from runtime.connections import OPTIONS, PINNED, connect, pin
+from runtime.hints import Hint
 from runtime.row_level_security import RowScope, set_role
 from runtime.settings import Settings
 
@@ -89,7 +91,8 @@ class Statements:
 class Database:
     """The database with the rights of the product itself; ``restricted_to`` returns it with the rights of a caller.
 
-    ``deliver`` is called after each commit with the outbox of the transaction.
+    ``deliver`` is called after each commit with the wake-ups in the outbox of the transaction, and ``hint`` with its
+    hints. Without ``hint``, they are sent before the next statement.
 
     A given ``engine`` is used as it is, with its own limits and application name, to reuse its cache of compiled
     statements.
@@ -103,11 +106,13 @@ class Database:
         name: str = "tenantry",
         engine: Engine | None = None,
         pinned: Mapping[str, str] = MappingProxyType({}),
+        hint: Callable[[Sequence[Hint]], None] | None = None,
     ) -> None:
         self.url = settings.database_url
         self.engine = engine or engine_for(settings, name, pinned=pinned)
         self.caller_engine = _create_caller_engine(settings, name) or self.engine
         self.deliver = deliver
+        self.hint = hint or self._hint_now
         self.row_scope: RowScope | None = None
 
     def restricted_to(self, row_scope: RowScope) -> Self:
@@ -223,13 +228,24 @@ class Database:
         self.caller_engine.dispose()
 
     def _send(self, outbox: Sequence[Any]) -> None:
-        if not (outbox and self.deliver):
-            return
-        try:
-            self.deliver(outbox)
-        except Exception:
-            # The sweeper finds due runs by their rows. A transaction that was committed must not look like a failure.
-            logger.warning("sending wake-ups failed, the sweeper will send them again", exc_info=True)
+        if wake_ups := [one for one in outbox if not isinstance(one, Hint)]:
+            _send_or_warn(self.deliver, wake_ups, "sending wake-ups failed, the sweeper will send them again")
+        if told := [one for one in outbox if isinstance(one, Hint)]:
+            _send_or_warn(self.hint, told, "sending hints failed, their readers find the changes later")
+
+    def _hint_now(self, told: Sequence[Hint]) -> None:
+        with self.statements() as statements:
+            hints.send(statements.connection, told)
+
+
+def _send_or_warn(send: Deliver | None, messages: Sequence[Any], warning: str) -> None:
+    """Send messages of a transaction that was committed, and must not look like a failure."""
+    if send is None:
+        return
+    try:
+        send(messages)
+    except Exception:
+        logger.warning(warning, exc_info=True)
 
 
 def _wrapped(error: psycopg.Error, *, lost: bool) -> SQLAlchemyError:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from runtime.connections import connect_to_listen
+from runtime.hints import ANNOUNCE
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class Feed:
     async def _listen(self) -> None:
         connection = await connect_to_listen(self._url, "tenantry-feed")
         async with connection:
+            await connection.execute(ANNOUNCE)
             await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))
             # For changes that were committed before LISTEN.
             self._wake_all()

@@ -19,6 +19,7 @@ from provisioning.events import FEED_CHANNEL
 from runtime.cancellable_queries import wait_for_cancelled
 from runtime.database import Database
 from runtime.feed import Feed
+from runtime.hints import HintSender
 from runtime.settings import Settings
 from schema.root import Schema, build_schema
 from server.audit_export.endpoint import ExportEndpoint
@@ -93,8 +94,10 @@ def _services(settings: Settings, resources: AsyncExitStack) -> Services:
     """What operations share. ``resources`` closes it in reverse order."""
     dispatcher = Dispatcher(settings)
     resources.callback(dispatcher.close)
-    database = Database(settings, deliver=dispatcher, name="tenantry-api")
+    hints = HintSender(settings.database_url)
+    database = Database(settings, deliver=dispatcher, name="tenantry-api", hint=hints)
     resources.callback(database.close)
+    resources.callback(hints.close)
     feed = Feed(settings.database_url, FEED_CHANNEL)
     # One thread per connection, so that operations wait for a connection on the event loop and not in a thread.
     limiter = CapacityLimiter(settings.database_pool)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -290,9 +290,12 @@ def new_run_harness(settings: Settings, plan: str = "enterprise") -> RunHarness:
     return RunHarness(settings, organisation, operator_of(organisation))
 
 
-@lru_cache(8)
+@cache
 def engine_of(settings: Settings) -> Engine:
-    """One engine for all harnesses. A new engine compiles every statement again, which is slower than executing it."""
+    """One engine for all harnesses. A new engine compiles every statement again, which is slower than executing it.
+
+    None is evicted: its open connections would be lost, which another test reports.
+    """
     return engine_for(settings, "tenantry-run-harness")
 
 

@@ -9,6 +9,7 @@ import dramatiq
 
 import adapters
 from runtime.database import Database
+from runtime.hints import HintSender
 from runtime.settings import Settings
 from workers import actors
 from workers.actors import StepRunner, declare_compensate_step, declare_run_step
@@ -34,7 +35,10 @@ class WorkerProcess:
     def __init__(self, settings: Settings) -> None:
         self._drain = int(settings.drain_timeout.total_seconds() * 1000)
         self._dispatcher = Dispatcher(settings)
-        self._database = Database(settings, self._dispatcher, name="tenantry-worker", pinned=PLANNED_ONCE)
+        self._hints = HintSender(settings.database_url)
+        self._database = Database(
+            settings, self._dispatcher, name="tenantry-worker", pinned=PLANNED_ONCE, hint=self._hints
+        )
         self._running_steps = RunningSteps()
         step_runner = StepRunner(
             self._database,
@@ -76,6 +80,7 @@ class WorkerProcess:
         self._cancel_listener.stop()
         self._heartbeat.stop()
         self._dispatcher.close()
+        self._hints.close()
         self._database.close()
         logger.info("worker stopped")
 

@@ -16,8 +16,9 @@ from sqlalchemy import event
 
 from models import StepStatus, TenantState
 from models.columns import new_id
-from provisioning import engine, run_store, transitions, validation
+from provisioning import cancellation, engine, run_store, transitions, validation
 from provisioning.claims import Claim
+from provisioning.errors import NotFound, NotProvisioning
 from provisioning.locking import locked_live_run
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
@@ -382,6 +383,23 @@ def recorded_statements(harness: RunHarness, patch: pytest.MonkeyPatch) -> Itera
             yield statements
     finally:
         event.remove(harness.database.engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_a_bulk_cancel_refuses_any_number_of_tenants_in_the_same_statements(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    idle = [harness.create(f"idle-{number}", start=False).tenant.id for number in range(count)]
+    harness.create("shop")
+    missing = new_id()
+
+    with recorded_statements(harness, monkeypatch) as statements:
+        results = harness.transact(
+            cancellation.cancel_provisionings, [*idle, harness.tenant_id, missing], by=harness.operator
+        )
+
+    assert [type(one.refusal) for one in results] == [*[NotProvisioning] * count, type(None), NotFound]
+    assert len(statements) == 5
 
 
 REFUSED_STATEMENTS = {

@@ -1,7 +1,6 @@
 """Every position of a run and everything that can happen to it give one transition, without a database."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -66,7 +65,7 @@ def position(status: str, steps: str, held: str = "", **run: Any) -> Position:
         jitter=1.0,
         run=run_of(RunStatus(status), **{"due_at": BEFORE, **asked, **run}),
         steps=MappingProxyType(values),
-        tenant=replace(TENANT, state=state),
+        tenant=TENANT._replace(state=state),
         names=ResourceNames(TENANT.id, TENANT.address, 1),
         resources=tuple(
             ResourceValues(UUID(int=10 + number), name, "disk", f"disk of {name}", ResourceStatus.HELD)
@@ -77,7 +76,7 @@ def position(status: str, steps: str, held: str = "", **run: Any) -> Position:
 
 
 def run_of(status: RunStatus, **values: Any) -> RunValues:
-    nothing: dict[str, Any] = dict.fromkeys(RunValues.__dataclass_fields__)
+    nothing: dict[str, Any] = dict.fromkeys(RunValues._fields)
     known: dict[str, Any] = {
         "id": UUID(int=1),
         "number": 1,
@@ -89,7 +88,7 @@ def run_of(status: RunStatus, **values: Any) -> RunValues:
 
 
 def step(number: int, name: str, letter: str) -> StepValues:
-    nothing: dict[str, Any] = dict.fromkeys(StepValues.__dataclass_fields__)
+    nothing: dict[str, Any] = dict.fromkeys(StepValues._fields)
     counts: dict[str, Any] = {
         "attempts": int(letter != "W"),
         "compensation_attempts": int(letter in "CUX"),
@@ -114,8 +113,8 @@ def step(number: int, name: str, letter: str) -> StepValues:
 
 def changed(position: Position, name: str, **values: Any) -> Position:
     """The position with other values of one step."""
-    steps = {**position.steps, name: replace(position.steps[name], **values)}
-    return replace(position, steps=MappingProxyType(steps))
+    steps = {**position.steps, name: position.steps[name]._replace(**values)}
+    return position._replace(steps=MappingProxyType(steps))
 
 
 OWNED: dict[str, Any] = {"lease_token": UUID(int=1), "lease_until": LATER, "lease_owner": "worker", "due_at": LATER}
@@ -273,7 +272,7 @@ def test_a_transition_changes_no_given_position_and_says_what_it_changes(name: s
     before = POSITIONS[name]
     if unreachable(before, happened) is not None:
         return
-    copy = replace(before)
+    copy = before._replace()
 
     transition = INPUTS[happened](before)
 
@@ -281,5 +280,16 @@ def test_a_transition_changes_no_given_position_and_says_what_it_changes(name: s
     if transition is not None:
         after = transition.position
         assert all(getattr(after.run, column) == value for column, value in transition.run.items())
-        unchanged = set(RunValues.__dataclass_fields__) - set(transition.run)
+        unchanged = set(RunValues._fields) - set(transition.run)
         assert all(getattr(after.run, column) == getattr(before.run, column) for column in unchanged)
+
+
+@pytest.mark.parametrize(("left", "is_kept"), [(0.76, True), (0.74, False)])
+def test_a_kept_run_keeps_the_end_of_its_lease_while_most_of_it_is_left(left: float, is_kept: bool) -> None:  # noqa: FBT001  # a column of the table
+    until = NOW + LEASE.length * left
+    before = position("RUNNING", "RWWWW", **{**OWNED, "lease_until": until, "due_at": until})
+
+    run = transitions.step_succeeded(before, Forward("first"), LEASE).position.run
+
+    assert run.lease_token == LEASE.token
+    assert run.lease_until == run.due_at == (until if is_kept else NOW + LEASE.length)

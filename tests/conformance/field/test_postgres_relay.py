@@ -264,7 +264,7 @@ def test_a_prepared_commit_counts_when_it_is_executed() -> None:
     assert executed == [None, None, None, None, Statement.OTHER, Statement.COMMIT]
 
 
-TRANSITION = run_store._Parts(("status",), ("status",), (), (), intended=True, events=True, notifies_owner=True)
+TRANSITION = run_store._Parts(("status",), ("status",), (), (), intended=True, events=True)
 
 
 @pytest.mark.parametrize(

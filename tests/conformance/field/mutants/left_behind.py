@@ -1,7 +1,6 @@
 """Mutants that keep from operators what they have to know about an undo."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -21,7 +20,7 @@ def no_list_of_abandoned_resources(patch: pytest.MonkeyPatch) -> None:
     original = run_store._position_of
 
     def position_of(row: Sequence[Any]) -> Position:
-        return replace(original(row), left_behind=())
+        return original(row)._replace(left_behind=())
 
     patch.setattr(run_store, "_position_of", position_of)
 

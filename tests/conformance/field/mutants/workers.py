@@ -68,7 +68,7 @@ def lease_times_by_worker_clock(patch: pytest.MonkeyPatch) -> None:
     original = run_store._position_of
 
     def position_of(row: Sequence[Any]) -> Position:
-        return replace(original(row), now=datetime.now(UTC))
+        return original(row)._replace(now=datetime.now(UTC))
 
     patch.setattr(run_store, "_position_of", position_of)
 
