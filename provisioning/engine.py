@@ -7,7 +7,7 @@ database's clock.
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -53,6 +53,28 @@ def claim(
     return _claim_of(_change(statements, run_id, decide), settings)
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An outcome is on record. ``kept`` is the claim of the next move, if the run is kept for it."""
+
+    kept: Claim | None
+
+
+def try_to_record(
+    write: Callable[[Transition], Position | None], held: Claim, outcome: Outcome, keep: Lease | None = None
+) -> Recorded | None:
+    """Record the outcome of a move with ``write``, which may write several transitions together.
+
+    Returns None if the run has changed since the claim, if the transition has to be decided on a new position, or if it
+    is unknown whether it was written: then ``record`` finds out.
+    """
+    transition = _outcome_of(_position_now(held), held, outcome, keep)
+    if not run_store.may_be_written_together(transition):
+        return None
+    position = write(transition)
+    return Recorded(_claim_of(replace(transition, position=position), held.settings)) if position else None
+
+
 def record(statements: Statements, held: Claim, outcome: Outcome, keep: Lease | None = None) -> Claim | None:
     """Record the outcome of a move and start the next one. Does nothing if the claim was lost.
 
@@ -65,12 +87,7 @@ def record(statements: Statements, held: Claim, outcome: Outcome, keep: Lease | 
             return _claim_kept_again(position, keep)
         if position.run.lease_token != held.token:
             return None
-        match outcome:
-            case NotYet(after):
-                return transitions.step_waits(position, held.move, after)
-            case Done(parts_done):
-                takes = _takes(position, held.settings)
-                return transitions.step_succeeded(position, held.move, keep, takes, parts_done)
+        return _outcome_of(position, held, outcome, keep)
 
     return _claim_of(_change(statements, held.run_id, decide, remembered=_position_now(held)), held.settings)
 
@@ -88,6 +105,14 @@ def record_failure(statements: Statements, held: Claim, error: BaseException) ->
         return transitions.step_failed(position, held.move, failure, starts_attempt=held.starts_attempt)
 
     _change(statements, held.run_id, decide, remembered=_position_now(held))
+
+
+def _outcome_of(position: Position, held: Claim, outcome: Outcome, keep: Lease | None) -> Transition:
+    match outcome:
+        case NotYet(after):
+            return transitions.step_waits(position, held.move, after)
+        case Done(parts_done):
+            return transitions.step_succeeded(position, held.move, keep, _takes(position, held.settings), parts_done)
 
 
 def _change(

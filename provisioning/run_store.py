@@ -136,15 +136,50 @@ def write(statements: Statements, transition: Transition) -> Position | None:
         "now": position.now,
     }
     rows = statements.rows(_write_statement(parts), values)
-    if not rows:
+    return _written(statements, transition, rows[0][0] if rows else None)
+
+
+def may_be_written_together(transition: Transition) -> bool:
+    """Whether ``write_together`` may write it: it changes no value of the tenant, and does not tell what is held."""
+    return not (transition.tenant or transition.tells_what_is_held)
+
+
+def write_together(statements: Statements, batch: Sequence[Transition]) -> list[Position | None]:
+    """Write transitions of different tenants in one statement. Returns the position after each, or None as ``write``.
+
+    None also for a run that another transaction has locked: write it alone, so that no other one waits for that lock.
+    """
+    if len(batch) == 1:
+        return [write(statements, batch[0])]
+    positions = [transition.position for transition in batch]
+    values = {
+        "run_ids": [position.run.id for position in positions],
+        "tenant_ids": [position.tenant.id for position in positions],
+        "batch": Jsonb([_document(transition) for transition in batch], _json),
+        "request_id": statements.request_id,
+    }
+    revisions = dict(statements.rows(WRITE_TOGETHER, values))
+    return [_written(statements, one, revisions.get(one.position.run.id)) for one in batch]
+
+
+def _document(transition: Transition) -> dict[str, object]:
+    position = transition.position
+    whose = {"id": position.run.id, "revision": position.revision, "now": position.now}
+    return {**whose, **_changes(transition)}
+
+
+def _written(statements: Statements, transition: Transition, revision: str | None) -> Position | None:
+    """The position after a transition that was written, with its wake-up and hints in the outbox; None without one."""
+    if revision is None:
         return None
+    position = transition.position
     if transition.wake_up is not None:
         statements.outbox.append(WakeUp(position.run.id, transition.wake_up))
     if transition.interrupts_owner:
         statements.outbox.append(cancel_hint(position.run.id))
     if transition.events:
         statements.outbox.append(feed_hint(position.tenant.organisation_id, position.tenant.id))
-    return position._replace(revision=rows[0][0])
+    return position._replace(revision=revision)
 
 
 CANCEL_COLUMNS = (
@@ -306,19 +341,75 @@ def _placed(columns: Sequence[str]) -> str:
         )"""
 
 
-TOLD = """told AS (
+EVENT_COLUMNS = """
+                id uuid, number int, type text, actor_kind text, actor_id uuid, actor_name text, actor_email text,
+                data jsonb
+"""
+
+TOLD = f"""told AS (
             INSERT INTO events (
                 id, organisation_id, tenant_id, run_id, sequence, rank, type,
                 actor_kind, actor_id, actor_name, actor_email, data, request_id, created_at
             )
             SELECT new.id, organisation_id, tenant_id, %(run_id)s, last_sequence - %(event_count)s + number, last_rank,
                 type, actor_kind, actor_id, actor_name, actor_email, data, %(request_id)s, %(now)s
-            FROM placed, jsonb_to_recordset(%(changes)s -> 'events') AS new(
-                id uuid, number int, type text, actor_kind text, actor_id uuid, actor_name text, actor_email text,
-                data jsonb
-            )
+            FROM placed, jsonb_to_recordset(%(changes)s -> 'events') AS new({EVENT_COLUMNS})
             ORDER BY number
         )"""
+
+
+WRITE_TOGETHER = f"""
+-- What WRITE does, for runs of different tenants: one commit, and one start of the executor, for all of them.
+-- Locks: the runs that are free, their steps and resources, their tenants. A run that is locked is left out.
+WITH given AS MATERIALIZED (
+    SELECT (document ->> 'id')::uuid AS id, (document ->> 'revision')::xid AS revision,
+        (document ->> 'now')::timestamptz AS now, document
+    FROM jsonb_array_elements(%(batch)s) AS document
+), free AS MATERIALIZED (
+    SELECT runs.id FROM runs JOIN given ON given.id = runs.id
+    WHERE runs.id = ANY(%(run_ids)s) AND runs.xmin = given.revision
+    FOR NO KEY UPDATE OF runs SKIP LOCKED
+), written AS (
+    {_update("runs", RUN_COLUMNS_OF_WORKERS, "given.document -> 'run'")}
+    FROM free JOIN given ON given.id = free.id
+    WHERE runs.id = ANY(%(run_ids)s) AND runs.id = free.id AND runs.xmin = given.revision
+    RETURNING runs.id, runs.tenant_id, runs.organisation_id, runs.xmin::text AS revision,
+        coalesce(runs.releases_run_id, runs.id) AS taker_id, given.now, given.document
+), steps AS (
+    {_update("run_steps", STEP_COLUMNS_OF_WORKERS, "change.value")}
+    FROM written, jsonb_each(written.document -> 'steps') AS change
+    WHERE run_steps.run_id = ANY(%(run_ids)s)
+        AND run_steps.run_id = written.id AND run_steps.position = change.key::int
+), intended AS (
+    INSERT INTO resources (id, run_id, tenant_id, step, kind, name, status, intended_at)
+    SELECT taken.id, written.taker_id, written.tenant_id, step, kind, name, 'INTENDED', written.now
+    FROM written, jsonb_to_recordset(written.document -> 'intended') AS taken(id uuid, step text, kind text, name text)
+    ON CONFLICT ON CONSTRAINT a_run_takes_a_resource_once DO NOTHING
+), ledger AS (
+    {_update("resources", LEDGER_COLUMNS_OF_WORKERS, "change.value")}
+    FROM written, jsonb_each(written.document -> 'ledger') AS change
+    WHERE resources.id = change.key::uuid AND resources.run_id = written.taker_id
+), placed AS (
+    UPDATE tenants SET last_sequence = tenants.last_sequence + jsonb_array_length(written.document -> 'events'),
+        last_rank = greatest(tenants.last_rank, pg_current_xact_id()::text::bigint)
+    FROM written
+    WHERE tenants.id = ANY(%(tenant_ids)s) AND tenants.id = written.tenant_id
+        AND jsonb_array_length(written.document -> 'events') > 0
+    RETURNING tenants.id AS tenant_id, tenants.organisation_id, tenants.last_rank, written.id AS run_id, written.now,
+        tenants.last_sequence - jsonb_array_length(written.document -> 'events') AS before,
+        written.document -> 'events' AS events
+), told AS (
+    INSERT INTO events (
+        id, organisation_id, tenant_id, run_id, sequence, rank, type,
+        actor_kind, actor_id, actor_name, actor_email, data, request_id, created_at
+    )
+    SELECT new.id, organisation_id, tenant_id, run_id, before + number, last_rank,
+        type, actor_kind, actor_id, actor_name, actor_email, data, %(request_id)s, now
+    FROM placed, jsonb_to_recordset(placed.events) AS new({EVENT_COLUMNS})
+    ORDER BY run_id, number
+)
+SELECT id, revision FROM written
+"""
 
 
 def _changes(transition: Transition) -> dict[str, object]:

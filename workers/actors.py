@@ -25,6 +25,7 @@ from provisioning.transitions import Lease
 from runtime.database import Database, Statements
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
+from workers.group_commit import GroupCommit
 from workers.running_steps import RunningSteps
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass
 class StepRunner:
-    """Makes moves. Any thread may call it."""
+    """Makes moves. Any thread may call it. With ``group``, the threads record their outcomes together."""
 
     database: Database
     settings: Settings
@@ -47,6 +48,7 @@ class StepRunner:
     running_steps: RunningSteps
     owner: str = field(default_factory=lambda: f"{socket.gethostname()[:80]}:{os.getpid()}")
     keep_for: float = KEEP_RUN_FOR
+    group: GroupCommit | None = None
 
     def make_move(self, run_id: UUID, move: Forward | Backward) -> None:
         """Claim the move, perform it and record the outcome. Do nothing when the run is not ready for this move.
@@ -76,6 +78,8 @@ class StepRunner:
             self._retry_until_available(engine.record_failure, claim, _recorded_error(error))
             return None
         keep = Lease(uuid4(), self.owner, self.settings.lease) if self._may_keep(keep_until) else None
+        if self.group is not None and (recorded := engine.try_to_record(self.group, claim, outcome, keep)) is not None:
+            return recorded.kept
         return self._retry_until_available(engine.record, claim, outcome, keep)
 
     def _may_keep(self, until: float) -> bool:

@@ -8,6 +8,7 @@ from functools import partial
 import dramatiq
 
 import adapters
+from provisioning import run_store
 from runtime.database import Database
 from runtime.hints import HintSender
 from runtime.settings import Settings
@@ -16,6 +17,7 @@ from workers.actors import StepRunner, declare_compensate_step, declare_run_step
 from workers.broker import Worker, redis_broker
 from workers.cancel_listener import CancelListener
 from workers.dispatcher import Dispatcher
+from workers.group_commit import GroupCommit
 from workers.heartbeat import Heartbeat
 from workers.presence import GRACE, Presence
 from workers.running_steps import RunningSteps
@@ -23,8 +25,15 @@ from workers.sweeper import Sweeper
 
 logger = logging.getLogger(__name__)
 
-PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
-"""A worker repeats a few statements, which find their rows by keys: it does not plan them for each value."""
+PLANNED_ONCE = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+"""A worker repeats a few statements, which find rows by keys. It plans them once, not for each value, and for indexes,
+also while Postgres knows nothing yet of tables that are new or have just been filled."""
 
 Declare = Callable[[dramatiq.Broker, StepRunner], object]
 
@@ -46,6 +55,7 @@ class WorkerProcess:
             adapters.infrastructure(settings, self._database),
             self._running_steps,
             keep_for=actors.KEEP_RUN_FOR,
+            group=GroupCommit(lambda group: self._database.execute(run_store.write_together, group)),
         )
         self._presence = Presence(partial(setattr, step_runner, "owner"))
         self._workers = [

@@ -14,10 +14,13 @@ from typing import Any, TypeVar
 
 import adapters
 from adapters.guarded_calls import NEVER_STOPS
+from provisioning import engine
 from provisioning.claims import Claim
+from provisioning.engine import Recorded
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Infrastructure, Refused, TryAgain
 from provisioning.step_context import current_stop_token
+from provisioning.wakeups import WakeUp
 from runtime.database import Database
 from runtime.settings import Settings
 
@@ -72,36 +75,63 @@ class FailpointClient:
 
     def install(self) -> None:
         """Add the failpoints around every external call and every transaction of this process."""
+        self._install_around_calls()
+        self._install_around_statements()
+        self._install_around_records()
+
+    def _install_around_calls(self) -> None:
         original_infrastructure, original_send = adapters.infrastructure, Database._send
-        original_execute = Database.execute
 
         def infrastructure(settings: Settings, database: Database) -> Infrastructure:
             return original_infrastructure(settings, database).intercepted(self.call)
+
+        def send(database: Database, outbox: Sequence[Any]) -> None:
+            if any(isinstance(one, WakeUp) for one in outbox):
+                self.reach("before deliver")
+            original_send(database, outbox)
+
+        adapters.infrastructure = infrastructure
+        Database._send = send  # type: ignore[method-assign, assignment]  # a process under test
+
+    def _install_around_statements(self) -> None:
+        original_execute = Database.execute
 
         def execute(database: Database, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
             if work.__name__ not in STATEMENTS:
                 return original_execute(database, work, *args, **kwargs)
             if work.__name__ == "claim":
                 self._local.context = _move_context(*args)
-            self.reach(f"before {work.__name__}")
+            # A record that was tried in a group has been there already.
+            if not (work.__name__ == "record" and self._local.__dict__.pop("tried", False)):
+                self.reach(f"before {work.__name__}")
             result = original_execute(database, work, *args, **kwargs)
             if work.__name__ == "claim" and result is None:
                 self.reach("after empty claim")
             elif work.__name__ != "claim":
                 self.reach(f"after {work.__name__}")
-            if isinstance(result, Claim):  # also of a record: the run is kept for its next move
-                self._local.context = _claim_context(result)
-                self.reach("after claim")
+            self._reach_claim(result)  # also of a record: the run is kept for its next move
             return result
 
-        def send(database: Database, outbox: Sequence[Any]) -> None:
-            if outbox:
-                self.reach("before deliver")
-            original_send(database, outbox)
-
-        adapters.infrastructure = infrastructure
         Database.execute = execute  # type: ignore[method-assign, assignment]  # a process under test
-        Database._send = send  # type: ignore[method-assign, assignment]  # the same
+
+    def _install_around_records(self) -> None:
+        original = engine.try_to_record
+
+        def try_to_record(*args: Any, **kwargs: Any) -> Recorded | None:
+            self.reach("before record")
+            recorded = original(*args, **kwargs)
+            self._local.tried = recorded is None
+            if recorded is not None:
+                self.reach("after record")
+                self._reach_claim(recorded.kept)
+            return recorded
+
+        engine.try_to_record = try_to_record
+
+    def _reach_claim(self, claim: object) -> None:
+        if isinstance(claim, Claim):
+            self._local.context = _claim_context(claim)
+            self.reach("after claim")
 
     def call(self, name: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:
         """Make one external call, with the fault that the controller answers."""

@@ -1,0 +1,163 @@
+"""Threads that record at the same time share a statement, and none waits for a thread that was lost."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from provisioning.position import Position
+from provisioning.transition import Transition
+from tests.waiting import wait_until
+from workers import group_commit
+from workers.group_commit import MOST, GroupCommit
+
+
+def transition(tenant: int) -> Transition:
+    position = SimpleNamespace(tenant=SimpleNamespace(id=UUID(int=tenant)))
+    return cast("Transition", SimpleNamespace(position=position))
+
+
+class Writer:
+    """Writes groups, and returns the position of each transition. The first group waits until it is let go."""
+
+    def __init__(self, first_error: BaseException | None = None) -> None:
+        self.groups: list[list[int]] = []
+        self.go = threading.Event()
+        self._first_error = first_error
+
+    def __call__(self, group: Sequence[Transition]) -> Sequence[Position | None]:
+        self.groups.append([one.position.tenant.id.int for one in group])
+        if len(self.groups) == 1:
+            assert self.go.wait(10)
+            if self._first_error is not None:
+                raise self._first_error
+        return [one.position for one in group]
+
+
+def waiting(commit: GroupCommit) -> int:
+    return len(commit._waiting)
+
+
+def tenant_of(position: Position | None) -> int | None:
+    return position.tenant.id.int if position is not None else None
+
+
+def test_a_thread_alone_writes_at_once_and_alone() -> None:
+    writer = Writer()
+    writer.go.set()
+    commit = GroupCommit(writer)
+
+    assert [tenant_of(commit(transition(number))) for number in (1, 2)] == [1, 2]
+    assert writer.groups == [[1], [2]]
+
+
+def test_threads_that_come_during_a_write_share_the_next_one() -> None:
+    writer = Writer()
+    commit = GroupCommit(writer)
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(commit, transition(1))
+        wait_until(lambda: writer.groups)
+        others = [pool.submit(commit, transition(number)) for number in range(2, 7)]
+        wait_until(lambda: waiting(commit) == 5)
+        writer.go.set()
+
+        assert tenant_of(first.result(10)) == 1
+        assert [tenant_of(one.result(10)) for one in others] == [2, 3, 4, 5, 6]
+    assert writer.groups[0] == [1]
+    assert sorted(writer.groups[1]) == [2, 3, 4, 5, 6]
+    assert len(writer.groups) == 2
+
+
+def test_two_transitions_of_one_tenant_are_in_different_groups() -> None:
+    writer = Writer()
+    commit = GroupCommit(writer)
+    with ThreadPoolExecutor(4) as pool:
+        pool.submit(commit, transition(1))
+        wait_until(lambda: writer.groups)
+        same = [pool.submit(commit, transition(2)) for _ in range(3)]
+        wait_until(lambda: waiting(commit) == 3)
+        writer.go.set()
+
+        assert [tenant_of(one.result(10)) for one in same] == [2, 2, 2]
+    assert writer.groups == [[1], [2], [2], [2]]
+
+
+def test_a_group_has_a_limit() -> None:
+    writer = Writer()
+    commit = GroupCommit(writer)
+    with ThreadPoolExecutor(MOST + 6) as pool:
+        pool.submit(commit, transition(1))
+        wait_until(lambda: writer.groups)
+        others = [pool.submit(commit, transition(number)) for number in range(2, MOST + 7)]
+        wait_until(lambda: waiting(commit) == MOST + 5)
+        writer.go.set()
+
+        assert all(one.result(10) is not None for one in others)
+    assert [len(group) for group in writer.groups] == [1, MOST, 5]
+
+
+def test_after_an_error_of_the_database_each_thread_of_the_group_writes_its_own() -> None:
+    writer = Writer(OperationalError("", {}, Exception("gone")))
+    commit = GroupCommit(writer)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(commit, transition(1))
+        wait_until(lambda: writer.groups)
+        second = pool.submit(commit, transition(2))
+        wait_until(lambda: waiting(commit) == 1)
+        writer.go.set()
+
+        assert first.result(10) is None
+        assert tenant_of(second.result(10)) == 2
+
+
+def test_an_interrupt_of_the_thread_that_writes_ends_no_other_one() -> None:
+    class Interrupted(BaseException):
+        """As Dramatiq raises into a thread."""
+
+    writer = Writer(Interrupted())
+    commit = GroupCommit(writer)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(commit, transition(1))
+        wait_until(lambda: writer.groups)
+        second = pool.submit(commit, transition(2))
+        wait_until(lambda: waiting(commit) == 1)
+        writer.go.set()
+
+        with pytest.raises(Interrupted):
+            first.result(10)
+        assert tenant_of(second.result(10)) == 2
+    assert tenant_of(commit(transition(3))) == 3
+
+
+def test_a_thread_does_not_wait_for_ever_for_one_that_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "LONGEST_WAIT", 0.05)
+    writer = Writer()
+    commit = GroupCommit(writer)
+    with ThreadPoolExecutor(2) as pool:
+        lost = pool.submit(commit, transition(1))
+        wait_until(lambda: writer.groups)
+
+        assert pool.submit(commit, transition(2)).result(10) is None
+        assert tenant_of(pool.submit(commit, transition(3)).result(10)) == 3
+        writer.go.set()
+        assert tenant_of(lost.result(10)) == 1
+
+
+def test_many_threads_lose_no_transition() -> None:
+    written: list[Any] = []
+
+    def write(group: Sequence[Transition]) -> Sequence[Position | None]:
+        written.extend(one.position.tenant.id.int for one in group)
+        return [one.position for one in group]
+
+    commit = GroupCommit(write)
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(lambda number: tenant_of(commit(transition(number))), range(2000)))
+
+    assert results == list(range(2000))
+    assert sorted(written) == list(range(2000))
