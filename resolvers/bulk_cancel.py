@@ -40,8 +40,8 @@ async def cancel_provisionings(info: Info, input: CancelProvisioningsInput) -> C
     answers = await _cancel_in_parts(context, input, keyed_call(info, input))
     if missing := _missing(answers):
         await denials.record_denial(info, missing)
-    payloads = await asyncio.gather(*(_payload_of(context, one) for one in answers))
-    return CancelProvisioningsPayload(results=list(payloads))
+    await _read_together(context, answers)
+    return CancelProvisioningsPayload(results=[await _payload_of(context, one) for one in answers])
 
 
 async def _cancel_in_parts(context: Context, input: CancelProvisioningsInput, call: KeyedCall | None) -> list[Outcome]:
@@ -137,6 +137,16 @@ def _refused(refusal: ProvisioningRefused, tenant_id: UUID | None = None) -> Out
         "tenant_id": str(tenant_id) if visible else None,
         "refusal": {"code": error.code, "message": error.message, "states": states},
     }
+
+
+async def _read_together(context: Context, answers: Sequence[Outcome]) -> None:
+    """Read the tenants and runs of all answers into the loaders: two statements, at the same time."""
+    accepted = [one for one in answers if not one.get("refusal")]
+    shown = answers if context.caller.may(Permission.READ_TENANTS) else accepted
+    await asyncio.gather(
+        context.loaders.tenants.load_many({UUID(one["tenant_id"]) for one in shown if one["tenant_id"]}),
+        context.loaders.runs.load_many({UUID(one["run_id"]) for one in accepted}),
+    )
 
 
 async def _payload_of(context: Context, stored: Outcome) -> CancelProvisioningPayload:
