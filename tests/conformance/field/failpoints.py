@@ -72,6 +72,7 @@ class FailpointClient:
     def __init__(self, controller: Path) -> None:
         self._controller = controller
         self._local = threading.local()
+        self._contexts: dict[str, dict[str, Any]] = {}
 
     def install(self) -> None:
         """Add the failpoints around every external call and every transaction of this process."""
@@ -86,8 +87,7 @@ class FailpointClient:
             return original_infrastructure(settings, database).intercepted(self.call)
 
         def send(database: Database, outbox: Sequence[Any]) -> None:
-            if any(isinstance(one, WakeUp) for one in outbox):
-                self.reach("before deliver")
+            self._reach_deliver([str(one.run_id) for one in outbox if isinstance(one, WakeUp)])
             original_send(database, outbox)
 
         adapters.infrastructure = infrastructure
@@ -130,8 +130,18 @@ class FailpointClient:
 
     def _reach_claim(self, claim: object) -> None:
         if isinstance(claim, Claim):
-            self._local.context = _claim_context(claim)
+            self._local.context = self._contexts[str(claim.run_id)] = _claim_context(claim)
             self.reach("after claim")
+
+    def _reach_deliver(self, run_ids: Sequence[str]) -> None:
+        """A thread of a worker may send the wake-ups of runs that other threads have recorded with it."""
+        own = getattr(self._local, "context", {})
+        contexts = [self._contexts.get(run_id, own) for run_id in run_ids] if own else [own] * bool(run_ids)
+        try:
+            for self._local.context in contexts:
+                self.reach("before deliver")
+        finally:
+            self._local.context = own
 
     def call(self, name: str, method: Callable[..., object], args: tuple[Any, ...]) -> object:
         """Make one external call, with the fault that the controller answers."""
