@@ -42,6 +42,14 @@ class Claim:
     claimed_at: float
 
     @property
+    def renewed_at(self) -> float:
+        """When a lease of full length with the same end would have begun (``time.monotonic``)."""
+        until = self.position.run.lease_until
+        assert until is not None, "a claimed run has a lease"
+        left: timedelta = until - self.position.now
+        return self.claimed_at - (self.settings.lease - left).total_seconds()
+
+    @property
     def backward(self) -> bool:
         """Whether the move is a compensation. A cancel does not stop it."""
         return isinstance(self.move, Backward)

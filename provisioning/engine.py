@@ -68,11 +68,14 @@ def try_to_record(
     Returns None if the run has changed since the claim, if the transition has to be decided on a new position, or if it
     is unknown whether it was written: then ``record`` finds out.
     """
+    decided_at = time.monotonic()
     transition = _outcome_of(_position_now(held), held, outcome, keep)
     if not run_store.may_be_written_together(transition):
         return None
     position = write(transition)
-    return Recorded(_claim_of(replace(transition, position=position), held.settings)) if position else None
+    if position is None:
+        return None
+    return Recorded(_claim_of(replace(transition, position=position), held.settings, decided_at))
 
 
 def record(statements: Statements, held: Claim, outcome: Outcome, keep: Lease | None = None) -> Claim | None:
@@ -144,8 +147,8 @@ def _written(statements: Statements, transition: Transition) -> Transition | Non
     return replace(transition, position=position) if position is not None else None
 
 
-def _claim_of(written: Transition | None, settings: Settings) -> Claim | None:
-    """The claim that a transition has taken, if it has."""
+def _claim_of(written: Transition | None, settings: Settings, decided_at: float | None = None) -> Claim | None:
+    """The claim that a transition has taken, if it has. ``decided_at``: when its position's time was now."""
     if written is None or written.claimed is None:
         return None
     position, move = written.position, written.claimed
@@ -166,7 +169,7 @@ def _claim_of(written: Transition | None, settings: Settings) -> Claim | None:
         parts_done=step.parts_done,
         position=position,
         settings=settings,
-        claimed_at=time.monotonic(),
+        claimed_at=decided_at or time.monotonic(),
     )
 
 

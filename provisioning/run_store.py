@@ -359,7 +359,7 @@ TOLD = f"""told AS (
 
 
 WRITE_TOGETHER = f"""
--- What WRITE does, for runs of different tenants: one commit, and one start of the executor, for all of them.
+-- What ``write`` does, for runs of different tenants: one commit, and one start of the executor, for all of them.
 -- Locks: the runs that are free, their steps and resources, their tenants. A run that is locked is left out.
 WITH given AS MATERIALIZED (
     SELECT (document ->> 'id')::uuid AS id, (document ->> 'revision')::xid AS revision,

@@ -92,7 +92,7 @@ class Database:
     """The database with the rights of the product itself; ``restricted_to`` returns it with the rights of a caller.
 
     ``deliver`` is called after each commit with the wake-ups in the outbox of the transaction, and ``hint`` with its
-    hints. Without ``hint``, they are sent before the next statement.
+    hints. Without ``hint``, they are sent at once on a pooled connection.
 
     A given ``engine`` is used as it is, with its own limits and application name, to reuse its cache of compiled
     statements.

@@ -81,9 +81,10 @@ class HintSender:
             if self._stopping or len(self._pending) > MAX_PENDING:
                 return
             self._pending.update(dict.fromkeys(hints))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
-                self._thread.start()
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, name="hints", daemon=True)
+                thread.start()
+                self._thread = thread
             self._changed.notify()
 
     def close(self, timeout: float = 5.0) -> None:
@@ -114,14 +115,31 @@ class HintSender:
             self._changed.wait_for(lambda: self._stopping or any(hint.urgent for hint in self._pending), seconds)
 
     def _send(self, hints: Sequence[Hint]) -> bool:
+        """Send the hints; once more on a new connection if an older one was lost. To send one twice does no harm."""
+        lost = self._connection
+        try:
+            return self._send_once(hints)
+        except psycopg.Error as error:
+            if lost is None:
+                return _warn(error)
+        try:
+            return self._send_once(hints)
+        except psycopg.Error as error:
+            return _warn(error)
+
+    def _send_once(self, hints: Sequence[Hint]) -> bool:
         try:
             if self._connection is None:
                 self._connection = connect(self._url, "tenantry-hints", autocommit=True)
             return send(self._connection, hints)
-        except psycopg.Error as error:
-            logger.warning("hints lost, their readers find the changes later", extra={"cause": str(error).strip()})
+        except psycopg.Error:
             if self._connection is not None:
                 with suppress(psycopg.Error):
                     self._connection.close()
                 self._connection = None
-            return False
+            raise
+
+
+def _warn(error: psycopg.Error) -> bool:
+    logger.warning("hints lost, their readers find the changes later", extra={"cause": str(error).strip()})
+    return False

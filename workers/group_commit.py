@@ -13,19 +13,18 @@ WriteTogether = Callable[[Sequence[Transition]], Sequence[Position | None]]
 MOST = 32
 """Transitions in one statement."""
 
-LONGEST_WAIT = 10.0
-"""Seconds until a thread gives up waiting for the thread that writes for it."""
+LONGEST_WAIT = 2.0
+"""Seconds until a thread gives up waiting for the thread that writes for it: its lease is not renewed meanwhile."""
 
 
 class _Waiting:
-    """A transition of a thread. ``turn`` is locked until it was written, or until its thread has to write."""
+    """A transition of a thread. ``turn`` is set when it was written, or when its thread has to write."""
 
     def __init__(self, transition: Transition) -> None:
         self.transition = transition
         self.position: Position | None = None
         self.leads = False
-        self.turn = threading.Lock()
-        self.turn.acquire()
+        self.turn = threading.Event()
 
 
 class GroupCommit:
@@ -44,30 +43,32 @@ class GroupCommit:
     def __call__(self, transition: Transition) -> Position | None:
         """Write the transition. Returns the position after it; None if it was not written, or if that is unknown."""
         own = _Waiting(transition)
-        with self._lock:
-            own.leads, self._busy = not self._busy, True
-            self._waiting.append(own)
-        if not own.leads and not own.turn.acquire(timeout=LONGEST_WAIT):
-            self._give_up(own)
-        if own.leads:
-            self._lead()
-        return own.position
-
-    def _lead(self) -> None:
-        """Write what waits, and let the next thread lead."""
-        with self._lock:
-            group, self._waiting = _of_different_tenants(self._waiting)
+        # An interrupt may arrive at any line: then no other thread may wait for this one.
         try:
+            with self._lock:
+                own.leads, self._busy = not self._busy, True
+                self._waiting.append(own)
+            if not own.leads:
+                own.turn.wait(LONGEST_WAIT)
+            if own.leads:
+                self._lead(own)
+            return own.position
+        finally:
+            self._leave(own)
+
+    def _lead(self, own: _Waiting) -> None:
+        """Write what waits, the thread's own transition first, and let the next thread lead."""
+        group: list[_Waiting] = []
+        try:
+            with self._lock:
+                group, self._waiting = _of_different_tenants(sorted(self._waiting, key=lambda one: one is not own))
             for one, position in zip(group, self._write([one.transition for one in group]), strict=True):
                 one.position = position
         finally:
             with self._lock:
-                self._busy = bool(self._waiting)
-                if self._waiting:
-                    self._waiting[0].leads = True
-                    self._waiting[0].turn.release()
+                self._hand_over()
             for one in group:
-                one.turn.release()
+                one.turn.set()
 
     def _write(self, group: Sequence[Transition]) -> Sequence[Position | None]:
         try:
@@ -75,12 +76,18 @@ class GroupCommit:
         except SQLAlchemyError:
             return [None] * len(group)  # each thread then writes its own, and sees the error itself
 
-    def _give_up(self, own: _Waiting) -> None:
-        """Stop waiting for a thread that was lost, so that the next one leads; unless this one leads just now."""
+    def _leave(self, own: _Waiting) -> None:
+        """Forget a transition that no thread has taken. Then another thread leads: the one that did may be lost."""
         with self._lock:
-            if own in self._waiting and not own.leads:
+            if own in self._waiting:
                 self._waiting.remove(own)
-                self._busy = False
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._busy = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].leads = True
+            self._waiting[0].turn.set()
 
 
 def _of_different_tenants(waiting: Sequence[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:

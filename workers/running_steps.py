@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from provisioning.claims import Claim
@@ -21,7 +21,7 @@ class RunningStep:
     claim: Claim
     stop_signal: StopSignal
     deadline: float
-    renewed_at: float = field(default_factory=time.monotonic)
+    renewed_at: float
 
 
 class RunningSteps:
@@ -38,7 +38,9 @@ class RunningSteps:
     @contextmanager
     def performing(self, claim: Claim) -> Iterator[StopSignal]:
         """Register a claim until the end of the block."""
-        running_step = RunningStep(claim, StopSignal(), time.monotonic() + claim.time_left.total_seconds())
+        running_step = RunningStep(
+            claim, StopSignal(), time.monotonic() + claim.time_left.total_seconds(), claim.renewed_at
+        )
         # An interrupt may arrive at any line, and the lease of a step that has ended must not be renewed.
         try:
             with self._lock:

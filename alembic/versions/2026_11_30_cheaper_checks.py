@@ -41,7 +41,7 @@ $$
 
 
 def upgrade() -> None:
-    """Replace the constraints. Each table is locked until its rows are checked."""
+    """Replace the constraints. The tables are locked until all rows are checked and the upgrade has ended."""
     op.execute(COMPARE_WITH_AN_ARRAY)
 
 

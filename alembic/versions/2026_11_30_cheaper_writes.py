@@ -47,6 +47,8 @@ CREATE INDEX undos_in_progress ON run_steps (compensation_started_at)
 
 def upgrade() -> None:
     """Leave room on pages, replace the function, and replace an index."""
+    # In the order in which workers lock them.
+    op.execute("LOCK TABLE runs, run_steps, resources, tenants, events IN ACCESS EXCLUSIVE MODE")
     for table, percent in FILL_FACTORS.items():
         op.execute(f"ALTER TABLE {table} SET (fillfactor = {percent})")
     op.execute(SET_PLACE_OF_EVENT)

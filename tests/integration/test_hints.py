@@ -126,20 +126,15 @@ def test_the_sender_sends_what_gathers_meanwhile_in_one_statement(empty: str, mo
     assert len(batches) < 100
 
 
-def test_the_sender_drops_hints_that_it_cannot_send_and_goes_on(empty: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_sender_sends_again_when_its_connection_was_lost(empty: str) -> None:
     sender = HintSender(empty)
     with listening(empty, FEED_CHANNEL) as connection:
         sender([Hint(FEED_CHANNEL, "first - event")])
         assert heard(connection, 1) == ["first - event"]
-        with caplog.at_level(logging.WARNING):
-            terminate = (
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tenantry-hints'"
-            )
-            connection.execute(terminate)
-            sender([Hint(FEED_CHANNEL, "lost - event")])
-            wait_until(lambda: "hints lost" in caplog.text)
-        sender([Hint(FEED_CHANNEL, "last - event")])
-        assert heard(connection, 1) == ["last - event"]
+        terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tenantry-hints'"
+        connection.execute(terminate)
+        sender([Hint(FEED_CHANNEL, "second - event")])
+        assert heard(connection, 1) == ["second - event"]
     sender.close()
 
 
@@ -149,3 +144,11 @@ def test_a_sender_that_never_sent_closes_without_a_thread(empty: str) -> None:
     sender([Hint(FEED_CHANNEL, "late - event")])
 
     assert sender._thread is None
+
+
+def test_the_sender_drops_hints_while_there_is_no_database(caplog: pytest.LogCaptureFixture) -> None:
+    sender = HintSender("postgresql://nowhere@/nowhere?host=%2Fdoes%2Fnot%2Fexist")
+    with caplog.at_level(logging.WARNING):
+        sender([Hint(FEED_CHANNEL, "lost - event")])
+        wait_until(lambda: "hints lost" in caplog.text)
+    sender.close()

@@ -161,3 +161,24 @@ def test_many_threads_lose_no_transition() -> None:
 
     assert results == list(range(2000))
     assert sorted(written) == list(range(2000))
+
+
+def test_a_thread_that_gave_up_leaves_the_next_one_to_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the lost thread returns after all, and hands over once more."""
+    monkeypatch.setattr(group_commit, "LONGEST_WAIT", 0.2)
+    writer = Writer()
+    commit = GroupCommit(writer)
+    with ThreadPoolExecutor(8) as pool:
+        lost = pool.submit(commit, transition(1))
+        wait_until(lambda: writer.groups)
+        others = [pool.submit(commit, transition(number)) for number in range(2, 8)]
+
+        results = [tenant_of(one.result(10)) for one in others]
+        writer.go.set()
+
+        assert tenant_of(lost.result(10)) == 1
+        assert all(result in {None, number} for number, result in enumerate(results, start=2))
+        assert None in results
+        assert tenant_of(commit(transition(9))) == 9
+    assert waiting(commit) == 0
+    assert not commit._busy
