@@ -22,7 +22,8 @@ BROKER_TIMEOUT = 0.5
 """Seconds. Short, because the caller waits for it after the commit; the sweeper sends the wake-ups that were lost."""
 
 PAUSE_AFTER_TIMEOUT = 0.5
-"""Seconds without sending after a timeout: a broker that hangs delays one thread once per pause."""
+"""Seconds without sending after a timeout: a broker that hangs delays one thread, and those that record with it, once
+per pause."""
 
 PAUSE_AFTER_ERROR = 0.25
 """Seconds without sending after an error, which the broker returns at once."""
