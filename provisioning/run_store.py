@@ -164,8 +164,8 @@ def write_together(statements: Statements, batch: Sequence[Transition]) -> list[
 
 def _document(transition: Transition) -> dict[str, object]:
     position = transition.position
-    whose = {"id": position.run.id, "revision": position.revision, "now": position.now}
-    return {**whose, **_changes(transition)}
+    guard = {"id": position.run.id, "revision": position.revision, "now": position.now}
+    return {**guard, **_changes(transition)}
 
 
 def _written(statements: Statements, transition: Transition, revision: str | None) -> Position | None:

@@ -13,7 +13,7 @@ from provisioning.step_context import StepContext, TenantFacts
 class Done:
     """The step has reached its goal. For a compensation: the resources are confirmed absent.
 
-    ``parts_done`` is set for a step with parts, whose last part is recorded together with this outcome.
+    ``parts_done`` is set for a step with parts: its last part is recorded together with this outcome.
     """
 
     parts_done: int | None = None

@@ -116,16 +116,15 @@ class HintSender:
 
     def _send(self, hints: Sequence[Hint]) -> bool:
         """Send the hints; once more on a new connection if an older one was lost. To send one twice does no harm."""
-        lost = self._connection
-        try:
-            return self._send_once(hints)
-        except psycopg.Error as error:
-            if lost is None:
-                return _warn(error)
-        try:
-            return self._send_once(hints)
-        except psycopg.Error as error:
-            return _warn(error)
+        for is_last_try in (self._connection is None, True):
+            try:
+                return self._send_once(hints)
+            except psycopg.Error as error:
+                if is_last_try:
+                    cause = str(error).strip()
+                    logger.warning("hints lost, their readers find the changes later", extra={"cause": cause})
+                    break
+        return False
 
     def _send_once(self, hints: Sequence[Hint]) -> bool:
         try:
@@ -138,8 +137,3 @@ class HintSender:
                     self._connection.close()
                 self._connection = None
             raise
-
-
-def _warn(error: psycopg.Error) -> bool:
-    logger.warning("hints lost, their readers find the changes later", extra={"cause": str(error).strip()})
-    return False

@@ -28,7 +28,6 @@ from models import (
     Tenant,
 )
 from models.columns import new_id
-from models.run import is_to_be_undone
 from provisioning import cancellation, commands, due_runs, engine
 from provisioning.actors import Actor
 from provisioning.claims import Claim
@@ -36,6 +35,7 @@ from provisioning.decisions import next_move
 from provisioning.locking import Change
 from provisioning.moves import Backward, Forward, Move
 from provisioning.resource_names import ResourceNames
+from provisioning.run_store import DispatchedStep
 from provisioning.saga import Outcome
 from provisioning.step_context import StopSignal
 from provisioning.step_journal import DatabaseJournal
@@ -73,20 +73,6 @@ class RunPosition:
     cancel_requested: bool
     has_due_time: bool
     waits: bool
-
-
-@dataclass(frozen=True)
-class StepPosition:
-    """What decides whether a step is the next move."""
-
-    name: str
-    role: StepRole
-    status: StepStatus
-
-    @property
-    def to_be_undone(self) -> bool:
-        """Whether compensating the run includes it."""
-        return is_to_be_undone(self.role, self.status)
 
 
 @dataclass
@@ -248,7 +234,7 @@ class RunHarness:
         [(id_, kind, status, *facts, steps)] = self.execute(Statements.rows, POSITION, {"tenant_id": self.tenant_id})
         run = RunPosition(id_, RunKind(kind), RunStatus(status), *facts)
         return run, next_move(
-            run, [StepPosition(name, StepRole(role), StepStatus(status)) for name, role, status in steps]
+            run, [DispatchedStep(name, StepRole(role), StepStatus(status)) for name, role, status in steps]
         )
 
     def _run(self, session: Session, number: int | None = None) -> Run:

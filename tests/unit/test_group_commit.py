@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -41,6 +41,18 @@ class Writer:
 
 def waiting(commit: GroupCommit) -> int:
     return len(commit._waiting)
+
+
+def one_that_writes_and_one_that_waits(
+    pool: ThreadPoolExecutor, commit: GroupCommit, writer: Writer
+) -> list[Future[Position | None]]:
+    """Two threads. The first is let go once the second waits for it."""
+    first = pool.submit(commit, transition(1))
+    wait_until(lambda: writer.groups)
+    second = pool.submit(commit, transition(2))
+    wait_until(lambda: waiting(commit) == 1)
+    writer.go.set()
+    return [first, second]
 
 
 def tenant_of(position: Position | None) -> int | None:
@@ -105,11 +117,7 @@ def test_after_an_error_of_the_database_each_thread_of_the_group_writes_its_own(
     writer = Writer(OperationalError("", {}, Exception("gone")))
     commit = GroupCommit(writer)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(commit, transition(1))
-        wait_until(lambda: writer.groups)
-        second = pool.submit(commit, transition(2))
-        wait_until(lambda: waiting(commit) == 1)
-        writer.go.set()
+        first, second = one_that_writes_and_one_that_waits(pool, commit, writer)
 
         assert first.result(10) is None
         assert tenant_of(second.result(10)) == 2
@@ -122,11 +130,7 @@ def test_an_interrupt_of_the_thread_that_writes_ends_no_other_one() -> None:
     writer = Writer(Interrupted())
     commit = GroupCommit(writer)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(commit, transition(1))
-        wait_until(lambda: writer.groups)
-        second = pool.submit(commit, transition(2))
-        wait_until(lambda: waiting(commit) == 1)
-        writer.go.set()
+        first, second = one_that_writes_and_one_that_waits(pool, commit, writer)
 
         with pytest.raises(Interrupted):
             first.result(10)
