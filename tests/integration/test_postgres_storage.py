@@ -263,6 +263,41 @@ def test_of_a_creation_and_a_destruction_at_once_nothing_is_left(
     assert storage.present(names) == []
 
 
+def session_of(storage: PostgresStorage) -> tuple[object, ...]:
+    """The session of the next call: its process, its login and its role, and what a step may have changed."""
+    with storage._transaction() as connection:
+        shown = "SELECT pg_backend_pid(), session_user, current_user, current_setting('search_path')"
+        [row] = connection.execute(shown).fetchall()
+    return row
+
+
+def test_calls_share_a_connection_that_no_step_leaves_changed(storage: PostgresStorage) -> None:
+    names, before = fresh_names(), session_of(storage)
+    with pytest.raises(StorageMissing):
+        storage.migrate(names)
+    for call in (storage.create, storage.migrate, storage.destroy):
+        call(names)
+        assert session_of(storage) == before
+
+
+@pytest.mark.parametrize("at", ["between two calls", "in a call"])
+def test_a_connection_that_the_server_closed_is_replaced(storage: PostgresStorage, database_url: str, at: str) -> None:
+    def end_session() -> None:
+        query_rows(database_url, "SELECT pg_terminate_backend(%s, 10000)", before[0])
+
+    before = session_of(storage)
+    if at == "in a call":
+        with pytest.raises(psycopg.OperationalError), storage._transaction() as connection:
+            end_session()
+            connection.execute("SELECT 1")
+    else:
+        end_session()
+
+    after = session_of(storage)
+    assert after[0] != before[0]
+    assert after[1:] == before[1:]
+
+
 def test_a_login_with_createrole_can_create_migrate_and_destroy(ordinary: str) -> None:
     storage, names = PostgresStorage(ordinary, SEAL), fresh_names()
 
