@@ -6,10 +6,11 @@ database's clock.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from uuid import UUID, uuid4
+from typing import Self
+from uuid import UUID
 
 from provisioning import run_store, transitions
 from provisioning.claims import Claim, tenant_facts
@@ -27,55 +28,73 @@ from runtime.database import Statements
 from runtime.settings import Settings
 
 Decide = Callable[[Position], Transition | None]
-
-
-def claim(
-    statements: Statements,
-    run_id: UUID,
-    move: Forward | Backward,
-    *,
-    settings: Settings,
-    owner: str,
-    token: UUID | None = None,
-) -> Claim | None:
-    """Take the lease for this move. Returns None if the run is not due, has an owner, or has another next move.
-
-    A caller with its own ``token`` can repeat the call when its response was lost: the claim with this token is
-    returned with the time that is left.
-    """
-    lease = Lease(token or uuid4(), owner, settings.lease)
-
-    def decide(position: Position) -> Transition | None:
-        if position.run.lease_token == lease.token:
-            return transitions.claim_again(position, move, lease)
-        return transitions.claim(position, move, lease, _takes(position, settings)(move.step))
-
-    return _claim_of(_change(statements, run_id, decide), settings)
+"""Returns what to write, None if there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """An outcome is on record. ``kept`` is the claim of the next move, if the run is kept for it."""
+class Decided:
+    """A transition, None if there is nothing to do. ``at``: when the time of its position was now (``monotonic``)."""
 
-    kept: Claim | None
+    transition: Transition | None
+    at: float
+
+    @classmethod
+    def now(cls, decide: Decide, position: Position | None) -> Self:
+        """Decide on a position that was read just now. There is nothing to do for a run that does not exist."""
+        return cls(decide(position) if position else None, time.monotonic())
+
+    def written_at(self, position: Position) -> Self:
+        """The same after it was written: the position has the new revision."""
+        assert self.transition is not None, "only a transition is written"
+        return replace(self, transition=replace(self.transition, position=position))
 
 
-def try_to_record(
-    write: Callable[[Transition], Position | None], held: Claim, outcome: Outcome, keep: Lease | None = None
-) -> Recorded | None:
-    """Record the outcome of a move with ``write``, which may write several transitions together.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a worker wants to write of a run. ``remembered`` is decided on the position that the worker remembers.
 
-    Returns None if the run has changed since the claim, if the transition has to be decided on a new position, or if it
-    is unknown whether it was written: then ``record`` finds out.
+    It is None if the position has to be read: the worker remembers none, or the transition says what is held.
     """
-    decided_at = time.monotonic()
-    transition = _outcome_of(_position_now(held), held, outcome, keep)
-    if not run_store.may_be_written_together(transition):
-        return None
-    position = write(transition)
-    if position is None:
-        return None
-    return Recorded(_claim_of(replace(transition, position=position), held.settings, decided_at))
+
+    run_id: UUID
+    decide: Decide
+    remembered: Decided | None = None
+
+    @classmethod
+    def by_owner(cls, held: Claim, decide: Decide) -> Self:
+        """A change by the worker that owns the run, and remembers its position."""
+        transition = decide(_position_now(held))
+        known = transition is not None and not transition.tells_what_is_held
+        return cls(held.run_id, decide, Decided(transition, time.monotonic()) if known else None)
+
+
+Apply = Callable[[Change], Decided | None]
+"""Applies a change, perhaps together with others. Returns None if it is unknown whether it was applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claim was tried, or an outcome is on record. ``claim`` is the right to the next move, if the worker has it."""
+
+    claim: Claim | None
+
+
+def claim(
+    statements: Statements, run_id: UUID, move: Forward | Backward, *, settings: Settings, lease: Lease
+) -> Claim | None:
+    """Take the lease for this move. Returns None if the run is not due, has an owner, or has another next move.
+
+    Safe to repeat when its response was lost, with the same lease: the claim is returned with the time that is left.
+    """
+    return _claim_of(apply(statements, _claiming(run_id, move, settings, lease)), settings)
+
+
+def try_to_claim(
+    applying: Apply, run_id: UUID, move: Forward | Backward, settings: Settings, lease: Lease
+) -> Claimed | None:
+    """``claim`` by ``applying``. Returns None if it is unknown whether the lease was taken: ``claim`` finds out."""
+    decided = applying(_claiming(run_id, move, settings, lease))
+    return Claimed(_claim_of(decided, settings)) if decided is not None else None
 
 
 def record(statements: Statements, held: Claim, outcome: Outcome, keep: Lease | None = None) -> Claim | None:
@@ -84,15 +103,13 @@ def record(statements: Statements, held: Claim, outcome: Outcome, keep: Lease | 
     With ``keep``, the next move in the same direction is claimed in the same statement, and returned. Safe to repeat
     when its response was lost, with the same lease.
     """
+    return _claim_of(apply(statements, _recording(held, outcome, keep)), held.settings)
 
-    def decide(position: Position) -> Transition | None:
-        if keep is not None and position.run.lease_token == keep.token:
-            return _claim_kept_again(position, keep)
-        if position.run.lease_token != held.token:
-            return None
-        return _outcome_of(position, held, outcome, keep)
 
-    return _claim_of(_change(statements, held.run_id, decide, remembered=_position_now(held)), held.settings)
+def try_to_record(applying: Apply, held: Claim, outcome: Outcome, keep: Lease | None = None) -> Claimed | None:
+    """``record`` by ``applying``. Returns None if it is unknown whether it was written: ``record`` finds out."""
+    decided = applying(_recording(held, outcome, keep))
+    return Claimed(_claim_of(decided, held.settings)) if decided is not None else None
 
 
 def record_failure(statements: Statements, held: Claim, error: BaseException) -> None:
@@ -107,7 +124,77 @@ def record_failure(statements: Statements, held: Claim, error: BaseException) ->
             return None
         return transitions.step_failed(position, held.move, failure, starts_attempt=held.starts_attempt)
 
-    _change(statements, held.run_id, decide, remembered=_position_now(held))
+    apply(statements, Change.by_owner(held, decide))
+
+
+def apply(statements: Statements, change: Change) -> Decided:
+    """Write what a worker wants. Safe to repeat when a response was lost.
+
+    After two decisions that came too late, the third locks the run first.
+    """
+    if change.remembered is not None and (written := _written(statements, change.remembered)) is not None:
+        return written
+    read = Decided.now(change.decide, run_store.read(statements, change.run_id))
+    if (written := _written(statements, read)) is not None:
+        return written
+    with statements.transaction():
+        locked = Decided.now(change.decide, run_store.read(statements, change.run_id, lock=True))
+        written = _written(statements, locked)
+    assert written is not None, "the run was locked, so nothing else has written it"
+    return written
+
+
+def apply_together(statements: Statements, changes: Sequence[Change]) -> list[Decided | None]:
+    """Write what workers want of different runs: one statement reads, and one writes. Safe to repeat as ``apply``.
+
+    Returns None for a change that was not written, and has to be applied by itself: its run or tenant is locked, its
+    run has changed since it was read, or another change is of the same tenant.
+    """
+    unread = [change.run_id for change in changes if change.remembered is None]
+    positions = {each.run.id: each for each in run_store.read_each(statements, unread)} if unread else {}
+    decided = [change.remembered or _decided(change, positions.get(change.run_id)) for change in changes]
+    by_tenant: dict[UUID, Transition] = {}
+    for one in decided:
+        if one is not None and one.transition is not None:
+            by_tenant.setdefault(one.transition.position.tenant.id, one.transition)
+    written = run_store.write_together(statements, list(by_tenant.values())) if by_tenant else []
+    after = {position.run.id: position for position in written if position is not None}
+    return [one and _after(one, after) for one in decided]
+
+
+def _decided(change: Change, position: Position | None) -> Decided | None:
+    """Decide on a position that was read. None if that fails: an error of one run must not stop the others."""
+    try:
+        return Decided.now(change.decide, position)
+    except Exception:  # noqa: BLE001  # raised again when the change is applied by itself
+        return None
+
+
+def _after(decided: Decided, positions: Mapping[UUID, Position]) -> Decided | None:
+    if decided.transition is None:
+        return decided
+    position = positions.get(decided.transition.position.run.id)
+    return decided.written_at(position) if position is not None else None
+
+
+def _claiming(run_id: UUID, move: Forward | Backward, settings: Settings, lease: Lease) -> Change:
+    def decide(position: Position) -> Transition | None:
+        if position.run.lease_token == lease.token:
+            return transitions.claim_again(position, move, lease)
+        return transitions.claim(position, move, lease, _takes(position, settings)(move.step))
+
+    return Change(run_id, decide)
+
+
+def _recording(held: Claim, outcome: Outcome, keep: Lease | None) -> Change:
+    def decide(position: Position) -> Transition | None:
+        if keep is not None and position.run.lease_token == keep.token:
+            return _claim_kept_again(position, keep)
+        if position.run.lease_token != held.token:
+            return None
+        return _outcome_of(position, held, outcome, keep)
+
+    return Change.by_owner(held, decide)
 
 
 def _outcome_of(position: Position, held: Claim, outcome: Outcome, keep: Lease | None) -> Transition:
@@ -118,37 +205,17 @@ def _outcome_of(position: Position, held: Claim, outcome: Outcome, keep: Lease |
             return transitions.step_succeeded(position, held.move, keep, _takes(position, held.settings), parts_done)
 
 
-def _change(
-    statements: Statements, run_id: UUID, decide: Decide, remembered: Position | None = None
-) -> Transition | None:
-    """Decide and write. Returns the transition that was written; None if ``decide`` has found nothing to do.
-
-    A worker that owns the run remembers its position, and does not read it again unless it has changed since, or the
-    transition says what is held. After two decisions that came too late, the third locks the run first.
-    """
-    if remembered is not None:
-        transition = decide(remembered)
-        if transition is not None and not transition.tells_what_is_held:
-            written = _written(statements, transition)
-            if written is not None:
-                return written
-    position = run_store.read(statements, run_id)
-    transition = decide(position) if position else None
-    if transition is None or (written := _written(statements, transition)) is not None:
-        return transition and written
-    with statements.transaction():
-        position = run_store.read(statements, run_id, lock=True)
-        transition = decide(position) if position else None
-        return transition and _written(statements, transition)
+def _written(statements: Statements, decided: Decided) -> Decided | None:
+    """What was decided, as it was written. None if the run has changed since its position was read."""
+    if decided.transition is None:
+        return decided
+    position = run_store.write(statements, decided.transition)
+    return decided.written_at(position) if position is not None else None
 
 
-def _written(statements: Statements, transition: Transition) -> Transition | None:
-    position = run_store.write(statements, transition)
-    return replace(transition, position=position) if position is not None else None
-
-
-def _claim_of(written: Transition | None, settings: Settings, decided_at: float | None = None) -> Claim | None:
-    """The claim that a transition has taken, if it has. ``decided_at``: when its position's time was now."""
+def _claim_of(decided: Decided, settings: Settings) -> Claim | None:
+    """The claim that a transition has taken, if it has."""
+    written = decided.transition
     if written is None or written.claimed is None:
         return None
     position, move = written.position, written.claimed
@@ -169,7 +236,7 @@ def _claim_of(written: Transition | None, settings: Settings, decided_at: float 
         parts_done=step.parts_done,
         position=position,
         settings=settings,
-        claimed_at=decided_at or time.monotonic(),
+        claimed_at=decided.at,
     )
 
 

@@ -139,18 +139,12 @@ def write(statements: Statements, transition: Transition) -> Position | None:
     return _written(statements, transition, rows[0][0] if rows else None)
 
 
-def may_be_written_together(transition: Transition) -> bool:
-    """Whether ``write_together`` may write it: it changes no value of the tenant, and does not tell what is held."""
-    return not (transition.tenant or transition.tells_what_is_held)
-
-
 def write_together(statements: Statements, batch: Sequence[Transition]) -> list[Position | None]:
     """Write transitions of different tenants in one statement. Returns the position after each, or None as ``write``.
 
-    None also for a run that another transaction has locked: write it alone, so that no other one waits for that lock.
+    None also if another transaction has locked the run or the tenant: ``write`` waits for such a lock, and nothing else
+    has to.
     """
-    if len(batch) == 1:
-        return [write(statements, batch[0])]
     positions = [transition.position for transition in batch]
     values = {
         "run_ids": [position.run.id for position in positions],
@@ -360,15 +354,16 @@ TOLD = f"""told AS (
 
 WRITE_TOGETHER = f"""
 -- What ``write`` does, for runs of different tenants: one commit, and one start of the executor, for all of them.
--- Locks: the runs that are free, their steps and resources, their tenants. A run that is locked is left out.
+-- Locks: the runs that are free with their tenants, their steps and resources. It waits for no lock of another one: a
+-- run is left out if it is locked, or its tenant.
 WITH given AS MATERIALIZED (
     SELECT (document ->> 'id')::uuid AS id, (document ->> 'revision')::xid AS revision,
         (document ->> 'now')::timestamptz AS now, document
     FROM jsonb_array_elements(%(batch)s) AS document
 ), free AS MATERIALIZED (
-    SELECT runs.id FROM runs JOIN given ON given.id = runs.id
+    SELECT runs.id FROM runs JOIN given ON given.id = runs.id JOIN tenants ON tenants.id = runs.tenant_id
     WHERE runs.id = ANY(%(run_ids)s) AND runs.xmin = given.revision
-    FOR NO KEY UPDATE OF runs SKIP LOCKED
+    FOR NO KEY UPDATE OF runs, tenants SKIP LOCKED
 ), written AS (
     {_update("runs", RUN_COLUMNS_OF_WORKERS, "given.document -> 'run'")}
     FROM free JOIN given ON given.id = free.id
@@ -391,10 +386,13 @@ WITH given AS MATERIALIZED (
     WHERE resources.id = change.key::uuid AND resources.run_id = written.taker_id
 ), placed AS (
     UPDATE tenants SET last_sequence = tenants.last_sequence + jsonb_array_length(written.document -> 'events'),
-        last_rank = greatest(tenants.last_rank, pg_current_xact_id()::text::bigint)
+        last_rank = greatest(tenants.last_rank, pg_current_xact_id()::text::bigint),
+        state = coalesce(written.document #>> '{{tenant,state}}', tenants.state),
+        version = tenants.version + (written.document -> 'tenant' ? 'version')::int,
+        updated_at = coalesce((written.document #>> '{{tenant,updated_at}}')::timestamptz, tenants.updated_at)
     FROM written
     WHERE tenants.id = ANY(%(tenant_ids)s) AND tenants.id = written.tenant_id
-        AND jsonb_array_length(written.document -> 'events') > 0
+        AND (jsonb_array_length(written.document -> 'events') > 0 OR written.document -> 'tenant' <> '{{}}')
     RETURNING tenants.id AS tenant_id, tenants.organisation_id, tenants.last_rank, written.id AS run_id, written.now,
         tenants.last_sequence - jsonb_array_length(written.document -> 'events') AS before,
         written.document -> 'events' AS events

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import Engine, update
+import pytest
+from sqlalchemy import Engine, event, update
 from sqlmodel import Session, col, select
 
 from adapters.fault_injection import Faults
@@ -40,6 +41,7 @@ from provisioning.saga import Outcome
 from provisioning.step_context import StopSignal
 from provisioning.step_journal import DatabaseJournal
 from provisioning.steps import saga
+from provisioning.transitions import Lease
 from provisioning.wakeups import WakeUp
 from runtime.database import Database, Statements, clock, engine_for
 from runtime.settings import Settings
@@ -147,7 +149,7 @@ class RunHarness:
         run, due_move = self._position()
         wanted = move or due_move
         assert isinstance(wanted, Forward | Backward), wanted
-        return self.execute(engine.claim, run.id, wanted, settings=self.settings, owner="harness")
+        return self.execute(engine.claim, run.id, wanted, settings=self.settings, lease=new_lease(self.settings.lease))
 
     def perform(self, claim: Claim, stop_signal: StopSignal | None = None) -> Outcome:
         return claim.perform(
@@ -267,6 +269,10 @@ def run_harness_in(settings: Settings, plan: str = "enterprise") -> Iterator[Run
             harness.database.close()
 
 
+def new_lease(length: timedelta, owner: str = "harness") -> Lease:
+    return Lease(uuid4(), owner, length)
+
+
 def new_run_harness(settings: Settings, plan: str = "enterprise") -> RunHarness:
     """A harness whose connections stay open for the next one: a new connection has to read the catalogs again."""
     slug = f"org-{new_id().hex[-12:]}"
@@ -289,3 +295,26 @@ def operator_of(organisation: Organisation, name: str = "Olga Operator") -> Acto
     """An actor with access to the whole organisation."""
     email = f"{name.split(maxsplit=1)[0].lower()}@{organisation.slug}.example"
     return Actor(ActorKind.USER, new_id(), name, email, organisation.id)
+
+
+@contextmanager
+def recorded_statements(harness: RunHarness, patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The statements that are sent to the database within the block."""
+    statements: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        statements.append(statement.splitlines()[0])
+
+    original = Statements.rows
+
+    def rows(self: Statements, statement: Any, values: Any) -> Any:
+        statements.append(statement)
+        return original(self, statement, values)
+
+    event.listen(harness.database.engine, "before_cursor_execute", note)
+    try:
+        with patch.context() as patched:
+            patched.setattr(Statements, "rows", rows)
+            yield statements
+    finally:
+        event.remove(harness.database.engine, "before_cursor_execute", note)

@@ -14,6 +14,7 @@ from dramatiq.middleware import Interrupt, Shutdown
 
 from provisioning import engine
 from provisioning.claims import Claim
+from provisioning.engine import Apply
 from provisioning.error_messages import describe
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Infrastructure
@@ -25,7 +26,6 @@ from provisioning.transitions import Lease
 from runtime.database import Database, Statements
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
-from workers.group_commit import GroupCommit
 from workers.running_steps import RunningSteps
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass
 class StepRunner:
-    """Makes moves. Any thread may call it. With ``group``, the threads record their outcomes together."""
+    """Makes moves. Any thread may call it. With ``group``, the threads claim and record together."""
 
     database: Database
     settings: Settings
@@ -48,7 +48,7 @@ class StepRunner:
     running_steps: RunningSteps
     owner: str = field(default_factory=lambda: f"{socket.gethostname()[:80]}:{os.getpid()}")
     keep_for: float = KEEP_RUN_FOR
-    group: GroupCommit | None = None
+    group: Apply | None = None
 
     def make_move(self, run_id: UUID, move: Forward | Backward) -> None:
         """Claim the move, perform it and record the outcome. Do nothing when the run is not ready for this move.
@@ -60,11 +60,19 @@ class StepRunner:
         if self.running_steps.shutting_down:
             return
         keep_until = time.monotonic() + self.keep_for
-        claim = self._retry_until_available(
-            engine.claim, run_id, move, settings=self.settings, owner=self.owner, token=uuid4()
-        )
+        claim = self.claim(run_id, move)
         while claim is not None:
             claim = self._perform(claim, keep_until)
+
+    def claim(self, run_id: UUID, move: Forward | Backward) -> Claim | None:
+        """Claim the move. Returns None when the run is not ready for it, as a stale message finds it."""
+        lease = self._lease()
+        if self.group is not None and (tried := engine.try_to_claim(self.group, run_id, move, self.settings, lease)):
+            return tried.claim
+        return self._retry_until_available(engine.claim, run_id, move, settings=self.settings, lease=lease)
+
+    def _lease(self) -> Lease:
+        return Lease(uuid4(), self.owner, self.settings.lease)
 
     def _perform(self, claim: Claim, keep_until: float) -> Claim | None:
         """Perform the claimed move and record its outcome. Returns the claim of the next move if the run is kept."""
@@ -77,9 +85,9 @@ class StepRunner:
             self._log(claim.run_id, claim.move, error)
             self._retry_until_available(engine.record_failure, claim, _recorded_error(error))
             return None
-        keep = Lease(uuid4(), self.owner, self.settings.lease) if self._may_keep(keep_until) else None
-        if self.group is not None and (recorded := engine.try_to_record(self.group, claim, outcome, keep)) is not None:
-            return recorded.kept
+        keep = self._lease() if self._may_keep(keep_until) else None
+        if self.group is not None and (tried := engine.try_to_record(self.group, claim, outcome, keep)):
+            return tried.claim
         return self._retry_until_available(engine.record, claim, outcome, keep)
 
     def _may_keep(self, until: float) -> bool:

@@ -1,48 +1,48 @@
-"""Group commit: the records of many threads in one statement and one commit, as soon as the one before has ended."""
+"""Group commit: what many threads claim and record in two statements, as soon as the group before has ended."""
 
 import threading
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from provisioning.position import Position
-from provisioning.transition import Transition
+from provisioning.engine import Change, Decided
 
-WriteTogether = Callable[[Sequence[Transition]], Sequence[Position | None]]
+ApplyTogether = Callable[[Sequence[Change]], Sequence[Decided | None]]
 
 MOST = 32
-"""Transitions in one statement."""
+"""Runs in one statement."""
 
 LONGEST_WAIT = 2.0
 """Seconds until a thread gives up waiting for the thread that writes for it: its lease is not renewed meanwhile."""
 
 
 class _Waiting:
-    """A transition of a thread. ``turn`` is set when it was written, or when its thread has to write."""
+    """A change that a thread wants. ``turn`` is set when it was applied, or when its thread has to apply it."""
 
-    def __init__(self, transition: Transition) -> None:
-        self.transition = transition
-        self.position: Position | None = None
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        self.decided: Decided | None = None
         self.leads = False
         self.turn = threading.Event()
 
 
 class GroupCommit:
-    """Writes transitions. Any thread may call it.
+    """Applies changes of runs. Any thread may call it.
 
-    A thread that finds no other one writing writes at once, alone. Those that come meanwhile wait, and one of them then
-    writes for all: so a single run never waits, and many runs share the cost of a statement and of the disk.
+    A thread that finds no other one at work applies its own at once, alone. Those that come meanwhile wait, and one of
+    them then applies all: so a single run never waits, and many runs share the cost of two statements and of the disk.
     """
 
-    def __init__(self, write_together: WriteTogether) -> None:
-        self._write_together = write_together
+    def __init__(self, apply_together: ApplyTogether) -> None:
+        self._apply_together = apply_together
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._busy = False
 
-    def __call__(self, transition: Transition) -> Position | None:
-        """Write the transition. Returns the position after it; None if it was not written, or if that is unknown."""
-        own = _Waiting(transition)
+    def __call__(self, change: Change) -> Decided | None:
+        """Apply the change. Returns what was decided; None if it was not applied, or if that is unknown."""
+        own = _Waiting(change)
         # An interrupt may arrive at any line: then no other thread may wait for this one.
         try:
             with self._lock:
@@ -52,32 +52,32 @@ class GroupCommit:
                 own.turn.wait(LONGEST_WAIT)
             if own.leads:
                 self._lead(own)
-            return own.position
+            return own.decided
         finally:
             self._leave(own)
 
     def _lead(self, own: _Waiting) -> None:
-        """Write what waits, the thread's own transition first, and let the next thread lead."""
+        """Apply what waits, the thread's own change first, and let the next thread lead."""
         group: list[_Waiting] = []
         try:
             with self._lock:
-                group, self._waiting = _of_different_tenants(sorted(self._waiting, key=lambda one: one is not own))
-            for one, position in zip(group, self._write([one.transition for one in group]), strict=True):
-                one.position = position
+                group, self._waiting = _of_different_runs(sorted(self._waiting, key=lambda one: one is not own))
+            for one, decided in zip(group, self._apply([one.change for one in group]), strict=True):
+                one.decided = decided
         finally:
             with self._lock:
                 self._hand_over()
             for one in group:
                 one.turn.set()
 
-    def _write(self, group: Sequence[Transition]) -> Sequence[Position | None]:
+    def _apply(self, group: Sequence[Change]) -> Sequence[Decided | None]:
         try:
-            return self._write_together(group)
+            return self._apply_together(group)
         except SQLAlchemyError:
-            return [None] * len(group)  # each thread then writes its own, and sees the error itself
+            return [None] * len(group)  # each thread then applies its own, and sees the error itself
 
     def _leave(self, own: _Waiting) -> None:
-        """Forget a transition that no thread has taken. Then another thread leads: the one that did may be lost."""
+        """Forget a change that no thread has taken. Then another thread leads: the one that did may be lost."""
         with self._lock:
             if own in self._waiting:
                 self._waiting.remove(own)
@@ -90,14 +90,13 @@ class GroupCommit:
             self._waiting[0].turn.set()
 
 
-def _of_different_tenants(waiting: Sequence[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
-    """The first transitions of different tenants, and the others. One statement changes the row of a tenant once."""
-    group: dict[object, _Waiting] = {}
+def _of_different_runs(waiting: Sequence[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
+    """The first changes of different runs, and the others: one statement changes a row once."""
+    group: dict[UUID, _Waiting] = {}
     others = []
     for one in waiting:
-        tenant_id = one.transition.position.tenant.id
-        if tenant_id in group or len(group) == MOST:
+        if one.change.run_id in group or len(group) == MOST:
             others.append(one)
         else:
-            group[tenant_id] = one
+            group[one.change.run_id] = one
     return list(group.values()), others

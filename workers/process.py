@@ -8,7 +8,7 @@ from functools import partial
 import dramatiq
 
 import adapters
-from provisioning import run_store
+from provisioning import engine
 from runtime.database import Database
 from runtime.hints import HintSender
 from runtime.settings import Settings
@@ -55,7 +55,7 @@ class WorkerProcess:
             adapters.infrastructure(settings, self._database),
             self._running_steps,
             keep_for=actors.KEEP_RUN_FOR,
-            group=GroupCommit(lambda group: self._database.execute(run_store.write_together, group)),
+            group=GroupCommit(lambda group: self._database.execute(engine.apply_together, group)),
         )
         self._presence = Presence(partial(setattr, step_runner, "owner"))
         self._workers = [

@@ -1,6 +1,6 @@
 """A database with transaction faults, which detects writes of workers that have lost their lease."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -13,9 +13,11 @@ from sqlmodel import Session, SQLModel, col, select
 from models import Event, Resource, Run, RunStep
 from provisioning import engine
 from provisioning.claims import Claim
-from provisioning.transitions import Lease
+from provisioning.engine import Decided
+from provisioning.moves import Backward
+from provisioning.transition import Transition
 from runtime.database import Database, Statements, outbox_of
-from tests.conformance.virtual_worker import VirtualWorker, current, failpoint
+from tests.conformance.virtual_worker import Taken, VirtualWorker, current, failpoint
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,47 +89,48 @@ class Nemesis(Database):
         worker = current()
         if worker is None:
             return run(work, *args, **kwargs)
-        failpoint(f"before {work.__name__.strip('_')}")
-        result = self._checked(worker, work, run, *args, **kwargs)
-        failpoint(f"after {work.__name__.strip('_')}")
+        name = work.__name__.strip("_")
+        if work is engine.apply_together:
+            name = "record" if worker.claim else "claim"
+        failpoint(f"before {name}")
+        result = self._checked(worker, name, work, run, *args, **kwargs)
+        failpoint(f"after {name}")
         return result
 
     def _checked(
-        self, worker: VirtualWorker, work: Callable[..., Any], run: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Any:
-        if work.__name__ == engine.claim.__name__:
-            return self._checked_claim(worker, work, run, [kwargs.get("token")], *args, **kwargs)
-        stale = worker.paused and worker.claim is not None and not self._owns_lease(worker.claim)
-        before = self.snapshot(worker.run_id) if stale else None
-        try:
-            if work.__name__ == engine.record.__name__:
-                return self._checked_claim(worker, work, run, _tokens(args), *args, **kwargs)
-            return run(work, *args, **kwargs)
-        finally:
-            worker.recorded = worker.recorded or work.__name__ in {"record", "record_failure"}
-            if stale and self.snapshot(worker.run_id) != before:
-                self.violations.append(f"V9: {worker.name} wrote without its token: {work.__name__}")
-
-    def _checked_claim(
         self,
         worker: VirtualWorker,
-        work: Callable[..., T],
+        name: str,
+        work: Callable[..., Any],
         run: Callable[..., Any],
-        own: Sequence[object],
         /,
         *args: Any,
         **kwargs: Any,
+    ) -> Any:
+        stale = worker.paused and worker.claim is not None and not self._owns_lease(worker.claim)
+        before = self.snapshot(worker.run_id) if stale else None
+        try:
+            if name in {"claim", "record"}:
+                return self._checked_claim(worker, work, run, *args, **kwargs)
+            return run(work, *args, **kwargs)
+        finally:
+            worker.recorded = worker.recorded or name in {"record", "record_failure"}
+            if stale and self.snapshot(worker.run_id) != before:
+                self.violations.append(f"V9: {worker.name} wrote without its token: {name}")
+
+    def _checked_claim(
+        self, worker: VirtualWorker, work: Callable[..., T], run: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> T:
-        seen: list[tuple[bool, bool]] = []
+        seen: list[tuple[UUID | None, bool]] = []
 
         def inspect_and_claim(statements: Statements, /, *args: Any, **kwargs: Any) -> Any:
-            seen.append(_ownership(statements, worker.run_id, own))
+            seen.append(_ownership(statements, worker.run_id))
             return work(statements, *args, **kwargs)
 
         result: T = run(inspect_and_claim, *args, **kwargs)
-        if isinstance(result, Claim):
-            owned, cancelled = seen[-1]
-            self._check_claim(worker, result, owned=owned, cancelled=cancelled)
+        if taken := _taken(result):
+            owner, cancelled = seen[-1]
+            self._check_claim(worker, taken, owner, cancelled=cancelled)
         return result
 
     def snapshot(self, run_id: UUID) -> list[dict[str, Any]]:
@@ -144,32 +147,43 @@ class Nemesis(Database):
             ]
         return sorted(rows, key=repr)
 
-    def _check_claim(self, worker: VirtualWorker, claim: Claim, *, owned: bool, cancelled: bool) -> None:
+    def _check_claim(self, worker: VirtualWorker, taken: Taken, owner: UUID | None, *, cancelled: bool) -> None:
         # Recorded, not raised: the step runner would take an exception for an error of the step.
-        worker.claim = claim
-        if owned:
+        own = {taken.token, worker.claim and worker.claim.token}
+        worker.claim = taken
+        if owner is not None and owner not in own:
             self.violations.append(f"V9: {worker.name} claimed a run that another worker has leased")
-        if cancelled and not claim.backward:
+        if cancelled and not taken.backward:
             self.violations.append(f"V6: {worker.name} claimed forward work of a cancelled run")
 
-    def _owns_lease(self, claim: Claim) -> bool:
+    def _owns_lease(self, claim: Taken) -> bool:
         with Database.transaction(self) as session:
             return session.exec(select(Run.lease_token).where(Run.id == claim.run_id)).one() == claim.token
 
 
 OWNERSHIP = """
-SELECT coalesce(lease_until > clock_timestamp() AND lease_token <> ALL (%(tokens)s), false),
+SELECT CASE WHEN lease_until > clock_timestamp() THEN lease_token END,
     cancel_requested_at IS NOT NULL AND finished_at IS NULL
 FROM runs WHERE id = %(run_id)s
 """
 
 
-def _ownership(statements: Statements, run_id: UUID, own: Sequence[object]) -> tuple[bool, bool]:
-    """Whether another token has a valid lease of the run, and whether the run is being cancelled."""
-    [(owned, cancelled)] = statements.rows(
-        OWNERSHIP, {"run_id": run_id, "tokens": [token for token in own if token is not None]}
-    )
-    return owned, cancelled
+def _ownership(statements: Statements, run_id: UUID) -> tuple[UUID | None, bool]:
+    """The token with a valid lease of the run, and whether the run is being cancelled."""
+    [(owner, cancelled)] = statements.rows(OWNERSHIP, {"run_id": run_id})
+    return owner, cancelled
+
+
+def _taken(result: object) -> Taken | None:
+    """The lease that a claim or a record has taken, by itself or in a group of one."""
+    match result:
+        case Claim():
+            return Taken(result.run_id, result.token, result.backward)
+        case [Decided(Transition(position=position, claimed=move))] if move is not None:
+            assert position.run.lease_token is not None, "a claimed run has a token"
+            return Taken(position.run.id, position.run.lease_token, isinstance(move, Backward))
+        case _:
+            return None
 
 
 def _inject_fault(session: Session, fault: TransactionFault | None) -> None:
@@ -185,8 +199,3 @@ def _inject_fault(session: Session, fault: TransactionFault | None) -> None:
             outbox_of(session).clear()
         case None:
             pass
-
-
-def _tokens(arguments: Sequence[object]) -> list[object]:
-    """The tokens of the claim and of the lease that are among the arguments of a record."""
-    return [argument.token for argument in arguments if isinstance(argument, Claim | Lease)]

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from adapters.simulated import SimulatedInfrastructure
 from models import LIVE_STATUSES, Organisation, Run, Tenant, TenantState
 from models.columns import new_id
-from provisioning import cancellation, commands, due_runs
+from provisioning import cancellation, commands, due_runs, engine
 from provisioning.actors import Actor
 from provisioning.errors import IllegalMove, NotProvisioning, ProvisioningRefused
 from provisioning.locking import Change
@@ -27,6 +27,7 @@ from tests.conformance.nemesis import LostReply, Nemesis
 from tests.conformance.virtual_worker import TO_THE_END, Killed, VirtualWorker
 from tests.run_harness import operator_of
 from workers.actors import StepRunner
+from workers.group_commit import GroupCommit
 from workers.heartbeat import Heartbeat
 
 OPERATORS = ("Olga Operator", "Paul Partner", "Quinn Queue")
@@ -265,7 +266,13 @@ class Simulation(Clock):
     def _work(self, worker: VirtualWorker) -> None:
         flaky = self.flaky.wrap(self.infrastructure)
         step_runner = StepRunner(
-            self.nemesis, self._settings, flaky, worker.running_steps, owner=worker.name, keep_for=self.keep_for
+            self.nemesis,
+            self._settings,
+            flaky,
+            worker.running_steps,
+            owner=worker.name,
+            keep_for=self.keep_for,
+            group=GroupCommit(lambda group: self.nemesis.execute(engine.apply_together, group)),
         )
         with self.move_context():
             step_runner.make_move(worker.run_id, worker.move)

@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 from uuid import UUID
 
-from provisioning.claims import Claim
 from provisioning.moves import Backward, Forward
 from workers.running_steps import RunningSteps
 
@@ -16,6 +16,14 @@ TO_THE_END = -1
 
 class Killed(BaseException):
     """Raised in a killed worker: nothing catches it, so nothing is recorded after it, as after SIGKILL."""
+
+
+class Taken(NamedTuple):
+    """The lease of a run that a worker has taken for a move."""
+
+    run_id: UUID
+    token: UUID
+    backward: bool
 
 
 class VirtualWorker(threading.Thread):
@@ -31,7 +39,7 @@ class VirtualWorker(threading.Thread):
         self.run_id = run_id
         self.move = move
         self.running_steps = RunningSteps()
-        self.claim: Claim | None = None
+        self.claim: Taken | None = None
         self.recorded = False
         self.paused = False
         self.ended = False

@@ -4,28 +4,27 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
+from sqlmodel import Session, col, select
 
-from models import StepStatus
+from models import StepStatus, Tenant
 from provisioning import engine, run_store, transitions
-from provisioning.claims import Claim
+from provisioning.engine import Change, Decided
 from provisioning.locking import locked_live_run
+from provisioning.moves import Forward
 from provisioning.position import Position
 from provisioning.saga import Done, NotYet
 from provisioning.transition import Transition
-from provisioning.transitions import Lease
-from tests.run_harness import RunHarness, new_run_harness
+from tests.run_harness import RunHarness, new_lease, new_run_harness, recorded_statements
 from tests.tenant_states import all_rows
-
-Write = Callable[[Transition], Position | None]
 
 LEASE = timedelta(seconds=15)
 
 
-def lease() -> Lease:
-    return Lease(uuid4(), "harness", LEASE)
+def locked_tenant_row(session: Session, tenant_id: UUID) -> None:
+    session.exec(select(Tenant.id).where(col(Tenant.id) == tenant_id).with_for_update()).one()
 
 
 @pytest.fixture
@@ -42,12 +41,10 @@ def waiting(harness: RunHarness) -> Transition:
     return transitions.step_waits(claim.position, claim.move, timedelta(seconds=5))
 
 
-def keeps(harness: RunHarness, claim: Claim | None, write: Write | None) -> None:
-    """Make moves while the run is kept, and record their outcomes with ``write``, or each alone."""
-    while claim is not None:
-        outcome, keep = harness.perform(claim), lease()
-        recorded = engine.try_to_record(write, claim, outcome, keep) if write else None
-        claim = recorded.kept if recorded else harness.execute(engine.record, claim, outcome, keep)
+def waits(harness: RunHarness) -> Change:
+    """The same, as the change that its worker wants."""
+    transition = waiting(harness)
+    return Change(transition.position.run.id, lambda _: None, Decided(transition, 0.0))
 
 
 def facts_of(harness: RunHarness) -> dict[str, Any]:
@@ -67,25 +64,29 @@ def facts_of(harness: RunHarness) -> dict[str, Any]:
 
 @pytest.mark.parametrize("cancelled", [False, True])
 def test_a_saga_in_groups_ends_as_a_saga_alone(harness: RunHarness, other: RunHarness, cancelled: bool) -> None:  # noqa: FBT001  # both directions
-    companion = new_run_harness(harness.settings)
-    written: list[Transition] = [waiting(companion)]
+    companion = waits(new_run_harness(harness.settings))
+    applied: list[Decided] = []
 
-    def write(transition: Transition) -> Position | None:
-        """In one group with a transition of another tenant, which has lost its claim after the first time."""
-        written.append(transition)
-        position: Position | None = harness.execute(run_store.write_together, [written[0], transition])[1]
-        return position
+    def apply(change: Change) -> Decided | None:
+        """In one group with a change of another tenant, which has lost its claim after the first time."""
+        decided: Decided | None = harness.execute(engine.apply_together, [companion, change])[1]
+        assert decided is not None
+        applied.append(decided)
+        return decided
 
-    for one, how in ((harness, write), (other, None)):
+    for one, group in ((harness, apply), (other, None)):
         one.create("shop")
+        one.step_runner.group = group
         if cancelled:
             one.make_moves(until="await_readiness")
             one.cancel()
-        keeps(one, one.claim(), how)
+        one.step_runner.keep_for = 60
+        one.make_moves(until=None)
 
     assert facts_of(harness) == facts_of(other)
     assert harness.tenant().state == ("PENDING" if cancelled else "ACTIVE")
-    assert len(written) > 4
+    assert any(decided.transition and decided.transition.tells_what_is_held for decided in applied)
+    assert any(decided.transition and decided.transition.tenant for decided in applied)
 
 
 def test_each_run_of_a_group_has_its_own_events_ledger_and_lease(harness: RunHarness) -> None:
@@ -95,18 +96,18 @@ def test_each_run_of_a_group_has_its_own_events_ledger_and_lease(harness: RunHar
         one.create()
         one.make_moves(until="allocate_storage")
         claims.append(one.claim())
-    leases = [lease() for _ in many]
-    group: list[Transition] = []
+    leases = [new_lease(LEASE) for _ in many]
+    group: list[Change] = []
 
-    def remember(transition: Transition) -> None:
-        group.append(transition)
+    def remember(change: Change) -> None:
+        group.append(change)
 
     for claim, keep in zip(claims, leases, strict=True):
         assert engine.try_to_record(remember, claim, Done(), keep) is None
-    positions = harness.execute(run_store.write_together, group)
+    results = harness.execute(engine.apply_together, group)
 
-    for one, position, keep in zip(many, positions, leases, strict=True):
-        assert position is not None
+    for one, result, keep in zip(many, results, leases, strict=True):
+        position = position_of(result)
         assert position.run.lease_token == one.run().lease_token == keep.token
         assert one.step("allocate_storage").status is StepStatus.DONE
         assert one.step("allocate_identity").status is StepStatus.RUNNING
@@ -118,6 +119,41 @@ def test_each_run_of_a_group_has_its_own_events_ledger_and_lease(harness: RunHar
         now = harness.execute(run_store.read, position.run.id)
         assert now is not None
         assert now.revision == position.revision
+
+
+def test_claims_and_records_of_a_group_take_two_statements(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [new_run_harness(harness.settings) for _ in range(4)]
+    changes = [waits(one) for one in many[:2]]
+    for one in many[2:]:
+        one.create()
+        changes.append(claiming(one))
+
+    with recorded_statements(harness, monkeypatch) as statements:
+        results = harness.execute(engine.apply_together, changes)
+
+    assert all(result and result.transition for result in results)
+    assert statements == [run_store.READ, run_store.WRITE_TOGETHER]
+
+
+def claiming(harness: RunHarness) -> Change:
+    """The change of a worker that claims the first move."""
+    changes: list[Change] = []
+
+    def remember(change: Change) -> None:
+        changes.append(change)
+
+    move = harness.next_move()
+    assert isinstance(move, Forward)
+    assert engine.try_to_claim(remember, harness.run().id, move, harness.settings, new_lease(LEASE)) is None
+    return changes[0]
+
+
+def position_of(decided: Decided | None) -> Position:
+    assert decided is not None
+    assert decided.transition is not None
+    return decided.transition.position
 
 
 @pytest.mark.parametrize("outcome", [Done(), NotYet(timedelta(seconds=1))])
@@ -135,35 +171,42 @@ def test_a_lost_claim_in_a_group_writes_nothing_and_stops_no_other_one(
             harness.cancel()
         case _:
             harness.record(lost, Done())
-    before, partner = all_rows(harness), waiting(other)
+    before, partner = all_rows(harness), waits(other)
 
-    def write(transition: Transition) -> Position | None:
-        nothing, done = harness.execute(run_store.write_together, [transition, partner])
+    def apply(change: Change) -> Decided | None:
+        nothing, done = harness.execute(engine.apply_together, [change, partner])
         assert done is not None
         return nothing
 
-    assert engine.try_to_record(write, lost, outcome, lease()) is None
+    assert engine.try_to_record(apply, lost, outcome, new_lease(LEASE)) is None
     assert all_rows(harness) == before
     assert other.run().lease_token is None
 
 
-def test_a_run_that_is_locked_is_left_out_and_makes_no_other_one_wait(harness: RunHarness, other: RunHarness) -> None:
+def test_an_error_of_one_decision_stops_no_other_one(harness: RunHarness, other: RunHarness) -> None:
+    def decide(_: Position) -> Transition:
+        raise AssertionError("of one run")
+
+    harness.create()
+    failed, applied = harness.execute(engine.apply_together, [Change(harness.run().id, decide), waits(other)])
+
+    assert failed is None
+    assert applied is not None
+    with pytest.raises(AssertionError, match="of one run"):
+        harness.execute(engine.apply, Change(harness.run().id, decide))
+
+
+@pytest.mark.parametrize("lock", [locked_live_run, locked_tenant_row], ids=["run", "tenant"])
+def test_what_is_locked_is_left_out_and_makes_no_other_one_wait(
+    harness: RunHarness, other: RunHarness, lock: Callable[[Session, UUID], object]
+) -> None:
     locked, free = waiting(harness), waiting(other)
 
     with harness.database.transaction() as session, ThreadPoolExecutor(1) as pool:
-        locked_live_run(session, harness.tenant_id)
-        writing = pool.submit(other.execute, run_store.write_together, [locked, free])
-        positions = writing.result(10)
+        lock(session, harness.tenant_id)
+        for group in ([locked, free], [locked]):
+            writing = pool.submit(other.execute, run_store.write_together, group)
+            positions = writing.result(10)
+            assert [position is not None for position in positions] == [one is free for one in group]
 
-    assert [position is not None for position in positions] == [False, True]
     assert harness.execute(run_store.write_together, [locked])[0] is not None
-
-
-def test_a_transition_that_says_what_is_held_is_not_written_in_a_group(harness: RunHarness) -> None:
-    harness.create()
-    harness.make_moves(until="mark_active")
-
-    def write(_: Transition) -> Position | None:
-        raise AssertionError("must be decided on a new position")
-
-    assert engine.try_to_record(write, harness.claim(), Done(), lease()) is None

@@ -5,14 +5,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
-from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import event
 
 from models import StepStatus, TenantState
 from models.columns import new_id
@@ -28,7 +24,7 @@ from provisioning.step_journal import DatabaseJournal
 from provisioning.transitions import Lease
 from runtime.database import Statements
 from runtime.settings import settings
-from tests.run_harness import RunHarness, run_harness_in
+from tests.run_harness import RunHarness, new_lease, recorded_statements, run_harness_in
 from tests.tenant_states import MAIL, PIVOT, STEPS, all_rows
 from tests.waiting import wait_until_blocked
 
@@ -176,19 +172,17 @@ def test_no_resource_is_created_after_a_worker_was_told_of_a_cancel(harness: Run
 def test_a_claim_whose_reply_was_lost_is_repeatable_with_its_own_token_only(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
-    move, token = Forward("allocate_storage"), uuid4()
+    move, own, another = Forward("allocate_storage"), new_lease(LEASE), new_lease(LEASE)
 
-    def claimed_with(own: UUID) -> Claim | None:
-        return harness.execute(
-            engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=own
-        )
+    def claimed_with(lease: Lease) -> Claim | None:
+        return harness.execute(engine.claim, harness.run().id, move, settings=harness.settings, lease=lease)
 
-    first, other, again = claimed_with(token), claimed_with(uuid4()), claimed_with(token)
+    first, other, again = claimed_with(own), claimed_with(another), claimed_with(own)
 
     assert first is not None
     assert other is None
     assert again is not None
-    assert (again.token, again.attempt) == (token, 1)
+    assert (again.token, again.attempt) == (own.token, 1)
     harness.record(again, harness.perform(again))
     assert harness.step("allocate_storage").status is StepStatus.DONE
 
@@ -196,12 +190,10 @@ def test_a_claim_whose_reply_was_lost_is_repeatable_with_its_own_token_only(harn
 def test_a_claim_repeated_after_a_cancel_releases_the_run_at_once(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="allocate_storage")
-    move, token = Forward("allocate_storage"), uuid4()
+    move, lease = Forward("allocate_storage"), new_lease(LEASE)
 
     def claim() -> Claim | None:
-        return harness.execute(
-            engine.claim, harness.run().id, move, settings=harness.settings, owner="harness", token=token
-        )
+        return harness.execute(engine.claim, harness.run().id, move, settings=harness.settings, lease=lease)
 
     first = claim()
     harness.cancel()
@@ -216,7 +208,7 @@ def test_a_claim_repeated_after_a_cancel_releases_the_run_at_once(harness: RunHa
 def test_the_end_of_a_run_that_is_kept_for_its_mails_is_repeatable_when_its_reply_was_lost(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until=PIVOT)
-    pivot, keep = harness.claim(), Lease(uuid4(), "harness", LEASE)
+    pivot, keep = harness.claim(), new_lease(LEASE)
 
     first = harness.execute(engine.record, pivot, Done(), keep)
     again = harness.execute(engine.record, pivot, Done(), keep)
@@ -240,8 +232,8 @@ def test_progress_that_waits_for_a_take_over_is_not_written(harness: RunHarness,
 
     with ThreadPoolExecutor() as pool:
         with harness.database.transaction() as session:
-            move = Forward("allocate_storage")
-            assert engine.claim(Statements.of(session), late.run_id, move, settings=harness.settings, owner="second")
+            move, lease = Forward("allocate_storage"), new_lease(LEASE)
+            assert engine.claim(Statements.of(session), late.run_id, move, settings=harness.settings, lease=lease)
             progress = pool.submit(DatabaseJournal(harness.database, harness.settings, late).progress, 99, "late")
             wait_until_blocked(progress, database_url)
         progress.result(10)
@@ -326,7 +318,7 @@ def test_a_claim_takes_two_statements_and_a_record_one(harness: RunHarness, monk
     run_id = harness.run().id
 
     with recorded_statements(harness, monkeypatch) as claiming:
-        claim = harness.execute(engine.claim, run_id, move, settings=harness.settings, owner="harness")
+        claim = harness.execute(engine.claim, run_id, move, settings=harness.settings, lease=new_lease(LEASE))
     assert claim is not None
     outcome = harness.perform(claim)
     with recorded_statements(harness, monkeypatch) as recording:
@@ -360,29 +352,6 @@ KINDS = {
     run_store.RECORD_PART_DONE: "part",
     validation.READ_REQUEST: "validate",
 }
-
-
-@contextmanager
-def recorded_statements(harness: RunHarness, patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The statements that are sent to the database within the block."""
-    statements: list[str] = []
-
-    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-        statements.append(statement.splitlines()[0])
-
-    original = Statements.rows
-
-    def rows(self: Statements, statement: Any, values: Any) -> Any:
-        statements.append(statement)
-        return original(self, statement, values)
-
-    event.listen(harness.database.engine, "before_cursor_execute", note)
-    try:
-        with patch.context() as patched:
-            patched.setattr(Statements, "rows", rows)
-            yield statements
-    finally:
-        event.remove(harness.database.engine, "before_cursor_execute", note)
 
 
 @pytest.mark.parametrize("count", [1, 30])

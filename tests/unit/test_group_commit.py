@@ -1,42 +1,43 @@
-"""Threads that record at the same time share a statement, and none waits for a thread that was lost."""
+"""Threads that work at the same time share statements, and none waits for a thread that was lost."""
 
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import SimpleNamespace
-from typing import Any, cast
 from uuid import UUID
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from provisioning.position import Position
-from provisioning.transition import Transition
+from provisioning.engine import Change, Decided
 from tests.waiting import wait_until
 from workers import group_commit
 from workers.group_commit import MOST, GroupCommit
 
 
-def transition(tenant: int) -> Transition:
-    position = SimpleNamespace(tenant=SimpleNamespace(id=UUID(int=tenant)))
-    return cast("Transition", SimpleNamespace(position=position))
+def change(run: int) -> Change:
+    return Change(UUID(int=run), lambda _: None)
+
+
+def decided(change: Change) -> Decided:
+    """A decision by which the change is known."""
+    return Decided(None, float(change.run_id.int))
 
 
 class Writer:
-    """Writes groups, and returns the position of each transition. The first group waits until it is let go."""
+    """Applies groups. The first group waits until it is let go."""
 
     def __init__(self, first_error: BaseException | None = None) -> None:
         self.groups: list[list[int]] = []
         self.go = threading.Event()
         self._first_error = first_error
 
-    def __call__(self, group: Sequence[Transition]) -> Sequence[Position | None]:
-        self.groups.append([one.position.tenant.id.int for one in group])
+    def __call__(self, group: Sequence[Change]) -> Sequence[Decided | None]:
+        self.groups.append([one.run_id.int for one in group])
         if len(self.groups) == 1:
             assert self.go.wait(10)
             if self._first_error is not None:
                 raise self._first_error
-        return [one.position for one in group]
+        return [decided(one) for one in group]
 
 
 def waiting(commit: GroupCommit) -> int:
@@ -45,18 +46,18 @@ def waiting(commit: GroupCommit) -> int:
 
 def one_that_writes_and_one_that_waits(
     pool: ThreadPoolExecutor, commit: GroupCommit, writer: Writer
-) -> list[Future[Position | None]]:
+) -> list[Future[Decided | None]]:
     """Two threads. The first is let go once the second waits for it."""
-    first = pool.submit(commit, transition(1))
+    first = pool.submit(commit, change(1))
     wait_until(lambda: writer.groups)
-    second = pool.submit(commit, transition(2))
+    second = pool.submit(commit, change(2))
     wait_until(lambda: waiting(commit) == 1)
     writer.go.set()
     return [first, second]
 
 
-def tenant_of(position: Position | None) -> int | None:
-    return position.tenant.id.int if position is not None else None
+def run_of(result: Decided | None) -> int | None:
+    return int(result.at) if result is not None else None
 
 
 def test_a_thread_alone_writes_at_once_and_alone() -> None:
@@ -64,7 +65,7 @@ def test_a_thread_alone_writes_at_once_and_alone() -> None:
     writer.go.set()
     commit = GroupCommit(writer)
 
-    assert [tenant_of(commit(transition(number))) for number in (1, 2)] == [1, 2]
+    assert [run_of(commit(change(number))) for number in (1, 2)] == [1, 2]
     assert writer.groups == [[1], [2]]
 
 
@@ -72,30 +73,30 @@ def test_threads_that_come_during_a_write_share_the_next_one() -> None:
     writer = Writer()
     commit = GroupCommit(writer)
     with ThreadPoolExecutor(6) as pool:
-        first = pool.submit(commit, transition(1))
+        first = pool.submit(commit, change(1))
         wait_until(lambda: writer.groups)
-        others = [pool.submit(commit, transition(number)) for number in range(2, 7)]
+        others = [pool.submit(commit, change(number)) for number in range(2, 7)]
         wait_until(lambda: waiting(commit) == 5)
         writer.go.set()
 
-        assert tenant_of(first.result(10)) == 1
-        assert [tenant_of(one.result(10)) for one in others] == [2, 3, 4, 5, 6]
+        assert run_of(first.result(10)) == 1
+        assert [run_of(one.result(10)) for one in others] == [2, 3, 4, 5, 6]
     assert writer.groups[0] == [1]
     assert sorted(writer.groups[1]) == [2, 3, 4, 5, 6]
     assert len(writer.groups) == 2
 
 
-def test_two_transitions_of_one_tenant_are_in_different_groups() -> None:
+def test_two_changes_of_one_run_are_in_different_groups() -> None:
     writer = Writer()
     commit = GroupCommit(writer)
     with ThreadPoolExecutor(4) as pool:
-        pool.submit(commit, transition(1))
+        pool.submit(commit, change(1))
         wait_until(lambda: writer.groups)
-        same = [pool.submit(commit, transition(2)) for _ in range(3)]
+        same = [pool.submit(commit, change(2)) for _ in range(3)]
         wait_until(lambda: waiting(commit) == 3)
         writer.go.set()
 
-        assert [tenant_of(one.result(10)) for one in same] == [2, 2, 2]
+        assert [run_of(one.result(10)) for one in same] == [2, 2, 2]
     assert writer.groups == [[1], [2], [2], [2]]
 
 
@@ -103,9 +104,9 @@ def test_a_group_has_a_limit() -> None:
     writer = Writer()
     commit = GroupCommit(writer)
     with ThreadPoolExecutor(MOST + 6) as pool:
-        pool.submit(commit, transition(1))
+        pool.submit(commit, change(1))
         wait_until(lambda: writer.groups)
-        others = [pool.submit(commit, transition(number)) for number in range(2, MOST + 7)]
+        others = [pool.submit(commit, change(number)) for number in range(2, MOST + 7)]
         wait_until(lambda: waiting(commit) == MOST + 5)
         writer.go.set()
 
@@ -120,7 +121,7 @@ def test_after_an_error_of_the_database_each_thread_of_the_group_writes_its_own(
         first, second = one_that_writes_and_one_that_waits(pool, commit, writer)
 
         assert first.result(10) is None
-        assert tenant_of(second.result(10)) == 2
+        assert run_of(second.result(10)) == 2
 
 
 def test_an_interrupt_of_the_thread_that_writes_ends_no_other_one() -> None:
@@ -134,8 +135,8 @@ def test_an_interrupt_of_the_thread_that_writes_ends_no_other_one() -> None:
 
         with pytest.raises(Interrupted):
             first.result(10)
-        assert tenant_of(second.result(10)) == 2
-    assert tenant_of(commit(transition(3))) == 3
+        assert run_of(second.result(10)) == 2
+    assert run_of(commit(change(3))) == 3
 
 
 def test_a_thread_does_not_wait_for_ever_for_one_that_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,25 +144,25 @@ def test_a_thread_does_not_wait_for_ever_for_one_that_was_lost(monkeypatch: pyte
     writer = Writer()
     commit = GroupCommit(writer)
     with ThreadPoolExecutor(2) as pool:
-        lost = pool.submit(commit, transition(1))
+        lost = pool.submit(commit, change(1))
         wait_until(lambda: writer.groups)
 
-        assert pool.submit(commit, transition(2)).result(10) is None
-        assert tenant_of(pool.submit(commit, transition(3)).result(10)) == 3
+        assert pool.submit(commit, change(2)).result(10) is None
+        assert run_of(pool.submit(commit, change(3)).result(10)) == 3
         writer.go.set()
-        assert tenant_of(lost.result(10)) == 1
+        assert run_of(lost.result(10)) == 1
 
 
-def test_many_threads_lose_no_transition() -> None:
-    written: list[Any] = []
+def test_many_threads_lose_no_change() -> None:
+    written: list[int] = []
 
-    def write(group: Sequence[Transition]) -> Sequence[Position | None]:
-        written.extend(one.position.tenant.id.int for one in group)
-        return [one.position for one in group]
+    def write(group: Sequence[Change]) -> Sequence[Decided | None]:
+        written.extend(one.run_id.int for one in group)
+        return [decided(one) for one in group]
 
     commit = GroupCommit(write)
     with ThreadPoolExecutor(16) as pool:
-        results = list(pool.map(lambda number: tenant_of(commit(transition(number))), range(2000)))
+        results = list(pool.map(lambda number: run_of(commit(change(number))), range(2000)))
 
     assert results == list(range(2000))
     assert sorted(written) == list(range(2000))
@@ -173,16 +174,16 @@ def test_a_thread_that_gave_up_leaves_the_next_one_to_lead(monkeypatch: pytest.M
     writer = Writer()
     commit = GroupCommit(writer)
     with ThreadPoolExecutor(8) as pool:
-        lost = pool.submit(commit, transition(1))
+        lost = pool.submit(commit, change(1))
         wait_until(lambda: writer.groups)
-        others = [pool.submit(commit, transition(number)) for number in range(2, 8)]
+        others = [pool.submit(commit, change(number)) for number in range(2, 8)]
 
-        results = [tenant_of(one.result(10)) for one in others]
+        results = [run_of(one.result(10)) for one in others]
         writer.go.set()
 
-        assert tenant_of(lost.result(10)) == 1
+        assert run_of(lost.result(10)) == 1
         assert all(result in {None, number} for number, result in enumerate(results, start=2))
         assert None in results
-        assert tenant_of(commit(transition(9))) == 9
+        assert run_of(commit(change(9))) == 9
     assert waiting(commit) == 0
     assert not commit._busy

@@ -16,7 +16,7 @@ import adapters
 from adapters.guarded_calls import NEVER_STOPS
 from provisioning import engine
 from provisioning.claims import Claim
-from provisioning.engine import Recorded
+from provisioning.engine import Apply, Claimed
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Infrastructure, Refused, TryAgain
 from provisioning.step_context import current_stop_token
@@ -78,7 +78,7 @@ class FailpointClient:
         """Add the failpoints around every external call and every transaction of this process."""
         self._install_around_calls()
         self._install_around_statements()
-        self._install_around_records()
+        self._install_around_groups()
 
     def _install_around_calls(self) -> None:
         original_infrastructure, original_send = adapters.infrastructure, Database._send
@@ -101,8 +101,8 @@ class FailpointClient:
                 return original_execute(database, work, *args, **kwargs)
             if work.__name__ == "claim":
                 self._local.context = _move_context(*args)
-            # A record that was tried in a group has been there already.
-            if not (work.__name__ == "record" and self._local.__dict__.pop("tried", False)):
+            # What was tried in a group has been there already.
+            if not self._local.__dict__.pop("tried", False):
                 self.reach(f"before {work.__name__}")
             result = original_execute(database, work, *args, **kwargs)
             if work.__name__ == "claim" and result is None:
@@ -114,19 +114,30 @@ class FailpointClient:
 
         Database.execute = execute  # type: ignore[method-assign, assignment]  # a process under test
 
-    def _install_around_records(self) -> None:
-        original = engine.try_to_record
+    def _install_around_groups(self) -> None:
+        original_claim, original_record = engine.try_to_claim, engine.try_to_record
 
-        def try_to_record(*args: Any, **kwargs: Any) -> Recorded | None:
+        def try_to_claim(apply: Apply, run_id: Any, move: Forward | Backward, *args: Any) -> Claimed | None:
+            self._local.context = _move_context(run_id, move)
+            self.reach("before claim")
+            claimed = original_claim(apply, run_id, move, *args)
+            self._local.tried = claimed is None
+            if claimed is not None and claimed.claim is None:
+                self.reach("after empty claim")
+            self._reach_claim(claimed and claimed.claim)
+            return claimed
+
+        def try_to_record(apply: Apply, *args: Any) -> Claimed | None:
             self.reach("before record")
-            recorded = original(*args, **kwargs)
+            recorded = original_record(apply, *args)
             self._local.tried = recorded is None
             if recorded is not None:
                 self.reach("after record")
-                self._reach_claim(recorded.kept)
+                self._reach_claim(recorded.claim)
             return recorded
 
-        engine.try_to_record = try_to_record
+        patched: Any = engine
+        patched.try_to_claim, patched.try_to_record = try_to_claim, try_to_record
 
     def _reach_claim(self, claim: object) -> None:
         if isinstance(claim, Claim):
