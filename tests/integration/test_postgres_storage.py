@@ -267,8 +267,9 @@ def session_of(storage: PostgresStorage) -> tuple[object, ...]:
     """The session of the next call: its process, its login and its role, and what a step may have changed."""
     with storage._transaction() as connection:
         shown = "SELECT pg_backend_pid(), session_user, current_user, current_setting('search_path')"
-        [row] = connection.execute(shown).fetchall()
-    return row
+        row = connection.execute(shown).fetchone()
+    assert row is not None
+    return tuple(row)
 
 
 def test_calls_share_a_connection_that_no_step_leaves_changed(storage: PostgresStorage) -> None:
