@@ -288,9 +288,10 @@ def test_a_connection_that_the_server_closed_is_replaced(storage: PostgresStorag
 
     before = session_of(storage)
     if at == "in a call":
-        with pytest.raises(psycopg.OperationalError), storage._transaction() as connection:
+        with storage._transaction() as connection:
             end_session()
-            connection.execute("SELECT 1")
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")
     else:
         end_session()
 
