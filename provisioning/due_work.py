@@ -17,7 +17,7 @@ DUE_WORK = f"""
     WITH others AS MATERIALIZED (
         SELECT DISTINCT lease_owner AS owner FROM runs
         WHERE due_at > statement_timestamp() AND due_at <= statement_timestamp() + %(lease)s
-          AND lease_until > statement_timestamp() AND lease_owner LIKE '%%{MARK}%%' AND lease_owner <> %(own)s
+          AND lease_until > statement_timestamp() AND lease_owner LIKE '%{MARK}%' AND lease_owner <> %(own)s
     ), held AS MATERIALIZED ({HELD_KEYS})
     SELECT
         EXISTS (SELECT FROM runs WHERE due_at <= statement_timestamp())

@@ -3,12 +3,14 @@
 import copy
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -51,6 +53,16 @@ T = TypeVar("T")
 Deliver = Callable[[Sequence[Any]], None]
 
 
+NAMED_VALUE = re.compile(r"%\((\w+)\)s")
+
+
+@lru_cache(1000)
+def _numbered(statement: str) -> tuple[bytes, list[str]]:
+    """The statement with the numbered values of Postgres, and their names. The driver parses a long one at each use."""
+    names = list(dict.fromkeys(NAMED_VALUE.findall(statement)))
+    return NAMED_VALUE.sub(lambda value: f"${names.index(value[1]) + 1}", statement).encode(), names
+
+
 @dataclass(slots=True)
 class Statements:
     """Statements on the driver's own connection, without the cost of the ORM. ``outbox`` is sent after the commit.
@@ -72,9 +84,11 @@ class Statements:
         return cls(connection, outbox_of(session), session.info.get("request_id"))
 
     def rows(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Execute a statement, and return its rows. Raises the errors of SQLAlchemy."""
+        """Execute a statement with named values, ``%(name)s``, and return its rows. Raises the errors of SQLAlchemy."""
+        numbered, names = _numbered(statement)
         try:
-            return self.connection.execute(statement.encode(), values, prepare=self.direct or None).fetchall()
+            cursor = psycopg.RawCursor(self.connection)
+            return cursor.execute(numbered, [values[name] for name in names], prepare=self.direct or None).fetchall()
         except psycopg.Error as error:
             raise _wrapped(error, lost=self.connection.closed) from error
 

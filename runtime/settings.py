@@ -165,8 +165,8 @@ class Settings(BaseSettings):
         default=timedelta(seconds=5), le=LONGEST_WAIT, description="How often a worker renews its leases."
     )
     sweep_interval: Wait = Field(default=timedelta(seconds=1), description="Longest pause between two sweeps.")
-    forward_threads: int = Field(default=6, ge=1, le=256, description="Threads of a worker process for steps.")
-    compensation_threads: int = Field(default=4, ge=1, le=256, description="Threads reserved for compensations.")
+    forward_threads: int = Field(default=10, ge=1, le=256, description="Threads of a worker process for steps.")
+    compensation_threads: int = Field(default=6, ge=1, le=256, description="Threads reserved for compensations.")
     adapter_calls: int = Field(
         default=8, ge=2, le=256, description="Concurrent calls of one adapter in one worker process."
     )

@@ -196,7 +196,7 @@ def test_a_worker_needs_a_connection_for_each_thread_and_four_more(environment: 
     enough = read_worker_settings({"forward_threads": 6, "compensation_threads": 4})
 
     with pytest.raises(SettingsRefused, match=r"^Invalid value for TENANTRY_DATABASE_POOL: .* at least 15 connections"):
-        read_worker_settings({"forward_threads": 7})
+        read_worker_settings({"forward_threads": 7, "compensation_threads": 4})
 
     assert enough.database_pool == 14
 
