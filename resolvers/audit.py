@@ -10,7 +10,6 @@ from access.permissions import Permission
 from provisioning import audit_feed
 from provisioning.audit_feed import EventFilter, FeedStart
 from resolvers.subscriptions import read_with_retry
-from runtime.feed import POLL_EVERY
 from schema.audit import CURSORS, AuditEvent, AuditEventConnection, AuditEventFilter, anchor_at, place_in
 from schema.context import Context, Info
 from schema.pagination import After, Before, First, Last, given
@@ -63,14 +62,14 @@ async def audit_event_added(
     start = await _start(context, conditions, context.resume_after or given(after))
     with context.feed.watch(*_topics(context, conditions)) as watcher:
         while True:
-            page = await read_with_retry(context, audit_feed.feed_since, conditions, start, by=context.actor)
+            page = await read_with_retry(context.transact, audit_feed.feed_since, conditions, start, by=context.actor)
             for row in page.entries:
                 event = AuditEvent.of(row)
                 start = replace(start, after=conditions.key_of(row), anchor=audit_feed.anchor_of(row))
                 context.set_cursor(event.cursor)
                 yield event
             if len(page.entries) < audit_feed.MAX_EVENTS_PER_READ:
-                await watcher.wait(HELD_BACK_POLL_INTERVAL if page.held_back else POLL_EVERY)
+                await watcher.wait(HELD_BACK_POLL_INTERVAL if page.held_back else None)
 
 
 async def _start(context: Context, conditions: EventFilter, cursor: str | None) -> FeedStart:

@@ -2,21 +2,20 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
-from typing import Annotated, Concatenate, ParamSpec, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Annotated, ParamSpec, TypeVar
 from uuid import UUID
 
 import strawberry
 from anyio import sleep
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Session
 
 from access.permissions import Permission
 from provisioning import audit_feed
 from provisioning.audit_feed import Progress
 from provisioning.errors import NotFound as NoSuchObject
 from runtime.database import is_transient
-from runtime.feed import POLL_EVERY, RECONNECT_AFTER
+from runtime.feed import RECONNECT_AFTER
 from schema.context import Context, Info
 from schema.enums import ProvisioningEventKind
 from schema.errors import NotFound
@@ -88,7 +87,7 @@ async def tenant_provisioning(
     seen = place_in(key, place) if place else await context.transact(audit_feed.place_before_newest_run, key)
     with context.feed.watch(str(key)) as watcher:
         while True:
-            page = await read_with_retry(context, audit_feed.read_timeline, key, seen)
+            page = await read_with_retry(context.transact_shared, audit_feed.read_timeline, key, seen)
             throttle = throttle or ProgressThrottle(before=page.progress)
             for row in page.entries:
                 entry, seen = ProvisioningEvent.of(row), audit_feed.anchor_of(row)
@@ -104,16 +103,14 @@ async def tenant_provisioning(
                 update = ProvisioningEvent.of_progress(progress, key, seen)
                 context.set_cursor(update.cursor)
                 yield update
-            await watcher.wait(throttle.wait or POLL_EVERY)
+            await watcher.wait(throttle.wait or None)
 
 
-async def read_with_retry(
-    context: Context, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
-) -> T:
+async def read_with_retry(transact: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
     """Read in one transaction, and again after each transient error, so that a stream survives an outage."""
     while True:
         try:
-            return await context.transact(work, *args, **kwargs)
+            return await transact(*args, **kwargs)
         except SQLAlchemyError as error:
             if not is_transient(error):
                 raise

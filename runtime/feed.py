@@ -1,9 +1,10 @@
-"""The change feed of a process: one LISTEN connection that wakes all watchers of this process."""
+"""The change feed of a process: one LISTEN connection, and one poll for lost notifications, wake all its watchers."""
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from uuid import UUID
 
 import psycopg
 
@@ -16,7 +17,10 @@ RECONNECT_AFTER = 1.0
 """Seconds between two attempts to connect."""
 
 POLL_EVERY = 2.0
-"""Seconds after which a watcher polls without a notification: one may have been lost."""
+"""Seconds between two polls: a notification may have been lost, and heartbeats send none."""
+
+ReadMarks = Callable[[Collection[UUID]], Awaitable[Mapping[str, str | None]]]
+"""Reads a mark for each id, which differs once there is something new to read."""
 
 
 class Watcher:
@@ -34,8 +38,8 @@ class Watcher:
         """Whether a notification contains every word of this watcher."""
         return self._words <= words
 
-    async def wait(self, at_most: float = POLL_EVERY) -> None:
-        """Wait for a notification, at most ``at_most`` seconds. The caller reads the database afterwards."""
+    async def wait(self, at_most: float | None = None) -> None:
+        """Wait until woken, at most ``at_most`` seconds if given. The caller reads the database afterwards."""
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most):
                 await self._woken.wait()
@@ -43,12 +47,17 @@ class Watcher:
 
 
 class Feed:
-    """Receives NOTIFY on one channel. A watcher wakes when the payload contains all of its words."""
+    """Receives NOTIFY on one channel. A watcher wakes when the payload contains all of its words.
+
+    The first word of a watcher is the id of the tenant or organisation that it watches, or a word that all payloads of
+    a kind contain.
+    """
 
     def __init__(self, url: str, channel: str) -> None:
         self._url = url
         self._channel = channel
         self._watchers: dict[str, set[Watcher]] = {}
+        self._marks: dict[str, str | None] = {}
 
     @property
     def watchers(self) -> int:
@@ -73,6 +82,32 @@ class Feed:
             except (psycopg.Error, OSError) as error:
                 logger.warning("change feed lost its connection, reconnecting", extra={"cause": str(error).strip()})
             await asyncio.sleep(RECONNECT_AFTER)
+
+    async def poll(self, read_marks: ReadMarks) -> None:
+        """Poll until cancelled, and wake the watchers that have something new to read.
+
+        One read serves them all. So a watcher costs nothing while nothing happens.
+        """
+        while True:
+            await asyncio.sleep(POLL_EVERY)
+            try:
+                await self.poll_once(read_marks)
+            except Exception:
+                logger.warning("change feed cannot poll, trying again", exc_info=True)
+
+    async def poll_once(self, read_marks: ReadMarks) -> None:
+        """Wake the watchers of each word with another mark than at the poll before, or without a mark.
+
+        A word that was not polled before has none: its watcher may have read before an event that was not notified.
+        """
+        if not self._watchers:
+            return
+        before, self._marks = self._marks, {}
+        self._marks = dict(await read_marks([id_ for word in self._watchers if (id_ := _id_in(word))]))
+        for word, watchers in self._watchers.items():
+            if self._marks.get(word) is None or self._marks[word] != before.get(word):
+                for watcher in watchers:
+                    watcher.wake()
 
     def notify(self, payload: str) -> None:
         """Wake the watchers that this payload matches."""
@@ -102,3 +137,10 @@ class Feed:
         watchers.discard(watcher)
         if not watchers:
             del self._watchers[word]
+
+
+def _id_in(word: str) -> UUID | None:
+    try:
+        return UUID(word)
+    except ValueError:
+        return None

@@ -18,6 +18,7 @@ from runtime.cancellable_queries import CancellableQuery, run_in_thread
 from runtime.database import Database
 from runtime.feed import Feed
 from runtime.settings import Settings
+from runtime.shared_reads import SharedReads
 from schema.errors import Forbidden, UnknownCursor
 from schema.loaders import Loaders
 
@@ -50,6 +51,7 @@ class Context:
     feed: Feed
     limiter: CapacityLimiter
     request_id: str
+    shared_reads: SharedReads = field(default_factory=SharedReads)
     budget: Budget | None = None
     resume_after: str | None = None
     idempotency_key: str | None = None
@@ -100,6 +102,17 @@ class Context:
             return await run_in_thread(self.database.transact, self.limiter, named)
         except anchors.UnknownCursor as refusal:
             raise UnknownCursor(str(refusal)) from None
+
+    async def transact_shared(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``transact`` for a read of nothing but the rows that the caller can see. Nothing may change its result.
+
+        Operations that ask for the same at the same moment, with the same arguments and rows, share one read.
+        """
+        if self.actor.kind is ActorKind.SUPPORT:  # what each reads is recorded
+            return await self.transact(work, *args, **kwargs)
+        scope = self.caller.row_scope
+        key = (scope.organisation, scope.tenants, scope.role, work, args, *sorted(kwargs.items()))
+        return await self.shared_reads.read(key, lambda: self.transact(work, *args, **kwargs))
 
 
 Info = strawberry.Info[Context, None]

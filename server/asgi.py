@@ -146,6 +146,7 @@ async def _lifespan(services: Services, resources: AsyncExitStack) -> AsyncItera
     """Listen to the feed and revalidate sessions while the process serves, then close every connection."""
     tasks = [
         asyncio.create_task(services.feed.listen(), name="change feed"),
+        asyncio.create_task(services.feed.poll(services.read_marks), name="poll of the change feed"),
         asyncio.create_task(services.authenticator.revalidate_forever(), name="session revalidation"),
     ]
     async with resources:

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -11,19 +12,23 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from models import RunStep, StepStatus, TenantState
+from models import Role, RunStep, StepStatus, TenantState
 from models.columns import new_id
-from provisioning import audit_feed
+from provisioning import audit_feed, feed_marks
 from provisioning.anchors import Anchor
+from provisioning.event_types import EventType
 from provisioning.events import FEED_CHANNEL
 from provisioning.step_journal import DatabaseJournal
 from resolvers.subscriptions import PROGRESS_INTERVAL
+from runtime import feed
+from runtime.database import Statements
+from runtime.row_level_security import API_ROLE, LIMITED_ROLE, MANAGER_ROLE
 from schema.node import global_id
 from tests.api import PROTOCOL, TIMEOUT, Api, Client, Facts, Subscription, tenant_gid
 from tests.run_harness import RunHarness
@@ -317,6 +322,75 @@ def test_fifty_subscriptions_to_one_tenant_deliver_every_entry_and_leave_no_watc
         assert all(numbers(entries.result()) == timeline_numbers(harness) for entries in delivered)
 
     api.await_watchers(0, within=2)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
+    """The role of each read of a subscription, and the types of the events that it found."""
+    made: list[tuple[str, list[str]]] = []
+    original = audit_feed.read_timeline
+
+    def read_timeline(session: Session, tenant_id: UUID, after: Anchor) -> audit_feed.TimelinePage:
+        role = str(session.scalar(select(func.current_setting("role"))))
+        page = original(session, tenant_id, after)
+        made.append((role, [entry.type for entry in page.entries]))
+        return page
+
+    monkeypatch.setattr(audit_feed, "read_timeline", read_timeline)
+    return made
+
+
+def test_watchers_that_see_the_same_rows_share_the_read_of_an_event(
+    api: Api, harness: RunHarness, owner: Client, reads: list[tuple[str, list[str]]]
+) -> None:
+    harness.create()
+    api.await_watchers(0)
+    viewer = api.member(harness.organisation.id, Role.VIEWER)
+    limited = api.service_account(harness.organisation.id, "tenants:read", only={harness.tenant_id})
+    with ExitStack() as stack:
+        watching = [
+            stack.enter_context(subscribed_to(client, harness)) for client in [*[owner, viewer] * 10, limited, limited]
+        ]
+        assert {subscription.next()["kind"] for subscription in watching} == {"RUN_STARTED"}
+        harness.claim()
+        assert {subscription.next()["kind"] for subscription in watching} == {"STEP_STARTED"}
+
+    of_the_event = Counter(role for role, types in reads if types == [EventType.STEP_STARTED])
+    assert set(of_the_event) == {MANAGER_ROLE, API_ROLE, LIMITED_ROLE}
+    assert of_the_event.total() <= 7, "22 watchers, with three roles"
+
+
+def test_watchers_of_what_does_not_change_read_nothing(
+    api: Api,
+    harness: RunHarness,
+    owner: Client,
+    reads: list[tuple[str, list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    polls: list[int] = []
+    original = feed_marks.read_marks
+
+    def read_marks(statements: Statements, ids: Collection[UUID]) -> Mapping[str, str | None]:
+        polls.append(len(ids))
+        return original(statements, ids)
+
+    def await_polls(count: int) -> None:
+        before = len(polls)
+        wait_until(lambda: len(polls) >= before + count)
+
+    monkeypatch.setattr(feed, "POLL_EVERY", 0.02)
+    monkeypatch.setattr(feed_marks, "read_marks", read_marks)
+    bring_tenant_to(harness, TenantState.ACTIVE)
+    api.await_watchers(0)
+    with ExitStack() as stack:
+        for _ in range(5):
+            watching = stack.enter_context(subscribed_to(owner, harness, follow=True))
+            watching.entries(len(timeline_numbers(harness)))
+        await_polls(20)  # the first has woken all of them
+        before = len(reads)
+        await_polls(10)
+        assert len(reads) == before
+    assert set(polls[-10:]) == {1}, "one statement for the tenant, whatever the number of its watchers"
 
 
 @pytest.mark.parametrize("ending", ["complete message", "websocket close", "TCP close"])
