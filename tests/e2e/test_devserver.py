@@ -67,14 +67,25 @@ def clean_environment(**added: str) -> dict[str, str]:
 
 
 @contextmanager
+def heeding_ctrl_c() -> Iterator[None]:
+    """Programs started in this block heed SIGINT, also when a shell runs the tests in the background and ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def started(data: Path, *options: str) -> Iterator[Started]:
-    process = subprocess.Popen(
-        [*COMMAND, "--data-dir", str(data), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=clean_environment(),
-    )
+    with heeding_ctrl_c():
+        process = subprocess.Popen(
+            [*COMMAND, "--data-dir", str(data), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=clean_environment(),
+        )
     try:
         assert process.stdout is not None
         page = ""
