@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -35,7 +36,7 @@ class IdentityProvider:
     def new_key(self, name: str, algorithm: str = "RS256") -> None:
         """Create a key and publish it."""
         curve = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1}.get(algorithm)
-        key = ec.generate_private_key(curve()) if curve else rsa.generate_private_key(65537, 2048)
+        key = ec.generate_private_key(curve()) if curve else _new_rsa_key()
         self.keys[name] = (algorithm, key)
 
     def claims(self, **overrides: Any) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def provider_of(handler: type[BaseHTTPRequestHandler]) -> Iterator[IdentityProvi
     """Serve a provider with this handler on a free port, for the length of the block."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         provider = IdentityProvider(f"http://127.0.0.1:{server.server_port}")
-        provider.new_key("one")
+        provider.keys["one"] = ("RS256", _rsa_key_of_this_process())
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -114,3 +115,13 @@ def provider_of(handler: type[BaseHTTPRequestHandler]) -> Iterator[IdentityProvi
         finally:
             server.shutdown()
             thread.join(5)
+
+
+def _new_rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
+@cache
+def _rsa_key_of_this_process() -> rsa.RSAPrivateKey:
+    """The first key of every provider: making one takes longer than a test. A later key is always new."""
+    return _new_rsa_key()
