@@ -75,7 +75,7 @@ class Theirs:
         return sorted(secret for secret in self.secrets | self.hidden if secret in returned and secret not in sent)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _collect_garbage() -> Iterator[None]:
     """Collect coroutines that were never awaited here, so that no test of another module gets the warning."""
     yield
