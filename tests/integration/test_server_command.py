@@ -5,7 +5,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from models import Member, Role, ServiceAccount
 from models.columns import new_id
 from runtime.database import clock
 from runtime.migrations import head
+from runtime.settings import settings
 from server.__main__ import main
 from server.auth.issue import TokenRefused, TokenRequest, issue_token
 from server.auth.tokens import Credential, read_token
@@ -50,6 +52,16 @@ def people(harness: RunHarness) -> RunHarness:
 def principal_of(credential: Credential, harness: RunHarness) -> Principal:
     """The principal that a token names, from the database."""
     return harness.read(lambda session: load_principals(session, [credential.ref]))[credential.ref]
+
+
+@contextmanager
+def database_in_the_environment(url: str) -> Iterator[None]:
+    """Name this database in the environment of the test process, and read its settings again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TENANTRY_DATABASE_URL", url)
+        settings.cache_clear()
+        yield
+    settings.cache_clear()
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -174,37 +186,28 @@ def test_migrating_again_changes_nothing(harness: RunHarness, capsys: pytest.Cap
     assert capsys.readouterr().out == f"The database was already at revision {head()}.\n"
 
 
-def test_a_migration_prints_the_revisions_before_and_after(database_url: str) -> None:
-    with scratch_database(database_url) as url:
-        variables = {
-            "TENANTRY_DATABASE_URL": url,
-            "TENANTRY_REDIS_URL": "redis://127.0.0.1:1",
-            "TENANTRY_SECRET_KEY": SECRET_KEY,
-        }
-        up, down = run("migrate", **variables), run("migrate", "--to", "base", **variables)
+def test_a_migration_prints_the_revisions_before_and_after(
+    database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scratch_database(database_url) as url, database_in_the_environment(url):
+        up = main(["migrate"]), capsys.readouterr().out
+        down = main(["migrate", "--to", "base"]), capsys.readouterr().out
 
-    assert (up.returncode, up.stdout) == (
-        0,
-        f"The database was migrated from revision base and is now at revision {head()}.\n",
-    )
-    assert (down.returncode, down.stdout) == (
-        0,
-        f"The database was migrated from revision {head()} and is now at revision base.\n",
-    )
+    assert up == (0, f"The database was migrated from revision base and is now at revision {head()}.\n")
+    assert down == (0, f"The database was migrated from revision {head()} and is now at revision base.\n")
 
 
 @pytest.mark.parametrize("arguments", [["migrate"], ["token", "--organisation", "acme", "--role", "owner"]])
-def test_an_unreachable_database_is_reported_in_one_line(arguments: list[str]) -> None:
-    failed = run(
-        *arguments,
-        TENANTRY_DATABASE_URL="postgresql://127.0.0.1:1/x",
-        TENANTRY_REDIS_URL="redis://127.0.0.1:1",
-        TENANTRY_SECRET_KEY=SECRET_KEY,
-    )
+def test_an_unreachable_database_is_reported_in_one_line(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with database_in_the_environment("postgresql://127.0.0.1:1/x"):
+        code = main(arguments)
 
-    assert (failed.returncode, failed.stdout) == (2, "")
-    assert failed.stderr.startswith("The database cannot be used: ")
-    assert failed.stderr.count("\n") == 1
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    assert said.err.startswith("The database cannot be used: ")
+    assert said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
