@@ -62,7 +62,8 @@ def secret_key(key: str) -> str:
 @cache
 def _is_easy_to_guess(key: str) -> bool:
     judged, without_repetitions = key[:LONGEST_JUDGED], " ".join(dict.fromkeys(re.findall(r"[^\W_]+", key)))
-    guesses = min(map(_guesses, {judged, without_repetitions[:LONGEST_JUDGED]}))
+    # A key of marks alone has nothing without its repetitions.
+    guesses = min(map(_guesses, filter(None, {judged, without_repetitions[:LONGEST_JUDGED]})))
     return guesses < LEAST_GUESSES or _known_share(judged) > MOST_KNOWN
 
 

@@ -79,6 +79,8 @@ def test_short_words_between_other_letters_and_digits_are_accidents(key: str) ->
         "0123456789abcdef0123456789abcdef",
         "abcd1234efgh5678ijkl9012mnop3456",
         "8119e597" * 8,
+        ":" * 32,
+        "_-" * 20,
         "<paste the output of openssl here>",
         "${TENANTRY_KEY_FROM_THE_VAULT_OF_PRODUCTION}",
     ],
