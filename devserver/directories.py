@@ -48,9 +48,9 @@ def prepare(data: Path) -> Directories:
 
 
 @contextmanager
-def temporary(prefix: str = "tenantry-") -> Iterator[Path]:
-    """A data directory that is deleted at the end of the block."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+def temporary(prefix: str = "tenantry-", parent: Path | None = None) -> Iterator[Path]:
+    """A data directory that is deleted at the end of the block; without ``parent`` in the system's temporary folder."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:
         # As root, Postgres runs as an unprivileged user, which needs access to subdirectories.
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
