@@ -38,7 +38,8 @@ ATTACKS: dict[str, attacks.Attack] = {
 
 def run(settings: Settings, rounds: int) -> None:
     """Run each attack with all attackers, for a duration proportional to ``rounds``."""
-    os.environ["TENANTRY_BUDGET"] = "100000000"  # so that the rate limit does not refuse the attacks
+    for bucket in ("TENANTRY_BUDGET", "TENANTRY_ORGANISATION_BUDGET"):
+        os.environ[bucket] = "100000000"  # so that the rate limit does not refuse the attacks
     context = multiprocessing.get_context("spawn")
     with (
         run_harness_in(settings) as harness,

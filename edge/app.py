@@ -34,14 +34,18 @@ def edge_app(settings: Settings, database: Database) -> ASGIApp:
     return Starlette(routes=[Mount("/", Edge(settings, database))], exception_handlers={Exception: _failed})
 
 
+def edge_connections(settings: Settings) -> int:
+    """How many connections of the pool are the edge's: at most a quarter, the rest is for the API."""
+    return max(1, settings.database_pool // 4)
+
+
 class Edge:
     """Answers GET and HEAD. A tenant that was never live gets the same 404 as an unknown address."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        # At most a quarter of the connection pool: the rest is for the API.
-        self.limiter = CapacityLimiter(max(1, settings.database_pool // 4))
+        self.limiter = CapacityLimiter(edge_connections(settings))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. A tenant's address has no websockets."""

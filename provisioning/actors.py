@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from models import ActorKind, Tenant
+from runtime.connection_shares import Holder
 from runtime.row_level_security import RowScope
 
 
@@ -26,6 +27,11 @@ class Actor:
     def row_scope(self) -> RowScope:
         """The same access as a row scope, which Postgres enforces in the actor's transactions."""
         return RowScope(self.id, self.organisation_id, self.tenant_ids)
+
+    @property
+    def holder(self) -> Holder:
+        """The actor as the holder of connections, points and slots. Without an organisation it is its own."""
+        return Holder(self.id, self.organisation_id or self.id)
 
     def can_access(self, tenant: Tenant) -> bool:
         """Whether the actor has access to this tenant."""

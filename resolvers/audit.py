@@ -66,8 +66,8 @@ async def audit_event_added(
             for row in page.entries:
                 event = AuditEvent.of(row)
                 start = replace(start, after=conditions.key_of(row), anchor=audit_feed.anchor_of(row))
-                context.set_cursor(event.cursor)
-                yield event
+                async with context.delivering(event.cursor, replayed=len(page.entries) > 1):
+                    yield event
             if len(page.entries) < audit_feed.MAX_EVENTS_PER_READ:
                 await watcher.wait(HELD_BACK_POLL_INTERVAL if page.held_back else None)
 

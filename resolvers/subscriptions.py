@@ -18,7 +18,7 @@ from runtime.database import is_transient
 from runtime.feed import RECONNECT_AFTER
 from schema.context import Context, Info
 from schema.enums import ProvisioningEventKind
-from schema.errors import NotFound
+from schema.errors import Busy, NotFound
 from schema.node import uuid_of
 from schema.pagination import given
 from schema.timeline import CURSORS, ProvisioningEvent, place_in
@@ -91,8 +91,8 @@ async def tenant_provisioning(
             throttle = throttle or ProgressThrottle(before=page.progress)
             for row in page.entries:
                 entry, seen = ProvisioningEvent.of(row), audit_feed.anchor_of(row)
-                context.set_cursor(entry.cursor)
-                yield entry
+                async with context.delivering(entry.cursor, replayed=len(page.entries) > 1):
+                    yield entry
                 if entry.kind is ProvisioningEventKind.RUN_FINISHED and not follow:
                     return
             if page.entries:
@@ -101,18 +101,21 @@ async def tenant_provisioning(
                 return
             if progress := throttle.next(page.progress):
                 update = ProvisioningEvent.of_progress(progress, key, seen)
-                context.set_cursor(update.cursor)
-                yield update
+                async with context.delivering(update.cursor, replayed=False):
+                    yield update
             await watcher.wait(throttle.wait or None)
 
 
 async def read_with_retry(transact: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Read in one transaction, and again after each transient error, so that a stream survives an outage."""
+    """Read in one transaction, and again after each transient error, so that a stream survives an outage.
+
+    It also survives a time in which its caller's part of the connections is in use.
+    """
     while True:
         try:
             return await transact(*args, **kwargs)
-        except SQLAlchemyError as error:
-            if not is_transient(error):
+        except (SQLAlchemyError, Busy) as error:
+            if isinstance(error, SQLAlchemyError) and not is_transient(error):
                 raise
             logger.warning("subscription cannot read, retrying", extra={"cause": type(error).__name__})
             await sleep(RECONNECT_AFTER)

@@ -11,6 +11,8 @@ import psycopg
 from anyio import CapacityLimiter, to_thread
 from sqlmodel import Session
 
+from runtime.connection_shares import ConnectionShares, Holder, Lane
+
 T = TypeVar("T")
 
 CANCEL_TIMEOUT = 2.0
@@ -73,18 +75,20 @@ class CancellableQuery:
             self._cancel_may_be_pending = True
 
 
-async def run_in_thread(work: Callable[..., T], limiter: CapacityLimiter, *args: object) -> T:
-    """Run ``work`` with ``args`` and the query in a thread. Raises what ``work`` raises.
+async def run_in_thread(
+    work: Callable[..., T], connections: ConnectionShares, lane: Lane, holder: Holder, *args: object
+) -> T:
+    """Run ``work`` with ``args`` and the query in a thread. Raises what ``work`` raises, and NoConnection.
 
     A cancelled caller does not wait for the thread.
 
-    The thread keeps its slot of the limiter until it has ended, because it keeps its connection as long. Work that is
-    cancelled before it gets a slot never begins.
+    The thread keeps its place in ``lane`` until it has ended, because it keeps its connection as long. Work that is
+    cancelled before it gets a place never begins.
     """
     query = CancellableQuery()
-    await limiter.acquire_on_behalf_of(query)
+    await connections.acquire(lane, holder)
     job = asyncio.ensure_future(to_thread.run_sync(partial(work, *args, query), limiter=CapacityLimiter(1)))
-    job.add_done_callback(lambda _: limiter.release_on_behalf_of(query))
+    job.add_done_callback(lambda _: connections.release(lane, holder))
     try:
         return await asyncio.shield(job)
     except asyncio.CancelledError:

@@ -221,6 +221,15 @@ class Settings(BaseSettings):
         default=100, ge=1, le=MOST, description="Websockets without a token yet that one client address may have open."
     )
     sockets_per_caller: int = Field(default=100, ge=1, le=MOST, description="Websockets that one caller may have open.")
+    sockets_per_organisation: int = Field(
+        default=1000, ge=1, le=MOST, description="Websockets that all callers of one organisation may have open."
+    )
+    operations_per_caller: int = Field(
+        default=200, ge=1, le=MOST, description="Operations that one caller may have running on websockets and streams."
+    )
+    operations_per_organisation: int = Field(
+        default=1000, ge=1, le=MOST, description="The same of all callers of one organisation."
+    )
     max_connections: int = Field(
         default=10_000,
         ge=16,
@@ -228,10 +237,19 @@ class Settings(BaseSettings):
         description="Connections that a process may have open; fewer if its file limit is low.",
     )
     budget: int = Field(
-        default=5000, ge=100, le=MOST, description="Rate limit: points that a caller may spend at once."
+        default=20_000, ge=100, le=MOST, description="Rate limit: points that a caller may spend at once."
     )
     budget_refill: int = Field(
-        default=500, ge=1, le=MOST, description="Rate limit: points that a caller regains each second."
+        default=5000, ge=1, le=MOST, description="Rate limit: points that a caller regains each second."
+    )
+    organisation_budget: int = Field(
+        default=40_000, ge=100, le=MOST, description="Points that all callers of one organisation may spend at once."
+    )
+    organisation_budget_refill: int = Field(
+        default=10_000, ge=1, le=MOST, description="Points that all callers of one organisation regain each second."
+    )
+    operation_cost: int = Field(
+        default=5000, ge=100, le=MOST, description="Rate limit: points that one operation may cost at most."
     )
 
     database_pool: int = Field(default=20, ge=2, le=500, description="Connections a process may hold.")

@@ -1,12 +1,12 @@
 """The context of an operation, which every resolver receives."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import strawberry
-from anyio import CapacityLimiter
 from sqlmodel import Session
 
 from access import support_access_log
@@ -15,11 +15,13 @@ from models import ActorKind
 from provisioning import anchors
 from provisioning.actors import Actor
 from runtime.cancellable_queries import CancellableQuery, run_in_thread
+from runtime.connection_shares import ConnectionShares, Holder, Lane, NoConnection
 from runtime.database import Database
 from runtime.feed import Feed
+from runtime.loop_share import LoopShare
 from runtime.settings import Settings
 from runtime.shared_reads import SharedReads
-from schema.errors import Forbidden, UnknownCursor
+from schema.errors import Busy, Forbidden, UnknownCursor
 from schema.loaders import Loaders
 
 P = ParamSpec("P")
@@ -34,6 +36,41 @@ class Budget:
     limit: int
     remaining: int
     reset_at: datetime
+    window: int = 1
+    """Seconds in which an empty bucket becomes full."""
+
+    organization: "OrganizationBudget | None" = None
+    """None for a caller without an organisation."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationBudget:
+    """What all callers of an organisation share, in points."""
+
+    limit: int
+    remaining: int
+    reset_at: datetime
+    window: int
+
+
+class Delivery(Protocol):
+    """Charges and paces the events of one subscription."""
+
+    async def begin(self, *, replayed: bool) -> None:
+        """Wait until the next event may be delivered. ``replayed``: it is one of several that were stored before."""
+
+    def end(self) -> None:
+        """The event was executed, or will not be. May be called more than once."""
+
+
+class Unlimited:
+    """The delivery of a subscription without a rate limit."""
+
+    async def begin(self, *, replayed: bool) -> None:
+        """Do not wait."""
+
+    def end(self) -> None:
+        """Do nothing."""
 
 
 @dataclass
@@ -42,17 +79,21 @@ class Context:
 
     ``resume_after`` is the cursor in the header Last-Event-ID of a client that reconnects to a stream; it takes
     precedence over the argument ``after``. ``cursor`` is the cursor of the event that the stream emits next or emitted
-    last. ``idempotency_key`` is the one in the request's headers.
+    last. ``idempotency_key`` is the one in the request's headers. ``lane`` says which of the process's database
+    connections the operation may use.
     """
 
     caller: Identity
     settings: Settings
     database: Database
     feed: Feed
-    limiter: CapacityLimiter
+    connections: ConnectionShares
+    loop_share: LoopShare
     request_id: str
     shared_reads: SharedReads = field(default_factory=SharedReads)
+    lane: Lane = Lane.READ
     budget: Budget | None = None
+    delivery: Delivery = field(default_factory=Unlimited)
     resume_after: str | None = None
     idempotency_key: str | None = None
     cursor: str | None = None
@@ -68,6 +109,11 @@ class Context:
         """The caller as the actor of events and commands."""
         return self.caller.actor
 
+    @property
+    def holder(self) -> Holder:
+        """The caller as the holder of connections."""
+        return self.actor.holder
+
     def require(self, permission: Permission) -> None:
         """Raise Forbidden unless the caller has this right. For reads: a mutation reports it in its payload."""
         if not self.caller.may(permission):
@@ -77,13 +123,30 @@ class Context:
         """Replace the loaders, so that objects are read again."""
         self.loaders = Loaders(self.transact, self.actor, reads=self.caller.reads_tenants)
 
-    def set_cursor(self, cursor: str) -> None:
-        """Prepare for the event with this cursor. Its fields show objects as they are now."""
+    @asynccontextmanager
+    async def delivering(self, cursor: str, *, replayed: bool) -> AsyncIterator[None]:
+        """Deliver the event with this cursor in the block, when it is its turn.
+
+        Its fields show objects as they are now. ``replayed``: it is one of several that were stored before.
+        """
+        await self.delivery.begin(replayed=replayed)
         self.cursor = cursor
         self.reset_loaders()
+        try:
+            yield
+        finally:
+            self.delivery.end()
+
+    async def take_turn(self) -> None:
+        """Let other work of the process run first if this operation, or others, have held the event loop for long."""
+        if self.loop_share.exhausted():
+            await self.loop_share.turn(self.holder.organisation)
 
     async def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``work`` in a thread, in one transaction. Raises what it raises. Cancellation cancels its statement."""
+        """Run ``work`` in a thread, in one transaction. Raises what it raises, and Busy when no connection is free.
+
+        Cancellation cancels its statement.
+        """
 
         def named(session: Session, query: CancellableQuery) -> T:
             # Events that the work emits have the id of the request.
@@ -99,7 +162,9 @@ class Context:
                 return done
 
         try:
-            return await run_in_thread(self.database.transact, self.limiter, named)
+            return await run_in_thread(self.database.transact, self.connections, self.lane, self.holder, named)
+        except NoConnection as refusal:
+            raise Busy(refusal) from None
         except anchors.UnknownCursor as refusal:
             raise UnknownCursor(str(refusal)) from None
 

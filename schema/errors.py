@@ -3,6 +3,7 @@
 from graphql import GraphQLError
 
 from provisioning.errors import ProvisioningRefused
+from runtime.connection_shares import WAIT_TIMEOUT, NoConnection
 
 
 class RequestRefused(GraphQLError):
@@ -28,6 +29,23 @@ class TooComplex(RequestRefused):
     """The document is larger, or costs more, than is allowed."""
 
     code = "DOCUMENT_TOO_COMPLEX"
+
+
+class Busy(RequestRefused):
+    """The operation waited too long for one of the process's database connections. ``retry_after`` in whole seconds."""
+
+    retry_after = 1
+
+    def __init__(self, refusal: NoConnection) -> None:
+        self.code = "RATE_LIMITED" if refusal.own else "SERVICE_UNAVAILABLE"
+        reason = (
+            "your organisation uses its whole part of this server's database connections"
+            if refusal.own
+            else "all database connections of this server are in use"
+        )
+        super().__init__(f"Waited {WAIT_TIMEOUT:.0f} s: {reason}. Send fewer operations at once, and try again in 1 s.")
+        assert self.extensions is not None, "the code is in it"
+        self.extensions["retryAfter"] = self.retry_after
 
 
 class UnknownCursor(RequestRefused):

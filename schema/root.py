@@ -32,6 +32,7 @@ from schema.node import Node
 from schema.organization import Organization
 from schema.provisioning_options import ProvisioningOptions, SlugCheck
 from schema.scalars import SCALARS
+from schema.slicing import SlicedExecutor
 from schema.tenant import Tenant
 from schema.tenant_connection import TenantConnection
 from schema.timeline import ProvisioningEvent
@@ -263,5 +264,6 @@ def _schema_without_extensions() -> Schema:
         mutation=Mutation,
         subscription=Subscription,
         types=[GenericError, InvalidStateError],
+        execution_context_class=SlicedExecutor,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=False),
     )

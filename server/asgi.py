@@ -13,10 +13,11 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters.start_checks import RecentProblem, api_problem
-from edge.app import edge_app
+from edge.app import edge_app, edge_connections
 from edge.hosts import is_tenant_host
 from provisioning.events import FEED_CHANNEL
 from runtime.cancellable_queries import wait_for_cancelled
+from runtime.connection_shares import ConnectionShares
 from runtime.database import Database
 from runtime.feed import Feed
 from runtime.hints import HintSender
@@ -33,7 +34,9 @@ from server.health import Health
 from server.http_errors import Cors, from_exception
 from server.index import index
 from server.limits.document_limits import DocumentLimits, DocumentValidationCache
+from server.limits.lanes import Lanes
 from server.limits.rate_limit import RateLimiter, RateLimiting
+from server.limits.replays import Replays
 from server.request_log import RequestLog
 from server.services import Services
 from server.web_pages import Assets
@@ -52,7 +55,9 @@ CORS: dict[str, Any] = {
     ],
     "expose_headers": [
         "Content-Disposition",
+        "RateLimit",
         "RateLimit-Limit",
+        "RateLimit-Policy",
         "RateLimit-Remaining",
         "RateLimit-Reset",
         "Retry-After",
@@ -66,6 +71,9 @@ CORS: dict[str, Any] = {
 AUTHENTICATION_CONNECTIONS = 4
 """Database connections, and threads, that are reserved for authentication."""
 
+HEALTH_CONNECTIONS = 3
+"""Database connections of the readiness check, one for each of its checks that run at the same time."""
+
 
 def create_app(settings: Settings) -> Starlette:
     """Build the application. It opens a pool of database connections; its lifespan closes them."""
@@ -74,10 +82,16 @@ def create_app(settings: Settings) -> Starlette:
     services = _services(settings, resources)
     rate_limiter = RateLimiter(settings)
     resources.push_async_callback(rate_limiter.close)
+    replays = Replays(services.loop_share)
     audit_export = ExportEndpoint(services, rate_limiter)
     resources.callback(audit_export.close)
+    # A pool of its own, so that a check neither waits for operations nor takes a connection from them.
+    health_database = Database(
+        settings.model_copy(update={"database_pool": HEALTH_CONNECTIONS}), name="tenantry-health"
+    )
+    resources.callback(health_database.close)
     app = Starlette(
-        routes=_routes(services, _schema(trusted, rate_limiter), audit_export),
+        routes=_routes(services, _schema(trusted, rate_limiter, replays), audit_export, health_database),
         middleware=[
             Middleware(RequestLog),
             Middleware(TenantHostMiddleware, edge=edge_app(settings, services.database), settings=settings),
@@ -100,32 +114,35 @@ def _services(settings: Settings, resources: AsyncExitStack) -> Services:
     resources.callback(hints.close)
     feed = Feed(settings.database_url, FEED_CHANNEL)
     # One thread per connection, so that operations wait for a connection on the event loop and not in a thread.
-    limiter = CapacityLimiter(settings.database_pool)
+    connections = ConnectionShares(max(2, settings.database_pool - edge_connections(settings)))
     # A pool of its own, so that authentication and revalidation do not wait for connections behind operations.
     auth_pool = {"database_pool": AUTHENTICATION_CONNECTIONS}
     auth_database = Database(settings.model_copy(update=auth_pool), name="tenantry-auth")
     resources.callback(auth_database.close)
     authenticator = Authenticator(settings, auth_database, CapacityLimiter(AUTHENTICATION_CONNECTIONS))
     resources.push_async_callback(authenticator.close)
-    return Services(settings, database, feed, limiter, authenticator)
+    return Services(settings, database, feed, connections, authenticator)
 
 
-def _schema(trusted: TrustedDocuments, rate_limiter: RateLimiter) -> Schema:
+def _schema(trusted: TrustedDocuments, rate_limiter: RateLimiter, replays: Replays) -> Schema:
     return build_schema(
         [
             ErrorMasking,
             lambda: TrustedDocumentsOnly(trusted),
             DocumentLimits,
             DocumentValidationCache,
-            lambda: RateLimiting(rate_limiter),
+            lambda: RateLimiting(rate_limiter, replays),
+            Lanes,
         ]
     )
 
 
-def _routes(services: Services, schema: Schema, audit_export: ExportEndpoint) -> list[BaseRoute]:
+def _routes(
+    services: Services, schema: Schema, audit_export: ExportEndpoint, health_database: Database
+) -> list[BaseRoute]:
     graphql = GraphQLEndpoint(schema, services)
     dashboard = Dashboard(services.settings, services.authenticator.provider)
-    health = Health(services.settings, services.database, RecentProblem(services.settings, api_problem))
+    health = Health(services.settings, health_database, RecentProblem(services.settings, api_problem))
     return [
         Route("/", index),
         Route("/dashboard", dashboard.page),

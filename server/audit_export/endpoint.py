@@ -28,7 +28,7 @@ from runtime.cancellable_queries import CancellableQuery
 from runtime.database import MAX_ATTEMPTS, Database, is_busy, is_transient
 from runtime.feed import RECONNECT_AFTER
 from schema.context import Context
-from schema.errors import NotFound, RequestRefused
+from schema.errors import Busy, NotFound, RequestRefused
 from server.audit_export.filters import ExportFilter, export_filter_of
 from server.audit_export.formats import FORMATS, Format
 from server.auth.tokens import AuthResult
@@ -118,6 +118,8 @@ class ExportEndpoint:
             return await self._start(context, auth, export_filter, file_format, headers, stack)
         except RateLimited as refusal:
             raise _too_many_requests(refusal, retry_after=refusal.retry_after) from None
+        except Busy as refusal:
+            raise _too_many_requests(refusal, retry_after=refusal.retry_after) from None
         except RequestRefused as refusal:
             raise HttpRefused(STATUSES.get(refusal.code, HTTPStatus.BAD_REQUEST), str(refusal), refusal.code) from None
         except UnknownObject as refusal:
@@ -137,7 +139,7 @@ class ExportEndpoint:
         """Start an export and read its first rows, so that an export that cannot start is refused with a status."""
         context.require(Permission.EXPORT_FEED)
         self._acquire_slots(context, export_filter, stack)
-        await self._rate_limiter.take(context.actor.id, COST)
+        await self._rate_limiter.take(context.holder, COST)
         export = await context.transact(
             audit_export.begin,
             export_filter.events,

@@ -21,6 +21,7 @@ from server.graphql import responses, strict_json
 from server.graphql.error_masking import MUTATION_IN_GET
 from server.graphql.request import GraphQLRequest, HttpRefused, graphql_request_of
 from server.graphql.websocket import INIT_TIMEOUT, BoundedWebSocket, ConnectionContext, WebSocketHandler
+from server.limits.concurrency import ConcurrencyLimitExceeded
 from server.request_context import authenticate, headers_of, idempotency_key_of, not_allowed
 from server.services import Services
 
@@ -78,7 +79,11 @@ class GraphQLEndpoint(GraphQL[Any, None]):
             auth = await authenticate(request, self.services, ALLOWED_OPERATIONS)
             context = self.services.context(auth, headers["X-Request-ID"])
             context.idempotency_key = idempotency_key_of(request)
-            result = await self._execute(await graphql_request_of(request), context, request.method)
+            with self.services.requests.slot(context.holder):
+                result = await self._execute(await graphql_request_of(request), context, request.method)
+        except ConcurrencyLimitExceeded as refusal:
+            refused = HttpRefused(HTTPStatus.TOO_MANY_REQUESTS, str(refusal), refusal.code, {"Retry-After": "1"})
+            return responses.from_refusal(refused, media_type, headers)
         except HttpRefused as refused:
             return responses.from_refusal(refused, media_type, headers)
         return responses.from_result(result, media_type, context.budget, headers)

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from schema.context import Budget
+from schema.context import Budget, OrganizationBudget
 from server.graphql.request import HttpRefused
 from server.limits.rate_limit import RateLimited
 
@@ -110,12 +110,28 @@ def _status_of(result: ExecutionResult, media_type: str) -> tuple[HTTPStatus, di
 
 
 def _rate_limit_headers(budget: Budget | None) -> dict[str, str]:
-    """The caller's budget: points, and seconds until it is full again."""
+    """The budgets of the caller and of its organisation: points, and seconds until they are full again.
+
+    ``RateLimit`` and ``RateLimit-Policy`` are those of draft-ietf-httpapi-ratelimit-headers; the others are older.
+    """
     if budget is None:
         return {}
-    full_in = max(ceil((budget.reset_at - datetime.now(UTC)).total_seconds()), 0)
+    full_in = _seconds_until(budget.reset_at)
+    buckets: dict[str, Budget | OrganizationBudget] = {"caller": budget}
+    if budget.organization:
+        buckets["organization"] = budget.organization
     return {
+        "RateLimit": ", ".join(
+            f'"{name}";r={bucket.remaining};t={_seconds_until(bucket.reset_at)}' for name, bucket in buckets.items()
+        ),
+        "RateLimit-Policy": ", ".join(
+            f'"{name}";q={bucket.limit};w={bucket.window};qu="points"' for name, bucket in buckets.items()
+        ),
         "RateLimit-Limit": str(budget.limit),
         "RateLimit-Remaining": str(budget.remaining),
         "RateLimit-Reset": str(full_in),
     }
+
+
+def _seconds_until(moment: datetime) -> int:
+    return max(ceil((moment - datetime.now(UTC)).total_seconds()), 0)

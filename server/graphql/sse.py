@@ -69,7 +69,7 @@ class SseEndpoint:
 
     async def _events(self, request: GraphQLRequest, context: Context, method: str) -> AsyncGenerator[bytes, None]:
         try:
-            with self._services.operations.slot(context.actor.id):
+            with self._services.operations.slot(context.holder):
                 async with aclosing(await self._results(request, context, method)) as results:
                     async for result in results:
                         yield event("next", result_of(result), context.cursor)

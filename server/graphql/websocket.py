@@ -169,7 +169,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
             await self.websocket.close(UNAUTHORIZED, str(refusal))
             return
         try:
-            self._slot.enter_context(self.context.services.sockets.of_caller(self.context.auth.identity.actor.id))
+            self._slot.enter_context(self.context.services.sockets.of_caller(self.context.auth.identity.actor.holder))
         except ConcurrencyLimitExceeded as refusal:
             await self.websocket.close(TOO_MANY_REQUESTS, str(refusal))
             return
@@ -201,7 +201,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[ConnectionContext, None]):
         request_id = uuid4().hex
         with request_id_in_log(request_id), _logged(self.context.auth), suppress(WebSocketDisconnected):
             try:
-                with self.context.services.operations.slot(self.context.auth.identity.actor.id):
+                with self.context.services.operations.slot(self.context.auth.identity.actor.holder):
                     await self._starts.acquire()
                     asyncio.get_running_loop().call_later(START_INTERVAL, self._starts.release)
                     await self._run(operation, self.context.services.context(self.context.auth, request_id))

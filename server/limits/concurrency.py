@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
+from runtime.connection_shares import Holder
 from schema.errors import RequestRefused
 
 
@@ -37,3 +38,17 @@ class ConcurrencyLimit:
     def used(self, key: Hashable) -> int:
         """How many slots the key occupies now."""
         return self._used[key]
+
+
+class HolderLimit:
+    """Counts slots by caller and by organisation, so that an organisation gains nothing by more accounts."""
+
+    def __init__(self, noun: str, *, per_caller: int, per_organisation: int) -> None:
+        self._callers = ConcurrencyLimit(per_caller, noun)
+        self._organisations = ConcurrencyLimit(per_organisation, f"{noun} in your organisation")
+
+    @contextmanager
+    def slot(self, holder: Holder) -> Iterator[None]:
+        """Occupy a slot of the caller and of its organisation. Raises ConcurrencyLimitExceeded."""
+        with self._callers.slot(holder.caller), self._organisations.slot(holder.organisation):
+            yield

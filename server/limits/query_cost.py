@@ -1,6 +1,6 @@
 """The cost of an operation in points: one for each field, multiplied by the size of the pages that contain it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
@@ -12,6 +12,7 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     ListValueNode,
+    NullValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
     SelectionNode,
@@ -31,6 +32,24 @@ LIST_ARGUMENTS = {"nodes": "ids"}
 
 BULK_INPUTS = {"cancelProvisionings": "tenantIds"}
 """Fields that return one object for each item of their input, or for each object that the input's filter matches."""
+
+
+FILTERED = {
+    "auditEvents": frozenset({"occurredFrom", "occurredUntil", "typeIn", "actorId"}),
+    "tenants": frozenset({"slugPrefix", "createdFrom", "createdUntil", "hasAbandonedResources", "planIn"}),
+}
+"""Conditions by which a page may be searched for among all rows of an organisation."""
+
+SEARCH = 50
+"""Points of a page with such a condition. The page may be empty, and the search for it long."""
+
+EVENTS_FOR_A_PRICE = 4
+"""An event of a subscription costs this part of its selection: it is read by its place, not searched for."""
+
+
+def event_cost(subscription: int) -> int:
+    """Points of each event that a subscription delivers, from the points of the subscription itself."""
+    return -(-subscription // EVENTS_FOR_A_PRICE)
 
 
 def cost_of(document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any] | None) -> int:
@@ -64,7 +83,7 @@ class CostEstimate:
     def _selection(self, node: SelectionNode) -> int:
         match node:
             case FieldNode():
-                return 1 + self._multiplier(node) * self._selections(node.selection_set)
+                return 1 + self._search(node) + self._multiplier(node) * self._selections(node.selection_set)
             case InlineFragmentNode():
                 return self._selections(node.selection_set)
             case FragmentSpreadNode():
@@ -76,6 +95,23 @@ class CostEstimate:
         if name not in self._measured:
             self._measured[name] = self._selections(self._fragments[name].selection_set)
         return self._measured[name]
+
+    def _search(self, node: FieldNode) -> int:
+        """The points of a filter: SEARCH if it has a condition by which all rows may be searched."""
+        conditions = FILTERED.get(node.name.value)
+        given = next((argument.value for argument in node.arguments or () if argument.name.value == "filter"), None)
+        if conditions is None or given is None:
+            return 0
+        return SEARCH if conditions & set(self._names_in(given)) else 0
+
+    def _names_in(self, value: ValueNode) -> Iterator[str]:
+        """The names that an input object has with another value than null. A variable's default counts."""
+        value = self._default_of(value)
+        if isinstance(value, ObjectValueNode):
+            yield from (one.name.value for one in value.fields if not isinstance(one.value, NullValueNode))
+        found = self._variables.get(value.name.value) if isinstance(value, VariableNode) else None
+        if isinstance(found, Mapping):
+            yield from (name for name, item in found.items() if item is not None)
 
     def _multiplier(self, node: FieldNode) -> int:
         """How many objects a field may return."""

@@ -1,22 +1,26 @@
-"""Rate limits callers with a token bucket in Redis, which all processes share."""
+"""Rate limits callers and their organisations with token buckets in Redis, which all processes share."""
 
+import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from strawberry.extensions import SchemaExtension
+from strawberry.types.execution import StreamExecutionResult
 
+from runtime.connection_shares import Holder
 from runtime.settings import Settings
-from schema.context import Budget, Context
+from schema.context import Budget, Context, OrganizationBudget
 from schema.errors import RequestRefused, TooComplex
-from server.limits.query_cost import cost_of
+from server.limits.query_cost import cost_of, event_cost
+from server.limits.replays import Replays
 
 logger = logging.getLogger(__name__)
 
@@ -26,47 +30,66 @@ REDIS_TIMEOUT = 0.25
 FAILURE_BACK_OFF = 1.0
 """Seconds without rate limiting after Redis failed, so that requests do not each wait for the timeout."""
 
-# KEYS[1]: the bucket. ARGV: its size, points added per second, points to take. Redis's clock, to the microsecond.
-# Returns 1 (granted) or 0 (refused), and the points that are left.
+CHARGED_TOGETHER = 100
+"""Points of delivered events that a process takes at once, because a round trip for each event would cost more than
+the event. At most a tenth of a bucket."""
+
+# KEYS: the buckets of the caller and of its organisation. ARGV: points to take, whether the buckets may be overdrawn by
+# their size (1 or 0), then size and points added per second of each. Redis's clock, to the microsecond.
+# Takes from both or from neither. Returns 1 (granted) or 0 (refused), and the points that are left in each.
 TAKE_SCRIPT = """
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
-local size, refill, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local kept = redis.call('HMGET', KEYS[1], 'points', 'at')
-local points = tonumber(kept[1]) or size
-local at = tonumber(kept[2]) or now
-points = math.min(size, points + math.max(0, now - at) * refill)
-local granted = 0
-if points >= cost then
-  points = points - cost
-  granted = 1
+local cost, overdraws = tonumber(ARGV[1]), ARGV[2] == '1'
+local granted, left = 1, {}
+for i, key in ipairs(KEYS) do
+  local size, refill = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local kept = redis.call('HMGET', key, 'points', 'at')
+  local points, at = tonumber(kept[1]) or size, tonumber(kept[2]) or now
+  left[i] = math.min(size, points + math.max(0, now - at) * refill)
+  if left[i] < (overdraws and cost - size or cost) then
+    granted = 0
+  end
 end
-redis.call('HSET', KEYS[1], 'points', tostring(points), 'at', tostring(now))
-redis.call('EXPIRE', KEYS[1], math.ceil(size / refill) + 1)
-return {granted, tostring(points)}
+for i, key in ipairs(KEYS) do
+  local size, refill = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  left[i] = left[i] - granted * cost
+  redis.call('HSET', key, 'points', tostring(left[i]), 'at', tostring(now))
+  redis.call('EXPIRE', key, math.ceil((size - left[i]) / refill) + 1)
+end
+return {granted, tostring(left[1]), tostring(left[2])}
 """
 
 
 class RateLimited(RequestRefused):
-    """The caller's bucket has too few points. ``retry_after`` in whole seconds."""
+    """A bucket has too few points. ``retry_after`` in whole seconds."""
 
     code = "RATE_LIMITED"
 
-    def __init__(self, budget: Budget, refill: int) -> None:
+    def __init__(self, budget: Budget, refill: int, organisation_refill: int) -> None:
         self.budget = budget
-        self.retry_after = max(1, math.ceil((budget.cost - budget.remaining) / refill))
+        own = (budget.cost - budget.remaining) / refill
+        shared = (budget.cost - budget.organization.remaining) / organisation_refill if budget.organization else 0.0
+        self.retry_after = max(1, math.ceil(max(own, shared)))
+        left = f"{budget.remaining} are left"
+        if budget.organization and shared > own:
+            left = f"your organisation has {budget.organization.remaining} left"
         super().__init__(
-            f"Rate limit exceeded: this operation costs {budget.cost} points and {budget.remaining} are left; "
-            f"wait {self.retry_after} s."
+            f"Rate limit exceeded: this operation costs {budget.cost} points and {left}; wait {self.retry_after} s."
         )
+        assert self.extensions is not None, "the code is in it"
+        self.extensions["retryAfter"] = self.retry_after
 
 
 class RateLimiter:
-    """The buckets of all callers."""
+    """The buckets of all callers and organisations."""
 
     def __init__(self, settings: Settings) -> None:
         self.size = settings.budget
         self.refill = settings.budget_refill
+        self.organisation_size = settings.organisation_budget
+        self.organisation_refill = settings.organisation_budget_refill
+        self.most = min(settings.operation_cost, self.size, self.organisation_size)
         self._redis = redis.asyncio.from_url(
             settings.redis_url,
             socket_connect_timeout=REDIS_TIMEOUT,
@@ -75,47 +98,117 @@ class RateLimiter:
         )
         self._script = self._redis.register_script(TAKE_SCRIPT)
         self._disabled_until = 0.0
+        self._uncharged: Counter[Holder] = Counter()
+        """Points of delivered events that were not taken yet."""
 
-    async def take(self, caller_id: UUID, cost: int) -> Budget:
-        """Take points from a caller's bucket; grant them while Redis is unreachable. Raises RateLimited, TooComplex."""
-        if cost > self.size:
-            raise TooComplex(f"This operation costs {cost} points; an operation may cost at most {self.size}.")
-        granted, points = await self._take_points(caller_id, cost)
-        full_in = timedelta(seconds=(self.size - points) / self.refill)
-        budget = Budget(cost, self.size, int(points), datetime.now(UTC) + full_in)
+    async def take(self, holder: Holder, cost: int) -> Budget:
+        """Take points from the buckets of a caller and its organisation; grant them while Redis is unreachable.
+
+        Raises RateLimited, TooComplex.
+        """
+        if cost > self.most:
+            raise TooComplex(f"This operation costs {cost} points; an operation may cost at most {self.most}.")
+        granted, points, of_organisation = await self._take_points(holder, cost)
+        budget = self._budget(holder, cost, points, of_organisation)
         if not granted:
-            raise RateLimited(budget, self.refill)
+            raise RateLimited(budget, self.refill, self.organisation_refill)
         return budget
+
+    async def charge(self, holder: Holder, cost: int) -> None:
+        """Take the points of an event that is delivered, and wait while the buckets are overdrawn by their size."""
+        self._uncharged[holder] += cost
+        if self._uncharged[holder] < min(CHARGED_TOGETHER, self.size // 10):
+            return
+        points = self._uncharged.pop(holder)
+        granted = False
+        while not granted:
+            granted, *_ = await self._take_points(holder, points, overdraw=True)
+            await asyncio.sleep(0 if granted else points / min(self.refill, self.organisation_refill))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
 
-    async def _take_points(self, caller_id: UUID, cost: int) -> tuple[bool, float]:
-        """Whether the points were granted, and how many are left."""
+    def _budget(self, holder: Holder, cost: int, points: float, of_organisation: float) -> Budget:
+        now = datetime.now(UTC)
+        organisation = OrganizationBudget(
+            self.organisation_size,
+            max(0, int(of_organisation)),
+            now + timedelta(seconds=(self.organisation_size - of_organisation) / self.organisation_refill),
+            math.ceil(self.organisation_size / self.organisation_refill),
+        )
+        return Budget(
+            cost,
+            self.size,
+            max(0, int(points)),
+            now + timedelta(seconds=(self.size - points) / self.refill),
+            math.ceil(self.size / self.refill),
+            organisation if holder.organisation != holder.caller else None,
+        )
+
+    async def _take_points(self, holder: Holder, cost: int, *, overdraw: bool = False) -> tuple[bool, float, float]:
+        """Whether the points were granted, and how many are left in each bucket."""
+        untouched = True, float(self.size - cost), float(self.organisation_size - cost)
         if time.monotonic() < self._disabled_until:
-            return True, float(self.size - cost)
+            return untouched
         try:
-            granted, points = await self._script(
-                keys=[f"tenantry:budget:{caller_id}"], args=[self.size, self.refill, cost]
+            granted, points, of_organisation = await self._script(
+                keys=[f"tenantry:budget:{holder.caller}", f"tenantry:budget:organisation:{holder.organisation}"],
+                args=[
+                    *(cost, int(overdraw)),
+                    *(self.size, self.refill, self.organisation_size, self.organisation_refill),
+                ],
             )
         except (RedisError, OSError) as error:
             self._disabled_until = time.monotonic() + FAILURE_BACK_OFF
             logger.warning("rate limiting disabled: broker unreachable", extra={"cause": str(error)})
-            return True, float(self.size - cost)
-        return bool(granted), float(points)
+            return untouched
+        return bool(granted), float(points), float(of_organisation)
 
 
 class RateLimiting(SchemaExtension):
-    """Takes each operation's cost before its execution. A subscription costs once."""
+    """Takes each operation's cost before its execution, and that of each event of a subscription before it is sent."""
 
-    def __init__(self, rate_limiter: RateLimiter) -> None:
+    def __init__(self, rate_limiter: RateLimiter, replays: Replays) -> None:
         self._rate_limiter = rate_limiter
+        self._replays = replays
 
     async def on_execute(self) -> AsyncIterator[None]:
         """Take the operation's cost from the caller's budget."""
         execution = self.execution_context
-        if isinstance(execution.context, Context) and execution.graphql_document is not None:
+        context = execution.context
+        if isinstance(context, Context) and execution.graphql_document is not None:
             cost = cost_of(execution.graphql_document, execution.operation_name, execution.variables)
-            execution.context.budget = await self._rate_limiter.take(execution.context.actor.id, cost)
+            context.budget = await self._rate_limiter.take(context.holder, cost)
+            context.delivery = PacedDelivery(self._rate_limiter, self._replays, context, event_cost(cost))
         yield
+
+    def on_stream_result(self, result: StreamExecutionResult) -> Iterator[None]:  # noqa: ARG002  # the original's signature
+        """Note that an event was executed, before it is sent: a client that does not read keeps no turn."""
+        if isinstance(self.execution_context.context, Context):
+            self.execution_context.context.delivery.end()
+        yield
+
+
+class PacedDelivery:
+    """Charges the events of one subscription, and lets replayed ones wait for their turn."""
+
+    def __init__(self, rate_limiter: RateLimiter, replays: Replays, context: Context, cost: int) -> None:
+        self._rate_limiter = rate_limiter
+        self._replays = replays
+        self._holder = context.holder
+        self._cost = cost
+        self._in_turn = False
+
+    async def begin(self, *, replayed: bool) -> None:
+        """Take the event's points, and wait for a turn if it is replayed."""
+        await self._rate_limiter.charge(self._holder, self._cost)
+        if replayed:
+            await self._replays.begin(self._holder.organisation)
+            self._in_turn = True
+
+    def end(self) -> None:
+        """Give the turn to the next one."""
+        if self._in_turn:
+            self._in_turn = False
+            self._replays.end(self._holder.organisation)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from uuid import UUID
 
-from server.limits.concurrency import ConcurrencyLimit
+from runtime.connection_shares import Holder
+from server.limits.concurrency import HolderLimit
 
 
 class SocketLimits:
@@ -15,10 +15,10 @@ class SocketLimits:
     has too many strangers, the oldest one is closed for the newest one.
     """
 
-    def __init__(self, *, strangers_per_address: int, per_caller: int) -> None:
+    def __init__(self, *, strangers_per_address: int, per_caller: int, per_organisation: int) -> None:
         self._limit = strangers_per_address
         self._strangers: dict[str, dict[object, Callable[[], object]]] = {}
-        self._callers = ConcurrencyLimit(per_caller, "open websockets")
+        self._callers = HolderLimit("open websockets", per_caller=per_caller, per_organisation=per_organisation)
 
     def add_stranger(self, address: str, socket: object, close: Callable[[], object]) -> None:
         """Count a new websocket, and close the oldest one of the same address that has sent no token if need be."""
@@ -35,7 +35,7 @@ class SocketLimits:
             self._strangers.pop(address, None)
 
     @contextmanager
-    def of_caller(self, caller_id: UUID) -> Iterator[None]:
+    def of_caller(self, holder: Holder) -> Iterator[None]:
         """Count a websocket of a caller for the length of the block. Raises ConcurrencyLimitExceeded."""
-        with self._callers.slot(caller_id):
+        with self._callers.slot(holder):
             yield

@@ -73,7 +73,13 @@ def _exit_codes(projects: Sequence[str], extra: Sequence[str], reports: Path) ->
     """Run the projects on one product, except PROVIDER: it needs a product with an identity provider."""
     if without_provider := [project for project in projects if project != PROVIDER]:
         with (
-            product("dashboard", PACE, TENANTRY_BUDGET=BUDGET, TENANTRY_DEPLOYER=faults.DEPLOYER) as running,
+            product(
+                "dashboard",
+                PACE,
+                TENANTRY_BUDGET=BUDGET,
+                TENANTRY_ORGANISATION_BUDGET=BUDGET,
+                TENANTRY_DEPLOYER=faults.DEPLOYER,
+            ) as running,
             running_worker_pause() as worker_pause,
         ):
             yield from [

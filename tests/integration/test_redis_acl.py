@@ -11,6 +11,7 @@ import redis
 
 from provisioning.moves import Forward
 from provisioning.wakeups import WakeUp
+from runtime.connection_shares import Holder
 from runtime.settings import Settings
 from server.limits.rate_limit import RateLimiter
 from tests.builders import settings_with
@@ -79,7 +80,7 @@ def limits_rates(settings: Settings) -> bool:
         finally:
             await limiter.close()
 
-    caller = uuid4()
+    caller = Holder(uuid4(), uuid4())
     first, second = asyncio.run(spend())
     return bool(second < first)
 

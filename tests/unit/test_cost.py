@@ -35,6 +35,14 @@ from server.limits.query_cost import cost_of
         ('{ nodes(ids: ["a", "b", "c"]) { id } }', 1 + 3),
         ("query Q($ids: [ID!]!) { nodes(ids: $ids) { id } }", 1 + 2),
         ('query Q($some: [ID!]! = ["a", "b", "c"]) { nodes(ids: $some) { id } }', 1 + 3),
+        ("{ auditEvents(filter: {tenantId: 1}) { totalCount } }", 1 + 20),
+        ('{ auditEvents(filter: {occurredUntil: "1970"}) { totalCount } }', 1 + 50 + 20),
+        ("{ auditEvents(filter: {occurredUntil: null}) { totalCount } }", 1 + 20),
+        ("query Q($all: X!) { auditEvents(filter: $all) { totalCount } }", 1 + 20),
+        ("query Q($since: X!) { a: auditEvents(filter: $since) { totalCount } }", 1 + 50 + 20),
+        ('query Q($f: X = {occurredUntil: "1970"}) { auditEvents(filter: $f) { totalCount } }', 1 + 50 + 20),
+        ("{ tenants(first: 1, filter: {stateIn: [ACTIVE]}) { totalCount } }", 1 + 1),
+        ('{ tenants(first: 1, filter: {slugPrefix: "a"}) { totalCount } }', 1 + 50 + 1),
         ("{ ... on Query { viewer { scopes } } }", 2),
         ("{ ...F ...F } fragment F on Query { viewer { scopes } }", 4),
         ("query A { viewer { scopes } } query Q { viewer { scopes actor { id } } }", 4),
@@ -43,7 +51,7 @@ from server.limits.query_cost import cost_of
 def test_an_operation_costs_the_points_of_its_fields(document: str, cost: int) -> None:
     name = "Q" if "Q" in document.split("{", maxsplit=1)[0] or "query Q {" in document else None
 
-    inputs = {"two": {"tenantIds": ["a", "b"]}, "all": {"filter": {}}}
+    inputs = {"two": {"tenantIds": ["a", "b"]}, "all": {"filter": {}}, "since": {"occurredFrom": "2020"}}
     assert cost_of(parse(document), name, {"n": 7, "decimal": 100.0, "ids": ["a", "b"], **inputs}) == cost
 
 

@@ -419,6 +419,8 @@ def _settings(options: Options, smtp_port: int, port: int) -> dict[str, object]:
         "pace": timedelta(seconds=options.pace),
         "undo_alarm": timedelta(seconds=options.undo_alarm),
         "budget": 1_000_000_000,
+        "organisation_budget": 1_000_000_000,
+        "operation_cost": 1_000_000_000,
         "budget_refill": 1_000_000_000,
     }
 

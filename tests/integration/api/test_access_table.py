@@ -91,7 +91,11 @@ class Scenario:
 
 @pytest.fixture(scope="module")
 def scenario(database_url: str, redis_url: str) -> Iterator[Scenario]:
-    unlimited = settings().model_copy(update={"budget": 1_000_000, "budget_refill": 1_000_000})
+    unlimited = settings().model_copy(
+        update=dict.fromkeys(
+            ("budget", "budget_refill", "organisation_budget", "organisation_budget_refill"), 1_000_000
+        )
+    )
     with run_harness_in(settings()) as harness, run_harness_in(settings()) as other, running_api(unlimited) as api:
         hidden = harness.create("hidden", start=False).tenant.id
         harness.create("shop", start=False)

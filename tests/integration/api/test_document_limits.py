@@ -137,7 +137,7 @@ def test_an_operation_that_takes_too_long_times_out_and_its_statement_is_cancell
     assert over_http["extensions"]["code"] == "TIMEOUT"
     assert message["payload"][0]["extensions"]["code"] == "TIMEOUT"
     assert time.monotonic() - began < 10
-    wait_until(lambda: api.services.limiter.borrowed_tokens == 0)
+    wait_until(lambda: api.services.connections.used == 0)
 
 
 def test_the_statement_of_a_client_that_disconnects_is_cancelled(

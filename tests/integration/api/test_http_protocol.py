@@ -1,5 +1,6 @@
 """The GraphQL-over-HTTP specification, cross-site requests, and the limit on websockets per address."""
 
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -82,9 +83,13 @@ def test_an_error_of_a_field_is_returned_with_data_and_status_200(owner: Client,
 def test_every_response_has_the_rate_limit_headers(owner: Client) -> None:
     response = post(owner)
 
-    assert response.headers["RateLimit-Limit"] == "5000"
-    assert 4000 < int(response.headers["RateLimit-Remaining"]) < 5000
-    assert int(response.headers["RateLimit-Reset"]) <= 10
+    assert response.headers["RateLimit-Limit"] == "20000"
+    assert 15000 < int(response.headers["RateLimit-Remaining"]) < 20000
+    assert int(response.headers["RateLimit-Reset"]) <= 4
+    assert response.headers["RateLimit-Policy"] == (
+        '"caller";q=20000;w=4;qu="points", "organization";q=40000;w=4;qu="points"'
+    )
+    assert re.fullmatch(r'"caller";r=1\d{4};t=[0-4], "organization";r=3\d{4};t=[0-4]', response.headers["RateLimit"])
 
 
 @pytest.mark.parametrize(

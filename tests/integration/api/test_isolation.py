@@ -85,7 +85,9 @@ def _collect_garbage() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def api(database_url: str, redis_url: str) -> Iterator[Api]:
     """An API with a rate limit that no test reaches."""
-    with running_api(settings().model_copy(update={"budget": 10**9})) as running:
+    with running_api(
+        settings().model_copy(update=dict.fromkeys(("budget", "organisation_budget", "operation_cost"), 10**9))
+    ) as running:
         yield running
 
 

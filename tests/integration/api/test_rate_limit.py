@@ -9,7 +9,7 @@ import pytest
 
 from models import Role
 from server.limits import rate_limit
-from tests.api import TIMEOUT, Api, Client, Facts, running_api
+from tests.api import TIMEOUT, Api, Client, Facts, running_api, tenant_gid
 from tests.run_harness import RunHarness
 from tests.waiting import wait_until
 
@@ -104,3 +104,76 @@ def test_while_the_broker_is_unreachable_no_points_are_counted_and_nothing_is_re
 
         assert all(owner.post(COSTS_100_POINTS).status_code == 200 for _ in range(3))
         assert budget(owner)["remaining"] == 95
+
+
+@pytest.fixture
+def limited_organisation(harness: RunHarness, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """An API with a budget of 200 points per organisation and a refill of one point per second."""
+    monkeypatch.setattr(rate_limit, "REDIS_TIMEOUT", TIMEOUT)
+    low = {"organisation_budget": 200, "organisation_budget_refill": 1, "budget_refill": 1}
+    with running_api(harness.settings.model_copy(update=low)) as running:
+        yield running
+
+
+def test_an_organisation_gains_no_budget_by_more_accounts(
+    limited_organisation: Api, harness: RunHarness, other: RunHarness
+) -> None:
+    api = limited_organisation
+    accounts = [api.service_account(harness.organisation.id, "tenants:read") for _ in range(8)]
+    bystander = api.member(other.organisation.id)
+
+    statuses = [account.post(COSTS_100_POINTS).status_code for account in accounts]
+    refused = accounts[-1].post(COSTS_100_POINTS)
+
+    assert statuses == [200, 200] + [429] * 6
+    assert "your organisation has" in refused.json()["errors"][0]["message"]
+    assert 90 <= int(refused.headers["Retry-After"]) <= 100
+    assert refused.json()["errors"][0]["extensions"]["retryAfter"] == int(refused.headers["Retry-After"])
+    assert bystander.post(COSTS_100_POINTS).status_code == 200
+
+
+def test_an_operation_may_cost_only_a_part_of_a_large_budget(harness: RunHarness, redis_url: str) -> None:
+    with running_api(harness.settings.model_copy(update={"operation_cost": 100})) as api:
+        owner = api.member(harness.organisation.id)
+
+        assert owner.post(COSTS_100_POINTS).status_code == 200
+        assert "at most 100" in owner.error("{ tenants(first: 100) { totalCount } }")["message"]
+
+
+def test_each_event_that_a_subscription_delivers_is_charged(limited: Api, harness: RunHarness) -> None:
+    owner, began = limited.member(harness.organisation.id), time.monotonic()
+    harness.create()
+    harness.make_moves()
+    document = (
+        "subscription ($id: ID!) { tenantProvisioning(tenantId: $id) { cursor kind step message run { number } } }"
+    )
+
+    with owner.subscribed(document, id=tenant_gid(harness.tenant_id)) as subscription:
+        delivered = len(subscription.until_complete())
+
+    price = 2  # a quarter of the subscription's 7 points, rounded up
+    charged = delivered * price // 10 * 10  # a process takes the points of some events together
+    assert charged >= 20
+    assert budget(owner)["remaining"] <= 100 - 7 - charged - 5 + max_refill_since(began)
+
+
+def test_a_subscription_waits_for_points_and_loses_no_event(
+    harness: RunHarness, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limit, "REDIS_TIMEOUT", TIMEOUT)
+    harness.create()
+    harness.make_moves()
+    fields = " ".join(f"a{number}: message" for number in range(29))
+    document = f"subscription ($id: ID!) {{ tenantProvisioning(tenantId: $id) {{ sequence {fields} }} }}"
+    variables = {"id": tenant_gid(harness.tenant_id)}
+
+    with running_api(harness.settings.model_copy(update={"budget": 100, "budget_refill": 60})) as api:
+        owner, began = api.member(harness.organisation.id), time.monotonic()
+        with owner.subscribed(document, **variables) as subscription:
+            delivered = subscription.until_complete()
+        took = time.monotonic() - began
+
+    sequences = [entry["sequence"] for entry in delivered if entry["sequence"] is not None]
+    assert sequences == sorted(set(sequences))
+    # Each costs 8 points; 169 are there at first, for the budget may be overdrawn by its size once.
+    assert took > (8 * len(delivered) - 16 - 169) / 60
