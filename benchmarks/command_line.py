@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from benchmarks import cancel, export, hostile, log_lines, moves, report, summary, watchers
+from benchmarks import cancel, export, fairness, hostile, log_lines, moves, report, summary, watchers
 from benchmarks.rounds import PARTS, STEPS, measure
 from benchmarks.servers import production_servers
 from runtime.programs import Parser
@@ -18,6 +18,7 @@ SEPARATE: dict[str, Callable[[Settings, int], None]] = {
     "log-lines": log_lines.run,
     "hostile": hostile.run,
     "watchers": watchers.run,
+    "fairness": fairness.run,
 }
 """Benchmarks of one aspect each. They run only when they are named, and print their figures."""
 

@@ -4,11 +4,14 @@ Attacks with SQL, as a tenant's own login or as a role of callers, are in sql_at
 """
 
 import http.client
+import itertools
 import json
 import os
 import socket
 import string
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -323,8 +326,8 @@ def open_websocket(client: Client, **options: Any) -> Iterator[ClientConnection]
 
 
 @contextmanager
-def initialized_websocket(client: Client) -> Iterator[ClientConnection]:
-    with open_websocket(client) as connection:
+def initialized_websocket(client: Client, **options: Any) -> Iterator[ClientConnection]:
+    with open_websocket(client, **options) as connection:
         connection.send(json.dumps({"type": "connection_init", "payload": {"authorization": client.authorization}}))
         assert json.loads(connection.recv(TIMEOUT)) == {"type": "connection_ack"}
         yield connection
@@ -564,3 +567,90 @@ def _is_open(connection: socket.socket) -> bool:
         return True
     except OSError:
         return False
+
+
+SEARCHES = (
+    "{ "
+    + " ".join(
+        f'a{number}: auditEvents(first: 1, filter: {{occurredUntil: "1970-01-01T00:00:00Z"}}) {{ edges {{ cursor }} }}'
+        for number in range(20)
+    )
+    + " }"
+)
+"""S1: searches for events that do not exist, all at once."""
+
+HEAVY_REPLAY = (
+    "subscription ($after: String) { auditEventAdded(after: $after) { "
+    + " ".join(
+        f"e{number}: tenant {{ slug state runs(first: 5) {{ edges {{ node {{ number status }} }} }} }}"
+        for number in range(10)
+    )
+    + " } }"
+)
+"""S2: each event costs reads of its own."""
+
+EXPENSIVE = "{ tenants(first: 100) { nodes { slug name state plan region createdAt updatedAt url version } } }"
+"""S3: a page that costs 901 points."""
+
+OLDEST_CURSOR = "{ auditEvents(last: 1) { edges { cursor } } }"
+
+
+@contextmanager
+def replays_that_never_read(client: Client, count: int) -> Iterator[None]:
+    """S2: subscriptions from the oldest event on, each with a socket of its own from which nothing is read."""
+    after = client.execute(OLDEST_CURSOR)["auditEvents"]["edges"][0]["cursor"]
+    subscribe = {"query": HEAVY_REPLAY, "variables": {"after": after}}
+    with ExitStack() as stack:
+        for _ in range(count):
+            connection = stack.enter_context(initialized_websocket(client, max_queue=1))
+            connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": subscribe}))
+        yield
+
+
+@contextmanager
+def repeated(attack: Callable[[], object], threads: int) -> Iterator[None]:
+    """Repeat an attack in so many threads for the length of the block. What it raises ends the block's test."""
+    stopped = threading.Event()
+
+    def repeat() -> None:
+        while not stopped.is_set():
+            attack()
+
+    with ThreadPoolExecutor(threads) as pool:
+        repeating = [pool.submit(repeat) for _ in range(threads)]
+        try:
+            yield
+        finally:
+            stopped.set()
+        for one in repeating:
+            one.result()
+
+
+@contextmanager
+def searches(client: Client) -> Iterator[None]:
+    """S1: search for what does not exist, in several requests at once."""
+    body = json.dumps({"query": SEARCHES})
+    with repeated(lambda: send_request(client, "POST", "/graphql", body), 4):
+        yield
+
+
+@contextmanager
+def spending_accounts(clients: Sequence[Client]) -> Iterator[None]:
+    """S3: every service account of an organisation spends its budget."""
+    body = json.dumps({"query": EXPENSIVE})
+    following = itertools.cycle(clients)
+    with repeated(lambda: send_request(next(following), "POST", "/graphql", body), len(clients)):
+        yield
+
+
+@contextmanager
+def readiness_checks(client: Client, per_second: int = 50) -> Iterator[None]:
+    """S4: ask for the readiness without a token."""
+    never = threading.Event()
+
+    def ask() -> None:
+        send_request(client, "GET", "/readyz", Authorization="")
+        never.wait(4 / per_second)  # the rate of the attack
+
+    with repeated(ask, 4):
+        yield

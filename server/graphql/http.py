@@ -1,5 +1,6 @@
 """The address ``/graphql``: GraphQL over HTTP and websockets, GraphiQL in a browser."""
 
+import asyncio
 from http import HTTPStatus
 from json import JSONDecodeError
 from typing import Any
@@ -22,8 +23,13 @@ from server.graphql.error_masking import MUTATION_IN_GET
 from server.graphql.request import GraphQLRequest, HttpRefused, graphql_request_of
 from server.graphql.websocket import INIT_TIMEOUT, BoundedWebSocket, ConnectionContext, WebSocketHandler
 from server.limits.concurrency import ConcurrencyLimitExceeded
+from server.limits.rate_limit import RateLimited
 from server.request_context import authenticate, headers_of, idempotency_key_of, not_allowed
 from server.services import Services
+
+REFUSAL_DELAY = 0.25
+"""Seconds before the answer of an operation that exceeds the rate limit: a client that repeats it at once waits here,
+and does not take up the process."""
 
 ALLOWED_OPERATIONS = {
     "GET": frozenset({OperationType.QUERY}),
@@ -81,6 +87,8 @@ class GraphQLEndpoint(GraphQL[Any, None]):
             context.idempotency_key = idempotency_key_of(request)
             with self.services.requests.slot(context.holder):
                 result = await self._execute(await graphql_request_of(request), context, request.method)
+                if any(isinstance(error, RateLimited) for error in result.errors or ()):
+                    await asyncio.sleep(REFUSAL_DELAY)
         except ConcurrencyLimitExceeded as refusal:
             refused = HttpRefused(HTTPStatus.TOO_MANY_REQUESTS, str(refusal), refusal.code, {"Retry-After": "1"})
             return responses.from_refusal(refused, media_type, headers)

@@ -9,9 +9,11 @@ import statistics
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
+import psycopg
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -450,3 +452,73 @@ def test_a_connection_in_use_does_not_give_way_to_idle_ones(small_api: Api, harn
         websocket.send(json.dumps({"type": "ping"}))
 
         assert json.loads(websocket.recv(attacks.TIMEOUT)) == {"type": "pong"}
+
+
+HANGING_READ = "{ tenants(first: 1) { nodes { runs(first: 1) { edges { node { absenceChecks { dueAt } } } } } } }"
+"""A read of a table that cancels do not need."""
+
+
+def test_reads_that_hang_take_no_connection_from_another_organisation(
+    api: Api, harness: RunHarness, other: RunHarness
+) -> None:
+    harness.create()
+    other.create()
+    other.make_moves(until="allocate_traffic")
+    attacker, bystander = api.member(harness.organisation.id, Role.VIEWER), api.member(other.organisation.id)
+    wait_until(lambda: api.services.connections.used == 0)
+
+    with ThreadPoolExecutor(25) as pool, psycopg.connect(harness.settings.database_url) as locking:
+        locking.execute("LOCK TABLE absence_checks IN ACCESS EXCLUSIVE MODE")
+        hanging = [pool.submit(attacker.post, HANGING_READ) for _ in range(25)]
+        wait_until(lambda: api.services.connections.used == 3)
+        began = time.monotonic()
+        bystander.execute("{ tenants(first: 1) { nodes { slug } } }")
+        payload = bystander.mutate("cancelProvisioning", "alreadyRequested", tenantId=tenant_gid(other.tenant_id))
+        took = time.monotonic() - began
+        held = api.services.connections.used
+        locking.rollback()
+
+    assert payload == {"alreadyRequested": False, "userErrors": []}
+    assert took < 0.5
+    assert held == 3
+    assert [one.result().status_code for one in hanging] == [200] * 25
+
+
+FAIR_ATTACKS: dict[str, Callable[[Sequence[Client]], AbstractContextManager[None]]] = {
+    "S1": lambda clients: attacks.searches(clients[0]),
+    "S2": lambda clients: attacks.replays_that_never_read(clients[0], 10),
+    "S3": attacks.spending_accounts,
+    "S4": lambda clients: attacks.readiness_checks(clients[0]),
+}
+
+
+@pytest.mark.parametrize("name", FAIR_ATTACKS)
+def test_a_cancel_of_another_organisation_is_accepted_at_once_during_an_attack(
+    api: Api, harness: RunHarness, other: RunHarness, name: str
+) -> None:
+    """``make bench ARGS="--only fairness"`` compares latencies, in separate processes and with a long feed."""
+    harness.create()
+    harness.make_moves()
+    other.create()
+    other.make_moves(until="allocate_traffic")
+    attackers = [api.service_account(harness.organisation.id, "tenants:read", "audit:read") for _ in range(4)]
+    bystander = api.member(other.organisation.id)
+    cancel = {"tenantId": tenant_gid(other.tenant_id)}
+    bystander.mutate("cancelProvisioning", **cancel)
+
+    seconds = []
+    with FAIR_ATTACKS[name](attackers):
+        for _ in range(10):
+            began = time.monotonic()
+            assert bystander.mutate("cancelProvisioning", **cancel)["userErrors"] == []
+            seconds.append(time.monotonic() - began)
+
+    assert statistics.median(seconds) < 0.5
+
+
+def test_checks_of_readiness_take_no_connection_from_operations(api: Api) -> None:
+    with ThreadPoolExecutor(8) as pool, api.statements() as sent:
+        statuses = {one.status_code for one in pool.map(lambda _: api.get("/readyz"), range(50))}
+
+    assert statuses <= {200, 503}
+    assert sent == []
