@@ -454,7 +454,7 @@ def test_a_connection_in_use_does_not_give_way_to_idle_ones(small_api: Api, harn
         assert json.loads(websocket.recv(attacks.TIMEOUT)) == {"type": "pong"}
 
 
-HANGING_READ = "{ tenants(first: 1) { nodes { runs(first: 1) { edges { node { absenceChecks { dueAt } } } } } } }"
+HANGING_READ = "{ tenants(first: 1) { nodes { runs(first: 1) { edges { node { absenceChecks { askedAt } } } } } } }"
 """A read of a table that cancels do not need."""
 
 
