@@ -45,6 +45,8 @@ class Event(SQLModel, table=True):
             "position",
             postgresql_ops={"type": "text_pattern_ops"},
         ),
+        Index("feed_by_time", "organisation_id", "created_at"),
+        Index("feed_of_all", "rank", "position"),
         CheckConstraint("(tenant_id IS NULL) = (sequence IS NULL)", name="events_of_a_tenant_are_numbered"),
     )
 

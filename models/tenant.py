@@ -55,6 +55,14 @@ class Tenant(SQLModel, table=True):
         Index("tenants_by_change", "organisation_id", "updated_at", "id"),
         Index("tenants_by_slug", "organisation_id", "slug", "id"),
         Index("tenants_by_state", "organisation_id", "state"),
+        Index("tenants_by_plan", "organisation_id", "plan_code"),
+        Index(
+            "tenants_by_prefix_of_slug",
+            "organisation_id",
+            "slug",
+            postgresql_ops={"slug": "text_pattern_ops"},
+        ),
+        Index("tenants_of_all_by_creation", "created_at", "id"),
     )
 
     id: UUID = primary_key()

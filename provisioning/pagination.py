@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, column, literal, true, tuple_, values
+from sqlalchemy import ColumnElement, Select, Uuid, column, func, literal, true, tuple_
 from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import Session, SQLModel
 
+from models.columns import UUID_ARRAY
 from provisioning.anchors import Anchor
 
 T = TypeVar("T")
@@ -87,7 +88,9 @@ def pages_by_parent(
     window: Window,
 ) -> dict[UUID, Page[Row]]:
     """The same page of the list of each parent, in one statement."""
-    requested = values(column("parent", Uuid()), name="requested").data([(parent_id,) for parent_id in parents])
+    # One parameter: a statement with a VALUES list is compiled anew at each call.
+    unnested = func.unnest(literal(list(parents), UUID_ARRAY)).table_valued(column("parent", Uuid()), name="requested")
+    requested = unnested.render_derived()
     page = order.paginate(inner.where(parent == requested.c.parent), window).lateral()
     row = aliased(model, page)
     found: dict[UUID, list[Row]] = {parent_id: [] for parent_id in parents}

@@ -124,7 +124,7 @@ class Database:
     ) -> None:
         self.url = settings.database_url
         self.engine = engine or engine_for(settings, name, pinned=pinned)
-        self.caller_engine = _create_caller_engine(settings, name) or self.engine
+        self.caller_engine = _create_caller_engine(settings, name, pinned) or self.engine
         self.deliver = deliver
         self.hint = hint or self._hint_now
         self.row_scope: RowScope | None = None
@@ -303,9 +303,9 @@ def engine_for(
     return engine
 
 
-def _create_caller_engine(settings: Settings, name: str) -> Engine | None:
+def _create_caller_engine(settings: Settings, name: str, pinned: Mapping[str, str]) -> Engine | None:
     """Create the engine of the separate login, if the settings have one: none of its statements can leave the role."""
-    return engine_for(settings, name, settings.api_database_url) if settings.api_database_url else None
+    return engine_for(settings, name, settings.api_database_url, pinned) if settings.api_database_url else None
 
 
 def sqlalchemy_url(url: str) -> URL:
