@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from benchmarks import cancel, export, fairness, hostile, log_lines, moves, report, summary, watchers
+from benchmarks import api, cancel, export, fairness, growth, hostile, log_lines, moves, report, summary, watchers
 from benchmarks.rounds import PARTS, STEPS, measure
 from benchmarks.servers import production_servers
 from runtime.programs import Parser
@@ -15,6 +15,8 @@ SEPARATE: dict[str, Callable[[Settings, int], None]] = {
     "moves": moves.run,
     "cancel": cancel.run,
     "export": export.run,
+    "api": api.run,
+    "growth": growth.run,
     "log-lines": log_lines.run,
     "hostile": hostile.run,
     "watchers": watchers.run,

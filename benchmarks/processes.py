@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -29,15 +29,36 @@ class Peak:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[str, psutil.Process]]:
-    """Run ``python -m server serve`` on a free port with this process's settings. Yields address and process."""
+def serving(log: int | None = None) -> Iterator[tuple[str, psutil.Process]]:
+    """Run ``python -m server serve`` on a free port with this process's settings. Yields address and process.
+
+    ``log`` is where its log goes, as ``subprocess`` names it; None is the log of this process.
+    """
+    port = _free_port()
+    with _answering(["server", "serve", "--port", port], port, "/healthz", log) as process:
+        yield f"127.0.0.1:{port}", process
+
+
+@contextmanager
+def serving_stock() -> Iterator[tuple[str, psutil.Process]]:
+    """Run stock Strawberry on a free port. Yields address and process."""
+    port = _free_port()
+    with _answering(["benchmarks.stock_api", port], port, "/graphql/?query={hello}", None) as process:
+        yield f"127.0.0.1:{port}", process
+
+
+def _free_port() -> str:
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
-        port = str(chosen.getsockname()[1])
-    process = subprocess.Popen([sys.executable, "-m", "server", "serve", "--port", port])
+        return str(chosen.getsockname()[1])
+
+
+@contextmanager
+def _answering(module: Sequence[str], port: str, path: str, log: int | None) -> Iterator[psutil.Process]:
+    process = subprocess.Popen([sys.executable, "-m", *module], stdout=log, stderr=log)
     try:
-        await_condition(lambda: _answers(f"http://127.0.0.1:{port}/healthz"))
-        yield f"127.0.0.1:{port}", psutil.Process(process.pid)
+        await_condition(lambda: _answers(f"http://127.0.0.1:{port}{path}"))
+        yield psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait(30)
