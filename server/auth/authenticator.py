@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -89,6 +91,9 @@ class Authenticator:
         self._limiter = limiter
         self.provider = OidcProvider(settings) if settings.oidc_issuer else None
         self._cache: dict[PrincipalRef, tuple[Principal, float]] = {}
+        self._verified: dict[bytes, Credential] = {}
+        """What verified tokens say, by the digest of the token. The rights of its principal are read from the
+        database."""
         self._live_sessions: set[LiveSession] = set()
 
     async def authenticate(self, authorization: str | None, organisation: str | None = None) -> AuthResult:
@@ -100,7 +105,7 @@ class Authenticator:
         if token.startswith(api_tokens.PREFIX):
             return await self._by_api_token(token)
         if self.provider is None or algorithm_of(token) == ALGORITHM:
-            return await self._by_credential(read_token(self._settings, token))
+            return await self._by_credential(self._credential_in(token))
         return await self._by_id_token(self.provider, token, organisation)
 
     @contextmanager
@@ -137,6 +142,19 @@ class Authenticator:
         if not api_tokens.is_token(token):
             raise Unauthenticated("This server does not accept the token.")
         return await self._by_credential(Credential(AccountByToken(api_tokens.digest_of(token))))
+
+    def _credential_in(self, token: str) -> Credential:
+        """Verify a token that Tenantry signed, once until it expires. Raises Unauthenticated."""
+        digest = sha256(token.encode()).digest()  # so that no token stays in memory
+        credential = self._verified.get(digest)
+        if credential is not None and credential.expires_at is not None and datetime.now(UTC) < credential.expires_at:
+            return credential
+        self._verified.pop(digest, None)
+        credential = read_token(self._settings, token)
+        if len(self._verified) >= MAX_CACHED_PRINCIPALS:
+            self._verified.pop(next(iter(self._verified)))
+        self._verified[digest] = credential
+        return credential
 
     async def _by_credential(self, credential: Credential) -> AuthResult:
         principal = await self._principal_of(credential.ref)

@@ -6,12 +6,14 @@ GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/), sections
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from math import ceil
 from typing import Any
 
 import mimeparse
 from graphql import GraphQLError
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 from strawberry.types import ExecutionResult
@@ -28,6 +30,9 @@ EVENT_STREAM = "text/event-stream"
 MAX_ACCEPT_LENGTH = 1000
 """Characters. Parsing an Accept header takes time that grows with the square of its length, before authentication."""
 
+ACCEPTS_CACHED = 64
+"""Accept headers of which the media type is remembered: clients send the same few."""
+
 SERVER_ERROR_STATUSES = {
     "TIMEOUT": HTTPStatus.GATEWAY_TIMEOUT,
     "INTERNAL_SERVER_ERROR": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -43,7 +48,11 @@ def media_type_of(request: Request) -> str:
 
     ``application/graphql-response+json`` only for clients that name it: to all others JSON is ``application/json``.
     """
-    accept = ", ".join(request.headers.getlist("accept")).lower() or "*/*"
+    return _media_type_for(", ".join(request.headers.getlist("accept")).lower() or "*/*")
+
+
+@lru_cache(ACCEPTS_CACHED)
+def _media_type_for(accept: str) -> str:
     offered = [JSON, GRAPHQL_RESPONSE] if GRAPHQL_RESPONSE in accept else [JSON]
     return negotiate(offered, accept)
 
@@ -78,8 +87,14 @@ def from_refusal(refused: HttpRefused, media_type: str, headers: Mapping[str, st
 
 def json_response(status: HTTPStatus, body: object, media_type: str, headers: Mapping[str, str]) -> Response:
     """A JSON response. It is encoded as UTF-8, the only encoding of JSON (RFC 8259, section 8.1)."""
-    content = json.dumps(body, separators=(",", ":"))
-    return Response(content, status, dict(headers), media_type)
+    return Response(_json_of(body), status, dict(headers), media_type)
+
+
+def _json_of(body: object) -> bytes:
+    try:
+        return to_json(body)
+    except ValueError:  # half of a surrogate pair, which a message may quote: only an escape can say it
+        return json.dumps(body, separators=(",", ":")).encode()
 
 
 def body_of(result: ExecutionResult) -> dict[str, Any]:
