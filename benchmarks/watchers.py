@@ -1,4 +1,4 @@
-"""What open subscriptions cost while nothing happens, and how soon they deliver an event, in a real API process."""
+"""The cost of open subscriptions while nothing happens, in a real API process, with their delay for an event."""
 
 import asyncio
 import json
