@@ -83,6 +83,8 @@ def run(settings: Settings, samples: int) -> None:
     """Measure every read in each of several rounds, with ``samples`` times five requests a round."""
     os.environ["TENANTRY_BUDGET"] = "1000000000"  # so that the rate limit does not refuse the load
     os.environ["TENANTRY_BUDGET_REFILL"] = "1000000000"
+    os.environ["TENANTRY_ORGANISATION_BUDGET"] = "1000000000"
+    os.environ["TENANTRY_ORGANISATION_BUDGET_REFILL"] = "1000000000"
     with run_harness_in(settings) as harness, serving(DEVNULL) as product, serving_stock() as stock:
         loads = [*_stock_loads(*stock), *_product_loads(settings, harness, *product)]
         for _ in range(ROUNDS):

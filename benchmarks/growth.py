@@ -31,6 +31,8 @@ def run(settings: Settings, samples: int) -> None:
     """Measure every query in an organisation with few tenants, then in the same one with many more."""
     os.environ["TENANTRY_BUDGET"] = "1000000000"  # so that the rate limit refuses nothing
     os.environ["TENANTRY_BUDGET_REFILL"] = "1000000000"
+    os.environ["TENANTRY_ORGANISATION_BUDGET"] = "1000000000"
+    os.environ["TENANTRY_ORGANISATION_BUDGET_REFILL"] = "1000000000"
     os.environ["TENANTRY_DATABASE_POOL"] = "2"  # the fewest; one request at a time mostly uses one of them
     with run_harness_in(settings) as harness:
         harness.create("shop")
