@@ -7,7 +7,8 @@ from runtime.database import Statements
 
 READ_MARKS = """
 -- One statement for everything that a process watches, by primary keys and by the index feed_of_an_organisation.
--- A tenant has something new with each event, and with the progress and the heartbeats of its step in flight.
+-- A tenant has something new with each event, and with the progress and the heartbeats of its step in flight. An
+-- organisation has no mark while a transaction may still commit an event before its newest one.
 -- Locks: none.
 SELECT tenants.id, concat_ws(' ', tenants.last_sequence, tenants.last_rank, (
     SELECT string_agg(concat_ws(' ', run_steps.position, run_steps.status, percent, message, heartbeat_at), ',')
@@ -18,7 +19,10 @@ SELECT tenants.id, concat_ws(' ', tenants.last_sequence, tenants.last_rank, (
 FROM tenants WHERE tenants.id = ANY(%(ids)s)
 UNION ALL
 SELECT organisations.id, (
-    SELECT concat_ws(' ', rank, position) FROM events
+    SELECT CASE
+        WHEN rank < pg_snapshot_xmin(pg_current_snapshot())::text::bigint THEN concat_ws(' ', rank, position)
+    END
+    FROM events
     WHERE events.organisation_id = organisations.id ORDER BY rank DESC, position DESC LIMIT 1
 )
 FROM organisations WHERE organisations.id = ANY(%(ids)s)
@@ -26,5 +30,5 @@ FROM organisations WHERE organisations.id = ANY(%(ids)s)
 
 
 def read_marks(statements: Statements, ids: Collection[UUID]) -> Mapping[str, str | None]:
-    """The mark of each of these tenants and organisations, by its id."""
+    """The mark of each of these tenants and organisations, by its id. None: there may be something new to read."""
     return {str(id_): mark for id_, mark in statements.rows(READ_MARKS, {"ids": list(ids)})}

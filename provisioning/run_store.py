@@ -4,7 +4,8 @@ A run changes in one way: ``read`` its position, let a function of ``transitions
 ``write`` is one statement, guarded by the version of the run's row (``xmin``): it writes nothing if anything else wrote
 the row after it was read. So no lock is held while a decision is made, and no decision is made on old values.
 
-Locks are taken in one order: the run, its steps and resources, its tenant. A command that must not repeat its decision
+Locks are taken in one order: the run, its steps and resources, its tenant. Only a group locks the tenants before the
+steps, because it waits for no lock. A command that must not repeat its decision
 locks the run first.
 """
 
@@ -158,6 +159,7 @@ def write_together(statements: Statements, batch: Sequence[Transition]) -> list[
 
 def _document(transition: Transition) -> dict[str, object]:
     position = transition.position
+    _check_columns(transition)
     guard = {"id": position.run.id, "revision": position.revision, "now": position.now}
     return {**guard, **_changes(transition)}
 
@@ -221,17 +223,25 @@ def _parts_of(transition: Transition) -> _Parts:
 
 def _parts_of_any(transition: Transition) -> _Parts:
     """All that a transition of a worker may change: few shapes, so that each connection plans few statements."""
-    exact = _parts_of(transition)
-    assert set(exact.run) <= set(RUN_COLUMNS_OF_WORKERS), exact.run
-    assert set(exact.steps) <= set(STEP_COLUMNS_OF_WORKERS), exact.steps
-    assert set(exact.ledger) <= set(LEDGER_COLUMNS_OF_WORKERS), exact.ledger
+    _check_columns(transition)
     return replace(
-        exact,
+        _parts_of(transition),
         run=RUN_COLUMNS_OF_WORKERS,
         steps=STEP_COLUMNS_OF_WORKERS,
         ledger=LEDGER_COLUMNS_OF_WORKERS,
         intended=True,
     )
+
+
+def _check_columns(transition: Transition) -> None:
+    """A statement for workers would leave out any other column."""
+    for changes, columns in (
+        ([transition.run], RUN_COLUMNS_OF_WORKERS),
+        (transition.steps.values(), STEP_COLUMNS_OF_WORKERS),
+        (transition.ledger.values(), LEDGER_COLUMNS_OF_WORKERS),
+        ([transition.tenant], TENANT_COLUMNS_OF_WORKERS),
+    ):
+        assert all(set(columns).issuperset(each) for each in changes), changes
 
 
 RUN_COLUMNS_OF_WORKERS = (
@@ -269,6 +279,7 @@ STEP_COLUMNS_OF_WORKERS = (
     "compensated_at",
     "failing_since",
 )
+TENANT_COLUMNS_OF_WORKERS = ("state", "version", "updated_at")
 LEDGER_COLUMNS_OF_WORKERS = ("status", "held_at", "released_at")
 
 

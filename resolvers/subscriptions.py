@@ -99,11 +99,13 @@ async def tenant_provisioning(
                 continue
             if not (page.live or follow):
                 return
+            progress_in = throttle.wait
             if progress := throttle.next(page.progress):
                 update = ProvisioningEvent.of_progress(progress, key, seen)
                 async with context.delivering(update.cursor, replayed=False):
                     yield update
-            await watcher.wait(throttle.wait or None)
+                progress_in = throttle.wait
+            await watcher.wait(progress_in or None)
 
 
 async def read_with_retry(transact: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -4,8 +4,6 @@ import threading
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from provisioning.engine import Change, Decided
 
 ApplyTogether = Callable[[Sequence[Change]], Sequence[Decided | None]]
@@ -73,14 +71,17 @@ class GroupCommit:
     def _apply(self, group: Sequence[Change]) -> Sequence[Decided | None]:
         try:
             return self._apply_together(group)
-        except SQLAlchemyError:
-            return [None] * len(group)  # each thread then applies its own, and sees the error itself
+        except Exception:  # noqa: BLE001  # each thread then applies its own, and sees the error itself
+            return [None] * len(group)
 
     def _leave(self, own: _Waiting) -> None:
-        """Forget a change that no thread has taken. Then another thread leads: the one that did may be lost."""
+        """Forget a change that no thread has taken. Then another thread leads: the one that did may be lost.
+
+        So may be one that has had its turn to lead and still waits. If it is not, it applies its own change alone.
+        """
         with self._lock:
             if own in self._waiting:
-                self._waiting.remove(own)
+                self._waiting = [one for one in self._waiting if one is not own and not one.leads]
                 self._hand_over()
 
     def _hand_over(self) -> None:

@@ -114,8 +114,9 @@ def test_a_group_has_a_limit() -> None:
     assert [len(group) for group in writer.groups] == [1, MOST, 5]
 
 
-def test_after_an_error_of_the_database_each_thread_of_the_group_writes_its_own() -> None:
-    writer = Writer(OperationalError("", {}, Exception("gone")))
+@pytest.mark.parametrize("error", [OperationalError("", {}, Exception("gone")), AssertionError("of another run")])
+def test_after_an_error_each_thread_of_the_group_applies_its_own(error: Exception) -> None:
+    writer = Writer(error)
     commit = GroupCommit(writer)
     with ThreadPoolExecutor(2) as pool:
         first, second = one_that_writes_and_one_that_waits(pool, commit, writer)
@@ -187,3 +188,18 @@ def test_a_thread_that_gave_up_leaves_the_next_one_to_lead(monkeypatch: pytest.M
         assert run_of(commit(change(9))) == 9
     assert waiting(commit) == 0
     assert not commit._busy
+
+
+def test_a_thread_that_died_with_its_turn_to_lead_delays_the_others_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a second interrupt can leave it: in the list, told to lead, and gone."""
+    monkeypatch.setattr(group_commit, "LONGEST_WAIT", 0.05)
+    writer = Writer()
+    writer.go.set()
+    commit = GroupCommit(writer)
+    dead = group_commit._Waiting(change(1))
+    dead.leads, commit._busy = True, True
+    commit._waiting.append(dead)
+
+    assert commit(change(2)) is None
+    assert run_of(commit(change(3))) == 3
+    assert waiting(commit) == 0
