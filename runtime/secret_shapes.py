@@ -186,12 +186,15 @@ ADDRESS: Final = re.compile(
     rf"(?<![^{ENDS_WORD}])(/*+)(?:[^\w%&{ENDS_WORD}]++|{NO_AT})*+\w(?:[^%&{ENDS_WORD}]++|{NO_AT})*+({AT})(?=[\w\[])",
     re.IGNORECASE,
 )
-QUOTED_ADDRESS: Final = re.compile(rf'"(?:[^"\n\\]{{1,64}}+|\\[^\n]){{1,32}}+"({AT})(?=[\w\[])', re.IGNORECASE)
+QUOTED_ADDRESS: Final = re.compile(
+    rf'(?:(?<![^{ENDS_WORD}])(/*+)[^{ENDS_WORD}]*+)?"(?:[^"\n\\]{{1,64}}+|\\[^\n]){{1,32}}+"({AT})(?=[\w\[])',
+    re.IGNORECASE,
+)
 """The local part of an e-mail address. The domain stays: it says at which provider a delivery failed."""
 
 ADDRESSES: Final = (
     Shape(AT_SIGNS, ADDRESS, rf"\1{MASK}\2"),
-    Shape(AT_SIGNS, QUOTED_ADDRESS, rf"{MASK}\1"),
+    Shape(AT_SIGNS, QUOTED_ADDRESS, rf"\1{MASK}\2"),
 )
 
 AT_SIGN_OR_ESCAPE: Final = re.compile("[@%&\\\\\uff20\ufe6b]")
