@@ -1,13 +1,17 @@
 """The queries for tenants."""
 
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
 import strawberry
 
 from access.permissions import Permission
+from models import Tenant as TenantRow
 from provisioning import queries
-from schema.context import Info
+from schema.context import Context, Info
+from schema.execution import names_below
+from schema.loaders import Related
 from schema.node import parts_of, plain_key
 from schema.pagination import After, Before, First, Last, given
 from schema.tenant import Tenant
@@ -52,8 +56,27 @@ async def tenants(
     order = given(order_by) or NEWEST_FIRST
     window = order.cursors.window(given(first), given(after), given(last), given(before))
     conditions = (given(filter) or TenantFilter()).to_domain()
-    page = await context.transact(queries.tenants, conditions, order.to_domain(), window, by=context.actor)
+    page = await context.loaders.read_page(
+        lambda session: queries.tenants(session, conditions, order.to_domain(), window, by=context.actor),
+        _related(context, names_below(info._raw_info)),  # noqa: SLF001  # Strawberry's own view of it takes longer
+    )
     return TenantConnection.of(page, order, conditions)
+
+
+def _related(context: Context, shown: frozenset[str]) -> list[Related]:
+    """What the tenants of a page are shown with, if these fields are selected below it."""
+    loaders = context.loaders
+    related: list[tuple[set[str], Callable[[], Related]]] = [
+        ({"currentRun", "availableActions", "cancellationPreview"}, lambda: (loaders.live_runs, _id)),
+        ({"abandonedResources"}, lambda: (loaders.abandoned, _id)),
+        ({"heldResources"}, lambda: (loaders.held, _id)),
+        ({"organization"}, lambda: (loaders.organisations, lambda row: row.organisation_id)),
+    ]
+    return [loader() for names, loader in related if names & shown]
+
+
+def _id(row: TenantRow) -> UUID:
+    return row.id
 
 
 def _key_in(text: str) -> UUID | None:

@@ -2,23 +2,31 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cached_property
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from sqlmodel import Session
 from strawberry.dataloader import DataLoader
 
 from models import AbsenceCheck, Event, Organisation, Resource, Run, RunStep, Tenant
-from provisioning import audit_feed, queries
+from provisioning import anchors, audit_feed, queries
 from provisioning.actors import Actor
 from provisioning.pagination import Page, Window
 from provisioning.validation import Quota
-from schema.errors import Forbidden
+from schema.errors import Forbidden, UnknownCursor
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
+R = TypeVar("R")
 
 Transact = Callable[..., Awaitable[Any]]
+
+
+Related = tuple["RowLoader[Any]", Callable[[Any], UUID | None]]
+"""A loader, and the key that a row has for it."""
 
 
 class SharedLoader(DataLoader[K, V]):
@@ -27,6 +35,51 @@ class SharedLoader(DataLoader[K, V]):
     def load(self, key: K) -> Awaitable[V]:
         """Load a key, once for all fields that need it."""
         return asyncio.shield(super().load(key))
+
+
+class RowLoader(SharedLoader[UUID, V | None]):
+    """Loads what ``query`` returns for a key. The query returns a mapping, in which a key may be missing."""
+
+    def __init__(
+        self,
+        load_fn: Callable[[list[UUID]], Awaitable[Sequence[Any]]],
+        query: Callable[[Session, Sequence[UUID]], Mapping[UUID, V]],
+    ) -> None:
+        super().__init__(load_fn)
+        self.query = query
+
+    def keep(self, keys: Sequence[UUID], found: Mapping[UUID, V]) -> None:
+        """Keep what was found for these keys, so that loading them takes no time."""
+        self.prime_many({key: found.get(key) for key in keys})
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRead:
+    """A query of a loader, and where its result goes."""
+
+    query: Callable[[Session], Any]
+    found: asyncio.Future[Any]
+
+    def answer(self, answer: object) -> None:
+        """Hand over the result or the error, unless the reader was cancelled."""
+        if self.found.done():
+            return
+        if isinstance(answer, Exception):
+            self.found.set_exception(answer)
+        else:
+            self.found.set_result(answer)
+
+
+def _read_all(session: Session, queries: Sequence[Callable[[Session], Any]]) -> list[Any]:
+    """The result of each query, or its refusal, which does not concern the others."""
+    return [_result_of(query, session) for query in queries]
+
+
+def _result_of(query: Callable[[Session], Any], session: Session) -> Any:  # noqa: ANN401  # what the query returns
+    try:
+        return query(session)
+    except anchors.UnknownCursor as refusal:
+        return UnknownCursor(str(refusal))
 
 
 class Loaders:
@@ -39,64 +92,67 @@ class Loaders:
         self._transact = transact
         self._by = by
         self._reads = reads
+        self._pending: list[PendingRead] = []
+        self._reading: set[asyncio.Task[None]] = set()
+        """Keeps a reference to each read: the event loop itself keeps weak references only."""
 
     @cached_property
-    def tenants(self) -> DataLoader[UUID, Tenant | None]:
+    def tenants(self) -> RowLoader[Tenant]:
         """Tenants by id, of those that the caller may read."""
         return self._one(queries.tenants_by_id, by=self._by)
 
     @cached_property
-    def runs(self) -> DataLoader[UUID, Run | None]:
+    def runs(self) -> RowLoader[Run]:
         """Runs by id, of those that the caller may read."""
         return self._one(queries.runs_by_id, by=self._by)
 
     @cached_property
-    def live_runs(self) -> DataLoader[UUID, Run | None]:
+    def live_runs(self) -> RowLoader[Run]:
         """The live run of each tenant."""
         return self._one(queries.live_runs, by=self._by)
 
     @cached_property
-    def events(self) -> DataLoader[UUID, Event | None]:
+    def events(self) -> RowLoader[Event]:
         """Events by id, of those that the caller may read."""
         return self._one(audit_feed.events_by_id, by=self._by)
 
     @cached_property
-    def member_names(self) -> DataLoader[UUID, str | None]:
+    def member_names(self) -> RowLoader[str]:
         """The names of members by id."""
         return self._one(queries.member_names, by=self._by)
 
     @cached_property
-    def organisations(self) -> DataLoader[UUID, Organisation | None]:
+    def organisations(self) -> RowLoader[Organisation]:
         """Organisations by id."""
         return self._one(queries.organisations_by_id)
 
     @cached_property
-    def quotas(self) -> DataLoader[UUID, Quota | None]:
+    def quotas(self) -> RowLoader[Quota]:
         """The quota of each organisation."""
         return self._one(queries.quotas)
 
     @cached_property
-    def steps(self) -> DataLoader[UUID, list[RunStep] | None]:
+    def steps(self) -> RowLoader[list[RunStep]]:
         """The steps of each run."""
         return self._details(queries.steps_of_runs)
 
     @cached_property
-    def resources(self) -> DataLoader[UUID, list[Resource] | None]:
+    def resources(self) -> RowLoader[list[Resource]]:
         """The resources that each run took."""
         return self._details(queries.resources_of_runs)
 
     @cached_property
-    def absence_checks(self) -> DataLoader[UUID, list[AbsenceCheck] | None]:
+    def absence_checks(self) -> RowLoader[list[AbsenceCheck]]:
         """The absence checks of each run."""
         return self._details(queries.absence_checks_of_runs)
 
     @cached_property
-    def held(self) -> DataLoader[UUID, list[Resource] | None]:
+    def held(self) -> RowLoader[list[Resource]]:
         """The resources that each tenant holds."""
         return self._details(queries.held_resources)
 
     @cached_property
-    def abandoned(self) -> DataLoader[UUID, list[Resource] | None]:
+    def abandoned(self) -> RowLoader[list[Resource]]:
         """The resources that each tenant has abandoned."""
         return self._details(queries.abandoned_resources)
 
@@ -110,25 +166,59 @@ class Loaders:
         """Pages of the timeline of each run."""
         return SharedLoader(self._timeline_pages)
 
-    def _one(self, query: Callable[..., Mapping[UUID, V]], **scope: Actor) -> DataLoader[UUID, V | None]:
+    async def _read(self, query: Callable[..., T], *args: object, **scope: Actor) -> T:
+        """Run a query in one transaction with those that other loaders need at this moment. Raises what it raises."""
+        read = PendingRead(lambda session: query(session, *args, **scope), asyncio.get_running_loop().create_future())
+        self._pending.append(read)
+        if len(self._pending) == 1:
+            reading = asyncio.create_task(self._read_pending())
+            self._reading.add(reading)
+            reading.add_done_callback(self._reading.discard)
+        return cast("T", await read.found)
+
+    async def _read_pending(self) -> None:
+        await asyncio.sleep(0)  # the loaders of this moment are started one after the other
+        pending, self._pending = self._pending, []
+        try:
+            answers = await self._transact(_read_all, [one.query for one in pending])
+        except Exception as error:  # noqa: BLE001  # each reader raises it
+            answers = [error] * len(pending)
+        for one, answer in zip(pending, answers, strict=True):
+            one.answer(answer)
+
+    async def read_page(self, read: Callable[[Session], Page[R]], related: Sequence[Related]) -> Page[R]:
+        """Read a page, and what its rows are shown with, in one transaction. Raises what ``read`` raises."""
+
+        def read_all(session: Session) -> tuple[Page[R], list[tuple[list[UUID], Mapping[UUID, Any]]]]:
+            page = read(session)
+            needed = [list({key for row in page.rows if (key := key_of(row))}) for _, key_of in related]
+            found = [loader.query(session, keys) for (loader, _), keys in zip(related, needed, strict=True)]
+            return page, list(zip(needed, found, strict=True))
+
+        page, rows = await self._read(read_all)
+        for (loader, _), (keys, found) in zip(related, rows, strict=True):
+            loader.keep(keys, found)
+        return page
+
+    def _one(self, query: Callable[..., Mapping[UUID, V]], **scope: Actor) -> RowLoader[V]:
         async def load(keys: list[UUID]) -> list[V | None]:
-            found: Mapping[UUID, V] = await self._transact(query, keys, **scope)
+            found: Mapping[UUID, V] = await self._read(query, keys, **scope)
             return [found.get(key) for key in keys]
 
-        return SharedLoader(load)
+        return RowLoader(load, partial(query, **scope))
 
-    def _details(self, query: Callable[..., Mapping[UUID, V]]) -> DataLoader[UUID, V | None]:
+    def _details(self, query: Callable[..., Mapping[UUID, V]]) -> RowLoader[V]:
         """Load details of tenants or runs, for callers with the right tenants:read only.
 
         Other callers can have the tenant or run itself, from a mutation of theirs.
         """
-        load = self._one(query).load_fn
+        loader = self._one(query)
 
         async def load_for_readers(keys: list[UUID]) -> Sequence[V | BaseException | None]:
             self._require_reader()
-            return await load(keys)
+            return await loader.load_fn(keys)
 
-        return SharedLoader(load_for_readers)
+        return RowLoader(load_for_readers, loader.query)
 
     def _require_reader(self) -> None:
         # An empty list would say that there are no details.
@@ -150,8 +240,11 @@ class Loaders:
         """Read with one statement for each window. The same field of many objects has the same window."""
         self._require_reader()
         found: dict[tuple[UUID, Window], Page[V]] = {}
-        for window in {window for _, window in keys}:
-            parents = [parent for parent, its in keys if its == window]
-            pages = await self._transact(query, parents, window, **scope)
-            found.update({(parent, window): page for parent, page in pages.items()})
+        windows = list({window for _, window in keys})
+        parents = [[parent for parent, its in keys if its == window] for window in windows]
+        pages = await asyncio.gather(
+            *(self._read(query, its, window, **scope) for its, window in zip(parents, windows, strict=True))
+        )
+        for window, its in zip(windows, pages, strict=True):
+            found.update({(parent, window): page for parent, page in its.items()})
         return [found[key] for key in keys]

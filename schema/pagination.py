@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -96,7 +96,7 @@ class Cursors:
 
     def below(self, parent: UUID) -> "Cursors":
         """The cursors of the list that belongs to this parent; those of other parents are refused."""
-        return replace(self, name=f"{self.name} {parent}")
+        return Cursors(f"{self.name} {parent}", self.readers, self.optional)
 
     def write(self, key: Key) -> str:
         """Encode the key of a row."""

@@ -28,11 +28,11 @@ from resolvers import (
 from schema import member, service_account, tenant_mutations
 from schema.audit import AuditEvent, AuditEventConnection
 from schema.described import described_type
+from schema.execution import Executor, begin_loads
 from schema.node import Node
 from schema.organization import Organization
 from schema.provisioning_options import ProvisioningOptions, SlugCheck
 from schema.scalars import SCALARS
-from schema.slicing import SlicedExecutor
 from schema.tenant import Tenant
 from schema.tenant_connection import TenantConnection
 from schema.timeline import ProvisioningEvent
@@ -259,11 +259,13 @@ def build_schema(extensions: Iterable[Callable[[], SchemaExtension]] = ()) -> Sc
 @cache
 def _schema_without_extensions() -> Schema:
     """Converted once per process: that takes half a second, and every API of this process has the same types."""
-    return Schema(
+    schema = Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         types=[GenericError, InvalidStateError],
-        execution_context_class=SlicedExecutor,
+        execution_context_class=Executor,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=False),
     )
+    begin_loads(schema._schema)  # noqa: SLF001  # Strawberry has no public name for graphql-core's schema
+    return schema

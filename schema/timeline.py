@@ -14,11 +14,11 @@ from provisioning.audit_feed import Progress
 from provisioning.pagination import Key, Page, Window
 from schema import run as runs
 from schema.context import Info
-from schema.described import described_field, described_type
+from schema.described import described_field, described_type, loaded_field
 from schema.enums import ProvisioningEventKind
 from schema.node import Node, global_id
 from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, key, number, optional
-from schema.timeline_messages import message_of, progress_message
+from schema.timeline_messages import kind_of, message_of, progress_message
 from schema.visible_facts import visible_facts
 
 if TYPE_CHECKING:
@@ -72,14 +72,13 @@ class ProvisioningEvent(Node):
         """Convert an event of a type in TIMELINE."""
         assert row.run_id is not None, "an event of a timeline has a run"
         assert row.tenant_id is not None, "an event of a run has a tenant"
-        kind, _ = message_of(row)
         return cls(
             run_key=row.run_id,
             said_by=row,
             id=global_id("ProvisioningEvent", row.id),
             cursor=CURSORS.below(row.tenant_id).write((row.sequence, row.id)),
             sequence=row.sequence,
-            kind=kind,
+            kind=kind_of(row),
             step=row.data.get("step"),
             occurred_at=row.created_at,
         )
@@ -105,7 +104,7 @@ class ProvisioningEvent(Node):
             return progress_message(self.said_by)
         return message_of(self.said_by, visible_facts(self.said_by.data, info.context.caller))[1]
 
-    @described_field
+    @loaded_field
     async def run(self, info: Info) -> Annotated["ProvisioningRun", strawberry.lazy("schema.run")]:
         """The run as it is now."""
         row = await info.context.loaders.runs.load(self.run_key)

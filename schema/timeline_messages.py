@@ -162,6 +162,11 @@ def message_of(event: Event, data: Data | None = None) -> tuple[Kind, str]:
     return kind, message(event.data if data is None else data)
 
 
+def kind_of(event: Event) -> Kind:
+    """The kind of an event in a timeline. Raises KeyError for an event that is not in timelines."""
+    return _MESSAGES[EventType(event.type)][0]
+
+
 def progress_message(progress: Progress) -> str:
     """What a step reports; for a step that reports nothing, that a worker is still performing it."""
     default = "still being undone." if progress.status is StepStatus.COMPENSATING else "still running."

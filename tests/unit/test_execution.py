@@ -1,0 +1,147 @@
+"""Fields that are written without graphql-core: the same values, errors and order; resolvers that begin at once."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import pytest
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from schema.context import Info
+from schema.described import loaded_field
+from schema.execution import Begun, Executor, begin_loads, leaves_of
+from schema.scalars import SCALARS
+
+
+@strawberry.enum
+class Colour(StrEnum):
+    RED = "RED"
+    BLUE = "BLUE"
+
+
+def fail(context: object) -> str:
+    raise ValueError(f"broken in {context}")
+
+
+@strawberry.type
+class Thing:
+    name: str
+    colour: Colour
+    made_at: datetime
+    size: int | None = None
+
+    @strawberry.field
+    def shown_name(self, info: Info) -> str:
+        """A leaf that is computed from the context."""
+        return f"{info.context} {self.name}"
+
+    @strawberry.field
+    def broken(self, info: Info) -> str | None:
+        """A leaf that fails."""
+        return fail(info.context)
+
+    @loaded_field
+    async def loaded(self) -> str:
+        """A leaf that is there at once."""
+        return self.name.upper()
+
+    @loaded_field
+    async def slow(self) -> "Thing":
+        """An object that comes later."""
+        await asyncio.sleep(0)
+        return self
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def things(self) -> list[Thing]:
+        made_at = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+        return [
+            Thing(name="first", colour=Colour.RED, made_at=made_at, size=3),
+            Thing(name="second", colour=Colour.BLUE, made_at=made_at),
+            Thing(name=None, colour=Colour.BLUE, made_at=made_at),  # type: ignore[arg-type]  # a value that is missing
+        ]
+
+
+def schema(executor: type[Executor] | None) -> strawberry.Schema:
+    made = strawberry.Schema(Query, execution_context_class=executor, config=StrawberryConfig(scalar_map=SCALARS))
+    if executor is not None:
+        begin_loads(made._schema)
+    return made
+
+
+def result(document: str, executor: type[Executor] | None) -> tuple[Any, list[dict[str, Any]]]:
+    executed = asyncio.run(schema(executor).execute(document, context_value="shown"))
+    return executed.data, [dict(error.formatted) for error in executed.errors or ()]
+
+
+@pytest.mark.parametrize(
+    "selected",
+    [
+        "name colour madeAt size __typename",
+        "slow { size } name",
+        "size slow { colour slow { madeAt } } shown: shownName broken loaded",
+        "first: size second: size",
+        "broken loaded",
+        "size",
+    ],
+)
+def test_an_answer_is_the_one_of_graphql_core(selected: str) -> None:
+    document = f"{{ things {{ {selected} }} }}"
+
+    data, errors = result(document, Executor)
+
+    assert (data, errors) == result(document, None)
+    if data is not None:
+        assert [list(thing) for thing in data["things"]] == [
+            list(thing) for thing in result(document, None)[0]["things"]
+        ]
+
+
+def test_leaves_are_the_attributes_and_the_methods_that_need_only_the_context() -> None:
+    made = schema(Executor)
+    thing: Any = made._schema.type_map["Thing"]
+
+    assert set(leaves_of(thing)) == {"__typename", "name", "colour", "madeAt", "size", "shownName", "broken"}
+
+
+def test_a_coroutine_that_has_begun_continues_where_it_waits() -> None:
+    async def waits() -> list[str]:
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(future.set_result, "first")
+        return [await future, await asyncio.sleep(0, "second")]
+
+    async def run() -> list[str]:
+        found: list[str] = await begun(waits())
+        return found
+
+    assert asyncio.run(run()) == ["first", "second"]
+
+
+def test_a_cancellation_reaches_a_coroutine_that_has_begun() -> None:
+    seen: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            seen.append("ended")
+
+    async def run() -> None:
+        task = asyncio.create_task(begun(waits()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+
+    assert seen == ["ended"]
+
+
+async def begun(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return await Begun(coroutine, coroutine.send(None))
