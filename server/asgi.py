@@ -68,6 +68,9 @@ CORS: dict[str, Any] = {
 """The headers that pages of allowed origins may send and read."""
 
 
+PLANNED_FOR_VALUES = {"plan_cache_mode": "force_custom_plan"}
+"""The lists plan each statement for its values: a plan for all values reads a whole feed to find an absent one."""
+
 AUTHENTICATION_CONNECTIONS = 4
 """Database connections, and threads, that are reserved for authentication."""
 
@@ -109,7 +112,7 @@ def _services(settings: Settings, resources: AsyncExitStack) -> Services:
     dispatcher = Dispatcher(settings)
     resources.callback(dispatcher.close)
     hints = HintSender(settings.database_url)
-    database = Database(settings, deliver=dispatcher, name="tenantry-api", hint=hints)
+    database = Database(settings, deliver=dispatcher, name="tenantry-api", pinned=PLANNED_FOR_VALUES, hint=hints)
     resources.callback(database.close)
     resources.callback(hints.close)
     feed = Feed(settings.database_url, FEED_CHANNEL)

@@ -55,6 +55,18 @@ def test_a_page_of_tenants_is_read_with_its_runs_in_one_transaction(
     assert (len(begun), len(sent)) == (1, 3)
 
 
+def test_a_page_of_events_is_read_with_their_tenants_in_one_transaction(
+    api: Api, owner: Client, harness: RunHarness
+) -> None:
+    harness.create()
+
+    with transactions(api) as begun, api.statements() as sent:
+        found = owner.execute("{ auditEvents { edges { node { tenant { slug } run { number } } } } }")
+
+    assert [edge["node"]["tenant"] for edge in found["auditEvents"]["edges"]] == [{"slug": "shop"}] * 2
+    assert (len(begun), len(sent)) == (1, 3)
+
+
 def test_a_statement_is_the_same_for_any_number_of_keys(api: Api, owner: Client, harness: RunHarness) -> None:
     ids = []
     for number in range(3):
