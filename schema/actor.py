@@ -8,7 +8,7 @@ from access.permissions import Identity
 from models import ActorKind, Event
 from provisioning.actors import Actor as DomainActor
 from schema.context import Info
-from schema.described import described_type, loaded_field
+from schema.described import described_field, described_type
 from schema.node import Node, global_id
 
 HAVE_ADDRESSES = frozenset({ActorKind.USER, ActorKind.SUPPORT})
@@ -27,7 +27,7 @@ class Actor(Node):
         description="Whether the actor is a person, a program, a support engineer or the platform."
     )
 
-    @loaded_field
+    @described_field
     async def display_name(self, info: Info) -> str:
         """E-mail address of a person, name of a program, Tenantry for the platform.
 

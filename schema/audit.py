@@ -13,7 +13,7 @@ from provisioning.errors import NotFound as NoSuchObject
 from provisioning.pagination import Key, Page
 from schema.actor import Actor
 from schema.context import Info
-from schema.described import described_field, described_input, described_type, loaded_field
+from schema.described import described_field, described_input, described_type
 from schema.errors import BadUserInput, NotFound
 from schema.node import Node, global_id, uuid_of
 from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, given, key, number, optional
@@ -112,7 +112,7 @@ class AuditEvent(Node):
             request_id=row.request_id,
         )
 
-    @loaded_field
+    @described_field
     async def tenant(self, info: Info) -> Tenant | None:
         """The tenant as it is now.
 
@@ -121,7 +121,7 @@ class AuditEvent(Node):
         key = self.row.tenant_id if info.context.caller.reads_tenants else None
         return Tenant.of_optional(await info.context.loaders.tenants.load(key)) if key else None
 
-    @loaded_field
+    @described_field
     async def run(self, info: Info) -> ProvisioningRun | None:
         """The run as it is now.
 

@@ -6,9 +6,6 @@ from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
 
-LOADED = "loaded"
-"""The mark of such a field in its metadata."""
-
 T = TypeVar("T")
 
 
@@ -33,11 +30,6 @@ def described_interface(cls: type[T]) -> type[T]:
 def described_field(resolver: Callable[..., Any]) -> Any:  # noqa: ANN401  # as strawberry.field is typed
     """Declare a field that a method resolves."""
     return strawberry.field(resolver, description=description_of(resolver))
-
-
-def loaded_field(resolver: Callable[..., Any]) -> Any:  # noqa: ANN401  # the same
-    """Declare a field whose resolver awaits data loaders, and nothing else: it costs little when they have the data."""
-    return strawberry.field(resolver, description=description_of(resolver), metadata={LOADED: True})
 
 
 def description_of(described: object) -> str:

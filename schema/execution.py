@@ -1,8 +1,8 @@
 """Execution of selected fields: values that an object already has are written without graphql-core's work for each."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from inspect import signature
 from operator import attrgetter
 from typing import Any
@@ -14,20 +14,17 @@ from graphql import (
     GraphQLID,
     GraphQLObjectType,
     GraphQLResolveInfo,
-    GraphQLSchema,
     GraphQLString,
     Undefined,
     is_enum_type,
     is_leaf_type,
     is_non_null_type,
-    is_object_type,
 )
 from graphql.execution.collect_fields import GroupedFieldSet
 from graphql.pyutils import AwaitableOrValue, Path
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
-from schema.described import LOADED
 from schema.slicing import SlicedExecutor
 
 Leaf = Callable[[Any, "LeafInfo"], Any]
@@ -155,49 +152,3 @@ def names_below(info: GraphQLResolveInfo[Any]) -> frozenset[str]:
                 spread.add(node.name.value)
                 pending.append(info.fragments[node.name.value].selection_set)
     return frozenset(found)
-
-
-def begin_loads(schema: GraphQLSchema) -> None:
-    """Run the resolvers that await data loaders without a task of their own, as far as they get.
-
-    What was loaded before, for the page that the object is on, is there at once.
-    """
-    for kind in schema.type_map.values():
-        for field in kind.fields.values() if is_object_type(kind) else ():
-            declared = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-            if isinstance(declared, StrawberryField) and declared.metadata.get(LOADED):
-                field.resolve = _begun(field.resolve)
-
-
-def _begun(resolve: Any) -> Callable[..., Any]:  # noqa: ANN401  # a resolver of graphql-core
-    def begin(source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> Any:  # noqa: ANN401  # the same
-        coroutine = resolve(source, info, **arguments)
-        try:
-            return Begun(coroutine, coroutine.send(None))
-        except StopIteration as ended:
-            return ended.value
-
-    return begin
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The rest of a coroutine that has already run to its first pause, where it waits for ``awaited``."""
-
-    coroutine: Coroutine[Any, Any, Any]
-    awaited: Any
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        """Continue. The first pause is made up for, then the coroutine goes on by itself."""
-        awaited = self.awaited
-        while True:
-            try:
-                sent = yield awaited
-            except BaseException as error:  # noqa: BLE001  # a cancellation is for the coroutine
-                step = partial(self.coroutine.throw, error)
-            else:
-                step = partial(self.coroutine.send, sent)
-            try:
-                awaited = step()
-            except StopIteration as ended:
-                return ended.value

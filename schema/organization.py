@@ -10,7 +10,7 @@ from models import Organisation
 from schema import member as member_types
 from schema import service_account as service_account_types
 from schema.context import Info
-from schema.described import described_field, described_type, loaded_field
+from schema.described import described_field, described_type
 from schema.node import Node, global_id
 from schema.pagination import After, Before, First, Last, given
 
@@ -29,7 +29,7 @@ class Organization(Node):
         """Convert a row."""
         return cls(key=row.id, id=global_id("Organization", row.id), slug=row.slug, name=row.name, plan=row.plan_code)
 
-    @loaded_field
+    @described_field
     async def tenants_used(self, info: Info) -> int:
         """Number of tenants that count for the quota now, also those that the caller may not see.
 
@@ -38,7 +38,7 @@ class Organization(Node):
         quota = await info.context.loaders.quotas.load(self.key)
         return quota.used if quota else 0
 
-    @loaded_field
+    @described_field
     async def tenants_allowed(self, info: Info) -> int | None:
         """Largest number of tenants that may count for the quota at once; null means no limit."""
         quota = await info.context.loaders.quotas.load(self.key)

@@ -28,7 +28,7 @@ from resolvers import (
 from schema import member, service_account, tenant_mutations
 from schema.audit import AuditEvent, AuditEventConnection
 from schema.described import described_type
-from schema.execution import Executor, begin_loads
+from schema.execution import Executor
 from schema.node import Node
 from schema.organization import Organization
 from schema.provisioning_options import ProvisioningOptions, SlugCheck
@@ -259,7 +259,7 @@ def build_schema(extensions: Iterable[Callable[[], SchemaExtension]] = ()) -> Sc
 @cache
 def _schema_without_extensions() -> Schema:
     """Converted once per process: that takes half a second, and every API of this process has the same types."""
-    schema = Schema(
+    return Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
@@ -267,5 +267,3 @@ def _schema_without_extensions() -> Schema:
         execution_context_class=Executor,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=False),
     )
-    begin_loads(schema._schema)  # noqa: SLF001  # Strawberry has no public name for graphql-core's schema
-    return schema

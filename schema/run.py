@@ -13,7 +13,7 @@ from schema import timeline as timelines
 from schema.absence_check import AbsenceCheck
 from schema.actor import Actor
 from schema.context import Info
-from schema.described import described_field, described_type, loaded_field
+from schema.described import described_field, described_type
 from schema.node import Node, global_id
 from schema.pagination import (
     EDGES,
@@ -154,7 +154,7 @@ class ProvisioningRun(Node):
         """Convert a row, or None."""
         return cls.of(row) if row else None
 
-    @loaded_field
+    @described_field
     async def steps(self, info: Info) -> list[RunStep]:
         """The steps of the saga as it was when the run began, in running order; absence checks are not among them.
 
@@ -162,7 +162,7 @@ class ProvisioningRun(Node):
         """
         return [RunStep.of(row) for row in await info.context.loaders.steps.load(self.row.id) or []]
 
-    @loaded_field
+    @described_field
     async def resources(self, info: Info) -> list[Resource]:
         """Every resource that the run has created or may have created, in order of creation, released ones included.
 
@@ -172,7 +172,7 @@ class ProvisioningRun(Node):
         key = ledger.run_that_took(self.row)
         return [Resource.of(row) for row in await info.context.loaders.resources.load(key) or []]
 
-    @loaded_field
+    @described_field
     async def abandoned_resources(self, info: Info) -> list[Resource]:
         """Resources of the run that an operator abandoned and that may still exist, in order of creation.
 
@@ -182,7 +182,7 @@ class ProvisioningRun(Node):
         rows = await info.context.loaders.resources.load(ledger.run_that_took(self.row)) or []
         return [Resource.of(row) for row in rows if row.left_behind]
 
-    @loaded_field
+    @described_field
     async def absence_checks(self, info: Info) -> list[AbsenceCheck]:
         """The absence checks so far, oldest first. Empty before the run was undone, and for a run that SUCCEEDED.
 
@@ -202,14 +202,14 @@ class ProvisioningRun(Node):
         held_until = self.row.lease_until
         return held_until - info.context.settings.lease if held_until else self.row.due_at
 
-    @loaded_field
+    @described_field
     async def tenant(self, info: Info) -> Annotated["Tenant", strawberry.lazy("schema.tenant")]:
         """The tenant as it is now."""
         row = await info.context.loaders.tenants.load(self.row.tenant_id)
         assert row is not None, "the tenant of a visible run exists"
         return tenants.Tenant.of(row)
 
-    @loaded_field
+    @described_field
     async def timeline(
         self,
         info: Info,

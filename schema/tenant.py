@@ -12,7 +12,7 @@ from models import TenantState
 from provisioning.preview import Preview, preview_of
 from schema import run as runs
 from schema.context import Info
-from schema.described import described_field, described_type, loaded_field
+from schema.described import described_field, described_type
 from schema.node import Node, global_id
 from schema.organization import Organization
 from schema.pagination import After, Before, Edge, First, Last, given
@@ -104,7 +104,7 @@ class Tenant(Node):
         """Convert a row, or None."""
         return cls.of(row) if row else None
 
-    @loaded_field
+    @described_field
     async def organization(self, info: Info) -> Organization:
         """The organisation that owns the tenant."""
         row = await info.context.loaders.organisations.load(self.row.organisation_id)
@@ -128,7 +128,7 @@ class Tenant(Node):
         """
         return self.row.first_admin_email if info.context.caller.sees_first_admins else None
 
-    @loaded_field
+    @described_field
     async def held_resources(self, info: Info) -> list[Resource]:
         """Resources that the tenant holds or may hold, from the ledger, in order of creation.
 
@@ -137,7 +137,7 @@ class Tenant(Node):
         """
         return [Resource.of(row) for row in await info.context.loaders.held.load(self.row.id) or []]
 
-    @loaded_field
+    @described_field
     async def abandoned_resources(self, info: Info) -> list[Resource]:
         """Resources of all runs that an operator abandoned and that may still exist, in order of creation.
 
@@ -146,7 +146,7 @@ class Tenant(Node):
         """
         return [Resource.of(row) for row in await info.context.loaders.abandoned.load(self.row.id) or []]
 
-    @loaded_field
+    @described_field
     async def cancellation_preview(self, info: Info) -> CancellationPreview | None:
         """What cancelProvisioning would stop and release now.
 
@@ -161,13 +161,13 @@ class Tenant(Node):
         preview = preview_of(run, await loaders.steps.load(run.id) or [], resources)
         return CancellationPreview.of(preview) if preview else None
 
-    @loaded_field
+    @described_field
     async def available_actions(self, info: Info) -> list[TenantAction]:
         """What the caller may do with the tenant now: the state, the current run and the caller's rights allow it."""
         run = await info.context.loaders.live_runs.load(self.row.id)
         return list(info.context.caller.actions_on(self.row, run))
 
-    @loaded_field
+    @described_field
     async def current_run(self, info: Info) -> Optional[Annotated["ProvisioningRun", strawberry.lazy("schema.run")]]:  # noqa: UP045  # lazy has no |
         """The run that has not ended, which can be waiting in QUEUED or STUCK.
 
@@ -177,7 +177,7 @@ class Tenant(Node):
             return None
         return runs.ProvisioningRun.of_optional(await info.context.loaders.live_runs.load(self.row.id))
 
-    @loaded_field
+    @described_field
     async def runs(
         self,
         info: Info,
@@ -194,7 +194,7 @@ class Tenant(Node):
         page = await info.context.loaders.runs_of_tenants.load((self.row.id, window))
         return runs.ProvisioningRunConnection.of(page)
 
-    @loaded_field
+    @described_field
     async def recreated_from(self, info: Info) -> "Tenant | None":
         """The DECOMMISSIONED tenant that recreateTenant copied.
 

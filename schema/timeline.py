@@ -14,7 +14,7 @@ from provisioning.audit_feed import Progress
 from provisioning.pagination import Key, Page, Window
 from schema import run as runs
 from schema.context import Info
-from schema.described import described_field, described_type, loaded_field
+from schema.described import described_field, described_type
 from schema.enums import ProvisioningEventKind
 from schema.node import Node, global_id
 from schema.pagination import EDGES, PAGE_INFO, Cursors, Edge, PageInfo, key, number, optional
@@ -104,7 +104,7 @@ class ProvisioningEvent(Node):
             return progress_message(self.said_by)
         return message_of(self.said_by, visible_facts(self.said_by.data, info.context.caller))[1]
 
-    @loaded_field
+    @described_field
     async def run(self, info: Info) -> Annotated["ProvisioningRun", strawberry.lazy("schema.run")]:
         """The run as it is now."""
         row = await info.context.loaders.runs.load(self.run_key)

@@ -1,7 +1,6 @@
-"""Fields that are written without graphql-core: the same values, errors and order; resolvers that begin at once."""
+"""Fields that are written without graphql-core: the same values, errors and order."""
 
 import asyncio
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -11,8 +10,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from schema.context import Info
-from schema.described import loaded_field
-from schema.execution import Begun, Executor, begin_loads, leaves_of
+from schema.execution import Executor, leaves_of
 from schema.scalars import SCALARS
 
 
@@ -43,12 +41,12 @@ class Thing:
         """A leaf that fails."""
         return fail(info.context)
 
-    @loaded_field
+    @strawberry.field
     async def loaded(self) -> str:
         """A leaf that is there at once."""
         return self.name.upper()
 
-    @loaded_field
+    @strawberry.field
     async def slow(self) -> "Thing":
         """An object that comes later."""
         await asyncio.sleep(0)
@@ -68,10 +66,7 @@ class Query:
 
 
 def schema(executor: type[Executor] | None) -> strawberry.Schema:
-    made = strawberry.Schema(Query, execution_context_class=executor, config=StrawberryConfig(scalar_map=SCALARS))
-    if executor is not None:
-        begin_loads(made._schema)
-    return made
+    return strawberry.Schema(Query, execution_context_class=executor, config=StrawberryConfig(scalar_map=SCALARS))
 
 
 def result(document: str, executor: type[Executor] | None) -> tuple[Any, list[dict[str, Any]]]:
@@ -107,41 +102,3 @@ def test_leaves_are_the_attributes_and_the_methods_that_need_only_the_context() 
     thing: Any = made._schema.type_map["Thing"]
 
     assert set(leaves_of(thing)) == {"__typename", "name", "colour", "madeAt", "size", "shownName", "broken"}
-
-
-def test_a_coroutine_that_has_begun_continues_where_it_waits() -> None:
-    async def waits() -> list[str]:
-        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_soon(future.set_result, "first")
-        return [await future, await asyncio.sleep(0, "second")]
-
-    async def run() -> list[str]:
-        found: list[str] = await begun(waits())
-        return found
-
-    assert asyncio.run(run()) == ["first", "second"]
-
-
-def test_a_cancellation_reaches_a_coroutine_that_has_begun() -> None:
-    seen: list[str] = []
-
-    async def waits() -> None:
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            seen.append("ended")
-
-    async def run() -> None:
-        task = asyncio.create_task(begun(waits()))
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(run())
-
-    assert seen == ["ended"]
-
-
-async def begun(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return await Begun(coroutine, coroutine.send(None))
