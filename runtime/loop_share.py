@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 SLICE = 0.015
 SHARED_SLICE = 0.004
 """Seconds of work in one iteration of the event loop, after which long work waits for its turn. The second is for times
-in which several organisations are active: a shorter slice divides what data loaders read together."""
+in which several organisations are active."""
 
 ACTIVE_FOR = 1.0
 """Seconds for which an organisation counts as active after it began an operation."""
@@ -17,6 +18,10 @@ ACTIVE_FOR = 1.0
 
 WAITERS_PER_SLICE = 8
 """The most parts of operations that begin in one slice. Those for which it is too short wait again."""
+
+STARTING = 16
+"""Iterations of the event loop in which a part that had its turn begins what it reads. Each list, and each object with
+several such fields, between the part and a read takes one, and a data loader three."""
 
 
 class LoopShare:
@@ -92,3 +97,44 @@ class LoopShare:
                 yield granted
         if waiting:
             self._waiting[organisation] = waiting
+
+
+class Parts:
+    """The parts of one operation that wait for their turns. What the operation reads waits for them.
+
+    Otherwise each part would be read for by itself, with as many statements as there are slices.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._had_turns = False
+        self._none_waits = asyncio.Event()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A part of the operation waits for its turn in the block."""
+        self._waiting += 1
+        self._none_waits.clear()
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._had_turns = True
+            if not self._waiting:
+                self._none_waits.set()
+
+    async def complete(self) -> None:
+        """Return when no part waits for its turn, and those that had one have begun what they read.
+
+        Without turns since the last call this returns at once. Turns do not depend on reads, so it does not wait for
+        itself.
+        """
+        quiet = 0
+        while self._waiting or (self._had_turns and quiet < STARTING):
+            if self._waiting:
+                await self._none_waits.wait()
+                quiet = 0
+            else:
+                await asyncio.sleep(0)
+                quiet += 1
+        self._had_turns = False

@@ -18,7 +18,7 @@ from runtime.cancellable_queries import CancellableQuery, run_in_thread
 from runtime.connection_shares import ConnectionShares, Holder, Lane, NoConnection
 from runtime.database import Database
 from runtime.feed import Feed
-from runtime.loop_share import LoopShare
+from runtime.loop_share import LoopShare, Parts
 from runtime.settings import Settings
 from runtime.shared_reads import SharedReads
 from schema.errors import Busy, Forbidden, UnknownCursor
@@ -97,6 +97,7 @@ class Context:
     resume_after: str | None = None
     idempotency_key: str | None = None
     cursor: str | None = None
+    parts: Parts = field(default_factory=Parts)
     loaders: Loaders = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,7 +122,7 @@ class Context:
 
     def reset_loaders(self) -> None:
         """Replace the loaders, so that objects are read again."""
-        self.loaders = Loaders(self.transact, self.actor, reads=self.caller.reads_tenants)
+        self.loaders = Loaders(self.transact, self.actor, self.parts, reads=self.caller.reads_tenants)
 
     @asynccontextmanager
     async def delivering(self, cursor: str, *, replayed: bool) -> AsyncIterator[None]:
@@ -140,7 +141,8 @@ class Context:
     async def take_turn(self) -> None:
         """Let other work of the process run first if this operation, or others, have held the event loop for long."""
         if self.loop_share.exhausted():
-            await self.loop_share.turn(self.holder.organisation)
+            with self.parts.waiting():
+                await self.loop_share.turn(self.holder.organisation)
 
     async def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` in a thread, in one transaction. Raises what it raises, and Busy when no connection is free.

@@ -15,6 +15,7 @@ from provisioning import anchors, audit_feed, queries
 from provisioning.actors import Actor
 from provisioning.pagination import Page, Window
 from provisioning.validation import Quota
+from runtime.loop_share import Parts
 from schema.errors import Forbidden, UnknownCursor
 
 K = TypeVar("K")
@@ -70,6 +71,14 @@ class PendingRead:
             self.found.set_result(answer)
 
 
+@dataclass(frozen=True, slots=True)
+class PendingKeys:
+    """The keys of a read that has not begun, and its result. More can be added."""
+
+    needed: dict[Any, None]
+    found: asyncio.Future[Any]
+
+
 def _read_all(session: Session, queries: Sequence[Callable[[Session], Any]]) -> list[Any]:
     """The result of each query, or its refusal, which does not concern the others."""
     return [_result_of(query, session) for query in queries]
@@ -88,11 +97,13 @@ class Loaders:
     Each is made when it is first used: an operation needs few of them, and every entry of a stream is an operation.
     """
 
-    def __init__(self, transact: Transact, by: Actor, *, reads: bool) -> None:
+    def __init__(self, transact: Transact, by: Actor, parts: Parts, *, reads: bool) -> None:
         self._transact = transact
         self._by = by
+        self._parts = parts
         self._reads = reads
         self._pending: list[PendingRead] = []
+        self._pending_keys: dict[tuple[object, ...], PendingKeys] = {}
         self._reading: set[asyncio.Task[None]] = set()
         """Keeps a reference to each read: the event loop itself keeps weak references only."""
 
@@ -166,19 +177,36 @@ class Loaders:
         """Pages of the timeline of each run."""
         return SharedLoader(self._timeline_pages)
 
-    async def _read(self, query: Callable[..., T], *args: object, **scope: Actor) -> T:
+    async def _read(self, query: Callable[[Session], T]) -> T:
         """Run a query in one transaction with those that other loaders need at this moment. Raises what it raises."""
-        read = PendingRead(lambda session: query(session, *args, **scope), asyncio.get_running_loop().create_future())
+        return cast("T", await self._begin(query))
+
+    async def _read_keys(
+        self, query: Callable[..., Mapping[Any, V]], keys: Sequence[Any], *args: object, **scope: Actor
+    ) -> Mapping[Any, V]:
+        """Run a query for these keys, and for those that other parts of the operation need of it at this moment."""
+        pending = self._pending_keys.get((query, *args))
+        if pending is None:
+            needed: dict[Any, None] = {}
+            found = self._begin(lambda session: query(session, list(needed), *args, **scope))
+            pending = self._pending_keys[query, *args] = PendingKeys(needed, found)
+        pending.needed.update(dict.fromkeys(keys))
+        return cast("Mapping[Any, V]", await asyncio.shield(pending.found))
+
+    def _begin(self, query: Callable[[Session], Any]) -> asyncio.Future[Any]:
+        read = PendingRead(query, asyncio.get_running_loop().create_future())
         self._pending.append(read)
         if len(self._pending) == 1:
             reading = asyncio.create_task(self._read_pending())
             self._reading.add(reading)
             reading.add_done_callback(self._reading.discard)
-        return cast("T", await read.found)
+        return read.found
 
     async def _read_pending(self) -> None:
         await asyncio.sleep(0)  # the loaders of this moment are started one after the other
+        await self._parts.complete()
         pending, self._pending = self._pending, []
+        self._pending_keys = {}
         try:
             answers = await self._transact(_read_all, [one.query for one in pending])
         except Exception as error:  # noqa: BLE001  # each reader raises it
@@ -202,7 +230,7 @@ class Loaders:
 
     def _one(self, query: Callable[..., Mapping[UUID, V]], **scope: Actor) -> RowLoader[V]:
         async def load(keys: list[UUID]) -> list[V | None]:
-            found: Mapping[UUID, V] = await self._read(query, keys, **scope)
+            found: Mapping[UUID, V] = await self._read_keys(query, keys, **scope)
             return [found.get(key) for key in keys]
 
         return RowLoader(load, partial(query, **scope))
@@ -243,7 +271,7 @@ class Loaders:
         windows = list({window for _, window in keys})
         parents = [[parent for parent, its in keys if its == window] for window in windows]
         pages = await asyncio.gather(
-            *(self._read(query, its, window, **scope) for its, window in zip(parents, windows, strict=True))
+            *(self._read_keys(query, its, window, **scope) for its, window in zip(parents, windows, strict=True))
         )
         for window, its in zip(windows, pages, strict=True):
             found.update({(parent, window): page for parent, page in its.items()})

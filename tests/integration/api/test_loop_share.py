@@ -14,6 +14,7 @@ from runtime import loop_share
 from runtime.loop_share import LoopShare
 from server.asgi import create_app
 from tests.api import TIMEOUT, Api, Client
+from tests.integration.api.test_nodes import ALL_FIELDS
 from tests.run_harness import RunHarness
 
 STEPS = "name status attempts startedAt finishedAt error message percent"
@@ -102,3 +103,24 @@ def test_an_answer_in_slices_is_the_answer_in_one_piece(
 
     assert owner.result(HEAVIEST) == in_one_piece
     assert len(turns) > 20
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001])
+def test_an_operation_in_slices_takes_as_many_statements_as_in_one_piece(
+    api: Api, harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    for number in range(20):
+        harness.create(f"shop-{number}")
+    harness.make_moves(until="allocate_traffic")
+    monkeypatch.setattr(loop_share, "SLICE", 100.0)
+    monkeypatch.setattr(loop_share, "SHARED_SLICE", 100.0)
+    with api.statements() as in_one_piece:
+        answer = owner.result(ALL_FIELDS, first=20)
+    monkeypatch.setattr(loop_share, "SLICE", seconds)
+
+    with api.statements() as in_slices:
+        same = owner.result(ALL_FIELDS, first=20)
+
+    assert same == answer
+    assert sorted(in_slices) == sorted(in_one_piece)
+    assert len(in_one_piece) == 12
