@@ -105,10 +105,18 @@ class Parts:
     Otherwise each part would be read for by itself, with as many statements as there are slices.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loop_share: LoopShare, organisation: UUID) -> None:
+        self._loop_share = loop_share
+        self._organisation = organisation
         self._waiting = 0
         self._had_turns = False
         self._none_waits = asyncio.Event()
+
+    async def take_turn(self) -> None:
+        """Let other work of the process run first if this operation, or others, have held the event loop for long."""
+        if self._loop_share.exhausted():
+            with self.waiting():
+                await self._loop_share.turn(self._organisation)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

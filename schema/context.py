@@ -97,12 +97,13 @@ class Context:
     resume_after: str | None = None
     idempotency_key: str | None = None
     cursor: str | None = None
-    parts: Parts = field(default_factory=Parts)
+    parts: Parts = field(init=False)
     loaders: Loaders = field(init=False)
 
     def __post_init__(self) -> None:
         # Statements for a caller run under a role that owns nothing and sees only the rows in the caller's scope.
         self.database = self.database.restricted_to(self.caller.row_scope)
+        self.parts = Parts(self.loop_share, self.holder.organisation)
         self.reset_loaders()
 
     @property
@@ -137,12 +138,6 @@ class Context:
             yield
         finally:
             self.delivery.end()
-
-    async def take_turn(self) -> None:
-        """Let other work of the process run first if this operation, or others, have held the event loop for long."""
-        if self.loop_share.exhausted():
-            with self.parts.waiting():
-                await self.loop_share.turn(self.holder.organisation)
 
     async def transact(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` in a thread, in one transaction. Raises what it raises, and Busy when no connection is free.

@@ -31,11 +31,23 @@ Related = tuple["RowLoader[Any]", Callable[[Any], UUID | None]]
 
 
 class SharedLoader(DataLoader[K, V]):
-    """A data loader for several fields that await the same key: cancelling one of them does not cancel the others."""
+    """A data loader for several fields that await the same key: cancelling one of them does not cancel the others.
+
+    The fields go on by turns: what a read returns for hundreds of them would hold the event loop otherwise.
+    """
+
+    def __init__(self, load_fn: Callable[[list[K]], Awaitable[Sequence[Any]]], parts: Parts) -> None:
+        super().__init__(load_fn)
+        self._parts = parts
 
     def load(self, key: K) -> Awaitable[V]:
         """Load a key, once for all fields that need it."""
-        return asyncio.shield(super().load(key))
+        return self._in_turn(super().load(key))
+
+    async def _in_turn(self, loaded: Awaitable[V]) -> V:
+        value = await asyncio.shield(loaded)
+        await self._parts.take_turn()
+        return value
 
 
 class RowLoader(SharedLoader[UUID, V | None]):
@@ -45,8 +57,9 @@ class RowLoader(SharedLoader[UUID, V | None]):
         self,
         load_fn: Callable[[list[UUID]], Awaitable[Sequence[Any]]],
         query: Callable[[Session, Sequence[UUID]], Mapping[UUID, V]],
+        parts: Parts,
     ) -> None:
-        super().__init__(load_fn)
+        super().__init__(load_fn, parts)
         self.query = query
 
     def keep(self, keys: Sequence[UUID], found: Mapping[UUID, V]) -> None:
@@ -170,12 +183,12 @@ class Loaders:
     @cached_property
     def runs_of_tenants(self) -> DataLoader[tuple[UUID, Window], Page[Run]]:
         """Pages of the runs of each tenant."""
-        return SharedLoader(self._run_pages)
+        return SharedLoader(self._run_pages, self._parts)
 
     @cached_property
     def timelines(self) -> DataLoader[tuple[UUID, Window], Page[Event]]:
         """Pages of the timeline of each run."""
-        return SharedLoader(self._timeline_pages)
+        return SharedLoader(self._timeline_pages, self._parts)
 
     async def _read(self, query: Callable[[Session], T]) -> T:
         """Run a query in one transaction with those that other loaders need at this moment. Raises what it raises."""
@@ -233,7 +246,7 @@ class Loaders:
             found: Mapping[UUID, V] = await self._read_keys(query, keys, **scope)
             return [found.get(key) for key in keys]
 
-        return RowLoader(load, partial(query, **scope))
+        return RowLoader(load, partial(query, **scope), self._parts)
 
     def _details(self, query: Callable[..., Mapping[UUID, V]]) -> RowLoader[V]:
         """Load details of tenants or runs, for callers with the right tenants:read only.
@@ -246,7 +259,7 @@ class Loaders:
             self._require_reader()
             return await loader.load_fn(keys)
 
-        return RowLoader(load_for_readers, loader.query)
+        return RowLoader(load_for_readers, loader.query, self._parts)
 
     def _require_reader(self) -> None:
         # An empty list would say that there are no details.

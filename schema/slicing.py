@@ -53,11 +53,11 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
             yield self._later(item) if context.loop_share.exhausted() and not self.is_awaitable(item) else item
 
     async def _later(self, item: Any) -> Any:  # noqa: ANN401  # any value
-        await self.context_value.take_turn()
+        await self.context_value.parts.take_turn()
         return item
 
     async def _in_turn(self, value: Awaitable[Any]) -> Any:  # noqa: ANN401  # any value
         done = await value
         if isinstance(self.context_value, Context):
-            await self.context_value.take_turn()
+            await self.context_value.parts.take_turn()
         return done

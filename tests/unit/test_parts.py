@@ -1,8 +1,13 @@
 """Reads of an operation wait for those of its parts that wait for their turns."""
 
 import asyncio
+from uuid import uuid4
 
-from runtime.loop_share import STARTING, Parts
+from runtime.loop_share import STARTING, LoopShare, Parts
+
+
+def new_parts() -> Parts:
+    return Parts(LoopShare(), uuid4())
 
 
 async def iterations(number: int) -> None:
@@ -12,7 +17,7 @@ async def iterations(number: int) -> None:
 
 def test_without_turns_a_read_begins_at_once() -> None:
     async def scenario() -> bool:
-        complete = asyncio.ensure_future(Parts().complete())
+        complete = asyncio.ensure_future(new_parts().complete())
         await iterations(1)
         return complete.done()
 
@@ -21,7 +26,7 @@ def test_without_turns_a_read_begins_at_once() -> None:
 
 def test_a_read_waits_for_all_parts_and_then_for_what_they_begin() -> None:
     async def scenario() -> list[bool]:
-        parts = Parts()
+        parts = new_parts()
         with parts.waiting():
             with parts.waiting():
                 complete = asyncio.ensure_future(parts.complete())
@@ -39,7 +44,7 @@ def test_a_read_waits_for_all_parts_and_then_for_what_they_begin() -> None:
 
 def test_a_part_that_had_its_turn_before_the_read_is_waited_for_once() -> None:
     async def scenario() -> list[bool]:
-        parts = Parts()
+        parts = new_parts()
         with parts.waiting():
             pass
         first = asyncio.ensure_future(parts.complete())
@@ -55,7 +60,7 @@ def test_a_part_that_had_its_turn_before_the_read_is_waited_for_once() -> None:
 
 def test_a_part_that_is_cancelled_holds_up_no_read() -> None:
     async def scenario() -> bool:
-        parts = Parts()
+        parts = new_parts()
 
         async def part() -> None:
             with parts.waiting():
