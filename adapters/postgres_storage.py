@@ -1,6 +1,7 @@
 """A tenant's storage in the tenants' Postgres: a schema with its login role, which owns nothing else."""
 
 import base64
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,23 +25,26 @@ from provisioning.resource_names import ResourceNames
 from runtime.connections import PINNED, connect
 
 CONNECT_SECONDS = 3
+
+KEPT_CONNECTIONS = 4
+"""Connections that a process keeps for its next calls: to open one costs more CPU, some 6 ms, than most calls."""
+
+KEPT_FOR = 3
+"""Seconds for which a connection is kept, also when it is idle: where connections are scarce, others get them then."""
+
 SESSION = {
     **PINNED,
     # Short, because an undo waits for the statements that its step left running here.
     "statement_timeout": "5s",
     "lock_timeout": "3s",
     "idle_in_transaction_session_timeout": "30s",
-    # Lets the server close what the pool no longer uses.
-    "idle_session_timeout": "60s",
+    "idle_session_timeout": f"{KEPT_FOR}s",
     # A tenant may create functions in the schema public of some clusters.
     "search_path": "pg_catalog, pg_temp",
 }
 """The settings of a session in the tenants' Postgres."""
 
 CONNECTIONS_PER_TENANT = 20
-
-KEPT_CONNECTIONS = 4
-"""Connections that a process keeps for its next calls: to open one costs more CPU, some 6 ms, than most calls."""
 
 
 class StorageMissing(TryAgain):
@@ -137,11 +141,12 @@ class PostgresStorage:
         """A transaction on a connection of the pool."""
         pooled = self._pool.connect()
         connection = cast("Connection[Any]", pooled.driver_connection)
+        opened_at = pooled.info.setdefault("opened_at", time.monotonic())
         try:
             with connection.transaction():
                 yield connection
         finally:
-            if connection.closed:
+            if connection.closed or time.monotonic() - opened_at > KEPT_FOR:
                 pooled.invalidate()
             pooled.close()
 
