@@ -45,6 +45,12 @@ MAX_BACK_OFF = timedelta(seconds=60)
 MAX_CONFIRMATION_BACK_OFF = timedelta(hours=1)
 """Longer than other back-offs: nothing waits for an absence check, and an adapter may be unavailable for a day."""
 
+WORKER_LOST = "Its worker was lost."
+
+PAUSE_AFTER_LOSSES = timedelta(seconds=8)
+"""The pause after each lost worker of a step or an undo but the first. A worker performs many runs at a time, and which
+of them ended it is not known. While a run that ends its workers pauses, the others go on and lose no attempts to it."""
+
 PAUSE_BEFORE_LAST_ATTEMPT = timedelta(seconds=90)
 """The pause before the last attempt of a step, so that an external system that fails for a minute fails no run."""
 
@@ -338,6 +344,9 @@ def _begin(draft: Draft, step: StepValues, takes: Takes) -> bool:
         _failed(draft, step, Failure(lost, RunErrorCode.WORKER_LOST, final=True))
         _advance(draft)
         return False
+    if step.attempt_started_at is not None and step.attempts > 1:
+        _pause_after_losses(draft, draft.change(step, error=WORKER_LOST))
+        return False
     _begin_attempt(draft, step, takes)
     return True
 
@@ -381,6 +390,9 @@ def _begin_compensation(draft: Draft, step: StepValues) -> bool:
         lost = f"{step.title}: the worker was lost while undoing it, in attempt {step.compensation_attempts}."
         _stuck(draft, step, lost)
         return False
+    if step.attempt_started_at is not None and step.lost_workers > 1:
+        _pause_after_losses(draft, draft.change(step, compensation_error=WORKER_LOST))
+        return False
     began = step.status is not StepStatus.COMPENSATING
     draft.change(
         step,
@@ -393,6 +405,13 @@ def _begin_compensation(draft: Draft, step: StepValues) -> bool:
     if began:
         draft.emit(EventType.COMPENSATION_STARTED, {"step": step.name})
     return True
+
+
+def _pause_after_losses(draft: Draft, step: StepValues) -> None:
+    """Put the next attempt off. It begins as a new one, so the claim after the pause is not put off again."""
+    due = draft.now + PAUSE_AFTER_LOSSES * draft.before.jitter
+    draft.change(step, message=None, attempt_started_at=None, next_attempt_at=due)
+    draft.change_run(due_at=due)
 
 
 def _continue_compensation(draft: Draft, step: StepValues, began: datetime) -> bool:
@@ -454,7 +473,7 @@ def _interrupt(draft: Draft, step: StepValues, error: str | None) -> StepValues:
 def _interrupt_idle(draft: Draft, step: StepValues) -> StepValues:
     """Interrupt a step that no worker performs: it waits for its next poll or attempt, or its worker was lost."""
     waits = step.next_attempt_at is not None
-    return _interrupt(draft, step, step.error if waits else "Its worker was lost.")
+    return _interrupt(draft, step, step.error if waits else WORKER_LOST)
 
 
 def _clear_attempt(draft: Draft, step: StepValues) -> StepValues:

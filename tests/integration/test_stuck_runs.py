@@ -67,8 +67,10 @@ def test_a_run_is_stuck_after_a_compensation_lost_every_worker(harness: RunHarne
     harness.make_moves(until="allocate_traffic")
     harness.cancel()
     last = harness.claim(Backward("allocate_identity"))
-    for _ in range(transitions.MAX_WORKERS_LOST_UNDOING - 1):
+    for lost in range(1, transitions.MAX_WORKERS_LOST_UNDOING):
         harness.expire_lease()
+        if lost > 1:
+            assert harness.try_claim() is None, "an attempt after two lost workers has no pause before it"
         last = harness.claim(Backward("allocate_identity"))
     harness.expire_lease()
 

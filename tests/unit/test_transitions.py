@@ -134,12 +134,25 @@ POSITIONS: Mapping[str, Position] = {
         "second",
         attempts=3,
     ),
+    "worker lost again": changed(
+        position("RUNNING", "DRWWW", "first", **{**OWNED, "lease_until": BEFORE, "due_at": BEFORE}),
+        "second",
+        attempts=2,
+    ),
     "at the pivot": position("RUNNING", "DDRWW", "first second", **OWNED),
     "cancelled in flight": position("CANCELLING", "DRWWW", "first", **OWNED),
     "cancelled at the pivot": position("CANCELLING", "DDRWW", "first second", **OWNED),
     "undo due": position("CANCELLING", "DIWWW", "first second"),
     "undoing": position("CANCELLING", "DCWWW", "first second", **OWNED),
     "undoing the first step": position("CANCELLING", "CUWWW", "first", **OWNED),
+    "worker lost in an undo": position(
+        "CANCELLING", "DCWWW", "first second", **{**OWNED, "lease_until": BEFORE, "due_at": BEFORE}
+    ),
+    "worker lost again in an undo": changed(
+        position("CANCELLING", "DCWWW", "first second", **{**OWNED, "lease_until": BEFORE, "due_at": BEFORE}),
+        "second",
+        lost_workers=1,
+    ),
     "undo polling": changed(
         position("CANCELLING", "DCWWW", "first second", due_at=LATER), "second", next_attempt_at=LATER
     ),
