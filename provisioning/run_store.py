@@ -9,7 +9,6 @@ steps, because it waits for no lock. A command that must not repeat its decision
 locks the run first.
 """
 
-import json
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
+from pydantic_core import to_json
 
 from models import (
     ActorKind,
@@ -131,7 +131,7 @@ def write(statements: Statements, transition: Transition) -> Position | None:
     values = {
         "run_id": position.run.id,
         "revision": position.revision,
-        "changes": Jsonb(_changes(transition), _json),
+        "changes": _jsonb(_changes(transition)),
         "event_count": len(transition.events),
         "request_id": statements.request_id,
         "now": position.now,
@@ -150,7 +150,7 @@ def write_together(statements: Statements, batch: Sequence[Transition]) -> list[
     values = {
         "run_ids": [position.run.id for position in positions],
         "tenant_ids": [position.tenant.id for position in positions],
-        "batch": Jsonb([_document(transition) for transition in batch], _json),
+        "batch": _jsonb([_document(transition) for transition in batch]),
         "request_id": statements.request_id,
     }
     revisions = dict(statements.rows(WRITE_TOGETHER, values))
@@ -449,18 +449,13 @@ def _events(transition: Transition) -> list[dict[str, object]]:
     ]
 
 
-def _encoded(value: object) -> str:
-    match value:
-        case datetime():
-            return value.isoformat()
-        case timedelta():
-            return f"{value.total_seconds()} s"
-        case _:
-            return str(value)
+def _jsonb(value: object) -> Jsonb:
+    """One document for all statements. Postgres reads times and intervals of ISO 8601, and any other value as text."""
+    return Jsonb(value, _dumps)
 
 
-_json = json.JSONEncoder(default=_encoded).encode
-"""One encoder for all statements."""
+def _dumps(value: object) -> bytes:
+    return to_json(value, timedelta_mode="iso8601", fallback=str)
 
 
 def _position_of(row: Sequence[Any]) -> Position:
@@ -525,7 +520,7 @@ WRITE_CANCELS = f"""
 -- Locks: the runs, which are locked.
 WITH written AS (
     {_update("runs", CANCEL_COLUMNS, "requested.changes")}
-    FROM jsonb_to_recordset(%(requested)s::jsonb) AS requested(id uuid, revision text, changes jsonb)
+    FROM jsonb_to_recordset(%(requested)s) AS requested(id uuid, revision text, changes jsonb)
     WHERE runs.id = requested.id AND runs.id = ANY(%(run_ids)s) AND runs.xmin::text = requested.revision
     RETURNING runs.id, runs.lease_token IS NOT NULL AS owned
 )
@@ -537,7 +532,7 @@ def write_cancels(statements: Statements, requested: Sequence[Transition]) -> No
     """Write the runs of these cancel requests, and tell the workers that own one. The caller appends the events."""
     values = [{"id": one.position.run.id, "revision": one.position.revision, "changes": one.run} for one in requested]
     run_ids = [one.position.run.id for one in requested]
-    written = statements.rows(WRITE_CANCELS, {"requested": _json(values), "run_ids": run_ids})
+    written = statements.rows(WRITE_CANCELS, {"requested": _jsonb(values), "run_ids": run_ids})
     statements.outbox.extend(cancel_hint(run_id) for run_id, owned in written if owned)
     assert len(written) == len(requested), "the runs are locked, so nothing else has written them"
 
@@ -555,7 +550,7 @@ INSERT_RUN = f"""
 -- Locks: none but the new row.
 INSERT INTO runs ({NEW_RUN_COLUMNS})
 SELECT {NEW_RUN_COLUMNS.replace("number", NEXT_NUMBER)}
-FROM jsonb_populate_record(NULL::runs, %(run)s::jsonb) AS new
+FROM jsonb_populate_record(NULL::runs, %(run)s) AS new
 RETURNING number
 """
 
@@ -567,7 +562,7 @@ INSERT_STEPS = f"""
 -- All steps of a new run. A statement of its own, because row-level security looks for the run.
 -- Locks: none but the new rows.
 INSERT INTO run_steps ({NEW_STEP_COLUMNS}, attempts, compensation_attempts)
-SELECT {NEW_STEP_COLUMNS}, 0, 0 FROM jsonb_populate_recordset(NULL::run_steps, %(steps)s::jsonb)
+SELECT {NEW_STEP_COLUMNS}, 0, 0 FROM jsonb_populate_recordset(NULL::run_steps, %(steps)s)
 RETURNING position
 """
 
@@ -579,8 +574,8 @@ def insert(
     wake_up: Forward | Backward,
 ) -> int:
     """Insert a run with its steps, and announce its first move. Returns the number of the run."""
-    [(number,)] = statements.rows(INSERT_RUN, {"run": _json(run)})
-    statements.rows(INSERT_STEPS, {"steps": _json([{"run_id": run["id"], **step} for step in steps])})
+    [(number,)] = statements.rows(INSERT_RUN, {"run": _jsonb(run)})
+    statements.rows(INSERT_STEPS, {"steps": _jsonb([{"run_id": run["id"], **step} for step in steps])})
     statements.outbox.append(WakeUp(cast("UUID", run["id"]), wake_up))
     return int(number)
 

@@ -17,6 +17,7 @@ from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import StepStopped, StopReason
 from provisioning.steps import saga
+from provisioning.wakeups import WakeUp
 from provisioning.welcome_emails import resend_welcome_emails
 from runtime.database import Statements, clock, outbox_of
 from runtime.settings import settings
@@ -350,9 +351,11 @@ def test_a_run_that_cannot_end_is_logged_and_does_not_block_other_due_runs(
         due_runs.redispatch_due_runs(Statements.of(session))
         session.refresh(run)
 
-        assert caplog.messages == ["run cannot end, resources are still held"]
+        # Earlier tests may have left other runs that end, or can't end, in this sweep.
+        logged = [record.getMessage() for record in caplog.records if getattr(record, "run", None) == run.id]
+        assert logged == ["run cannot end, resources are still held"]
         assert run.due_at > clock(session)
-        assert other.run().id in [wake_up.run_id for wake_up in outbox_of(session)]
+        assert other.run().id in [wake_up.run_id for wake_up in outbox_of(session) if isinstance(wake_up, WakeUp)]
         session.rollback()
 
 
