@@ -4,18 +4,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from models import AbsenceCheck, Run, Tenant
+from models import AbsenceCheck, ResourceStatus, Run, Tenant
+from models.columns import new_id
 from provisioning import events, ledger, run_store, validation
 from provisioning.claims import Claim
 from provisioning.event_types import EventType
 from provisioning.step_context import Abandoned, StepStopped, StopReason
-from runtime.database import Database, Statements, clock, is_transient
+from runtime.database import Database, Statements, is_transient
 from runtime.masking import masked
 from runtime.settings import Settings
 
@@ -46,12 +48,23 @@ class DatabaseJournal:
         self._execute(run_store.publish_progress, percent, masked(message)[:300])
 
     def abandoned(self) -> Abandoned:
-        """The resources that an operator abandoned."""
-        return self._transact(_abandoned)
+        """The resources that an operator abandoned before the claim. None is abandoned while a worker owns the run."""
+        left = [each for each in self.claim.position.resources if each.status is ResourceStatus.ABANDONED]
+        return Abandoned(frozenset(each.name for each in left), frozenset(each.step for each in left))
 
     def record_absence_check(self, found: Sequence[str], found_abandoned: Sequence[str], *, complete: bool) -> int:
         """Record what an absence check found. Returns the number of checks. Raises StepStopped if the claim is lost."""
-        return self._transact(_record_absence_check, found, found_abandoned, complete=complete)
+        claim = self.claim
+        check = AbsenceCheck(id=new_id(), run_id=claim.run_id, found=list(found), found_abandoned=list(found_abandoned))
+        record = partial(ledger.record_absence_check, check=check, token=claim.token, complete=complete)
+        with _unavailable_is_no_failure():
+            if found:
+                earlier = self.database.transact(_record_and_tell, claim, check, record)
+            else:
+                earlier = self.database.execute(record)
+        if earlier is None:
+            raise StepStopped(StopReason.LEASE_LOST)
+        return earlier.number + 1
 
     def record_part_done(self, parts: int) -> None:
         """Record that so many parts of the step are done. Raises StepStopped if the claim is lost."""
@@ -75,10 +88,6 @@ class DatabaseJournal:
         with _unavailable_is_no_failure():
             return self.database.execute(work, claim.run_id, claim.token, claim.move.step, *args, **kwargs)
 
-    def _transact(self, work: Callable[Concatenate[Session, Claim, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with _unavailable_is_no_failure():
-            return self.database.transact(work, self.claim, *args, **kwargs)
-
 
 @contextmanager
 def _unavailable_is_no_failure() -> Iterator[None]:
@@ -91,27 +100,16 @@ def _unavailable_is_no_failure() -> Iterator[None]:
         raise
 
 
-def _abandoned(session: Session, claim: Claim) -> Abandoned:
-    return ledger.abandoned(session, session.get_one(Run, claim.run_id))
-
-
-def _record_absence_check(
-    session: Session, claim: Claim, found: Sequence[str], found_abandoned: Sequence[str], *, complete: bool
-) -> int:
-    run = session.exec(
-        select(Run).where(Run.id == claim.run_id, Run.lease_token == claim.token).with_for_update(key_share=True)
-    ).one_or_none()
-    if run is None:
-        raise StepStopped(StopReason.LEASE_LOST)
-    before = session.exec(
-        select(AbsenceCheck.found).where(AbsenceCheck.run_id == run.id).order_by(col(AbsenceCheck.id))
-    ).all()
-    now = clock(session)
-    session.add(AbsenceCheck(run_id=run.id, asked_at=now, found=list(found), found_abandoned=list(found_abandoned)))
-    if complete:
-        ledger.record_absence_of_abandoned(session, run, found_abandoned, now)
-    if found and (not before or list(before[-1]) != list(found)):
-        facts = {"run_number": run.number, "found": list(found)}
-        tenant = session.get_one(Tenant, run.tenant_id)
-        events.emit(session, tenant, EventType.DRIFT_FOUND, facts, run=run, at=now)
-    return len(before) + 1
+def _record_and_tell(
+    session: Session,
+    claim: Claim,
+    check: AbsenceCheck,
+    record: Callable[[Statements], ledger.EarlierChecks | None],
+) -> ledger.EarlierChecks | None:
+    """Record an absence check that found something, and tell it once: not if the check before found the same."""
+    earlier = record(Statements.of(session))
+    if earlier is not None and earlier.recorded and earlier.found != check.found:
+        facts = {"run_number": claim.position.run.number, "found": check.found}
+        run, tenant = session.get_one(Run, claim.run_id), session.get_one(Tenant, claim.names.tenant_id)
+        events.emit(session, tenant, EventType.DRIFT_FOUND, facts, run=run)
+    return earlier

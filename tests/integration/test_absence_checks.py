@@ -1,17 +1,21 @@
 """Absence checks after an undo find and remove resources that appeared late, and their results are kept."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from sqlmodel import col, select
 
 from models import AbsenceCheck, RunStatus, StepStatus, TenantState
-from provisioning import commands
+from provisioning import commands, ledger
 from provisioning.moves import Forward
 from provisioning.ports import Refused
 from provisioning.resource_names import ResourceNames
+from provisioning.step_context import StepStopped
 from provisioning.steps import ABSENCE_CHECK_DELAYS
-from runtime.database import clock
-from tests.run_harness import RunHarness
+from runtime.database import Database, clock
+from tests.run_harness import RunHarness, recorded_statements
 
 CONFIRM = Forward("confirm_absence")
 
@@ -70,6 +74,59 @@ def test_a_late_resource_is_reported_as_drift_and_removed(harness: RunHarness) -
     assert found_by_checks(harness)[1:] == [[]] * len(ABSENCE_CHECK_DELAYS)
     assert harness.existing_resources() == []
     assert harness.event_lines().count("provisioning.drift_found") == 1
+
+
+def test_an_absence_check_that_finds_nothing_is_recorded_in_one_statement(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled(harness)
+    claim = harness.claim(CONFIRM)
+
+    with recorded_statements(harness, monkeypatch) as statements:
+        harness.perform(claim)
+
+    assert statements == [ledger.RECORD_ABSENCE_CHECK]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_absence_check_with_a_lost_reply_is_recorded_and_told_once(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch, *, late: bool
+) -> None:
+    names = cancelled(harness)
+    if late:
+        harness.simulated.holdings.forget_destruction()
+        harness.simulated.identity.create(names, "late@shop.example")
+    claim = harness.claim(CONFIRM)
+
+    for name in ("execute", "transact"):
+        monkeypatch.setattr(Database, name, repeated(getattr(Database, name)))
+    harness.perform(claim)
+
+    monkeypatch.undo()
+    assert len(found_by_checks(harness)) == 1
+    assert harness.event_lines().count("provisioning.drift_found") == int(late)
+
+
+def repeated(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, done twice, as when the first reply was lost after the commit."""
+
+    def twice(*args: Any, **kwargs: Any) -> Any:
+        original(*args, **kwargs)
+        return original(*args, **kwargs)
+
+    return twice
+
+
+def test_an_absence_check_without_its_claim_records_nothing(harness: RunHarness) -> None:
+    cancelled(harness)
+    lost = harness.claim(CONFIRM)
+    harness.expire_lease()
+    harness.claim(CONFIRM)
+
+    with pytest.raises(StepStopped):
+        harness.perform(lost)
+
+    assert found_by_checks(harness) == []
 
 
 def test_an_absence_check_that_fails_confirms_nothing(harness: RunHarness) -> None:
