@@ -187,7 +187,7 @@ class RunStep(SQLModel, table=True):
     """One step of one run, copied from the saga when the run began.
 
     An attempt is in progress while ``attempt_started_at`` is set. It is being performed, unless ``next_attempt_at``
-    is set too: then it waits until that time for its next poll.
+    is set too: then it waits for its next poll, until that time or, if the run has an owner, for one after the other.
 
     ``failing_since`` is when the first failed attempt of its compensation was recorded; no further one begins later
     than ``compensation_time_limit`` after it. ``lost_workers`` counts the attempts to undo it, since the last outcome,

@@ -62,7 +62,12 @@ class Change:
 
     @classmethod
     def by_owner(cls, held: Claim, decide: Decide) -> Self:
-        """A change by the worker that owns the run, and remembers its position."""
+        """A change by the worker that owns the run, and remembers its position.
+
+        What it remembers is of no use once the lease was renewed, because that has changed the row.
+        """
+        if time.monotonic() - held.claimed_at > held.settings.lease_renewal.total_seconds():
+            return cls(held.run_id, decide)
         transition = decide(_position_now(held))
         known = transition is not None and not transition.tells_what_is_held
         return cls(held.run_id, decide, Decided(transition, time.monotonic()) if known else None)
@@ -112,19 +117,31 @@ def try_to_record(applying: Apply, held: Claim, outcome: Outcome, keep: Lease | 
     return Claimed(_claim_of(decided, held.settings)) if decided is not None else None
 
 
+def keep_waiting(statements: Statements, held: Claim, after: timedelta) -> Claim | None:
+    """Record that the step waits while its worker keeps the lease and the token. Safe to repeat.
+
+    Returns the claim as it is now; None if it was lost, or if a cancel has ended the wait.
+    """
+    return _claim_of(apply(statements, _waiting(held, after)), held.settings)
+
+
+def try_to_keep_waiting(applying: Apply, held: Claim, after: timedelta) -> Claimed | None:
+    """``keep_waiting`` by ``applying``. Returns None if it is unknown whether it was written."""
+    decided = applying(_waiting(held, after))
+    return Claimed(_claim_of(decided, held.settings)) if decided is not None else None
+
+
 def record_failure(statements: Statements, held: Claim, error: BaseException) -> None:
     """Record the failure of a move: retry later, start compensating, or mark the run STUCK.
 
     Does nothing if the claim was lost.
     """
-    failure = _failure_of(error)
+    apply(statements, _failing(held, error))
 
-    def decide(position: Position) -> Transition | None:
-        if position.run.lease_token != held.token:
-            return None
-        return transitions.step_failed(position, held.move, failure, starts_attempt=held.starts_attempt)
 
-    apply(statements, Change.by_owner(held, decide))
+def try_to_record_failure(applying: Apply, held: Claim, error: BaseException) -> bool:
+    """``record_failure`` by ``applying``. Returns False if it is unknown whether it was written."""
+    return applying(_failing(held, error)) is not None
 
 
 def apply(statements: Statements, change: Change) -> Decided:
@@ -193,6 +210,26 @@ def _recording(held: Claim, outcome: Outcome, keep: Lease | None) -> Change:
         if position.run.lease_token != held.token:
             return None
         return _outcome_of(position, held, outcome, keep)
+
+    return Change.by_owner(held, decide)
+
+
+def _waiting(held: Claim, after: timedelta) -> Change:
+    def decide(position: Position) -> Transition | None:
+        if position.run.lease_token != held.token:
+            return None
+        return transitions.step_waits(position, held.move, after, kept=True)
+
+    return Change.by_owner(held, decide)
+
+
+def _failing(held: Claim, error: BaseException) -> Change:
+    failure = _failure_of(error)
+
+    def decide(position: Position) -> Transition | None:
+        if position.run.lease_token != held.token:
+            return None
+        return transitions.step_failed(position, held.move, failure, starts_attempt=held.starts_attempt)
 
     return Change.by_owner(held, decide)
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -32,7 +32,12 @@ class StepStopped(Exception):
 
 
 class StopSignal:
-    """A signal to stop a step, set from any thread. Only the first reason counts."""
+    """A signal to stop a step, set from any thread. Only the first reason counts.
+
+    ``on_set`` is called after each ``set``, on its thread.
+    """
+
+    on_set: Callable[[], None] | None = None
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -46,6 +51,8 @@ class StopSignal:
             if self._reason is None:
                 self._reason, self._set_at = reason, time.monotonic()
         self._event.set()
+        if self.on_set is not None:
+            self.on_set()
 
     def ignored_for(self, seconds: float) -> bool:
         """Whether the signal was set at least so many seconds ago."""

@@ -152,15 +152,24 @@ def step_succeeded(
     return draft.transition()
 
 
-def step_waits(position: Position, move: Forward | Backward, after: timedelta) -> Transition:
-    """The step, or its undo, has not reached its goal yet: it is polled again after this time."""
+def step_waits(position: Position, move: Forward | Backward, after: timedelta, *, kept: bool = False) -> Transition:
+    """The step, or its undo, has not reached its goal yet: it is polled again after this time.
+
+    With ``kept``, its worker keeps the lease and polls it again and again, which is written only here: so an attempt
+    that waits is not lost with its worker.
+    """
     draft = Draft(position)
-    draft.release_lease(due=position.now)
     step = draft.steps[move.step]
-    if step.status is StepStatus.RUNNING and draft.run.status is RunStatus.CANCELLING:
+    interrupted = step.status is StepStatus.RUNNING and draft.run.status is RunStatus.CANCELLING
+    if not interrupted:
+        draft.change(step, next_attempt_at=position.now + after, heartbeat_at=position.now, lost_workers=0)
+        if kept:
+            draft.claimed = move
+            return draft.transition()
+    draft.release_lease(due=position.now)
+    if interrupted:
         _interrupt(draft, step, None)
     else:
-        draft.change(step, next_attempt_at=position.now + after, heartbeat_at=position.now, lost_workers=0)
         draft.change_run(due_at=position.now + after)
     _advance(draft)
     return draft.transition()

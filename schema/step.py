@@ -61,7 +61,8 @@ class RunStep:
     )
     next_attempt_at: datetime | None = strawberry.field(
         description="When the step or its compensation is polled or tried again; null while a worker performs it and "
-        "when nothing is scheduled."
+        "when nothing is scheduled. In the past while a worker polls it again and again: a poll without news writes "
+        "nothing."
     )
     attempt_started_at: datetime | None = strawberry.field(
         description="When the attempt under way began, of the step or of its undo. Null when none is: then "

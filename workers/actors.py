@@ -4,8 +4,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 from uuid import UUID, uuid4
 
@@ -18,14 +19,16 @@ from provisioning.engine import Apply
 from provisioning.error_messages import describe
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Infrastructure
+from provisioning.saga import NotYet, Outcome
 from provisioning.scarcity import is_scarcity
-from provisioning.step_context import StepStopped, StopReason
+from provisioning.step_context import Journal, StepStopped, StopReason, StopSignal
 from provisioning.step_journal import DatabaseJournal
 from provisioning.steps import saga
 from provisioning.transitions import Lease
 from runtime.database import Database, Statements
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
+from workers.looks import KeptWait, Looks
 from workers.running_steps import RunningSteps
 
 logger = logging.getLogger(__name__)
@@ -40,7 +43,10 @@ T = TypeVar("T")
 
 @dataclass
 class StepRunner:
-    """Makes moves. Any thread may call it. With ``group``, the threads claim and record together."""
+    """Makes moves. Any thread may call it. With ``group``, the threads claim and record together.
+
+    With ``looks``, by the type of the move, the process keeps what waits and looks at it again by itself.
+    """
 
     database: Database
     settings: Settings
@@ -49,6 +55,7 @@ class StepRunner:
     owner: str = field(default_factory=lambda: f"{socket.gethostname()[:80]}:{os.getpid()}")
     keep_for: float = KEEP_RUN_FOR
     group: Apply | None = None
+    looks: Mapping[type[Forward | Backward], Looks] = field(default_factory=dict)
 
     def make_move(self, run_id: UUID, move: Forward | Backward) -> None:
         """Claim the move, perform it and record the outcome. Do nothing when the run is not ready for this move.
@@ -80,12 +87,64 @@ class StepRunner:
         journal = DatabaseJournal(self.database, self.settings, claim)
         try:
             with self.running_steps.performing(claim) as stop_signal:
-                outcome = claim.perform(saga, self.infrastructure, journal, stop_signal, self.settings.pace)
+                outcome = self._outcome(claim, journal, stop_signal)
         except (Exception, Interrupt) as error:  # noqa: BLE001  # any error of a step is an outcome
-            self._log(claim.run_id, claim.move, error)
-            self._retry_until_available(engine.record_failure, claim, _recorded_error(error))
+            self._record_failure(claim, error)
             return None
-        keep = self._lease() if self._may_keep(keep_until) else None
+        if isinstance(outcome, NotYet) and self._looks_for(claim, outcome):
+            self._keep_waiting(claim, journal, outcome)
+            return None
+        return self._record(claim, outcome, self._lease() if self._may_keep(keep_until) else None)
+
+    def _outcome(self, claim: Claim, journal: Journal, stop_signal: StopSignal) -> Outcome:
+        return claim.perform(saga, self.infrastructure, journal, stop_signal, self.settings.pace)
+
+    def _looks_for(self, claim: Claim, outcome: NotYet) -> Looks | None:
+        """Where to keep what waits; None to give the lease back: for a long wait it would be renewed in vain."""
+        looks = self.looks.get(type(claim.move))
+        if looks is None or not looks.has_room or self.running_steps.shutting_down:
+            return None
+        return looks if outcome.after <= self.settings.lease else None
+
+    def _keep_waiting(self, claim: Claim, journal: Journal, outcome: NotYet) -> None:
+        if self.group is not None and (tried := engine.try_to_keep_waiting(self.group, claim, outcome.after)):
+            kept = tried.claim
+        else:
+            kept = self._retry_until_available(engine.keep_waiting, claim, outcome.after)
+        if kept is not None:
+            wait = KeptWait(kept, journal, self.running_steps.keep(kept))
+            self.looks[type(kept.move)].keep(wait, outcome.after)
+
+    def look_again(self, wait: KeptWait) -> timedelta | None:
+        """Poll a step that waits. Returns the time until the next poll, and has written nothing; None if it has ended.
+
+        A look that finds the step done, failed or stopped is recorded, as that of a message is.
+        """
+        outcome = self._look(wait)
+        if isinstance(outcome, NotYet) and outcome.after <= self.settings.lease and not wait.timed_out:
+            return outcome.after
+        self.running_steps.forget(wait.claim)
+        if isinstance(outcome, Exception):
+            self._record_failure(wait.claim, outcome)
+        else:
+            self._record(wait.claim, outcome, None)
+        return None
+
+    def _look(self, wait: KeptWait) -> Outcome | Exception:
+        if wait.timed_out:
+            return NotYet(timedelta(0))  # the next claim finds that the attempt has had its time
+        try:
+            return self._outcome(wait.claim, wait.journal, wait.stop_signal)
+        except Exception as error:  # noqa: BLE001  # any error of a step is an outcome
+            return error
+
+    def _record_failure(self, claim: Claim, error: BaseException) -> None:
+        self._log(claim.run_id, claim.move, error)
+        recorded = _recorded_error(error)
+        if self.group is None or not engine.try_to_record_failure(self.group, claim, recorded):
+            self._retry_until_available(engine.record_failure, claim, recorded)
+
+    def _record(self, claim: Claim, outcome: Outcome, keep: Lease | None) -> Claim | None:
         if self.group is not None and (tried := engine.try_to_record(self.group, claim, outcome, keep)):
             return tried.claim
         return self._retry_until_available(engine.record, claim, outcome, keep)

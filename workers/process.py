@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -9,9 +10,10 @@ import dramatiq
 
 import adapters
 from provisioning import engine
+from provisioning.moves import Backward, Forward
 from runtime.database import Database
 from runtime.hints import HintSender
-from runtime.settings import Settings
+from runtime.settings import OTHER_CONNECTIONS, Settings
 from workers import actors
 from workers.actors import StepRunner, declare_compensate_step, declare_run_step
 from workers.broker import Worker, redis_broker
@@ -19,6 +21,7 @@ from workers.cancel_listener import CancelListener
 from workers.dispatcher import Dispatcher
 from workers.group_commit import GroupCommit
 from workers.heartbeat import Heartbeat
+from workers.looks import Looks
 from workers.presence import GRACE, Presence
 from workers.running_steps import RunningSteps
 from workers.sweeper import Sweeper
@@ -45,18 +48,22 @@ class WorkerProcess:
         self._drain = int(settings.drain_timeout.total_seconds() * 1000)
         self._dispatcher = Dispatcher(settings)
         self._hints = HintSender(settings.database_url)
-        self._database = Database(
-            settings, self._dispatcher, name="tenantry-worker", pinned=PLANNED_ONCE, hint=self._hints
-        )
+        self._database = self._connect(settings, OTHER_CONNECTIONS)
+        self._database_of_steps = self._connect(settings, settings.database_pool - OTHER_CONNECTIONS)
         self._running_steps = RunningSteps()
         step_runner = StepRunner(
-            self._database,
+            self._database_of_steps,
             settings,
-            adapters.infrastructure(settings, self._database),
+            adapters.infrastructure(settings, self._database_of_steps),
             self._running_steps,
             keep_for=actors.KEEP_RUN_FOR,
-            group=GroupCommit(lambda group: self._database.execute(engine.apply_together, group)),
+            group=GroupCommit(lambda group: self._database_of_steps.execute(engine.apply_together, group)),
         )
+        self._looks: dict[type[Forward | Backward], Looks] = {
+            Forward: Looks("looks at steps", step_runner.look_again, settings.forward_threads),
+            Backward: Looks("looks at undos", step_runner.look_again, settings.compensation_threads),
+        }
+        step_runner.looks = self._looks
         self._presence = Presence(partial(setattr, step_runner, "owner"))
         self._workers = [
             _worker(settings, declare_run_step, step_runner, settings.forward_threads),
@@ -79,6 +86,7 @@ class WorkerProcess:
     def stop(self) -> None:
         """Stop each step at its next safe point and release its lease, then stop the other threads."""
         logger.info("worker stopping, steps end at their next safe point")
+        until = time.monotonic() + self._drain / 1000
         self._sweeper.stop()
         self._running_steps.shut_down()
         stopping = [threading.Thread(target=worker.stop, args=(self._drain,)) for worker in self._workers]
@@ -86,13 +94,21 @@ class WorkerProcess:
             thread.start()
         for thread in stopping:
             thread.join()
+        for looks in self._looks.values():
+            looks.close(until - time.monotonic())
         self._running_steps.drained.set()
         self._cancel_listener.stop()
         self._heartbeat.stop()
         self._dispatcher.close()
         self._hints.close()
         self._database.close()
+        self._database_of_steps.close()
         logger.info("worker stopped")
+
+    def _connect(self, settings: Settings, connections: int) -> Database:
+        """A pool of so many connections. Steps have their own, so that they never keep the heartbeat waiting."""
+        share = settings.model_copy(update={"database_pool": max(1, connections)})
+        return Database(share, self._dispatcher, name="tenantry-worker", pinned=PLANNED_ONCE, hint=self._hints)
 
 
 def _worker(settings: Settings, declare: Declare, step_runner: StepRunner, threads: int) -> Worker:

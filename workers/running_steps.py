@@ -38,18 +38,21 @@ class RunningSteps:
     @contextmanager
     def performing(self, claim: Claim) -> Iterator[StopSignal]:
         """Register a claim until the end of the block."""
+        # An interrupt may arrive at any line, and the lease of a step that has ended must not be renewed.
+        try:
+            yield self.keep(claim)
+        finally:
+            self.forget(claim)
+
+    def keep(self, claim: Claim) -> StopSignal:
+        """Register a claim until ``forget``."""
         running_step = RunningStep(
             claim, StopSignal(), time.monotonic() + claim.time_left.total_seconds(), claim.renewed_at
         )
-        # An interrupt may arrive at any line, and the lease of a step that has ended must not be renewed.
-        try:
-            with self._lock:
-                self._performing[claim.token] = running_step
-                self._apply_earlier_signals(running_step)
-            yield running_step.stop_signal
-        finally:
-            with self._lock:
-                self._performing.pop(claim.token, None)
+        with self._lock:
+            self._performing[claim.token] = running_step
+            self._apply_earlier_signals(running_step)
+        return running_step.stop_signal
 
     def all_steps(self) -> list[RunningStep]:
         """The steps that are running now."""
@@ -57,7 +60,7 @@ class RunningSteps:
             return list(self._performing.values())
 
     def forget(self, claim: Claim) -> None:
-        """Stop renewing this claim. Its step has a stop signal, and its writes are fenced off."""
+        """Stop renewing this claim: its step has ended, or has a stop signal while its writes are fenced off."""
         with self._lock:
             self._performing.pop(claim.token, None)
 

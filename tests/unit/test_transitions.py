@@ -153,6 +153,7 @@ POSITIONS: Mapping[str, Position] = {
         "second",
         lost_workers=1,
     ),
+    "poll kept": changed(position("RUNNING", "DRWWW", "first", **OWNED), "second", next_attempt_at=BEFORE),
     "undo polling": changed(
         position("CANCELLING", "DCWWW", "first second", due_at=LATER), "second", next_attempt_at=LATER
     ),
@@ -193,6 +194,7 @@ INPUTS: Mapping[str, Callable[[Position], Transition | None]] = {
     "succeeded": lambda it: transitions.step_succeeded(it, move_of(it)),
     "succeeded and kept": lambda it: transitions.step_succeeded(it, move_of(it), LEASE),
     "waits": lambda it: transitions.step_waits(it, move_of(it), timedelta(seconds=2)),
+    "waits and is kept": lambda it: transitions.step_waits(it, move_of(it), timedelta(seconds=2), kept=True),
     "failed": failed,
     "refused": lambda it: failed(it, final=True),
     "scarce": lambda it: failed(it, scarce=True),
@@ -215,6 +217,7 @@ OF_AN_OWNER = {
     "succeeded",
     "succeeded and kept",
     "waits",
+    "waits and is kept",
     "failed",
     "refused",
     "scarce",

@@ -1,0 +1,162 @@
+"""The looks at steps that wait: on time, at once when a step has to stop, and not behind one that is slow."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from provisioning.step_context import StopReason, StopSignal
+from tests.waiting import wait_until
+from workers import looks
+from workers.looks import KeptWait, Looks
+
+SOON, NEVER = timedelta(seconds=0.1), timedelta(hours=1)
+
+
+class NoClaim:
+    run_id = UUID(int=1)
+
+
+def new_wait() -> KeptWait:
+    claim: Any = NoClaim()
+    journal: Any = None
+    return KeptWait(claim, journal, StopSignal())
+
+
+@contextmanager
+def looking(look: Callable[[KeptWait], timedelta | None], threads: int = 4) -> Iterator[Looks]:
+    made = Looks("looks of a test", look, threads)
+    try:
+        yield made
+    finally:
+        made.close(timeout=0)
+
+
+def test_a_wait_is_looked_at_again_and_again_until_it_ends() -> None:
+    answers = [SOON, SOON, None]
+    times: list[float] = []
+
+    def look(_: KeptWait) -> timedelta | None:
+        times.append(time.monotonic())
+        return answers[len(times) - 1]
+
+    with looking(look) as made:
+        began = time.monotonic()
+        made.keep(new_wait(), SOON)
+        wait_until(lambda: len(times) == len(answers) and made._kept == 0)
+
+    for before, after in zip([began, *times], times, strict=False):
+        assert after - before >= SOON.total_seconds()
+
+
+@pytest.mark.parametrize("at", ["before it is kept", "while it is kept"])
+def test_a_wait_that_has_to_stop_is_looked_at_at_once(at: str) -> None:
+    looked: list[StopReason | None] = []
+    wait = new_wait()
+
+    def look(wait: KeptWait) -> None:
+        looked.append(wait.stop_signal.reason)
+
+    with looking(look) as made:
+        if at == "before it is kept":
+            wait.stop_signal.set(StopReason.CANCELLED)
+        made.keep(wait, NEVER)
+        made.keep(new_wait(), NEVER)
+        wait.stop_signal.set(StopReason.CANCELLED)
+        wait_until(lambda: bool(looked))
+        wait.stop_signal.set(StopReason.TIMED_OUT)
+        wait_until(lambda: made._kept == 1)
+
+    assert looked == [StopReason.CANCELLED]
+
+
+def test_a_wait_that_has_to_stop_during_its_look_is_looked_at_again_at_once() -> None:
+    wait, looked = new_wait(), list[StopReason | None]()
+
+    def look(wait: KeptWait) -> timedelta | None:
+        looked.append(wait.stop_signal.reason)
+        if len(looked) > 1:
+            return None
+        wait.stop_signal.set(StopReason.CANCELLED)
+        return NEVER
+
+    with looking(look) as made:
+        made.keep(wait, SOON)
+        wait_until(lambda: len(looked) == 2)
+
+    assert looked == [None, StopReason.CANCELLED]
+
+
+def test_a_slow_look_does_not_delay_the_others() -> None:
+    answered, others = threading.Event(), list[KeptWait]()
+    slow = [new_wait() for _ in range(3)]
+
+    def look(wait: KeptWait) -> None:
+        if wait in slow:
+            assert answered.wait(20)
+        else:
+            others.append(wait)
+
+    with looking(look) as made:
+        for wait in [*slow, *[new_wait() for _ in range(50)]]:
+            made.keep(wait, SOON)
+        wait_until(lambda: len(others) == 50)
+        assert made._kept == len(slow)
+        answered.set()
+        wait_until(lambda: made._kept == 0)
+        assert made._threads <= 4
+
+
+def test_one_thread_makes_looks_that_are_quick() -> None:
+    looked: list[KeptWait] = []
+    with looking(looked.append, threads=1) as made:
+        for _ in range(500):
+            made.keep(new_wait(), SOON)
+        wait_until(lambda: len(looked) == 500)
+
+    assert len(set(map(id, looked))) == 500
+
+
+def test_an_error_of_a_look_ends_only_its_wait(caplog: pytest.LogCaptureFixture) -> None:
+    bad, looked = new_wait(), list[KeptWait]()
+
+    def look(wait: KeptWait) -> None:
+        if wait is bad:
+            raise ZeroDivisionError
+        looked.append(wait)
+
+    with looking(look, threads=1) as made:
+        made.keep(bad, SOON)
+        made.keep(new_wait(), SOON * 2)
+        wait_until(lambda: bool(looked) and made._kept == 0)
+
+    assert "a look at a step that waits failed" in caplog.text
+
+
+def test_closing_waits_until_every_wait_has_ended() -> None:
+    ended: list[KeptWait] = []
+    made = Looks("looks of a test", ended.append, 2)
+    waits = [new_wait() for _ in range(20)]
+    for wait in waits:
+        made.keep(wait, NEVER)
+
+    for wait in waits:
+        wait.stop_signal.set(StopReason.SHUTTING_DOWN)
+    made.close(timeout=20)
+
+    assert len(ended) == len(waits)
+    assert not made.has_room
+    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "looks of a test"])
+
+
+def test_waits_beyond_the_limit_find_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looks, "MAX_KEPT", 1)
+    with looking(lambda _: None) as made:
+        assert made.has_room
+        made.keep(new_wait(), NEVER)
+        assert not made.has_room
