@@ -1,4 +1,4 @@
-"""The change feed of a process: one LISTEN connection, and one poll for lost notifications, wake all its watchers."""
+"""The change feed of a process: one connection that listens, and one poll for lost hints, wake all its watchers."""
 
 import asyncio
 import logging
@@ -12,6 +12,10 @@ from runtime.connections import connect_to_listen
 from runtime.hints import ANNOUNCE
 
 logger = logging.getLogger(__name__)
+
+Listen = Callable[["Feed"], Awaitable[None]]
+"""Listens until the connection is lost, and raises OSError then. Calls ``resume`` once it listens, ``notify`` with each
+payload."""
 
 RECONNECT_AFTER = 1.0
 """Seconds between two attempts to connect."""
@@ -47,15 +51,19 @@ class Watcher:
 
 
 class Feed:
-    """Receives NOTIFY on one channel. A watcher wakes when the payload contains all of its words.
+    """Receives the hints of one channel: by NOTIFY, unless ``listen`` receives them from another carrier.
+
+    A watcher wakes when the payload contains all of its words.
 
     The first word of a watcher is the id of the tenant or organisation that it watches, or a word that all payloads of
     a kind contain.
     """
 
-    def __init__(self, url: str, channel: str) -> None:
+    def __init__(self, url: str, channel: str, listen: Listen | None = None) -> None:
         self._url = url
         self._channel = channel
+        self._listen = listen or Feed._listen_to_postgres
+        self._lost = False
         self._watchers: dict[str, set[Watcher]] = {}
         self._marks: dict[str, str | None] = {}
 
@@ -75,12 +83,14 @@ class Feed:
             self._remove(words[0], watcher)
 
     async def listen(self) -> None:
-        """Listen until cancelled. Reconnects when the connection is lost."""
+        """Listen until cancelled. Reconnects when the connection is lost; until then, the poll finds the changes."""
         while True:
             try:
-                await self._listen()
+                await self._listen(self)
             except (psycopg.Error, OSError) as error:
-                logger.warning("change feed lost its connection, reconnecting", extra={"cause": str(error).strip()})
+                if not self._lost:
+                    logger.warning("change feed lost its connection, polling", extra={"cause": str(error).strip()})
+                self._lost = True
             await asyncio.sleep(RECONNECT_AFTER)
 
     async def poll(self, read_marks: ReadMarks) -> None:
@@ -117,18 +127,21 @@ class Feed:
                 if watcher.matches(words):
                     watcher.wake()
 
-    def _wake_all(self) -> None:
+    def resume(self) -> None:
+        """Wake all watchers, once the connection listens: they read what has changed before."""
+        if self._lost:
+            self._lost = False
+            logger.info("change feed listens again")
         for watchers in self._watchers.values():
             for watcher in watchers:
                 watcher.wake()
 
-    async def _listen(self) -> None:
+    async def _listen_to_postgres(self) -> None:
         connection = await connect_to_listen(self._url, "tenantry-feed")
         async with connection:
             await connection.execute(ANNOUNCE)
             await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))
-            # For changes that were committed before LISTEN.
-            self._wake_all()
+            self.resume()
             async for notification in connection.notifies():
                 self.notify(notification.payload)
 

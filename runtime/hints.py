@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 
@@ -64,16 +64,25 @@ def send(connection: psycopg.Connection[Any], hints: Iterable[Hint]) -> bool:
     return bool(connection.execute(SEND.encode(), values, prepare=True).fetchall())
 
 
-class HintSender:
-    """Sends the hints of a process from a thread with a connection of its own. Both begin with the first hint."""
+class Carrier(Protocol):
+    """What carries hints to other processes. Only the thread of a sender uses it."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def send(self, hints: Sequence[Hint]) -> bool:
+        """Send these hints. Returns whether one was heard. Never raises: a hint that cannot be sent is lost."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class HintSender:
+    """Sends the hints of a process from a thread. The thread and its connection begin with the first hint."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
         self._changed = threading.Condition()
         self._pending: dict[Hint, None] = {}
         self._stopping = False
         self._thread: threading.Thread | None = None
-        self._connection: psycopg.Connection[Any] | None = None
 
     def __call__(self, hints: Sequence[Hint]) -> None:
         """Send these hints soon. Never waits for the database."""
@@ -97,10 +106,9 @@ class HintSender:
 
     def _run(self) -> None:
         while hints := self._next():
-            heard = self._send(hints)
+            heard = self._carrier.send(hints)
             self._rest(REST if heard else REST_UNHEARD)
-        if self._connection is not None:
-            self._connection.close()
+        self._carrier.close()
 
     def _next(self) -> Sequence[Hint]:
         """Wait for hints. Returns none when the sender is closed."""
@@ -114,7 +122,20 @@ class HintSender:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or any(hint.urgent for hint in self._pending), seconds)
 
-    def _send(self, hints: Sequence[Hint]) -> bool:
+
+class NotifyCarrier:
+    """Carries hints by NOTIFY, on a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def send(self, hints: Sequence[Hint]) -> bool:
         """Send the hints; once more on a new connection if an older one was lost. To send one twice does no harm."""
         for is_last_try in (self._connection is None, True):
             try:

@@ -84,6 +84,13 @@ class DeployerKind(StrEnum):
     HTTP = "http"
 
 
+class HintCarrier(StrEnum):
+    """What carries the hints that make other processes look at once instead of at their next poll."""
+
+    POSTGRES = "postgres"
+    REDIS = "redis"
+
+
 class Settings(BaseSettings):
     """The settings, immutable. The variable of a field is ``TENANTRY_`` and the field's name in capitals."""
 
@@ -117,6 +124,10 @@ class Settings(BaseSettings):
     )
     redis_url: Annotated[str, AfterValidator(addresses.broker_address)] = Field(
         description="The broker: any Redis protocol server, for example redis://127.0.0.1:6379/0."
+    )
+    hints: HintCarrier = Field(
+        default=HintCarrier.POSTGRES,
+        description="What carries hints to other processes: postgres (NOTIFY) or redis (the broker's channels).",
     )
     secret_key: SecretStr = Field(
         description="At least 32 characters. Signs tokens and encrypts private keys; changing it invalidates both."

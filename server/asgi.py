@@ -15,12 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adapters.start_checks import RecentProblem, api_problem
 from edge.app import edge_app, edge_connections
 from edge.hosts import is_tenant_host
-from provisioning.events import FEED_CHANNEL
 from runtime.cancellable_queries import wait_for_cancelled
 from runtime.connection_shares import ConnectionShares
 from runtime.database import Database
-from runtime.feed import Feed
-from runtime.hints import HintSender
 from runtime.settings import Settings
 from schema.root import Schema, build_schema
 from server.audit_export.endpoint import ExportEndpoint
@@ -41,6 +38,7 @@ from server.request_log import RequestLog
 from server.services import Services
 from server.web_pages import Assets
 from workers.dispatcher import Dispatcher
+from workers.redis_hints import change_feed, hint_sender
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
@@ -111,11 +109,11 @@ def _services(settings: Settings, resources: AsyncExitStack) -> Services:
     """What operations share. ``resources`` closes it in reverse order."""
     dispatcher = Dispatcher(settings)
     resources.callback(dispatcher.close)
-    hints = HintSender(settings.database_url)
+    hints = hint_sender(settings)
     database = Database(settings, deliver=dispatcher, name="tenantry-api", pinned=PLANNED_FOR_VALUES, hint=hints)
     resources.callback(database.close)
     resources.callback(hints.close)
-    feed = Feed(settings.database_url, FEED_CHANNEL)
+    feed = change_feed(settings)
     # One thread per connection, so that operations wait for a connection on the event loop and not in a thread.
     connections = ConnectionShares(max(2, settings.database_pool - edge_connections(settings)))
     # A pool of its own, so that authentication and revalidation do not wait for connections behind operations.

@@ -12,8 +12,7 @@ import adapters
 from provisioning import engine
 from provisioning.moves import Backward, Forward
 from runtime.database import Database
-from runtime.hints import HintSender
-from runtime.settings import OTHER_CONNECTIONS, Settings
+from runtime.settings import OTHER_CONNECTIONS, HintCarrier, Settings
 from workers import actors
 from workers.actors import StepRunner, declare_compensate_step, declare_run_step
 from workers.broker import Worker, redis_broker
@@ -22,7 +21,9 @@ from workers.dispatcher import Dispatcher
 from workers.group_commit import GroupCommit
 from workers.heartbeat import Heartbeat
 from workers.looks import Looks
+from workers.periodic_thread import PeriodicThread
 from workers.presence import GRACE, Presence
+from workers.redis_hints import RedisCancelListener, hint_sender
 from workers.running_steps import RunningSteps
 from workers.sweeper import Sweeper
 
@@ -47,7 +48,7 @@ class WorkerProcess:
     def __init__(self, settings: Settings) -> None:
         self._drain = int(settings.drain_timeout.total_seconds() * 1000)
         self._dispatcher = Dispatcher(settings)
-        self._hints = HintSender(settings.database_url)
+        self._hints = hint_sender(settings)
         self._database = self._connect(settings, OTHER_CONNECTIONS)
         self._database_of_steps = self._connect(settings, settings.database_pool - OTHER_CONNECTIONS)
         self._running_steps = RunningSteps()
@@ -71,11 +72,14 @@ class WorkerProcess:
         ]
         self._heartbeat = Heartbeat(self._database, self._running_steps, settings)
         self._cancel_listener = CancelListener(self._database, self._running_steps, self._heartbeat, self._presence)
+        self._listeners: list[PeriodicThread] = [self._cancel_listener]
+        if settings.hints is HintCarrier.REDIS:
+            self._listeners.append(RedisCancelListener(settings, self._running_steps, self._heartbeat))
         self._sweeper = Sweeper(self._database, self._dispatcher, settings, self._presence)
 
     def start(self) -> None:
         """Start all threads."""
-        for thread in (self._heartbeat, self._cancel_listener, self._sweeper):
+        for thread in (self._heartbeat, *self._listeners, self._sweeper):
             thread.start()
         # The first leases have the name with which the end of this process is noticed at once.
         self._presence.decided.wait(GRACE)
@@ -97,7 +101,8 @@ class WorkerProcess:
         for looks in self._looks.values():
             looks.close(until - time.monotonic())
         self._running_steps.drained.set()
-        self._cancel_listener.stop()
+        for listener in self._listeners:
+            listener.stop()
         self._heartbeat.stop()
         self._dispatcher.close()
         self._hints.close()

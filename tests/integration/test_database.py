@@ -44,7 +44,7 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 async def listen_once(feed: Feed) -> None:
     with suppress(psycopg.OperationalError):
-        await feed._listen()
+        await feed._listen(feed)
 
 
 def terminate_doomed_connections(session: Session) -> None:

@@ -14,7 +14,7 @@ from provisioning.events import CANCEL_CHANNEL, FEED_CHANNEL
 from runtime import hints
 from runtime.connections import connect
 from runtime.database import outbox_of
-from runtime.hints import ANNOUNCE, Hint, HintSender
+from runtime.hints import ANNOUNCE, Hint, HintSender, NotifyCarrier
 from tests.run_harness import RunHarness
 from tests.scratch_database import scratch_database
 from tests.waiting import wait_until
@@ -116,7 +116,7 @@ def test_the_sender_sends_what_gathers_meanwhile_in_one_statement(empty: str, mo
 
     monkeypatch.setattr(hints, "send", counted)
     with listening(empty, FEED_CHANNEL) as connection:
-        sender = HintSender(empty)
+        sender = HintSender(NotifyCarrier(empty))
         for number in range(500):
             sender([Hint(FEED_CHANNEL, f"acme {number} event")])
         sender.close()
@@ -127,7 +127,7 @@ def test_the_sender_sends_what_gathers_meanwhile_in_one_statement(empty: str, mo
 
 
 def test_the_sender_sends_again_when_its_connection_was_lost(empty: str) -> None:
-    sender = HintSender(empty)
+    sender = HintSender(NotifyCarrier(empty))
     with listening(empty, FEED_CHANNEL) as connection:
         sender([Hint(FEED_CHANNEL, "first - event")])
         assert heard(connection, 1) == ["first - event"]
@@ -139,7 +139,7 @@ def test_the_sender_sends_again_when_its_connection_was_lost(empty: str) -> None
 
 
 def test_a_sender_that_never_sent_closes_without_a_thread(empty: str) -> None:
-    sender = HintSender(empty)
+    sender = HintSender(NotifyCarrier(empty))
     sender.close()
     sender([Hint(FEED_CHANNEL, "late - event")])
 
@@ -147,7 +147,7 @@ def test_a_sender_that_never_sent_closes_without_a_thread(empty: str) -> None:
 
 
 def test_the_sender_drops_hints_while_there_is_no_database(caplog: pytest.LogCaptureFixture) -> None:
-    sender = HintSender("postgresql://nowhere@/nowhere?host=%2Fdoes%2Fnot%2Fexist")
+    sender = HintSender(NotifyCarrier("postgresql://nowhere@/nowhere?host=%2Fdoes%2Fnot%2Fexist"))
     with caplog.at_level(logging.WARNING):
         sender([Hint(FEED_CHANNEL, "lost - event")])
         wait_until(lambda: "hints lost" in caplog.text)

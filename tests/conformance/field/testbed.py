@@ -76,6 +76,8 @@ class Options:
     relayed: bool = False
     """Whether connections go through relays, so that they can be cut or hang."""
     undo_alarm: float = 120.0
+    hints: str = "postgres"
+    """What carries hints to other processes, as in the settings."""
     http_deployer: bool = False
     """Whether workloads run on a deployer behind HTTP, ``Testbed.deployer``, instead of the built-in one."""
     keep_runs: bool = False
@@ -418,6 +420,7 @@ def _settings(options: Options, smtp_port: int, port: int) -> dict[str, object]:
         "database_pool": max(20, options.forward_threads + options.compensation_threads + OTHER_CONNECTIONS),
         "pace": timedelta(seconds=options.pace),
         "undo_alarm": timedelta(seconds=options.undo_alarm),
+        "hints": options.hints,
         "budget": 1_000_000_000,
         "organisation_budget": 1_000_000_000,
         "operation_cost": 1_000_000_000,

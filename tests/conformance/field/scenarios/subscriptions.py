@@ -83,6 +83,37 @@ class Goal:
 @scenario(without="no_subscription_cursors", breaks="V10")
 def subscription_resume_gap_free_over_cancel(harness: ScenarioHarness) -> str:
     """Timelines and feed are cut at random and resumed by cursor during cancels: each entry comes once, in order."""
+    return _follow_over_cancels(harness)
+
+
+@scenario(without="no_subscription_cursors", breaks="V10", options=Options(hints="redis"))
+def subscription_resume_gap_free_with_hints_over_redis(harness: ScenarioHarness) -> str:
+    """The same with hints over Redis, which is flushed, stopped and started meanwhile."""
+    ended, blows = threading.Event(), 0
+
+    def harm_the_broker() -> None:
+        nonlocal blows
+        while not ended.wait(1.0):
+            harness.testbed.flush_broker()
+            if ended.wait(1.0):
+                return
+            harness.testbed.stop_broker()
+            ended.wait(1.0)
+            harness.testbed.start_broker()
+            blows += 1
+
+    with ThreadPoolExecutor(1) as other:
+        harming = other.submit(harm_the_broker)
+        try:
+            figure = _follow_over_cancels(harness)
+        finally:
+            ended.set()
+        harming.result()
+    assert blows, "Redis was never away, so nothing is proved"
+    return f"{figure}; Redis was flushed and away {blows} times"
+
+
+def _follow_over_cancels(harness: ScenarioHarness) -> str:
     harness.create()
     start = _newest_cursor(harness.owner)
     stopped, goal = threading.Event(), Goal()
