@@ -21,6 +21,10 @@ TICK = 0.05
 HELP_AFTER = 0.01
 """Seconds after which another thread helps with the looks that are due: an external system may be slow to answer."""
 
+HANGS_AFTER = 60.0
+"""Seconds after a stop signal from which the thread of a look that has not ended is replaced by another, up to as many
+as there are threads. The lease of its wait has ended by then."""
+
 MAX_KEPT = 5_000
 """Waits of one direction that a process keeps. Further ones give their lease back, and are due without an owner."""
 
@@ -58,6 +62,7 @@ class Looks:
         self._numbers = count()
         self._parked: list[tuple[float, int, KeptWait]] = []
         self._due: deque[KeptWait] = deque()
+        self._looked_at: set[KeptWait] = set()
         self._kept = self._threads = self._idle = 0
         self._watching = self._closed = False
         self._wakes_at = 0.0
@@ -132,15 +137,21 @@ class Looks:
     def _call_thread(self) -> None:
         if self._idle:
             self._work.notify()
-        elif self._threads < self._most_threads:
+        elif self._threads < self._most_threads + min(self._hanging(), self._most_threads):
             self._threads += 1
             self._start(self._make_looks)
+
+    def _hanging(self) -> int:
+        if self._threads < self._most_threads:
+            return 0
+        return sum(wait.stop_signal.ignored_for(HANGS_AFTER) for wait in self._looked_at)
 
     def _make_looks(self) -> None:
         """Make the looks that are due, one after the other."""
         while (wait := self._next()) is not None:
             after = self._look_safely(wait)
             with self._changed:
+                self._looked_at.discard(wait)
                 if after is not None:
                     self._park(wait, after)
                     continue
@@ -158,7 +169,9 @@ class Looks:
                     self._work.wait()
                 finally:
                     self._idle -= 1
-            return self._due.popleft()
+            wait = self._due.popleft()
+            self._looked_at.add(wait)
+            return wait
 
     def _look_safely(self, wait: KeptWait) -> timedelta | None:
         try:

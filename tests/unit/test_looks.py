@@ -112,6 +112,26 @@ def test_a_slow_look_does_not_delay_the_others() -> None:
         assert made._threads <= 4
 
 
+def test_a_look_that_ignores_its_stop_signal_takes_no_thread_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looks, "HANGS_AFTER", 0.1)
+    answered, others = threading.Event(), list[KeptWait]()
+    hanging = new_wait()
+
+    def look(wait: KeptWait) -> None:
+        if wait is hanging:
+            assert answered.wait(20)
+        else:
+            others.append(wait)
+
+    with looking(look, threads=1) as made:
+        made.keep(hanging, SOON)
+        wait_until(lambda: hanging in made._looked_at)
+        made.keep(new_wait(), SOON)
+        hanging.stop_signal.set(StopReason.CANCELLED)
+        wait_until(lambda: len(others) == 1)
+        answered.set()
+
+
 def test_one_thread_makes_looks_that_are_quick() -> None:
     looked: list[KeptWait] = []
     with looking(looked.append, threads=1) as made:
