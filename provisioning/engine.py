@@ -18,7 +18,7 @@ from provisioning.error_messages import code_of, describe
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
 from provisioning.position import Position
-from provisioning.saga import Done, NotYet, Outcome
+from provisioning.saga import Done, NotYet, Outcome, PartDone
 from provisioning.scarcity import is_scarcity, retry_after
 from provisioning.step_context import StepStopped
 from provisioning.steps import saga
@@ -235,11 +235,14 @@ def _failing(held: Claim, error: BaseException) -> Change:
 
 
 def _outcome_of(position: Position, held: Claim, outcome: Outcome, keep: Lease | None) -> Transition:
+    takes = _takes(position, held.settings)
     match outcome:
         case NotYet(after):
             return transitions.step_waits(position, held.move, after)
+        case PartDone(parts):
+            return transitions.part_done(position, held.move, parts, keep, takes)
         case Done(parts_done):
-            return transitions.step_succeeded(position, held.move, keep, _takes(position, held.settings), parts_done)
+            return transitions.step_succeeded(position, held.move, keep, takes, parts_done)
 
 
 def _written(statements: Statements, decided: Decided) -> Decided | None:

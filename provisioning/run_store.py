@@ -606,24 +606,6 @@ def publish_progress(
         statements.outbox.append(feed_hint(organisation_id, tenant_id, "progress"))
 
 
-RECORD_PART_DONE = """
--- How many parts of a step are done, so that its next attempt goes on after them.
--- Locks: the run, so that the owner cannot change meanwhile.
-WITH owned AS (
-    SELECT id FROM runs WHERE id = %(run_id)s AND lease_token = %(token)s FOR NO KEY UPDATE
-)
-UPDATE run_steps SET parts_done = %(parts)s FROM owned
-WHERE run_steps.run_id = owned.id AND run_steps.name = %(step)s
-RETURNING parts_done
-"""
-
-
-def record_part_done(statements: Statements, run_id: UUID, token: UUID, step: str, parts: int) -> bool:
-    """Record that so many parts of the step are done. Returns False, and writes nothing, if the claim was lost."""
-    values = {"run_id": run_id, "token": token, "step": step, "parts": parts}
-    return bool(statements.rows(RECORD_PART_DONE, values))
-
-
 RENEW = """
 -- The leases that a worker still owns. A run that another transaction has locked is not extended, only reported:
 -- waiting for its lock could let the other leases lapse.

@@ -26,7 +26,14 @@ class NotYet:
     after: timedelta
 
 
-Outcome = Done | NotYet
+@dataclass(frozen=True, slots=True)
+class PartDone:
+    """So many parts of the step are done. The next follows at once, after this is on record."""
+
+    parts: int
+
+
+Outcome = Done | NotYet | PartDone
 
 
 Action = Callable[[StepContext], Outcome | None]

@@ -88,9 +88,6 @@ class Journal(Protocol):
     def progress(self, percent: int | None, message: str) -> None:
         """Publish the progress of the step."""
 
-    def record_part_done(self, parts: int) -> None:
-        """Record that so many parts of the step are done. Raises StepStopped if the claim is lost."""
-
     def validation_errors(self) -> list[str]:
         """Why the tenant cannot be provisioned with its current values: one sentence each."""
 

@@ -1,12 +1,9 @@
 """The journal of a running step: short transactions, each fenced by the claim's token."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Concatenate, ParamSpec, TypeVar
-from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
@@ -25,10 +22,6 @@ PROGRESS_INTERVAL = 0.25
 """Seconds between two published updates of a step's progress."""
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
 @dataclass
 class DatabaseJournal:
     """The journal of one claim."""
@@ -45,7 +38,11 @@ class DatabaseJournal:
         if published == [percent, message] or now - published_at < PROGRESS_INTERVAL:
             return
         self._published = (now, percent, message)
-        self._execute(run_store.publish_progress, percent, masked(message)[:300])
+        claim, shown = self.claim, masked(message)[:300]
+        with _unavailable_is_no_failure():
+            self.database.execute(
+                run_store.publish_progress, claim.run_id, claim.token, claim.move.step, percent, shown
+            )
 
     def abandoned(self) -> Abandoned:
         """The resources that an operator abandoned before the claim. None is abandoned while a worker owns the run."""
@@ -56,20 +53,14 @@ class DatabaseJournal:
         """Record what an absence check found. Returns the number of checks. Raises StepStopped if the claim is lost."""
         claim = self.claim
         check = AbsenceCheck(id=new_id(), run_id=claim.run_id, found=list(found), found_abandoned=list(found_abandoned))
-        record = partial(ledger.record_absence_check, check=check, token=claim.token, complete=complete)
         with _unavailable_is_no_failure():
             if found:
-                earlier = self.database.transact(_record_and_tell, claim, check, record)
+                earlier = self.database.transact(_record_and_tell, check, claim, complete=complete)
             else:
-                earlier = self.database.execute(record)
+                earlier = self.database.execute(ledger.record_absence_check, check, claim.token, complete=complete)
         if earlier is None:
             raise StepStopped(StopReason.LEASE_LOST)
         return earlier.number + 1
-
-    def record_part_done(self, parts: int) -> None:
-        """Record that so many parts of the step are done. Raises StepStopped if the claim is lost."""
-        if not self._execute(run_store.record_part_done, parts):
-            raise StepStopped(StopReason.LEASE_LOST)
 
     def validation_errors(self) -> list[str]:
         """Why the tenant cannot be provisioned with its current values: one sentence each."""
@@ -77,16 +68,6 @@ class DatabaseJournal:
             return self.database.execute(
                 validation.validation_errors, self.claim.names.tenant_id, self.settings.regions
             )
-
-    def _execute(
-        self,
-        work: Callable[Concatenate[Statements, UUID, UUID, str, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        claim = self.claim
-        with _unavailable_is_no_failure():
-            return self.database.execute(work, claim.run_id, claim.token, claim.move.step, *args, **kwargs)
 
 
 @contextmanager
@@ -101,13 +82,10 @@ def _unavailable_is_no_failure() -> Iterator[None]:
 
 
 def _record_and_tell(
-    session: Session,
-    claim: Claim,
-    check: AbsenceCheck,
-    record: Callable[[Statements], ledger.EarlierChecks | None],
+    session: Session, check: AbsenceCheck, claim: Claim, *, complete: bool
 ) -> ledger.EarlierChecks | None:
     """Record an absence check that found something, and tell it once: not if the check before found the same."""
-    earlier = record(Statements.of(session))
+    earlier = ledger.record_absence_check(Statements.of(session), check, claim.token, complete=complete)
     if earlier is not None and earlier.recorded and earlier.found != check.found:
         facts = {"run_number": claim.position.run.number, "found": check.found}
         run, tenant = session.get_one(Run, claim.run_id), session.get_one(Tenant, claim.names.tenant_id)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from provisioning.ports import Refused, TearDown, WorkloadOrder
-from provisioning.saga import Done, NotYet, Outcome, Saga, Takes
+from provisioning.saga import Done, NotYet, Outcome, PartDone, Saga, Takes
 from provisioning.step_context import StepContext
 from provisioning.welcome_emails import welcome_mails
 
@@ -114,16 +114,15 @@ def mark_active(_: StepContext) -> None:
 
 @saga.afterwards("Send the welcome e-mails", timeout=timedelta(minutes=1), attempts=5)
 def send_welcome_emails(ctx: StepContext) -> Outcome:
-    """A further attempt goes on after the mails that the relay has accepted: it may be made many times.
+    """Send the next mail. A further attempt goes on after the mails that the relay has accepted.
 
     The last mail is recorded together with the end of the step, which follows at once.
     """
-    mails = welcome_mails(ctx.tenant)
-    for number, mail in enumerate(mails, start=1):
-        if number > ctx.parts_done:
-            ctx.infrastructure.mailer.send(mail)
-            if number < len(mails):
-                ctx.journal.record_part_done(number)
+    mails, number = welcome_mails(ctx.tenant), ctx.parts_done + 1
+    if number <= len(mails):
+        ctx.infrastructure.mailer.send(mails[number - 1])
+    if number < len(mails):
+        return PartDone(number)
     return Done(parts_done=len(mails))
 
 

@@ -175,6 +175,25 @@ def step_waits(position: Position, move: Forward | Backward, after: timedelta, *
     return draft.transition()
 
 
+def part_done(
+    position: Position,
+    move: Forward | Backward,
+    parts: int,
+    keep: Lease | None = None,
+    takes: Callable[[str], Takes] | None = None,
+) -> Transition:
+    """So many parts of the step are done, and the next follows at once, in the same attempt. ``keep`` claims it too."""
+    draft = Draft(position)
+    draft.release_lease(due=position.now)
+    step = draft.change(draft.steps[move.step], parts_done=parts, lost_workers=0)
+    if step.status is StepStatus.RUNNING and draft.run.status is RunStatus.CANCELLING:
+        _interrupt(draft, step, None)
+    else:
+        draft.change(step, next_attempt_at=position.now, heartbeat_at=position.now)
+    _advance(draft, move, keep, takes)
+    return draft.transition()
+
+
 def step_failed(position: Position, move: Forward | Backward, failure: Failure, *, starts_attempt: bool) -> Transition:
     """The step, or its undo, has failed: it is retried later, the run is undone, or the run is STUCK."""
     draft = Draft(position)

@@ -11,7 +11,8 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from models import RunStatus, RunStep, StepStatus, TenantState
-from provisioning.ports import Refused, Scarce, TryAgain
+from provisioning.moves import Forward
+from provisioning.ports import Mail, Refused, Scarce, TryAgain
 from provisioning.saga import UNDO_ATTEMPTS, UNDO_TIME_LIMIT
 from provisioning.steps import saga
 from provisioning.transitions import LONGEST_WAIT, MAIL_TIME_LIMIT, SCARCITY_TIME_LIMIT
@@ -23,6 +24,9 @@ from tests.tenant_states import MAIL
 FULL = psycopg.OperationalError("connection failed: FATAL:  zu viele Verbindungen für Rolle »tenants«")
 SCARCE = [FULL, errors.TooManyConnections(), errors.LockNotAvailable(), Scarce("429"), OSError(24, "Too many files")]
 CALLS = {"allocate_storage": "storage.create", "deploy_workloads": "deployer.deploy"}
+MAILS = 3
+"""Welcome mails of a tenant."""
+
 UNDO_CALLS = {"allocate_storage": "storage.destroy", "deploy_workloads": "deployer.tear_down"}
 
 
@@ -198,7 +202,7 @@ def test_a_mail_that_the_relay_refuses_temporarily_is_tried_for_a_day(harness: R
     assert step.started_at is not None
     set_step(harness, MAIL, started_at=step.started_at - MAIL_TIME_LIMIT / 2)
 
-    make_move(harness)
+    harness.make_moves()
 
     assert harness.step(MAIL).status is StepStatus.DONE
     assert harness.event_lines().count("welcome_email_failed") == 0
@@ -224,21 +228,46 @@ def test_the_waits_for_a_relay_grow_to_half_an_hour(harness: RunHarness) -> None
 def test_a_mail_that_was_accepted_is_not_sent_again_with_the_others(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until=MAIL)
-    claim = harness.claim()
-    harness.perform(claim)
-    sent = [mail.subject for mail in harness.simulated.outbox.mails]
-    harness.simulated.outbox.mails.clear()
-    harness.record_failure(claim, Scarce("451"))
-    set_step(harness, MAIL, parts_done=1)
+    make_move(harness)
+    assert (len(harness.simulated.outbox.mails), harness.step(MAIL).parts_done) == (1, 1)
+    harness.record_failure(harness.claim(), Scarce("451"))
 
     harness.make_moves()
 
-    assert [mail.subject for mail in harness.simulated.outbox.mails] == sent[1:]
+    sent = [mail.subject for mail in harness.simulated.outbox.mails]
+    assert len(sent) == len(set(sent)) == MAILS
+
+
+@pytest.mark.parametrize("shuts_down", [False, True])
+def test_each_mail_is_on_record_before_the_next_is_sent(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch, *, shuts_down: bool
+) -> None:
+    harness.create()
+    harness.make_moves(until=MAIL)
+    harness.step_runner.keep_for = 60
+    on_record: list[int] = []
+    outbox = harness.simulated.outbox
+    send = outbox.send
+
+    def note_and_send(mail: Mail) -> None:
+        on_record.append(harness.step(MAIL).parts_done)
+        send(mail)
+        if shuts_down and len(on_record) == 1:
+            harness.running_steps.shut_down()
+
+    monkeypatch.setattr(outbox, "send", note_and_send)
+    harness.step_runner.make_move(harness.run().id, Forward(MAIL))
+
+    assert on_record == ([0] if shuts_down else list(range(MAILS)))
+    assert harness.step(MAIL).parts_done == len(on_record)
+    assert harness.step(MAIL).attempts == 1
 
 
 def test_a_worker_lost_after_the_last_mail_repeats_that_mail_only(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until=MAIL)
+    for _ in range(MAILS - 1):
+        make_move(harness)
     harness.perform(harness.claim())
     sent = [mail.subject for mail in harness.simulated.outbox.mails]
     harness.simulated.outbox.mails.clear()
@@ -253,10 +282,10 @@ def test_a_worker_lost_after_the_last_mail_repeats_that_mail_only(harness: RunHa
 def test_resent_mails_are_all_sent_again(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves()
-    assert harness.step(MAIL).parts_done == 3
+    assert harness.step(MAIL).parts_done == MAILS
     harness.simulated.outbox.mails.clear()
 
     harness.transact(resend_welcome_emails, harness.tenant_id, by=harness.operator)
     harness.make_moves()
 
-    assert len(harness.simulated.outbox.mails) == 3
+    assert len(harness.simulated.outbox.mails) == MAILS

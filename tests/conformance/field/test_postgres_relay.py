@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from provisioning import run_store
+from provisioning import ledger, run_store
 from tests.conformance.field import pgwire
 from tests.conformance.field.pgwire import Statement
 from tests.conformance.field.postgres_relay import CommitCuttingRelay, Fate
@@ -281,7 +281,8 @@ TRANSITION = run_store._Parts(("status",), ("status",), (), (), intended=True, e
         ("ROLLBACK", Statement.OTHER),
         (run_store._write_statement(TRANSITION), Statement.WRITE),
         (run_store.PUBLISH_PROGRESS, Statement.WRITE),
-        (run_store.RECORD_PART_DONE, Statement.WRITE),
+        (run_store.WRITE_TOGETHER, Statement.WRITE),
+        (ledger.RECORD_ABSENCE_CHECK, Statement.WRITE),
         (run_store.RENEW, Statement.WRITE),
         (run_store.DISPATCH, Statement.WRITE),
         (run_store.READ, Statement.OTHER),
