@@ -20,7 +20,7 @@ from provisioning.ports import Refused
 from provisioning.position import Position
 from provisioning.saga import Done, NotYet, Outcome, PartDone
 from provisioning.scarcity import is_scarcity, retry_after
-from provisioning.step_context import StepStopped
+from provisioning.step_context import StepStopped, StopReason
 from provisioning.steps import saga
 from provisioning.transition import Takes, Transition
 from provisioning.transitions import Failure, Lease
@@ -231,6 +231,8 @@ def _failing(held: Claim, error: BaseException) -> Change:
             return None
         return transitions.step_failed(position, held.move, failure, starts_attempt=held.starts_attempt)
 
+    if failure.stopped is StopReason.CANCELLED:
+        return Change(held.run_id, decide)  # the cancel has changed the row
     return Change.by_owner(held, decide)
 
 

@@ -114,16 +114,19 @@ class Looks:
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
-                self._take_due(now)
+                hurried = self._take_due(now)
                 if self._due:
-                    self._call_thread()
+                    # What has to stop is recorded by many threads together: in one statement, as a group.
+                    self._call_threads(max(1, hurried))
                     pause: float | None = HELP_AFTER
                 else:
                     pause = self._parked[0][0] - now if self._parked else None
                 self._wakes_at = float("inf") if pause is None else now + pause
                 self._changed.wait(pause)
 
-    def _take_due(self, now: float) -> None:
+    def _take_due(self, now: float) -> int:
+        """Take what is due. Returns how many of it were hurried."""
+        hurried = 0
         while self._parked and self._parked[0][0] <= now:
             due, _, wait = heapq.heappop(self._parked)
             if not wait.parked or wait.due != due:
@@ -133,11 +136,13 @@ class Looks:
                 self._due.append(wait)
             else:
                 self._due.appendleft(wait)
+                hurried += 1
+        return hurried
 
-    def _call_thread(self) -> None:
-        if self._idle:
-            self._work.notify()
-        elif self._threads < self._most_threads + min(self._hanging(), self._most_threads):
+    def _call_threads(self, wanted: int) -> None:
+        self._work.notify(wanted)
+        most = self._most_threads + min(self._hanging(), self._most_threads)
+        for _ in range(min(wanted - self._idle, most - self._threads)):
             self._threads += 1
             self._start(self._make_looks)
 

@@ -132,6 +132,24 @@ def test_a_look_that_ignores_its_stop_signal_takes_no_thread_from_the_others(mon
         answered.set()
 
 
+def test_all_threads_make_the_looks_of_a_burst_of_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So they record together."""
+    monkeypatch.setattr(looks, "HELP_AFTER", 3600)
+    waits, meeting = [new_wait() for _ in range(4)], threading.Barrier(4)
+
+    def look(_: KeptWait) -> None:
+        meeting.wait(20)
+
+    with looking(look) as made:
+        with made._changed:  # so that all of them are found together
+            for wait in waits:
+                made.keep(wait, NEVER)
+                wait.stop_signal.set(StopReason.CANCELLED)
+        wait_until(lambda: made._kept == 0, within=20)
+
+    assert made._threads == len(waits)
+
+
 def test_one_thread_makes_looks_that_are_quick() -> None:
     looked: list[KeptWait] = []
     with looking(looked.append, threads=1) as made:
