@@ -44,8 +44,11 @@ class Heartbeat(PeriodicThread):
         """Stop the steps that are out of time, and renew the leases when that is due."""
         now = time.monotonic()
         running_steps = self._running_steps.all_steps()
+        lease = self._lease.total_seconds()
         for running_step in running_steps:
-            self._check_time(running_step, now)
+            # Thousands may wait, so this has to be quick.
+            if now >= running_step.deadline or now - running_step.renewed_at >= lease:
+                self._stop(running_step, now)
         if now >= self._renewal_due:
             self.renew()
             self._renewal_due = now + self._renew_every
@@ -81,11 +84,9 @@ class Heartbeat(PeriodicThread):
         self._reason_for_missed_renewal = StopReason.LEASE_LOST
         return renewals
 
-    def _check_time(self, running_step: RunningStep, now: float) -> None:
-        if now >= running_step.deadline:
-            running_step.stop_signal.set(StopReason.TIMED_OUT)
-        if now - running_step.renewed_at >= self._lease.total_seconds():
-            running_step.stop_signal.set(self._reason_for_missed_renewal)
+    def _stop(self, running_step: RunningStep, now: float) -> None:
+        timed_out = now >= running_step.deadline
+        running_step.stop_signal.set(StopReason.TIMED_OUT if timed_out else self._reason_for_missed_renewal)
 
     def _ignores_stop(self, running_step: RunningStep) -> bool:
         """Whether the step has ignored its stop signal for a whole lease: another worker has to take over."""

@@ -15,8 +15,11 @@ from provisioning.step_context import Journal, StopReason, StopSignal
 
 logger = logging.getLogger(__name__)
 
-TICK = 0.05
-"""Seconds. Looks are due at multiples of it, so that a thread that wakes finds many of them."""
+TICKS_PER_WAIT = 20
+"""Looks are due at multiples of a twentieth of their wait, so that a thread that wakes finds many of them."""
+
+SHORTEST_TICK = 0.001
+"""Seconds."""
 
 HELP_AFTER = 0.01
 """Seconds after which another thread helps with the looks that are due: an external system may be slow to answer."""
@@ -94,8 +97,10 @@ class Looks:
         threading.Thread(target=run, name=self._name, daemon=True).start()
 
     def _park(self, wait: KeptWait, after: timedelta) -> None:
-        due = time.monotonic() + after.total_seconds()
-        self._park_until(wait, 0.0 if wait.stop_signal.reason else due - due % TICK + TICK)
+        now, seconds = time.monotonic(), after.total_seconds()
+        tick = max(seconds / TICKS_PER_WAIT, SHORTEST_TICK)
+        due = now + seconds
+        self._park_until(wait, 0.0 if wait.stop_signal.reason else due - due % tick + tick)
 
     def _park_until(self, wait: KeptWait, due: float) -> None:
         wait.due, wait.parked = due, True
