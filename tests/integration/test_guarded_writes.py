@@ -342,6 +342,21 @@ def test_a_saga_of_one_message_has_one_write_for_each_step(
     ]
 
 
+def test_a_step_that_a_cancel_has_stopped_is_recorded_without_a_try_that_fails(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.create()
+    harness.make_moves(until="deploy_workloads")
+    claim = harness.claim()
+    harness.cancel()
+
+    with recorded_statements(harness, monkeypatch) as statements:
+        harness.record_failure(claim, StepStopped(StopReason.CANCELLED))
+
+    assert [KINDS.get(statement, statement.split(maxsplit=2)[1]) for statement in statements] == ["read", "written"]
+    assert harness.step("deploy_workloads").status is StepStatus.INTERRUPTED
+
+
 KINDS = {
     run_store.READ: "read",
     run_store.PUBLISH_PROGRESS: "progress",
