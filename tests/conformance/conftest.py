@@ -1,5 +1,6 @@
 """Fixtures of the simulation: a database in which no other test's runs become due."""
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ def simulation_database(simulation_settings: Settings) -> Iterator[Database]:
     logging.disable(logging.ERROR)
     yield database
     logging.disable(logging.NOTSET)
+    # A thread that is interrupted at any line may leave a connection to the garbage collector, which returns it to its
+    # pool. After the pool is closed, it would stay open.
+    gc.collect()
     database.close()
 
 
