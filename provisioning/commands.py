@@ -65,17 +65,21 @@ class Corrections:
 def create_tenant(
     session: Session, wanted: NewTenant, *, organisation_id: UUID, by: Actor, regions: Sequence[str]
 ) -> Change:
-    """Create a tenant and, if ``start`` is True, its first run. Raises Malformed, Taken, QuotaExceeded."""
-    organisation = session.get_one(Organisation, organisation_id)
-    now = clock(session)
+    """Create a tenant and, if ``start`` is True, its first run. Raises Malformed, Taken, QuotaExceeded.
+
+    Seven statements with a run: the terms, the tenant, its event, the run, the run's steps, the run as the answer
+    shows it, and the event of its start. Two more if the plan sets a limit: the organisation's lock, and the count.
+    """
+    terms = validation.terms_of(session, organisation_id)
+    now = terms.now
     tenant = Tenant(
         organisation_id=organisation_id,
         slug=validation.check_slug(wanted.slug),
         name=validation.check_name(wanted.slug if wanted.name is None else wanted.name),
         region=validation.check_region(regions[0] if wanted.region is None else wanted.region, regions),
-        plan_code=validation.check_plan(wanted.plan, validation.plan_codes(session)),
+        plan_code=validation.check_plan(wanted.plan, list(terms.deadlines)),
         first_admin_email=validation.check_email(wanted.first_admin_email),
-        address=validation.address_of(wanted.slug, organisation),
+        address=validation.address_of(wanted.slug, terms.organisation_slug),
         provisioning_deadline=_deadline(wanted.provisioning_deadline),
         state=TenantState.PROVISIONING if wanted.start else TenantState.PENDING,
         version=2 if wanted.start else 1,
@@ -83,10 +87,13 @@ def create_tenant(
         updated_at=now,
     )
     if wanted.start:
-        validation.require_quota(session, organisation_id)
+        validation.require_quota(session, organisation_id, terms)
     _insert(session, tenant)
     emit(session, tenant, EventType.TENANT_CREATED, _facts(tenant), by=by, at=now)
-    return Change(tenant, start_provisioning(session, saga, tenant, by, now) if wanted.start else None)
+    if not wanted.start:
+        return Change(tenant)
+    deadline = terms.deadlines[tenant.plan_code]
+    return Change(tenant, start_provisioning(session, saga, tenant, by, now, deadline=deadline))
 
 
 def update_tenant(
@@ -198,9 +205,11 @@ def recreate_tenant(
 def _start(session: Session, tenant: Tenant, by: Actor) -> Change:
     """Move a PENDING or FAILED tenant to PROVISIONING, with a new run."""
     _check_move(tenant, TenantState.PROVISIONING)
-    validation.require_quota(session, tenant.organisation_id)
+    terms = validation.terms_of(session, tenant.organisation_id)
+    validation.require_quota(session, tenant.organisation_id, terms)
     _move(session, tenant, TenantState.PROVISIONING)
-    run = start_provisioning(session, saga, tenant, by, tenant.updated_at)
+    deadline = terms.deadlines[tenant.plan_code]
+    run = start_provisioning(session, saga, tenant, by, tenant.updated_at, deadline=deadline)
     assert run.kind is RunKind.PROVISION
     return Change(tenant, run)
 
@@ -227,7 +236,8 @@ def _check_correctable(tenant: Tenant, given: set[str]) -> None:
 def _apply(session: Session, tenant: Tenant, wanted: Corrections, regions: Sequence[str]) -> None:
     if wanted.slug is not None:
         tenant.slug = validation.check_slug(wanted.slug)
-        tenant.address = validation.address_of(tenant.slug, session.get_one(Organisation, tenant.organisation_id))
+        organisation = session.get_one(Organisation, tenant.organisation_id)
+        tenant.address = validation.address_of(tenant.slug, organisation.slug)
     if wanted.name is not None:
         tenant.name = validation.check_name(wanted.name)
     if wanted.plan is not None:

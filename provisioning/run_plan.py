@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
-from models import Plan, Run, RunKind, RunStatus, RunStep, StepRole, StepStatus, Tenant
+from models import Run, RunKind, RunStatus, RunStep, StepRole, StepStatus, Tenant
 from models.columns import new_id
 from provisioning import run_store
 from provisioning.actors import Actor
@@ -16,8 +16,13 @@ from provisioning.saga import Saga
 from runtime.database import Statements
 
 
-def start_provisioning(session: Session, saga: Saga, tenant: Tenant, by: Actor, now: datetime) -> Run:
-    """Start the tenant's next run at the first step. The caller has locked the tenant and made it PROVISIONING."""
+def start_provisioning(
+    session: Session, saga: Saga, tenant: Tenant, by: Actor, now: datetime, *, deadline: timedelta | None
+) -> Run:
+    """Start the tenant's next run at the first step. The caller has locked the tenant and made it PROVISIONING.
+
+    ``deadline`` is the one of the tenant's plan. It is used when the tenant has none of its own.
+    """
     steps: list[Mapping[str, object]] = [
         {
             "position": position,
@@ -35,8 +40,9 @@ def start_provisioning(session: Session, saga: Saga, tenant: Tenant, by: Actor, 
         for position, step in enumerate(saga, start=1)
     ]
     first = Forward(next(iter(saga)).name)
-    deadline = _deadline(session, tenant, now)
-    run = _insert(session, tenant, by, now, steps, first, status=RunStatus.QUEUED, deadline_at=deadline)
+    allowed = tenant.provisioning_deadline or deadline
+    deadline_at = now + allowed if allowed else None
+    run = _insert(session, tenant, by, now, steps, first, status=RunStatus.QUEUED, deadline_at=deadline_at)
     facts = {
         "run_number": run.number,
         "slug": tenant.slug,
@@ -103,13 +109,6 @@ def _insert(
         first,
     )
     return session.get_one(Run, run_id)
-
-
-def _deadline(session: Session, tenant: Tenant, now: datetime) -> datetime | None:
-    allowed: timedelta | None = (
-        tenant.provisioning_deadline or session.get_one(Plan, tenant.plan_code).provisioning_deadline
-    )
-    return now + allowed if allowed else None
 
 
 def _plan_of(session: Session, run: Run) -> list[RunStep]:

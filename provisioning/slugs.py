@@ -27,7 +27,9 @@ def slug_availability(session: Session, slug: str, *, organisation_id: UUID, by:
     organisation has the same address (ADR 18); createTenant does.
     """
     try:
-        address = validation.address_of(validation.check_slug(slug), session.get_one(Organisation, organisation_id))
+        address = validation.address_of(
+            validation.check_slug(slug), session.get_one(Organisation, organisation_id).slug
+        )
     except Malformed as refusal:
         return SlugAvailability(slug, problem=str(refusal))
     held = queries.tenant_of_slug(session, slug, by=by)

@@ -1,8 +1,9 @@
 """The rules for a tenant's values, including the limit of its organisation's plan."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, Function, Text, cast, func
@@ -108,9 +109,9 @@ def is_storable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def address_of(slug: str, organisation: Organisation) -> str:
+def address_of(slug: str, organisation_slug: str) -> str:
     """The tenant's DNS label. Raises Malformed when the slug and the organisation's slug do not fit into one."""
-    address = f"{slug}-{organisation.slug}"
+    address = f"{slug}-{organisation_slug}"
     if len(address) > MAX_ADDRESS_LENGTH:
         raise Malformed(
             "slug", f"The address {address!r} has more than {MAX_ADDRESS_LENGTH} characters: choose a shorter slug."
@@ -159,13 +160,45 @@ def counted_tenants(organisation_id: ColumnElement[UUID] | Mapped[UUID]) -> Func
     return func.count_tenants(organisation_id, cast(_quota_states(), ARRAY(Text)), type_=BIGINT)
 
 
-def require_quota(session: Session, organisation_id: UUID) -> None:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a new run of an organisation's tenant depends on, at the moment ``now`` of the database's clock.
+
+    ``deadlines`` has the provisioning deadline of each plan by its code, in the order of the codes. ``limited``: the
+    organisation's own plan limits how many tenants count.
+    """
+
+    now: datetime
+    organisation_slug: str
+    limited: bool
+    deadlines: Mapping[str, timedelta | None]
+
+
+READ_TERMS = """
+-- What a new tenant or run depends on. Nothing is counted: whether a limit is reached is only known under its lock.
+-- Locks: none.
+SELECT clock_timestamp(), organisations.slug, plans.tenants_allowed IS NOT NULL,
+    ARRAY(SELECT code FROM plans ORDER BY code), ARRAY(SELECT provisioning_deadline FROM plans ORDER BY code)
+FROM organisations JOIN plans ON plans.code = organisations.plan_code
+WHERE organisations.id = %(organisation_id)s
+"""
+
+
+def terms_of(session: Session, organisation_id: UUID) -> Terms:
+    """What a new tenant or run of the organisation depends on, in one statement."""
+    [(now, slug, limited, codes, deadlines)] = Statements.of(session).rows(
+        READ_TERMS, {"organisation_id": organisation_id}
+    )
+    return Terms(now, slug, limited, dict(zip(codes, deadlines, strict=True)))
+
+
+def require_quota(session: Session, organisation_id: UUID, terms: Terms) -> None:
     """Raise QuotaExceeded unless the plan allows one more tenant.
 
-    Locks the organisation, so that two transactions cannot both take the last place. Locks nothing when the plan
-    sets no limit.
+    Locks the organisation, so that two transactions cannot both take the last place, and counts after it has the
+    lock. Sends no statement when the plan sets no limit.
     """
-    if quota_of(session, organisation_id) is None:
+    if not terms.limited:
         return
     session.exec(
         select(Organisation.id).where(Organisation.id == organisation_id).with_for_update(key_share=True)

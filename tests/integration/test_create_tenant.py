@@ -11,7 +11,7 @@ from models import RunKind, RunStatus, TenantState
 from provisioning import commands
 from provisioning.errors import Malformed, QuotaExceeded, Taken
 from runtime.settings import settings
-from tests.run_harness import RunHarness, run_harness_in
+from tests.run_harness import RunHarness, recorded_statements, run_harness_in
 from tests.tenant_states import all_rows, tenants_of
 from tests.waiting import wait_until_blocked
 
@@ -168,3 +168,35 @@ def test_two_simultaneous_creates_cannot_both_use_the_last_of_the_quota(database
 
         assert isinstance(refusal, QuotaExceeded)
         assert sorted(tenant.slug for tenant in tenants_of(harness)) == ["shop-0", "shop-1", "shop-2"]
+
+
+def test_creating_a_tenant_takes_seven_statements(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    with recorded_statements(harness, monkeypatch) as statements:
+        harness.create()
+
+    assert len(statements) == 7, statements
+
+
+def test_a_limit_is_locked_and_then_counted_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with run_harness_in(settings(), plan="free") as harness, recorded_statements(harness, monkeypatch) as statements:
+        harness.create()
+
+    assert len(statements) == 9, statements
+    [counted] = [number for number, statement in enumerate(statements) if "count_tenants" in statement]
+    assert "SELECT organisations.id" in statements[counted - 1]
+
+
+def test_a_retry_takes_nine_statements(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.create(start=False)
+    with recorded_statements(harness, monkeypatch) as statements:
+        harness.retry()
+
+    assert len(statements) == 9, statements
+
+
+def test_a_cancel_takes_seven_statements(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.create()
+    with recorded_statements(harness, monkeypatch) as statements:
+        harness.cancel()
+
+    assert len(statements) == 7, statements
