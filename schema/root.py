@@ -29,6 +29,7 @@ from schema import member, service_account, tenant_mutations
 from schema.audit import AuditEvent, AuditEventConnection
 from schema.described import described_type
 from schema.execution import Executor
+from schema.extension_hooks import ExtensionsRunner
 from schema.node import Node
 from schema.organization import Organization
 from schema.provisioning_options import ProvisioningOptions, SlugCheck
@@ -234,6 +235,12 @@ class Subscription:
 
 class Schema(strawberry.Schema):
     """The schema without Strawberry's own logging of errors: error masking logs those of the server."""
+
+    def create_extensions_runner(
+        self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
+    ) -> SchemaExtensionsRunner:
+        """Create the runner of one operation's extensions."""
+        return ExtensionsRunner(execution_context, extensions)
 
     async def _prepare_operation_async(
         self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
