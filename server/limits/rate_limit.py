@@ -19,6 +19,7 @@ from runtime.connection_shares import Holder
 from runtime.settings import Settings
 from schema.context import Budget, Context, OrganizationBudget
 from schema.errors import RequestRefused, TooComplex
+from server.limits.local_share import LocalShare
 from server.limits.query_cost import cost_of, event_cost
 from server.limits.replays import Replays
 
@@ -34,25 +35,29 @@ CHARGED_TOGETHER = 100
 """Points of delivered events that a process takes at once, because a round trip for each event would cost more than
 the event. At most a tenth of a bucket."""
 
+OWED_FOR = 0.1
+"""Seconds after which the points that a process has granted by itself are taken from the buckets."""
+
 # KEYS: the buckets of the caller and of its organisation. ARGV: points to take, whether the buckets may be overdrawn by
-# their size (1 or 0), then size and points added per second of each. Redis's clock, to the microsecond.
+# their size (1 or 0), points that were granted before and are taken in any case, then size and points added per second
+# of each bucket. Redis's clock, to the microsecond.
 # Takes from both or from neither. Returns 1 (granted) or 0 (refused), and the points that are left in each.
 TAKE_SCRIPT = """
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
-local cost, overdraws = tonumber(ARGV[1]), ARGV[2] == '1'
+local cost, overdraws, owed = tonumber(ARGV[1]), ARGV[2] == '1', tonumber(ARGV[3])
 local granted, left = 1, {}
 for i, key in ipairs(KEYS) do
-  local size, refill = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local size, refill = tonumber(ARGV[2 * i + 2]), tonumber(ARGV[2 * i + 3])
   local kept = redis.call('HMGET', key, 'points', 'at')
   local points, at = tonumber(kept[1]) or size, tonumber(kept[2]) or now
-  left[i] = math.min(size, points + math.max(0, now - at) * refill)
+  left[i] = math.min(size, points + math.max(0, now - at) * refill) - owed
   if left[i] < (overdraws and cost - size or cost) then
     granted = 0
   end
 end
 for i, key in ipairs(KEYS) do
-  local size, refill = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local size, refill = tonumber(ARGV[2 * i + 2]), tonumber(ARGV[2 * i + 3])
   left[i] = left[i] - granted * cost
   redis.call('HSET', key, 'points', tostring(left[i]), 'at', tostring(now))
   redis.call('EXPIRE', key, math.ceil((size - left[i]) / refill) + 1)
@@ -82,7 +87,11 @@ class RateLimited(RequestRefused):
 
 
 class RateLimiter:
-    """The buckets of all callers and organisations."""
+    """The buckets of all callers and organisations.
+
+    Of a bucket that is more than half full a process grants up to a twentieth by itself, and takes these points soon
+    after: a round trip for each request would cost as much as a small request.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.size = settings.budget
@@ -100,6 +109,8 @@ class RateLimiter:
         self._disabled_until = 0.0
         self._uncharged: Counter[Holder] = Counter()
         """Points of delivered events that were not taken yet."""
+        self._share = LocalShare(self.size, self.organisation_size)
+        self._settling: dict[Holder, asyncio.Task[None]] = {}
 
     async def take(self, holder: Holder, cost: int) -> Budget:
         """Take points from the buckets of a caller and its organisation; grant them while Redis is unreachable.
@@ -108,7 +119,7 @@ class RateLimiter:
         """
         if cost > self.most:
             raise TooComplex(f"This operation costs {cost} points; an operation may cost at most {self.most}.")
-        granted, points, of_organisation = await self._take_points(holder, cost)
+        granted, points, of_organisation = self._granted_here(holder, cost) or await self._take_points(holder, cost)
         budget = self._budget(holder, cost, points, of_organisation)
         if not granted:
             raise RateLimited(budget, self.refill, self.organisation_refill)
@@ -126,8 +137,32 @@ class RateLimiter:
             await asyncio.sleep(0 if granted else points / min(self.refill, self.organisation_refill))
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Take what is owed, and close the connections."""
+        settling = list(self._settling.values())
+        for task in settling:
+            task.cancel()
+        await asyncio.gather(*settling, return_exceptions=True)
+        for holder in self._share.debtors():
+            await self._take_points(holder, 0)
         await self._redis.aclose()
+
+    def _granted_here(self, holder: Holder, cost: int) -> tuple[bool, float, float] | None:
+        """Grant points without Redis, which is told of them soon; None when it has to be asked."""
+        left = self._share.grant(holder, cost)
+        if left is None:
+            return None
+        if holder not in self._settling:
+            self._settling[holder] = asyncio.create_task(self._settle(holder), name="settling a budget")
+        return True, *left
+
+    async def _settle(self, holder: Holder) -> None:
+        """Take the points that were granted here, until none are owed."""
+        try:
+            while self._share.owes(holder):
+                await asyncio.sleep(OWED_FOR)
+                await self._take_points(holder, 0)
+        finally:
+            del self._settling[holder]
 
     def _budget(self, holder: Holder, cost: int, points: float, of_organisation: float) -> Budget:
         now = datetime.now(UTC)
@@ -149,13 +184,14 @@ class RateLimiter:
     async def _take_points(self, holder: Holder, cost: int, *, overdraw: bool = False) -> tuple[bool, float, float]:
         """Whether the points were granted, and how many are left in each bucket."""
         untouched = True, float(self.size - cost), float(self.organisation_size - cost)
+        owed = self._share.owed_by(holder)
         if time.monotonic() < self._disabled_until:
             return untouched
         try:
             granted, points, of_organisation = await self._script(
                 keys=[f"tenantry:budget:{holder.caller}", f"tenantry:budget:organisation:{holder.organisation}"],
                 args=[
-                    *(cost, int(overdraw)),
+                    *(cost, int(overdraw), owed),
                     *(self.size, self.refill, self.organisation_size, self.organisation_refill),
                 ],
             )
@@ -163,6 +199,7 @@ class RateLimiter:
             self._disabled_until = time.monotonic() + FAILURE_BACK_OFF
             logger.warning("rate limiting disabled: broker unreachable", extra={"cause": str(error)})
             return untouched
+        self._share.learn(holder, float(points), float(of_organisation))
         return bool(granted), float(points), float(of_organisation)
 
 

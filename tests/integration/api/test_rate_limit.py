@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from models import Role
+from runtime.connection_shares import Holder
 from server.limits import rate_limit
+from server.limits.rate_limit import RateLimiter
 from tests.api import TIMEOUT, Api, Client, Facts, running_api, tenant_gid
 from tests.run_harness import RunHarness
 from tests.waiting import wait_until
@@ -84,6 +86,45 @@ def test_two_processes_share_the_budget_of_a_caller(limited: Api, harness: RunHa
         same = Client(second.address, owner.authorization)
 
         assert 90 <= budget(same)["remaining"] <= 90 + max_refill_since(began)
+
+
+def test_points_that_a_process_grants_by_itself_are_taken_soon(
+    harness: RunHarness, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limit, "REDIS_TIMEOUT", TIMEOUT)
+    asked: list[tuple[int, int]] = []
+    take = RateLimiter._take_points  # observes the calls
+
+    async def observed(limiter: RateLimiter, holder: Holder, cost: int, *, overdraw: bool = False) -> object:
+        asked.append((cost, limiter._share._owed[holder]))  # the same
+        return await take(limiter, holder, cost, overdraw=overdraw)
+
+    monkeypatch.setattr(RateLimiter, "_take_points", observed)
+    slow = {"budget": 10_000, "budget_refill": 1, "organisation_budget": 10_000, "organisation_budget_refill": 1}
+    slow_settings = harness.settings.model_copy(update=slow)
+    with running_api(slow_settings) as first, running_api(slow_settings) as second:
+        owner, began = first.member(harness.organisation.id), time.monotonic()
+        same = Client(second.address, owner.authorization)
+        left = [budget(owner)["remaining"] for _ in range(40)]
+        wait_until(lambda: sum(sum(points) for points in asked) >= 200)
+        seen_by_another = budget(same)["remaining"]
+
+    assert len(asked) < 35  # one at first, and one for all that were granted in a tenth of a second
+    assert all(10_000 - 5 * n <= points <= 10_000 - 5 * n + max_refill_since(began) for n, points in enumerate(left, 1))
+    assert 9_795 <= seen_by_another <= 9_795 + max_refill_since(began)
+
+
+def test_points_that_are_owed_are_taken_before_a_process_ends(harness: RunHarness, redis_url: str) -> None:
+    slow = {"budget": 10_000, "budget_refill": 1, "organisation_budget": 10_000, "organisation_budget_refill": 1}
+    slow_settings = harness.settings.model_copy(update=slow)
+    with running_api(slow_settings) as first:
+        owner, began = first.member(harness.organisation.id), time.monotonic()
+        for _ in range(10):
+            budget(owner)
+    with running_api(slow_settings) as second:
+        remaining = budget(Client(second.address, owner.authorization))["remaining"]
+
+    assert 9_945 <= remaining <= 9_945 + max_refill_since(began)
 
 
 def test_an_operation_over_a_websocket_costs_points_too(limited: Api, harness: RunHarness) -> None:
