@@ -17,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import ConnStatus, TransactionStatus
+from pydantic_core import from_json
 from sqlalchemy import URL, Dialect, Engine, create_engine, event, func
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -284,6 +285,7 @@ def engine_for(
         pool_timeout=10,
         # Parameters contain mail addresses and encrypted keys, which must not appear in a log.
         hide_parameters=True,
+        json_deserializer=from_json,  # takes a third of the time of Python's own; every event has facts as JSON
         connect_args={"application_name": name, **OPTIONS},
     )
     pinned = {

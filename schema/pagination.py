@@ -40,6 +40,8 @@ MAX_PAGE_SIZE = 100
 MAX_CURSOR_LENGTH = 500
 """Characters."""
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 T = TypeVar("T")
 
 
@@ -100,7 +102,7 @@ class Cursors:
 
     def write(self, key: Key) -> str:
         """Encode the key of a row."""
-        text = json.dumps([self.name, *map(_plain, key)], separators=(",", ":"))
+        text = _ENCODER.encode([self.name, *map(_plain, key)])
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     def read(self, cursor: str | None) -> Key | None:
