@@ -6,19 +6,26 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import update
 from sqlmodel import col
 
 from models import RunStatus, RunStep, StepStatus, TenantState
 from provisioning import engine
+from provisioning.events import CANCEL_CHANNEL
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Health
 from provisioning.saga import NotYet
 from provisioning.step_context import StopReason
+from runtime.settings import HintCarrier
+from tests.builders import settings_with
 from tests.run_harness import RunHarness, recorded_statements
 from tests.waiting import wait_until
+from tests.worker_pool import worker_pool_for
+from workers.cancel_listener import CancelListener
 from workers.group_commit import GroupCommit
 from workers.looks import KeptWait, Looks
+from workers.redis_hints import channel_of, hint_sender
 
 UNDO = Backward("deploy_workloads")
 SOON = NotYet(timedelta(seconds=1))
@@ -336,3 +343,37 @@ def test_a_run_that_waits_goes_live_on_the_threads_for_looks(harness: RunHarness
 
     runner.looks[Forward].close(timeout=20)
     assert harness.step("await_readiness").attempts == 1
+
+
+@pytest.mark.parametrize("carrier", HintCarrier)
+def test_a_cancel_reaches_the_worker_that_keeps_a_wait_long_before_a_renewal(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, carrier: HintCarrier
+) -> None:
+    """Over Redis, the hint does not go by NOTIFY as well: ``CancelListener`` hears nothing."""
+    chosen = settings_with(
+        database_url,
+        redis_url=redis_url,
+        hints=carrier,
+        lease=timedelta(minutes=10),
+        lease_renewal=timedelta(minutes=5),
+    )
+    with worker_pool_for(chosen, monkeypatch) as pool:
+        answers = Readiness()
+        monkeypatch.setattr(pool.harness.simulated.deployer, "health", answers.health)
+        sender = hint_sender(chosen)
+        pool.harness.database.hint = sender
+        if carrier is HintCarrier.REDIS:
+            monkeypatch.setattr(CancelListener, "_receive", lambda *_: None)
+        worker = pool.start_worker()
+        pool.harness.create()
+        wait_until(lambda: worker._looks[Forward]._kept == 1, within=40)
+        if carrier is HintCarrier.REDIS:
+            with redis.Redis.from_url(redis_url) as client:
+                wait_until(lambda: dict(client.pubsub_numsub(channel_of(client, CANCEL_CHANNEL))).popitem()[1] == 1)
+
+        pool.harness.cancel()
+
+        pool.await_status(RunStatus.CANCELLED)
+        assert worker._looks[Forward]._kept == 0
+        assert pool.harness.step("await_readiness").status is StepStatus.COMPENSATED
+        sender.close()
