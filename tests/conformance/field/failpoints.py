@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from select import select
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import adapters
 from adapters.guarded_calls import NEVER_STOPS
@@ -24,9 +25,13 @@ from provisioning.wakeups import WakeUp
 from runtime.database import Database
 from runtime.settings import Settings
 
+if TYPE_CHECKING:
+    from workers.looks import KeptWait
+
 T = TypeVar("T")
 
-STATEMENTS = {"claim", "record", "record_failure"}
+STATEMENTS = {"claim": "claim", "record": "record", "keep_waiting": "record", "record_failure": "record_failure"}
+"""The name of each statement in failpoints: that a step waits is an outcome like others."""
 POLL_INTERVAL = 0.02
 """Seconds between two checks of the stop token in a call that hangs."""
 
@@ -97,25 +102,45 @@ class FailpointClient:
         original_execute = Database.execute
 
         def execute(database: Database, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-            if work.__name__ not in STATEMENTS:
+            if (name := STATEMENTS.get(work.__name__)) is None:
                 return original_execute(database, work, *args, **kwargs)
-            if work.__name__ == "claim":
+            if name == "claim":
                 self._local.context = _move_context(*args)
             # What was tried in a group has been there already.
             if not self._local.__dict__.pop("tried", False):
-                self.reach(f"before {work.__name__}")
+                self.reach(f"before {name}")
             result = original_execute(database, work, *args, **kwargs)
-            if work.__name__ == "claim" and result is None:
+            if name == "claim" and result is None:
                 self.reach("after empty claim")
-            elif work.__name__ != "claim":
-                self.reach(f"after {work.__name__}")
-            self._reach_claim(result)  # also of a record: the run is kept for its next move
+            elif name != "claim":
+                self.reach(f"after {name}")
+            if work.__name__ != "keep_waiting":
+                self._reach_claim(result)  # also of a record: the run is kept for its next move
             return result
 
         Database.execute = execute  # type: ignore[method-assign, assignment]  # a process under test
 
     def _install_around_groups(self) -> None:
+        # Imported here, because a mutant may have replaced names that it imports.
+        from workers.actors import StepRunner  # noqa: PLC0415  # see above
+
         original_claim, original_record = engine.try_to_claim, engine.try_to_record
+        original_look = StepRunner.look_again
+
+        def reaching(name: str, original: Callable[..., T]) -> Callable[..., T]:
+            def recorded(*args: Any) -> T:
+                self.reach(f"before {name}")
+                known = original(*args)
+                self._local.tried = not known
+                if known:
+                    self.reach(f"after {name}")
+                return known
+
+            return recorded
+
+        def look_again(runner: StepRunner, wait: "KeptWait") -> timedelta | None:
+            self._local.context = self._contexts[str(wait.claim.run_id)] = _claim_context(wait.claim)
+            return original_look(runner, wait)
 
         def try_to_claim(apply: Apply, run_id: Any, move: Forward | Backward, *args: Any) -> Claimed | None:
             self._local.context = _move_context(run_id, move)
@@ -128,16 +153,15 @@ class FailpointClient:
             return claimed
 
         def try_to_record(apply: Apply, *args: Any) -> Claimed | None:
-            self.reach("before record")
-            recorded = original_record(apply, *args)
-            self._local.tried = recorded is None
-            if recorded is not None:
-                self.reach("after record")
-                self._reach_claim(recorded.claim)
+            recorded = reaching("record", original_record)(apply, *args)
+            self._reach_claim(recorded and recorded.claim)
             return recorded
 
         patched: Any = engine
         patched.try_to_claim, patched.try_to_record = try_to_claim, try_to_record
+        patched.try_to_keep_waiting = reaching("record", engine.try_to_keep_waiting)
+        patched.try_to_record_failure = reaching("record_failure", engine.try_to_record_failure)
+        StepRunner.look_again = look_again  # type: ignore[method-assign, assignment]  # a process under test
 
     def _reach_claim(self, claim: object) -> None:
         if isinstance(claim, Claim):
