@@ -1,5 +1,6 @@
 """The directories of the embedded servers: data, sockets, programs, owner."""
 
+import fcntl
 import hashlib
 import os
 import pwd
@@ -7,7 +8,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -19,6 +20,8 @@ from devserver.processes import Account
 # The kernel allows 107 bytes for the path of a Unix socket. Postgres calls its socket .s.PGSQL.5432.
 MAX_SOCKET_DIRECTORY = 107 - len("/.s.PGSQL.5432")
 ANNEXES = Path("/var/lib/tenantry")
+USED = "used"
+"""The file in a temporary folder that is locked while the folder is used."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,39 @@ def prepare(data: Path) -> Directories:
 
 @contextmanager
 def temporary(prefix: str = "tenantry-", parent: Path | None = None) -> Iterator[Path]:
-    """A data directory that is deleted at the end of the block; without ``parent`` in the system's temporary folder."""
+    """A data directory that is deleted at the end of the block; without ``parent`` in the system's temporary folder.
+
+    Those that killed processes left under the same prefix are deleted at its beginning.
+    """
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:
         # As root, Postgres runs as an unprivileged user, which needs access to subdirectories.
         folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        yield folder
+        with _marked_as_used(folder):
+            _delete_left(folder.parent, prefix)
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _marked_as_used(folder: Path) -> Iterator[None]:
+    """Hold a lock in the folder, which ends with this process. Its file appears when the lock is held."""
+    with (folder / f"{USED}-soon").open("w") as mark:
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        (folder / f"{USED}-soon").rename(folder / USED)
+        yield
+
+
+def _delete_left(parent: Path, prefix: str) -> None:
+    for mark in parent.glob(f"{prefix}*/{USED}"):
+        folder = mark.parent
+        with suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+                continue
+            with mark.open() as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -7,7 +7,9 @@ import smtplib
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -20,6 +22,7 @@ from devserver.errors import DevserverError
 from devserver.mailbox import mail_catcher
 from devserver.options import Options
 from devserver.servers import FAST, Postgres, Valkey
+from runtime.programs import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +41,41 @@ def test_only_its_owner_may_access_the_socket_directory() -> None:
         prepared = directories.prepare(folder)
 
         assert mode(prepared.sockets) == 0o700
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from devserver import directories
+with directories.temporary("left-", Path(sys.argv[1])) as folder:
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_folder_of_a_killed_process_is_deleted_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "left-unmarked").mkdir()
+    with ExitStack() as stack:
+        holders = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", HOLDER, str(tmp_path)],
+                    cwd=ROOT,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(2)
+        ]
+        killed, used = [Path(holder.stdout.readline().strip()) for holder in holders if holder.stdout]
+        holders[0].kill()
+        holders[0].wait(10)
+        assert killed.exists()
+
+        with directories.temporary("left-", tmp_path) as own:
+            assert {folder.name for folder in tmp_path.iterdir()} == {own.name, used.name, "left-unmarked"}
+        holders[1].kill()
 
 
 def test_the_sockets_of_a_deep_directory_have_a_short_path(tmp_path: Path) -> None:
