@@ -9,7 +9,7 @@ import pytest
 
 from models import Role
 from runtime.connection_shares import Holder
-from server.limits import rate_limit
+from server.limits import local_share, rate_limit
 from server.limits.rate_limit import RateLimiter
 from tests.api import TIMEOUT, Api, Client, Facts, running_api, tenant_gid
 from tests.run_harness import RunHarness
@@ -114,7 +114,12 @@ def test_points_that_a_process_grants_by_itself_are_taken_soon(
     assert 9_795 <= seen_by_another <= 9_795 + max_refill_since(began)
 
 
-def test_points_that_are_owed_are_taken_before_a_process_ends(harness: RunHarness, redis_url: str) -> None:
+def test_points_that_are_owed_are_taken_before_a_process_ends(
+    harness: RunHarness, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limit, "REDIS_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(rate_limit, "OWED_FOR", 3600)
+    monkeypatch.setattr(local_share, "KNOWN_FOR", 3600)  # so that all but the first are granted by the process itself
     slow = {"budget": 10_000, "budget_refill": 1, "organisation_budget": 10_000, "organisation_budget_refill": 1}
     slow_settings = harness.settings.model_copy(update=slow)
     with running_api(slow_settings) as first:
