@@ -2,16 +2,18 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
 import dramatiq
 import pytest
 import redis
 
+from provisioning.events import CANCEL_CHANNEL, cancel_hint
 from provisioning.moves import Forward
 from provisioning.wakeups import WakeUp
 from runtime.connection_shares import Holder
+from runtime.hints import Hint
 from runtime.settings import Settings
 from server.limits.rate_limit import RateLimiter
 from tests.builders import settings_with
@@ -19,13 +21,15 @@ from tests.promises.documents import document
 from tests.waiting import wait_until
 from workers.broker import FORWARD_QUEUE, Worker, redis_broker
 from workers.dispatcher import Dispatcher
+from workers.redis_hints import RedisCarrier, channel_of
 
 
-def documented_rules() -> list[str]:
-    """The rules of the ACL in the section about Redis."""
+def documented_rules(*, with_hints: bool = False) -> list[str]:
+    """The rules of the ACL in the section about Redis, and those that hints over Redis need besides."""
     section = document("docs/operating.md").section("Redis")
-    [line] = [line for line in section.text.splitlines() if line.startswith("ACL SETUSER ")]
-    return line.split()[3:]
+    lines = [line.split()[3:] for line in section.text.splitlines() if line.startswith("ACL SETUSER ")]
+    rules, for_hints = lines
+    return rules + for_hints if with_hints else rules
 
 
 @pytest.fixture
@@ -92,6 +96,47 @@ def test_the_documented_rights_are_enough(redis_url: str, admin: redis.Redis) ->
     assert limits_rates(settings)
     with redis.Redis.from_url(settings.redis_url) as other, pytest.raises(redis.exceptions.NoPermissionError):
         other.get("another-product")
+
+
+class Unheard:
+    """Keeps the urgent hints that Redis did not deliver."""
+
+    def __init__(self) -> None:
+        self.hints: list[Hint] = []
+
+    def send(self, hints: Sequence[Hint]) -> bool:
+        self.hints += hints
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("with_hints", [True, False])
+def test_the_documented_rights_for_hints_are_enough_and_needed(
+    redis_url: str, admin: redis.Redis, *, with_hints: bool
+) -> None:
+    settings = limited(redis_url, admin, documented_rules(with_hints=with_hints))
+    unheard, hint, heard = Unheard(), cancel_hint(uuid4()), threading.Event()
+    carrier = RedisCarrier(settings, unheard)
+    with redis.Redis.from_url(settings.redis_url) as client, client.pubsub() as subscription:
+        channel = channel_of(client, CANCEL_CHANNEL)
+        if with_hints:
+            subscription.subscribe(**{channel: lambda _: heard.set()})
+            wait_until(lambda: channel.encode() in admin.pubsub_channels(), within=10)
+        else:
+            subscription.subscribe(channel)
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                subscription.get_message(timeout=10)
+
+        carrier.send([hint])
+
+        if with_hints:
+            wait_until(lambda: (subscription.get_message(timeout=0.1), heard.is_set())[1], within=10)
+            subscription.unsubscribe()
+    carrier.close()
+    assert heard.is_set() is with_hints
+    assert unheard.hints == ([] if with_hints else [hint])
 
 
 def test_the_documented_pattern_covers_the_namespace_itself(redis_url: str, admin: redis.Redis) -> None:
