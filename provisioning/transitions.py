@@ -113,7 +113,7 @@ def claim(position: Position, move: Forward | Backward, lease: Lease, takes: Tak
     draft = Draft(position)
     # This fences the owner of a lapsed lease, even if this claim ends in a failure and sets no new token.
     draft.release_lease(due=position.now)
-    _claim(draft, move, lease, takes)
+    _claim(draft, move, lease, takes, taken_over=position.run.owned)
     return draft.transition()
 
 
@@ -156,16 +156,17 @@ def step_waits(position: Position, move: Forward | Backward, after: timedelta, *
     """The step, or its undo, has not reached its goal yet: it is polled again after this time.
 
     With ``kept``, its worker keeps the lease and polls it again and again, which is written only here: so an attempt
-    that waits is not lost with its worker.
+    that waits is not lost with its worker. Those that it has lost stay counted: a later poll may end this one too.
     """
     draft = Draft(position)
     step = draft.steps[move.step]
     interrupted = step.status is StepStatus.RUNNING and draft.run.status is RunStatus.CANCELLING
     if not interrupted:
-        draft.change(step, next_attempt_at=position.now + after, heartbeat_at=position.now, lost_workers=0)
+        step = draft.change(step, next_attempt_at=position.now + after, heartbeat_at=position.now)
         if kept:
             draft.claimed = move
             return draft.transition()
+        draft.change(step, lost_workers=0)
     draft.release_lease(due=position.now)
     if interrupted:
         _interrupt(draft, step, None)
@@ -341,9 +342,13 @@ def milliseconds(since: datetime | None, until: datetime) -> int:
 # Beginning a move
 
 
-def _claim(draft: Draft, move: Forward | Backward, lease: Lease, takes: Takes) -> None:
+def _claim(draft: Draft, move: Forward | Backward, lease: Lease, takes: Takes, *, taken_over: bool = False) -> None:
+    """Begin or continue an attempt. ``taken_over``: the owner before has not given its lease back."""
     step = draft.steps[move.step]
-    ready = _begin_compensation(draft, step) if isinstance(move, Backward) else _begin(draft, step, takes)
+    if isinstance(move, Backward):
+        ready = _begin_compensation(draft, step, taken_over=taken_over)
+    else:
+        ready = _begin(draft, step, takes, taken_over=taken_over)
     if ready:
         _lease(draft, move, lease)
 
@@ -360,19 +365,20 @@ def _end_of_lease(draft: Draft, lease: Lease) -> datetime:
     return own if own and own >= draft.now + lease.length * ENOUGH_OF_A_LEASE else draft.now + lease.length
 
 
-def _begin(draft: Draft, step: StepValues, takes: Takes) -> bool:
+def _begin(draft: Draft, step: StepValues, takes: Takes, *, taken_over: bool) -> bool:
     """Begin or continue an attempt of the step. Returns False if it must not be performed."""
     if step.role is StepRole.AFTERWARDS and draft.tenant.state is not TenantState.ACTIVE:
         draft.change_run(due_at=None)
         return False
-    if step.attempt_started_at is not None and step.next_attempt_at is not None:
-        return _continue_attempt(draft, step, step.attempt_started_at)
+    step, lost = _count_loss(draft, step, taken_over=taken_over)
+    if _waits(step):
+        return _continue_attempt(draft, step, lost=lost)
     if step.attempts >= max(step.max_attempts, MAX_LOST_WORKERS):
-        lost = f"{step.title}: the worker was lost in each of {step.attempts} attempts."
-        _failed(draft, step, Failure(lost, RunErrorCode.WORKER_LOST, final=True))
+        error = f"{step.title}: the worker was lost in each of {step.attempts} attempts."
+        _failed(draft, step, Failure(error, RunErrorCode.WORKER_LOST, final=True))
         _advance(draft)
         return False
-    if step.attempt_started_at is not None and step.attempts > 1:
+    if lost and step.lost_workers > 1:
         _pause_after_losses(draft, draft.change(step, error=WORKER_LOST))
         return False
     _begin_attempt(draft, step, takes)
@@ -396,31 +402,55 @@ def _begin_attempt(draft: Draft, step: StepValues, takes: Takes) -> None:
         draft.emit(EventType.STEP_STARTED, {"step": step.name, "attempt": step.attempts})
 
 
-def _continue_attempt(draft: Draft, step: StepValues, began: datetime) -> bool:
-    """Continue an attempt that waited, unless its timeout has passed. Returns False if it has."""
-    if draft.now - began < step.timeout:
+def _continue_attempt(draft: Draft, step: StepValues, *, lost: bool) -> bool:
+    """Continue an attempt that waited. Returns False if its timeout has passed, or if polling it has ended workers."""
+    if lost and step.lost_workers >= MAX_LOST_WORKERS:
+        error = f"{step.title}: {step.lost_workers} workers were lost while it waited."
+        failure = Failure(error, RunErrorCode.WORKER_LOST)
+    elif draft.now - _began(step) >= step.timeout:
+        overdue = f"{step.title}: not done after {step.timeout.total_seconds():.0f} s."
+        failure = Failure(overdue, RunErrorCode.TIMED_OUT)
+    elif lost and step.lost_workers > 1:
+        _pause_after_losses(draft, draft.change(step, error=WORKER_LOST))
+        return False
+    else:
         return True
-    overdue = f"{step.title}: not done after {step.timeout.total_seconds():.0f} s."
-    _failed(draft, step, Failure(overdue, RunErrorCode.TIMED_OUT))
+    _failed(draft, step, failure)
     _advance(draft)
     return False
 
 
-def _begin_compensation(draft: Draft, step: StepValues) -> bool:
+def _waits(step: StepValues) -> bool:
+    """Whether an attempt of the step, or of its undo, waits: for its next poll or part, or for capacity."""
+    return step.attempt_started_at is not None and step.next_attempt_at is not None
+
+
+def _began(step: StepValues) -> datetime:
+    assert step.attempt_started_at is not None, "the step has an attempt"
+    return step.attempt_started_at
+
+
+def _count_loss(draft: Draft, step: StepValues, *, taken_over: bool) -> tuple[StepValues, bool]:
+    """Count the worker of an attempt that has neither ended nor been given back. Returns whether there was one."""
+    lost = step.attempt_started_at is not None and (taken_over or not _waits(step))
+    return (draft.change(step, lost_workers=step.lost_workers + 1) if lost else step), lost
+
+
+def _begin_compensation(draft: Draft, step: StepValues, *, taken_over: bool) -> bool:
     """Begin or continue a compensation of the step. Returns False if its attempts or its timeout are used up."""
     if step.status is StepStatus.RUNNING:
         step = _interrupt_idle(draft, step)
-    if step.attempt_started_at is not None and step.next_attempt_at is not None:
-        return _continue_compensation(draft, step, step.attempt_started_at)
-    if step.attempt_started_at is not None:
-        step = draft.change(step, lost_workers=step.lost_workers + 1)
-    if step.lost_workers >= MAX_WORKERS_LOST_UNDOING or step.compensation_attempts >= step.max_compensation_attempts:
-        lost = f"{step.title}: the worker was lost while undoing it, in attempt {step.compensation_attempts}."
-        _stuck(draft, step, lost)
+    step, lost = _count_loss(draft, step, taken_over=taken_over)
+    used_up = not _waits(step) and step.compensation_attempts >= step.max_compensation_attempts
+    if step.lost_workers >= MAX_WORKERS_LOST_UNDOING or used_up:
+        error = f"{step.title}: the worker was lost while undoing it, in attempt {step.compensation_attempts}."
+        _stuck(draft, step, error)
         return False
-    if step.attempt_started_at is not None and step.lost_workers > 1:
+    if lost and step.lost_workers > 1:
         _pause_after_losses(draft, draft.change(step, compensation_error=WORKER_LOST))
         return False
+    if _waits(step):
+        return _continue_compensation(draft, step)
     began = step.status is not StepStatus.COMPENSATING
     draft.change(
         step,
@@ -436,15 +466,16 @@ def _begin_compensation(draft: Draft, step: StepValues) -> bool:
 
 
 def _pause_after_losses(draft: Draft, step: StepValues) -> None:
-    """Put the next attempt off. It begins as a new one, so the claim after the pause is not put off again."""
+    """Put the next attempt off, or the next poll of one that waits."""
     due = draft.now + PAUSE_AFTER_LOSSES * draft.before.jitter
-    draft.change(step, message=None, attempt_started_at=None, next_attempt_at=due)
+    began = step.attempt_started_at if _waits(step) else None
+    draft.change(step, message=None, attempt_started_at=began, next_attempt_at=due)
     draft.change_run(due_at=due)
 
 
-def _continue_compensation(draft: Draft, step: StepValues, began: datetime) -> bool:
+def _continue_compensation(draft: Draft, step: StepValues) -> bool:
     """Continue a compensation that waited, unless its timeout has passed: an endless one must fail visibly."""
-    if draft.now - began < step.undo_timeout:
+    if draft.now - _began(step) < step.undo_timeout:
         return True
     overdue = f"{step.title}: not undone after {step.undo_timeout.total_seconds():.0f} s."
     _compensation_failed(draft, step, Failure(overdue, RunErrorCode.TIMED_OUT))
@@ -561,7 +592,7 @@ def _time_in_direction(draft: Draft, step: StepValues, *, backward: bool) -> tim
 def _failed(draft: Draft, step: StepValues, failure: Failure) -> None:
     """Record a failed attempt: retry later while attempts are left, otherwise start compensating."""
     again = not failure.final and step.attempts < step.max_attempts
-    step = draft.change(step, error=failure.error, attempt_started_at=None)
+    step = draft.change(step, error=failure.error, attempt_started_at=None, lost_workers=0)
     _emit_failure(draft, step, failure.error, again=again)
     if again:
         longest = MAX_CONFIRMATION_BACK_OFF if step.role is StepRole.CONFIRMATION else MAX_BACK_OFF

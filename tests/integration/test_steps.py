@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 import adapters
 from adapters.fault_injection import Fault
 from models import ActorKind, Run, RunStatus, RunStep, StepStatus, TenantState
-from provisioning import commands, due_runs, transitions
+from provisioning import commands, due_runs, engine, transitions
 from provisioning.actors import PLATFORM
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
@@ -273,6 +273,29 @@ def test_a_step_that_loses_every_worker_fails_after_its_attempts_and_is_undone(h
     assert harness.tenant().state is TenantState.FAILED
     assert compensated_steps(harness)[0] == step
     assert harness.held_resources() == harness.existing_resources() == []
+
+
+def test_a_wait_that_ends_three_workers_fails_its_attempt(harness: RunHarness) -> None:
+    harness.create()
+    harness.make_moves(until="await_readiness")
+    kept = harness.execute(engine.keep_waiting, harness.claim(), timedelta(seconds=1))
+
+    for lost in range(1, transitions.MAX_LOST_WORKERS):
+        harness.expire_lease()
+        if lost > 1:
+            assert harness.try_claim() is None, "a poll after two lost workers has no pause before it"
+        kept = harness.execute(engine.keep_waiting, harness.claim(), timedelta(seconds=1))
+        assert kept is not None
+        assert kept.attempt == 1
+    harness.expire_lease()
+
+    assert harness.try_claim() is None
+    assert (
+        harness.step("await_readiness").error
+        == f"{saga['await_readiness'].title}: 3 workers were lost while it waited."
+    )
+    assert harness.claim().attempt == 2
+    assert harness.step("await_readiness").lost_workers == 0
 
 
 def set_deadline(session: Session, harness: RunHarness) -> None:

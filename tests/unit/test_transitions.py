@@ -119,6 +119,14 @@ def changed(position: Position, name: str, **values: Any) -> Position:
 
 OWNED: dict[str, Any] = {"lease_token": UUID(int=1), "lease_until": LATER, "lease_owner": "worker", "due_at": LATER}
 
+
+def waiting_of_a_lost_worker(status: str, letters: str, held: str, *, lost_workers: int) -> Position:
+    """The second step waits and was kept by a worker, whose lease has lapsed."""
+    lapsed = {**OWNED, "lease_until": BEFORE, "due_at": BEFORE}
+    waits = {"next_attempt_at": BEFORE, "lost_workers": lost_workers}
+    return changed(position(status, letters, held, **lapsed), "second", **waits)
+
+
 POSITIONS: Mapping[str, Position] = {
     "queued": position("QUEUED", "WWWWW"),
     "between two steps": position("RUNNING", "DWWWW", "first"),
@@ -138,7 +146,11 @@ POSITIONS: Mapping[str, Position] = {
         position("RUNNING", "DRWWW", "first", **{**OWNED, "lease_until": BEFORE, "due_at": BEFORE}),
         "second",
         attempts=2,
+        lost_workers=1,
     ),
+    "worker of a wait lost": waiting_of_a_lost_worker("RUNNING", "DRWWW", "first", lost_workers=0),
+    "worker of a wait lost again": waiting_of_a_lost_worker("RUNNING", "DRWWW", "first", lost_workers=1),
+    "last worker of a wait lost": waiting_of_a_lost_worker("RUNNING", "DRWWW", "first", lost_workers=2),
     "at the pivot": position("RUNNING", "DDRWW", "first second", **OWNED),
     "cancelled in flight": position("CANCELLING", "DRWWW", "first", **OWNED),
     "cancelled at the pivot": position("CANCELLING", "DDRWW", "first second", **OWNED),
@@ -154,6 +166,12 @@ POSITIONS: Mapping[str, Position] = {
         lost_workers=1,
     ),
     "poll kept": changed(position("RUNNING", "DRWWW", "first", **OWNED), "second", next_attempt_at=BEFORE),
+    "worker of a waiting undo lost again": waiting_of_a_lost_worker(
+        "CANCELLING", "DCWWW", "first second", lost_workers=1
+    ),
+    "last worker of a waiting undo lost": waiting_of_a_lost_worker(
+        "CANCELLING", "DCWWW", "first second", lost_workers=7
+    ),
     "undo polling": changed(
         position("CANCELLING", "DCWWW", "first second", due_at=LATER), "second", next_attempt_at=LATER
     ),
