@@ -646,6 +646,18 @@ def renew(statements: Statements, tokens: Mapping[UUID, UUID], lease: timedelta)
     return [Renewal(*row) for row in statements.rows(RENEW, values)]
 
 
+WITH_CANCEL = """
+-- Which of the named runs have a cancel on record. The row decides: a message that names a run may be forged.
+-- Locks: none.
+SELECT id FROM runs WHERE id = ANY(%(run_ids)s) AND cancel_requested_at IS NOT NULL AND finished_at IS NULL
+"""
+
+
+def with_cancel(statements: Statements, run_ids: Collection[UUID]) -> list[UUID]:
+    """Those of these runs that have a cancel on record and have not ended."""
+    return [run_id for (run_id,) in statements.rows(WITH_CANCEL, {"run_ids": list(run_ids)})]
+
+
 # What a sweeper writes
 
 

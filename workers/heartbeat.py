@@ -78,7 +78,7 @@ class Heartbeat(PeriodicThread):
         self._reason_for_missed_renewal = StopReason.DATABASE_UNAVAILABLE
         renewals = [
             renewal
-            for some in _parts(list(tokens.items()), RENEWED_TOGETHER)
+            for some in parts(list(tokens.items()), RENEWED_TOGETHER)
             for renewal in self._database.execute(run_store.renew, dict(some), self._lease)
         ]
         self._reason_for_missed_renewal = StopReason.LEASE_LOST
@@ -93,5 +93,6 @@ class Heartbeat(PeriodicThread):
         return running_step.stop_signal.ignored_for(self._lease.total_seconds())
 
 
-def _parts(whole: Sequence[T], length: int) -> Iterator[Sequence[T]]:
+def parts(whole: Sequence[T], length: int) -> Iterator[Sequence[T]]:
+    """Parts of this length, and what is left."""
     return (whole[first : first + length] for first in range(0, len(whole), length))

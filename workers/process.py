@@ -74,7 +74,7 @@ class WorkerProcess:
         self._cancel_listener = CancelListener(self._database, self._running_steps, self._heartbeat, self._presence)
         self._listeners: list[PeriodicThread] = [self._cancel_listener]
         if settings.hints is HintCarrier.REDIS:
-            self._listeners.append(RedisCancelListener(settings, self._running_steps, self._heartbeat))
+            self._listeners.append(RedisCancelListener(settings, self._database, self._running_steps, self._heartbeat))
         self._sweeper = Sweeper(self._database, self._dispatcher, settings, self._presence)
 
     def start(self) -> None:

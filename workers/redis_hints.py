@@ -14,13 +14,16 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from sqlalchemy.exc import SQLAlchemyError
 
+from provisioning import run_store
 from provisioning.events import CANCEL_CHANNEL, FEED_CHANNEL
+from runtime.database import Database
 from runtime.feed import Feed
 from runtime.hints import Carrier, Hint, HintSender, NotifyCarrier
 from runtime.settings import HintCarrier, Settings
 from workers.broker import NAMESPACE, TCP_KEEPALIVE, redis_client
-from workers.heartbeat import Heartbeat
+from workers.heartbeat import Heartbeat, parts
 from workers.periodic_thread import BACK_OFF_AFTER_FAILURE, PeriodicThread
 from workers.running_steps import RunningSteps
 
@@ -34,6 +37,9 @@ PAUSE_AFTER_ERROR = 1.0
 
 LONGEST_LISTEN = 1.0
 """Seconds until a thread that listens looks whether it has to stop."""
+
+ASKED_TOGETHER = 500
+"""Runs in one statement that asks which of them have a cancel on record: a message may name any number."""
 
 PUBLISH = """
 local heard = {}
@@ -126,14 +132,18 @@ class RedisCarrier:
 
 
 class RedisCancelListener(PeriodicThread):
-    """Receives cancels over Redis, to stop the step that runs in this process. ``CancelListener`` receives the others.
+    """Receives cancels over Redis, to stop the step that runs in this process, as ``CancelListener`` does by NOTIFY.
 
-    After a reconnect, a renewal of all leases finds the cancels that it missed.
+    A message only says where to look: a step is stopped when the row of its run has a cancel. After a reconnect, a
+    renewal of all leases finds the cancels that it missed.
     """
 
-    def __init__(self, settings: Settings, running_steps: RunningSteps, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, running_steps: RunningSteps, heartbeat: Heartbeat
+    ) -> None:
         super().__init__("cancel listener of Redis")
         self._settings = settings
+        self._database = database
         self._running_steps = running_steps
         self._heartbeat = heartbeat
         self._lost = False
@@ -161,11 +171,29 @@ class RedisCancelListener(PeriodicThread):
                 self._lost = False
                 self._heartbeat.renew()
             case {"type": "message", "data": bytes(payloads)}:
-                for run_id in payloads.decode(errors="replace").splitlines():
-                    with suppress(ValueError):  # not from this product
-                        self._running_steps.cancel(UUID(run_id))
+                for named in parts(_run_ids(payloads), ASKED_TOGETHER):
+                    self._stop_cancelled(named)
             case _:
                 pass
+
+    def _stop_cancelled(self, named: Sequence[UUID]) -> None:
+        """Stop the steps of those runs that have a cancel on record."""
+        try:
+            cancelled = self._database.execute(run_store.with_cancel, named)
+        except SQLAlchemyError as error:
+            logger.warning("cancels not read, the next renewal finds them", extra={"cause": str(error)})
+            return
+        for run_id in cancelled:
+            self._running_steps.cancel(run_id)
+
+
+def _run_ids(payloads: bytes) -> list[UUID]:
+    """The runs that a message names, each once."""
+    run_ids: dict[UUID, None] = {}
+    for line in payloads.decode(errors="replace").splitlines():
+        with suppress(ValueError):  # not from this product
+            run_ids[UUID(line)] = None
+    return list(run_ids)
 
 
 async def _listen_to_redis(feed: Feed, settings: Settings) -> None:

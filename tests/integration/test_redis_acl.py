@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from uuid import uuid4
 
 import dramatiq
@@ -13,10 +13,10 @@ from provisioning.events import CANCEL_CHANNEL, cancel_hint
 from provisioning.moves import Forward
 from provisioning.wakeups import WakeUp
 from runtime.connection_shares import Holder
-from runtime.hints import Hint
 from runtime.settings import Settings
 from server.limits.rate_limit import RateLimiter
 from tests.builders import settings_with
+from tests.hint_carriers import KeepingCarrier
 from tests.promises.documents import document
 from tests.waiting import wait_until
 from workers.broker import FORWARD_QUEUE, Worker, redis_broker
@@ -98,27 +98,13 @@ def test_the_documented_rights_are_enough(redis_url: str, admin: redis.Redis) ->
         other.get("another-product")
 
 
-class Unheard:
-    """Keeps the urgent hints that Redis did not deliver."""
-
-    def __init__(self) -> None:
-        self.hints: list[Hint] = []
-
-    def send(self, hints: Sequence[Hint]) -> bool:
-        self.hints += hints
-        return True
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.mark.parametrize("with_hints", [True, False])
 def test_the_documented_rights_for_hints_are_enough_and_needed(
     redis_url: str, admin: redis.Redis, *, with_hints: bool
 ) -> None:
     settings = limited(redis_url, admin, documented_rules(with_hints=with_hints))
-    unheard, hint, heard = Unheard(), cancel_hint(uuid4()), threading.Event()
-    carrier = RedisCarrier(settings, unheard)
+    notified, hint, heard = KeepingCarrier(), cancel_hint(uuid4()), threading.Event()
+    carrier = RedisCarrier(settings, notified)
     with redis.Redis.from_url(settings.redis_url) as client, client.pubsub() as subscription:
         channel = channel_of(client, CANCEL_CHANNEL)
         if with_hints:
@@ -136,7 +122,7 @@ def test_the_documented_rights_for_hints_are_enough_and_needed(
             subscription.unsubscribe()
     carrier.close()
     assert heard.is_set() is with_hints
-    assert unheard.hints == ([] if with_hints else [hint])
+    assert notified.sent == ([] if with_hints else [hint])
 
 
 def test_the_documented_pattern_covers_the_namespace_itself(redis_url: str, admin: redis.Redis) -> None:

@@ -7,42 +7,32 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import redis
+from sqlalchemy.exc import OperationalError
 
 from devserver import directories
 from devserver.processes import Child
 from devserver.servers import Valkey
+from models import StepStatus
 from provisioning.events import CANCEL_CHANNEL, FEED_CHANNEL, cancel_hint, feed_hint
+from provisioning.step_context import StopReason
 from runtime import feed as feed_module
-from runtime.database import Database
 from runtime.feed import Feed, Watcher
 from runtime.hints import Hint, HintSender
 from runtime.settings import HintCarrier, Settings, settings
-from tests.run_harness import RunHarness
+from tests.hint_carriers import KeepingCarrier
+from tests.run_harness import RunHarness, recorded_statements
 from tests.waiting import wait_until
 from workers import redis_hints
 from workers.heartbeat import Heartbeat
-from workers.redis_hints import RedisCancelListener, RedisCarrier, change_feed, channel_of, hint_sender
+from workers.redis_hints import ASKED_TOGETHER, RedisCancelListener, RedisCarrier, change_feed, channel_of, hint_sender
 from workers.running_steps import RunningSteps
-
-
-class Otherwise:
-    """The carrier of urgent hints that Redis does not deliver."""
-
-    def __init__(self) -> None:
-        self.sent: list[Hint] = []
-
-    def send(self, hints: Any) -> bool:
-        self.sent += hints
-        return True
-
-    def close(self) -> None:
-        pass
 
 
 class Broker:
@@ -84,8 +74,8 @@ def broker(server: Broker) -> Broker:
 
 
 @contextmanager
-def sending(broker: Broker) -> Iterator[tuple[HintSender, Otherwise]]:
-    otherwise = Otherwise()
+def sending(broker: Broker) -> Iterator[tuple[HintSender, KeepingCarrier]]:
+    otherwise = KeepingCarrier()
     sender = HintSender(RedisCarrier(broker.settings, otherwise))
     try:
         yield sender, otherwise
@@ -287,27 +277,117 @@ def test_a_command_does_not_wait_for_a_redis_that_is_away_or_slow(
     assert took < redis_hints.TIMEOUT
 
 
-def test_a_worker_hears_cancels_over_redis_and_renews_after_a_reconnect(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@dataclass
+class Listener:
+    """The cancel listener of a worker process, with a count of the renewals that it asked for."""
+
+    running_steps: RunningSteps
+    thread: RedisCancelListener
+    renewals: list[float]
+
+    def hears(self, broker: Broker, payload: str | bytes, then: UUID) -> None:
+        """Send a message of this payload, and wait until a later message, of a true cancel, was received."""
+        for message in (payload, str(then)):
+            broker.client.publish(channel_of(broker.client, CANCEL_CHANNEL), message)
+        wait_until(lambda: then in self.running_steps._cancelled)
+
+
+@pytest.fixture
+def listener(broker: Broker, harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
     monkeypatch.setattr(redis_hints, "BACK_OFF_AFTER_FAILURE", 0.05)
     monkeypatch.setattr(redis_hints, "LONGEST_LISTEN", 0.05)
-    database, running_steps, renewals = Database(settings()), RunningSteps(), list[float]()
-    heartbeat = Heartbeat(database, running_steps, settings())
+    running_steps, renewals = RunningSteps(), list[float]()
+    heartbeat = Heartbeat(harness.database, running_steps, settings())
     monkeypatch.setattr(heartbeat, "renew", lambda: renewals.append(time.monotonic()))
-    listener = RedisCancelListener(broker.settings, running_steps, heartbeat)
-    listener.start()
-    runs = [uuid4() for _ in range(20)]
-    try:
-        wait_until(lambda: broker.listeners(CANCEL_CHANNEL) == 1 and len(renewals) == 1)
-        with sending(broker) as (sender, otherwise):
-            sender([Hint(CANCEL_CHANNEL, "noise"), *(cancel_hint(run) for run in runs)])
-            wait_until(lambda: set(runs) <= set(running_steps._cancelled))
-        assert otherwise.sent == []
-        broker.child.stop()
-        broker.restart()
-        wait_until(lambda: len(renewals) == 2)
-    finally:
-        listener.stop()
-        database.close()
-    assert not listener._thread.is_alive()
+    thread = RedisCancelListener(broker.settings, harness.database, running_steps, heartbeat)
+    thread.start()
+    wait_until(lambda: broker.listeners(CANCEL_CHANNEL) == 1 and len(renewals) == 1)
+    yield Listener(running_steps, thread, renewals)
+    thread.stop()
+    assert not thread._thread.is_alive()
+
+
+def cancelled_run(harness: RunHarness, slug: str = "cancelled") -> UUID:
+    """A run with a cancel on record, whose step a worker still owns."""
+    harness.create(slug)
+    harness.claim()
+    harness.cancel()
+    return harness.run().id
+
+
+def test_a_worker_hears_cancels_over_redis_and_renews_after_a_reconnect(
+    broker: Broker, harness: RunHarness, listener: Listener
+) -> None:
+    runs = [cancelled_run(harness, f"shop-{number}") for number in range(3)]
+    with sending(broker) as (sender, _):
+        sender([Hint(CANCEL_CHANNEL, "noise"), *(cancel_hint(run) for run in runs)])
+        wait_until(lambda: set(runs) == set(listener.running_steps._cancelled))
+    broker.child.stop()
+    broker.restart()
+    wait_until(lambda: len(listener.renewals) == 2)
+
+
+def test_a_forged_cancel_stops_nothing_and_costs_no_attempt_and_a_true_one_stops_at_once(
+    broker: Broker, harness: RunHarness, listener: Listener
+) -> None:
+    cancelled = cancelled_run(harness)
+    harness.create("attacked")
+    claim = harness.claim()
+    assert claim.interruptible
+    with listener.running_steps.performing(claim) as stop_signal:
+        listener.hears(broker, str(claim.run_id), then=cancelled)
+        assert stop_signal.reason is None
+        harness.record(claim, harness.perform(claim, stop_signal))
+    assert harness.steps()[0].status is StepStatus.DONE
+    assert harness.steps()[0].attempts == 1
+
+    claim = harness.claim()
+    with listener.running_steps.performing(claim) as stop_signal:
+        harness.cancel()
+        broker.client.publish(channel_of(broker.client, CANCEL_CHANNEL), str(claim.run_id))
+        wait_until(lambda: stop_signal.reason is StopReason.CANCELLED, within=2)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"\xff\xfe\x00\n\n'; DROP TABLE runs; --\n" + b"x" * 100_000, "\n".join(str(uuid4()) for _ in range(10_000))],
+    ids=["rubbish", "10,000 runs"],
+)
+def test_what_a_forged_message_contains_does_no_harm(
+    broker: Broker,
+    harness: RunHarness,
+    listener: Listener,
+    payload: str | bytes,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cancelled = cancelled_run(harness)
+
+    with recorded_statements(harness, monkeypatch) as statements:
+        listener.hears(broker, payload, then=cancelled)
+
+    assert list(listener.running_steps._cancelled) == [cancelled]
+    assert len(statements) == (1 if isinstance(payload, bytes) else 10_000 // ASKED_TOGETHER + 1)
+    assert len(listener.renewals) == 1
+    assert caplog.text == ""
+
+
+def test_a_cancel_that_cannot_be_read_is_left_to_the_next_renewal(
+    broker: Broker,
+    harness: RunHarness,
+    listener: Listener,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cancelled, execute = cancelled_run(harness), harness.database.execute
+
+    def fail_once(*_: object) -> list[UUID]:
+        monkeypatch.setattr(harness.database, "execute", execute)
+        raise OperationalError("SELECT", {}, Exception("Postgres is away"))
+
+    monkeypatch.setattr(harness.database, "execute", fail_once)
+
+    listener.hears(broker, str(uuid4()), then=cancelled)
+
+    assert "cancels not read, the next renewal finds them" in caplog.text
+    assert len(listener.renewals) == 1
