@@ -1,6 +1,6 @@
 """Hints over the publish/subscribe of the broker, in place of NOTIFY.
 
-Nothing depends on them: a subscription polls, and a hint for a worker that Redis cannot deliver goes by NOTIFY.
+Nothing depends on them: a subscription polls, and a hint for a worker goes by NOTIFY as well.
 """
 
 import logging
@@ -33,7 +33,7 @@ TIMEOUT = 0.5
 """Seconds that the thread of a sender waits for Redis. No command waits for that thread."""
 
 PAUSE_AFTER_ERROR = 1.0
-"""Seconds without a hint to Redis after an error: urgent hints are then sent by NOTIFY without waiting for it."""
+"""Seconds without a hint to Redis after an error: urgent hints then go by NOTIFY only, without waiting for it."""
 
 LONGEST_LISTEN = 1.0
 """Seconds until a thread that listens looks whether it has to stop."""
@@ -81,10 +81,14 @@ def channel_of(client: redis.Redis | redis.asyncio.Redis, channel: str) -> str:
 
 
 class RedisCarrier:
-    """Carries hints by PUBLISH. Urgent ones that no listener received are sent by ``urgent_otherwise``."""
+    """Carries hints by PUBLISH, and urgent ones by ``urgent_too`` as well.
 
-    def __init__(self, settings: Settings, urgent_otherwise: Carrier) -> None:
-        self._urgent_otherwise = urgent_otherwise
+    They are rare, and that any worker heard one says nothing about the owner of the run: it may have another setting,
+    or reconnect just now.
+    """
+
+    def __init__(self, settings: Settings, urgent_too: Carrier) -> None:
+        self._urgent_too = urgent_too
         self._redis = redis_client(settings, TIMEOUT, retries=1)
         self._publish = self._redis.register_script(PUBLISH)
         self._paused_until = 0.0
@@ -96,15 +100,14 @@ class RedisCarrier:
         for hint in dict.fromkeys(hints):
             by_channel.setdefault(hint.channel, []).append(hint)
         heard = self._heard({channel: [hint.payload for hint in some] for channel, some in by_channel.items()})
-        unheard = [hint for channel, some in by_channel.items() if not heard.get(channel) for hint in some]
-        urgent = [hint for hint in unheard if hint.urgent]
-        by_notify = bool(urgent) and self._urgent_otherwise.send(urgent)
+        urgent = [hint for some in by_channel.values() for hint in some if hint.urgent]
+        by_notify = bool(urgent) and self._urgent_too.send(urgent)
         return by_notify or any(heard.values())
 
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
-        self._urgent_otherwise.close()
+        self._urgent_too.close()
 
     def _heard(self, payloads: Mapping[str, Sequence[str]]) -> dict[str, int]:
         """Publish the payloads, a line each. Returns the number of listeners of each channel; none without Redis."""

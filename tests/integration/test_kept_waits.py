@@ -348,7 +348,7 @@ def test_a_run_that_waits_goes_live_on_the_threads_for_looks(harness: RunHarness
 def test_a_cancel_reaches_the_worker_that_keeps_a_wait_long_before_a_renewal(
     database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, carrier: HintCarrier
 ) -> None:
-    """Over Redis, the hint does not go by NOTIFY as well: ``CancelListener`` hears nothing."""
+    """Over Redis also to a worker that hears no NOTIFY."""
     chosen = settings_with(
         database_url,
         redis_url=redis_url,
