@@ -48,6 +48,15 @@ test("a step that asks again and again says what it was told, for how long, and 
   expect(text).toMatch(/^2 of 3 replicas · waiting for 30 s, asked again in 1.0 s · this attempt ends by .*10:00/);
 });
 
+test("a step that its worker goes on polling shows the heartbeat, so that a lost worker is seen", () => {
+  const polled = { ...RUNNING, message: "2 of 3 replicas", nextAttemptAt: "2026-11-27T08:59:40Z" };
+
+  expect(textOf({ ...polled, heartbeatAt: "2026-11-27T09:00:27Z" })).toMatch(
+    /^2 of 3 replicas · waiting for 30 s · Running, last heartbeat 3.0 s ago$/,
+  );
+  expect(textOf({ ...polled, heartbeatAt: "2026-11-27T08:59:30Z" })).toMatch(/ · Stalled\? Last heartbeat/);
+});
+
 test("an undo that hangs says the deployer's words, attempt, duration and end, and that operators were warned", () => {
   const text = textOf({
     ...UNDO,

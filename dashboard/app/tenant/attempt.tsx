@@ -33,18 +33,25 @@ function Next({ step, at }: { step: Step; at: string }) {
 function UnderWay({ step, since }: { step: Step; since: string }) {
   const { made, error } = countOf(step);
   const { message, nextAttemptAt, attemptDeadlineAt, compensationDelayedAt } = step;
+  const instant = useNow();
   const isPolled = nextAttemptAt !== null;
+  // Only the first poll is announced. While a worker goes on polling by itself, its heartbeat shows that it lives.
+  const isAskedLater = isPolled && instant < Date.parse(nextAttemptAt);
   return (
     <Parts>
       {made > 1 && <span>Attempt {ordinalText(step, made)}</span>}
       {message && <span>{message}</span>}
-      {isPolled ? (
+      {isPolled && (
         <span className="hint">
-          waiting for <Spent from={since} to={null} />, asked again <Until at={nextAttemptAt} />
+          waiting for <Spent from={since} to={null} />
+          {isAskedLater && (
+            <>
+              , asked again <Until at={nextAttemptAt} />
+            </>
+          )}
         </span>
-      ) : (
-        <Heartbeat step={step} />
       )}
+      {!isAskedLater && <Heartbeat step={step} />}
       {(isPolled || made > 1) && attemptDeadlineAt && (
         <span className="hint">
           this attempt ends by <Time at={attemptDeadlineAt} short />
