@@ -29,7 +29,7 @@ IDLE_TICK = 1.0
 
 
 class Heartbeat(PeriodicThread):
-    """Renews all leases in one transaction. Stops each step that is cancelled, out of time, or without its lease."""
+    """Renews the leases, 250 in a statement. Stops each step that is cancelled, out of time, or without its lease."""
 
     def __init__(self, database: Database, running_steps: RunningSteps, settings: Settings) -> None:
         super().__init__("heartbeat")
@@ -41,17 +41,23 @@ class Heartbeat(PeriodicThread):
         self._reason_for_missed_renewal = StopReason.LEASE_LOST
 
     def run_once(self) -> float:
-        """Stop the steps that are out of time, and renew the leases when that is due."""
+        """Stop the steps that are out of time, renew the leases when that is due, and stop those without a renewal.
+
+        In this order: after a pause of the whole process, as of a virtual machine, leases that no other worker has
+        taken are renewed late, and their steps go on.
+        """
         now = time.monotonic()
         running_steps = self._running_steps.all_steps()
-        lease = self._lease.total_seconds()
+        # Thousands may wait, so this has to be quick.
         for running_step in running_steps:
-            # Thousands may wait, so this has to be quick.
-            if now >= running_step.deadline or now - running_step.renewed_at >= lease:
-                self._stop(running_step, now)
-        if now >= self._renewal_due:
-            self.renew()
-            self._renewal_due = now + self._renew_every
+            if now >= running_step.deadline:
+                running_step.stop_signal.set(StopReason.TIMED_OUT)
+        try:
+            if now >= self._renewal_due:
+                self.renew()
+                self._renewal_due = now + self._renew_every
+        finally:
+            self._stop_unrenewed()
         return TICK if running_steps else min(IDLE_TICK, self._renew_every / 4)
 
     def renew(self) -> None:
@@ -73,20 +79,19 @@ class Heartbeat(PeriodicThread):
             lost.stop_signal.set(StopReason.LEASE_LOST)
             self._running_steps.forget(lost.claim)
 
-    def _renewals(self, tokens: Mapping[UUID, UUID]) -> list[Renewal]:
+    def _renewals(self, tokens: Mapping[UUID, UUID]) -> Iterator[Renewal]:
         """Renew the leases. A lease that expires during an outage of Postgres is most likely still ours, not lost."""
         self._reason_for_missed_renewal = StopReason.DATABASE_UNAVAILABLE
-        renewals = [
-            renewal
-            for some in parts(list(tokens.items()), RENEWED_TOGETHER)
-            for renewal in self._database.execute(run_store.renew, dict(some), self._lease)
-        ]
+        for some in parts(list(tokens.items()), RENEWED_TOGETHER):
+            yield from self._database.execute(run_store.renew, dict(some), self._lease)
         self._reason_for_missed_renewal = StopReason.LEASE_LOST
-        return renewals
 
-    def _stop(self, running_step: RunningStep, now: float) -> None:
-        timed_out = now >= running_step.deadline
-        running_step.stop_signal.set(StopReason.TIMED_OUT if timed_out else self._reason_for_missed_renewal)
+    def _stop_unrenewed(self) -> None:
+        """Stop each step that had no renewal for a whole lease."""
+        now, lease = time.monotonic(), self._lease.total_seconds()
+        for running_step in self._running_steps.all_steps():
+            if now - running_step.renewed_at >= lease:
+                running_step.stop_signal.set(self._reason_for_missed_renewal)
 
     def _ignores_stop(self, running_step: RunningStep) -> bool:
         """Whether the step has ignored its stop signal for a whole lease: another worker has to take over."""
