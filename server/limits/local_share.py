@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -23,7 +24,10 @@ MOST_KNOWN = 10_000
 
 @dataclass(slots=True)
 class _Budget:
-    """What is left of one budget, with the points that were granted here subtracted, and how many of these are owed."""
+    """What is left of one budget, with the points that were granted here subtracted, and how many of these are owed.
+
+    Points are owed until Redis has answered: while it is slow, no more are granted.
+    """
 
     points: float = 0.0
     read_at: float = float("-inf")
@@ -58,23 +62,26 @@ class LocalShare:
         return own.points, shared.points
 
     def owes(self, holder: Holder) -> bool:
-        """Whether points were granted to this holder of which Redis does not know."""
+        """Whether points were granted to this holder of which Redis was not told."""
         return holder in self._owed
 
-    def owed_by(self, holder: Holder) -> int:
-        """The points that Redis has to be told of; they are owed no more."""
+    @contextmanager
+    def telling(self, holder: Holder) -> Iterator[int]:
+        """Redis is told in the block of the points that it gets. They are owed until its end, also after a failure."""
         owed = self._owed.pop(holder, 0)
-        if owed:
-            self._callers[holder.caller].owed -= owed
-            self._organisations[holder.organisation].owed -= owed
-        return owed
+        try:
+            yield owed
+        finally:
+            if owed:
+                self._callers[holder.caller].owed -= owed
+                self._organisations[holder.organisation].owed -= owed
 
     def debtors(self) -> Collection[Holder]:
         """The holders for whom points are owed."""
         return list(self._owed)
 
     def learn(self, holder: Holder, points: float, of_organisation: float) -> None:
-        """Note what Redis says is left. What is owed meanwhile is not in it."""
+        """Note what Redis says is left. What is still owed, or on its way, is not in it."""
         for budgets, key, left in (
             (self._callers, holder.caller, points),
             (self._organisations, holder.organisation, of_organisation),

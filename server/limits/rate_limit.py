@@ -184,21 +184,21 @@ class RateLimiter:
     async def _take_points(self, holder: Holder, cost: int, *, overdraw: bool = False) -> tuple[bool, float, float]:
         """Whether the points were granted, and how many are left in each bucket."""
         untouched = True, float(self.size - cost), float(self.organisation_size - cost)
-        owed = self._share.owed_by(holder)
-        if time.monotonic() < self._disabled_until:
-            return untouched
-        try:
-            granted, points, of_organisation = await self._script(
-                keys=[f"tenantry:budget:{holder.caller}", f"tenantry:budget:organisation:{holder.organisation}"],
-                args=[
-                    *(cost, int(overdraw), owed),
-                    *(self.size, self.refill, self.organisation_size, self.organisation_refill),
-                ],
-            )
-        except (RedisError, OSError) as error:
-            self._disabled_until = time.monotonic() + FAILURE_BACK_OFF
-            logger.warning("rate limiting disabled: broker unreachable", extra={"cause": str(error)})
-            return untouched
+        with self._share.telling(holder) as owed:
+            if time.monotonic() < self._disabled_until:
+                return untouched
+            try:
+                granted, points, of_organisation = await self._script(
+                    keys=[f"tenantry:budget:{holder.caller}", f"tenantry:budget:organisation:{holder.organisation}"],
+                    args=[
+                        *(cost, int(overdraw), owed),
+                        *(self.size, self.refill, self.organisation_size, self.organisation_refill),
+                    ],
+                )
+            except (RedisError, OSError) as error:
+                self._disabled_until = time.monotonic() + FAILURE_BACK_OFF
+                logger.warning("rate limiting disabled: broker unreachable", extra={"cause": str(error)})
+                return untouched
         self._share.learn(holder, float(points), float(of_organisation))
         return bool(granted), float(points), float(of_organisation)
 

@@ -1,5 +1,6 @@
 """What a process grants of budgets without asking Redis."""
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from runtime.connection_shares import Holder
 from server.limits import local_share
 from server.limits.local_share import LocalShare
+from server.limits.rate_limit import RateLimiter
+from tests.builders import settings_with
 
 SIZE, SHARED = 1000, 2000
 
@@ -33,7 +36,25 @@ def test_at_most_a_twentieth_is_granted_until_redis_is_told(share: LocalShare) -
     assert share.grant(holder, 20) == (950, 1950)
     assert share.grant(holder, 1) is None
 
-    assert (share.owed_by(holder), share.owes(holder)) == (50, False)
+    with share.telling(holder) as owed:
+        assert (owed, share.owes(holder)) == (50, False)
+        assert share.grant(holder, 1) is None
+    assert share.grant(holder, 1) == (949, 1949)
+
+
+def test_points_are_owed_until_redis_has_answered_or_failed(share: LocalShare) -> None:
+    holder = holder_in()
+    share.learn(holder, SIZE, SHARED)
+    share.grant(holder, 50)
+
+    def fail() -> None:
+        with share.telling(holder):
+            share.learn(holder, SIZE, SHARED)  # the answer to an earlier call, which was told of nothing
+            assert share.grant(holder, 1) is None
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        fail()
     assert share.grant(holder, 1) == (949, 1949)
 
 
@@ -88,4 +109,28 @@ def test_budgets_that_are_too_old_are_forgotten(share: LocalShare, monkeypatch: 
     monkeypatch.undo()
 
     assert share.grant(old, 1) is None
-    assert share.owed_by(owing) == 5
+    with share.telling(owing) as owed:
+        assert owed == 5
+
+
+def test_a_slow_redis_does_not_raise_what_a_process_grants() -> None:
+    async def points_granted() -> int:
+        limiter = RateLimiter(settings_with("postgresql://app@db/tenantry", budget=SIZE, organisation_budget=SHARED))
+        answered = asyncio.Event()
+
+        async def answer(**_: object) -> tuple[int, str, str]:
+            await answered.wait()
+            return 1, str(SIZE), str(SHARED)
+
+        holder = holder_in()
+        limiter._share.learn(holder, SIZE, SHARED)
+        limiter._script = answer  # type: ignore[assignment]  # as slow as the test wants
+        requests = [asyncio.create_task(limiter.take(holder, 10)) for _ in range(50)]
+        await asyncio.wait(requests, timeout=0.1)
+        granted = sum(10 for request in requests if request.done())
+        answered.set()
+        await asyncio.gather(*requests)
+        await limiter.close()
+        return granted
+
+    assert asyncio.run(points_granted()) == SIZE // local_share.PART
