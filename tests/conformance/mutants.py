@@ -88,8 +88,8 @@ def no_attempt_counted_before_start(patch: pytest.MonkeyPatch) -> None:
 def no_undo_attempt_counted_before_start(patch: pytest.MonkeyPatch) -> None:
     original = transitions._begin_compensation
 
-    def begin_compensation(draft: Draft, step: StepValues) -> bool:
-        ready = original(draft, step)
+    def begin_compensation(draft: Draft, step: StepValues, *, taken_over: bool) -> bool:
+        ready = original(draft, step, taken_over=taken_over)
         draft.change(step, compensation_attempts=0, lost_workers=0)  # the lost workers are counted as well
         return ready
 

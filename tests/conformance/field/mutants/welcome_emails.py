@@ -24,11 +24,11 @@ def no_status_check_before_welcome_email(patch: pytest.MonkeyPatch) -> None:
         mails = original(steps, StepRole.AFTERWARDS)
         return mails if isinstance(mails, Forward) else original(steps, role)
 
-    def begin(draft: Any, step: StepValues, takes: Takes) -> bool:
+    def begin(draft: Any, step: StepValues, takes: Takes, *, taken_over: bool) -> bool:
         if draft.run.status in UNDONE_STATUSES and step.role is StepRole.AFTERWARDS:
             transitions._begin_attempt(draft, step, takes)
             return True
-        return original_begin(draft, step, takes)
+        return original_begin(draft, step, takes, taken_over=taken_over)
 
     patch.setattr(decisions, "_follow_up", follow_up)
     patch.setattr(transitions, "_begin", begin)
