@@ -111,9 +111,18 @@ class StepRunner:
             kept = tried.claim
         else:
             kept = self._retry_until_available(engine.keep_waiting, claim, outcome.after)
-        if kept is not None:
+        if kept is None:
+            return
+        wait: KeptWait | None = None
+        try:
             wait = KeptWait(kept, journal, self.running_steps.keep(kept))
             self.looks[type(kept.move)].keep(wait, outcome.after)
+        except BaseException:
+            # An interrupt may arrive at any line, and a lease that is renewed without looks would never end.
+            self.running_steps.forget(kept)
+            if wait is not None:
+                wait.stop_signal.set(StopReason.SHUTTING_DOWN)  # if it is kept, its next look gives the lease back
+            raise
 
     def look_again(self, wait: KeptWait) -> timedelta | None:
         """Poll a step that waits. Returns the time until the next poll, and has written nothing; None if it has ended.

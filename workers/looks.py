@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum, auto
 from itertools import count
 
 from provisioning.claims import Claim
@@ -32,6 +33,16 @@ MAX_KEPT = 5_000
 """Waits of one direction that a process keeps. Further ones give their lease back, and are due without an owner."""
 
 
+class Place(Enum):
+    """Where a wait is while no look at it is under way."""
+
+    PARKED = auto()
+    """In the heap: not due, or hurried and about to be called."""
+    DUE = auto()
+    HURRIED = auto()
+    """Due, with a stop signal that is set."""
+
+
 @dataclass(eq=False, slots=True)
 class KeptWait:
     """A claimed move that waits for its next look. Its lease is renewed like that of a step that is performed."""
@@ -41,8 +52,8 @@ class KeptWait:
     stop_signal: StopSignal
     due: float = field(default=0.0, init=False)
     """When the next look is due (``time.monotonic``), in seconds; 0 for at once."""
-    parked: bool = field(default=False, init=False)
-    """Whether it is in the heap: not due, and not looked at now."""
+    place: Place | None = field(default=None, init=False)
+    """Where it is; None while it is looked at."""
 
     @property
     def timed_out(self) -> bool:
@@ -60,14 +71,19 @@ class Looks:
         self._name = name
         self._look = look
         self._most_threads = threads
-        self._changed = threading.Condition()
-        self._work = threading.Condition(self._changed._lock)  # type: ignore[attr-defined]  # noqa: SLF001  # one lock for both
+        self._lock = threading.RLock()
+        # One condition for each kind of thread that waits: a wake-up for one cannot be lost to another.
+        self._earlier = threading.Condition(self._lock)
+        self._work = threading.Condition(self._lock)
+        self._all_ended = threading.Condition(self._lock)
         self._numbers = count()
         self._parked: list[tuple[float, int, KeptWait]] = []
+        # Of a wait that was hurried while it was due, an entry stays in ``_due``, which counts no more.
         self._due: deque[KeptWait] = deque()
+        self._hurried: deque[KeptWait] = deque()
         self._looked_at: set[KeptWait] = set()
         self._kept = self._threads = self._idle = 0
-        self._watching = self._closed = False
+        self._watching = self._closed = self._reserve_runs = self._short_of_threads = False
         self._wakes_at = 0.0
 
     @property
@@ -76,21 +92,24 @@ class Looks:
         return self._kept < MAX_KEPT and not self._closed
 
     def keep(self, wait: KeptWait, after: timedelta) -> None:
-        """Look at it after this time, and then again until it has ended. At once if its stop signal is set."""
+        """Look at it after this time, and then again until it has ended. At once if its stop signal is set.
+
+        Raises RuntimeError, and keeps nothing, if the process cannot start the first thread.
+        """
         wait.stop_signal.on_set = lambda: self._hurry(wait)
-        with self._changed:
-            self._kept += 1
+        with self._lock:
             if not self._watching:
-                self._watching = True
                 self._start(self._watch)
+                self._watching = True
+            self._kept += 1
             self._park(wait, after)
 
     def close(self, timeout: float) -> None:
         """Wait until every wait has ended, at most ``timeout`` seconds, and end the threads."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._kept, max(0.0, timeout))
+        with self._lock:
+            self._all_ended.wait_for(lambda: not self._kept, max(0.0, timeout))
             self._closed = True
-            self._changed.notify_all()
+            self._earlier.notify_all()
             self._work.notify_all()
 
     def _start(self, run: Callable[[], None]) -> None:
@@ -103,53 +122,63 @@ class Looks:
         self._park_until(wait, 0.0 if wait.stop_signal.reason else due - due % tick + tick)
 
     def _park_until(self, wait: KeptWait, due: float) -> None:
-        wait.due, wait.parked = due, True
+        wait.due, wait.place = due, Place.PARKED
         heapq.heappush(self._parked, (due, next(self._numbers), wait))
         if due < self._wakes_at:
-            self._changed.notify()
+            self._earlier.notify()
 
     def _hurry(self, wait: KeptWait) -> None:
-        """Look at it now: its stop signal was set."""
-        with self._changed:
-            if wait.parked and wait.due:
+        """Look at it now, before all that is only due: its stop signal was set."""
+        with self._lock:
+            if wait.place is Place.DUE or (wait.place is Place.PARKED and wait.due):
                 self._park_until(wait, 0.0)
 
     def _watch(self) -> None:
         """Wait for what is due next, and wake a thread for it."""
-        with self._changed:
+        with self._lock:
             while not self._closed:
                 now = time.monotonic()
-                hurried = self._take_due(now)
-                if self._due:
+                self._take_due(now)
+                if self._due or self._hurried:
                     # What has to stop is recorded by many threads together: in one statement, as a group.
-                    self._call_threads(max(1, hurried))
+                    self._call_threads(max(1, len(self._hurried)))
                     pause: float | None = HELP_AFTER
                 else:
                     pause = self._parked[0][0] - now if self._parked else None
                 self._wakes_at = float("inf") if pause is None else now + pause
-                self._changed.wait(pause)
+                self._earlier.wait(pause)
 
-    def _take_due(self, now: float) -> int:
-        """Take what is due. Returns how many of it were hurried."""
-        hurried = 0
+    def _take_due(self, now: float) -> None:
         while self._parked and self._parked[0][0] <= now:
             due, _, wait = heapq.heappop(self._parked)
-            if not wait.parked or wait.due != due:
+            if wait.place is not Place.PARKED or wait.due != due:
                 continue  # it was hurried: another entry stands for it
-            wait.parked = False
             if due:
+                wait.place = Place.DUE
                 self._due.append(wait)
             else:
-                self._due.appendleft(wait)
-                hurried += 1
-        return hurried
+                wait.place = Place.HURRIED
+                self._hurried.append(wait)
 
     def _call_threads(self, wanted: int) -> None:
         self._work.notify(wanted)
         most = self._most_threads + min(self._hanging(), self._most_threads)
-        for _ in range(min(wanted - self._idle, most - self._threads)):
-            self._threads += 1
-            self._start(self._make_looks)
+        missing = wanted - self._idle
+        try:
+            for _ in range(min(missing, most - self._threads)):
+                self._start(self._make_looks)
+                self._threads += 1
+                missing -= 1
+            if missing > 0 and self._hurried and not self._reserve_runs:
+                self._start(self._make_hurried_looks)
+                self._reserve_runs = True
+        except RuntimeError:
+            # The threads that run go on, and the next tick tries again.
+            if not self._short_of_threads:
+                logger.exception("no thread for looks at steps that wait could be started")
+            self._short_of_threads = True
+        else:
+            self._short_of_threads = False
 
     def _hanging(self) -> int:
         if self._threads < self._most_threads:
@@ -159,19 +188,32 @@ class Looks:
     def _make_looks(self) -> None:
         """Make the looks that are due, one after the other."""
         while (wait := self._next()) is not None:
-            after = self._look_safely(wait)
-            with self._changed:
-                self._looked_at.discard(wait)
-                if after is not None:
-                    self._park(wait, after)
-                    continue
-                self._kept -= 1
-                if not self._kept:
-                    self._changed.notify_all()
+            self._make_look(wait)
+
+    def _make_hurried_looks(self) -> None:
+        """Make those of waits that have to stop, while there are any: all other threads may wait for slow answers."""
+        while True:
+            with self._lock:
+                wait = self._take_next(hurried_only=True)
+                if wait is None:
+                    self._reserve_runs = False
+                    return
+            self._make_look(wait)
+
+    def _make_look(self, wait: KeptWait) -> None:
+        after = self._look_safely(wait)
+        with self._lock:
+            self._looked_at.discard(wait)
+            if after is not None:
+                self._park(wait, after)
+                return
+            self._kept -= 1
+            if not self._kept:
+                self._all_ended.notify_all()
 
     def _next(self) -> KeptWait | None:
-        with self._changed:
-            while not self._due:
+        with self._lock:
+            while (wait := self._take_next()) is None:
                 if self._closed:
                     return None
                 self._idle += 1
@@ -179,9 +221,22 @@ class Looks:
                     self._work.wait()
                 finally:
                     self._idle -= 1
-            wait = self._due.popleft()
-            self._looked_at.add(wait)
             return wait
+
+    def _take_next(self, *, hurried_only: bool = False) -> KeptWait | None:
+        if self._hurried:
+            wait = self._hurried.popleft()
+        elif hurried_only:
+            return None
+        else:
+            while self._due and self._due[0].place is not Place.DUE:
+                self._due.popleft()
+            if not self._due:
+                return None
+            wait = self._due.popleft()
+        wait.place = None
+        self._looked_at.add(wait)
+        return wait
 
     def _look_safely(self, wait: KeptWait) -> timedelta | None:
         try:

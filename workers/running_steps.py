@@ -30,6 +30,8 @@ class RunningSteps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._performing: dict[UUID, RunningStep] = {}
+        # By run, then by token: of the claims of a run, those whose lease was lost may not have ended yet.
+        self._of_runs: dict[UUID, dict[UUID, RunningStep]] = {}
         self._cancelled: OrderedDict[UUID, None] = OrderedDict()
         self._shutting_down = False
         # Set at the end of the drain: a step that is still running is then left to its lease.
@@ -51,6 +53,7 @@ class RunningSteps:
         )
         with self._lock:
             self._performing[claim.token] = running_step
+            self._of_runs.setdefault(claim.run_id, {})[claim.token] = running_step
             self._apply_earlier_signals(running_step)
         return running_step.stop_signal
 
@@ -63,6 +66,10 @@ class RunningSteps:
         """Stop renewing this claim: its step has ended, or has a stop signal while its writes are fenced off."""
         with self._lock:
             self._performing.pop(claim.token, None)
+            of_run = self._of_runs.get(claim.run_id, {})
+            of_run.pop(claim.token, None)
+            if not of_run:
+                self._of_runs.pop(claim.run_id, None)
 
     def cancel(self, run_id: UUID) -> None:
         """Stop the step of this run, also one that is registered later: a cancelled run never goes forward again."""
@@ -70,9 +77,8 @@ class RunningSteps:
             self._cancelled[run_id] = None
             if len(self._cancelled) > MAX_REMEMBERED_CANCELS:
                 self._cancelled.popitem(last=False)
-            for running_step in self._performing.values():
-                if running_step.claim.run_id == run_id:
-                    _signal_cancel(running_step)
+            for running_step in self._of_runs.get(run_id, {}).values():
+                _signal_cancel(running_step)
 
     @property
     def shutting_down(self) -> bool:

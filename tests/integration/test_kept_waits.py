@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from dramatiq.middleware import Shutdown
 from sqlalchemy import update
 from sqlmodel import col
 
@@ -38,9 +39,13 @@ class Kept:
 
     has_room: bool = True
     waits: list[tuple[KeptWait, timedelta]] = field(default_factory=list)
+    error: BaseException | None = None
+    """Raised after the next waits are kept."""
 
     def keep(self, wait: KeptWait, after: timedelta) -> None:
         self.waits.append((wait, after))
+        if self.error is not None:
+            raise self.error
 
     @property
     def only(self) -> KeptWait:
@@ -240,6 +245,22 @@ def test_the_loss_of_a_worker_that_keeps_a_wait_costs_no_attempt(
 
     step = harness.step(name)
     assert (step.attempt_started_at, step.lost_workers) == (started_at, 1)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), Shutdown()], ids=["no thread", "interrupt"])
+def test_the_lease_of_a_wait_that_could_not_be_kept_is_not_renewed(
+    harness: RunHarness, kept: Kept, readiness: Readiness, error: BaseException
+) -> None:
+    kept.error = error
+
+    with pytest.raises(type(error)):
+        wait_for_readiness(harness)
+
+    assert harness.running_steps.all_steps() == []
+    # The error came after it was kept: the look at once gives the lease back.
+    assert harness.step_runner.look_again(kept.only) is None
+    assert harness.claim().attempt == 1
+    assert readiness.asked == 1
 
 
 def test_a_worker_that_lost_its_lease_records_nothing(harness: RunHarness, kept: Kept, readiness: Readiness) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -112,6 +113,36 @@ def test_a_slow_look_does_not_delay_the_others() -> None:
         assert made._threads <= 4
 
 
+@pytest.mark.parametrize("place", ["due", "not due"])
+def test_waits_that_have_to_stop_are_looked_at_while_all_threads_wait_for_slow_answers(place: str) -> None:
+    answered, looked = threading.Event(), list[tuple[KeptWait, StopReason | None]]()
+    slow, stopped, others = ([new_wait() for _ in range(number)] for number in (2, 20, 20))
+
+    def look(wait: KeptWait) -> None:
+        if wait in slow:
+            assert answered.wait(20)
+        looked.append((wait, wait.stop_signal.reason))
+
+    with looking(look, threads=2) as made:
+        for wait in slow:
+            made.keep(wait, SOON)
+        wait_until(lambda: made._looked_at == set(slow))
+        for wait in [*others, *stopped]:
+            made.keep(wait, NEVER if wait in stopped and place == "not due" else SOON)
+        wait_until(lambda: len(made._due) == len(others) + (len(stopped) if place == "due" else 0))
+
+        for wait in stopped:
+            wait.stop_signal.set(StopReason.CANCELLED)
+        wait_until(lambda: len(looked) == len(stopped))
+        assert {wait for wait, reason in looked if reason is StopReason.CANCELLED} == set(stopped)
+
+        answered.set()
+        wait_until(lambda: made._kept == 0)
+        assert made._threads == 2
+
+    assert len(looked) == len({wait for wait, _ in looked}) == len([*slow, *stopped, *others])
+
+
 def test_a_look_that_ignores_its_stop_signal_takes_no_thread_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "HANGS_AFTER", 0.1)
     answered, others = threading.Event(), list[KeptWait]()
@@ -141,7 +172,7 @@ def test_all_threads_make_the_looks_of_a_burst_of_stops(monkeypatch: pytest.Monk
         meeting.wait(20)
 
     with looking(look) as made:
-        with made._changed:  # so that all of them are found together
+        with made._lock:  # so that all of them are found together
             for wait in waits:
                 made.keep(wait, NEVER)
                 wait.stop_signal.set(StopReason.CANCELLED)
@@ -190,6 +221,76 @@ def test_closing_waits_until_every_wait_has_ended() -> None:
     assert len(ended) == len(waits)
     assert not made.has_room
     wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "looks of a test"])
+
+
+def test_closing_takes_no_wake_up_from_the_thread_that_watches() -> None:
+    answered = {new_wait(): threading.Event() for _ in range(4)}
+    looked, ended = set[KeptWait](), set[KeptWait]()
+
+    def look(wait: KeptWait) -> timedelta | None:
+        if wait in looked:
+            ended.add(wait)
+            return None
+        looked.add(wait)
+        assert answered[wait].wait(20)
+        return NEVER
+
+    with looking(look) as made:
+        for wait in answered:
+            made.keep(wait, SOON)
+        wait_until(lambda: looked == set(answered))
+        for wait in answered:
+            wait.stop_signal.set(StopReason.SHUTTING_DOWN)
+        closing = threading.Thread(target=made.close, args=(3600,), daemon=True)
+        closing.start()
+        wait_until(lambda: made._all_ended._waiters)  # type: ignore[attr-defined]  # known to no stub
+
+        for wait, event in answered.items():
+            event.set()
+            wait_until(partial(ended.__contains__, wait))
+        closing.join(20)
+        assert not closing.is_alive()
+
+
+@pytest.fixture
+def refused_starts(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the next starts of a thread for looks are refused, one after the other. Later ones are not."""
+    refused: list[bool] = []
+    start = threading.Thread.start
+
+    def start_if_not_refused(thread: threading.Thread) -> None:
+        if thread.name == "looks of a test" and refused and refused.pop(0):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_if_not_refused)
+    return refused
+
+
+def test_a_thread_that_cannot_be_started_is_tried_again(
+    refused_starts: list[bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    refused_starts.extend([False, True, True, True])
+    looked: list[KeptWait] = []
+
+    with looking(looked.append, threads=1) as made:
+        made.keep(new_wait(), SOON)
+        wait_until(lambda: bool(looked))
+        assert made._threads == 1
+
+    assert [record.message for record in caplog.records] == ["no thread for looks at steps that wait could be started"]
+
+
+def test_nothing_is_kept_while_no_thread_watches(refused_starts: list[bool]) -> None:
+    refused_starts.append(True)
+    looked: list[KeptWait] = []
+
+    with looking(looked.append, threads=1) as made:
+        with pytest.raises(RuntimeError):
+            made.keep(new_wait(), SOON)
+        assert made._kept == 0
+        made.keep(new_wait(), SOON)
+        wait_until(lambda: len(looked) == 1)
 
 
 def test_waits_beyond_the_limit_find_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
