@@ -28,7 +28,7 @@ from provisioning.transitions import Lease
 from runtime.database import Database, Statements
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
-from workers.looks import KeptWait, Looks
+from workers.kept_waits import KeptWait, KeptWaits
 from workers.running_steps import RunningSteps
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ T = TypeVar("T")
 class StepRunner:
     """Makes moves. Any thread may call it. With ``group``, the threads claim and record together.
 
-    With ``looks``, by the type of the move, the process keeps what waits and looks at it again by itself.
+    With ``kept_waits``, by the type of the move, the process keeps what waits and polls it again by itself.
     """
 
     database: Database
@@ -55,7 +55,7 @@ class StepRunner:
     owner: str = field(default_factory=lambda: f"{socket.gethostname()[:80]}:{os.getpid()}")
     keep_for: float = KEEP_RUN_FOR
     group: Apply | None = None
-    looks: Mapping[type[Forward | Backward], Looks] = field(default_factory=dict)
+    kept_waits: Mapping[type[Forward | Backward], KeptWaits] = field(default_factory=dict)
 
     def make_move(self, run_id: UUID, move: Forward | Backward) -> None:
         """Claim the move, perform it and record the outcome. Do nothing when the run is not ready for this move.
@@ -91,7 +91,7 @@ class StepRunner:
         except (Exception, Interrupt) as error:  # noqa: BLE001  # any error of a step is an outcome
             self._record_failure(claim, error)
             return None
-        if isinstance(outcome, NotYet) and self._looks_for(claim, outcome):
+        if isinstance(outcome, NotYet) and self._waits_for(claim, outcome):
             self._keep_waiting(claim, journal, outcome)
             return None
         return self._record(claim, outcome, self._lease() if self._may_keep(keep_until) else None)
@@ -99,12 +99,12 @@ class StepRunner:
     def _outcome(self, claim: Claim, journal: Journal, stop_signal: StopSignal) -> Outcome:
         return claim.perform(saga, self.infrastructure, journal, stop_signal, self.settings.pace)
 
-    def _looks_for(self, claim: Claim, outcome: NotYet) -> Looks | None:
+    def _waits_for(self, claim: Claim, outcome: NotYet) -> KeptWaits | None:
         """Where to keep what waits; None to give the lease back: for a long wait it would be renewed in vain."""
-        looks = self.looks.get(type(claim.move))
-        if looks is None or not looks.has_room or self.running_steps.shutting_down:
+        waits = self.kept_waits.get(type(claim.move))
+        if waits is None or not waits.has_room or self.running_steps.shutting_down:
             return None
-        return looks if outcome.after <= self.settings.lease else None
+        return waits if outcome.after <= self.settings.lease else None
 
     def _keep_waiting(self, claim: Claim, journal: Journal, outcome: NotYet) -> None:
         if self.group is not None and (tried := engine.try_to_keep_waiting(self.group, claim, outcome.after)):
@@ -116,20 +116,20 @@ class StepRunner:
         wait: KeptWait | None = None
         try:
             wait = KeptWait(kept, journal, self.running_steps.keep(kept))
-            self.looks[type(kept.move)].keep(wait, outcome.after)
+            self.kept_waits[type(kept.move)].keep(wait, outcome.after)
         except BaseException:
-            # An interrupt may arrive at any line, and a lease that is renewed without looks would never end.
+            # An interrupt may arrive at any line, and a lease that is renewed without polls would never end.
             self.running_steps.forget(kept)
             if wait is not None:
-                wait.stop_signal.set(StopReason.SHUTTING_DOWN)  # if it is kept, its next look gives the lease back
+                wait.stop_signal.set(StopReason.SHUTTING_DOWN)  # if it is kept, its next poll gives the lease back
             raise
 
-    def look_again(self, wait: KeptWait) -> timedelta | None:
+    def poll_again(self, wait: KeptWait) -> timedelta | None:
         """Poll a step that waits. Returns the time until the next poll, and has written nothing; None if it has ended.
 
-        A look that finds the step done, failed or stopped is recorded, as that of a message is.
+        A poll that finds the step done, failed or stopped is recorded, as that of a message is.
         """
-        outcome = self._look(wait)
+        outcome = self._poll(wait)
         if isinstance(outcome, NotYet) and outcome.after <= self.settings.lease and not wait.timed_out:
             return outcome.after
         self.running_steps.forget(wait.claim)
@@ -139,7 +139,7 @@ class StepRunner:
             self._record(wait.claim, outcome, None)
         return None
 
-    def _look(self, wait: KeptWait) -> Outcome | Exception:
+    def _poll(self, wait: KeptWait) -> Outcome | Exception:
         if wait.timed_out:
             return NotYet(timedelta(0))  # the next claim finds that the attempt has had its time
         try:

@@ -20,7 +20,7 @@ from workers.cancel_listener import CancelListener
 from workers.dispatcher import Dispatcher
 from workers.group_commit import GroupCommit
 from workers.heartbeat import Heartbeat
-from workers.looks import Looks
+from workers.kept_waits import KeptWaits
 from workers.periodic_thread import PeriodicThread
 from workers.presence import GRACE, Presence
 from workers.redis_hints import RedisCancelListener, hint_sender
@@ -60,11 +60,11 @@ class WorkerProcess:
             keep_for=actors.KEEP_RUN_FOR,
             group=GroupCommit(lambda group: self._database_of_steps.execute(engine.apply_together, group)),
         )
-        self._looks: dict[type[Forward | Backward], Looks] = {
-            Forward: Looks("looks at steps", step_runner.look_again, settings.forward_threads),
-            Backward: Looks("looks at undos", step_runner.look_again, settings.compensation_threads),
+        self._kept_waits: dict[type[Forward | Backward], KeptWaits] = {
+            Forward: KeptWaits("polls steps", step_runner.poll_again, settings.forward_threads),
+            Backward: KeptWaits("polls undos", step_runner.poll_again, settings.compensation_threads),
         }
-        step_runner.looks = self._looks
+        step_runner.kept_waits = self._kept_waits
         self._presence = Presence(partial(setattr, step_runner, "owner"))
         self._workers = [
             _worker(settings, declare_run_step, step_runner, settings.forward_threads),
@@ -98,8 +98,8 @@ class WorkerProcess:
             thread.start()
         for thread in stopping:
             thread.join()
-        for looks in self._looks.values():
-            looks.close(until - time.monotonic())
+        for waits in self._kept_waits.values():
+            waits.close(until - time.monotonic())
         self._running_steps.drained.set()
         for listener in self._listeners:
             listener.stop()

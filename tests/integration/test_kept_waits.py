@@ -1,4 +1,4 @@
-"""A worker keeps a step that waits: a look that finds nothing new writes nothing, and every end is recorded."""
+"""A worker keeps a step that waits: a poll that finds nothing new writes nothing, and every end is recorded."""
 
 import time
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from tests.waiting import wait_until
 from tests.worker_pool import worker_pool_for
 from workers.cancel_listener import CancelListener
 from workers.group_commit import GroupCommit
-from workers.looks import KeptWait, Looks
+from workers.kept_waits import KeptWait, KeptWaits
 from workers.redis_hints import channel_of, hint_sender
 
 UNDO = Backward("deploy_workloads")
@@ -35,7 +35,7 @@ SOON = NotYet(timedelta(seconds=1))
 
 @dataclass
 class Kept:
-    """The waits that the step runner has kept. The test makes the looks."""
+    """The waits that the step runner has kept. The test makes the polls."""
 
     has_room: bool = True
     waits: list[tuple[KeptWait, timedelta]] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Kept:
 @pytest.fixture
 def kept(harness: RunHarness) -> Kept:
     made: Any = Kept()
-    harness.step_runner.looks = {Forward: made, Backward: made}
+    harness.step_runner.kept_waits = {Forward: made, Backward: made}
     kept: Kept = made
     return kept
 
@@ -99,7 +99,7 @@ def wait_for_tear_down(harness: RunHarness, readiness: Readiness, monkeypatch: p
     harness.step_runner.make_move(harness.run().id, UNDO)
 
 
-def test_a_hundred_looks_that_find_nothing_new_execute_no_statement(
+def test_a_hundred_polls_that_find_nothing_new_execute_no_statement(
     harness: RunHarness, kept: Kept, readiness: Readiness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait_for_readiness(harness)
@@ -107,15 +107,15 @@ def test_a_hundred_looks_that_find_nothing_new_execute_no_statement(
     before = harness.run(), harness.step("await_readiness")
 
     with recorded_statements(harness, monkeypatch) as statements:
-        looks = [harness.step_runner.look_again(wait) for _ in range(100)]
+        polls = [harness.step_runner.poll_again(wait) for _ in range(100)]
 
     assert statements == []
-    assert looks == [after] * 100 == [timedelta(seconds=2)] * 100
+    assert polls == [after] * 100 == [timedelta(seconds=2)] * 100
     assert readiness.asked == 101
     assert (harness.run(), harness.step("await_readiness")) == before
 
 
-def test_the_first_look_keeps_the_lease_and_the_next_one_is_of_the_same_attempt(
+def test_the_first_poll_keeps_the_lease_and_the_next_one_is_of_the_same_attempt(
     harness: RunHarness, kept: Kept, readiness: Readiness
 ) -> None:
     wait_for_readiness(harness)
@@ -141,7 +141,7 @@ def test_new_progress_is_written_once(
 
     with recorded_statements(harness, monkeypatch) as statements:
         for _ in range(3):
-            harness.step_runner.look_again(kept.only)
+            harness.step_runner.poll_again(kept.only)
 
     assert len(statements) == 1
     assert (harness.step("await_readiness").percent, harness.step("await_readiness").message) == (20, "pulling")
@@ -149,7 +149,7 @@ def test_new_progress_is_written_once(
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_a_look_that_finds_the_goal_records_it_and_wakes_a_worker(
+def test_a_poll_that_finds_the_goal_records_it_and_wakes_a_worker(
     harness: RunHarness,
     kept: Kept,
     readiness: Readiness,
@@ -160,7 +160,7 @@ def test_a_look_that_finds_the_goal_records_it_and_wakes_a_worker(
         harness.step_runner.group = GroupCommit(lambda group: harness.database.execute(engine.apply_together, group))
     readiness.ready = True
 
-    assert harness.step_runner.look_again(kept.only) is None
+    assert harness.step_runner.poll_again(kept.only) is None
 
     assert harness.step("await_readiness").status is StepStatus.DONE
     assert harness.run().lease_token is None
@@ -170,14 +170,14 @@ def test_a_look_that_finds_the_goal_records_it_and_wakes_a_worker(
     assert harness.tenant().state is TenantState.ACTIVE
 
 
-def test_a_cancel_stops_a_kept_wait_with_the_next_look(harness: RunHarness, kept: Kept, readiness: Readiness) -> None:
+def test_a_cancel_stops_a_kept_wait_with_the_next_poll(harness: RunHarness, kept: Kept, readiness: Readiness) -> None:
     wait_for_readiness(harness)
     harness.cancel()
     harness.running_steps.cancel(harness.run().id)
     asked = readiness.asked
 
     assert kept.only.stop_signal.reason is StopReason.CANCELLED
-    assert harness.step_runner.look_again(kept.only) is None
+    assert harness.step_runner.poll_again(kept.only) is None
 
     assert readiness.asked == asked
     assert harness.step("await_readiness").status is StepStatus.INTERRUPTED
@@ -187,7 +187,7 @@ def test_a_cancel_stops_a_kept_wait_with_the_next_look(harness: RunHarness, kept
     assert harness.existing_resources() == []
 
 
-def test_a_cancel_during_the_first_look_is_not_kept(
+def test_a_cancel_during_the_first_poll_is_not_kept(
     harness: RunHarness, kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.create()
@@ -212,11 +212,11 @@ def test_a_kept_undo_ends_when_its_resource_is_gone(
     wait = kept.only
     assert wait.claim.move == UNDO
     with recorded_statements(harness, monkeypatch) as statements:
-        assert harness.step_runner.look_again(wait) == timedelta(seconds=1)
+        assert harness.step_runner.poll_again(wait) == timedelta(seconds=1)
     assert statements == []
     readiness.gone = True
 
-    assert harness.step_runner.look_again(wait) is None
+    assert harness.step_runner.poll_again(wait) is None
 
     assert harness.step("deploy_workloads").status is StepStatus.COMPENSATED
     assert harness.step("deploy_workloads").compensation_attempts == 1
@@ -257,8 +257,8 @@ def test_the_lease_of_a_wait_that_could_not_be_kept_is_not_renewed(
         wait_for_readiness(harness)
 
     assert harness.running_steps.all_steps() == []
-    # The error came after it was kept: the look at once gives the lease back.
-    assert harness.step_runner.look_again(kept.only) is None
+    # The error came after it was kept: the next poll gives the lease back.
+    assert harness.step_runner.poll_again(kept.only) is None
     assert harness.claim().attempt == 1
     assert readiness.asked == 1
 
@@ -269,7 +269,7 @@ def test_a_worker_that_lost_its_lease_records_nothing(harness: RunHarness, kept:
     other = harness.claim()
     readiness.ready = True
 
-    assert harness.step_runner.look_again(kept.only) is None
+    assert harness.step_runner.poll_again(kept.only) is None
 
     assert harness.run().lease_token == other.token
     assert harness.step("await_readiness").status is StepStatus.RUNNING
@@ -296,7 +296,7 @@ def test_a_kept_wait_fails_at_the_timeout_of_its_attempt(
     kept.only.stop_signal.set(StopReason.TIMED_OUT)
     asked = readiness.asked
 
-    assert harness.step_runner.look_again(kept.only) is None
+    assert harness.step_runner.poll_again(kept.only) is None
     assert harness.try_claim() is None
 
     assert readiness.asked == asked
@@ -309,7 +309,7 @@ def test_a_shutdown_gives_a_kept_wait_to_another_worker(harness: RunHarness, kep
     wait_for_readiness(harness)
     harness.running_steps.shut_down()
 
-    assert harness.step_runner.look_again(kept.only) is None
+    assert harness.step_runner.poll_again(kept.only) is None
 
     assert harness.run().lease_token is None
     assert [wake_up.move for wake_up in harness.wake_ups][-1] == Forward("await_readiness")
@@ -347,21 +347,21 @@ def test_what_a_worker_remembers_of_a_run_is_not_tried_after_a_renewal(
     monkeypatch.setattr("provisioning.engine.time.monotonic", lambda: clock() + renewed_every + 1)
 
     with recorded_statements(harness, monkeypatch) as statements:
-        harness.step_runner.look_again(kept.only)
+        harness.step_runner.poll_again(kept.only)
 
     assert len(statements) == 2
     assert harness.step("await_readiness").status is StepStatus.DONE
 
 
-def test_a_run_that_waits_goes_live_on_the_threads_for_looks(harness: RunHarness, readiness: Readiness) -> None:
+def test_a_run_that_waits_goes_live_on_the_threads_for_polls(harness: RunHarness, readiness: Readiness) -> None:
     runner = harness.step_runner
-    runner.looks = {Forward: Looks("looks of a test", runner.look_again, 2)}
+    runner.kept_waits = {Forward: KeptWaits("polls of a test", runner.poll_again, 2)}
     wait_for_readiness(harness)
     readiness.ready = True
 
     wait_until(lambda: harness.step("await_readiness").status is StepStatus.DONE)
 
-    runner.looks[Forward].close(timeout=20)
+    runner.kept_waits[Forward].close(timeout=20)
     assert harness.step("await_readiness").attempts == 1
 
 

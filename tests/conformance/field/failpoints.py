@@ -26,7 +26,7 @@ from runtime.database import Database
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from workers.looks import KeptWait
+    from workers.kept_waits import KeptWait
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class FailpointClient:
         from workers.actors import StepRunner  # noqa: PLC0415  # see above
 
         original_claim, original_record = engine.try_to_claim, engine.try_to_record
-        original_look = StepRunner.look_again
+        original_poll = StepRunner.poll_again
 
         def reaching(name: str, original: Callable[..., T]) -> Callable[..., T]:
             def recorded(*args: Any) -> T:
@@ -138,9 +138,9 @@ class FailpointClient:
 
             return recorded
 
-        def look_again(runner: StepRunner, wait: "KeptWait") -> timedelta | None:
+        def poll_again(runner: StepRunner, wait: "KeptWait") -> timedelta | None:
             self._local.context = self._contexts[str(wait.claim.run_id)] = _claim_context(wait.claim)
-            return original_look(runner, wait)
+            return original_poll(runner, wait)
 
         def try_to_claim(apply: Apply, run_id: Any, move: Forward | Backward, *args: Any) -> Claimed | None:
             self._local.context = _move_context(run_id, move)
@@ -161,7 +161,7 @@ class FailpointClient:
         patched.try_to_claim, patched.try_to_record = try_to_claim, try_to_record
         patched.try_to_keep_waiting = reaching("record", engine.try_to_keep_waiting)
         patched.try_to_record_failure = reaching("record_failure", engine.try_to_record_failure)
-        StepRunner.look_again = look_again  # type: ignore[method-assign, assignment]  # a process under test
+        StepRunner.poll_again = poll_again  # type: ignore[method-assign, assignment]  # a process under test
 
     def _reach_claim(self, claim: object) -> None:
         if isinstance(claim, Claim):

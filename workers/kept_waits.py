@@ -1,4 +1,4 @@
-"""Looks again at steps that wait, on threads of this process: no message, and no statement while nothing changes."""
+"""Polls steps that wait, on threads of this process: no message, and no statement while nothing changes."""
 
 import heapq
 import logging
@@ -17,16 +17,16 @@ from provisioning.step_context import Journal, StopReason, StopSignal
 logger = logging.getLogger(__name__)
 
 TICKS_PER_WAIT = 20
-"""Looks are due at multiples of a twentieth of their wait, so that a thread that wakes finds many of them."""
+"""Polls are due at multiples of a twentieth of their wait, so that a thread that wakes finds many of them."""
 
 SHORTEST_TICK = 0.001
 """Seconds."""
 
 HELP_AFTER = 0.01
-"""Seconds after which another thread helps with the looks that are due: an external system may be slow to answer."""
+"""Seconds after which another thread helps with the polls that are due: an external system may be slow to answer."""
 
 HANGS_AFTER = 60.0
-"""Seconds after a stop signal from which the thread of a look that has not ended is replaced by another, up to as many
+"""Seconds after a stop signal from which the thread of a poll that has not ended is replaced by another, up to as many
 as there are threads. The lease of its wait has ended by then."""
 
 MAX_KEPT = 5_000
@@ -34,10 +34,10 @@ MAX_KEPT = 5_000
 
 
 class Place(Enum):
-    """Where a wait is while no look at it is under way."""
+    """Where a wait is while no poll it is under way."""
 
     PARKED = auto()
-    """In the heap: not due, or hurried and about to be called."""
+    """In the heap: not due, or urgent and about to be called."""
     DUE = auto()
     HURRIED = auto()
     """Due, with a stop signal that is set."""
@@ -45,15 +45,15 @@ class Place(Enum):
 
 @dataclass(eq=False, slots=True)
 class KeptWait:
-    """A claimed move that waits for its next look. Its lease is renewed like that of a step that is performed."""
+    """A claimed move that waits for its next poll. Its lease is renewed like that of a step that is performed."""
 
     claim: Claim
     journal: Journal
     stop_signal: StopSignal
     due: float = field(default=0.0, init=False)
-    """When the next look is due (``time.monotonic``), in seconds; 0 for at once."""
+    """When the next poll is due (``time.monotonic``), in seconds; 0 for at once."""
     place: Place | None = field(default=None, init=False)
-    """Where it is; None while it is looked at."""
+    """Where it is; None while it is polled."""
 
     @property
     def timed_out(self) -> bool:
@@ -61,15 +61,15 @@ class KeptWait:
         return self.stop_signal.reason is StopReason.TIMED_OUT
 
 
-class Looks:
+class KeptWaits:
     """The waits of one direction. Any thread may call it; its own threads begin with the first wait.
 
-    ``look`` makes one look and returns the time until the next one; None if the wait has ended.
+    ``poll`` makes one poll and returns the time until the next one; None if the wait has ended.
     """
 
-    def __init__(self, name: str, look: Callable[[KeptWait], timedelta | None], threads: int) -> None:
+    def __init__(self, name: str, poll: Callable[[KeptWait], timedelta | None], threads: int) -> None:
         self._name = name
-        self._look = look
+        self._poll = poll
         self._most_threads = threads
         self._lock = threading.RLock()
         # One condition for each kind of thread that waits: a wake-up for one cannot be lost to another.
@@ -78,10 +78,10 @@ class Looks:
         self._all_ended = threading.Condition(self._lock)
         self._numbers = count()
         self._parked: list[tuple[float, int, KeptWait]] = []
-        # Of a wait that was hurried while it was due, an entry stays in ``_due``, which counts no more.
+        # Of a wait that was urgent while it was due, an entry stays in ``_due``, which counts no more.
         self._due: deque[KeptWait] = deque()
-        self._hurried: deque[KeptWait] = deque()
-        self._looked_at: set[KeptWait] = set()
+        self._urgent: deque[KeptWait] = deque()
+        self._polled: set[KeptWait] = set()
         self._kept = self._threads = self._idle = 0
         self._watching = self._closed = self._reserve_runs = self._short_of_threads = False
         self._wakes_at = 0.0
@@ -92,11 +92,11 @@ class Looks:
         return self._kept < MAX_KEPT and not self._closed
 
     def keep(self, wait: KeptWait, after: timedelta) -> None:
-        """Look at it after this time, and then again until it has ended. At once if its stop signal is set.
+        """Poll it after this time, and then again until it has ended. At once if its stop signal is set.
 
         Raises RuntimeError, and keeps nothing, if the process cannot start the first thread.
         """
-        wait.stop_signal.on_set = lambda: self._hurry(wait)
+        wait.stop_signal.on_set = lambda: self._expedite(wait)
         with self._lock:
             if not self._watching:
                 self._start(self._watch)
@@ -127,8 +127,8 @@ class Looks:
         if due < self._wakes_at:
             self._earlier.notify()
 
-    def _hurry(self, wait: KeptWait) -> None:
-        """Look at it now, before all that is only due: its stop signal was set."""
+    def _expedite(self, wait: KeptWait) -> None:
+        """Poll it now, before all that is only due: its stop signal was set."""
         with self._lock:
             if wait.place is Place.DUE or (wait.place is Place.PARKED and wait.due):
                 self._park_until(wait, 0.0)
@@ -139,9 +139,9 @@ class Looks:
             while not self._closed:
                 now = time.monotonic()
                 self._take_due(now)
-                if self._due or self._hurried:
+                if self._due or self._urgent:
                     # What has to stop is recorded by many threads together: in one statement, as a group.
-                    self._call_threads(max(1, len(self._hurried)))
+                    self._call_threads(max(1, len(self._urgent)))
                     pause: float | None = HELP_AFTER
                 else:
                     pause = self._parked[0][0] - now if self._parked else None
@@ -152,13 +152,13 @@ class Looks:
         while self._parked and self._parked[0][0] <= now:
             due, _, wait = heapq.heappop(self._parked)
             if wait.place is not Place.PARKED or wait.due != due:
-                continue  # it was hurried: another entry stands for it
+                continue  # it was urgent: another entry stands for it
             if due:
                 wait.place = Place.DUE
                 self._due.append(wait)
             else:
                 wait.place = Place.HURRIED
-                self._hurried.append(wait)
+                self._urgent.append(wait)
 
     def _call_threads(self, wanted: int) -> None:
         self._work.notify(wanted)
@@ -166,16 +166,16 @@ class Looks:
         missing = wanted - self._idle
         try:
             for _ in range(min(missing, most - self._threads)):
-                self._start(self._make_looks)
+                self._start(self._poll_due)
                 self._threads += 1
                 missing -= 1
-            if missing > 0 and self._hurried and not self._reserve_runs:
-                self._start(self._make_hurried_looks)
+            if missing > 0 and self._urgent and not self._reserve_runs:
+                self._start(self._poll_urgent)
                 self._reserve_runs = True
         except RuntimeError:
             # The threads that run go on, and the next tick tries again.
             if not self._short_of_threads:
-                logger.exception("no thread for looks at steps that wait could be started")
+                logger.exception("no thread for polls of steps that wait could be started")
             self._short_of_threads = True
         else:
             self._short_of_threads = False
@@ -183,14 +183,14 @@ class Looks:
     def _hanging(self) -> int:
         if self._threads < self._most_threads:
             return 0
-        return sum(wait.stop_signal.ignored_for(HANGS_AFTER) for wait in self._looked_at)
+        return sum(wait.stop_signal.ignored_for(HANGS_AFTER) for wait in self._polled)
 
-    def _make_looks(self) -> None:
-        """Make the looks that are due, one after the other."""
+    def _poll_due(self) -> None:
+        """Make the polls that are due, one after the other."""
         while (wait := self._next()) is not None:
-            self._make_look(wait)
+            self._make_poll(wait)
 
-    def _make_hurried_looks(self) -> None:
+    def _poll_urgent(self) -> None:
         """Make those of waits that have to stop, while there are any: all other threads may wait for slow answers."""
         while True:
             with self._lock:
@@ -198,12 +198,12 @@ class Looks:
                 if wait is None:
                     self._reserve_runs = False
                     return
-            self._make_look(wait)
+            self._make_poll(wait)
 
-    def _make_look(self, wait: KeptWait) -> None:
-        after = self._look_safely(wait)
+    def _make_poll(self, wait: KeptWait) -> None:
+        after = self._poll_safely(wait)
         with self._lock:
-            self._looked_at.discard(wait)
+            self._polled.discard(wait)
             if after is not None:
                 self._park(wait, after)
                 return
@@ -224,8 +224,8 @@ class Looks:
             return wait
 
     def _take_next(self, *, hurried_only: bool = False) -> KeptWait | None:
-        if self._hurried:
-            wait = self._hurried.popleft()
+        if self._urgent:
+            wait = self._urgent.popleft()
         elif hurried_only:
             return None
         else:
@@ -235,13 +235,13 @@ class Looks:
                 return None
             wait = self._due.popleft()
         wait.place = None
-        self._looked_at.add(wait)
+        self._polled.add(wait)
         return wait
 
-    def _look_safely(self, wait: KeptWait) -> timedelta | None:
+    def _poll_safely(self, wait: KeptWait) -> timedelta | None:
         try:
-            return self._look(wait)
+            return self._poll(wait)
         except Exception:
             # Nothing was recorded: the lease ends, and another worker goes on.
-            logger.exception("a look at a step that waits failed", extra={"run": wait.claim.run_id})
+            logger.exception("polling a step that waits failed", extra={"run": wait.claim.run_id})
             return None

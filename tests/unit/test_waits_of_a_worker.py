@@ -1,4 +1,4 @@
-"""The looks at steps that wait: on time, at once when a step has to stop, and not behind one that is slow."""
+"""A worker polls its steps that wait: on time, at once when a step has to stop, and not behind one that is slow."""
 
 import threading
 import time
@@ -13,8 +13,8 @@ import pytest
 
 from provisioning.step_context import StopReason, StopSignal
 from tests.waiting import wait_until
-from workers import looks
-from workers.looks import KeptWait, Looks
+from workers import kept_waits
+from workers.kept_waits import KeptWait, KeptWaits
 
 SOON, NEVER = timedelta(seconds=0.1), timedelta(hours=1)
 
@@ -30,23 +30,23 @@ def new_wait() -> KeptWait:
 
 
 @contextmanager
-def looking(look: Callable[[KeptWait], timedelta | None], threads: int = 4) -> Iterator[Looks]:
-    made = Looks("looks of a test", look, threads)
+def polling(poll: Callable[[KeptWait], timedelta | None], threads: int = 4) -> Iterator[KeptWaits]:
+    made = KeptWaits("polls of a test", poll, threads)
     try:
         yield made
     finally:
         made.close(timeout=0)
 
 
-def test_a_wait_is_looked_at_again_and_again_until_it_ends() -> None:
+def test_a_wait_is_polled_again_and_again_until_it_ends() -> None:
     answers = [SOON, SOON, None]
     times: list[float] = []
 
-    def look(_: KeptWait) -> timedelta | None:
+    def poll(_: KeptWait) -> timedelta | None:
         times.append(time.monotonic())
         return answers[len(times) - 1]
 
-    with looking(look) as made:
+    with polling(poll) as made:
         began = time.monotonic()
         made.keep(new_wait(), SOON)
         wait_until(lambda: len(times) == len(answers) and made._kept == 0)
@@ -56,54 +56,54 @@ def test_a_wait_is_looked_at_again_and_again_until_it_ends() -> None:
 
 
 @pytest.mark.parametrize("at", ["before it is kept", "while it is kept"])
-def test_a_wait_that_has_to_stop_is_looked_at_at_once(at: str) -> None:
-    looked: list[StopReason | None] = []
+def test_a_wait_that_has_to_stop_is_polled_at_once(at: str) -> None:
+    polled: list[StopReason | None] = []
     wait = new_wait()
 
-    def look(wait: KeptWait) -> None:
-        looked.append(wait.stop_signal.reason)
+    def poll(wait: KeptWait) -> None:
+        polled.append(wait.stop_signal.reason)
 
-    with looking(look) as made:
+    with polling(poll) as made:
         if at == "before it is kept":
             wait.stop_signal.set(StopReason.CANCELLED)
         made.keep(wait, NEVER)
         made.keep(new_wait(), NEVER)
         wait.stop_signal.set(StopReason.CANCELLED)
-        wait_until(lambda: bool(looked))
+        wait_until(lambda: bool(polled))
         wait.stop_signal.set(StopReason.TIMED_OUT)
         wait_until(lambda: made._kept == 1)
 
-    assert looked == [StopReason.CANCELLED]
+    assert polled == [StopReason.CANCELLED]
 
 
-def test_a_wait_that_has_to_stop_during_its_look_is_looked_at_again_at_once() -> None:
-    wait, looked = new_wait(), list[StopReason | None]()
+def test_a_wait_that_has_to_stop_during_its_poll_is_polled_again_at_once() -> None:
+    wait, polled = new_wait(), list[StopReason | None]()
 
-    def look(wait: KeptWait) -> timedelta | None:
-        looked.append(wait.stop_signal.reason)
-        if len(looked) > 1:
+    def poll(wait: KeptWait) -> timedelta | None:
+        polled.append(wait.stop_signal.reason)
+        if len(polled) > 1:
             return None
         wait.stop_signal.set(StopReason.CANCELLED)
         return NEVER
 
-    with looking(look) as made:
+    with polling(poll) as made:
         made.keep(wait, SOON)
-        wait_until(lambda: len(looked) == 2)
+        wait_until(lambda: len(polled) == 2)
 
-    assert looked == [None, StopReason.CANCELLED]
+    assert polled == [None, StopReason.CANCELLED]
 
 
-def test_a_slow_look_does_not_delay_the_others() -> None:
+def test_a_slow_poll_does_not_delay_the_others() -> None:
     answered, others = threading.Event(), list[KeptWait]()
     slow = [new_wait() for _ in range(3)]
 
-    def look(wait: KeptWait) -> None:
+    def poll(wait: KeptWait) -> None:
         if wait in slow:
             assert answered.wait(20)
         else:
             others.append(wait)
 
-    with looking(look) as made:
+    with polling(poll) as made:
         for wait in [*slow, *[new_wait() for _ in range(50)]]:
             made.keep(wait, SOON)
         wait_until(lambda: len(others) == 50)
@@ -114,64 +114,64 @@ def test_a_slow_look_does_not_delay_the_others() -> None:
 
 
 @pytest.mark.parametrize("place", ["due", "not due"])
-def test_waits_that_have_to_stop_are_looked_at_while_all_threads_wait_for_slow_answers(place: str) -> None:
-    answered, looked = threading.Event(), list[tuple[KeptWait, StopReason | None]]()
+def test_waits_that_have_to_stop_are_polled_while_all_threads_wait_for_slow_answers(place: str) -> None:
+    answered, polled = threading.Event(), list[tuple[KeptWait, StopReason | None]]()
     slow, stopped, others = ([new_wait() for _ in range(number)] for number in (2, 20, 20))
 
-    def look(wait: KeptWait) -> None:
+    def poll(wait: KeptWait) -> None:
         if wait in slow:
             assert answered.wait(20)
-        looked.append((wait, wait.stop_signal.reason))
+        polled.append((wait, wait.stop_signal.reason))
 
-    with looking(look, threads=2) as made:
+    with polling(poll, threads=2) as made:
         for wait in slow:
             made.keep(wait, SOON)
-        wait_until(lambda: made._looked_at == set(slow))
+        wait_until(lambda: made._polled == set(slow))
         for wait in [*others, *stopped]:
             made.keep(wait, NEVER if wait in stopped and place == "not due" else SOON)
         wait_until(lambda: len(made._due) == len(others) + (len(stopped) if place == "due" else 0))
 
         for wait in stopped:
             wait.stop_signal.set(StopReason.CANCELLED)
-        wait_until(lambda: len(looked) == len(stopped))
-        assert {wait for wait, reason in looked if reason is StopReason.CANCELLED} == set(stopped)
+        wait_until(lambda: len(polled) == len(stopped))
+        assert {wait for wait, reason in polled if reason is StopReason.CANCELLED} == set(stopped)
 
         answered.set()
         wait_until(lambda: made._kept == 0)
         assert made._threads == 2
 
-    assert len(looked) == len({wait for wait, _ in looked}) == len([*slow, *stopped, *others])
+    assert len(polled) == len({wait for wait, _ in polled}) == len([*slow, *stopped, *others])
 
 
-def test_a_look_that_ignores_its_stop_signal_takes_no_thread_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looks, "HANGS_AFTER", 0.1)
+def test_a_poll_that_ignores_its_stop_signal_takes_no_thread_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_waits, "HANGS_AFTER", 0.1)
     answered, others = threading.Event(), list[KeptWait]()
     hanging = new_wait()
 
-    def look(wait: KeptWait) -> None:
+    def poll(wait: KeptWait) -> None:
         if wait is hanging:
             assert answered.wait(20)
         else:
             others.append(wait)
 
-    with looking(look, threads=1) as made:
+    with polling(poll, threads=1) as made:
         made.keep(hanging, SOON)
-        wait_until(lambda: hanging in made._looked_at)
+        wait_until(lambda: hanging in made._polled)
         made.keep(new_wait(), SOON)
         hanging.stop_signal.set(StopReason.CANCELLED)
         wait_until(lambda: len(others) == 1)
         answered.set()
 
 
-def test_all_threads_make_the_looks_of_a_burst_of_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_threads_make_the_polls_of_a_burst_of_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """So they record together."""
-    monkeypatch.setattr(looks, "HELP_AFTER", 3600)
+    monkeypatch.setattr(kept_waits, "HELP_AFTER", 3600)
     waits, meeting = [new_wait() for _ in range(4)], threading.Barrier(4)
 
-    def look(_: KeptWait) -> None:
+    def poll(_: KeptWait) -> None:
         meeting.wait(20)
 
-    with looking(look) as made:
+    with polling(poll) as made:
         with made._lock:  # so that all of them are found together
             for wait in waits:
                 made.keep(wait, NEVER)
@@ -181,35 +181,35 @@ def test_all_threads_make_the_looks_of_a_burst_of_stops(monkeypatch: pytest.Monk
     assert made._threads == len(waits)
 
 
-def test_one_thread_makes_looks_that_are_quick() -> None:
-    looked: list[KeptWait] = []
-    with looking(looked.append, threads=1) as made:
+def test_one_thread_makes_polls_that_are_quick() -> None:
+    polled: list[KeptWait] = []
+    with polling(polled.append, threads=1) as made:
         for _ in range(500):
             made.keep(new_wait(), SOON)
-        wait_until(lambda: len(looked) == 500)
+        wait_until(lambda: len(polled) == 500)
 
-    assert len(set(map(id, looked))) == 500
+    assert len(set(map(id, polled))) == 500
 
 
-def test_an_error_of_a_look_ends_only_its_wait(caplog: pytest.LogCaptureFixture) -> None:
-    bad, looked = new_wait(), list[KeptWait]()
+def test_an_error_of_a_poll_ends_only_its_wait(caplog: pytest.LogCaptureFixture) -> None:
+    bad, polled = new_wait(), list[KeptWait]()
 
-    def look(wait: KeptWait) -> None:
+    def poll(wait: KeptWait) -> None:
         if wait is bad:
             raise ZeroDivisionError
-        looked.append(wait)
+        polled.append(wait)
 
-    with looking(look, threads=1) as made:
+    with polling(poll, threads=1) as made:
         made.keep(bad, SOON)
         made.keep(new_wait(), SOON * 2)
-        wait_until(lambda: bool(looked) and made._kept == 0)
+        wait_until(lambda: bool(polled) and made._kept == 0)
 
-    assert "a look at a step that waits failed" in caplog.text
+    assert "polling a step that waits failed" in caplog.text
 
 
 def test_closing_waits_until_every_wait_has_ended() -> None:
     ended: list[KeptWait] = []
-    made = Looks("looks of a test", ended.append, 2)
+    made = KeptWaits("polls of a test", ended.append, 2)
     waits = [new_wait() for _ in range(20)]
     for wait in waits:
         made.keep(wait, NEVER)
@@ -220,25 +220,25 @@ def test_closing_waits_until_every_wait_has_ended() -> None:
 
     assert len(ended) == len(waits)
     assert not made.has_room
-    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "looks of a test"])
+    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "polls of a test"])
 
 
 def test_closing_takes_no_wake_up_from_the_thread_that_watches() -> None:
     answered = {new_wait(): threading.Event() for _ in range(4)}
-    looked, ended = set[KeptWait](), set[KeptWait]()
+    polled, ended = set[KeptWait](), set[KeptWait]()
 
-    def look(wait: KeptWait) -> timedelta | None:
-        if wait in looked:
+    def poll(wait: KeptWait) -> timedelta | None:
+        if wait in polled:
             ended.add(wait)
             return None
-        looked.add(wait)
+        polled.add(wait)
         assert answered[wait].wait(20)
         return NEVER
 
-    with looking(look) as made:
+    with polling(poll) as made:
         for wait in answered:
             made.keep(wait, SOON)
-        wait_until(lambda: looked == set(answered))
+        wait_until(lambda: polled == set(answered))
         for wait in answered:
             wait.stop_signal.set(StopReason.SHUTTING_DOWN)
         closing = threading.Thread(target=made.close, args=(3600,), daemon=True)
@@ -254,12 +254,12 @@ def test_closing_takes_no_wake_up_from_the_thread_that_watches() -> None:
 
 @pytest.fixture
 def refused_starts(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether the next starts of a thread for looks are refused, one after the other. Later ones are not."""
+    """Whether the next starts of a thread for polls are refused, one after the other. Later ones are not."""
     refused: list[bool] = []
     start = threading.Thread.start
 
     def start_if_not_refused(thread: threading.Thread) -> None:
-        if thread.name == "looks of a test" and refused and refused.pop(0):
+        if thread.name == "polls of a test" and refused and refused.pop(0):
             raise RuntimeError("can't start new thread")
         start(thread)
 
@@ -271,31 +271,31 @@ def test_a_thread_that_cannot_be_started_is_tried_again(
     refused_starts: list[bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     refused_starts.extend([False, True, True, True])
-    looked: list[KeptWait] = []
+    polled: list[KeptWait] = []
 
-    with looking(looked.append, threads=1) as made:
+    with polling(polled.append, threads=1) as made:
         made.keep(new_wait(), SOON)
-        wait_until(lambda: bool(looked))
+        wait_until(lambda: bool(polled))
         assert made._threads == 1
 
-    assert [record.message for record in caplog.records] == ["no thread for looks at steps that wait could be started"]
+    assert [record.message for record in caplog.records] == ["no thread for polls of steps that wait could be started"]
 
 
 def test_nothing_is_kept_while_no_thread_watches(refused_starts: list[bool]) -> None:
     refused_starts.append(True)
-    looked: list[KeptWait] = []
+    polled: list[KeptWait] = []
 
-    with looking(looked.append, threads=1) as made:
+    with polling(polled.append, threads=1) as made:
         with pytest.raises(RuntimeError):
             made.keep(new_wait(), SOON)
         assert made._kept == 0
         made.keep(new_wait(), SOON)
-        wait_until(lambda: len(looked) == 1)
+        wait_until(lambda: len(polled) == 1)
 
 
 def test_waits_beyond_the_limit_find_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looks, "MAX_KEPT", 1)
-    with looking(lambda _: None) as made:
+    monkeypatch.setattr(kept_waits, "MAX_KEPT", 1)
+    with polling(lambda _: None) as made:
         assert made.has_room
         made.keep(new_wait(), NEVER)
         assert not made.has_room
