@@ -12,10 +12,11 @@ from tests.run_harness import RunHarness, new_run_harness
 from workers.redis_hints import hint_sender
 
 OF_THE_POLL = {
+    "test_a_heartbeat_of_a_step_without_progress_is_delivered_as_progress",
     "test_an_entry_without_a_notification_is_delivered_by_the_poll",
     "test_watchers_of_what_does_not_change_read_nothing",
 }
-"""Tests of the poll itself."""
+"""Tests of the poll itself, and of heartbeats, which only the poll finds."""
 
 OF_POSTGRES = {"test_the_change_feed_listens_again_after_its_connection_was_terminated"}
 
