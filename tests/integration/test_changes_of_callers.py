@@ -401,3 +401,17 @@ def test_the_time_of_a_callers_change_of_a_tenant_is_the_databases(
         changed = attacker.execute("UPDATE tenants SET updated_at = '2020-01-01Z' RETURNING updated_at").fetchall()
 
     assert abs(changed[0][0] - harness.read(clock)) < timedelta(minutes=1)
+
+
+UNPLANNED = """
+SELECT DISTINCT pg_proc.proname FROM pg_trigger JOIN pg_proc ON pg_proc.oid = pg_trigger.tgfoid
+JOIN pg_language ON pg_language.oid = pg_proc.prolang
+WHERE NOT tgisinternal AND tgtype & 1 = 1 AND lanname = 'plpgsql' AND prosrc ~ '\\mSELECT\\M'
+    AND NOT coalesce(proconfig, '{}') @> ARRAY['plan_cache_mode=force_generic_plan']
+"""
+"""Functions of triggers for each row that have a query, and are not told to plan it once."""
+
+
+def test_triggers_for_each_row_plan_their_queries_once(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute(UNPLANNED).fetchall() == []
