@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, any_, exists, literal
-from sqlalchemy.orm import Mapped
+from sqlalchemy import Row, exists
 from sqlmodel import Session, col, select
 
 from models import Run, RunKind, RunStatus, Tenant, TenantState
-from models.columns import UUID_ARRAY
 from provisioning import run_store, transitions, validation
 from provisioning.actors import Actor
 from provisioning.errors import Malformed, NotFound, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
@@ -18,7 +16,7 @@ from provisioning.event_types import EventType
 from provisioning.events import NewEvent, emit_each
 from provisioning.locking import Change, locked_live_run, locked_tenant, visible_tenant
 from provisioning.position import Position
-from provisioning.queries import visible_tenants
+from provisioning.queries import one_of, visible_tenants
 from runtime.database import Statements
 
 
@@ -133,16 +131,11 @@ def _locked_runs(session: Session, tenant_ids: Collection[UUID], by: Actor) -> S
     visible = exists().where(col(Tenant.id) == col(Run.tenant_id), visible_tenants(by))
     return session.execute(
         select(Run.id, Run.tenant_id, col(Run.cancel_requested_at).is_not(None).label("already_requested"))
-        .where(_is_in(tenant_ids, col(Run.tenant_id)), col(Run.finished_at).is_(None), visible)
+        .where(one_of(col(Run.tenant_id), tenant_ids), col(Run.finished_at).is_(None), visible)
         .where(col(Run.kind) == RunKind.PROVISION)
         .order_by(col(Run.tenant_id))
         .with_for_update(key_share=True, of=Run)
     ).all()
-
-
-def _is_in(ids: Collection[UUID], column: Mapped[UUID]) -> ColumnElement[bool]:
-    """One array parameter for any number of ids, so that the statement is compiled and planned once."""
-    return column == any_(literal(list(ids), UUID_ARRAY))
 
 
 def _cancel_others(
@@ -151,7 +144,7 @@ def _cancel_others(
     """Refuse the tenants that are not being provisioned, which one statement tells, and cancel each other one."""
     if not tenant_ids:
         return {}
-    found = select(Tenant.id, Tenant.state).where(_is_in(tenant_ids, col(Tenant.id)), visible_tenants(by))
+    found = select(Tenant.id, Tenant.state).where(one_of(col(Tenant.id), tenant_ids), visible_tenants(by))
     states = {id_: TenantState(state) for id_, state in session.execute(found)}
     results = {}
     for id_ in tenant_ids:

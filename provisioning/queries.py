@@ -1,7 +1,7 @@
 """Queries on tenants, runs and organisations, limited to what the actor can access."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -246,7 +246,7 @@ def accessible_to(
     return and_(*conditions)
 
 
-def one_of(column: Any, keys: Sequence[UUID]) -> ColumnElement[bool]:  # noqa: ANN401  # a mapped column of UUIDs
+def one_of(column: Any, keys: Collection[UUID]) -> ColumnElement[bool]:  # noqa: ANN401  # a mapped column of UUIDs
     """The condition that the column has one of these values, as one parameter: the statement is always the same."""
     condition: ColumnElement[bool] = column == any_(literal(list(keys), UUID_ARRAY))
     return condition

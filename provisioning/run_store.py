@@ -5,8 +5,7 @@ A run changes in one way: ``read`` its position, let a function of ``transitions
 the row after it was read. So no lock is held while a decision is made, and no decision is made on old values.
 
 Locks are taken in one order: the run, its steps and resources, its tenant. Only a group locks the tenants before the
-steps, because it waits for no lock. A command that must not repeat its decision
-locks the run first.
+steps, because it waits for no lock. A command that must not repeat its decision locks the run first.
 """
 
 import random

@@ -127,7 +127,7 @@ class ConnectionShares:
         """Stop waiting. A place that was granted in the same moment is given back."""
         if waiter.granted.done() and not waiter.granted.cancelled():
             self.release(lane, waiter.holder)
-        elif not waiter.granted.done() or waiter.granted.cancelled():
+        else:
             self._queues[lane].remove(waiter)
 
     def _grant(self) -> None:
