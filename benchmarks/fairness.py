@@ -55,7 +55,7 @@ ATTACKS: dict[str, Callable[[Clients], AbstractContextManager[None]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Bystander:
-    """A caller of another organisation, with a tenant whose cancel is on record."""
+    """A caller of another organisation, with a tenant and its cancel on record."""
 
     client: Client
     tenant: str

@@ -30,7 +30,7 @@ class RunningSteps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._performing: dict[UUID, RunningStep] = {}
-        # By run, then by token: of the claims of a run, those whose lease was lost may not have ended yet.
+        # By run, then by token: a claim of a run that lost its lease may not have ended yet.
         self._of_runs: dict[UUID, dict[UUID, RunningStep]] = {}
         self._cancelled: OrderedDict[UUID, None] = OrderedDict()
         self._shutting_down = False

@@ -309,7 +309,7 @@ def listener(broker: Broker, harness: RunHarness, monkeypatch: pytest.MonkeyPatc
 
 
 def cancelled_run(harness: RunHarness, slug: str = "cancelled") -> UUID:
-    """A run with a cancel on record, whose step a worker still owns."""
+    """A run with a cancel on record. A worker still owns its step."""
     harness.create(slug)
     harness.claim()
     harness.cancel()

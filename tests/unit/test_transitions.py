@@ -121,7 +121,7 @@ OWNED: dict[str, Any] = {"lease_token": UUID(int=1), "lease_until": LATER, "leas
 
 
 def waiting_of_a_lost_worker(status: str, letters: str, held: str, *, lost_workers: int) -> Position:
-    """The second step waits and was kept by a worker, whose lease has lapsed."""
+    """The second step waits and was kept by a worker. Its lease has lapsed."""
     lapsed = {**OWNED, "lease_until": BEFORE, "due_at": BEFORE}
     waits = {"next_attempt_at": BEFORE, "lost_workers": lost_workers}
     return changed(position(status, letters, held, **lapsed), "second", **waits)
