@@ -109,9 +109,8 @@ def _claim_each(runs: Runs) -> None:
     for number, (harness, change) in enumerate(runs):
         time.sleep(max(0.0, began + number / EVENTS_PER_SECOND - time.monotonic()))
         assert change.run is not None, "the run was started"
-        lease = new_lease(harness.settings.lease)
-        claim = harness.execute(engine.claim, change.run.id, FIRST, settings=harness.settings, lease=lease)
-        assert claim is not None, "no worker runs"
+        claiming = engine.claiming(change.run.id, FIRST, harness.settings, new_lease(harness.settings.lease))
+        assert harness.apply(claiming) is not None, "no worker runs"
 
 
 async def _measure_one(settings: Settings, address: str, harness: RunHarness) -> None:

@@ -1,8 +1,8 @@
 """The engine of runs: claims moves and records their outcomes.
 
-A worker performs a move between its claim and its record. Each function reads the position of the run, lets a function
-of ``transitions`` decide, and writes the transition with ``run_store``. Leases, due times and back-offs use the
-database's clock.
+A worker performs a move between its claim and its record. What it wants to write is a ``Change``: ``apply`` reads the
+position of the run, lets a function of ``transitions`` decide, and writes the transition with ``run_store``. Leases,
+due times and back-offs use the database's clock.
 """
 
 import time
@@ -51,97 +51,98 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a worker wants to write of a run. ``remembered`` is decided on the position that the worker remembers.
+    """What a worker wants to write of a run: ``decide`` says it of a position. It may be applied again and again.
 
-    It is None if the position has to be read: the worker remembers none, or the transition says what is held.
+    ``held`` is the claim of the worker if it owns the run, and remembers its position. ``remembered`` is the decision
+    on that position, None if the position has to be read.
     """
 
     run_id: UUID
     decide: Decide
+    held: Claim | None = None
     remembered: Decided | None = None
 
-    @classmethod
-    def by_owner(cls, held: Claim, decide: Decide) -> Self:
-        """A change by the worker that owns the run, and remembers its position.
+    def decided_now(self) -> Self:
+        """The same change, decided on the position that the worker remembers, as it is now.
 
-        What it remembers is of no use once the lease was renewed, because that has changed the row.
+        It has to be read once the lease was renewed, because that has changed the row, and before a transition that
+        says what is held.
         """
-        if time.monotonic() - held.claimed_at > held.settings.lease_renewal.total_seconds():
-            return cls(held.run_id, decide)
-        transition = decide(_position_now(held))
+        held = self.held
+        if held is None or time.monotonic() - held.claimed_at > held.settings.lease_renewal.total_seconds():
+            return self.undecided()
+        transition = self.decide(_position_now(held))
         known = transition is not None and not transition.tells_what_is_held
-        return cls(held.run_id, decide, Decided(transition, time.monotonic()) if known else None)
+        return replace(self, remembered=Decided(transition, time.monotonic()) if known else None)
+
+    def undecided(self) -> Self:
+        """The same change, for a position that is read for it."""
+        return replace(self, held=None, remembered=None)
 
 
 Apply = Callable[[Change], Decided | None]
 """Applies a change, perhaps together with others. Returns None if it is unknown whether it was applied."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A claim was tried, or an outcome is on record. ``claim`` is the right to the next move, if the worker has it."""
-
-    claim: Claim | None
-
-
-def claim(
-    statements: Statements, run_id: UUID, move: Forward | Backward, *, settings: Settings, lease: Lease
-) -> Claim | None:
-    """Take the lease for this move. Returns None if the run is not due, has an owner, or has another next move.
+def claiming(run_id: UUID, move: Forward | Backward, settings: Settings, lease: Lease) -> Change:
+    """Take the lease for this move. There is no claim if the run is not due, has an owner, or has another next move.
 
     Safe to repeat when its response was lost, with the same lease: the claim is returned with the time that is left.
     """
-    return _claim_of(apply(statements, _claiming(run_id, move, settings, lease)), settings)
+
+    def claim(position: Position) -> Transition | None:
+        if position.run.lease_token == lease.token:
+            return transitions.claim_again(position, move, lease)
+        return transitions.claim(position, move, lease, _takes(position, settings)(move.step))
+
+    return Change(run_id, claim)
 
 
-def try_to_claim(
-    applying: Apply, run_id: UUID, move: Forward | Backward, settings: Settings, lease: Lease
-) -> Claimed | None:
-    """``claim`` by ``applying``. Returns None if it is unknown whether the lease was taken: ``claim`` finds out."""
-    decided = applying(_claiming(run_id, move, settings, lease))
-    return Claimed(_claim_of(decided, settings)) if decided is not None else None
-
-
-def record(statements: Statements, held: Claim, outcome: Outcome, keep: Lease | None = None) -> Claim | None:
+def recording(held: Claim, outcome: Outcome, keep: Lease | None = None) -> Change:
     """Record the outcome of a move and start the next one. Does nothing if the claim was lost.
 
-    With ``keep``, the next move in the same direction is claimed in the same statement, and returned. Safe to repeat
-    when its response was lost, with the same lease.
+    With ``keep``, the next move in the same direction is claimed in the same statement. Safe to repeat when its
+    response was lost, with the same lease.
     """
-    return _claim_of(apply(statements, _recording(held, outcome, keep)), held.settings)
+
+    def record(position: Position) -> Transition | None:
+        if keep is not None and position.run.lease_token == keep.token:
+            return _claim_kept_again(position, keep)
+        if position.run.lease_token != held.token:
+            return None
+        return _outcome_of(position, held, outcome, keep)
+
+    return Change(held.run_id, record, held)
 
 
-def try_to_record(applying: Apply, held: Claim, outcome: Outcome, keep: Lease | None = None) -> Claimed | None:
-    """``record`` by ``applying``. Returns None if it is unknown whether it was written: ``record`` finds out."""
-    decided = applying(_recording(held, outcome, keep))
-    return Claimed(_claim_of(decided, held.settings)) if decided is not None else None
-
-
-def keep_waiting(statements: Statements, held: Claim, after: timedelta) -> Claim | None:
+def waiting(held: Claim, after: timedelta) -> Change:
     """Record that the step waits while its worker keeps the lease and the token. Safe to repeat.
 
-    Returns the claim as it is now; None if it was lost, or if a cancel has ended the wait.
+    ``claim_of`` has the claim as it is then; None if it was lost, or if a cancel has ended the wait.
     """
-    return _claim_of(apply(statements, _waiting(held, after)), held.settings)
+
+    def keep_waiting(position: Position) -> Transition | None:
+        if position.run.lease_token != held.token:
+            return None
+        return transitions.step_waits(position, held.move, after, kept=True)
+
+    return Change(held.run_id, keep_waiting, held)
 
 
-def try_to_keep_waiting(applying: Apply, held: Claim, after: timedelta) -> Claimed | None:
-    """``keep_waiting`` by ``applying``. Returns None if it is unknown whether it was written."""
-    decided = applying(_waiting(held, after))
-    return Claimed(_claim_of(decided, held.settings)) if decided is not None else None
-
-
-def record_failure(statements: Statements, held: Claim, error: BaseException) -> None:
+def failing(held: Claim, error: BaseException) -> Change:
     """Record the failure of a move: retry later, start compensating, or mark the run STUCK.
 
     Does nothing if the claim was lost.
     """
-    apply(statements, _failing(held, error))
+    failure = _failure_of(error)
 
+    def record_failure(position: Position) -> Transition | None:
+        if position.run.lease_token != held.token:
+            return None
+        return transitions.step_failed(position, held.move, failure, starts_attempt=held.starts_attempt)
 
-def try_to_record_failure(applying: Apply, held: Claim, error: BaseException) -> bool:
-    """``record_failure`` by ``applying``. Returns False if it is unknown whether it was written."""
-    return applying(_failing(held, error)) is not None
+    cancelled = failure.stopped is StopReason.CANCELLED
+    return Change(held.run_id, record_failure, None if cancelled else held)  # the cancel has changed the row
 
 
 def apply(statements: Statements, change: Change) -> Decided:
@@ -149,7 +150,8 @@ def apply(statements: Statements, change: Change) -> Decided:
 
     After two decisions that came too late, the third locks the run first.
     """
-    if change.remembered is not None and (written := _written(statements, change.remembered)) is not None:
+    remembered = change.decided_now().remembered
+    if remembered is not None and (written := _written(statements, remembered)) is not None:
         return written
     read = Decided.now(change.decide, run_store.read(statements, change.run_id))
     if (written := _written(statements, read)) is not None:
@@ -179,83 +181,7 @@ def apply_together(statements: Statements, changes: Sequence[Change]) -> list[De
     return [one and _after(one, after) for one in decided]
 
 
-def _decided(change: Change, position: Position | None) -> Decided | None:
-    """Decide on a position that was read. None if that fails: an error of one run must not stop the others."""
-    try:
-        return Decided.now(change.decide, position)
-    except Exception:  # noqa: BLE001  # raised again when the change is applied by itself
-        return None
-
-
-def _after(decided: Decided, positions: Mapping[UUID, Position]) -> Decided | None:
-    if decided.transition is None:
-        return decided
-    position = positions.get(decided.transition.position.run.id)
-    return decided.written_at(position) if position is not None else None
-
-
-def _claiming(run_id: UUID, move: Forward | Backward, settings: Settings, lease: Lease) -> Change:
-    def decide(position: Position) -> Transition | None:
-        if position.run.lease_token == lease.token:
-            return transitions.claim_again(position, move, lease)
-        return transitions.claim(position, move, lease, _takes(position, settings)(move.step))
-
-    return Change(run_id, decide)
-
-
-def _recording(held: Claim, outcome: Outcome, keep: Lease | None) -> Change:
-    def decide(position: Position) -> Transition | None:
-        if keep is not None and position.run.lease_token == keep.token:
-            return _claim_kept_again(position, keep)
-        if position.run.lease_token != held.token:
-            return None
-        return _outcome_of(position, held, outcome, keep)
-
-    return Change.by_owner(held, decide)
-
-
-def _waiting(held: Claim, after: timedelta) -> Change:
-    def decide(position: Position) -> Transition | None:
-        if position.run.lease_token != held.token:
-            return None
-        return transitions.step_waits(position, held.move, after, kept=True)
-
-    return Change.by_owner(held, decide)
-
-
-def _failing(held: Claim, error: BaseException) -> Change:
-    failure = _failure_of(error)
-
-    def decide(position: Position) -> Transition | None:
-        if position.run.lease_token != held.token:
-            return None
-        return transitions.step_failed(position, held.move, failure, starts_attempt=held.starts_attempt)
-
-    if failure.stopped is StopReason.CANCELLED:
-        return Change(held.run_id, decide)  # the cancel has changed the row
-    return Change.by_owner(held, decide)
-
-
-def _outcome_of(position: Position, held: Claim, outcome: Outcome, keep: Lease | None) -> Transition:
-    takes = _takes(position, held.settings)
-    match outcome:
-        case NotYet(after):
-            return transitions.step_waits(position, held.move, after)
-        case PartDone(parts):
-            return transitions.part_done(position, held.move, parts, keep, takes)
-        case Done(parts_done):
-            return transitions.step_succeeded(position, held.move, keep, takes, parts_done)
-
-
-def _written(statements: Statements, decided: Decided) -> Decided | None:
-    """What was decided, as it was written. None if the run has changed since its position was read."""
-    if decided.transition is None:
-        return decided
-    position = run_store.write(statements, decided.transition)
-    return decided.written_at(position) if position is not None else None
-
-
-def _claim_of(decided: Decided, settings: Settings) -> Claim | None:
+def claim_of(decided: Decided, settings: Settings) -> Claim | None:
     """The claim that a transition has taken, if it has."""
     written = decided.transition
     if written is None or written.claimed is None:
@@ -280,6 +206,40 @@ def _claim_of(decided: Decided, settings: Settings) -> Claim | None:
         settings=settings,
         claimed_at=decided.at,
     )
+
+
+def _decided(change: Change, position: Position | None) -> Decided | None:
+    """Decide on a position that was read. None if that fails: an error of one run must not stop the others."""
+    try:
+        return Decided.now(change.decide, position)
+    except Exception:  # noqa: BLE001  # raised again when the change is applied by itself
+        return None
+
+
+def _after(decided: Decided, positions: Mapping[UUID, Position]) -> Decided | None:
+    if decided.transition is None:
+        return decided
+    position = positions.get(decided.transition.position.run.id)
+    return decided.written_at(position) if position is not None else None
+
+
+def _outcome_of(position: Position, held: Claim, outcome: Outcome, keep: Lease | None) -> Transition:
+    takes = _takes(position, held.settings)
+    match outcome:
+        case NotYet(after):
+            return transitions.step_waits(position, held.move, after)
+        case PartDone(parts):
+            return transitions.part_done(position, held.move, parts, keep, takes)
+        case Done(parts_done):
+            return transitions.step_succeeded(position, held.move, keep, takes, parts_done)
+
+
+def _written(statements: Statements, decided: Decided) -> Decided | None:
+    """What was decided, as it was written. None if the run has changed since its position was read."""
+    if decided.transition is None:
+        return decided
+    position = run_store.write(statements, decided.transition)
+    return decided.written_at(position) if position is not None else None
 
 
 def _claim_kept_again(position: Position, keep: Lease) -> Transition:

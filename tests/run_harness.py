@@ -152,7 +152,11 @@ class RunHarness:
         run, due_move = self._position()
         wanted = move or due_move
         assert isinstance(wanted, Forward | Backward), wanted
-        return self.execute(engine.claim, run.id, wanted, settings=self.settings, lease=new_lease(self.settings.lease))
+        return self.apply(engine.claiming(run.id, wanted, self.settings, new_lease(self.settings.lease)))
+
+    def apply(self, change: engine.Change) -> Claim | None:
+        """Write what a worker wants. Returns the claim that it has then."""
+        return engine.claim_of(self.execute(engine.apply, change), self.settings)
 
     def perform(self, claim: Claim, stop_signal: StopSignal | None = None) -> Outcome:
         return claim.perform(
@@ -160,10 +164,10 @@ class RunHarness:
         )
 
     def record(self, claim: Claim, outcome: Outcome) -> None:
-        self.execute(engine.record, claim, outcome)
+        self.apply(engine.recording(claim, outcome))
 
     def record_failure(self, claim: Claim, error: BaseException) -> None:
-        self.execute(engine.record_failure, claim, error)
+        self.apply(engine.failing(claim, error))
 
     def expire_lease(self) -> None:
         """End the current lease of the tenant's run now."""

@@ -4,10 +4,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Concatenate, ParamSpec, TypeVar
 from uuid import UUID, uuid4
 
 import dramatiq
@@ -15,7 +14,7 @@ from dramatiq.middleware import Interrupt, Shutdown
 
 from provisioning import engine
 from provisioning.claims import Claim
-from provisioning.engine import Apply
+from provisioning.engine import Apply, Change, Decided
 from provisioning.error_messages import describe
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Infrastructure
@@ -25,7 +24,7 @@ from provisioning.step_context import Journal, StepStopped, StopReason, StopSign
 from provisioning.step_journal import DatabaseJournal
 from provisioning.steps import saga
 from provisioning.transitions import Lease
-from runtime.database import Database, Statements
+from runtime.database import Database
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
 from workers.kept_waits import KeptWait, KeptWaits
@@ -36,9 +35,6 @@ logger = logging.getLogger(__name__)
 KEEP_RUN_FOR = 1.0
 """Seconds for which a worker goes on with a run before it takes the next message: a run of short steps needs one
 message, also on a busy machine, and no other run waits long behind it."""
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass
@@ -73,10 +69,8 @@ class StepRunner:
 
     def claim(self, run_id: UUID, move: Forward | Backward) -> Claim | None:
         """Claim the move. Returns None when the run is not ready for it, as a stale message finds it."""
-        lease = self._lease()
-        if self.group is not None and (tried := engine.try_to_claim(self.group, run_id, move, self.settings, lease)):
-            return tried.claim
-        return self._retry_until_available(engine.claim, run_id, move, settings=self.settings, lease=lease)
+        change = engine.claiming(run_id, move, self.settings, self._lease())
+        return engine.claim_of(self._apply(change), self.settings)
 
     def _lease(self) -> Lease:
         return Lease(uuid4(), self.owner, self.settings.lease)
@@ -107,10 +101,7 @@ class StepRunner:
         return waits if outcome.after <= self.settings.lease else None
 
     def _keep_waiting(self, claim: Claim, journal: Journal, outcome: NotYet) -> None:
-        if self.group is not None and (tried := engine.try_to_keep_waiting(self.group, claim, outcome.after)):
-            kept = tried.claim
-        else:
-            kept = self._retry_until_available(engine.keep_waiting, claim, outcome.after)
+        kept = engine.claim_of(self._apply(engine.waiting(claim, outcome.after)), self.settings)
         if kept is None:
             return
         wait: KeptWait | None = None
@@ -149,24 +140,26 @@ class StepRunner:
 
     def _record_failure(self, claim: Claim, error: BaseException) -> None:
         self._log(claim.run_id, claim.move, error)
-        recorded = _recorded_error(error)
-        if self.group is None or not engine.try_to_record_failure(self.group, claim, recorded):
-            self._retry_until_available(engine.record_failure, claim, recorded)
+        self._apply(engine.failing(claim, _recorded_error(error)))
 
     def _record(self, claim: Claim, outcome: Outcome, keep: Lease | None) -> Claim | None:
-        if self.group is not None and (tried := engine.try_to_record(self.group, claim, outcome, keep)):
-            return tried.claim
-        return self._retry_until_available(engine.record, claim, outcome, keep)
+        return engine.claim_of(self._apply(engine.recording(claim, outcome, keep)), self.settings)
 
     def _may_keep(self, until: float) -> bool:
         """Whether the run may be kept for its next move: otherwise the move goes through the queue, behind others."""
         return time.monotonic() < until and not self.running_steps.shutting_down
 
-    def _retry_until_available(
-        self, work: Callable[Concatenate[Statements, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Retry while Postgres is unavailable: a lost record costs the rest of a lease. The token fences each try."""
-        return self.database.retry_until_available(self.running_steps.drained, work, *args, **kwargs)
+    def _apply(self, change: Change) -> Decided:
+        """Write the change: with those of other threads, and alone if it is not known that they have written it.
+
+        Retries while Postgres is unavailable: a lost record costs the rest of a lease. The token fences each try.
+        """
+        if self.group is not None:
+            # Decided here, while another thread may write its group: a group holds up all that come meanwhile.
+            if (decided := self.group(change.decided_now())) is not None:
+                return decided
+            change = change.undecided()  # the guard of a remembered one has failed, most likely
+        return self.database.retry_until_available(self.running_steps.drained, engine.apply, change)
 
     def _log(self, run_id: UUID, move: Forward | Backward, error: BaseException) -> None:
         facts = {"run": run_id, "step": move.step, "direction": type(move).__name__.lower()}

@@ -11,9 +11,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, SQLModel, col, select
 
 from models import Event, Resource, Run, RunStep
-from provisioning import engine
-from provisioning.claims import Claim
-from provisioning.engine import Decided
+from provisioning.engine import Change, Decided
 from provisioning.moves import Backward
 from provisioning.transition import Transition
 from runtime.database import Database, Statements, outbox_of
@@ -21,6 +19,10 @@ from tests.conformance.virtual_worker import Taken, VirtualWorker, current, fail
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+CLAIMS = {"claim", "record", "keep_waiting"}
+"""The changes that may leave their worker with a claim."""
 
 
 class TransactionFault(StrEnum):
@@ -89,9 +91,7 @@ class Nemesis(Database):
         worker = current()
         if worker is None:
             return run(work, *args, **kwargs)
-        name = work.__name__.strip("_")
-        if work is engine.apply_together:
-            name = "record" if worker.claim else "claim"
+        name = _name_of(work, args)
         failpoint(f"before {name}")
         result = self._checked(worker, name, work, run, *args, **kwargs)
         failpoint(f"after {name}")
@@ -110,7 +110,7 @@ class Nemesis(Database):
         stale = worker.paused and worker.claim is not None and not self._owns_lease(worker.claim)
         before = self.snapshot(worker.run_id) if stale else None
         try:
-            if name in {"claim", "record"}:
+            if name in CLAIMS:
                 return self._checked_claim(worker, work, run, *args, **kwargs)
             return run(work, *args, **kwargs)
         finally:
@@ -161,6 +161,15 @@ class Nemesis(Database):
             return session.exec(select(Run.lease_token).where(Run.id == claim.run_id)).one() == claim.token
 
 
+def _name_of(work: Callable[..., Any], args: tuple[Any, ...]) -> str:
+    """What a transaction does. A worker applies its changes alone, or in a group of one."""
+    match args:
+        case [Change(decide=decide)] | [[Change(decide=decide)]]:
+            return decide.__name__
+        case _:
+            return work.__name__.strip("_")
+
+
 OWNERSHIP = """
 SELECT CASE WHEN lease_until > clock_timestamp() THEN lease_token END,
     cancel_requested_at IS NOT NULL AND finished_at IS NULL
@@ -177,9 +186,9 @@ def _ownership(statements: Statements, run_id: UUID) -> tuple[UUID | None, bool]
 def _taken(result: object) -> Taken | None:
     """The lease that a claim or a record has taken, by itself or in a group of one."""
     match result:
-        case Claim():
-            return Taken(result.run_id, result.token, result.backward)
-        case [Decided(Transition(position=position, claimed=move))] if move is not None:
+        case Decided(Transition(position=position, claimed=move)) | [
+            Decided(Transition(position=position, claimed=move))
+        ] if move is not None:
             assert position.run.lease_token is not None, "a claimed run has a token"
             return Taken(position.run.id, position.run.lease_token, isinstance(move, Backward))
         case _:

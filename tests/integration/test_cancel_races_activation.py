@@ -67,7 +67,7 @@ def race_with_the_activation_first(harness: RunHarness, database_url: str) -> No
 
     with ThreadPoolExecutor() as pool:
         with harness.database.transaction() as session:
-            engine.record(Statements.of(session), claim, Done())
+            engine.apply(Statements.of(session), engine.recording(claim, Done()))
             cancel = pool.submit(harness.cancel)
             wait_until_blocked(cancel, database_url)
         refusal = cancel.exception(10)
@@ -200,7 +200,7 @@ def test_a_cancel_that_waits_for_a_run_to_settle_is_refused(harness: RunHarness,
 
     with ThreadPoolExecutor() as pool:
         with harness.database.transaction() as session:
-            engine.record(Statements.of(session), claim, Done())
+            engine.apply(Statements.of(session), engine.recording(claim, Done()))
             cancel = pool.submit(harness.cancel)
             wait_until_blocked(cancel, database_url)
         refusal = cancel.exception(10)

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -170,7 +171,7 @@ def test_a_claim_whose_reply_was_lost_is_repeatable_with_its_own_token_only(harn
     move, own, another = Forward("allocate_storage"), new_lease(LEASE), new_lease(LEASE)
 
     def claimed_with(lease: Lease) -> Claim | None:
-        return harness.execute(engine.claim, harness.run().id, move, settings=harness.settings, lease=lease)
+        return harness.apply(engine.claiming(harness.run().id, move, harness.settings, lease))
 
     first, other, again = claimed_with(own), claimed_with(another), claimed_with(own)
 
@@ -188,7 +189,7 @@ def test_a_claim_repeated_after_a_cancel_releases_the_run_at_once(harness: RunHa
     move, lease = Forward("allocate_storage"), new_lease(LEASE)
 
     def claim() -> Claim | None:
-        return harness.execute(engine.claim, harness.run().id, move, settings=harness.settings, lease=lease)
+        return harness.apply(engine.claiming(harness.run().id, move, harness.settings, lease))
 
     first = claim()
     harness.cancel()
@@ -205,8 +206,8 @@ def test_the_end_of_a_run_that_is_kept_for_its_mails_is_repeatable_when_its_repl
     harness.make_moves(until=PIVOT)
     pivot, keep = harness.claim(), new_lease(LEASE)
 
-    first = harness.execute(engine.record, pivot, Done(), keep)
-    again = harness.execute(engine.record, pivot, Done(), keep)
+    first = harness.apply(engine.recording(pivot, Done(), keep))
+    again = harness.apply(engine.recording(pivot, Done(), keep))
 
     assert first is not None
     assert again is not None
@@ -229,7 +230,8 @@ def test_progress_that_waits_for_a_take_over_is_not_written(harness: RunHarness,
     with ThreadPoolExecutor() as pool:
         with harness.database.transaction() as session:
             move, lease = Forward("allocate_storage"), new_lease(LEASE)
-            assert engine.claim(Statements.of(session), late.run_id, move, settings=harness.settings, lease=lease)
+            claiming = engine.claiming(late.run_id, move, harness.settings, lease)
+            assert engine.claim_of(engine.apply(Statements.of(session), claiming), harness.settings)
             progress = pool.submit(DatabaseJournal(harness.database, harness.settings, late).progress, 99, "late")
             wait_until_blocked(progress, database_url)
         progress.result(10)
@@ -314,7 +316,7 @@ def test_a_claim_takes_two_statements_and_a_record_one(harness: RunHarness, monk
     run_id = harness.run().id
 
     with recorded_statements(harness, monkeypatch) as claiming:
-        claim = harness.execute(engine.claim, run_id, move, settings=harness.settings, lease=new_lease(LEASE))
+        claim = harness.apply(engine.claiming(run_id, move, harness.settings, new_lease(LEASE)))
     assert claim is not None
     outcome = harness.perform(claim)
     with recorded_statements(harness, monkeypatch) as recording:
@@ -340,6 +342,22 @@ def test_a_saga_of_one_message_has_one_write_for_each_step(
         *("read", "written"),  # the end of the run says what is held, and claims the welcome mails
         *["written"] * 3,  # after each mail, and the last together with the end of its step
     ]
+
+
+def test_a_change_is_decided_when_it_is_applied_and_not_when_it_was_made(
+    harness: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker applies it again while Postgres is unavailable: a lease from the first try may have ended."""
+    harness.create()
+    first = harness.claim()
+    recording = engine.recording(first, Done(), new_lease(LEASE))
+    clock = time.monotonic
+    monkeypatch.setattr("provisioning.engine.time.monotonic", lambda: clock() + 2)
+
+    second = harness.apply(recording)
+
+    assert second is not None
+    assert second.position.now - first.position.now >= timedelta(seconds=2)
 
 
 def test_a_step_that_a_cancel_has_stopped_is_recorded_without_a_try_that_fails(

@@ -278,13 +278,13 @@ def test_a_step_that_loses_every_worker_fails_after_its_attempts_and_is_undone(h
 def test_a_wait_that_ends_three_workers_fails_its_attempt(harness: RunHarness) -> None:
     harness.create()
     harness.make_moves(until="await_readiness")
-    kept = harness.execute(engine.keep_waiting, harness.claim(), timedelta(seconds=1))
+    kept = harness.apply(engine.waiting(harness.claim(), timedelta(seconds=1)))
 
     for lost in range(1, transitions.MAX_LOST_WORKERS):
         harness.expire_lease()
         if lost > 1:
             assert harness.try_claim() is None, "a poll after two lost workers has no pause before it"
-        kept = harness.execute(engine.keep_waiting, harness.claim(), timedelta(seconds=1))
+        kept = harness.apply(engine.waiting(harness.claim(), timedelta(seconds=1)))
         assert kept is not None
         assert kept.attempt == 1
     harness.expire_lease()

@@ -1,4 +1,4 @@
-"""Failpoints of a process under test: before and after its external calls and transactions."""
+"""Failpoints of a process under test: before and after its external calls and its changes of runs."""
 
 import json
 import os
@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from select import select
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import adapters
 from adapters.guarded_calls import NEVER_STOPS
 from provisioning import engine
 from provisioning.claims import Claim
-from provisioning.engine import Apply, Claimed
+from provisioning.engine import Change, Decided
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Infrastructure, Refused, TryAgain
 from provisioning.step_context import current_stop_token
@@ -28,10 +29,8 @@ from runtime.settings import Settings
 if TYPE_CHECKING:
     from workers.kept_waits import KeptWait
 
-T = TypeVar("T")
-
-STATEMENTS = {"claim": "claim", "record": "record", "keep_waiting": "record", "record_failure": "record_failure"}
-"""The name of each statement in failpoints: that a step waits is an outcome like others."""
+CHANGES = {"claim": "claim", "record": "record", "keep_waiting": "record", "record_failure": "record_failure"}
+"""The name of each change in failpoints: that a step waits is an outcome like others."""
 POLL_INTERVAL = 0.02
 """Seconds between two checks of the stop token in a call that hangs."""
 
@@ -80,10 +79,9 @@ class FailpointClient:
         self._contexts: dict[str, dict[str, Any]] = {}
 
     def install(self) -> None:
-        """Add the failpoints around every external call and every transaction of this process."""
+        """Add the failpoints around every external call and every change of a run in this process."""
         self._install_around_calls()
-        self._install_around_statements()
-        self._install_around_groups()
+        self._install_around_changes()
 
     def _install_around_calls(self) -> None:
         original_infrastructure, original_send = adapters.infrastructure, Database._send
@@ -98,73 +96,38 @@ class FailpointClient:
         adapters.infrastructure = infrastructure
         Database._send = send  # type: ignore[method-assign, assignment]  # a process under test
 
-    def _install_around_statements(self) -> None:
-        original_execute = Database.execute
-
-        def execute(database: Database, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-            if (name := STATEMENTS.get(work.__name__)) is None:
-                return original_execute(database, work, *args, **kwargs)
-            if name == "claim":
-                self._local.context = _move_context(*args)
-            # What was tried in a group has been there already.
-            if not self._local.__dict__.pop("tried", False):
-                self.reach(f"before {name}")
-            result = original_execute(database, work, *args, **kwargs)
-            if name == "claim" and result is None:
-                self.reach("after empty claim")
-            elif name != "claim":
-                self.reach(f"after {name}")
-            if work.__name__ != "keep_waiting":
-                self._reach_claim(result)  # also of a record: the run is kept for its next move
-            return result
-
-        Database.execute = execute  # type: ignore[method-assign, assignment]  # a process under test
-
-    def _install_around_groups(self) -> None:
+    def _install_around_changes(self) -> None:
         # Imported here, because a mutant may have replaced names that it imports.
         from workers.actors import StepRunner  # noqa: PLC0415  # see above
 
-        original_claim, original_record = engine.try_to_claim, engine.try_to_record
-        original_poll = StepRunner.poll_again
+        original_claim, original_apply, original_poll = StepRunner.claim, StepRunner._apply, StepRunner.poll_again
 
-        def reaching(name: str, original: Callable[..., T]) -> Callable[..., T]:
-            def recorded(*args: Any) -> T:
-                self.reach(f"before {name}")
-                known = original(*args)
-                self._local.tried = not known
-                if known:
-                    self.reach(f"after {name}")
-                return known
+        def claim(runner: StepRunner, run_id: UUID, move: Forward | Backward) -> Claim | None:
+            self._local.context = _move_context(run_id, move)
+            return original_claim(runner, run_id, move)
 
-            return recorded
+        def apply(runner: StepRunner, change: Change) -> Decided:
+            kind = change.decide.__name__
+            self.reach(f"before {CHANGES[kind]}")
+            decided = original_apply(runner, change)
+            claim = engine.claim_of(decided, runner.settings)
+            if kind != "claim":
+                self.reach(f"after {CHANGES[kind]}")
+            elif claim is None:
+                self.reach("after empty claim")
+            if kind != "keep_waiting":
+                self._reach_claim(claim)  # also of a record: the run is kept for its next move
+            return decided
 
         def poll_again(runner: StepRunner, wait: "KeptWait") -> timedelta | None:
             self._local.context = self._contexts[str(wait.claim.run_id)] = _claim_context(wait.claim)
             return original_poll(runner, wait)
 
-        def try_to_claim(apply: Apply, run_id: Any, move: Forward | Backward, *args: Any) -> Claimed | None:
-            self._local.context = _move_context(run_id, move)
-            self.reach("before claim")
-            claimed = original_claim(apply, run_id, move, *args)
-            self._local.tried = claimed is None
-            if claimed is not None and claimed.claim is None:
-                self.reach("after empty claim")
-            self._reach_claim(claimed and claimed.claim)
-            return claimed
+        patched: Any = StepRunner
+        patched.claim, patched._apply, patched.poll_again = claim, apply, poll_again
 
-        def try_to_record(apply: Apply, *args: Any) -> Claimed | None:
-            recorded = reaching("record", original_record)(apply, *args)
-            self._reach_claim(recorded and recorded.claim)
-            return recorded
-
-        patched: Any = engine
-        patched.try_to_claim, patched.try_to_record = try_to_claim, try_to_record
-        patched.try_to_keep_waiting = reaching("record", engine.try_to_keep_waiting)
-        patched.try_to_record_failure = reaching("record_failure", engine.try_to_record_failure)
-        StepRunner.poll_again = poll_again  # type: ignore[method-assign, assignment]  # a process under test
-
-    def _reach_claim(self, claim: object) -> None:
-        if isinstance(claim, Claim):
+    def _reach_claim(self, claim: Claim | None) -> None:
+        if claim is not None:
             self._local.context = self._contexts[str(claim.run_id)] = _claim_context(claim)
             self.reach("after claim")
 
