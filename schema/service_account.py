@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import strawberry
 
+from access.permissions import SCOPES
 from models import ServiceAccount as AccountRow
 from provisioning.pagination import Page
 from schema.described import described_type
@@ -114,8 +115,7 @@ class CreateServiceAccountInput(TokenInput):
 
     name: str = strawberry.field(description="Display name, 1 to 80 characters.")
     scopes: list[str] = strawberry.field(
-        description="One or more of tenants:read, tenants:write, tenants:cancel, audit:read, audit:export and "
-        "schema:read. FORBIDDEN for one that the caller does not have."
+        description=f"One or more of {', '.join(sorted(SCOPES))}. FORBIDDEN for one that the caller does not have."
     )
     tenant_ids: list[strawberry.ID] | None = strawberry.field(
         description="Global ids of the tenants to limit the account to, at most 500. Absent: every tenant of the "

@@ -20,7 +20,7 @@ from schema.enums import ProvisioningEventKind, UserErrorCode
 from schema.errors import RequestRefused
 from server.graphql.error_masking import INTERNAL_SERVER_ERROR, SERVICE_UNAVAILABLE
 from server.limits.rate_limit import RateLimited
-from tests.promises.differences import compared, demand_none
+from tests.promises.differences import compared, demand_none, line_at, place
 from tests.promises.documents import Section, document, documents, quoted
 
 SETTING = re.compile(r"TENANTRY_[A-Z_]*")
@@ -29,6 +29,11 @@ ALL_OF_THEM = "TENANTRY_"
 """How a document names every setting at once: TENANTRY_*."""
 
 AS_IT_IS = re.compile(r"""^(?:ID=\$\()?ask '([^']+)'|^WATCH = \"{3}(.+?)\"{3}""", re.MULTILINE | re.DOTALL)
+SCOPE = re.compile(r"\b[a-z]+:[a-z-]+\b")
+SCOPE_CHOICE = ROOT / "dashboard" / "app" / "people" / "scope-choice.tsx"
+MEANINGS = re.compile(r"MEANINGS: .+?^\};", re.MULTILINE | re.DOTALL)
+"""What each scope means, for the person who chooses those of a service account."""
+
 EXPANDED = re.compile(r'^ask "(.+?)"$', re.MULTILINE | re.DOTALL)
 """How docs/api.md sends an operation: quoted as it is, or in quotes in which a shell takes backslashes away."""
 
@@ -154,7 +159,7 @@ def test_every_operation_in_the_api_document_is_valid() -> None:
     assert len(sent) == 15
 
 
-def test_the_api_document_explains_every_scope_code_and_kind_of_event() -> None:
+def test_every_scope_code_and_kind_of_event_is_explained() -> None:
     tokens, refusals, watching = (
         document("docs/api.md").section(heading) for heading in ("Tokens", "Refusals and errors", "Watching")
     )
@@ -165,11 +170,23 @@ def test_the_api_document_explains_every_scope_code_and_kind_of_event() -> None:
     demand_none(
         [
             *compared(tokens.words(1), sorted(SCOPES), tokens.place),
+            *compared(meanings(), sorted(SCOPES), place(SCOPE_CHOICE)),
             *unexplained(refusals, UserErrorCode),
             *unexplained(refusals, sorted(codes)),
             *unexplained(watching, ProvisioningEventKind),
         ]
     )
+
+
+def meanings() -> dict[str, str]:
+    """Each scope that the dashboard explains, with its place."""
+    text = SCOPE_CHOICE.read_text()
+    found = MEANINGS.search(text)
+    assert found
+    return {
+        scope[0]: place(SCOPE_CHOICE, line_at(text, found.start() + scope.start()))
+        for scope in SCOPE.finditer(found[0])
+    }
 
 
 def unexplained(section: Section, values: Iterable[str]) -> Iterator[str]:

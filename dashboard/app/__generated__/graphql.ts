@@ -76,7 +76,7 @@ export type CreateServiceAccountInput = {
   idempotencyKey?: string | null | undefined;
   /** Display name, 1 to 80 characters. */
   name: string;
-  /** One or more of tenants:read, tenants:write, tenants:cancel, audit:read, audit:export and schema:read. FORBIDDEN for one that the caller does not have. */
+  /** One or more of audit:export, audit:read, schema:read, tenants:cancel, tenants:read, tenants:write. FORBIDDEN for one that the caller does not have. */
   scopes: Array<string>;
   /** Global ids of the tenants to limit the account to, at most 500. Absent: every tenant of the organisation. An empty list: no tenant. */
   tenantIds?: Array<string> | null | undefined;
