@@ -43,13 +43,18 @@ def text(options: Options, psql: str) -> str:
 
           curl -i http://shop-acme.localhost:{options.port}/.well-known/jwks.json     # 404 until the tenant is ACTIVE
 
-        To cancel a run, start with --pace 3, create a tenant with another slug, and send this with its id:
+        {_how_to_cancel(options)}
 
           curl -s {base}/graphql -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
             -d '{CANCEL}'
 
         make demo runs all of this by itself. Ctrl-C stops everything.
         """) + _faults(options)
+
+
+def _how_to_cancel(options: Options) -> str:
+    slower = "" if options.pace else "start with --pace 3, "
+    return f"To cancel a run, {slower}create a tenant with another slug, and send this with its id:"
 
 
 def _remarks(options: Options) -> str:
