@@ -47,6 +47,13 @@ EVENTS_OF_EACH = 10
 
 def grow(database_url: str, organisation_id: UUID, first: int, last: int) -> None:
     """Add the tenants with these numbers, with a run and events each, and bring the planner's statistics up to date."""
+    add_tenants(database_url, organisation_id, first, last)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+
+
+def add_tenants(database_url: str, organisation_id: UUID, first: int, last: int) -> None:
+    """Add the tenants with these numbers, with a run and events each. The planner does not learn of them."""
     values = {
         "organisation": organisation_id,
         "first": first,
@@ -59,5 +66,3 @@ def grow(database_url: str, organisation_id: UUID, first: int, last: int) -> Non
         connection.execute("SET session_replication_role = replica")
         for statement in STATEMENTS:
             connection.execute(statement.encode(), values)
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("VACUUM ANALYZE")

@@ -70,7 +70,7 @@ def test_every_table_with_a_tenant_id_is_limited_for_a_limited_caller(
     through_another = names(connection, "SELECT tablename FROM pg_policies WHERE qual LIKE '%EXISTS%'")
 
     assert with_tenants - limited - through_another == set(NOT_FOR_CALLERS) - {"readiness_checks"}
-    assert limited == {"tenants", "runs", "events"}
+    assert limited == {"tenants", "runs", "resources", "events"}
 
 
 def test_every_policy_names_a_role(connection: psycopg.Connection[tuple[str, ...]]) -> None:
@@ -88,6 +88,7 @@ def test_no_view_and_only_reviewed_functions_bypass_the_policies(
         "address_belongs_to_another",
         "count_tenants",
         "has_event",
+        "is_tenant_of_caller",
         "newest_event",
         "refuse_to_end_while_resources_are_held",
         "set_author_of_event",
