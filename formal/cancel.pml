@@ -76,7 +76,7 @@ mtype = { run_was_kept, undo_was_kept, claim_came_too_late, record_came_too_late
 #include "protections.pml"
 #include "transitions.pml"
 
-/* provisioning/run_store.py */
+/* provisioning/run_reader.py, provisioning/run_store.py */
 
 #define UNCHANGED    (version[me] == current)
 #define RECORD_GUARD (s == PIVOT && !backward -> PIVOT_GUARD : (keep -> KEEP_GUARD : UNCHANGED))

@@ -9,7 +9,7 @@ from sqlalchemy import Row, exists
 from sqlmodel import Session, col, select
 
 from models import Run, RunKind, RunStatus, Tenant, TenantState
-from provisioning import run_store, transitions, validation
+from provisioning import run_reader, run_store, transitions, validation
 from provisioning.actors import Actor
 from provisioning.errors import Malformed, NotFound, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
 from provisioning.event_types import EventType
@@ -98,7 +98,7 @@ def resume_compensation(
     if run is None or run.status is not RunStatus.STUCK:
         raise NotStuck(tenant.state)
     statements = Statements.of(session)
-    position = run_store.read(statements, run.id)
+    position = run_reader.read(statements, run.id)
     assert position is not None, "the run is locked"
     _check_skipped(position, skip_steps)
     run_store.write(statements, transitions.compensation_resumed(position, skip_steps, by, reason))
@@ -121,7 +121,7 @@ def _run_to_cancel(session: Session, tenant_id: UUID, by: Actor) -> Run:
 def _request(session: Session, run_ids: Collection[UUID], by: Actor, reason: str | None) -> None:
     """Request the cancel of these runs, which the caller has locked, and start the undo of those without an owner."""
     statements = Statements.of(session)
-    for position in run_store.read_each(statements, run_ids):
+    for position in run_reader.read_each(statements, run_ids):
         written = run_store.write(statements, transitions.cancel_requested(position, by, reason))
         assert written is not None, "the run is locked, so nothing else has written it"
 
@@ -174,7 +174,7 @@ def _request_each(session: Session, run_ids: Collection[UUID], by: Actor, reason
     statements = Statements.of(session)
     requested = [
         transitions.cancel_requested(position, by, reason, leave_undo_to_workers=True)
-        for position in run_store.read_for_cancels(statements, run_ids)
+        for position in run_reader.read_for_cancels(statements, run_ids)
     ]
     run_store.write_cancels(statements, requested)
     events = [

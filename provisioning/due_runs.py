@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, func
 from sqlmodel import Session, col, select
 
 from models import Run, RunStatus, RunStep, StepStatus
-from provisioning import run_store, transitions
+from provisioning import run_reader, run_store, transitions
 from provisioning.actors import PLATFORM
 from provisioning.cancellation import cancel_provisioning
 from provisioning.decisions import FORWARD, next_move
@@ -19,6 +19,7 @@ from provisioning.errors import ProvisioningRefused
 from provisioning.event_types import EventType
 from provisioning.events import NewEvent, emit_each
 from provisioning.moves import Backward, Forward
+from provisioning.transition import milliseconds
 from provisioning.wakeups import WakeUp
 from runtime.database import Statements
 
@@ -79,7 +80,7 @@ def end_due_runs(statements: Statements) -> bool:
 
 def _advance(statements: Statements, run_id: UUID) -> None:
     """Take a run that is due without a next move out of the sweep."""
-    position = run_store.read(statements, run_id)
+    position = run_reader.read(statements, run_id)
     if position and (transition := transitions.due_without_owner(position)):
         run_store.write(statements, transition)
 
@@ -135,7 +136,7 @@ def report_delayed_undo(session: Session, run_id: UUID, alarm: timedelta) -> dic
         "step": step,
         "attempt": attempt,
         "max_attempts": max_attempts,
-        "duration_ms": transitions.milliseconds(began, now),
+        "duration_ms": milliseconds(began, now),
         "message": message,
         "error": error,
     }

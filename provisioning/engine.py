@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Self
 from uuid import UUID
 
-from provisioning import run_store, transitions
+from provisioning import run_reader, run_store, transitions
 from provisioning.claims import Claim, tenant_facts
 from provisioning.error_messages import code_of, describe
 from provisioning.moves import Backward, Forward
@@ -21,9 +21,10 @@ from provisioning.position import Position
 from provisioning.saga import Done, NotYet, Outcome, PartDone
 from provisioning.scarcity import is_scarcity, retry_after
 from provisioning.step_context import StepStopped, StopReason
+from provisioning.step_endings import Failure
 from provisioning.steps import saga
 from provisioning.transition import Takes, Transition
-from provisioning.transitions import Failure, Lease
+from provisioning.transitions import Lease
 from runtime.database import Statements
 from runtime.settings import Settings
 
@@ -153,11 +154,11 @@ def apply(statements: Statements, change: Change) -> Decided:
     remembered = change.decided_now().remembered
     if remembered is not None and (written := _written(statements, remembered)) is not None:
         return written
-    read = Decided.now(change.decide, run_store.read(statements, change.run_id))
+    read = Decided.now(change.decide, run_reader.read(statements, change.run_id))
     if (written := _written(statements, read)) is not None:
         return written
     with statements.transaction():
-        locked = Decided.now(change.decide, run_store.read(statements, change.run_id, lock=True))
+        locked = Decided.now(change.decide, run_reader.read(statements, change.run_id, lock=True))
         written = _written(statements, locked)
     assert written is not None, "the run was locked, so nothing else has written it"
     return written
@@ -170,7 +171,7 @@ def apply_together(statements: Statements, changes: Sequence[Change]) -> list[De
     run has changed since it was read, or another change is of the same tenant.
     """
     unread = [change.run_id for change in changes if change.remembered is None]
-    positions = {each.run.id: each for each in run_store.read_each(statements, unread)} if unread else {}
+    positions = {each.run.id: each for each in run_reader.read_each(statements, unread)} if unread else {}
     decided = [change.remembered or _decided(change, positions.get(change.run_id)) for change in changes]
     by_tenant: dict[UUID, Transition] = {}
     for one in decided:

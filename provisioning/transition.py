@@ -169,3 +169,8 @@ class Draft:
             self.wake_up,
             interrupts_owner,
         )
+
+
+def milliseconds(since: datetime | None, until: datetime) -> int:
+    """The time between the two, in whole milliseconds. Zero if ``since`` is None."""
+    return round((until - since).total_seconds() * 1000) if since else 0

@@ -1,8 +1,8 @@
 """The transitions of a run: pure functions from a position and what happened to the values to write.
 
 No session, no clock, no random number: the position has the time and the factor for back-offs. Every rule of a run
-stands here once, for one tenant as for five hundred. ``run_store`` writes what they return, guarded by the revision of
-the position.
+stands once, for one tenant as for five hundred: how a move begins stands here, how it ends in ``step_endings``, and how
+the run ends in ``run_endings``. ``run_store`` writes what they return, guarded by the revision of the position.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,19 +14,19 @@ from models import (
     FOLLOW_UPS,
     ResourceStatus,
     RunErrorCode,
-    RunKind,
     RunStatus,
     StepRole,
     StepStatus,
     TenantState,
 )
-from provisioning import lifecycle
-from provisioning.actors import PLATFORM, Actor
+from provisioning import run_endings, step_endings
+from provisioning.actors import Actor
 from provisioning.decisions import next_move, way_back
 from provisioning.event_types import EventType
 from provisioning.moves import Backward, Forward, Rest, Settle
-from provisioning.position import MAY_BE_HELD, Position, RunValues, StepValues
+from provisioning.position import MAY_BE_HELD, Position, StepValues
 from provisioning.step_context import StopReason
+from provisioning.step_endings import Failure
 from provisioning.transition import Draft, Takes, Transition
 
 MAX_LOST_WORKERS = 3
@@ -39,39 +39,13 @@ attempts: an undo that kills its workers would stop other runs too."""
 RELEASE_REASONS = frozenset({StopReason.SHUTTING_DOWN, StopReason.LEASE_LOST, StopReason.DATABASE_UNAVAILABLE})
 """Reasons in the control plane, not in the step: the move is released, and another worker claims it."""
 
-NO_WAIT = timedelta(0)
-FIRST_BACK_OFF = timedelta(seconds=1)
-MAX_BACK_OFF = timedelta(seconds=60)
-MAX_CONFIRMATION_BACK_OFF = timedelta(hours=1)
-"""Longer than other back-offs: nothing waits for an absence check, and an adapter may be unavailable for a day."""
-
-WORKER_LOST = "Its worker was lost."
-
 PAUSE_AFTER_LOSSES = timedelta(seconds=8)
 """The pause after each lost worker of a step or an undo but the first. A worker performs many runs at a time, and which
 of them ended it is not known. While a run that ends its workers pauses, the others go on and lose no attempts to it."""
 
-PAUSE_BEFORE_LAST_ATTEMPT = timedelta(seconds=90)
-"""The pause before the last attempt of a step, so that an external system that fails for a minute fails no run."""
-
-SCARCITY_TIME_LIMIT = timedelta(hours=1)
-"""How long after its beginning a step or an undo may wait without an attempt being counted. Later, scarcity counts as a
-failure like any other, so that the run ends."""
-
-SHORTEST_WAIT = timedelta(seconds=1)
-LONGEST_WAIT = timedelta(seconds=30)
-
-MAIL_TIME_LIMIT = timedelta(days=1)
-"""The same for welcome e-mails, which no run waits for: a relay may refuse a mail for hours."""
-
-LONGEST_WAIT_FOR_MAIL = timedelta(minutes=30)
-
 ENOUGH_OF_A_LEASE = 0.75
 """A kept run keeps the end of its lease while this share of its length is left: Postgres then writes the row without
 its indexes. The heartbeat extends it in time."""
-
-RETRY_ENDING_AFTER = timedelta(minutes=1)
-"""When a run that could not end, because it still holds resources, is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +58,6 @@ class Lease:
     token: UUID
     owner: str
     length: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a move failed, without the exception. ``stopped`` is set for a step that its worker has stopped.
-
-    ``final``: a further attempt would not help. ``scarce``: something was not free, so no attempt is counted.
-    ``wait``: the time that an external system has asked to wait, at least.
-    """
-
-    error: str
-    code: RunErrorCode
-    stopped: StopReason | None = None
-    final: bool = False
-    scarce: bool = False
-    wait: timedelta = NO_WAIT
 
 
 def claim(position: Position, move: Forward | Backward, lease: Lease, takes: Takes = ()) -> Transition | None:
@@ -127,7 +85,7 @@ def claim_again(position: Position, move: Forward | Backward, lease: Lease) -> T
         _lease(draft, move, lease)
         return draft.transition()
     if step.status is StepStatus.RUNNING:
-        _interrupt(draft, step, None)
+        step_endings.interrupt(draft, step, None)
     draft.release_lease(due=position.now)
     _advance(draft)
     return draft.transition()
@@ -145,9 +103,9 @@ def step_succeeded(
     draft.release_lease(due=position.now)
     step = draft.steps[move.step]
     if isinstance(move, Backward):
-        _undone(draft, step)
+        step_endings.undone(draft, step)
     else:
-        _done(draft, step, parts_done)
+        step_endings.done(draft, step, parts_done)
     _advance(draft, move, keep, takes)
     return draft.transition()
 
@@ -169,7 +127,7 @@ def step_waits(position: Position, move: Forward | Backward, after: timedelta, *
         draft.change(step, lost_workers=0)
     draft.release_lease(due=position.now)
     if interrupted:
-        _interrupt(draft, step, None)
+        step_endings.interrupt(draft, step, None)
     else:
         draft.change_run(due_at=position.now + after)
     _advance(draft)
@@ -188,7 +146,7 @@ def part_done(
     draft.release_lease(due=position.now)
     step = draft.change(draft.steps[move.step], parts_done=parts, lost_workers=0)
     if step.status is StepStatus.RUNNING and draft.run.status is RunStatus.CANCELLING:
-        _interrupt(draft, step, None)
+        step_endings.interrupt(draft, step, None)
     else:
         draft.change(step, next_attempt_at=position.now, heartbeat_at=position.now)
     _advance(draft, move, keep, takes)
@@ -201,15 +159,16 @@ def step_failed(position: Position, move: Forward | Backward, failure: Failure, 
     draft.release_lease(due=position.now)
     step, backward = draft.steps[move.step], isinstance(move, Backward)
     if draft.run.status is RunStatus.CANCELLING and not backward:
-        _interrupt(draft, step, None if failure.stopped else failure.error)
+        step_endings.interrupt(draft, step, None if failure.stopped else failure.error)
     elif failure.stopped in RELEASE_REASONS:
-        _release_move(draft, step, failure.stopped, backward=backward, starts_attempt=starts_attempt)
-    elif failure.scarce and _time_in_direction(draft, step, backward=backward) < _scarcity_time_limit(step):
-        _wait_for_capacity(draft, step, failure, backward=backward)
+        step_endings.release_move(draft, step, failure.stopped, backward=backward, starts_attempt=starts_attempt)
+    elif failure.scarce and step_endings.may_be_put_off(draft, step, backward=backward):
+        step_endings.put_off(draft, step, failure, backward=backward)
     elif backward:
-        _compensation_failed(draft, step, failure)
+        step_endings.compensation_failed(draft, step, failure)
     else:
-        _failed(draft, step, replace(failure, final=failure.final and step.role is not StepRole.CONFIRMATION))
+        final = failure.final and step.role is not StepRole.CONFIRMATION
+        step_endings.failed(draft, step, replace(failure, final=final))
     _advance(draft)
     return draft.transition()
 
@@ -243,9 +202,9 @@ def cancel_requested(
     if not owned and not stuck and not leave_undo_to_workers:
         for step in list(draft.steps.values()):
             if step.status is StepStatus.RUNNING:
-                _interrupt_idle(draft, step)
+                step_endings.interrupt_idle(draft, step)
             elif step.status is StepStatus.COMPENSATING:
-                _clear_attempt(draft, step)
+                step_endings.clear_attempt(draft, step)
         _advance(draft)
     return draft.transition(interrupts_owner=owned)
 
@@ -307,7 +266,7 @@ def follow_up_requested(position: Position, role: StepRole, event: EventType, by
             draft.change(
                 step, status=StepStatus.WAITING, attempts=0, parts_done=0, error=None, started_at=None, finished_at=None
             )
-            _clear_attempt(draft, step)
+            step_endings.clear_attempt(draft, step)
     draft.release_lease(due=position.now)
     draft.emit(event, {}, by)
     _advance(draft)
@@ -327,16 +286,6 @@ def owned_move(position: Position) -> Forward | Backward:
     move = next_move(position.run, position.steps.values())
     assert isinstance(move, Forward | Backward), "an owned run has a move"
     return move
-
-
-def wait_for_capacity(waited: timedelta, longest: timedelta = LONGEST_WAIT) -> timedelta:
-    """How long to wait now, after ``waited`` in all: half as long again, so that the waits grow by themselves."""
-    return min(max(waited / 2, SHORTEST_WAIT), longest)
-
-
-def milliseconds(since: datetime | None, until: datetime) -> int:
-    """The time between the two, in whole milliseconds. Zero if ``since`` is None."""
-    return round((until - since).total_seconds() * 1000) if since else 0
 
 
 # Beginning a move
@@ -375,11 +324,11 @@ def _begin(draft: Draft, step: StepValues, takes: Takes, *, taken_over: bool) ->
         return _continue_attempt(draft, step, lost=lost)
     if step.attempts >= max(step.max_attempts, MAX_LOST_WORKERS):
         error = f"{step.title}: the worker was lost in each of {step.attempts} attempts."
-        _failed(draft, step, Failure(error, RunErrorCode.WORKER_LOST, final=True))
+        step_endings.failed(draft, step, Failure(error, RunErrorCode.WORKER_LOST, final=True))
         _advance(draft)
         return False
     if lost and step.lost_workers > 1:
-        _pause_after_losses(draft, draft.change(step, error=WORKER_LOST))
+        _pause_after_losses(draft, draft.change(step, error=step_endings.WORKER_LOST))
         return False
     _begin_attempt(draft, step, takes)
     return True
@@ -411,11 +360,11 @@ def _continue_attempt(draft: Draft, step: StepValues, *, lost: bool) -> bool:
         overdue = f"{step.title}: not done after {step.timeout.total_seconds():.0f} s."
         failure = Failure(overdue, RunErrorCode.TIMED_OUT)
     elif lost and step.lost_workers > 1:
-        _pause_after_losses(draft, draft.change(step, error=WORKER_LOST))
+        _pause_after_losses(draft, draft.change(step, error=step_endings.WORKER_LOST))
         return False
     else:
         return True
-    _failed(draft, step, failure)
+    step_endings.failed(draft, step, failure)
     _advance(draft)
     return False
 
@@ -439,15 +388,15 @@ def _count_loss(draft: Draft, step: StepValues, *, taken_over: bool) -> tuple[St
 def _begin_compensation(draft: Draft, step: StepValues, *, taken_over: bool) -> bool:
     """Begin or continue a compensation of the step. Returns False if its attempts or its timeout are used up."""
     if step.status is StepStatus.RUNNING:
-        step = _interrupt_idle(draft, step)
+        step = step_endings.interrupt_idle(draft, step)
     step, lost = _count_loss(draft, step, taken_over=taken_over)
     used_up = not _waits(step) and step.compensation_attempts >= step.max_compensation_attempts
     if step.lost_workers >= MAX_WORKERS_LOST_UNDOING or used_up:
         error = f"{step.title}: the worker was lost while undoing it, in attempt {step.compensation_attempts}."
-        _stuck(draft, step, error)
+        step_endings.stuck(draft, step, error)
         return False
     if lost and step.lost_workers > 1:
-        _pause_after_losses(draft, draft.change(step, compensation_error=WORKER_LOST))
+        _pause_after_losses(draft, draft.change(step, compensation_error=step_endings.WORKER_LOST))
         return False
     if _waits(step):
         return _continue_compensation(draft, step)
@@ -478,190 +427,9 @@ def _continue_compensation(draft: Draft, step: StepValues) -> bool:
     if draft.now - _began(step) < step.undo_timeout:
         return True
     overdue = f"{step.title}: not undone after {step.undo_timeout.total_seconds():.0f} s."
-    _compensation_failed(draft, step, Failure(overdue, RunErrorCode.TIMED_OUT))
+    step_endings.compensation_failed(draft, step, Failure(overdue, RunErrorCode.TIMED_OUT))
     _advance(draft)
     return False
-
-
-# Ending a move
-
-
-def _done(draft: Draft, step: StepValues, parts_done: int | None) -> None:
-    if step.role is StepRole.PIVOT and draft.run.status is not RunStatus.RUNNING:
-        _interrupt(draft, step, None)
-        return
-    if parts_done is not None:
-        draft.change(step, parts_done=parts_done)
-    draft.change(step, status=StepStatus.DONE, finished_at=draft.now, percent=100, error=None)
-    _clear_attempt(draft, step)
-    taken = draft.move_resources(step.name, [ResourceStatus.INTENDED], status=ResourceStatus.HELD, held_at=draft.now)
-    match step.role:
-        case StepRole.AFTERWARDS:
-            draft.emit(EventType.WELCOME_EMAIL_SENT, {"attempt": step.attempts})
-        case StepRole.CONFIRMATION:
-            facts = {"run_number": draft.run.number, "abandoned": list(draft.left_behind)}
-            draft.emit(EventType.ABSENCE_CONFIRMED, facts)
-        case _:
-            duration = milliseconds(step.started_at, draft.now)
-            draft.emit(EventType.STEP_COMPLETED, {"step": step.name, "duration_ms": duration, "resources": taken})
-
-
-def _undone(draft: Draft, step: StepValues) -> None:
-    draft.change(step, status=StepStatus.COMPENSATED, compensated_at=draft.now, compensation_error=None)
-    _clear_attempt(draft, step)
-    released = draft.move_resources(step.name, MAY_BE_HELD, status=ResourceStatus.RELEASED, released_at=draft.now)
-    duration = milliseconds(step.compensation_started_at, draft.now)
-    draft.emit(
-        compensated_event_type(draft.run.kind),
-        {"step": step.name, "duration_ms": duration, "released": released},
-    )
-
-
-def compensated_event_type(kind: RunKind) -> EventType:
-    """The event type of a completed compensation."""
-    return EventType.DEPROVISIONING_STEP_COMPLETED if kind is RunKind.DECOMMISSION else EventType.STEP_COMPENSATED
-
-
-def _interrupt(draft: Draft, step: StepValues, error: str | None) -> StepValues:
-    """Mark a step that began as INTERRUPTED. It is compensated, because it may have had effects."""
-    draft.change(step, status=StepStatus.INTERRUPTED, finished_at=draft.now, error=error or step.error)
-    draft.emit(EventType.STEP_INTERRUPTED, {"step": step.name, "error": error})
-    return _clear_attempt(draft, step)
-
-
-def _interrupt_idle(draft: Draft, step: StepValues) -> StepValues:
-    """Interrupt a step that no worker performs: it waits for its next poll or attempt, or its worker was lost."""
-    waits = step.next_attempt_at is not None
-    return _interrupt(draft, step, step.error if waits else WORKER_LOST)
-
-
-def _clear_attempt(draft: Draft, step: StepValues) -> StepValues:
-    """Clear the step's current attempt, its progress message and its failures so far: no worker performs it."""
-    return draft.change(
-        step,
-        message=None,
-        attempt_started_at=None,
-        next_attempt_at=None,
-        heartbeat_at=None,
-        failing_since=None,
-        lost_workers=0,
-    )
-
-
-def _release_move(
-    draft: Draft, step: StepValues, reason: StopReason | None, *, backward: bool, starts_attempt: bool
-) -> None:
-    """Leave the move to another worker. An attempt that a restart of a worker or the database ended does not count."""
-    due = draft.now + (FIRST_BACK_OFF if reason is StopReason.DATABASE_UNAVAILABLE else NO_WAIT)
-    draft.change_run(due_at=due)
-    step = draft.change(step, next_attempt_at=due)
-    if reason is StopReason.LEASE_LOST or starts_attempt:
-        step = draft.change(step, attempt_started_at=None)
-    if reason is not StopReason.LEASE_LOST and starts_attempt:
-        counter = "compensation_attempts" if backward else "attempts"
-        draft.change(step, **{counter: getattr(step, counter) - 1})
-
-
-def _wait_for_capacity(draft: Draft, step: StepValues, failure: Failure, *, backward: bool) -> None:
-    """Try the step again later in the same attempt. The time of the attempt begins again: scarcity is no failure."""
-    longest = LONGEST_WAIT_FOR_MAIL if step.role is StepRole.AFTERWARDS else LONGEST_WAIT
-    waited = _time_in_direction(draft, step, backward=backward)
-    pause = wait_for_capacity(waited, longest) * draft.before.jitter
-    due = draft.now + max(pause, failure.wait)
-    draft.change(
-        step,
-        attempt_started_at=due,
-        next_attempt_at=due,
-        message=failure.error,
-        heartbeat_at=draft.now,
-        lost_workers=0,
-    )
-    draft.change_run(due_at=due)
-
-
-def _scarcity_time_limit(step: StepValues) -> timedelta:
-    return MAIL_TIME_LIMIT if step.role is StepRole.AFTERWARDS else SCARCITY_TIME_LIMIT
-
-
-def _time_in_direction(draft: Draft, step: StepValues, *, backward: bool) -> timedelta:
-    """The time since the step, or its compensation, began."""
-    began = step.compensation_started_at if backward else step.started_at
-    return draft.now - (began or draft.now)
-
-
-def _failed(draft: Draft, step: StepValues, failure: Failure) -> None:
-    """Record a failed attempt: retry later while attempts are left, otherwise start compensating."""
-    again = not failure.final and step.attempts < step.max_attempts
-    step = draft.change(step, error=failure.error, attempt_started_at=None, lost_workers=0)
-    _emit_failure(draft, step, failure.error, again=again)
-    if again:
-        longest = MAX_CONFIRMATION_BACK_OFF if step.role is StepRole.CONFIRMATION else MAX_BACK_OFF
-        pause = max(_back_off(draft, step.attempts, longest), failure.wait)
-        if step.role is StepRole.STEP and step.attempts == step.max_attempts - 1:
-            pause = max(pause, PAUSE_BEFORE_LAST_ATTEMPT * draft.before.jitter)
-        draft.change(step, next_attempt_at=draft.now + pause)
-        draft.change_run(due_at=draft.now + pause)
-        return
-    step = draft.change(step, status=StepStatus.FAILED, finished_at=draft.now)
-    _clear_attempt(draft, step)
-    if step.role not in FOLLOW_UPS:
-        draft.change_run(
-            status=way_back(draft.run), failed_step=step.name, error=failure.error, error_code=failure.code
-        )
-
-
-def _emit_failure(draft: Draft, step: StepValues, error: str, *, again: bool) -> None:
-    facts: dict[str, object] = {"attempt": step.attempts, "error": error}
-    match step.role:
-        case StepRole.AFTERWARDS:
-            draft.emit(EventType.WELCOME_EMAIL_FAILED, facts)
-        case StepRole.CONFIRMATION:
-            draft.emit(EventType.ABSENCE_UNCONFIRMED, {**facts, "will_retry": again})
-        case _:
-            draft.emit(EventType.STEP_FAILED, {"step": step.name, **facts, "will_retry": again})
-
-
-def _compensation_failed(draft: Draft, step: StepValues, failure: Failure) -> None:
-    since = step.failing_since or draft.now
-    limit = step.compensation_time_limit
-    final = failure.final or (limit is not None and draft.now - since >= limit)
-    final = final or step.compensation_attempts >= step.max_compensation_attempts
-    step = draft.change(
-        step, failing_since=since, lost_workers=0, compensation_error=failure.error, attempt_started_at=None
-    )
-    draft.emit(
-        EventType.COMPENSATION_FAILED,
-        {
-            "step": step.name,
-            "attempt": step.compensation_attempts,
-            "error": failure.error,
-            "will_retry": not final,
-        },
-    )
-    if final:
-        _stuck(draft, step, failure.error)
-        return
-    due = draft.now + max(_back_off(draft, step.compensation_attempts, MAX_BACK_OFF), failure.wait)
-    draft.change(step, next_attempt_at=due)
-    draft.change_run(due_at=due)
-
-
-def _stuck(draft: Draft, step: StepValues, error: str) -> None:
-    """Mark the run STUCK. It is retried only after resumeCompensation."""
-    step = draft.change(step, status=StepStatus.COMPENSATION_FAILED, compensation_error=error)
-    _clear_attempt(draft, step)
-    draft.change_run(
-        status=RunStatus.STUCK, stuck_since=draft.now, stuck_step=step.name, stuck_error=error, due_at=None
-    )
-    held = [resource.as_fact for resource in draft.resources if resource.status in MAY_BE_HELD]
-    draft.emit(EventType.STUCK, {"step": step.name, "error": error, "held": held})
-    draft.change_tenant(updated_at=draft.now)
-
-
-def _back_off(draft: Draft, attempts: int, longest: timedelta) -> timedelta:
-    """Doubles from one second up to a limit, with jitter so that retries of many runs are spread."""
-    doubled: timedelta = FIRST_BACK_OFF * 2 ** (attempts - 1)
-    return min(doubled, longest) * draft.before.jitter
 
 
 # The next move
@@ -677,7 +445,7 @@ def _advance(
     move = next_move(draft.run, draft.steps.values())
     match move:
         case Settle(status):
-            _end(draft, status)
+            run_endings.end(draft, status)
             if draft.run.finished_at is not None:
                 _advance(draft, after, keep, takes)
         case Forward() | Backward():
@@ -694,57 +462,3 @@ def _advance(
 def _wake(draft: Draft, move: Forward | Backward) -> None:
     draft.wake_up = move
     draft.change_run(dispatched_at=draft.now)
-
-
-def _end(draft: Draft, status: RunStatus) -> None:
-    """End the run, and change the tenant with it. A run that still holds resources does not end: it is tried again."""
-    run = draft.run
-    held = [resource for resource in draft.resources if resource.status in MAY_BE_HELD]
-    if status is not RunStatus.SUCCEEDED and held:
-        draft.change_run(due_at=draft.now + RETRY_ENDING_AFTER)
-        return
-    draft.change_run(status=status, finished_at=draft.now, due_at=draft.now)
-    facts: dict[str, object]
-    match status:
-        case RunStatus.SUCCEEDED:
-            _change_state(draft, TenantState.ACTIVE)
-            facts = {"resources": [resource.as_fact for resource in held]}
-            draft.emit(EventType.COMPLETED, {**facts, **_duration(draft)})
-        case RunStatus.CANCELLED:
-            facts = {"run_number": run.number, "reason": run.cancel_reason, "cancelled_by": run.cancel_actor_name}
-            _end_undone(draft, TenantState.PENDING, EventType.CANCELLED, facts, by=_canceller(run))
-        case RunStatus.FAILED:
-            facts = {"failed_step": run.failed_step, "error": run.error}
-            _end_undone(draft, TenantState.FAILED, EventType.FAILED, facts)
-        case RunStatus.DECOMMISSIONED:
-            facts = {"run_number": run.number}
-            _end_undone(draft, TenantState.DECOMMISSIONED, EventType.DEPROVISIONING_COMPLETED, facts)
-        case _:
-            raise ValueError(f"{status} is not a final status")
-
-
-def _end_undone(
-    draft: Draft, state: TenantState, event_type: EventType, facts: dict[str, object], by: Actor = PLATFORM
-) -> None:
-    _change_state(draft, state)
-    released = [resource.as_fact for resource in draft.resources if resource.status is ResourceStatus.RELEASED]
-    became = {"released": released, "abandoned": list(draft.left_behind)}
-    draft.emit(event_type, {**facts, **became, **_duration(draft)}, by)
-
-
-def _change_state(draft: Draft, to: TenantState) -> None:
-    tenant = draft.before.tenant
-    lifecycle.require_transition(tenant.state, to)
-    draft.change_tenant(state=to, version=tenant.version + 1, updated_at=draft.now)
-
-
-def _canceller(run: RunValues) -> Actor:
-    """The actor of the end of a cancelled run: the one that requested the cancel."""
-    assert run.cancel_actor_kind, "a cancelled run has the actor of its cancel"
-    assert run.cancel_actor_id, "a cancelled run has the actor of its cancel"
-    assert run.cancel_actor_name, "a cancelled run has the actor of its cancel"
-    return Actor(run.cancel_actor_kind, run.cancel_actor_id, run.cancel_actor_name)
-
-
-def _duration(draft: Draft) -> dict[str, object]:
-    return {"total_duration_ms": milliseconds(draft.run.created_at, draft.now)}

@@ -7,7 +7,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from models import Event, Run, RunStatus, StepRole, Tenant, TenantState
-from provisioning import run_store, transitions
+from provisioning import run_reader, run_store, transitions
 from provisioning.actors import Actor
 from provisioning.errors import IllegalMove, TooSoon
 from provisioning.event_types import EventType
@@ -87,7 +87,7 @@ def _check_recent_requests(session: Session, tenant: Tenant) -> None:
 
 def _repeat(session: Session, run: Run, by: Actor) -> None:
     statements = Statements.of(session)
-    position = run_store.read(statements, run.id)
+    position = run_reader.read(statements, run.id)
     assert position is not None, "the run is locked"
     requested = transitions.follow_up_requested(position, StepRole.AFTERWARDS, EventType.WELCOME_EMAIL_REQUESTED, by)
     run_store.write(statements, requested)

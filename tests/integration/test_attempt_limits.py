@@ -14,8 +14,8 @@ from models import RunStatus, RunStep, StepStatus, TenantState
 from provisioning.moves import Forward
 from provisioning.ports import Mail, Refused, Scarce, TryAgain
 from provisioning.saga import UNDO_ATTEMPTS, UNDO_TIME_LIMIT
+from provisioning.step_endings import LONGEST_WAIT, MAIL_TIME_LIMIT, SCARCITY_TIME_LIMIT
 from provisioning.steps import saga
-from provisioning.transitions import LONGEST_WAIT, MAIL_TIME_LIMIT, SCARCITY_TIME_LIMIT
 from provisioning.welcome_emails import resend_welcome_emails
 from runtime.settings import settings as product_settings
 from tests.run_harness import RunHarness, run_harness_in

@@ -13,7 +13,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from models import Run, RunStatus, TenantState
-from provisioning import cancellation, commands, engine, run_store
+from provisioning import cancellation, commands, engine, run_reader
 from provisioning.errors import NotProvisioning
 from provisioning.locking import Change
 from provisioning.moves import Backward
@@ -234,7 +234,7 @@ def test_decommissioning_does_not_wait_for_the_welcome_emails(harness: RunHarnes
     mails = harness.claim()
 
     with harness.database.transaction() as session:
-        assert run_store.read(Statements.of(session), mails.run_id, lock=True) is not None
+        assert run_reader.read(Statements.of(session), mails.run_id, lock=True) is not None
         by = {"by": harness.operator, "confirm_slug": "shop"}
         harness.transact(commands.decommission_tenant, harness.tenant_id, **by)
     harness.record(mails, Done())

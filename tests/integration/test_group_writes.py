@@ -10,7 +10,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from models import StepStatus, Tenant
-from provisioning import engine, run_store, transitions
+from provisioning import engine, run_reader, run_store, transitions
 from provisioning.engine import Change, Decided
 from provisioning.locking import locked_live_run
 from provisioning.moves import Forward
@@ -121,7 +121,7 @@ def test_what_a_group_has_not_written_is_decided_on_a_new_position(
         harness.step_runner._record(claim, Done(), None)
 
     assert len(statements) == 2
-    assert statements[0] == run_store.READ
+    assert statements[0] == run_reader.READ
     assert harness.step(claim.move.step).status is StepStatus.DONE
 
 
@@ -146,7 +146,7 @@ def test_each_run_of_a_group_has_its_own_events_ledger_and_lease(harness: RunHar
             "provisioning.step_completed allocate_storage",
             "provisioning.step_started allocate_identity",
         ]
-        now = harness.execute(run_store.read, position.run.id)
+        now = harness.execute(run_reader.read, position.run.id)
         assert now is not None
         assert now.revision == position.revision
 
@@ -164,7 +164,7 @@ def test_claims_and_records_of_a_group_take_two_statements(
         results = harness.execute(engine.apply_together, changes)
 
     assert all(result and result.transition for result in results)
-    assert statements == [run_store.READ, run_store.WRITE_TOGETHER]
+    assert statements == [run_reader.READ, run_store.WRITE_TOGETHER]
 
 
 def claiming(harness: RunHarness) -> Change:

@@ -13,7 +13,7 @@ import pytest
 
 from models import StepStatus, TenantState
 from models.columns import new_id
-from provisioning import cancellation, engine, run_store, transitions, validation
+from provisioning import cancellation, engine, run_reader, run_store, transitions, validation
 from provisioning.claims import Claim
 from provisioning.errors import NotFound, NotProvisioning
 from provisioning.locking import locked_live_run
@@ -376,7 +376,7 @@ def test_a_step_that_a_cancel_has_stopped_is_recorded_without_a_try_that_fails(
 
 
 KINDS = {
-    run_store.READ: "read",
+    run_reader.READ: "read",
     run_store.PUBLISH_PROGRESS: "progress",
     validation.READ_REQUEST: "validate",
 }

@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 import adapters
 from adapters.fault_injection import Fault
 from models import ActorKind, Run, RunStatus, RunStep, StepStatus, TenantState
-from provisioning import commands, due_runs, engine, transitions
+from provisioning import commands, due_runs, engine, step_endings, transitions
 from provisioning.actors import PLATFORM
 from provisioning.moves import Backward, Forward
 from provisioning.ports import Refused
@@ -203,7 +203,7 @@ def test_the_back_off_doubles_until_the_last_attempt_and_is_stored(harness: RunH
     failed_at = harness.events()[-1].created_at
     assert step.next_attempt_at is not None
     wait = (step.next_attempt_at - failed_at).total_seconds()
-    expected = transitions.PAUSE_BEFORE_LAST_ATTEMPT.total_seconds() if attempt == 4 else 2 ** (attempt - 1)
+    expected = step_endings.PAUSE_BEFORE_LAST_ATTEMPT.total_seconds() if attempt == 4 else 2 ** (attempt - 1)
     assert 0.8 * expected <= wait <= 1.2 * expected
     assert run.due_at == step.next_attempt_at
     assert run.lease_token is None

@@ -33,6 +33,16 @@ Add new steps. Remove a step only when no run with it can be live, and no tenant
 """
 
 
+WRITES_RUNS = re.compile(
+    r"""\b(UPDATE|INSERT\ INTO|DELETE\ FROM|MERGE\ INTO)\s+(ONLY\s+)?(runs|run_steps)\b  # a statement
+    |\b_update\("(runs|run_steps)"  # a part of one
+    |\b(update|insert|delete)\((Run|RunStep)\b|\badd(_all)?\(\[?(Run|RunStep)\(  # the ORM""",
+    re.VERBOSE,
+)
+NOT_AT_WORK = ("tests/", "alembic/", "benchmarks/")
+"""Tests and benchmarks prepare rows, and migrations change all of them at once, beside the rules of a run."""
+
+
 def lines_like(pattern: re.Pattern[str]) -> list[tuple[Path, int, str]]:
     return [
         (path.relative_to(ROOT), number, line)
@@ -51,6 +61,16 @@ def test_every_exemption_says_why_on_its_line() -> None:
     silent = [one for one in lines_like(EXEMPTION) if not EXPLAINED.search(one[2]) and one[0] != here]
 
     assert silent == []
+
+
+def test_one_module_writes_runs() -> None:
+    writing = {str(path) for path in (path.relative_to(ROOT) for path in SOURCES) if writes_runs(path)}
+
+    assert writing == {"provisioning/run_store.py"}
+
+
+def writes_runs(path: Path) -> bool:
+    return not str(path).startswith(NOT_AT_WORK) and WRITES_RUNS.search((ROOT / path).read_text()) is not None
 
 
 def test_a_released_step_that_took_something_can_still_be_undone() -> None:

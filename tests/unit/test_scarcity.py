@@ -20,7 +20,7 @@ from provisioning.scarcity import (
     is_scarcity,
     retry_after,
 )
-from provisioning.transitions import LONGEST_WAIT, SHORTEST_WAIT, wait_for_capacity
+from provisioning.step_endings import LONGEST_WAIT, SHORTEST_WAIT, wait_for_capacity
 
 SCARCE: list[BaseException] = [
     Scarce("Too many requests."),

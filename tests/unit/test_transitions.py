@@ -18,8 +18,9 @@ from provisioning.moves import Backward, Forward
 from provisioning.position import Position, ResourceValues, RunValues, StepValues, TenantValues
 from provisioning.resource_names import ResourceNames
 from provisioning.step_context import StopReason
+from provisioning.step_endings import Failure
 from provisioning.transition import Transition
-from provisioning.transitions import Failure, Lease
+from provisioning.transitions import Lease
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 BEFORE, LATER = NOW - timedelta(seconds=10), NOW + timedelta(seconds=10)

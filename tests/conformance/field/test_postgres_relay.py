@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from provisioning import ledger, run_store
+from provisioning import ledger, run_reader, run_store
 from tests.conformance.field import pgwire
 from tests.conformance.field.pgwire import Statement
 from tests.conformance.field.postgres_relay import CommitCuttingRelay, Fate
@@ -285,8 +285,8 @@ TRANSITION = run_store._Parts(("status",), ("status",), (), (), intended=True, e
         (ledger.RECORD_ABSENCE_CHECK, Statement.WRITE),
         (run_store.RENEW, Statement.WRITE),
         (run_store.DISPATCH, Statement.WRITE),
-        (run_store.READ, Statement.OTHER),
-        (run_store.LOCK, Statement.OTHER),
+        (run_reader.READ, Statement.OTHER),
+        (run_reader.LOCK, Statement.OTHER),
         (run_store.DUE_TO_END, Statement.OTHER),
     ],
 )

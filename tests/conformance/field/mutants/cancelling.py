@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from models import FOLLOW_UPS, Run, RunStatus, StepRole, StepStatus
-from provisioning import cancellation, decisions, position, run_store, transitions
+from provisioning import cancellation, decisions, position, run_store, step_endings, transitions
 from provisioning.actors import Actor
 from provisioning.errors import NotProvisioning
 from provisioning.locking import Change, locked_tenant
@@ -65,14 +65,14 @@ def no_interruptible_check(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def no_cancel_check_at_pivot(patch: pytest.MonkeyPatch) -> None:
     """A claimed pivot makes the tenant ACTIVE even if the run was cancelled meanwhile."""
-    original = transitions._done
+    original = step_endings.done
 
     def done(draft: Any, step: StepValues, parts_done: int | None) -> None:
         if step.role is StepRole.PIVOT:
             draft.change_run(status=RunStatus.RUNNING)
         original(draft, step, parts_done)
 
-    patch.setattr(transitions, "_done", done)
+    patch.setattr(step_endings, "done", done)
 
 
 @mutant

@@ -6,7 +6,7 @@ import pytest
 from sqlmodel import Session
 
 from models import RunStatus, Tenant, TenantState
-from provisioning import commands, decisions, transitions
+from provisioning import commands, decisions, step_endings
 from provisioning.actors import Actor
 from provisioning.locking import locked_live_run
 from provisioning.position import StepValues
@@ -31,9 +31,9 @@ def no_stop_at_failed_undo(patch: pytest.MonkeyPatch) -> None:
     """A failed undo counts as done."""
 
     def compensation_failed(draft: Any, step: StepValues, _: object) -> None:
-        transitions._undone(draft, step)
+        step_endings.undone(draft, step)
 
-    patch.setattr(transitions, "_compensation_failed", compensation_failed)
+    patch.setattr(step_endings, "compensation_failed", compensation_failed)
 
 
 @mutant

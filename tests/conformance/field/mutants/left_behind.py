@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlmodel import Session
 
-from provisioning import due_runs, run_store
+from provisioning import due_runs, run_reader
 from provisioning.position import Position
 from tests.conformance.field.mutants import mutant
 
@@ -17,12 +17,12 @@ from tests.conformance.field.mutants import mutant
 def no_list_of_abandoned_resources(patch: pytest.MonkeyPatch) -> None:
     """The end of an undo does not look for abandoned resources."""
 
-    original = run_store._position_of
+    original = run_reader._position_of
 
     def position_of(row: Sequence[Any]) -> Position:
         return original(row)._replace(left_behind=())
 
-    patch.setattr(run_store, "_position_of", position_of)
+    patch.setattr(run_reader, "_position_of", position_of)
 
 
 @mutant

@@ -10,7 +10,7 @@ from sqlmodel import Session, delete
 
 from adapters import storage_tombstones
 from adapters.inventory import Inventory
-from provisioning import decisions, due_runs, engine, run_store, transitions
+from provisioning import decisions, due_runs, engine, run_reader, run_store, transitions
 from provisioning.decisions import DecidingRun, DecidingStep, outcome_of
 from provisioning.moves import Backward, Forward, Move, Settle
 from provisioning.position import Position
@@ -65,12 +65,12 @@ def no_redispatch(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def lease_times_by_worker_clock(patch: pytest.MonkeyPatch) -> None:
     """Due times and leases are compared with the wall clock of the process, not of the database."""
-    original = run_store._position_of
+    original = run_reader._position_of
 
     def position_of(row: Sequence[Any]) -> Position:
         return original(row)._replace(now=datetime.now(UTC))
 
-    patch.setattr(run_store, "_position_of", position_of)
+    patch.setattr(run_reader, "_position_of", position_of)
 
 
 @mutant
