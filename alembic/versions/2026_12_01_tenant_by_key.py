@@ -12,10 +12,9 @@ from alembic import op
 revision = "0018"
 down_revision = "0017"
 
-CALLERS = "tenantry_api"
 LIMITED = "tenantry_limited"
 
-FUNCTION = f"""
+FUNCTION = """
 CREATE FUNCTION is_tenant_of_caller(tenant uuid) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
 BEGIN ATOMIC
@@ -24,13 +23,21 @@ BEGIN ATOMIC
 END;
 
 REVOKE EXECUTE ON FUNCTION is_tenant_of_caller FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION is_tenant_of_caller TO {CALLERS};
+GRANT EXECUTE ON FUNCTION is_tenant_of_caller TO tenantry_api;
 """
-"""No index can find rows by IS NOT DISTINCT FROM, so the primary key is left. An organisation that is not set matches no
-row, because ``organisation_id`` is never NULL. Of another organisation's tenant it says no more than of none."""
+"""No index can find rows by IS NOT DISTINCT FROM, so the primary key is left. A missing organisation matches no row,
+because ``organisation_id`` is never NULL. Of another organisation's tenant it says no more than of none."""
 
 BY_KEY = "is_tenant_of_caller(tenant_id)"
 BY_SUBQUERY = "EXISTS (SELECT FROM tenants WHERE tenants.id = tenant_id)"
+
+MINE = "organisation_id = caller_organisation()"
+BY_A_CALLER = (
+    "(actor_id = caller_id() OR (actor_id = '00000000-0000-0000-0000-000000000000' AND run_id IS NOT NULL)"
+    " OR EXISTS (SELECT FROM runs WHERE runs.id = run_id AND runs.cancel_actor_id = actor_id))"
+)
+OF_A_RUN = "(run_id IS NULL OR EXISTS (SELECT FROM runs WHERE runs.id = run_id))"
+"""The rest of the conditions, as in the release before."""
 
 LIMITS = "tenant_id = ANY (caller_tenants())"
 """Resources had the limit of ``tenants`` by the subquery; ``events`` and ``runs`` have their own."""
@@ -56,15 +63,9 @@ def downgrade() -> None:
 
 
 def _find_tenants(of_the_caller: str) -> None:
-    op.execute(
-        f"ALTER POLICY within_reach ON runs WITH CHECK (organisation_id = caller_organisation() AND {of_the_caller})"
-    )
+    op.execute(f"ALTER POLICY within_reach ON runs WITH CHECK ({MINE} AND {of_the_caller})")
     op.execute(f"ALTER POLICY within_reach ON resources USING ({of_the_caller}) WITH CHECK ({of_the_caller})")
+    of_a_tenant = f"(tenant_id IS NULL OR {of_the_caller})"
     op.execute(
-        "ALTER POLICY within_reach ON events WITH CHECK (organisation_id = caller_organisation()"
-        " AND (actor_id = caller_id()"
-        " OR (actor_id = '00000000-0000-0000-0000-000000000000' AND run_id IS NOT NULL)"
-        " OR EXISTS (SELECT FROM runs WHERE runs.id = run_id AND runs.cancel_actor_id = actor_id))"
-        f" AND (tenant_id IS NULL OR {of_the_caller})"
-        " AND (run_id IS NULL OR EXISTS (SELECT FROM runs WHERE runs.id = run_id)))"
+        f"ALTER POLICY within_reach ON events WITH CHECK ({MINE} AND {BY_A_CALLER} AND {of_a_tenant} AND {OF_A_RUN})"
     )

@@ -27,8 +27,8 @@ EVENTS = """
 RUNS = """
     INSERT INTO runs (id, organisation_id, tenant_id, number, address, kind, status, started_by_kind, started_by_id,
         started_by_name, due_at, created_at)
-    SELECT gen_random_uuid(), organisation_id, tenant_id, 2, address, 'PROVISION', 'QUEUED', 'USER', caller_id(), 'Olga',
-        clock_timestamp(), clock_timestamp()
+    SELECT gen_random_uuid(), organisation_id, tenant_id, 2, address, 'PROVISION', 'QUEUED', 'USER', caller_id(),
+        'Olga', clock_timestamp(), clock_timestamp()
     FROM runs WHERE tenant_id = ANY (%(tenants)s)
 """
 COUNTED = "UPDATE tenants SET last_sequence = 11 WHERE id = ANY (%(tenants)s)"
