@@ -120,7 +120,11 @@ class StepRunner:
 
         A poll that finds the step done, failed or stopped is recorded, as that of a message is.
         """
-        outcome = self._poll(wait)
+        try:
+            outcome = self._poll(wait)
+        except BaseException:
+            self.running_steps.forget(wait.claim)  # a lease that is renewed without polls would never end
+            raise
         if isinstance(outcome, NotYet) and outcome.after <= self.settings.lease and not wait.timed_out:
             return outcome.after
         self.running_steps.forget(wait.claim)

@@ -82,14 +82,15 @@ class KeptWaits:
         self._due: deque[KeptWait] = deque()
         self._urgent: deque[KeptWait] = deque()
         self._polled: set[KeptWait] = set()
-        self._kept = self._threads = self._idle = 0
+        self._kept: set[KeptWait] = set()
+        self._threads = self._idle = 0
         self._watching = self._closed = self._reserve_runs = self._short_of_threads = False
         self._wakes_at = 0.0
 
     @property
     def has_room(self) -> bool:
         """Whether one more wait may be kept."""
-        return self._kept < MAX_KEPT and not self._closed
+        return len(self._kept) < MAX_KEPT and not self._closed
 
     def keep(self, wait: KeptWait, after: timedelta) -> None:
         """Poll it after this time, and then again until it has ended. At once if its stop signal is set.
@@ -101,8 +102,9 @@ class KeptWaits:
             if not self._watching:
                 self._start(self._watch)
                 self._watching = True
-            self._kept += 1
             self._park(wait, after)
+            # An interrupt may arrive at any line: what counts will be polled, so that ``close`` does not wait in vain.
+            self._kept.add(wait)
 
     def close(self, timeout: float) -> None:
         """Wait until every wait has ended, at most ``timeout`` seconds, and end the threads."""
@@ -207,7 +209,7 @@ class KeptWaits:
             if after is not None:
                 self._park(wait, after)
                 return
-            self._kept -= 1
+            self._kept.discard(wait)
             if not self._kept:
                 self._all_ended.notify_all()
 
@@ -241,7 +243,7 @@ class KeptWaits:
     def _poll_safely(self, wait: KeptWait) -> timedelta | None:
         try:
             return self._poll(wait)
-        except Exception:
+        except BaseException:  # also SystemExit of a step: this thread polls the waits of other runs
             # Nothing was recorded: the lease ends, and another worker goes on.
             logger.exception("polling a step that waits failed", extra={"run": wait.claim.run_id})
             return None

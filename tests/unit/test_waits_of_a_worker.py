@@ -49,7 +49,7 @@ def test_a_wait_is_polled_again_and_again_until_it_ends() -> None:
     with polling(poll) as made:
         began = time.monotonic()
         made.keep(new_wait(), SOON)
-        wait_until(lambda: len(times) == len(answers) and made._kept == 0)
+        wait_until(lambda: len(times) == len(answers) and not made._kept)
 
     for before, after in zip([began, *times], times, strict=False):
         assert after - before >= SOON.total_seconds()
@@ -71,7 +71,7 @@ def test_a_wait_that_has_to_stop_is_polled_at_once(at: str) -> None:
         wait.stop_signal.set(StopReason.CANCELLED)
         wait_until(lambda: bool(polled))
         wait.stop_signal.set(StopReason.TIMED_OUT)
-        wait_until(lambda: made._kept == 1)
+        wait_until(lambda: len(made._kept) == 1)
 
     assert polled == [StopReason.CANCELLED]
 
@@ -107,9 +107,9 @@ def test_a_slow_poll_does_not_delay_the_others() -> None:
         for wait in [*slow, *[new_wait() for _ in range(50)]]:
             made.keep(wait, SOON)
         wait_until(lambda: len(others) == 50)
-        assert made._kept == len(slow)
+        assert len(made._kept) == len(slow)
         answered.set()
-        wait_until(lambda: made._kept == 0)
+        wait_until(lambda: not made._kept)
         assert made._threads <= 4
 
 
@@ -137,7 +137,7 @@ def test_waits_that_have_to_stop_are_polled_while_all_threads_wait_for_slow_answ
         assert {wait for wait, reason in polled if reason is StopReason.CANCELLED} == set(stopped)
 
         answered.set()
-        wait_until(lambda: made._kept == 0)
+        wait_until(lambda: not made._kept)
         assert made._threads == 2
 
     assert len(polled) == len({wait for wait, _ in polled}) == len([*slow, *stopped, *others])
@@ -176,7 +176,7 @@ def test_all_threads_make_the_polls_of_a_burst_of_stops(monkeypatch: pytest.Monk
             for wait in waits:
                 made.keep(wait, NEVER)
                 wait.stop_signal.set(StopReason.CANCELLED)
-        wait_until(lambda: made._kept == 0, within=20)
+        wait_until(lambda: not made._kept, within=20)
 
     assert made._threads == len(waits)
 
@@ -191,18 +191,19 @@ def test_one_thread_makes_polls_that_are_quick() -> None:
     assert len(set(map(id, polled))) == 500
 
 
-def test_an_error_of_a_poll_ends_only_its_wait(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_an_error_of_a_poll_ends_only_its_wait(error: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
     bad, polled = new_wait(), list[KeptWait]()
 
     def poll(wait: KeptWait) -> None:
         if wait is bad:
-            raise ZeroDivisionError
+            raise error
         polled.append(wait)
 
     with polling(poll, threads=1) as made:
         made.keep(bad, SOON)
         made.keep(new_wait(), SOON * 2)
-        wait_until(lambda: bool(polled) and made._kept == 0)
+        wait_until(lambda: bool(polled) and not made._kept)
 
     assert "polling a step that waits failed" in caplog.text
 
@@ -288,7 +289,7 @@ def test_nothing_is_kept_while_no_thread_watches(refused_starts: list[bool]) -> 
     with polling(polled.append, threads=1) as made:
         with pytest.raises(RuntimeError):
             made.keep(new_wait(), SOON)
-        assert made._kept == 0
+        assert not made._kept
         made.keep(new_wait(), SOON)
         wait_until(lambda: len(polled) == 1)
 
