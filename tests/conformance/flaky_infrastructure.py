@@ -25,15 +25,21 @@ CALLS = tuple(
 )
 """The calls that can fail, of every port."""
 
+TEAR_DOWN = "deployer.tear_down"
+
 
 class FlakyInfrastructure:
-    """Forwards each call, or injects the next planned fault, and records in which order undo calls began."""
+    """Forwards each call, or injects the next planned fault, and records in which order undo calls began.
+
+    The first call that tears a workload down finds that this takes longer, so that undos wait, too.
+    """
 
     def __init__(self) -> None:
         self.faults: dict[str, list[CallFault]] = {}
         self.in_flight: list[tuple[str, Callable[[], object]]] = []
         self.compensations: dict[str, list[str]] = {}
         self.injected: set[str] = set()
+        self._asked_to_tear_down: set[str] = set()
 
     def wrap(self, infrastructure: Infrastructure) -> Infrastructure:
         """The same infrastructure, with faults."""
@@ -69,7 +75,7 @@ class FlakyInfrastructure:
         waiting = self.faults.get(call)
         fault = waiting.pop(0) if waiting else None
         if fault is None:
-            return method(*args)
+            return method(*args) if call != TEAR_DOWN or self._has_been_asked(args[0].stem) else False
         self.injected.add(call)
         match fault:
             case CallFault.REFUSED:
@@ -82,6 +88,11 @@ class FlakyInfrastructure:
             case CallFault.FAILS_BEFORE_EFFECT:
                 pass
         raise TryAgain(f"{call} {fault}.")
+
+    def _has_been_asked(self, stem: str) -> bool:
+        asked = stem in self._asked_to_tear_down
+        self._asked_to_tear_down.add(stem)
+        return asked
 
     def _record_compensation(self, stem: str, call: str) -> None:
         begun = self.compensations.setdefault(stem, [])

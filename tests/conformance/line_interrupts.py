@@ -12,6 +12,7 @@ Tracer = Callable[[FrameType, str, Any], Any]
 
 RUNNER_FILES = (
     "workers/actors.py",
+    "workers/kept_waits.py",
     "workers/running_steps.py",
     "provisioning/claims.py",
     "provisioning/step_journal.py",
@@ -29,13 +30,18 @@ ALL_FILES = (
 
 
 class LineInterrupts:
-    """Raises once, at the n-th line of these files that the thread executes."""
+    """Raises once, at the n-th line of these files that the thread executes.
 
-    def __init__(self, error: BaseException, line: int, files: tuple[str, ...]) -> None:
+    With ``within``, only lines of this function, and of those that it calls, count.
+    """
+
+    def __init__(self, error: BaseException, line: int, files: tuple[str, ...], *, within: str | None = None) -> None:
         self.raised_at: str | None = None
         self.error = error
         self._lines = line
         self._files = files
+        self._within = within
+        self._caller: FrameType | None = None
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -48,11 +54,18 @@ class LineInterrupts:
             sys.settrace(before)
 
     def _enter(self, frame: FrameType, _event: str, _argument: object) -> Tracer | None:
-        return self._step if self.raised_at is None and frame.f_code.co_filename.endswith(self._files) else None
+        code = frame.f_code
+        if self.raised_at is not None or not code.co_filename.endswith(self._files):
+            return None
+        if code.co_name == self._within and self._caller is None:
+            self._caller = frame
+        return self._step if self._within is None or self._caller is not None else None
 
     def _step(self, frame: FrameType, event: str, _argument: object) -> Tracer | None:
         if self.raised_at is not None:
             return None
+        if event == "return" and frame is self._caller:
+            self._caller = None
         if event != "line" or _is_with_exit(frame):
             return self._step
         if self._lines:

@@ -1,6 +1,7 @@
 """Mutants of the product, each without one protection: every proof has to fail on its mutant."""
 
 from collections.abc import Callable, Collection, Iterable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,11 +9,16 @@ import pytest
 from adapters.simulated import Holdings, Resource
 from models import RunStatus
 from provisioning import decisions, due_runs, run_store, transitions
+from provisioning.claims import Claim
 from provisioning.decisions import DecidingRun, DecidingStep, outcome_of
-from provisioning.moves import Backward, Move, Settle
-from provisioning.position import StepValues
-from provisioning.transition import Draft, Takes
+from provisioning.moves import Backward, Forward, Move, Settle
+from provisioning.position import Position, StepValues
+from provisioning.saga import NotYet
+from provisioning.step_context import Journal
+from provisioning.transition import Draft, Takes, Transition
 from runtime.database import Statements
+from workers.actors import StepRunner
+from workers.kept_waits import KeptWait, KeptWaits, Place
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
@@ -94,3 +100,48 @@ def no_undo_attempt_counted_before_start(patch: pytest.MonkeyPatch) -> None:
         return ready
 
     patch.setattr(transitions, "_begin_compensation", begin_compensation)
+
+
+def no_kept_waits(patch: pytest.MonkeyPatch) -> None:
+    """The record of a wait gives the lease back."""
+    original = transitions.step_waits
+
+    def step_waits(position: Position, move: Forward | Backward, after: timedelta, **_: bool) -> Transition:
+        return original(position, move, after)
+
+    patch.setattr(transitions, "step_waits", step_waits)
+
+
+def no_renewal_of_a_kept_lease(patch: pytest.MonkeyPatch) -> None:
+    original = StepRunner._keep_waiting
+
+    def keep_waiting(runner: StepRunner, claim: Claim, journal: Journal, outcome: NotYet) -> None:
+        original(runner, claim, journal, outcome)
+        runner.running_steps.forget(claim)
+
+    patch.setattr(StepRunner, "_keep_waiting", keep_waiting)
+
+
+def no_end_of_the_renewal_of_a_kept_lease(patch: pytest.MonkeyPatch) -> None:
+    original = StepRunner.poll_again
+
+    def poll_again(runner: StepRunner, wait: KeptWait) -> timedelta | None:
+        after = original(runner, wait)
+        if after is None:
+            runner.running_steps.keep(wait.claim)
+        return after
+
+    patch.setattr(StepRunner, "poll_again", poll_again)
+
+
+def no_poll_at_once_of_a_wait_that_has_to_stop(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(KeptWaits, "_expedite", lambda *_: None)
+
+
+def no_poll_of_a_wait_that_has_to_stop(patch: pytest.MonkeyPatch) -> None:
+    """A stop signal takes the wait from those that are not due, and puts it nowhere."""
+
+    def expedite(_: KeptWaits, wait: KeptWait) -> None:
+        wait.due, wait.place = 0.0, Place.PARKED
+
+    patch.setattr(KeptWaits, "_expedite", expedite)

@@ -1,7 +1,9 @@
 """A simulation with faults around the real engine with Postgres: broker, workers, infrastructure are simulated."""
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +19,7 @@ from provisioning.actors import Actor
 from provisioning.errors import IllegalMove, NotProvisioning, ProvisioningRefused
 from provisioning.locking import Change
 from provisioning.moves import Backward, Forward
+from provisioning.step_context import StopReason
 from provisioning.wakeups import WakeUp
 from runtime.database import Database, clock
 from runtime.settings import Settings
@@ -24,11 +27,13 @@ from tests.conformance.clock import Clock
 from tests.conformance.flaky_infrastructure import FlakyInfrastructure
 from tests.conformance.invariant_checker import InvariantChecker
 from tests.conformance.nemesis import LostReply, Nemesis
+from tests.conformance.virtual_waits import LATER, NOW, VirtualWaits
 from tests.conformance.virtual_worker import TO_THE_END, Killed, VirtualWorker
 from tests.run_harness import operator_of
 from workers.actors import StepRunner
 from workers.group_commit import GroupCommit
 from workers.heartbeat import Heartbeat
+from workers.kept_waits import KeptWait
 
 OPERATORS = ("Olga Operator", "Paul Partner", "Quinn Queue")
 MAX_ROUNDS = 80
@@ -44,7 +49,7 @@ class Simulation(Clock):
     def __init__(self, database: Database, settings: Settings, log: Callable[[str], None] = _discard) -> None:
         self.log = log
         self.keep_for = 0.0
-        self.move_context = self.uninterrupted
+        self.move_context = self.poll_context = self.uninterrupted
         super().__init__(database)
         self._settings = settings
         self.nemesis = Nemesis(database)
@@ -53,6 +58,9 @@ class Simulation(Clock):
         self.flaky = FlakyInfrastructure()
         self.messages: list[WakeUp] = []
         self.workers: list[VirtualWorker] = []
+        """Those that are paused, or keep a wait."""
+        self._kept: dict[VirtualWorker, VirtualWaits] = {}
+        self._waits_until = LATER
         self.tenants: list[UUID] = []
         self._worker_count = 0
         self.organisation = self._create_organisation()
@@ -143,6 +151,30 @@ class Simulation(Clock):
             self.workers.remove(worker)
         if not isinstance(worker.escaped, LostReply | Interrupt | None):
             assert worker.escaped is error, f"{worker.name} ended with {worker.escaped!r}"
+        if not isinstance(worker.escaped, Killed) and (worker.ended or worker.waits):
+            self._check_kept_waits(worker)
+
+    def _check_kept_waits(self, worker: VirtualWorker) -> None:
+        waits = self._kept[worker]
+        waits.check_kept(worker.name)
+        # An interrupt may leave a lease registered. The heartbeat then finds it given back, with its next renewal.
+        if self.move_context == self.poll_context == self.uninterrupted:
+            waits.check_leases(worker.name, worker.running_steps)
+
+    def stop_waits(self, worker: VirtualWorker) -> None:
+        """Let a worker poll what has to stop, before time passes: all other waits go on."""
+        self._waits_until = NOW
+        self.resume(worker)
+        self._waits_until = LATER
+
+    def poll(self, worker: VirtualWorker) -> None:
+        """Let a worker go on, and poll what it keeps until that has ended."""
+        for _ in range(MAX_ROUNDS):
+            self.resume(worker)
+            if worker.ended:
+                return
+            self.renew_lease(worker)
+        raise AssertionError(f"V8: {worker.name} polls without end")
 
     def kill(self, worker: VirtualWorker) -> None:
         self.resume(worker, error=Killed())
@@ -186,13 +218,37 @@ class Simulation(Clock):
 
     def has_work(self) -> bool:
         """Whether there is a message, if necessary after waits have ended and the sweeper has run."""
-        if not self.messages:
-            self.end_waits()
-            self.sweep()
+        for _ in range(MAX_ROUNDS):
+            if self.messages or not self._has_time_passed():
+                break
         return bool(self.messages)
 
+    def _has_time_passed(self) -> bool:
+        """End waits and run the sweeper. Returns whether a worker still waits."""
+        self.end_waits()
+        self.sweep()
+        return bool(self._keepers())
+
+    def end_waits(self) -> None:
+        """End every back-off and wait. Workers poll what they keep, and then renew its lease."""
+        for worker in self._keepers():
+            self.resume(worker)
+            if not worker.ended:
+                self.renew_lease(worker)
+        super().end_waits()
+
+    def expire_attempts(self) -> None:
+        """Make steps that poll exceed the time of their attempt, also for the workers that keep them."""
+        super().expire_attempts()
+        for worker in self._keepers():
+            for step in worker.running_steps.all_steps():
+                step.stop_signal.set(StopReason.TIMED_OUT)
+
+    def _keepers(self) -> list[VirtualWorker]:
+        return [worker for worker in self.workers if worker.waits]
+
     def uninterrupted(self) -> AbstractContextManager[None]:
-        """The default context of a move: no interrupt."""
+        """The default context of a move and of a poll: no interrupt."""
         return nullcontext()
 
     # The end of a simulation
@@ -212,7 +268,7 @@ class Simulation(Clock):
 
     def _resume_paused_workers(self) -> None:
         while self.workers:
-            self.resume(self.workers[0])
+            self.poll(self.workers[0])
         self.check()
         self._settle_all_runs()
 
@@ -274,8 +330,25 @@ class Simulation(Clock):
             keep_for=self.keep_for,
             group=GroupCommit(lambda group: self.nemesis.execute(engine.apply_together, group)),
         )
-        with self.move_context():
-            step_runner.make_move(worker.run_id, worker.move)
+
+        def poll(wait: KeptWait) -> timedelta | None:
+            with self.poll_context():
+                return step_runner.poll_again(wait)
+
+        self._kept[worker] = waits = VirtualWaits(poll)
+        step_runner.kept_waits = {Forward: waits, Backward: waits}
+        try:
+            with self.move_context():
+                step_runner.make_move(worker.run_id, worker.move)
+        finally:
+            # What an interrupt has ended is one message: the other threads of its process go on.
+            if not isinstance(sys.exception(), Killed):
+                self._poll_until_ended(worker, waits)
+
+    def _poll_until_ended(self, worker: VirtualWorker, waits: VirtualWaits) -> None:
+        while waits.parked:
+            worker.wait()
+            waits.make_polls(self._waits_until)
 
     def _enqueue(self, outbox: Sequence[WakeUp]) -> None:
         self.messages.extend(outbox)

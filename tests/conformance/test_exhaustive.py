@@ -1,6 +1,8 @@
 """A run ends correctly at whatever failpoint or line of a step or undo its worker ends."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 
 import pytest
@@ -14,16 +16,22 @@ from tests.conformance.line_interrupts import ALL_FILES, RUNNER_FILES, LineInter
 from tests.conformance.nemesis import TransactionFault
 from tests.conformance.scale import FULL
 from tests.conformance.simulation import Simulation
+from tests.conformance.virtual_waits import POLLS
+from tests.conformance.virtual_worker import VirtualWorker
 from tests.tenant_states import MAIL, PIVOT, UP_TO_THE_PIVOT
 
 RecordProperty = Callable[[str, object], None]
 
 COMPENSATED_STEPS = UP_TO_THE_PIVOT if FULL else ["deploy_workloads"]
-STEPS = [*UP_TO_THE_PIVOT, MAIL] if FULL else [PIVOT]
+BEGINS_KEPT_UNDO = Backward("apply_schema")
+"""The undo of an earlier step waits, and then goes on with another message."""
+STEPS = [*UP_TO_THE_PIVOT, MAIL] if FULL else [PIVOT, "await_readiness"]
+WAITING_MOVES: list[Forward | Backward] = [Forward("await_readiness"), Backward("deploy_workloads")]
+"""A worker keeps them: their first poll does not reach the goal."""
 MOVES: list[Forward | Backward] = (
     [*map(Forward, [*UP_TO_THE_PIVOT, MAIL]), *map(Backward, UP_TO_THE_PIVOT)]
     if FULL
-    else [Forward("validate_request"), Backward("allocate_storage")]
+    else [Forward("validate_request"), Backward("allocate_storage"), *WAITING_MOVES]
 )
 
 Moves = Sequence[Forward | Backward]
@@ -39,15 +47,27 @@ class Abort(Interrupt):
 INTERRUPTS: tuple[type[Interrupt], ...] = (Shutdown, TimeLimitExceeded, Abort)
 
 
+@contextmanager
+def kept(move: Forward | Backward) -> Iterator[None]:
+    """Check that workers keep the waits of this move, and poll them, during the block."""
+    before = Counter(POLLS)
+    yield
+    direction, new = type(move).__name__.lower(), Counter(POLLS) - before
+    if move in WAITING_MOVES:
+        assert new[f"kept {direction}"] >= 2, new
+        assert new[f"polled {direction}"] >= 2, new
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_worker_killed_at_any_failpoint_of_a_step_only_delays_the_run(
     simulation_database: Database, simulation_settings: Settings, step: str
 ) -> None:
-    for failpoint in count():
-        simulation = prepared(simulation_database, simulation_settings, Forward(step))
-        if not kill_next_move(simulation, failpoint):
-            break
-        expect_end(simulation, RunStatus.SUCCEEDED)
+    with kept(Forward(step)):
+        for failpoint in count():
+            simulation = prepared(simulation_database, simulation_settings, Forward(step))
+            if not kill_next_move(simulation, failpoint):
+                break
+            expect_end(simulation, RunStatus.SUCCEEDED)
 
     assert failpoint >= 4, "a move has at least 4 failpoints: before and after the claim and the record"
 
@@ -71,11 +91,12 @@ def test_a_cancel_after_a_worker_was_killed_at_any_failpoint_undoes_the_step(
 def test_a_worker_killed_at_any_failpoint_of_an_undo_only_delays_the_run(
     simulation_database: Database, simulation_settings: Settings, step: str
 ) -> None:
-    for failpoint in count():
-        simulation = prepared(simulation_database, simulation_settings, Backward(step))
-        if not kill_next_move(simulation, failpoint):
-            break
-        expect_end(simulation, RunStatus.CANCELLED)
+    with kept(Backward(step)):
+        for failpoint in count():
+            simulation = prepared(simulation_database, simulation_settings, Backward(step))
+            if not kill_next_move(simulation, failpoint):
+                break
+            expect_end(simulation, RunStatus.CANCELLED)
 
     assert failpoint >= 4
 
@@ -87,7 +108,7 @@ def test_a_worker_killed_at_any_failpoint_of_a_kept_run_only_delays_it(
     cancelled: bool,  # noqa: FBT001  # a parameter of the test
 ) -> None:
     """A crash between any two statements of a run that its worker keeps from its first step to its last."""
-    move = Backward(COMPENSATED_STEPS[-1]) if cancelled else Forward(UP_TO_THE_PIVOT[0])
+    move = BEGINS_KEPT_UNDO if cancelled else Forward(UP_TO_THE_PIVOT[0])
     for failpoint in count(step=1 if FULL else 5):
         simulation = prepared(simulation_database, simulation_settings, move)
         simulation.keep_for = 60.0
@@ -104,7 +125,7 @@ def test_a_lost_reply_to_any_statement_of_a_kept_run_only_delays_it(
     simulation_settings: Settings,
     cancelled: bool,  # noqa: FBT001  # a parameter of the test
 ) -> None:
-    move = Backward(COMPENSATED_STEPS[-1]) if cancelled else Forward(UP_TO_THE_PIVOT[0])
+    move = BEGINS_KEPT_UNDO if cancelled else Forward(UP_TO_THE_PIVOT[0])
     for statement in count(step=1 if FULL else 3):
         simulation = prepared(simulation_database, simulation_settings, move)
         simulation.keep_for = 60.0
@@ -121,13 +142,14 @@ def test_a_lost_reply_to_any_statement_of_a_kept_run_only_delays_it(
 def test_a_lost_reply_to_a_commit_only_delays_the_run(
     simulation_database: Database, simulation_settings: Settings, move: Forward | Backward
 ) -> None:
-    for transaction in count():
-        simulation = prepared(simulation_database, simulation_settings, move)
-        simulation.nemesis.faults[:] = [*[None] * transaction, TransactionFault.LOST_REPLY]
-        simulation.deliver(0)
-        if simulation.nemesis.faults:
-            break
-        expect_end(simulation, RunStatus.CANCELLED if isinstance(move, Backward) else RunStatus.SUCCEEDED)
+    with kept(move):
+        for transaction in count():
+            simulation = prepared(simulation_database, simulation_settings, move)
+            simulation.nemesis.faults[:] = [*[None] * transaction, TransactionFault.LOST_REPLY]
+            make_next_move(simulation)
+            if simulation.nemesis.faults:
+                break
+            expect_end(simulation, RunStatus.CANCELLED if isinstance(move, Backward) else RunStatus.SUCCEEDED)
 
     assert transaction >= 2, "a move has at least 2 transactions: the claim and the record"
 
@@ -181,6 +203,54 @@ def test_an_interrupt_at_any_line_only_delays_the_run(
     record_property("figure", f"{direction}, {len(files)} files: {len(raised)} interrupts at {len(set(raised))} lines")
 
 
+@pytest.mark.parametrize("move", WAITING_MOVES, ids=str)
+def test_an_interrupt_at_any_line_of_keeping_a_wait_only_delays_the_run(
+    simulation_database: Database,
+    simulation_settings: Settings,
+    move: Forward | Backward,
+    record_property: RecordProperty,
+) -> None:
+    raised: list[str] = []
+    with kept(move):
+        for line in count():
+            simulation = prepared(simulation_database, simulation_settings, move)
+            error = INTERRUPTS[line % len(INTERRUPTS)]()
+            interrupt = LineInterrupts(error, line, RUNNER_FILES, within="_keep_waiting")
+            interrupt_next_move(simulation, interrupt)
+            if interrupt.raised_at is None:
+                break
+            raised.append(interrupt.raised_at)
+            expect_end(simulation, RunStatus.CANCELLED if isinstance(move, Backward) else RunStatus.SUCCEEDED)
+
+    lines = {place for place in raised if place.startswith("kept_waits.py")}
+    assert len(lines) >= 10, f"a wait is kept by at least 10 lines of its module, not {sorted(lines)}"
+    record_property("figure", f"{move}: {len(raised)} interrupts at {len(set(raised))} lines")
+
+
+@pytest.mark.parametrize("move", WAITING_MOVES, ids=str)
+def test_an_error_at_any_line_of_a_poll_only_delays_the_run(
+    simulation_database: Database,
+    simulation_settings: Settings,
+    move: Forward | Backward,
+    record_property: RecordProperty,
+) -> None:
+    """The error is a SystemExit of a step. Dramatiq interrupts its own threads only, not those of polls."""
+    raised: list[str] = []
+    with kept(move):
+        for line in count():
+            simulation = prepared(simulation_database, simulation_settings, move)
+            error = LineInterrupts(SystemExit(), line, RUNNER_FILES, within="_poll")
+            simulation.poll_context = error.active
+            end_interrupted_move(simulation, error)
+            if error.raised_at is None:
+                break
+            raised.append(error.raised_at)
+            expect_end(simulation, RunStatus.CANCELLED if isinstance(move, Backward) else RunStatus.SUCCEEDED)
+
+    assert len(raised) >= 10, f"a poll has at least 10 lines, not {raised}"
+    record_property("figure", f"{move}: {len(raised)} errors at {len(set(raised))} lines")
+
+
 @pytest.mark.parametrize("move", [Forward("deploy_workloads"), Backward("deploy_workloads")], ids=str)
 def test_a_step_that_kills_every_worker_is_given_up(
     simulation_database: Database, simulation_settings: Settings, move: Forward | Backward
@@ -214,12 +284,22 @@ def cancel(simulation: Simulation) -> None:
     simulation.cancel(simulation.tenants[0], simulation.operators[0], notify=False)
 
 
+def make_next_move(simulation: Simulation) -> VirtualWorker:
+    """Deliver the next message, and let its worker poll what it keeps until that has ended."""
+    worker = simulation.deliver(0)
+    if not worker.ended:
+        simulation.poll(worker)
+    return worker
+
+
 def kill_next_move(simulation: Simulation, failpoint: int) -> bool:
     """Kill the worker of the next move at its n-th failpoint and lose its wake-ups.
 
     False if the move has no such failpoint.
     """
     worker = simulation.deliver(0, failpoints=failpoint)
+    while worker.waits and worker.failpoints_left:
+        simulation.resume(worker, worker.failpoints_left - 1)
     if worker.ended:
         return False
     simulation.kill(worker)
@@ -264,8 +344,13 @@ def deliver_up_to(simulation: Simulation, move: Forward | Backward) -> None:
 def interrupt_next_move(simulation: Simulation, interrupt: LineInterrupts) -> None:
     """Interrupt the next move, lose its wake-ups and expire its lease."""
     simulation.move_context = interrupt.active
-    worker = simulation.deliver(0)
-    simulation.move_context = simulation.uninterrupted
+    end_interrupted_move(simulation, interrupt)
+
+
+def end_interrupted_move(simulation: Simulation, interrupt: LineInterrupts) -> None:
+    """Make the next move with its polls, and find that no lease is left over."""
+    worker = make_next_move(simulation)
+    simulation.move_context = simulation.poll_context = simulation.uninterrupted
     simulation.messages.clear()
     simulation.expire_leases()
     simulation.renew_lease(worker)

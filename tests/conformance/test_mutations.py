@@ -77,6 +77,31 @@ def an_undo_kills_every_worker(simulation: Simulation) -> None:
     assert [run.status for run in simulation.live_runs()] == [RunStatus.STUCK]
 
 
+def a_worker_keeps_a_wait_until_it_ends(simulation: Simulation) -> None:
+    worker = keeping_worker(simulation)
+    simulation.poll(worker)
+    assert simulation.messages[-1].move == Forward("mark_active")
+
+
+def a_wait_is_cancelled(simulation: Simulation) -> None:
+    worker = keeping_worker(simulation)
+    simulation.cancel(simulation.tenants[0], simulation.operators[0], notify=True)
+    simulation.stop_waits(worker)
+    assert worker.ended, "V13: a wait that is cancelled is polled at once"
+
+
+def a_worker_polls_a_wait_that_another_has_taken(simulation: Simulation) -> None:
+    worker = keeping_worker(simulation)
+    simulation.expire_leases()
+    simulation.sweep()
+    simulation.deliver(0)
+    simulation.resume(worker)
+
+
+def a_worker_that_keeps_a_wait_is_killed(simulation: Simulation) -> None:
+    simulation.kill(keeping_worker(simulation))
+
+
 TABLE: list[tuple[Mutant, Disturbance, str]] = [
     (mutants.no_fencing_token_check, a_paused_worker_resumes_after_another_did_its_step, "V9"),
     (mutants.no_due_time_check_in_claim, a_duplicate_message_arrives_while_a_worker_performs_the_step, "V9"),
@@ -87,6 +112,13 @@ TABLE: list[tuple[Mutant, Disturbance, str]] = [
     (mutants.no_reverse_order, a_run_is_cancelled_midway, "V3"),
     (mutants.no_attempt_counted_before_start, a_step_kills_every_worker, "V13"),
     (mutants.no_undo_attempt_counted_before_start, an_undo_kills_every_worker, "V13"),
+    (mutants.no_kept_waits, a_worker_keeps_a_wait_until_it_ends, "V8"),
+    (mutants.no_renewal_of_a_kept_lease, a_worker_keeps_a_wait_until_it_ends, "V8"),
+    (mutants.no_end_of_the_renewal_of_a_kept_lease, a_worker_keeps_a_wait_until_it_ends, "V8"),
+    (mutants.no_poll_at_once_of_a_wait_that_has_to_stop, a_wait_is_cancelled, "V13"),
+    (mutants.no_poll_of_a_wait_that_has_to_stop, a_wait_is_cancelled, "V8"),
+    (mutants.no_fencing_token_check, a_worker_polls_a_wait_that_another_has_taken, "V9"),
+    (mutants.no_sweeper, a_worker_that_keeps_a_wait_is_killed, "V8"),
 ]
 
 
@@ -106,7 +138,7 @@ def run_disturbance(database: Database, settings: Settings, disturbance: Disturb
         simulation.close()
 
 
-@pytest.mark.parametrize("disturbance", [disturbance for _, disturbance, _ in TABLE], ids=_name)
+@pytest.mark.parametrize("disturbance", dict.fromkeys(disturbance for _, disturbance, _ in TABLE), ids=_name)
 def test_every_invariant_holds_under_the_disturbance(
     simulation_database: Database, simulation_settings: Settings, disturbance: Disturbance
 ) -> None:
@@ -134,6 +166,14 @@ def paused_worker(simulation: Simulation, step: str, where: str) -> VirtualWorke
     worker = simulation.deliver(0, failpoints=0)
     while worker.where != where:
         simulation.resume(worker, failpoints=0)
+    return worker
+
+
+def keeping_worker(simulation: Simulation) -> VirtualWorker:
+    """A worker that keeps the wait for a workload that is not ready."""
+    simulation.deliver_until(Forward("await_readiness"))
+    worker = simulation.deliver(0)
+    assert worker.waits, "V8: a step that waits has no owner"
     return worker
 
 

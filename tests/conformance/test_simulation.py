@@ -23,6 +23,7 @@ from tests.conformance.invariant_checker import ENDED_RUNS
 from tests.conformance.nemesis import TransactionFault
 from tests.conformance.scale import FULL
 from tests.conformance.simulation import Simulation
+from tests.conformance.virtual_waits import POLLS
 from tests.conformance.virtual_worker import VirtualWorker
 
 
@@ -144,7 +145,8 @@ class Machine(RuleBasedStateMachine):
     @checked_rule(index=INDEX, failpoints=FAILPOINTS, interrupt=INTERRUPTS)
     def a_worker_is_interrupted(self, index: int, failpoints: int, interrupt: type[Interrupt]) -> None:
         worker = self.simulation.deliver(self._message(index), failpoints=failpoints)
-        if not worker.ended:
+        # The threads of polls are not those of messages, so no interrupt reaches a worker between two polls.
+        if not (worker.ended or worker.waits):
             self.simulation.resume(worker, error=interrupt())
 
     @precondition(lambda self: self.simulation.workers)
@@ -215,15 +217,18 @@ def test_every_run_ends_correctly_under_random_faults(
     share: int,
     record_property: Callable[[str, object], None],
 ) -> None:
-    plan, before = PLANS[share], Counter(ENDED_RUNS)
+    plan, before, polls_before = PLANS[share], Counter(ENDED_RUNS), Counter(POLLS)
 
     explore(simulation_database, simulation_settings, plan, name=f"Machine{share}")
 
-    ended = Counter(ENDED_RUNS) - before
-    record_property("figure", f"{plan.examples} examples of up to {plan.rules} rules; runs that ended: {dict(ended)}")
+    ended, polls = Counter(ENDED_RUNS) - before, Counter(POLLS) - polls_before
+    figure = f"{plan.examples} examples of up to {plan.rules} rules; runs that ended: {dict(ended)}; {dict(polls)}"
+    record_property("figure", figure)
     assert {"CANCELLED", "SUCCEEDED"} <= set(ended), (
         "the simulation has to contain runs that succeed and runs that are cancelled"
     )
+    kinds = {f"{act} {direction}" for act in ("kept", "polled") for direction in ("forward", "backward")}
+    assert kinds <= set(polls), "the simulation has to contain steps and undos that wait"
 
 
 def test_a_failing_example_prints_the_log_of_its_events(

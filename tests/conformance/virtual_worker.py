@@ -42,11 +42,13 @@ class VirtualWorker(threading.Thread):
         self.claim: Taken | None = None
         self.recorded = False
         self.paused = False
+        self.waits = False
+        """Whether it is halted between two polls of what it keeps."""
         self.ended = False
         self.where = "its start"
         self.escaped: BaseException | None = None
         self._work = work
-        self._failpoints_left = TO_THE_END
+        self.failpoints_left = TO_THE_END
         self._error: BaseException | None = None
         self._halted = threading.Event()
         self._go = threading.Event()
@@ -56,7 +58,7 @@ class VirtualWorker(threading.Thread):
 
         ``error`` is raised at the failpoint where the worker halted.
         """
-        self._failpoints_left, self._error = failpoints, error
+        self.failpoints_left, self._error = failpoints, error
         self._halted.clear()
         if self.is_alive():
             self._go.set()
@@ -75,10 +77,16 @@ class VirtualWorker(threading.Thread):
     def failpoint(self, where: str) -> None:
         """Halt here if all failpoints before this one are passed. A halted worker can be killed or interrupted."""
         self.where = where
-        if self._failpoints_left == 0:
+        if self.failpoints_left == 0:
             self._halt()
         else:
-            self._failpoints_left = max(self._failpoints_left - 1, TO_THE_END)
+            self.failpoints_left = max(self.failpoints_left - 1, TO_THE_END)
+
+    def wait(self) -> None:
+        """Halt until the next poll. Also a failpoint: a worker may be killed here."""
+        self.where, self.waits = "between two polls", True
+        self._halt()
+        self.waits = False
 
     def _halt(self) -> None:
         self.paused = True
