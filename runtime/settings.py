@@ -178,6 +178,9 @@ class Settings(BaseSettings):
     sweep_interval: Wait = Field(default=timedelta(seconds=1), description="Longest pause between two sweeps.")
     forward_threads: int = Field(default=10, ge=1, le=256, description="Threads of a worker process for steps.")
     compensation_threads: int = Field(default=6, ge=1, le=256, description="Threads reserved for compensations.")
+    worker_niceness: int = Field(
+        default=5, ge=0, le=19, description="How far a worker process gives way to others of its machine."
+    )
     adapter_calls: int = Field(
         default=8, ge=2, le=256, description="Concurrent calls of one adapter in one worker process."
     )

@@ -37,10 +37,12 @@ def _work(options: dict[str, int | None]) -> int:
         from adapters.start_checks import refuse_to_start, worker_problem  # noqa: PLC0415  # see above
         from runtime.logging import configure_logging  # noqa: PLC0415  # see above
         from runtime.settings import read_worker_settings  # noqa: PLC0415  # see above
+        from workers.priority import give_way  # noqa: PLC0415  # see above
         from workers.process import WorkerProcess  # noqa: PLC0415  # see above
 
     settings = read_worker_settings({name: value for name, value in options.items() if value is not None})
     configure_logging(settings)
+    give_way(settings.worker_niceness)
     process = WorkerProcess(settings)
     refuse_to_start(settings, worker_problem)
     stop_requested = threading.Event()

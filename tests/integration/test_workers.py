@@ -249,6 +249,11 @@ def program(settings: Settings, tmp_path: Path, **more: str) -> Iterator[subproc
         child.wait(10)
 
 
+def test_a_worker_process_gives_way_to_others_of_its_machine(worker_pool: WorkerPool, tmp_path: Path) -> None:
+    with program(worker_pool.settings, tmp_path, TENANTRY_WORKER_NICENESS="9") as child:
+        wait_until(lambda: os.getpriority(os.PRIO_PROCESS, child.pid) >= 9)
+
+
 def use_real_adapters(worker_pool: WorkerPool) -> None:
     worker_pool.harness.infrastructure = adapters.registry.infrastructure(
         worker_pool.settings, worker_pool.harness.database
