@@ -17,11 +17,15 @@ from graphql import build_schema
 from tests.code_metrics.english import ALSO_VAGUE, DIALECT, Passage, Room, passages, per_10_000, room_of, tracked, words
 from tests.code_metrics.old_names import old_names
 from tests.code_metrics.schema_text import descriptions, repeats_the_name, too_short
+from tests.code_metrics.suite import Suite, run_suite
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = Path("schema", "schema.graphql")
 NOT_MEASURED = "alembic/versions/"
 """Migrations run from top to bottom and are not edited any more: their functions are as long as they are."""
+
+A_MUTATION = re.compile(r"suspend_?tenant", re.IGNORECASE)
+"""One mutation under each of its names: how many files know it is how many a new one has to touch."""
 
 LONGEST = 10
 COLLECTED = re.compile(r"^(\d+) tests? collected", re.MULTILINE)
@@ -62,7 +66,10 @@ class Metrics:
     lines: int
     longest_functions: list[Function]
     old_names: int
+    files_of_a_mutation: list[str]
     test_cases: int
+    suite: Suite | None
+    """None when the tests were not to be run."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -70,15 +77,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.code_metrics", description=__doc__)
     parser.add_argument("--at", type=Path, default=ROOT, metavar="DIR", help="the checkout (default: this one)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--run-tests", action="store_true", help="run make test, too: its minutes, a mutation's frames")
     chosen = parser.parse_args(arguments)
-    measured = measure(chosen.at.resolve())
+    measured = measure(chosen.at.resolve(), run_tests=chosen.run_tests)
     shown = json.dumps(_for_json(measured), indent=2) if chosen.json else "\n".join(_lines(measured))
     print(shown)  # noqa: T201  # the figures are this program's product
     return 0
 
 
-def measure(root: Path) -> Metrics:
-    """Count everything. Collecting the tests takes some seconds, the rest two."""
+def measure(root: Path, *, run_tests: bool) -> Metrics:
+    """Count everything. Collecting the tests takes some seconds, running them some minutes, the rest two seconds.
+
+    Raises RuntimeError when the tests cannot be collected, or fail.
+    """
     product = [path for path in tracked(root) if room_of(path) is Room.CODE]
     functions = [one for path in product if not path.startswith(NOT_MEASURED) for one in _functions(root, path)]
     return Metrics(
@@ -88,7 +99,13 @@ def measure(root: Path) -> Metrics:
         lines=sum(len((root / path).read_text().splitlines()) for path in product),
         longest_functions=sorted(functions, reverse=True)[:LONGEST],
         old_names=len(old_names(root)),
+        files_of_a_mutation=[
+            path
+            for path in product
+            if not path.startswith(NOT_MEASURED) and A_MUTATION.search((root / path).read_text())
+        ],
         test_cases=_cases(root),
+        suite=run_suite(root) if run_tests else None,
     )
 
 
@@ -143,7 +160,11 @@ def _lines(measured: Metrics) -> Iterator[str]:
     yield f"modules of the product  {measured.modules:6}"
     yield f"lines of the product    {measured.lines:6,}"
     yield f"old names found         {measured.old_names:6,}"
+    yield f"files of a mutation     {len(measured.files_of_a_mutation):6}"
     yield f"test cases collected    {measured.test_cases:6,}"
+    if measured.suite:
+        yield f"minutes of make test    {measured.suite.minutes:6}"
+        yield f"frames of a mutation    {measured.suite.frames_of_a_mutation or 'not counted':>6}"
     yield "longest functions, migrations apart"
     yield from (f"  {one.lines:4} lines  {one.name}  {one.place}" for one in measured.longest_functions)
 
@@ -154,4 +175,5 @@ def _for_json(measured: Metrics) -> dict[str, object]:
         "english": {room: english._asdict() for room, english in measured.english.items()},
         "descriptions": measured.descriptions._asdict(),
         "longest_functions": [one._asdict() for one in measured.longest_functions],
+        "suite": measured.suite and measured.suite._asdict(),
     }

@@ -8,6 +8,7 @@ import pytest
 from tests.code_metrics.english import DIALECT, Room, passages, per_10_000, words
 from tests.code_metrics.old_names import old_names
 from tests.code_metrics.schema_text import repeats_the_name, too_short
+from tests.code_metrics.suite import Suite, frames_in, run_suite
 
 CODE = '''"""Somebody claims a run.
 
@@ -118,3 +119,26 @@ def test_a_description_that_only_has_the_words_of_its_name_repeats_it() -> None:
     assert repeats_the_name("Tenant.slug", "The tenant's slug.")
     assert repeats_the_name("RunStep", "One step of a run.")
     assert not repeats_the_name("Tenant.slug", "The slug in the tenant's address.")
+
+
+REPORT = """<testsuites><testsuite><testcase name="one"><properties>
+<property name="frames_of_a_mutation" value="7"/><property name="frames_of_a_mutation" value="12"/>
+<property name="other" value="99"/></properties></testcase></testsuite></testsuites>"""
+
+
+def test_the_report_of_the_tests_says_how_deep_a_mutation_goes(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(REPORT)
+    assert frames_in(report) == 12
+
+    report.write_text("<testsuites/>")
+    assert frames_in(report) is None
+
+
+def test_the_tests_are_run_by_the_checkouts_own_command_and_their_failure_is_told(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("test:\n\t@echo ran with $(ARGS)\n")
+    assert run_suite(tmp_path) == Suite(0.0, None)
+
+    (tmp_path / "Makefile").write_text("test:\n\t@echo one failed; exit 1\n")
+    with pytest.raises(RuntimeError, match="one failed"):
+        run_suite(tmp_path)

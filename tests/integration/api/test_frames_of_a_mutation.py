@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,13 +10,18 @@ import pytest
 from provisioning import commands
 from runtime.migrations import ROOT
 from tests.api import Client, tenant_gid
+from tests.code_metrics.suite import FRAMES
 from tests.run_harness import RunHarness
 
 MOST_FRAMES = 8
 
 
 def test_at_most_eight_frames_lie_between_a_resolver_and_its_command(
-    harness: RunHarness, owner: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: RunHarness,
+    owner: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    record_property: Callable[[str, object], None],
 ) -> None:
     harness.create()
     tenant = tenant_gid(harness.tenant_id)
@@ -33,6 +39,7 @@ def test_at_most_eight_frames_lie_between_a_resolver_and_its_command(
     assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
     frames = frames_of(caplog.records)
     between = frames[frames.index("resolvers/lifecycle.py:suspend_tenant") + 1 : -1]
+    record_property(FRAMES, len(between))
     assert frames[-1].endswith(":suspend_tenant")
     assert 0 < len(between) <= MOST_FRAMES, "\n".join(between)
 
