@@ -12,8 +12,7 @@ from models import Run, RunKind, RunStatus, Tenant, TenantState
 from provisioning import run_reader, run_store, transitions, validation
 from provisioning.actors import Actor
 from provisioning.errors import Malformed, NotFound, NotProvisioning, NotStuck, ProvisioningRefused, StaleRun
-from provisioning.event_types import EventType
-from provisioning.events import NewEvent, emit_each
+from provisioning.events import NewEvent, emit_all
 from provisioning.locking import Change, locked_live_run, locked_tenant, visible_tenant
 from provisioning.position import Position
 from provisioning.queries import one_of, visible_tenants
@@ -178,10 +177,11 @@ def _request_each(session: Session, run_ids: Collection[UUID], by: Actor, reason
     ]
     run_store.write_cancels(statements, requested)
     events = [
-        NewEvent(one.position.tenant.id, one.position.run.id, dict(one.events[0].data), one.position.now)
+        NewEvent(event.type, one.position.tenant.id, dict(event.data), one.position.run.id, one.position.now)
         for one in requested
+        for event in one.events
     ]
-    emit_each(session, EventType.CANCEL_REQUESTED, events, by=by)
+    emit_all(session, events, by=by)
 
 
 def _check_skipped(position: Position, names: Sequence[str]) -> None:

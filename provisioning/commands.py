@@ -18,7 +18,7 @@ from provisioning import ledger, lifecycle, validation
 from provisioning.actors import Actor
 from provisioning.errors import IllegalMove, Malformed, NotConfirmed, NotPermitted, Taken
 from provisioning.event_types import EventType
-from provisioning.events import emit
+from provisioning.events import NewEvent, emit, emit_all
 from provisioning.locking import Change, locked_tenant
 from provisioning.run_plan import start_decommissioning, start_provisioning
 from provisioning.steps import saga
@@ -67,8 +67,8 @@ def create_tenant(
 ) -> Change:
     """Create a tenant and, if ``start`` is True, its first run. Raises Malformed, Taken, QuotaExceeded.
 
-    Seven statements with a run: the terms, the tenant, its event, the run, the run's steps, the run as the answer
-    shows it, and the event of its start. Two more if the plan sets a limit: the organisation's lock, and the count.
+    Six statements with a run: the terms, the tenant, the run, the run's steps, the run as the answer shows it, and the
+    events of both. Two more if the plan sets a limit: the organisation's lock, and the count.
     """
     terms = validation.terms_of(session, organisation_id)
     now = terms.now
@@ -89,11 +89,12 @@ def create_tenant(
     if wanted.start:
         validation.require_quota(session, organisation_id, terms)
     _insert(session, tenant)
-    emit(session, tenant, EventType.TENANT_CREATED, _facts(tenant), by=by, at=now)
+    created = NewEvent(EventType.TENANT_CREATED, tenant.id, _facts(tenant), at=now)
     if not wanted.start:
+        emit_all(session, [created], by=by)
         return Change(tenant)
     deadline = terms.deadlines[tenant.plan_code]
-    return Change(tenant, start_provisioning(session, saga, tenant, by, now, deadline=deadline))
+    return Change(tenant, start_provisioning(session, saga, tenant, by, now, deadline=deadline, events=[created]))
 
 
 def update_tenant(

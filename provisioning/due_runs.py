@@ -17,7 +17,7 @@ from provisioning.cancellation import cancel_provisioning
 from provisioning.decisions import FORWARD, next_move
 from provisioning.errors import ProvisioningRefused
 from provisioning.event_types import EventType
-from provisioning.events import NewEvent, emit_each
+from provisioning.events import NewEvent, emit_all
 from provisioning.moves import Backward, Forward
 from provisioning.transition import milliseconds
 from provisioning.wakeups import WakeUp
@@ -140,7 +140,7 @@ def report_delayed_undo(session: Session, run_id: UUID, alarm: timedelta) -> dic
         "message": message,
         "error": error,
     }
-    emit_each(session, EventType.COMPENSATION_DELAYED, [NewEvent(tenant_id, run_id, facts, now)], by=PLATFORM)
+    emit_all(session, [NewEvent(EventType.COMPENSATION_DELAYED, tenant_id, facts, run_id, now)], by=PLATFORM)
     return {"tenant": tenant_id, **facts}
 
 

@@ -29,38 +29,42 @@ CHANGES_OF_TENANTS = frozenset({EventType.CANCEL_REQUESTED, EventType.STUCK, Eve
 commands that change a value set it themselves."""
 
 APPEND_EVENTS = text("""
-    WITH facts AS (
-        SELECT * FROM jsonb_to_recordset(CAST(:facts AS jsonb))
-            AS fact (id uuid, tenant_id uuid, run_id uuid, data jsonb, at timestamptz)
+    WITH histories AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:histories AS jsonb))
+            AS history (tenant_id uuid, changes_tenant boolean, at timestamptz, events jsonb)
     ), placed AS (
         UPDATE tenants SET
-            last_sequence = last_sequence + 1,
+            last_sequence = last_sequence + jsonb_array_length(events),
             last_rank = greatest(last_rank, CAST(CAST(pg_current_xact_id() AS text) AS bigint)),
-            updated_at = CASE WHEN :changes_tenant THEN coalesce(facts.at, clock_timestamp()) ELSE updated_at END
-        FROM facts WHERE tenants.id = facts.tenant_id AND tenants.id = ANY(:tenant_ids)
-        RETURNING tenants.organisation_id, last_sequence, last_rank, facts.*
+            updated_at = CASE WHEN changes_tenant THEN coalesce(at, clock_timestamp()) ELSE updated_at END
+        FROM histories WHERE tenants.id = histories.tenant_id AND tenants.id = ANY(:tenant_ids)
+        RETURNING tenants.organisation_id, tenants.id AS tenant_id, last_rank, events,
+            last_sequence - jsonb_array_length(events) AS before
     ), told AS (
         INSERT INTO events (
             id, organisation_id, tenant_id, run_id, sequence, rank, type,
             actor_kind, actor_id, actor_name, actor_email, data, request_id, created_at
         )
-        SELECT id, organisation_id, tenant_id, run_id, last_sequence, last_rank, :type,
+        SELECT id, organisation_id, tenant_id, run_id, before + number, last_rank, type,
             :actor_kind, :actor_id, :actor_name, :actor_email, data, :request_id, coalesce(at, clock_timestamp())
-        FROM placed
+        FROM placed, jsonb_to_recordset(events)
+            AS event (id uuid, number integer, run_id uuid, type text, data jsonb, at timestamptz)
+        ORDER BY tenant_id, number
     )
     SELECT organisation_id, tenant_id FROM placed
 """)
-"""Numbers and inserts one event for each of these tenants, in one round trip. Returns the tenants of the feeds."""
+"""Numbers and inserts the events of these tenants, in one round trip. Returns the tenants of the feeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
     """An event of a tenant before it is written. ``at`` None means now."""
 
+    type: EventType
     tenant_id: UUID
-    run_id: UUID | None
     data: dict[str, Any]
-    at: datetime | None
+    run_id: UUID | None = None
+    at: datetime | None = None
 
 
 def emit(
@@ -74,28 +78,22 @@ def emit(
     at: datetime | None = None,
 ) -> None:
     """Append an event to a tenant's history. Locks the tenant, so that events are numbered in commit order."""
+    emit_all(session, [NewEvent(event_type, tenant.id, data, run.id if run else None, at)], by=by)
+
+
+def emit_all(session: Session, events: Sequence[NewEvent], *, by: Actor) -> None:
+    """Append events to the histories of their tenants, in this order, in one statement.
+
+    Locks the tenants. With several tenants, the caller has locked their runs.
+    """
     if session.new:
-        session.flush()  # the event has foreign keys to the tenant and the run
-    emit_each(session, event_type, [NewEvent(tenant.id, run.id if run else None, data, at)], by=by)
-
-
-def emit_each(session: Session, event_type: EventType, events: Sequence[NewEvent], *, by: Actor) -> None:
-    """Append one event to each tenant's history. With several tenants, the caller has locked their runs."""
-    rows = [
-        {
-            "id": str(new_id()),
-            "tenant_id": str(event.tenant_id),
-            "run_id": str(event.run_id) if event.run_id else None,
-            "data": event.data,
-            "at": event.at.isoformat() if event.at else None,
-        }
-        for event in events
-    ]
+        session.flush()  # an event has foreign keys to its tenant and its run
+    histories: dict[UUID, list[NewEvent]] = {}
+    for event in events:
+        histories.setdefault(event.tenant_id, []).append(event)
     values = {
-        "facts": json.dumps(rows),
-        "tenant_ids": [event.tenant_id for event in events],  # lets Postgres find the tenants by their primary key
-        "type": event_type.value,
-        "changes_tenant": event_type in CHANGES_OF_TENANTS,
+        "histories": json.dumps([_history(tenant_id, of_tenant) for tenant_id, of_tenant in histories.items()]),
+        "tenant_ids": list(histories),  # lets Postgres find the tenants by their primary key
         "actor_kind": by.kind.value,
         "actor_id": by.id,
         "actor_name": by.name,
@@ -105,6 +103,31 @@ def emit_each(session: Session, event_type: EventType, events: Sequence[NewEvent
     with session.no_autoflush:  # other changes are flushed once, before the commit
         changed = session.execute(APPEND_EVENTS, values).all()
     outbox_of(session).extend(feed_hint(organisation_id, tenant_id) for organisation_id, tenant_id in changed)
+
+
+def _history(tenant_id: UUID, events: Sequence[NewEvent]) -> dict[str, object]:
+    """What to append to the history of one tenant, as JSON. Its ``at`` is the time of the last change of the tenant."""
+    changes = [event for event in events if event.type in CHANGES_OF_TENANTS]
+    return {
+        "tenant_id": str(tenant_id),
+        "changes_tenant": bool(changes),
+        "at": _written(changes[-1].at) if changes else None,
+        "events": [
+            {
+                "id": str(new_id()),
+                "number": number,
+                "run_id": str(event.run_id) if event.run_id else None,
+                "type": event.type.value,
+                "data": event.data,
+                "at": _written(event.at),
+            }
+            for number, event in enumerate(events, start=1)
+        ],
+    }
+
+
+def _written(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 def emit_for_organisation(

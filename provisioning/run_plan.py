@@ -10,18 +10,26 @@ from models.columns import new_id
 from provisioning import run_store
 from provisioning.actors import Actor
 from provisioning.event_types import EventType
-from provisioning.events import emit
+from provisioning.events import NewEvent, emit, emit_all
 from provisioning.moves import Backward, Forward
 from provisioning.saga import Saga
 from runtime.database import Statements
 
 
 def start_provisioning(
-    session: Session, saga: Saga, tenant: Tenant, by: Actor, now: datetime, *, deadline: timedelta | None
+    session: Session,
+    saga: Saga,
+    tenant: Tenant,
+    by: Actor,
+    now: datetime,
+    *,
+    deadline: timedelta | None,
+    events: Sequence[NewEvent] = (),
 ) -> Run:
     """Start the tenant's next run at the first step. The caller has locked the tenant and made it PROVISIONING.
 
-    ``deadline`` is the one of the tenant's plan. It is used when the tenant has none of its own.
+    ``deadline`` is the one of the tenant's plan. It is used when the tenant has none of its own. ``events`` are of the
+    tenant, and precede that of the start.
     """
     steps: list[Mapping[str, object]] = [
         {
@@ -49,7 +57,7 @@ def start_provisioning(
         "plan": tenant.plan_code,
         "requested_by": by.email or by.name,
     }
-    emit(session, tenant, EventType.STARTED, facts, run=run, by=by, at=now)
+    emit_all(session, [*events, NewEvent(EventType.STARTED, tenant.id, facts, run.id, now)], by=by)
     return run
 
 

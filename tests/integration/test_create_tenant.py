@@ -170,18 +170,18 @@ def test_two_simultaneous_creates_cannot_both_use_the_last_of_the_quota(database
         assert sorted(tenant.slug for tenant in tenants_of(harness)) == ["shop-0", "shop-1", "shop-2"]
 
 
-def test_creating_a_tenant_takes_seven_statements(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_creating_a_tenant_takes_six_statements(harness: RunHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     with recorded_statements(harness, monkeypatch) as statements:
         harness.create()
 
-    assert len(statements) == 7, statements
+    assert len(statements) == 6, statements
 
 
 def test_a_limit_is_locked_and_then_counted_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with run_harness_in(settings(), plan="free") as harness, recorded_statements(harness, monkeypatch) as statements:
         harness.create()
 
-    assert len(statements) == 9, statements
+    assert len(statements) == 8, statements
     [counted] = [number for number, statement in enumerate(statements) if "count_tenants" in statement]
     assert "SELECT organisations.id" in statements[counted - 1]
 
