@@ -3,7 +3,20 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from benchmarks import api, cancel, export, fairness, growth, hostile, log_lines, moves, report, summary, watchers
+from benchmarks import (
+    api,
+    cancel,
+    export,
+    fairness,
+    groups,
+    growth,
+    hostile,
+    log_lines,
+    moves,
+    report,
+    summary,
+    watchers,
+)
 from benchmarks.rounds import PARTS, STEPS, measure
 from benchmarks.servers import production_servers
 from runtime.programs import Parser
@@ -13,6 +26,7 @@ ROUNDS, ROUNDS_OF_CHECK = report.ENOUGH_ROUNDS, 3
 
 SEPARATE: dict[str, Callable[[Settings, int], None]] = {
     "moves": moves.run,
+    "groups": groups.run,
     "cancel": cancel.run,
     "export": export.run,
     "api": api.run,
