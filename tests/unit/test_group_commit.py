@@ -86,6 +86,44 @@ def test_threads_that_come_during_a_write_share_the_next_one() -> None:
     assert len(writer.groups) == 2
 
 
+def commit_three_together(pool: ThreadPoolExecutor, commit: GroupCommit, writer: Writer) -> None:
+    """A group of one, and then one of three."""
+    first = pool.submit(commit, change(1))
+    wait_until(lambda: writer.groups)
+    others = [pool.submit(commit, change(number)) for number in (2, 3, 4)]
+    wait_until(lambda: waiting(commit) == 3)
+    writer.go.set()
+    assert all(one.result(10) is not None for one in (first, *others))
+
+
+def test_a_group_waits_for_as_many_threads_as_the_one_before_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "GATHERING", 10)
+    writer = Writer()
+    commit = GroupCommit(writer)
+    with ThreadPoolExecutor(4) as pool:
+        commit_three_together(pool, commit, writer)
+
+        others = [pool.submit(commit, change(number)) for number in (5, 6, 7)]
+
+        assert [run_of(one.result(5)) for one in others] == [5, 6, 7]
+    assert [len(group) for group in writer.groups] == [1, 3, 3]
+
+
+def test_a_group_waits_for_a_moment_and_the_next_one_for_no_more_threads_than_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "GATHERING", 0.05)
+    writer = Writer()
+    commit = GroupCommit(writer)
+    with ThreadPoolExecutor(4) as pool:
+        commit_three_together(pool, commit, writer)
+
+    assert run_of(commit(change(5))) == 5
+    monkeypatch.setattr(group_commit, "GATHERING", 60)
+    assert run_of(commit(change(6))) == 6
+    assert [len(group) for group in writer.groups] == [1, 3, 1, 1]
+
+
 def test_two_changes_of_one_run_are_in_different_groups() -> None:
     writer = Writer()
     commit = GroupCommit(writer)
