@@ -34,8 +34,8 @@ WORKERS = 2
 FORWARD_STEPS = sum(step.role is not StepRole.CONFIRMATION for step in saga)
 """Steps of a saga that succeeds, the mails after the pivot included."""
 
-POLL = 0.02
-"""Seconds between two looks at the rows. The times of the events are what is measured."""
+POLL = 0.1
+"""Seconds between two looks at the rows, which cost processor time. The times of the events are what is measured."""
 
 TIMEOUT = 600.0
 """Seconds for one measurement of many sagas."""
