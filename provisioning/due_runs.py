@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -153,24 +152,7 @@ def _is_delayed(alarm: timedelta) -> ColumnElement[bool]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SweepReport:
-    """What the sweeper needs to know besides the due runs."""
-
-    overdue: list[tuple[UUID, UUID]]
-    stuck: list[Run]
-    delayed: list[UUID]
-    next_due_in: timedelta | None
-
-
-def sweep_report(session: Session, undo_alarm: timedelta) -> SweepReport:
-    """Runs past their deadline, stuck runs (oldest first), delayed undos, and the time until the next run is due."""
-    stuck = select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id)).limit(MAX_RUNS_PER_SWEEP)
-    now = func.clock_timestamp()
-    due, seen_at = session.exec(select(func.min(Run.due_at), now).where(col(Run.due_at) > now)).one()
-    return SweepReport(
-        overdue_runs(session),
-        list(session.exec(stuck)),
-        delayed_undos(session, undo_alarm),
-        due - seen_at if due else None,
-    )
+def stuck_runs(session: Session) -> list[Run]:
+    """Runs that are STUCK, oldest first. Index: runs_that_are_stuck."""
+    stuck = select(Run).where(Run.status == RunStatus.STUCK).order_by(col(Run.id))
+    return list(session.exec(stuck.limit(MAX_RUNS_PER_SWEEP)))

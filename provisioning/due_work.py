@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from provisioning.decisions import FORWARD
-from provisioning.due_runs import MAX_RUNS_PER_SWEEP
+from provisioning import due_runs
+from provisioning.decisions import BACKWARD, FORWARD
 from provisioning.lost_workers import HELD_KEYS, MARK, WorkerLocks, lock_key
+from provisioning.run_store import FULLY_COMPENSATED
 from runtime.database import Statements
+
+NEEDS_WAKE_UP = """due_at <= statement_timestamp() AND (
+            dispatched_at IS NULL OR dispatched_at < due_at OR dispatched_at < statement_timestamp() - %(lost_after)s
+        )"""
 
 DUE_WORK = f"""
     -- One statement for an idle sweep. Times are those of the statement, so that the partial indexes are used:
@@ -20,16 +25,18 @@ DUE_WORK = f"""
           AND lease_until > statement_timestamp() AND lease_owner LIKE '%{MARK}%' AND lease_owner <> %(own)s
     ), held AS MATERIALIZED ({HELD_KEYS})
     SELECT
-        EXISTS (SELECT FROM runs WHERE due_at <= statement_timestamp())
-        OR EXISTS (
+        EXISTS (SELECT FROM runs WHERE due_at <= statement_timestamp() AND {FULLY_COMPENSATED}) AS ends,
+        EXISTS (SELECT FROM runs WHERE {NEEDS_WAKE_UP} AND status <> ALL(%(backward)s)) AS forward,
+        EXISTS (SELECT FROM runs WHERE {NEEDS_WAKE_UP} AND status = ANY(%(backward)s)) AS backward,
+        EXISTS (
             SELECT FROM runs WHERE deadline_at <= statement_timestamp() AND finished_at IS NULL
                 AND cancel_requested_at IS NULL AND status = ANY(%(forward)s)
-        )
-        OR EXISTS (
+        ) AS overdue,
+        EXISTS (
             SELECT FROM run_steps WHERE compensation_started_at <= statement_timestamp() - %(undo_alarm)s
                 AND status = 'COMPENSATING' AND compensated_at IS NULL AND compensation_delayed_at IS NULL
-        ) AS is_due,
-        ARRAY(SELECT id FROM runs WHERE status = 'STUCK' ORDER BY id LIMIT {MAX_RUNS_PER_SWEEP}) AS stuck,
+        ) AS delayed,
+        ARRAY(SELECT id FROM runs WHERE status = 'STUCK' ORDER BY id LIMIT {due_runs.MAX_RUNS_PER_SWEEP}) AS stuck,
         (SELECT min(due_at) FROM runs WHERE due_at > statement_timestamp()) - statement_timestamp() AS next_due_in,
         ARRAY(SELECT owner FROM others WHERE {lock_key("owner")} NOT IN (TABLE held)) AS missing,
         CASE WHEN EXISTS (TABLE others) THEN {lock_key("%(own)s")} IN (TABLE held) END AS own_is_held
@@ -38,12 +45,26 @@ DUE_WORK = f"""
 
 @dataclass(frozen=True, slots=True)
 class DueWork:
-    """``is_due``: a run is due or past its deadline, or an undo is delayed. ``stuck``: the runs that are STUCK."""
+    """Which kinds of work there are.
 
-    is_due: bool
+    ``ends``: a run has no step left to compensate. ``forward``, ``backward``: a run is due for a step, or an undo, and
+    its last wake-up is old or missing. ``overdue``: a run is past its deadline. ``delayed``: an undo takes longer than
+    the alarm. ``stuck``: the runs that are STUCK.
+    """
+
+    ends: bool
+    forward: bool
+    backward: bool
+    overdue: bool
+    delayed: bool
     stuck: Collection[UUID]
     next_due_in: timedelta | None
     locks: WorkerLocks
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is anything to do, apart from reports of stuck runs."""
+        return self.ends or self.forward or self.backward or self.overdue or self.delayed
 
 
 def due_work(statements: Statements, own: str, lease: timedelta, undo_alarm: timedelta) -> DueWork:
@@ -51,6 +72,15 @@ def due_work(statements: Statements, own: str, lease: timedelta, undo_alarm: tim
 
     The locks of owners are compared while their leases end within ``lease``.
     """
-    values = {"own": own, "lease": lease, "undo_alarm": undo_alarm, "forward": [status.value for status in FORWARD]}
-    [(is_due, stuck, next_due_in, missing, own_is_held)] = statements.rows(DUE_WORK, values)
-    return DueWork(is_due, stuck, next_due_in, WorkerLocks(missing, bool(own_is_held)))
+    values = {
+        "own": own,
+        "lease": lease,
+        "undo_alarm": undo_alarm,
+        "lost_after": due_runs.REDISPATCH_AFTER,
+        "forward": [status.value for status in FORWARD],
+        "backward": [status.value for status in BACKWARD],
+    }
+    [(*found, missing, own_is_held)] = statements.rows(DUE_WORK, values)
+    ends, forward, backward, overdue, delayed, stuck, next_due_in = found
+    locks = WorkerLocks(missing, bool(own_is_held))
+    return DueWork(ends, forward, backward, overdue, delayed, stuck, next_due_in, locks)

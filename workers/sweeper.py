@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from models import Run, RunStatus
 from provisioning import denials, due_runs, idempotency, run_store
 from provisioning.decisions import BACKWARD
-from provisioning.due_work import due_work
+from provisioning.due_work import DueWork, due_work
 from runtime.database import Database, clock
 from runtime.settings import Settings
 from workers.broker import COMPENSATION_QUEUE, FORWARD_QUEUE
@@ -62,7 +62,8 @@ class Sweeper(PeriodicThread):
     def run_once(self) -> float:
         """End leases of lost workers, end or dispatch due runs, cancel overdue runs, report delayed and stuck undos.
 
-        Pause until the next run is due. A sweep that finds nothing to do is one statement.
+        Pause until the next run is due. One statement finds out what there is to do, and nothing else is sent for what
+        there is not.
 
         When more runs are due than one sweep handles, the pause is as long as the sweep was, to leave capacity for
         other work. After an outage of Postgres the first sweep waits, so that the workers can record their outcomes:
@@ -78,40 +79,52 @@ class Sweeper(PeriodicThread):
         return pause
 
     def _sweep(self) -> float:
-        work = self._database.execute(due_work, self._presence.locked_owner, self._lease, self._undo_alarm)
-        lost = self._lost_workers.after(work.locks)
-        for owner in lost:
-            self._end_leases(owner)
-        if lost or work.is_due or not self._reported_stuck.issuperset(work.stuck):
-            return self._sweep_runs()
-        self._reported_stuck.intersection_update(work.stuck)
+        work = self._due_work()
+        if lost := self._lost_workers.after(work.locks):
+            for owner in lost:
+                self._end_leases(owner)
+            work = self._due_work()  # their runs are due now
+        began = time.monotonic()
+        more = self._sweep_runs(work)
         self._keep_house()
+        if more:
+            return min(max(time.monotonic() - began, MIN_PAUSE), self._interval)
         return self._pause_until(work.next_due_in)
+
+    def _due_work(self) -> DueWork:
+        return self._database.execute(due_work, self._presence.locked_owner, self._lease, self._undo_alarm)
 
     def _end_leases(self, owner: str) -> None:
         if runs := self._database.execute(run_store.end_leases, owner):
             logger.warning("worker lost, its runs continue on others", extra={"owner": owner, "runs": runs})
 
-    def _sweep_runs(self) -> float:
-        began = time.monotonic()
-        more = [self._database.execute(due_runs.end_due_runs)]
-        more += [self._redispatch(queue, statuses) for queue, statuses in STATUSES_OF_QUEUE.items()]
-        report = self._database.transact(due_runs.sweep_report, self._undo_alarm)
-        for tenant_id, run_id in report.overdue:
-            self._cancel_overdue(tenant_id, run_id)
-        for run_id in report.delayed:
-            self._warn_of_delay(run_id)
-        self._report(report.stuck)
-        self._keep_house()
-        if any(more):
-            return min(max(time.monotonic() - began, MIN_PAUSE), self._interval)
-        return self._pause_until(report.next_due_in)
+    def _sweep_runs(self, work: DueWork) -> bool:
+        """Do what is due. Returns whether there may be more of it."""
+        more = False
+        if work.ends:
+            more |= self._database.execute(due_runs.end_due_runs)
+        if work.forward:
+            more |= self._redispatch(FORWARD_QUEUE)
+        if work.backward:
+            more |= self._redispatch(COMPENSATION_QUEUE)
+        if work.overdue:
+            for tenant_id, run_id in self._database.transact(due_runs.overdue_runs):
+                self._cancel_overdue(tenant_id, run_id)
+        if work.delayed:
+            for run_id in self._database.transact(due_runs.delayed_undos, self._undo_alarm):
+                self._warn_of_delay(run_id)
+        if self._reported_stuck.issuperset(work.stuck):
+            self._reported_stuck.intersection_update(work.stuck)
+        else:
+            self._report(self._database.transact(due_runs.stuck_runs))
+        return more
 
-    def _redispatch(self, queue: str, statuses: Collection[RunStatus]) -> bool:
+    def _redispatch(self, queue: str) -> bool:
         """Send wake-ups for due runs. Without a broker none is marked as dispatched: all are sent when it is back."""
         backlog = self._dispatcher.backlog(queue)
         if backlog is None:
             return False
+        statuses = STATUSES_OF_QUEUE[queue]
         return self._database.execute(due_runs.redispatch_due_runs, statuses, lost_after=_lost_after(backlog))
 
     def _pause_until(self, next_due_in: timedelta | None) -> float:

@@ -50,22 +50,39 @@ def work_of(session: Session, own: str = "me#1") -> DueWork:
 
 
 NOTHING = "SELECT 1"
+DUE = "UPDATE runs SET due_at = now() - interval '1 s'"
 CHANGES = {
-    "due": "UPDATE runs SET due_at = now() - interval '1 s' WHERE id = %(run)s",
-    "past its deadline": "UPDATE runs SET deadline_at = now() - interval '1 s' WHERE id = %(run)s",
-    "with a delayed undo": "UPDATE run_steps SET status = 'COMPENSATING', compensation_delayed_at = NULL, "
-    "compensation_started_at = now() - interval '3 min' WHERE run_id = %(run)s AND name = 'validate_request'",
+    "due for a step": (f"{DUE}, dispatched_at = NULL WHERE id = %(run)s", ["forward"]),
+    "due after its last wake-up": (f"{DUE}, dispatched_at = now() - interval '2 s' WHERE id = %(run)s", ["forward"]),
+    "with a wake-up that is lost": (
+        "UPDATE runs SET due_at = now() - interval '5 s', dispatched_at = now() - interval '2 s' WHERE id = %(run)s",
+        ["forward"],
+    ),
+    "undone": (f"{DUE}, dispatched_at = NULL, status = 'COMPENSATING' WHERE id = %(run)s", ["ends", "backward"]),
+    "past its deadline": ("UPDATE runs SET deadline_at = now() - interval '1 s' WHERE id = %(run)s", ["overdue"]),
+    "with a delayed undo": (
+        """
+        UPDATE run_steps SET status = 'COMPENSATING', compensation_delayed_at = NULL,
+            compensation_started_at = now() - interval '3 min'
+        WHERE run_id = %(run)s AND name = 'validate_request'
+        """,
+        ["delayed"],
+    ),
 }
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_one_statement_finds_each_kind_of_work(harness: RunHarness, change: str) -> None:
+@pytest.mark.parametrize(("change", "kinds"), CHANGES.values(), ids=CHANGES)
+def test_one_statement_finds_each_kind_of_work(harness: RunHarness, change: str, kinds: list[str]) -> None:
     with only_run(harness, change) as session:
-        assert work_of(session).is_due
+        work = work_of(session)
+
+    assert work.is_due
+    assert [kind for kind in ("ends", "forward", "backward", "overdue", "delayed") if getattr(work, kind)] == kinds
 
 
 LATER = {
     "due later": NOTHING,
+    "due with a wake-up that is under way": f"{DUE}, dispatched_at = now() - interval '0.5 s' WHERE id = %(run)s",
     "cancelled before its deadline": "UPDATE runs SET deadline_at = now() - interval '1 s', status = 'CANCELLING', "
     "cancel_requested_at = now(), cancel_actor_id = started_by_id WHERE id = %(run)s",
     "with an undo that takes a while": "UPDATE run_steps SET status = 'COMPENSATING', compensation_delayed_at = NULL, "

@@ -44,7 +44,7 @@ def test_a_refused_compensation_makes_the_run_stuck_and_names_the_held_resources
         == harness.held_resources()
         == harness.existing_resources()
     )
-    stuck = harness.transact(due_runs.sweep_report, harness.settings.undo_alarm).stuck
+    stuck = harness.transact(due_runs.stuck_runs)
     assert [one.id for one in stuck if one.tenant_id == harness.tenant_id] == [run.id]
 
 

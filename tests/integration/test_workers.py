@@ -501,7 +501,7 @@ def test_an_idle_process_only_waits_and_looks_once_a_sweep(
         wait_until(lambda: calls_of_commands(broker)["blpop"] >= before["blpop"] + 10)
         calls = calls_of_commands(broker) - before
 
-    assert {"AS is_due" in statement for statement in statements} == {True}
+    assert {"AS overdue" in statement for statement in statements} == {True}
     assert set(calls) - {"info"} == {"blpop", "evalsha", "zadd", "lpop"}
     assert calls["evalsha"] <= calls["blpop"] + blocked
 
