@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import psycopg
 
+from benchmarks.cpu import own_seconds
 from benchmarks.processes import serving, serving_stock
 from benchmarks.stock_api import ITEMS
 from provisioning.event_types import EventType
@@ -67,9 +68,9 @@ class Load:
         """Add one round of ``count`` requests."""
         with _connected(self.address) as sockets:
             self.answer_bytes = _exchange(sockets, self.request, CONNECTIONS)
-            before, began = _cpu(self.process), time.perf_counter()
+            before, began = own_seconds(self.process), time.perf_counter()
             _exchange(sockets, self.request, count)
-            seconds, cpu = time.perf_counter() - began, _cpu(self.process) - before
+            seconds, cpu = time.perf_counter() - began, own_seconds(self.process) - before
         self.per_second.append(count / seconds)
         self.cpu_milliseconds.append(1000 * cpu / count)
 
@@ -201,11 +202,6 @@ def _receive(one: socket.socket) -> int:
     assert received.startswith(b"HTTP/1.1 200"), received
     assert b'"errors"' not in received, received
     return length
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _report(loads: dict[str, Load]) -> None:

@@ -26,14 +26,15 @@ class Meter:
     def _seconds(self) -> dict[str, float]:
         postgres = self.servers.processes["postgres"]
         return {
-            "workers": sum(_own(process) for process in self.workers),
+            "workers": sum(own_seconds(process) for process in self.workers),
             # Backends that have ended count as children that the postmaster has waited for.
-            "postgres": _own(postgres) + _ended_children(postgres) + sum(map(_own, postgres.children())),
-            "valkey": _own(self.servers.processes["valkey"]),
+            "postgres": own_seconds(postgres) + _ended_children(postgres) + sum(map(own_seconds, postgres.children())),
+            "valkey": own_seconds(self.servers.processes["valkey"]),
         }
 
 
-def _own(process: psutil.Process) -> float:
+def own_seconds(process: psutil.Process) -> float:
+    """The seconds of processor time that a process has used so far. Zero if it has ended."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:

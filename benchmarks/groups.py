@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from benchmarks.cpu import own_seconds
 from provisioning import engine
 from provisioning.claims import Claim
 from provisioning.moves import Forward
@@ -60,7 +61,7 @@ def _pass(
     """Let every group pass the first steps, recorded and claimed in one statement each."""
     for group in groups:
         held = group
-        before, used, began = _seconds(server), time.process_time(), time.perf_counter()
+        before, used, began = own_seconds(server), time.process_time(), time.perf_counter()
         for _ in range(4):
             changes = [engine.recording(claim, Done(), new_lease(settings.lease)).decided_now() for claim in held]
             decided = engine.apply_together(statements, changes)
@@ -70,9 +71,4 @@ def _pass(
         cost.steps += 4 * len(group)
         cost.passed += time.perf_counter() - began
         cost.own += time.process_time() - used
-        cost.server += _seconds(server) - before
-
-
-def _seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+        cost.server += own_seconds(server) - before
