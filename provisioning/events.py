@@ -1,12 +1,12 @@
 """Event types with the only functions that write events."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import insert, text
 from sqlmodel import Session
 
@@ -92,7 +92,7 @@ def emit_all(session: Session, events: Sequence[NewEvent], *, by: Actor) -> None
     for event in events:
         histories.setdefault(event.tenant_id, []).append(event)
     values = {
-        "histories": json.dumps([_history(tenant_id, of_tenant) for tenant_id, of_tenant in histories.items()]),
+        "histories": to_json([_history(tenant_id, of_tenant) for tenant_id, of_tenant in histories.items()]).decode(),
         "tenant_ids": list(histories),  # lets Postgres find the tenants by their primary key
         "actor_kind": by.kind.value,
         "actor_id": by.id,
@@ -106,28 +106,24 @@ def emit_all(session: Session, events: Sequence[NewEvent], *, by: Actor) -> None
 
 
 def _history(tenant_id: UUID, events: Sequence[NewEvent]) -> dict[str, object]:
-    """What to append to the history of one tenant, as JSON. Its ``at`` is the time of the last change of the tenant."""
+    """What to append to the history of one tenant. Its ``at`` is the time of the last change of the tenant."""
     changes = [event for event in events if event.type in CHANGES_OF_TENANTS]
     return {
-        "tenant_id": str(tenant_id),
+        "tenant_id": tenant_id,
         "changes_tenant": bool(changes),
-        "at": _written(changes[-1].at) if changes else None,
+        "at": changes[-1].at if changes else None,
         "events": [
             {
-                "id": str(new_id()),
+                "id": new_id(),
                 "number": number,
-                "run_id": str(event.run_id) if event.run_id else None,
-                "type": event.type.value,
+                "run_id": event.run_id,
+                "type": event.type,
                 "data": event.data,
-                "at": _written(event.at),
+                "at": event.at,
             }
             for number, event in enumerate(events, start=1)
         ],
     }
-
-
-def _written(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
 
 
 def emit_for_organisation(
