@@ -8,12 +8,8 @@ from uuid import UUID
 from provisioning import due_runs
 from provisioning.decisions import BACKWARD, FORWARD
 from provisioning.lost_workers import HELD_KEYS, MARK, WorkerLocks, lock_key
-from provisioning.run_store import FULLY_COMPENSATED
+from provisioning.run_store import FULLY_COMPENSATED, NEEDS_WAKE_UP
 from runtime.database import Statements
-
-NEEDS_WAKE_UP = """due_at <= statement_timestamp() AND (
-            dispatched_at IS NULL OR dispatched_at < due_at OR dispatched_at < statement_timestamp() - %(lost_after)s
-        )"""
 
 DUE_WORK = f"""
     -- One statement for an idle sweep. Times are those of the statement, so that the partial indexes are used:
@@ -60,11 +56,6 @@ class DueWork:
     stuck: Collection[UUID]
     next_due_in: timedelta | None
     locks: WorkerLocks
-
-    @property
-    def is_due(self) -> bool:
-        """Whether there is anything to do, apart from reports of stuck runs."""
-        return self.ends or self.forward or self.backward or self.overdue or self.delayed
 
 
 def due_work(statements: Statements, own: str, lease: timedelta, undo_alarm: timedelta) -> DueWork:

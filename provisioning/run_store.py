@@ -554,14 +554,18 @@ FULLY_COMPENSATED = """(runs.status IN ('CANCELLING', 'COMPENSATING') AND NOT EX
     ))"""
 """A run that is being compensated and has no step left to compensate: it can end."""
 
+NEEDS_WAKE_UP = """(runs.due_at <= statement_timestamp() AND (
+        runs.dispatched_at IS NULL OR runs.dispatched_at < runs.due_at
+        OR runs.dispatched_at < statement_timestamp() - %(lost_after)s
+    ))"""
+"""A due run without a wake-up since it became due, or whose wake-up counts as lost."""
+
 DISPATCH = f"""
--- Due runs without a wake-up since they became due, or whose wake-up counts as lost.
+-- Due runs that need a wake-up.
 -- Locks: these runs, except those that another transaction has locked.
 WITH due AS (
     SELECT id FROM runs
-    WHERE due_at <= clock_timestamp() AND status = ANY(%(statuses)s)
-        AND (dispatched_at IS NULL OR dispatched_at < due_at OR dispatched_at < clock_timestamp() - %(lost_after)s)
-        AND NOT {FULLY_COMPENSATED}
+    WHERE {NEEDS_WAKE_UP} AND status = ANY(%(statuses)s) AND NOT {FULLY_COMPENSATED}
     ORDER BY due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE runs SET dispatched_at = clock_timestamp() FROM due WHERE runs.id = due.id

@@ -87,9 +87,10 @@ class Sweeper(PeriodicThread):
         began = time.monotonic()
         more = self._sweep_runs(work)
         self._keep_house()
+        took = time.monotonic() - began
         if more:
-            return min(max(time.monotonic() - began, MIN_PAUSE), self._interval)
-        return self._pause_until(work.next_due_in)
+            return min(max(took, MIN_PAUSE), self._interval)
+        return self._pause_until(work.next_due_in, took)
 
     def _due_work(self) -> DueWork:
         return self._database.execute(due_work, self._presence.locked_owner, self._lease, self._undo_alarm)
@@ -127,10 +128,11 @@ class Sweeper(PeriodicThread):
         statuses = STATUSES_OF_QUEUE[queue]
         return self._database.execute(due_runs.redispatch_due_runs, statuses, lost_after=_lost_after(backlog))
 
-    def _pause_until(self, next_due_in: timedelta | None) -> float:
+    def _pause_until(self, next_due_in: timedelta | None, passed: float) -> float:
+        """Until the next run is due, which was known ``passed`` seconds ago, or until another reason for a sweep."""
         pauses = [self._interval, self._lost_workers.next_look_in]
         if next_due_in is not None:
-            pauses.append(next_due_in.total_seconds())
+            pauses.append(next_due_in.total_seconds() - passed)
         return max(MIN_PAUSE, min(pause for pause in pauses if pause is not None))
 
     def _keep_house(self) -> None:
